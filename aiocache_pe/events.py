@@ -1,0 +1,134 @@
+"""What happens in a cache, told to whoever subscribed.
+
+Metrics, logs and dashboards hang here and nowhere else. Nothing is built for an event
+that nobody asked for, and a subscriber that raises is logged and dropped: it cannot
+break a cached call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+logger = logging.getLogger("aiocache_pe")
+
+Cause = Literal["deleted", "expired", "evicted", "cleared", "tag", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to one key.
+
+    Attributes:
+        namespace: the namespace it happened in.
+        key: the key, without its namespace; empty where a whole namespace is meant.
+    """
+
+    namespace: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Event):
+    """A read found a live entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Miss(Event):
+    """A read found none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Event):
+    """An entry was written. ``size_bytes``: its record's payload."""
+
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Removed(Event):
+    """Entries went away. ``cause``: why; ``count``: how many."""
+
+    cause: Cause
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Event):
+    """A factory computed a value. ``seconds``: how long it took."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFailed(Event):
+    """A factory raised. ``error``: what."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFailed(Event):
+    """The store failed and the call went on without it. ``verb``: what was asked of it."""
+
+    verb: str
+    error: BaseException
+
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[Any], object]
+
+
+class EventBus:
+    """Hands events to subscribers, in the order they subscribed.
+
+    Example:
+        >>> bus = EventBus()
+        >>> unsubscribe = bus.subscribe(Miss, print)
+        >>> bus.emit(Miss("default", "greeting"))
+        Miss(namespace='default', key='greeting')
+        >>> unsubscribe()
+        >>> bus.wants(Miss)
+        False
+    """
+
+    __slots__ = ("_handlers",)
+
+    def __init__(self) -> None:
+        self._handlers: dict[type[Event], tuple[Handler, ...]] = {}
+
+    def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
+        """Call ``handler`` with every event of exactly this kind.
+
+        Args:
+            kind: the event class.
+            handler: called in the thread where the event happens; it must not block.
+
+        Returns:
+            A function that ends the subscription; calling it twice is harmless.
+        """
+        self._handlers[kind] = (*self._handlers.get(kind, ()), handler)
+        return lambda: self._drop(kind, handler)
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody listens, so that an event need not be built for nobody."""
+        return kind in self._handlers
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to its subscribers; one that raises is logged and dropped."""
+        kind = type(event)
+        for handler in self._handlers.get(kind, ()):
+            try:
+                handler(event)
+            except Exception:
+                logger.exception("subscriber %r raised on %s and is dropped", handler, kind.__name__)
+                self._drop(kind, handler)
+
+    def _drop(self, kind: type[Event], handler: Handler) -> None:
+        left = tuple(h for h in self._handlers.get(kind, ()) if h is not handler)
+        if left:
+            self._handlers[kind] = left
+        else:
+            self._handlers.pop(kind, None)

@@ -1,0 +1,201 @@
+"""The seams: what the parts ask of each other, and what a third party implements.
+
+A store implements `Backend`, seven verbs over records, and nothing else. What it can
+do besides it says by implementing a capability as well; the manager asks with
+``isinstance`` once and does without where a store cannot:
+
+=============  ========================================  ==============================
+capability     verb                                      without it
+=============  ========================================  ==============================
+`Coherent`     is my copy still current? (no waiting)    no memory tier over this store
+`Peekable`     read at once, or say that it takes time   every read is awaited
+`Sized`        how many entries, how many bytes          counted by a scan
+`Usage`        who was read how often, and when          hit counts last for the process
+`SecretKeeper` a secret of the store's own               pickle only with a given secret
+=============  ========================================  ==============================
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.record import Head, Record
+from aiocache_pe.sentinels import Pending
+
+Change = Callable[[Record | None], Record | None]
+"""Given the record in the store, or ``None``, returns what shall be there instead:
+another record, ``None`` for nothing, or the very one it was given to change nothing.
+It must not wait, and may be called more than once."""
+
+ReadResult = Record | CorruptRecordError
+"""A record, or in its place the error that says why it cannot be trusted."""
+
+
+class Clock(Protocol):
+    """The time, handed in so that tests need not wait."""
+
+    def time(self) -> float:
+        """Seconds since the epoch, the same for all machines."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, for durations."""
+
+
+class Backend(Protocol):
+    """A store of records under string keys, for any number of tasks and event loops.
+
+    Keys are store keys, ``area:key`` (see `aiocache_pe.keys`); a store may use the
+    part before the first colon to group them and needs to know nothing else of it.
+    Whether a record is expired, and what its payload means, is the manager's business;
+    a store may drop what is past ``head.expires_at`` whenever it likes.
+
+    A verb that the store cannot carry out raises `BackendError` or `OSError`. Every
+    method may be cancelled; a cancelled write is then done whole or not at all.
+    """
+
+    name: str
+    """A short word for logs and ``repr``; it must hold no secret."""
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        """The records of those keys that are there, in one round trip.
+
+        A damaged record is set aside and stands in the answer as the error that tells.
+        """
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Store records under their ``head.key``, in one round trip, replacing older ones.
+
+        Returns:
+            The records as stored, in the same order, with the store's stamps.
+        """
+
+    async def delete(self, keys: Sequence[str]) -> Sequence[str]:
+        """Remove keys in one round trip; the answer is those that were there."""
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        """Read, change and write one key as a single step that no writer can split.
+
+        Returns:
+            What is stored now, with its stamp, or ``None``.
+        """
+
+    def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
+        """The heads of all records whose key begins with ``prefix``, a batch at a time.
+
+        Args:
+            prefix: an area with its colon.
+            pattern: a glob over the rest of the key, matching case (`fnmatch`).
+
+        What is written or deleted meanwhile may or may not be seen; everything else is
+        seen exactly once. It must never hold all keys in memory.
+        """
+
+    async def clear(self, prefix: str) -> int:
+        """Remove every record whose key begins with ``prefix``; returns how many."""
+
+    async def close(self) -> None:
+        """Give back what is held; using the store again opens it again."""
+
+
+@runtime_checkable
+class Coherent(Protocol):
+    """A store that can tell at once whether a copy in memory is still right."""
+
+    def is_current(self, stamp: Any) -> bool:
+        """Whether the record that carried this stamp is still the one in the store.
+
+        Called in any thread, before every hit in memory: it must not wait, and when it
+        cannot tell it says no.
+        """
+
+
+@runtime_checkable
+class Peekable(Protocol):
+    """A store that can often answer a read without waiting."""
+
+    def peek(self, key: str) -> Record | None | Pending:
+        """The record, ``None`` when surely absent, `PENDING` when only ``read`` can tell."""
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """A store that knows its size without reading every record."""
+
+    async def totals(self, prefix: str) -> tuple[int, int]:
+        """How many records begin with ``prefix``, and what they weigh in bytes."""
+
+
+@runtime_checkable
+class Usage(Protocol):
+    """A store that keeps for each entry how often and when it was last read."""
+
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """Add hits, and set the last access in seconds since the epoch, per key."""
+
+    async def usage(self, key: str) -> tuple[int, float | None]:
+        """The hits of a key, and its last access if it was ever read."""
+
+
+@runtime_checkable
+class SecretKeeper(Protocol):
+    """A store that is private enough to make and keep a secret of its own."""
+
+    async def secret(self) -> bytes:
+        """The store's secret, made on first use."""
+
+
+class Serializer(Protocol):
+    """One way to turn values into bytes and back, exactly.
+
+    ``name`` is written into every record it makes, so it must never change its meaning.
+    """
+
+    name: str
+
+    def encode(self, value: Any) -> bytes | None:
+        """The value's bytes, or ``None`` when this serializer cannot give it back exactly."""
+
+    def decode(self, payload: bytes) -> Any:
+        """The value; raises `CorruptRecordError` on bytes it did not make."""
+
+
+class Stage(Protocol):
+    """A transformation of the payload: a compression, a signature.
+
+    ``name`` is appended to the record's codec, ``json+zstd``, and undone in reverse.
+    """
+
+    name: str
+
+    def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
+        """The new payload, or ``None`` to leave this record as it is."""
+
+    def undo(self, key: str, codec: str, payload: bytes) -> bytes:
+        """The payload before `apply`; raises `CorruptRecordError` when it is not its own."""
+
+
+class Node(Protocol):
+    """What an eviction policy sees of an entry: a counter that every hit raises."""
+
+    uses: int
+
+
+class EvictionPolicy(Protocol):
+    """Chooses what goes when there is no room. No I/O, no clock; called under a lock."""
+
+    on_hit: Callable[[Node], None] | None
+    """Called at every hit by policies that must reorder; ``None`` keeps hits free."""
+
+    def add(self, node: Node) -> None:
+        """A node came in."""
+
+    def discard(self, node: Node) -> None:
+        """A node was removed by others; unknown ones are ignored."""
+
+    def evict(self) -> Node:
+        """Choose a node, forget it, and return it; `LookupError` when there is none."""
+
+    def nodes(self) -> Iterable[Node]:
+        """All nodes, those to go first at the front."""

@@ -1,0 +1,63 @@
+"""Times to live: what a user may write, and what it means in seconds."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+
+from aiocache_pe.exceptions import InvalidTTLError
+
+TTL = float | timedelta | str | None
+"""Seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for ever."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
+_ACCEPTED = (
+    "accepted are seconds as a positive number, a timedelta, "
+    'a string such as "90s", "30m", "1h30m" or "7d" (units ms, s, m, h, d, w), and None for ever'
+)
+
+
+def ttl_seconds(ttl: TTL) -> float | None:
+    """Read a time to live.
+
+    Args:
+        ttl: seconds, a ``timedelta``, a string of numbers with units, or ``None``.
+
+    Returns:
+        Seconds, more than zero, or ``None`` for ever (also for ``math.inf``).
+
+    Raises:
+        InvalidTTLError: it is zero, negative, NaN, or of no known form.
+
+    Example:
+        >>> ttl_seconds("1h30m")
+        5400.0
+        >>> ttl_seconds(None) is None
+        True
+    """
+    if ttl is None:
+        return None
+    if isinstance(ttl, timedelta):
+        seconds = ttl.total_seconds()
+    elif isinstance(ttl, str):
+        seconds = _parse(ttl)
+    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
+        seconds = float(ttl)
+    else:
+        raise InvalidTTLError(f"ttl {ttl!r} is a {type(ttl).__name__}; {_ACCEPTED}")
+    if math.isnan(seconds) or seconds <= 0:
+        raise InvalidTTLError(f"ttl {ttl!r} is not a positive duration; {_ACCEPTED}")
+    return None if math.isinf(seconds) else seconds
+
+
+def _parse(text: str) -> float:
+    position, total = 0, 0.0
+    stripped = text.strip().lower()
+    while match := _PART.match(stripped, position):
+        total += float(match[1]) * _UNITS[match[2]]
+        position = match.end()
+    if not stripped or position != len(stripped):
+        raise InvalidTTLError(f"ttl {text!r} is not a duration; {_ACCEPTED}")
+    return total

@@ -13,5 +13,5 @@ class SystemClock:
 
     __slots__ = ()
 
-    time = staticmethod(time.time)
     monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)  # last: from here on the name is the method

@@ -123,7 +123,9 @@ class EventBus:
             try:
                 handler(event)
             except Exception:
-                logger.exception("subscriber %r raised on %s and is dropped", handler, kind.__name__)
+                logger.exception(
+                    "subscriber %r raised on %s and is dropped", handler, kind.__name__
+                )
                 self._drop(kind, handler)
 
     def _drop(self, kind: type[Event], handler: Handler) -> None:

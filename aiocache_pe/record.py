@@ -74,7 +74,7 @@ _decode_head = msgspec.json.Decoder(Head).decode
 
 
 def pack_head(head: Head, payload: bytes) -> bytes:
-    """The head's line, checksum and newline included.
+    r"""The head's line, checksum and newline included.
 
     Args:
         head: the head to write.
@@ -85,7 +85,7 @@ def pack_head(head: Head, payload: bytes) -> bytes:
 
     Example:
         >>> pack_head(Head(v=1, key="default:k", codec="json", created_at=0.0, size=1), b"7")
-        b'{"v":1,"key":"default:k","codec":"json","created_at":0.0,"size":1,"crc32":"b8233cfe"}\\n'
+        b'{"v":1,"key":"default:k","codec":"json","created_at":0.0,"size":1,"crc32":"b8233cfe"}\n'
     """
     try:
         line = _encode_head(head)

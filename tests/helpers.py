@@ -1,0 +1,34 @@
+"""Waiting for what another task, thread or process does, with an end to the patience."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+STEP = 0.002
+"""Seconds between two looks."""
+
+
+async def poll(condition: Callable[[], object], *, deadline: float = 10.0) -> None:
+    """Return as soon as a condition holds; the loop is free meanwhile.
+
+    Args:
+        condition: asked again and again; it must not block.
+        deadline: seconds after which it should have held on the slowest machine.
+
+    Raises:
+        AssertionError: it did not hold in time.
+    """
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
+        await asyncio.sleep(STEP)
+
+
+def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) -> None:
+    """The same where no loop runs."""
+    end = time.monotonic() + deadline
+    while not condition():
+        assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
+        time.sleep(STEP)

@@ -1,0 +1,131 @@
+"""The demo: the same questions in two processes, the second on what the first left behind.
+
+python -m examples.docsearch [--directory data/demo-cache] [--only json --only csv]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from aiocache_pe import CacheManager, CacheStats
+from examples.docsearch.queries import QUERIES
+from examples.docsearch.worker import Report
+
+ROOT = Path(__file__).parents[2]
+HEAD = 300
+"""Characters of an entry to show."""
+
+
+def run_process(directory: Path, only: tuple[str, ...]) -> tuple[Report, float]:
+    """Ask all questions in a process of its own.
+
+    Returns:
+        What it reports, and the seconds from its start to its end.
+    """
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.docsearch.worker", *only],
+        cwd=ROOT,
+        env=environment(directory),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return msgspec.json.decode(done.stdout, type=Report), time.perf_counter() - start
+
+
+def environment(directory: Path) -> dict[str, str]:
+    """Whoever runs with this uses the cache in that directory."""
+    return {**os.environ, "AIOCACHE_PE_DIRECTORY": str(directory)}
+
+
+async def read_stats(directory: Path) -> CacheStats:
+    """The counters, as a third process sees them: this one, which asked nothing."""
+    async with CacheManager(directory=directory) as cache:
+        return await cache.get_stats()
+
+
+def timings(cold: Report, warm: Report) -> Table:
+    """The times of both processes side by side."""
+    table = Table(title="milliseconds until the answer is there")
+    table.add_column("query", max_width=56, no_wrap=True)
+    for name in ("cold", "warm", "faster"):
+        table.add_column(name, justify="right")
+    rows = zip(QUERIES, cold.milliseconds, warm.milliseconds, strict=True)
+    for query, before, after in rows:
+        table.add_row(query, f"{before:.1f}", f"{after:.2f}", f"{before / after:,.0f} x")
+    table.add_section()
+    before, after = sum(cold.milliseconds), sum(warm.milliseconds)
+    table.add_row("all queries", f"{before:,.1f}", f"{after:.2f}", f"{before / after:,.0f} x")
+    table.add_row(
+        "reading the sources, building the index",
+        f"{cold.index_seconds * 1000:,.1f}",
+        f"{warm.index_seconds * 1000:,.1f}" if warm.index_seconds else "not done",
+    )
+    return table
+
+
+def show_an_entry(console: Console, directory: Path) -> None:
+    """Where the entries are, and what one looks like."""
+    entry = next(file for file in sorted(directory.rglob("*docsearch*")) if file.is_file())
+    console.print(
+        f"\nThe entries are files, to be read with cat:\n$ ls {directory}", soft_wrap=True
+    )
+    console.print("  ".join(sorted(path.name for path in directory.iterdir())[:8]), "...")
+    console.print(f"$ head -c {HEAD} '{entry}'", soft_wrap=True)
+    console.print(entry.read_text()[:HEAD], "...", markup=False, highlight=False, soft_wrap=True)
+
+
+@click.command()
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data/demo-cache"),
+    show_default=True,
+    help="Where to cache; it is emptied first.",
+)
+@click.option("--only", multiple=True, help="Search these modules only (default: all).")
+def main(directory: Path, only: tuple[str, ...]) -> None:
+    """Search the standard library's documentation, twice, and show what the cache saved."""
+    console = Console()
+    if directory.exists():
+        console.print(f"emptying {directory}, which an earlier run left")
+        shutil.rmtree(directory)
+    console.print(f"first process: {len(QUERIES)} questions, nothing cached ...")
+    cold, cold_seconds = run_process(directory.absolute(), only)
+    first = asyncio.run(read_stats(directory))
+    console.print("second process: the same questions, on what the first left behind ...")
+    warm, warm_seconds = run_process(directory.absolute(), only)
+    console.print(timings(cold, warm))
+    console.print(f"processes from start to end: {cold_seconds:.1f} s, then {warm_seconds:.1f} s")
+    same = cold.answers == warm.answers
+    console.print(f"both gave the same answers: {'yes' if same else 'NO'}")
+
+    stats = asyncio.run(read_stats(directory))
+    reads = stats.hits + stats.misses - first.hits - first.misses
+    second = (stats.hits - first.hits) / reads if reads else 0.0
+    console.print(
+        f"hit rate kept in the store: {stats.hit_rate:.0%} over both processes"
+        f" ({stats.hits} hits, {stats.misses} misses), {second:.0%} in the second"
+    )
+    console.print(f"\n$ AIOCACHE_PE_DIRECTORY={directory} aiocache-pe --stats", soft_wrap=True)
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "aiocache_pe", "--stats"]
+    subprocess.run(command, env=environment(directory.absolute()), check=True)
+    show_an_entry(console, directory)
+    if not same or second < 1:
+        raise SystemExit("the second process was not served from the first one's work")
+
+
+if __name__ == "__main__":
+    main()

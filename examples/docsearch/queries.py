@@ -1,0 +1,36 @@
+"""What people ask."""
+
+from __future__ import annotations
+
+QUERIES = (
+    "how do I read a CSV file with a header row",
+    "run a subprocess and capture its output",
+    "parse command line arguments",
+    "walk a directory tree recursively",
+    "wait for the first of several tasks",
+    "least recently used cache decorator",
+    "parse an ISO date string",
+    "send an email with an attachment over SMTP",
+    "compare two sequences and show the differences",
+    "exact decimal arithmetic for money",
+    "compress data with gzip",
+    "create a temporary directory that is removed afterwards",
+    "read key value settings from an ini file",
+    "match a regular expression at the beginning of a string",
+    "verify a TLS certificate and its host name",
+    "keyed hash of a message for authentication",
+    "thread safe queue with a maximum size",
+    "limit how many coroutines run at once",
+    "start a simple HTTP server in the current directory",
+    "fetch a URL with a timeout",
+    "pretty print a nested data structure",
+    "profile which functions take the most time",
+    "trace memory allocations to their source line",
+    "priority queue with a heap",
+    "binary search in a sorted list",
+    "combinations and permutations of an iterable",
+    "iterate over an XML document without loading it whole",
+    "store Python objects on disk by key",
+    "call a function when the interpreter exits",
+    "generate a random token for a password reset",
+)

@@ -1,0 +1,126 @@
+"""The search that is worth caching: two rounds of BM25, then a close reading of the best.
+
+The first round finds documents by the words asked for. Their own most telling words are
+added, and a second round finds what says the same in other words (pseudo-relevance
+feedback). Of its best documents every passage is weighed; the heaviest is the snippet.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import bm25s
+import numpy as np
+
+from examples.docsearch.corpus import Document, Kind
+
+FEEDBACK_DOCUMENTS = 10
+FEEDBACK_WORDS = 8
+FEEDBACK_WEIGHT = 0.35
+READ_CLOSELY = 200
+PASSAGE_WORDS = 30
+SHORT = 3
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_STOP = frozenset(
+    "a an and any are as at be but by can do does for from has have how i if in into is it its "
+    "my no not of on one or so that the their then there these they this to use used using "
+    "was what when where which will with without you your".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One answer to a query.
+
+    Attributes:
+        name: the dotted name of what was found.
+        kind: module, class or function.
+        line: where its source file defines it.
+        score: how well it answers; only to be compared within one answer.
+        snippet: the passage of its docstring that answers best.
+    """
+
+    name: str
+    kind: Kind
+    line: int
+    score: float
+    snippet: str
+
+
+def words(text: str) -> list[str]:
+    """The words of a text or of an identifier, lower case, plurals cut, stop words left out."""
+    found = (word.lower() for word in _WORD.findall(text))
+    return [
+        word[:-1] if len(word) > SHORT and word.endswith("s") and not word.endswith("ss") else word
+        for word in found
+        if word not in _STOP
+    ]
+
+
+class Index:
+    """Documents made ready to be searched.
+
+    Args:
+        documents: what to search; they stay in memory.
+    """
+
+    def __init__(self, documents: Sequence[Document]) -> None:
+        self._documents = documents
+        self._words = [words(f"{doc.name} {doc.text}") for doc in documents]
+        self._spread = Counter(word for text in self._words for word in set(text))
+        self._bm25 = bm25s.BM25()
+        self._bm25.index(self._words, show_progress=False)
+
+    def search(self, query: str, limit: int = 5) -> list[Found]:
+        """The best documents for a query, best first."""
+        asked = [word for word in dict.fromkeys(words(query)) if word in self._spread]
+        if not asked:
+            return []
+        scores = self._bm25.get_scores(asked)
+        if feedback := self._telling_words(_best(scores, FEEDBACK_DOCUMENTS), asked):
+            scores = scores + FEEDBACK_WEIGHT * self._bm25.get_scores(feedback)
+        candidates = (self._read(i, float(scores[i]), asked) for i in _best(scores, READ_CLOSELY))
+        return heapq.nsmallest(limit, candidates, key=lambda found: (-found.score, found.name))
+
+    def _weight(self, word: str) -> float:
+        """The rarer a word, the more it tells."""
+        return math.log(1 + len(self._documents) / self._spread[word])
+
+    def _telling_words(self, chosen: Sequence[int], asked: Sequence[str]) -> list[str]:
+        """What the chosen documents say more often than others do."""
+        counts = Counter(word for i in chosen for word in self._words[i])
+        weighed = {
+            word: count * self._weight(word)
+            for word, count in counts.items()
+            if word not in asked and self._spread[word] > 1
+        }
+        return heapq.nsmallest(FEEDBACK_WORDS, weighed, key=lambda word: (-weighed[word], word))
+
+    def _read(self, number: int, score: float, asked: Sequence[str]) -> Found:
+        """Weigh each passage of one document, and the name of what it documents."""
+        doc = self._documents[number]
+        text = doc.text.split()
+        best, snippet = 0.0, ""
+        for start in range(0, max(1, len(text) - PASSAGE_WORDS // 2), PASSAGE_WORDS // 3):
+            passage = " ".join(text[start : start + PASSAGE_WORDS])
+            said = Counter(words(passage))
+            weight = sum(
+                self._weight(word) * (1 + math.log(said[word])) for word in asked if said[word]
+            )
+            if weight > best or not snippet:
+                best, snippet = weight, passage
+        name = set(words(doc.name))
+        named = sum(self._weight(word) for word in asked if word in name)
+        return Found(doc.name, doc.kind, doc.line, round(score + best + named, 6), snippet)
+
+
+def _best(scores: np.ndarray, count: int) -> list[int]:
+    """The numbers of the highest scores above zero, highest first; ties in order."""
+    order = np.argsort(-scores, kind="stable")[:count]
+    return [int(i) for i in order if scores[i] > 0]

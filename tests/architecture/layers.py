@@ -1,0 +1,114 @@
+"""The house's plan: which module lives on which floor, and who may call in a stranger.
+
+A new module needs a line here. Put it on the lowest floor that lies above everything it
+imports; if there is none, the module does two things and wants to be two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.architecture.source import LIBRARY
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A floor of the house: it may import from the floors below it.
+
+    Attributes:
+        name: what to call it.
+        rooms: modules and packages, without ``aiocache_pe.``; a package's modules belong to
+            it, and after ``package.*`` each of them is a room of its own.
+        talk: whether rooms of this floor may import each other.
+    """
+
+    name: str
+    rooms: tuple[str, ...]
+    talk: bool = False
+
+
+LAYERS = (
+    Layer(
+        "vocabulary",
+        ("clock", "entry", "exceptions", "protocols", "record", "sentinels"),
+        talk=True,
+    ),
+    Layer(
+        "parts",
+        (
+            "bounded",
+            "codecs",
+            "events",
+            "flight",
+            "glob",
+            "identity",
+            "keys",
+            "lifecycle",
+            "memory",
+            "per_loop",
+            "policies",
+            "tags",
+            "tally",
+            "ttl",
+            "values",
+        ),
+    ),
+    Layer("stores and sinks", ("backends", "backends.*", "metrics", "metrics.*")),
+    Layer("config", ("config",)),
+    Layer("manager", ("engine", "manager"), talk=True),
+    Layer("verbs", ("decorators", "shared"), talk=True),
+    Layer("front", ("",)),
+    Layer("sync", ("sync",)),
+    Layer("callers", ("__main__", "cli", "integrations", "integrations.*", "testing"), talk=True),
+)
+
+NAMES_BACKENDS = ("config",)
+"""Who may import a concrete store; everybody else sees protocols."""
+
+IMPORTS_LATE = {
+    "config": "a store's client is imported when a store of that kind is asked for",
+}
+"""Who may import inside a function, or by a string, and why that hides no cycle."""
+
+FOREIGN = {
+    "aiofiles": ("backends.file",),
+    "anyio": ("sync",),
+    "backports": ("codecs",),
+    "click": ("cli",),
+    "compression": ("codecs",),  # the standard library's, from Python 3.14 on
+    "msgspec": ("",),  # the record's own format: everywhere
+    "numpy": ("codecs", "identity"),
+    "pydantic": ("codecs", "identity"),
+    "redis": ("backends.redis",),
+    "rich": ("cli",),
+}
+"""Where each third-party package may be imported; "" is everywhere."""
+
+
+def room(module: str) -> tuple[int, str] | None:
+    """The floor's number and the room of a module; ``None`` when it has no place."""
+    inner = module.removeprefix(LIBRARY).removeprefix(".")
+    best: tuple[int, str] | None = None
+    for number, layer in enumerate(LAYERS):
+        for name in layer.rooms:
+            found = _room(inner, name)
+            if found is not None and (best is None or len(found) > len(best[1])):
+                best = (number, found)
+    return best
+
+
+def is_in(module: str, rooms: tuple[str, ...]) -> bool:
+    """Whether a module is one of these, or inside one of them; "" holds everything."""
+    inner = module.removeprefix(LIBRARY).removeprefix(".")
+    return any(not name or inner == name or inner.startswith(f"{name}.") for name in rooms)
+
+
+def _room(inner: str, name: str) -> str | None:
+    if name.endswith(".*"):
+        package = name.removesuffix("*")
+        if not inner.startswith(package):
+            return None
+        return package + inner.removeprefix(package).partition(".")[0]
+    if not name:
+        return "" if not inner else None
+    return name if inner == name or inner.startswith(f"{name}.") else None

@@ -1,0 +1,86 @@
+"""The demo does what it says, on a few modules instead of all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.docsearch.corpus import documents, stdlib_modules
+from examples.docsearch.queries import QUERIES
+from examples.docsearch.ranking import Index, words
+
+ROOT = Path(__file__).parents[2]
+FEW = ("csv", "json", "subprocess", "functools", "heapq")
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    return Index(documents(FEW))
+
+
+def run_demo(directory: Path) -> str:
+    only = [f"--only={name}" for name in FEW]
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.docsearch", f"--directory={directory}", *only],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_second_process_is_served_by_what_the_first_one_stored(cache_dir: Path) -> None:
+    shown = run_demo(cache_dir)
+    assert "both gave the same answers: yes" in shown
+    assert f"50% over both processes ({len(QUERIES)} hits, {len(QUERIES)} misses)" in shown
+    assert "100% in the second" in shown
+    assert "not done" in shown  # the second process built no index
+    again = run_demo(cache_dir)
+    assert again.startswith("emptying")
+    assert "100% in the second" in again
+
+
+def test_the_corpus_is_the_documentation_of_hundreds_of_modules() -> None:
+    assert len(list(stdlib_modules())) > 300
+
+
+def test_the_corpus_has_modules_classes_and_functions() -> None:
+    found = {document.name: document for document in documents(["csv", "json"])}
+    assert found["json"].kind == "module"
+    assert found["csv.Dialect"].text.startswith("Describe a CSV dialect.")
+    assert found["json.decoder.JSONDecoder"].kind == "class"
+    assert found["json.dumps"].kind == "function"
+    assert found["json.dumps"].line > 1
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("least recently used cache decorator", "functools.lru_cache"),
+        ("run a command and capture its output", "subprocess.run"),
+        ("merge several sorted inputs into one", "heapq.merge"),
+    ],
+)
+def test_the_best_answer_is_what_one_was_looking_for(index: Index, query: str, name: str) -> None:
+    best, *rest = index.search(query)
+    assert best.name == name
+    assert best.snippet
+    assert all(best.score >= other.score for other in rest)
+
+
+def test_words_nobody_wrote_find_nothing(index: Index) -> None:
+    assert index.search("xyzzy plugh") == []
+
+
+def test_identifiers_are_searched_by_their_words() -> None:
+    assert words("getDefaultTimeouts of HTTPServer_class") == [
+        "get", "default", "timeout", "http", "server", "class",
+    ]  # fmt: skip

@@ -1,0 +1,85 @@
+"""The command: ``python -m benchmarks --rows P1,P2 --rounds 5 --quick --json out.json``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from benchmarks.environment import ROOT, describe
+from benchmarks.plot import draw
+from benchmarks.report import show
+from benchmarks.results import Run
+from benchmarks.rows import Row, all_rows
+from benchmarks.runner import Runner
+
+RESULTS: Final = ROOT / "benchmarks" / "results"
+SIZES: Final = "1000,100000,1000000"
+QUICK_SIZES: Final = "1000,100000"
+QUICK_SCALE: Final = 0.1
+
+
+def main() -> None:
+    """Read the command line, measure, show, write."""
+    given = _parser().parse_args()
+    sizes = [
+        int(size) for size in (given.entries or (QUICK_SIZES if given.quick else SIZES)).split(",")
+    ]
+    rows = _chosen(all_rows(sizes), given.rows)
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    path: Path = given.json or RESULTS / f"{stamp}.json"
+    with ExitStack() as stack:
+        if given.workdir is None:
+            spare = tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True)
+            given.workdir = Path(stack.enter_context(spare))
+        given.workdir.mkdir(parents=True, exist_ok=True)
+        environment = describe(given.workdir)
+        scale = QUICK_SCALE if given.quick else 1.0
+        runner = Runner(given.workdir, given.rounds, scale, _say)
+        results = runner.run(rows)
+    run = Run(environment, given.rounds, results, list(runner.stores.values()))
+    show(run)
+    run.write(path)
+    draw(run, path.with_suffix(".svg"))
+    print(f"written: {path} and {path.with_suffix('.svg').name}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rows", default="", help="P1,P2,...; all of them if absent")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds kept, at least 5 to publish")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the operations, small P8")
+    parser.add_argument("--entries", default="", help=f"P8's sizes, {SIZES} if absent")
+    parser.add_argument("--json", type=Path, help="where to write; benchmarks/results/ if absent")
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        help="where files go, on the filesystem to be measured; what P8 filled stays there "
+        "for the next run; a temporary directory if absent",
+    )
+    return parser
+
+
+def _chosen(rows: Sequence[Row], wanted: str) -> list[Row]:
+    """The rows asked for; asking for one that does not exist ends the command."""
+    if not wanted:
+        return list(rows)
+    ids = wanted.upper().split(",")
+    unknown = sorted(set(ids) - {row.id for row in rows})
+    if unknown:
+        known = ", ".join(dict.fromkeys(row.id for row in rows))
+        sys.exit(f"no such row: {', '.join(unknown)}; there are {known}")
+    return [row for row in rows if row.id in ids]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""async-lru: the decorator most people reach for when one process is enough."""
+
+from __future__ import annotations
+
+from async_lru import alru_cache
+
+from benchmarks.job import Job, Sample
+from benchmarks.payload import TTL, Model
+from benchmarks.timing import awaited_call
+
+PACKAGES = ("async-lru",)
+
+
+async def decorated_hit(job: Job) -> Sample:
+    """A hit; with a TTL, which it keeps by one timer per entry."""
+    model = Model()
+    ask = alru_cache(maxsize=1024, ttl=TTL)(model.function())
+    return Sample(await awaited_call(ask, model, job.n))

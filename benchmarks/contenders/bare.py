@@ -1,0 +1,30 @@
+"""Nothing at all: what the machine, the loop and the interpreter cost by themselves."""
+
+from __future__ import annotations
+
+from benchmarks.job import Job, Sample
+from benchmarks.payload import ANSWER, Model, around, keys
+from benchmarks.timing import awaited_call, worst_stall
+
+PACKAGES: tuple[str, ...] = ()
+
+
+async def call(job: Job) -> Sample:
+    """A wrapper that takes any arguments and returns: the least a decorator can cost."""
+    model = Model()
+    model.answer()
+
+    async def ask(*_arguments: object, **_keywords: object) -> str:
+        return ANSWER
+
+    return Sample(await awaited_call(ask, model, job.n))
+
+
+async def stall(job: Job) -> Sample:
+    """The ticker beside tasks that read nothing: what other processes do to the row."""
+
+    async def read(key: str) -> object:
+        return key
+
+    some = keys(4000)
+    return Sample(await worst_stall(read, some, around(some, job.n)))

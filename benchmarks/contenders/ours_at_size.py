@@ -1,0 +1,106 @@
+"""aiocache_pe over a directory that already holds many entries, and its memory per entry.
+
+The directory is filled by `benchmarks.population` and shared by all rounds, so whatever an
+operation adds it takes away again. The same number of keys is worked on at every size:
+it is the store that grows, not the working set.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from statistics import median
+from sys import getsizeof
+from time import perf_counter
+
+from aiocache_pe import CacheManager
+from benchmarks.job import Job, Sample
+from benchmarks.payload import COMPLETION, TTL, around, keys, spread
+from benchmarks.timing import awaited, require
+
+PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
+WORKING_SET = 1000
+
+
+async def open_(job: Job) -> Sample:
+    """From nothing to the first answer, in milliseconds: open, one ``get``; then close."""
+    key = spread(job.entries, 1)[0]
+    seconds = []
+    for _ in range(max(3, job.n)):
+        start = perf_counter()
+        async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
+            value = await cache.get(key)
+            seconds.append(perf_counter() - start)
+        require(value, COMPLETION)
+    return Sample(median(seconds[1:]) * 1e3)
+
+
+async def get(job: Job) -> Sample:
+    """``get`` with the pages warm and the memory tier off."""
+    some = spread(job.entries, WORKING_SET)
+    async with _opened(job) as cache:
+        require(await cache.get(some[-1]), COMPLETION)
+        return Sample(await awaited(cache.get, some, around(some, job.n)))
+
+
+async def set_new(job: Job) -> Sample:
+    """One awaited ``set`` after another, to new keys, which are deleted afterwards."""
+    warm, some = keys(job.n // 10, "warm"), keys(job.n, "new")
+    async with _opened(job) as cache:
+        try:
+            store = partial(cache.set, value=COMPLETION, ttl=TTL)
+            return Sample(await awaited(store, warm, some))
+        finally:
+            await cache.delete_many([*warm, *some])
+
+
+async def set_again(job: Job) -> Sample:
+    """One awaited ``set`` after another, to keys that are there."""
+    some = spread(job.entries, WORKING_SET)
+    async with _opened(job) as cache:
+        store = partial(cache.set, value=COMPLETION, ttl=None)
+        return Sample(await awaited(store, some[: job.n // 10], around(some, job.n)))
+
+
+async def tier_overhead(job: Job) -> Sample:
+    """Bytes that the memory tier keeps for an entry besides its key and its payload.
+
+    Two fillings whose texts differ only in length give a line: its slope says how many
+    copies of a payload are kept, and where it begins is what an entry costs by itself.
+    """
+    short, long = 200, 1200
+    low = await _traced(job, "short", short)
+    high = await _traced(job, "long", long)
+    copies = (high - low) / (long - short)
+    key = getsizeof(keys(1, "short")[0])
+    return Sample(low - copies * short - key, {"copies_of_payload": round(copies, 3)})
+
+
+async def _traced(job: Job, name: str, length: int) -> float:
+    """Bytes per entry in memory, with all entries of one text length in the tier."""
+    directory = job.directory / name
+    async with CacheManager("file", directory=directory, memory_max_bytes=1 << 30) as cache:
+        await cache.set_many({key: _text(key, length) for key in keys(100, "first")}, TTL)
+        gc.collect()
+        tracemalloc.start()
+        await cache.set_many({key: _text(key, length) for key in keys(job.n, name)}, TTL)
+        for key in keys(job.n, name):
+            require(await cache.get(key), _text(key, length))
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return held / job.n
+
+
+def _text(key: str, length: int) -> str:
+    """A text of its own for every key."""
+    return key.ljust(length, ".")
+
+
+@asynccontextmanager
+async def _opened(job: Job) -> AsyncIterator[CacheManager]:
+    async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
+        yield cache

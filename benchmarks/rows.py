@@ -1,0 +1,224 @@
+"""The rows: which operation of which contender stands beside which, and what is promised.
+
+Targets are those of the project's performance table. A row is added here and nowhere
+else; P5, P6, P7, P9 and P11 will be, when there is something to measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal["us", "ms", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One contender in a row.
+
+    Attributes:
+        label: how the table and the targets call it; unique in its row.
+        contender: a module of `benchmarks.contenders`.
+        operation: a function of that module.
+        n: how many operations one round times.
+        unit: of one operation.
+        entries: how many entries the store shall hold beforehand.
+    """
+
+    label: str
+    contender: str
+    operation: str
+    n: int
+    unit: Unit = "us"
+    entries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A promise about the medians of one line, or of two.
+
+    Attributes:
+        line: the label of the line it is about.
+        bound: what is promised.
+        against: the label of the line it is divided by, or whose median is taken off.
+        how: "ratio", "difference", or "value" when nothing is compared.
+        least: whether the bound is to be reached rather than kept.
+    """
+
+    line: str
+    bound: float
+    against: str = ""
+    how: Literal["ratio", "difference", "value"] = "ratio"
+    least: bool = False
+
+    def __str__(self) -> str:
+        sign = {"ratio": f" / {self.against}", "difference": f" - {self.against}", "value": ""}
+        return f"{self.line}{sign[self.how]} {'>=' if self.least else '<='} {self.bound:g}"
+
+    def figure(self, medians: Mapping[str, float]) -> float | None:
+        """What was reached, or ``None`` when a line it needs has no median."""
+        needed = [self.line] if self.how == "value" else [self.line, self.against]
+        values = [medians[label] for label in needed if label in medians]
+        if len(values) < len(needed):
+            return None
+        if self.how == "value":
+            return values[0]
+        return values[0] / values[1] if self.how == "ratio" else values[0] - values[1]
+
+    def met(self, figure: float) -> bool:
+        """Whether that keeps the promise."""
+        return figure >= self.bound if self.least else figure <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Lines that are measured side by side; the first one is what the others are divided by."""
+
+    id: str
+    title: str
+    lines: tuple[Line, ...]
+    targets: tuple[Target, ...] = ()
+
+
+def all_rows(sizes: Sequence[int]) -> tuple[Row, ...]:
+    """Every row; ``sizes`` are the numbers of entries for P8."""
+    return (*FIXED, *at_sizes(sizes), PROCESS, REFERENCE)
+
+
+def _sets(title: str, kind: Literal["new", "again"]) -> Row:
+    """P4 for new keys or for keys that are there: two tables, because disks care."""
+    return Row(
+        "P4",
+        f"file set, {title}",
+        (
+            Line("ours, one awaited", "ours", f"set_{kind}", 3000),
+            Line("ours, 64 at once", "ours", f"concurrent_set_{kind}", 6400),
+            Line("ours, set_many", "ours", f"set_many_{kind}", 5000),
+            Line("cashews disk", "cashews", f"disk_set_{kind}", 2000),
+            Line("diskcache", "diskcache", f"set_{kind}", 3000),
+        ),
+        (
+            Target("ours, one awaited", 0.8, "cashews disk"),
+            Target("ours, 64 at once", 1.0, "diskcache"),
+            Target("ours, set_many", 0.6, "diskcache"),
+        ),
+    )
+
+
+FIXED = (
+    Row(
+        "P1",
+        "decorated call, hit in memory",
+        (
+            Line("ours", "ours", "decorated_memory", 100_000),
+            Line("async-lru", "async_lru", "decorated_hit", 100_000),
+            Line("cachebox", "cachebox", "decorated_hit", 100_000),
+            Line("aiocache", "aiocache", "decorated_hit", 20_000),
+            Line("cashews", "cashews", "decorated_memory", 10_000),
+            Line("no cache", "bare", "call", 200_000),
+        ),
+        (
+            Target("ours", 1.0, "async-lru"),
+            Target("aiocache", 10, "ours", least=True),
+            Target("cashews", 25, "ours", least=True),
+        ),
+    ),
+    Row(
+        "P2",
+        "decorated call, hit over files",
+        (
+            Line("ours", "ours", "decorated_file", 50_000),
+            Line("diskcache.get", "diskcache", "text_get", 30_000),
+            Line("diskcache memoize", "diskcache", "memoize_hit", 10_000),
+            Line("cashews disk", "cashews", "decorated_disk", 3000),
+        ),
+        (
+            Target("ours", 0.4, "diskcache.get"),
+            Target("cashews disk", 40, "ours", least=True),
+        ),
+    ),
+    Row(
+        "P3",
+        "file get, memory tier off, pages warm",
+        (
+            Line("ours", "ours", "file_get", 20_000),
+            Line("diskcache.get", "diskcache", "get", 20_000),
+            Line("diskcache in a thread", "diskcache", "get_in_thread", 4000),
+            Line("cashews disk", "cashews", "disk_get", 4000),
+        ),
+        (
+            Target("ours", 1.5, "diskcache.get"),
+            Target("cashews disk", 10, "ours", least=True),
+        ),
+    ),
+    Row(
+        "P3",
+        "longest stall of the loop, 64 tasks reading",
+        (
+            Line("ours", "ours", "file_stall", 20_000, "ms"),
+            Line("diskcache.get", "diskcache", "stall", 20_000, "ms"),
+            Line("diskcache in a thread", "diskcache", "stall_in_thread", 6400, "ms"),
+            Line("cashews disk", "cashews", "disk_stall", 6400, "ms"),
+            Line("nothing read", "bare", "stall", 200_000, "ms"),
+        ),
+        (Target("ours", 5, how="value"),),
+    ),
+    _sets("new keys", "new"),
+    _sets("overwritten keys", "again"),
+)
+
+_AT_SIZE: tuple[tuple[str, str, int, Unit], ...] = (
+    ("open and first get", "open_", 10, "ms"),
+    ("get", "get", 10_000, "us"),
+    ("set, new keys", "set_new", 1000, "us"),
+    ("set, overwritten keys", "set_again", 1000, "us"),
+)
+
+
+def at_sizes(sizes: Sequence[int]) -> tuple[Row, ...]:
+    """P8: a table for each verb with a line for each size, and the memory of an entry."""
+    few, many = f"{min(sizes):,}", f"{max(sizes):,}"
+    rows = []
+    for title, operation, n, unit in _AT_SIZE:
+        lines = tuple(Line(f"{size:,}", "ours_at_size", operation, n, unit, size) for size in sizes)
+        targets = [Target(many, 1.3, few)] if len(sizes) > 1 else []
+        if operation == "open_":
+            targets.append(Target(many, 20, how="value"))
+        rows.append(Row("P8", f"{title}, by entries in the store", lines, tuple(targets)))
+    overhead = Line("ours", "ours_at_size", "tier_overhead", 5000, "bytes")
+    kept = Row("P8", "memory tier, own bytes per entry", (overhead,), (_OVERHEAD,))
+    return (*rows, kept)
+
+
+_OVERHEAD = Target("ours", 400, how="value")
+
+PROCESS = Row(
+    "P10",
+    "whole processes",
+    (
+        Line("import aiocache_pe", "processes", "import_ours", 10, "ms"),
+        Line("aiocache-pe --get", "processes", "command_get", 10, "ms"),
+        Line("bare Python", "processes", "bare", 10, "ms"),
+        Line("import aiocache", "processes", "import_aiocache", 10, "ms"),
+        Line("import cashews", "processes", "import_cashews", 10, "ms"),
+        Line("import diskcache", "processes", "import_diskcache", 10, "ms"),
+    ),
+    (
+        Target("import aiocache_pe", 60, "bare Python", how="difference"),
+        Target("aiocache-pe --get", 180, "bare Python", how="difference"),
+    ),
+)
+
+REFERENCE = Row(
+    "REF",
+    "get of an 800-byte completion, no target",
+    (
+        Line("ours, memory", "ours", "memory_get", 50_000),
+        Line("ours, file", "ours", "tier_get", 50_000),
+        Line("aiocache, memory", "aiocache", "memory_get", 20_000),
+        Line("cashews, memory", "cashews", "memory_get", 50_000),
+        Line("py-key-value, memory", "py_key_value", "memory_get", 20_000),
+        Line("py-key-value, disk", "py_key_value", "disk_get", 10_000),
+    ),
+)

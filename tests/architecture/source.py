@@ -74,10 +74,10 @@ def _imports(module: str, node: ast.AST, *, hidden: bool, typing: bool) -> Itera
     if isinstance(node, ast.Call) and "getLogger" in ast.unparse(node.func):
         return  # a logger's name looks like a module's and imports nothing
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        for child in node.body:
-            yield from _imports(module, child, hidden=hidden, typing=True)
-        for child in node.orelse:
-            yield from _imports(module, child, hidden=hidden, typing=typing)
+        for guarded in node.body:
+            yield from _imports(module, guarded, hidden=hidden, typing=True)
+        for other in node.orelse:
+            yield from _imports(module, other, hidden=hidden, typing=typing)
         return
     hidden = hidden or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
     for child in ast.iter_child_nodes(node):

@@ -1,0 +1,109 @@
+"""Tags for types whose modules are not loaded for nothing.
+
+A value of such a type shows that its module is there already, so nothing is imported
+to write it. To read one the module is imported by a name that stands here, never by
+one that stands in the record.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from aiocache_pe.codecs import numpy_arrays
+from aiocache_pe.codecs.tags import (
+    Decoder,
+    Encoder,
+    Revive,
+    array,
+    from_base64,
+    text,
+    to_base64,
+)
+
+_PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+
+
+def encoder_for(kind: type) -> Encoder | None:
+    """The encoder of a type that `tags` and `tags_time` do not know.
+
+    Args:
+        kind: the exact type of a value.
+
+    Returns:
+        ``None`` when it is not known here either. A class that merely says it comes
+        from one of these modules is not taken for one that does.
+    """
+    maker = _MAKERS.get(kind.__module__.partition(".")[0])
+    return maker(kind) if maker else None
+
+
+def _path_encoder(kind: type) -> Encoder | None:
+    name = kind.__name__
+    if name not in _PATHS or getattr(sys.modules.get("pathlib"), name, None) is not kind:
+        return None
+    return lambda value, writer: {"$path": [name, writer.write(str(value))]}
+
+
+def _fraction_encoder(kind: type) -> Encoder | None:
+    if getattr(sys.modules.get("fractions"), "Fraction", None) is not kind:
+        return None
+    return lambda value, writer: {"$fraction": writer.items((value.numerator, value.denominator))}
+
+
+def _numpy_encoder(kind: type) -> Encoder | None:
+    if numpy_arrays.is_array_type(kind):
+        return lambda value, _: {"$ndarray": _array_parts(numpy_arrays.take(value))}
+    if numpy_arrays.is_scalar_type(kind):
+        return lambda value, _: {"$numpy": _scalar_parts(numpy_arrays.take_scalar(value))}
+    return None
+
+
+def _array_parts(taken: tuple[numpy_arrays.Layout, bytes]) -> list[Any]:
+    layout, data = taken
+    return [layout.dtype, layout.shape, layout.order, to_base64(data)]
+
+
+def _scalar_parts(taken: tuple[Any, bytes]) -> list[Any]:
+    dtype, data = taken
+    return [dtype, to_base64(data)]
+
+
+def _read_path(payload: Any, revive: Revive) -> Any:
+    import pathlib  # noqa: PLC0415 - see the top of the file
+
+    name, path = array(payload, 2)
+    return getattr(pathlib, _PATHS[_PATHS.index(name)])(text(revive(path)))
+
+
+def _read_fraction(payload: Any, revive: Revive) -> Any:
+    from fractions import Fraction  # noqa: PLC0415 - see the top of the file
+
+    return Fraction(*map(revive, array(payload, 2)))
+
+
+def _read_array(payload: Any, revive: Revive) -> Any:
+    del revive
+    dtype, shape, order, data = array(payload, 4)
+    return numpy_arrays.make(numpy_arrays.Layout(dtype, array(shape), order), from_base64(data))
+
+
+def _read_scalar(payload: Any, revive: Revive) -> Any:
+    del revive
+    dtype, data = array(payload, 2)
+    return numpy_arrays.make_scalar(dtype, from_base64(data))
+
+
+_MAKERS: Final[dict[str, Callable[[type], Encoder | None]]] = {
+    "pathlib": _path_encoder,
+    "fractions": _fraction_encoder,
+    "numpy": _numpy_encoder,
+}
+
+DECODERS: Final[dict[str, Decoder]] = {
+    "$path": _read_path,
+    "$fraction": _read_fraction,
+    "$ndarray": _read_array,
+    "$numpy": _read_scalar,
+}

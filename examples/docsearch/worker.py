@@ -48,11 +48,11 @@ def index(only: tuple[str, ...]) -> Index:
     return built
 
 
-@cached(ttl="7d", key_prefix="docsearch", backend="file", version=platform.python_version())
+@cached(ttl="7d", key_prefix=f"docsearch-{platform.python_version()}", backend="file")
 async def search(query: str, limit: int = 5, only: tuple[str, ...] = ()) -> list[Found]:
     """The best places in the standard library's documentation.
 
-    Another Python has another documentation, so its version sets the entries apart.
+    Another Python has another documentation, so its version is part of every key.
 
     Args:
         query: words.

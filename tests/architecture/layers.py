@@ -33,33 +33,32 @@ LAYERS = (
         ("clock", "entry", "exceptions", "protocols", "record", "sentinels"),
         talk=True,
     ),
+    Layer("tools", ("bounded", "glob", "identity", "memory", "per_loop")),
     Layer(
         "parts",
         (
-            "bounded",
+            "callkey",
             "codecs",
             "events",
             "flight",
-            "glob",
-            "identity",
             "keys",
             "lifecycle",
-            "memory",
-            "per_loop",
             "policies",
-            "tags",
             "tally",
             "ttl",
-            "values",
         ),
     ),
-    Layer("stores and sinks", ("backends", "backends.*", "metrics", "metrics.*")),
+    Layer("stores", ("backends", "backends.*")),
+    Layer(
+        "engine",  # what a manager does, a file for each of its jobs
+        ("changes", "engine", "loading", "reporting", "resources", "space", "upkeep"),
+        talk=True,
+    ),
     Layer("config", ("config",)),
-    Layer("manager", ("engine", "manager"), talk=True),
+    Layer("manager", ("manager",)),
     Layer("verbs", ("decorators", "shared"), talk=True),
     Layer("front", ("",)),
-    Layer("sync", ("sync",)),
-    Layer("callers", ("__main__", "cli", "integrations", "integrations.*", "testing"), talk=True),
+    Layer("callers", ("__main__", "cli"), talk=True),
 )
 
 NAMES_BACKENDS = ("config",)
@@ -79,6 +78,7 @@ FOREIGN = {
     "msgspec": ("",),  # the record's own format: everywhere
     "numpy": ("codecs", "identity"),
     "pydantic": ("codecs", "identity"),
+    "pydantic_core": ("codecs", "identity"),
     "redis": ("backends.redis",),
     "rich": ("cli",),
 }

@@ -1,0 +1,57 @@
+"""An asyncio-native cache for slow, costly calls: LLM completions, embeddings, searches.
+
+>>> from aiocache_pe import CacheManager, cached
+>>> @cached(ttl="1h", backend="memory")
+... async def answer(question: str) -> str:
+...     return f"{question} 42."
+>>> import asyncio
+>>> asyncio.run(answer("What is six times seven?"))
+'What is six times seven? 42.'
+"""
+
+from __future__ import annotations
+
+from aiocache_pe.callkey import make_cache_key
+from aiocache_pe.codecs.types import register
+from aiocache_pe.decorators import cached
+from aiocache_pe.entry import CacheEntry, CacheStats
+from aiocache_pe.exceptions import (
+    BackendError,
+    CacheClosedError,
+    CacheError,
+    ConfigurationError,
+    CorruptRecordError,
+    InvalidKeyError,
+    InvalidTTLError,
+    LockTimeoutError,
+    MissingDependencyError,
+    SecretRequiredError,
+    SerializationError,
+    UnstableIdentityError,
+)
+from aiocache_pe.manager import CacheManager
+from aiocache_pe.shared import get_cache
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BackendError",
+    "CacheClosedError",
+    "CacheEntry",
+    "CacheError",
+    "CacheManager",
+    "CacheStats",
+    "ConfigurationError",
+    "CorruptRecordError",
+    "InvalidKeyError",
+    "InvalidTTLError",
+    "LockTimeoutError",
+    "MissingDependencyError",
+    "SecretRequiredError",
+    "SerializationError",
+    "UnstableIdentityError",
+    "cached",
+    "get_cache",
+    "make_cache_key",
+    "register",
+]

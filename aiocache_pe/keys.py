@@ -9,15 +9,22 @@ nothing of namespaces.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 
 from aiocache_pe.exceptions import InvalidKeyError
 
 MAX_KEY_LENGTH = 65_536
 MAX_NAMESPACE_LENGTH = 200
 
-_PLAIN = re.compile(r"[a-z0-9_][a-z0-9_.-]*").fullmatch
-_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_.-")
+_LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_.-")
+_BOTH = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def _table(safe: frozenset[int]) -> dict[int, str]:
+    return {b: chr(b) if b in safe else f"%{b:02X}" for b in range(256)}
+
+
+_TABLES = {False: _table(_LOWER), True: _table(_BOTH)}
 
 
 def check_key(key: object) -> str:
@@ -38,6 +45,53 @@ def check_key(key: object) -> str:
             "make_cache_key() makes a short one of any text"
         )
     return key
+
+
+def check_keys(keys: object) -> list[str]:
+    """Several keys, each once, in the order given.
+
+    Raises:
+        TypeError: it is one string, or no iterable of strings.
+        InvalidKeyError: one of them cannot be stored.
+    """
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise TypeError(f"keys are an iterable of str, not {type(keys).__name__}: {keys!r:.80}")
+    return list(dict.fromkeys(check_key(key) for key in keys))
+
+
+def check_mapping(mapping: object) -> None:
+    """Check that what is to be stored is a mapping from keys.
+
+    Raises:
+        TypeError: it is no mapping, or one of its keys no string.
+        InvalidKeyError: one of the keys cannot be stored.
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError(
+            f"a mapping from keys to values is wanted, not {type(mapping).__name__}: "
+            f"{mapping!r:.80}"
+        )
+    for key in mapping:
+        check_key(key)
+
+
+def check_tags(tags: object) -> tuple[str, ...]:
+    """Tags, each once and sorted.
+
+    Raises:
+        TypeError: it is one string, or no iterable of strings.
+        InvalidKeyError: one of them is empty or longer than 200 characters.
+    """
+    if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
+        raise TypeError(f"tags are an iterable of str, not {type(tags).__name__}: {tags!r:.80}")
+    for tag in (found := tuple(tags)):
+        if not isinstance(tag, str):
+            raise TypeError(f"a tag is a str, not {type(tag).__name__}: {tag!r:.80}")
+        if not 0 < len(tag) <= MAX_NAMESPACE_LENGTH:
+            raise InvalidKeyError(
+                f"tag of {len(tag)} characters, 1 to {MAX_NAMESPACE_LENGTH} are accepted"
+            )
+    return tuple(sorted(set(found)))
 
 
 def namespace_prefix(namespace: object) -> str:
@@ -72,24 +126,39 @@ def side_area(prefix: str, name: str) -> str:
     return f"{prefix[:-1]}+{name}:"
 
 
-def quote(text: str) -> str:
-    """Percent-encode everything but lower-case letters, digits and ``_ . -``.
+def is_side(key: str) -> bool:
+    """Whether a store key is of a side area, and so no entry of a user's.
 
-    Upper case is encoded too, and so is a leading dot or hyphen, so the result can be a
-    file name anywhere, and differs from every other text's also where case does not
-    count. Lone surrogates are encoded as the bytes they would have.
+    Example:
+        >>> is_side("search+tags:news"), is_side("search:a+b")
+        (True, False)
+    """
+    return "+" in key.partition(":")[0]
+
+
+def quote(text: str, *, upper: bool = False) -> str:
+    """Percent-encode everything but letters, digits and ``_ . -``.
+
+    Args:
+        text: any text; lone surrogates are encoded as the bytes they would have.
+        upper: leave upper case as it is. Otherwise it is encoded too, so the result
+            differs from every other text's even where case does not count.
+
+    Returns:
+        ASCII that is a file name anywhere: neither a leading dot nor a leading hyphen.
 
     Example:
         >>> quote("User:1")
         '%55ser%3A1'
+        >>> quote("User:1", upper=True)
+        'User%3A1'
     """
-    if _PLAIN(text):
-        return text
-    raw = text.encode("utf-8", "surrogatepass")
-    out = [chr(b) if b in _SAFE else f"%{b:02X}" for b in raw]
-    if out and out[0] in ".-":
-        out[0] = f"%{raw[0]:02X}"
-    return "".join(out)
+    table = _TABLES[upper]
+    if text.isascii():
+        out = text.translate(table)
+    else:
+        out = "".join([table[b] for b in text.encode("utf-8", "surrogatepass")])
+    return f"%{ord(out[0]):02X}{out[1:]}" if out[:1] in (".", "-") else out
 
 
 def unquote(text: str) -> str:

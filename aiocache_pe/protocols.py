@@ -11,16 +11,18 @@ capability     verb                                      without it
 `Peekable`     read at once, or say that it takes time   every read is awaited
 `Sized`        how many entries, how many bytes          counted by a scan
 `Usage`        who was read how often, and when          hit counts last for the process
+`Evicting`     tell what had to go to make room         evictions are not counted
+`Sweeper`      remove what dead writers left             nothing is left behind
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
 =============  ========================================  ==============================
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import CacheError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import Pending
 
@@ -29,8 +31,11 @@ Change = Callable[[Record | None], Record | None]
 another record, ``None`` for nothing, or the very one it was given to change nothing.
 It must not wait, and may be called more than once."""
 
-ReadResult = Record | CorruptRecordError
-"""A record, or in its place the error that says why it cannot be trusted."""
+Condition = Callable[[Head], bool]
+
+ReadResult = Record | CacheError
+"""A record, or in its place the error that says why it cannot be had: a
+`CorruptRecordError` for one that is damaged, a `BackendError` for one out of reach."""
 
 
 class Clock(Protocol):
@@ -61,7 +66,7 @@ class Backend(Protocol):
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """The records of those keys that are there, in one round trip.
 
-        A damaged record is set aside and stands in the answer as the error that tells.
+        A damaged one is set aside, and an error stands in its place in the answer.
         """
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -71,8 +76,17 @@ class Backend(Protocol):
             The records as stored, in the same order, with the store's stamps.
         """
 
-    async def delete(self, keys: Sequence[str]) -> Sequence[str]:
-        """Remove keys in one round trip; the answer is those that were there."""
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        """Remove keys in one round trip.
+
+        Args:
+            keys: which.
+            only: if given, a record goes only if this says so of its head, and it must
+                not be another record, written meanwhile, that goes instead.
+
+        Returns:
+            The heads of the records that were there and were removed.
+        """
 
     async def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write one key as a single step that no writer can split.
@@ -139,6 +153,22 @@ class Usage(Protocol):
 
 
 @runtime_checkable
+class Sweeper(Protocol):
+    """A store in which dead processes leave things behind."""
+
+    async def sweep(self) -> None:
+        """Remove what nobody will ever use: half-written files, emptied folders."""
+
+
+@runtime_checkable
+class Evicting(Protocol):
+    """A store that removes entries by itself to stay within its bounds."""
+
+    on_evict: Callable[[Head], object] | None
+    """Called, in any thread, for every entry that had to go."""
+
+
+@runtime_checkable
 class SecretKeeper(Protocol):
     """A store that is private enough to make and keep a secret of its own."""
 
@@ -177,25 +207,33 @@ class Stage(Protocol):
 
 
 class Node(Protocol):
-    """What an eviction policy sees of an entry: a counter that every hit raises."""
+    """What bounds and eviction policies see of an entry in memory.
 
+    Attributes:
+        key: its store key.
+        size: what it weighs, in bytes.
+        uses: raised by every hit, without a lock; a policy compares it with what it saw.
+    """
+
+    key: str
+    size: int
     uses: int
 
 
-class EvictionPolicy(Protocol):
+N = TypeVar("N", bound=Node)
+
+
+class EvictionPolicy(Protocol[N]):
     """Chooses what goes when there is no room. No I/O, no clock; called under a lock."""
 
-    on_hit: Callable[[Node], None] | None
-    """Called at every hit by policies that must reorder; ``None`` keeps hits free."""
+    on_hit: Callable[[N], None] | None
+    """Called at every hit, by policies that must reorder; ``None`` keeps hits free."""
 
-    def add(self, node: Node) -> None:
+    def add(self, node: N) -> None:
         """A node came in."""
 
-    def discard(self, node: Node) -> None:
-        """A node was removed by others; unknown ones are ignored."""
+    def discard(self, node: N) -> None:
+        """A node was removed by others."""
 
-    def evict(self) -> Node:
+    def evict(self) -> N:
         """Choose a node, forget it, and return it; `LookupError` when there is none."""
-
-    def nodes(self) -> Iterable[Node]:
-        """All nodes, those to go first at the front."""

@@ -54,7 +54,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return self.expires_at is not None and self.expires_at <= now
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
+class Record(msgspec.Struct, frozen=True):
     """A head, a payload, and where the store keeps them.
 
     Attributes:

@@ -11,6 +11,7 @@ class Sentinel(Enum):
 
     MISSING = "missing"
     PENDING = "pending"
+    DEFAULT = "default"
 
     def __repr__(self) -> str:
         return f"<{self.value}>"
@@ -21,9 +22,13 @@ class Sentinel(Enum):
 
 Missing = Literal[Sentinel.MISSING]
 Pending = Literal[Sentinel.PENDING]
+Default = Literal[Sentinel.DEFAULT]
 
 MISSING: Final = Sentinel.MISSING
 """There is no such entry."""
 
 PENDING: Final = Sentinel.PENDING
 """It cannot be told without waiting: ask again with ``await``."""
+
+DEFAULT: Final = Sentinel.DEFAULT
+"""Nothing was given: what the manager was set up with applies."""

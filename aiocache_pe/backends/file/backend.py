@@ -1,0 +1,144 @@
+"""The file store: `Backend` and its capabilities over `Disk`, one hop a verb."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from aiocache_pe.backends.file import survey
+from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.hops import GroupCommit, Hops
+from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.nowait import CachedReader, Stamp
+from aiocache_pe.backends.file.secret import load_secret
+from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.glob import matcher
+from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.protocols import Change, Condition, ReadResult
+from aiocache_pe.record import Head, Record, unpack
+from aiocache_pe.sentinels import PENDING, Pending, Sentinel
+
+
+class FileBackend:
+    """Records as files below one directory, shared by any number of processes.
+
+    Opening does nothing: the directory is made by the first write. Small entries whose
+    file the kernel holds in memory are read on the spot (`peek`); all else takes one hop
+    to a thread, and writes of one tick share theirs.
+
+    Args:
+        directory: where to keep the files; made private (0700) when it is not there.
+            Relative paths are taken from the current directory of this moment.
+
+    Example:
+        >>> import asyncio, tempfile
+        >>> backend = FileBackend(tempfile.mkdtemp())
+        >>> asyncio.run(backend.read(["default:absent"]))
+        {}
+    """
+
+    name = "file"
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self._layout = Layout(os.fspath(directory))
+        self._disk = Disk(self._layout)
+        self._hops = Hops()
+        self._cached = CachedReader()
+        self._commits = PerLoop(lambda: GroupCommit(self._hops, self._disk.write))
+
+    def __repr__(self) -> str:
+        return f"FileBackend({self._layout.root!r})"
+
+    @property
+    def directory(self) -> str:
+        """The directory, absolute."""
+        return self._layout.root
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        """See `Backend.read`; a damaged file is moved to ``.damaged``."""
+        return await self._hops.run(self._disk.read, keys)
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Record]:
+        """See `Backend.write`."""
+        return await self._commits.get().submit(records)
+
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        """See `Backend.delete`."""
+        return await self._hops.run(self._disk.delete, keys, only)
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        """See `Backend.update`; atomic among threads and processes."""
+        return await self._hops.run(self._disk.update, key, change)
+
+    async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
+        """See `Backend.scan`; a folder, one of 256, is one batch and one hop."""
+        matches = matcher(pattern)
+        for folder in FOLDERS:
+            heads = await self._hops.run(survey.heads, self._layout, prefix, folder, matches)
+            if heads:
+                yield heads
+
+    async def clear(self, prefix: str) -> int:
+        """See `Backend.clear`: one rename takes the area away, then its files are removed."""
+        return await self._hops.run(self._clear, prefix)
+
+    async def close(self) -> None:
+        """See `Backend.close`; waits for the writes that are under way."""
+        await self._commits.get().idle()
+        await self._hops.close()
+        self._disk.locks.close()
+
+    def is_current(self, stamp: Stamp) -> bool:
+        """See `Coherent.is_current`: one ``stat``, of a path that was just in use.
+
+        A version has its own inode, size and modification time, the last set by its
+        writer to the nanosecond of the write. Where the file system keeps only
+        milliseconds or seconds, nothing is ever current.
+        """
+        path, inode, modified, size = stamp
+        try:
+            status = os.stat(path)
+        except OSError:
+            return False
+        return (
+            status.st_mtime_ns == modified
+            and status.st_ino == inode
+            and status.st_size == size
+            and modified % 1_000_000 != 0
+        )
+
+    def peek(self, key: str) -> Record | None | Pending:
+        """See `Peekable.peek`: from the kernel's caches, or not at all."""
+        found = self._cached.read(self._layout.path(key))
+        if found is None or isinstance(found, Sentinel):
+            return found
+        try:
+            record = unpack(found[0], key=key)
+        except CorruptRecordError:
+            return PENDING  # `read` will set it aside, which takes the disk
+        return Record(record.head, record.payload, found[1])
+
+    async def totals(self, prefix: str) -> tuple[int, int]:
+        """See `Sized.totals`; opens no file."""
+        return await self._hops.run(survey.totals, self._layout, prefix)
+
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """See `Usage.add_usage`."""
+        items = [(key, hits, last) for key, (hits, last) in usage.items()]
+        await self._hops.run(self._disk.add_usage, items)
+
+    async def usage(self, key: str) -> tuple[int, float | None]:
+        """See `Usage.usage`."""
+        return await self._hops.run(self._disk.usage, key)
+
+    async def sweep(self) -> None:
+        """See `Sweeper.sweep`."""
+        await self._hops.run(survey.sweep, self._layout)
+
+    async def secret(self) -> bytes:
+        """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""
+        return await self._hops.run(load_secret, self._layout)
+
+    def _clear(self, prefix: str) -> int:
+        trash = self._disk.clear(prefix)
+        return 0 if trash is None else survey.remove_tree(trash)

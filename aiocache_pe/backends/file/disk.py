@@ -1,0 +1,181 @@
+"""The file store's verbs, blocking: what is done in one hop to a thread.
+
+Every change of an entry happens under that entry's lock, so a read-change-write is a
+single step among threads and processes alike. Reads take no lock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from aiocache_pe.backends.file import usage
+from aiocache_pe.backends.file.atomic import Draft
+from aiocache_pe.backends.file.layout import Layout, lock_slot
+from aiocache_pe.backends.file.locks import ByteLocks
+from aiocache_pe.backends.file.nowait import Stamp
+from aiocache_pe.backends.file.reading import read_head, read_whole
+from aiocache_pe.exceptions import BackendError, CorruptRecordError
+from aiocache_pe.protocols import Change, Condition, ReadResult
+from aiocache_pe.record import Head, Record, pack_head, unpack
+
+_ATTEMPTS = 10
+T = TypeVar("T")
+
+
+class Disk:
+    """One cache directory."""
+
+    __slots__ = ("layout", "locks")
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.locks = ByteLocks(layout.locks, layout.make_root)
+
+    def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
+        """The records of those keys that are there, or the errors that stand for them."""
+        found: dict[str, ReadResult] = {}
+        for key in keys:
+            path = self.layout.path(key)
+            try:
+                result = _read(key, path)
+                if isinstance(result, _Damage):
+                    with self.locks.hold(lock_slot(path)):
+                        self._set_aside(path, result.stamp)
+                    found[key] = result.error
+                elif result is not None:
+                    found[key] = result
+            except OSError as error:
+                found[key] = BackendError(f"cannot read an entry: {error}")
+        return found
+
+    def write(self, records: Sequence[Record]) -> list[Record | OSError]:
+        """Write each record; one that fails does not keep the others from being written."""
+        outcomes: list[Record | OSError] = []
+        for record in records:
+            try:
+                outcomes.append(self._write(record))
+            except OSError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
+        """Remove entries; the heads of those that were there, whole, and removed."""
+        removed: list[Head] = []
+        for key in keys:
+            path = self.layout.path(key)
+            with self.locks.hold(lock_slot(path)), suppress(FileNotFoundError):
+                try:
+                    head = read_head(path, key)
+                except CorruptRecordError:
+                    head = None
+                if only is None or (head is not None and only(head)):
+                    os.unlink(path)
+                    if head is not None:
+                        removed.append(head)
+        return removed
+
+    def update(self, key: str, change: Change) -> Record | None:
+        """Read, change and write in one step; see `protocols.Backend.update`."""
+        path = self.layout.path(key)
+
+        def step(draft: Draft) -> Record | None:
+            before = _read(key, path)
+            if isinstance(before, _Damage):
+                self._set_aside(path, before.stamp)
+                before = None
+            after = change(before)
+            if after is None:
+                if before is not None:
+                    os.unlink(path)
+                return None
+            return before if after is before else _publish(draft, after, path)
+
+        with self.locks.hold(lock_slot(path)):
+            return self._drafted(path, step)
+
+    def clear(self, prefix: str) -> str | None:
+        """Take an area away by one rename.
+
+        Returns:
+            Where it lies now, to be emptied at leisure; ``None`` if there was none.
+        """
+        trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
+        try:
+            os.rename(self.layout.area(prefix), trash)
+        except FileNotFoundError:
+            return None
+        return trash
+
+    def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
+        """Note hits and last access, in seconds since the epoch, of entries still there."""
+        for key, hits, last in usages:
+            path = self.layout.path(key)
+            with suppress(FileNotFoundError), self.locks.hold(lock_slot(path)):
+                usage.add(path, hits, last)
+
+    def usage(self, key: str) -> tuple[int, float | None]:
+        """The hits of an entry and its last access; no hits when it is not there."""
+        with suppress(FileNotFoundError):
+            return usage.read(self.layout.path(key))
+        return 0, None
+
+    def _write(self, record: Record) -> Record:
+        path = self.layout.path(record.head.key)
+        with self.locks.hold(lock_slot(path)):
+            return self._drafted(path, lambda draft: _publish(draft, record, path))
+
+    def _drafted(self, path: str, step: Callable[[Draft], T]) -> T:
+        """Run a step with a draft in the entry's folder, again if the folder went away."""
+        folder = os.path.dirname(path)
+        for _ in range(_ATTEMPTS):
+            try:
+                draft = Draft(folder)
+            except FileNotFoundError:
+                self.layout.make_folder(folder)
+                continue
+            try:
+                return step(draft)
+            except FileNotFoundError:
+                continue
+            finally:
+                draft.discard()
+        raise FileNotFoundError(f"{folder} is removed again and again")
+
+    def _set_aside(self, path: str, stamp: Stamp) -> None:
+        """Move a damaged file away, unless it was replaced meanwhile. Needs its lock."""
+        status = os.stat(path)
+        if (path, status.st_ino, status.st_mtime_ns, status.st_size) != stamp:
+            return
+        os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
+        os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
+
+
+class _Damage:
+    """What stands for a record that could not be verified."""
+
+    __slots__ = ("error", "stamp")
+
+    def __init__(self, error: CorruptRecordError, stamp: Stamp) -> None:
+        self.error = error
+        self.stamp = stamp
+
+
+def _read(key: str, path: str) -> Record | _Damage | None:
+    try:
+        blob, stamp = read_whole(path)
+    except FileNotFoundError:
+        return None
+    try:
+        record = unpack(blob, key=key)
+    except CorruptRecordError as error:
+        return _Damage(error, stamp)
+    return Record(record.head, record.payload, stamp)
+
+
+def _publish(draft: Draft, record: Record, path: str) -> Record:
+    draft.fill((pack_head(record.head, record.payload), record.payload))
+    return Record(record.head, record.payload, draft.publish(path))

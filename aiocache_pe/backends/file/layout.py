@@ -1,0 +1,103 @@
+"""Where everything lies in a cache directory.
+
+::
+
+    data/cache/                       0700
+        .gitignore  CACHEDIR.TAG      a cache belongs in no commit and in no backup
+        .locks                        one byte per key, never written, only locked
+        .secret                       0600, made when the first pickle is signed
+        .damaged/                     files that failed verification, moved aside
+        default/                      an area: the namespace `default`
+            3f/                       256 folders by digest
+                3f2a9c01-greeting     an entry; the name is the key when it is short
+        default+stats/  default+tags/ what the library keeps beside the entries
+
+An entry's name is 8 hex digits of the key's digest, a hyphen, and the percent-encoded
+key, so ``ls`` shows keys and a scan by pattern opens nothing. The digits keep apart
+what a file system might not: ``User`` and ``user``, ``CON`` and ``con.txt``. A long key
+has all 32 digits and only the beginning of its text, marked by a final ``~``.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+
+from aiocache_pe.keys import quote, unquote
+
+LONGEST_NAME = 120
+_SHOWN_OF_LONG = 72
+FOLDERS = tuple(f"{n:02x}" for n in range(256))
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
+
+
+class Layout:
+    """Names of files for store keys, and back."""
+
+    __slots__ = ("damaged", "locks", "root", "secret")
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+        self.locks = f"{self.root}/.locks"
+        self.secret = f"{self.root}/.secret"
+        self.damaged = f"{self.root}/.damaged"
+
+    def path(self, key: str) -> str:
+        """The file of a store key."""
+        area, _, rest = key.partition(":")
+        digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        shown = quote(rest, upper=True)
+        if len(shown) <= LONGEST_NAME:
+            return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest[:8]}-{shown}"
+        start = shown[:_SHOWN_OF_LONG]
+        return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest}-{start}~"
+
+    def area(self, prefix: str) -> str:
+        """The folder of all keys that begin with ``prefix``, an area with its colon."""
+        return f"{self.root}/{area_folder(prefix.rstrip(':'))}"
+
+    def make_root(self) -> None:
+        """Make the directory, private, with the notes that keep it out of git and backups."""
+        if os.path.isdir(self.root):
+            return
+        os.makedirs(os.path.dirname(self.root), exist_ok=True)
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+            with open(f"{self.root}/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder of entries, and what it stands in."""
+        self.make_root()
+        os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def area_folder(area: str) -> str:
+    """An area's folder; a very long one is cut and kept apart by its digest."""
+    if len(area) <= LONGEST_NAME:
+        return area
+    digest = blake2b(area.encode("ascii"), digest_size=16).hexdigest()
+    return f"{area[:_SHOWN_OF_LONG]}~{digest}"
+
+
+def lock_slot(path: str) -> int:
+    """The lock byte of an entry's file: the 32 bits of digest that its name begins with."""
+    start = path.rindex("/") + 1
+    return int(path[start : start + 8], 16)
+
+
+def shown_key(name: str) -> str | None:
+    """The key, without its area, that a file name shows whole.
+
+    Returns:
+        The key; ``None`` when the name holds only its beginning, or is not an entry's.
+    """
+    if name[8:9] != "-" or name.endswith("~"):
+        return None
+    try:
+        return unquote(name[9:])
+    except ValueError:
+        return None
+
+

@@ -1,0 +1,126 @@
+"""Locks that processes share, one byte of one file for each key.
+
+An open-file-description lock on a byte costs two system calls, leaves nothing behind,
+and is freed by the kernel when its holder dies, however it dies. Within a process the
+description is shared, so threads are kept apart by ordinary locks in front of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from aiocache_pe.exceptions import LockTimeoutError
+
+_STRIPES = 64
+_PATIENCE = 10.0  # seconds; a store operation takes well under a millisecond
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_OFD = getattr(fcntl, "F_OFD_SETLK", None)
+
+
+class ByteLocks:
+    """Exclusive locks by number, between all threads and processes of one file.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> locks = ByteLocks(mkdtemp() + "/locks")
+        >>> with locks.hold(7):
+        ...     pass
+    """
+
+    __slots__ = ("_fd", "_opening", "_path", "_pid", "_prepare", "_stripes")
+
+    def __init__(self, path: str, prepare: Callable[[], None] = lambda: None) -> None:
+        """Locks of the file ``path``; ``prepare`` makes its folder when it is not there."""
+        self._path = path
+        self._prepare = prepare
+        self._fd = -1
+        self._reset()
+
+    def _reset(self) -> None:
+        self.close()
+        self._pid = os.getpid()
+        self._opening = threading.Lock()
+        self._stripes = [threading.Lock() for _ in range(_STRIPES)]
+
+    @contextmanager
+    def hold(self, slot: int) -> Iterator[None]:
+        """Hold the lock of a number from 0 to 2**62.
+
+        Raises:
+            LockTimeoutError: its holder did not give it back within ten seconds.
+            OSError: the lock file cannot be opened.
+        """
+        if self._pid != os.getpid():
+            # After a fork the parent's description would be shared, and with it every
+            # lock; and a thread of the parent may have held a stripe.
+            self._reset()
+        stripe = self._stripes[slot % _STRIPES]
+        if not stripe.acquire(timeout=_PATIENCE):
+            raise LockTimeoutError(f"a thread held lock {slot} for {_PATIENCE:.0f} s")
+        try:
+            fd = self._acquire(slot)
+            try:
+                yield
+            finally:
+                _set(fd, fcntl.F_UNLCK, slot)
+        finally:
+            stripe.release()
+
+    def close(self) -> None:
+        """Give back the file; the next `hold` opens it again."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+
+    def _acquire(self, slot: int) -> int:
+        pause, deadline = 0.0002, time.monotonic() + _PATIENCE
+        while True:
+            fd = self._open()
+            if _set(fd, fcntl.F_WRLCK, slot):
+                if os.fstat(fd).st_nlink:
+                    return fd
+                # The directory was removed under us, and others lock a new file. Who
+                # still holds a lock of the old one frees it by its own descriptor.
+                self._fd = -1
+                continue
+            if time.monotonic() > deadline:
+                raise LockTimeoutError(
+                    f"another process held lock {slot} of {self._path} for {_PATIENCE:.0f} s"
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, 0.01)
+
+    def _open(self) -> int:
+        fd = self._fd
+        if fd < 0:
+            with self._opening:
+                if self._fd < 0:
+                    try:
+                        self._fd = os.open(self._path, _FLAGS, 0o600)
+                    except FileNotFoundError:
+                        self._prepare()
+                        self._fd = os.open(self._path, _FLAGS, 0o600)
+                fd = self._fd
+        return fd
+
+
+def _set(fd: int, kind: int, slot: int) -> bool:
+    try:
+        if _OFD is not None:
+            fcntl.fcntl(fd, _OFD, struct.pack("hhqqi", kind, os.SEEK_SET, slot, 1, 0))
+        else:  # not Linux: POSIX locks, which belong to the process; the stripes do the rest
+            operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(fd, operation, 1, slot)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True

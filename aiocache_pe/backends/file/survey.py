@@ -1,0 +1,96 @@
+"""Going through a whole cache directory, a folder at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiocache_pe.backends.file.atomic import TEMPORARY
+from aiocache_pe.backends.file.layout import Layout, shown_key
+from aiocache_pe.backends.file.reading import read_head
+from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.record import Head
+
+_ABANDONED_AFTER = 3600.0  # seconds; a write takes milliseconds
+_DAMAGED_KEPT = 7 * 86400.0  # seconds, for whoever wants to know what happened
+
+
+def heads(
+    layout: Layout, prefix: str, folder: str, matches: Callable[[str], object] | None
+) -> list[Head]:
+    """The heads of one folder's entries whose key matches; damaged ones are passed over."""
+    base = f"{layout.area(prefix)}/{folder}"
+    found: list[Head] = []
+    for name in _names(base):
+        shown = shown_key(name)
+        if matches is not None and shown is not None and not matches(shown):
+            continue
+        try:
+            head = read_head(f"{base}/{name}")
+        except (OSError, CorruptRecordError):
+            continue
+        if not head.key.startswith(prefix):
+            continue
+        if matches is None or shown is not None or matches(head.key[len(prefix) :]):
+            found.append(head)
+    return found
+
+
+def totals(layout: Layout, prefix: str) -> tuple[int, int]:
+    """How many entries an area has, and what their files weigh, without opening any."""
+    return count(layout.area(prefix))
+
+
+def count(area: str) -> tuple[int, int]:
+    """The entries below a folder, and their bytes."""
+    entries = weight = 0
+    for folder in _names(area):
+        with suppress(OSError), os.scandir(f"{area}/{folder}") as listing:
+            for item in listing:
+                if item.name.startswith("."):
+                    continue
+                with suppress(FileNotFoundError):
+                    weight += item.stat(follow_symlinks=False).st_size
+                    entries += 1
+    return entries, weight
+
+
+def remove_tree(folder: str) -> int:
+    """Remove an area that was cleared; returns how many entries it held."""
+    entries, _ = count(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return entries
+
+
+def sweep(layout: Layout) -> None:
+    """Remove what killed processes left: drafts, cleared areas; and damage of long ago."""
+    now = time.time()
+    with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
+        for item in list(listing):
+            if item.name.startswith(".trash-"):
+                shutil.rmtree(item.path, ignore_errors=True)
+            elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
+                for folder in _names(item.path):
+                    _remove_old(f"{item.path}/{folder}", TEMPORARY, now - _ABANDONED_AFTER)
+    _remove_old(layout.damaged, "", now - _DAMAGED_KEPT)
+
+
+def _remove_old(folder: str, beginning: str, before: float) -> None:
+    with suppress(OSError), os.scandir(folder) as listing:
+        for item in listing:
+            if item.name.startswith(beginning):
+                with suppress(OSError):
+                    # The change time: the modification time of a draft that was
+                    # exchanged is that of the version it replaced.
+                    if item.stat(follow_symlinks=False).st_ctime < before:
+                        os.unlink(item.path)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

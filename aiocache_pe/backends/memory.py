@@ -1,0 +1,174 @@
+"""The store in the process itself, bounded if asked, gone with the process."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import islice
+
+from aiocache_pe.bounded import Bounded
+from aiocache_pe.glob import matcher
+from aiocache_pe.keys import is_side
+from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.protocols import Change, Condition, EvictionPolicy, ReadResult
+from aiocache_pe.record import Head, Record
+
+_BATCH = 1000
+
+
+class Cell:
+    """A record in memory; records given out carry their cell as the stamp."""
+
+    __slots__ = ("head", "key", "last", "payload", "reads", "size", "uses")
+
+    def __init__(self, record: Record) -> None:
+        self.head = record.head
+        self.payload = record.payload
+        self.key = record.head.key
+        self.size = len(record.payload) + len(self.key)
+        self.uses = 0
+        self.reads = 0
+        self.last: float | None = None
+
+    def record(self) -> Record:
+        """The record, stamped. Made anew each time: kept here it would be a cycle."""
+        return Record(self.head, self.payload, self)
+
+
+class MemoryBackend:
+    """Records in a dict. Nothing in it waits, and any thread or loop may use it.
+
+    Args:
+        max_entries: how many entries at most; ``None`` for any number.
+        max_bytes: what keys and payloads may weigh together; ``None`` for any weight.
+        policy: makes the policy that chooses what goes.
+
+    Example:
+        >>> import asyncio
+        >>> asyncio.run(MemoryBackend(max_entries=1000).read(["default:k"]))
+        {}
+    """
+
+    name = "memory"
+
+    def __init__(
+        self,
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        policy: Callable[[], EvictionPolicy[Cell]] = Fifo,
+    ) -> None:
+        self._cells = Bounded(
+            policy(), max_entries=max_entries, max_bytes=max_bytes, on_evict=self._evicted
+        )
+        self._side = Bounded[Cell](Fifo())  # what the library keeps for itself is never evicted
+        self._hit = self._cells.on_hit
+        self._secret = secrets.token_bytes(32)
+        self.on_evict: Callable[[Head], object] | None = None
+
+    def __repr__(self) -> str:
+        return f"MemoryBackend({len(self._cells.nodes)} entries)"
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        """See `Backend.read`."""
+        return {key: record for key in keys if (record := self.peek(key)) is not None}
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Record]:
+        """See `Backend.write`."""
+        return [self._put(record) for record in records]
+
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        """See `Backend.delete`."""
+        removed: list[Head] = []
+        for key in keys:
+            place = self._place(key)
+            with place.lock:
+                cell = place.nodes.get(key)
+                if cell is not None and (only is None or only(cell.head)):
+                    place.discard(key)
+                    removed.append(cell.head)
+        return removed
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        """See `Backend.update`; atomic among threads."""
+        place = self._place(key)
+        with place.lock:
+            cell = place.nodes.get(key)
+            before = None if cell is None else cell.record()
+            after = change(before)
+            if after is None:
+                place.discard(key)
+                return None
+            return before if after is before else self._put(after)
+
+    async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
+        """See `Backend.scan`."""
+        matches = matcher(pattern)
+        place = self._place(prefix)
+        with place.lock:
+            cells = iter(list(place.nodes.values()))
+        while batch := list(islice(cells, _BATCH)):
+            yield [
+                cell.head
+                for cell in batch
+                if cell.key.startswith(prefix)
+                and (matches is None or matches(cell.key[len(prefix) :]))
+            ]
+
+    async def clear(self, prefix: str) -> int:
+        """See `Backend.clear`."""
+        return self._place(prefix).remove_all(prefix)
+
+    async def close(self) -> None:
+        """Nothing is held but memory; the entries stay."""
+
+    def is_current(self, stamp: Cell) -> bool:
+        """See `Coherent.is_current`. Who asks is about to hit, so it counts as a use."""
+        key = stamp.key
+        if self._cells.nodes.get(key) is stamp:
+            stamp.uses += 1
+            if self._hit is not None:
+                self._hit(stamp)
+            return True
+        return self._side.nodes.get(key) is stamp
+
+    def peek(self, key: str) -> Record | None:
+        """See `Peekable.peek`: always at once."""
+        cell = self._place(key).nodes.get(key)
+        return None if cell is None else cell.record()
+
+    async def totals(self, prefix: str) -> tuple[int, int]:
+        """See `Sized.totals`."""
+        place = self._place(prefix)
+        with place.lock:
+            sizes = [cell.size for key, cell in place.nodes.items() if key.startswith(prefix)]
+        return len(sizes), sum(sizes)
+
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """See `Usage.add_usage`."""
+        for key, (hits, last) in usage.items():
+            cell = self._place(key).nodes.get(key)
+            if cell is not None:
+                cell.reads += hits
+                cell.last = last
+
+    async def usage(self, key: str) -> tuple[int, float | None]:
+        """See `Usage.usage`."""
+        cell = self._place(key).nodes.get(key)
+        return (0, None) if cell is None else (cell.reads, cell.last)
+
+    async def secret(self) -> bytes:
+        """See `SecretKeeper.secret`: known to this process only."""
+        return self._secret
+
+    def _place(self, key: str) -> Bounded[Cell]:
+        return self._side if is_side(key) else self._cells
+
+    def _put(self, record: Record) -> Record:
+        cell = Cell(record)
+        self._place(cell.key).put(cell)
+        return cell.record()
+
+    def _evicted(self, cell: Cell) -> None:
+        if self.on_evict is not None:
+            self.on_evict(cell.head)

@@ -1,0 +1,90 @@
+"""Changes of one entry that depend on what it is: each a single step in the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from aiocache_pe.engine import Item
+from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
+from aiocache_pe.record import Record
+from aiocache_pe.sentinels import MISSING, Missing
+from aiocache_pe.space import Space
+
+
+async def add(space: Space, item: Item) -> bool:
+    """Store a value unless the key has one; whether it was stored."""
+    record = await space.engine.record_for(item)
+    stored = await space.survive(
+        "write", space.change(item.key, lambda there: there or record), None
+    )
+    return stored is not None and stored.head is record.head
+
+
+async def touch(space: Space, key: str, ttl: float | None) -> bool:
+    """Give an entry a new time to live, in seconds from now; whether there was one."""
+    now = space.engine.clock.time()
+    expires_at = None if ttl is None else now + ttl
+
+    def renewed(record: Record | None) -> Record | None:
+        if record is None:
+            return None
+        head = msgspec.structs.replace(record.head, expires_at=expires_at)
+        return Record(head, record.payload)
+
+    work = space.engine.update(key, renewed)
+    return await space.survive("write", work, None) is not None
+
+
+async def pop(space: Space, key: str) -> Any | Missing:
+    """Remove an entry and return its value, or `MISSING`; of several callers one gets it."""
+    taken: list[Record] = []
+
+    def take(record: Record | None) -> None:
+        taken[:] = [] if record is None else [record]
+
+    await space.survive("delete", space.engine.update(key, take), None)
+    if not taken:
+        space.missed(key)
+        return MISSING
+    space.removed("deleted", 1, key=key)
+    return await space.decode(taken[0])
+
+
+async def increment(
+    space: Space, key: str, delta: int, initial: int, ttl: float | None
+) -> int:
+    """Add to an integer, or begin with ``initial + delta``; returns the new number.
+
+    Raises:
+        TypeError: the entry holds something else.
+        BackendError: the store failed; a number made up instead would be a lie.
+    """
+    engine = space.engine
+    first = await engine.record_for(Item(key, initial + delta, ttl))
+    result = [initial + delta]
+
+    def added(record: Record | None) -> Record:
+        if record is None:
+            result[0] = initial + delta
+            return first
+        try:
+            number = engine.pipeline.decode(key, record.head.codec, record.payload)
+        except SecretRequiredError:
+            number = None  # pickled, so no integer
+        if type(number) is not int:
+            raise TypeError(f"the entry holds a {type(number).__name__}, only an int can be added to")
+        result[0] = number + delta
+        return engine.record_like(key, result[0], record.head)
+
+    try:
+        stored = await space.change(key, added)
+    except (TypeError, SerializationError):
+        raise
+    except Exception as error:
+        space.failed("write", error)
+        raise BackendError(f"the store {engine.backend.name} could not add: {error}") from error
+    if stored is not None:
+        result[0] = engine.pipeline.decode(key, stored.head.codec, stored.payload)
+    return result[0]

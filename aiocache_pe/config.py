@@ -1,0 +1,218 @@
+"""From arguments, environment and URLs to objects: the one place that names classes.
+
+What is given as an argument counts; what is not, the environment may say. A setting
+that cannot work is refused here, at once, with the values that are accepted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from aiocache_pe.bounded import Bounded
+from aiocache_pe.clock import SystemClock
+from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.engine import Engine
+from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.memory import Slot
+from aiocache_pe.policies.clock import Clock as ClockPolicy
+from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.policies.lru import Lru
+from aiocache_pe.protocols import Backend, Clock
+from aiocache_pe.resources import Resources
+
+ENTRY_POINTS = "aiocache_pe.backends"
+DEFAULT_DIRECTORY = "data/cache"
+BACKENDS = ("file", "memory", "null")
+POLICIES: dict[str, Callable[[], Any]] = {"clock": ClockPolicy, "fifo": Fifo, "lru": Lru}
+_ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+_VERBS = ("read", "write", "delete", "update", "scan", "clear", "close")
+
+
+def build(
+    *,
+    backend: str | Backend | None,
+    directory: str | os.PathLike[str] | None,
+    redis_url: str | None,
+    max_entries: int | None,
+    max_bytes: int | None,
+    eviction: str | None,
+    memory_max_bytes: int,
+    compression: str | None,
+    secret: str | bytes | None,
+    fallback: str | None,
+    clock: Clock | None,
+) -> Resources:
+    """Make what a manager needs; the arguments are those of `CacheManager`.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+    """
+    policy = _policy(eviction)
+    bounds = {
+        "max_entries": _count("max_entries", max_entries),
+        "max_bytes": _count("max_bytes", max_bytes),
+    }
+    tier_bytes = _count("memory_max_bytes", memory_max_bytes, least=0) or 0
+    if redis_url is not None:
+        raise _no_redis("redis_url")
+    if fallback not in ("file", None):
+        raise ConfigurationError(f"fallback {fallback!r} is not known; accepted: 'file' and None")
+    owned = backend is None or isinstance(backend, str)
+    store = _disabled() or _backend(backend, directory, policy, bounds)
+    pipeline = Pipeline(
+        compression=compression, secret=secret or os.environ.get("AIOCACHE_PE_SECRET") or None
+    )
+    tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
+    engine = Engine(store, pipeline, SystemClock() if clock is None else _clock(clock), tier)
+    return Resources(engine, owns_backend=owned)
+
+
+def namespace(name: str | None) -> str:
+    """The namespace given, or the environment's, or ``"default"``.
+
+    Raises:
+        TypeError, InvalidKeyError: it cannot be one.
+    """
+    chosen = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
+    namespace_prefix(chosen)
+    return chosen
+
+
+def _backend(
+    backend: str | Backend | None,
+    directory: str | os.PathLike[str] | None,
+    policy: Callable[[], Any],
+    bounds: dict[str, int | None],
+) -> Backend:
+    if backend is None:
+        backend = os.environ.get("AIOCACHE_PE_BACKEND") or "file"
+    if not isinstance(backend, str):
+        _check_object(backend)
+        _no_bounds(bounds, "a backend object")
+        _no_directory(directory, "a backend object")
+        return backend
+    scheme, _, _ = backend.partition("://")
+    if scheme == "memory":
+        _no_directory(directory, "the memory store")
+        return _imported("memory", "MemoryBackend")(**bounds, policy=policy)
+    _no_bounds(bounds, f"the {scheme} store")
+    if scheme == "file":
+        return _imported("file.backend", "FileBackend")(_directory(backend, directory))
+    _no_directory(directory, f"the {scheme} store")
+    if scheme == "null":
+        return _imported("null", "NullBackend")()
+    for point in entry_points(group=ENTRY_POINTS, name=scheme):
+        made: Backend = point.load()(backend)
+        _check_object(made)
+        return made
+    if scheme.startswith("redi"):
+        raise _no_redis(f"backend {scheme!r}")
+    raise ConfigurationError(
+        f"backend {scheme!r} is not known; accepted: {_listed(BACKENDS)}, their URLs "
+        f"(file:///path, memory://), a Backend object, and schemes registered as entry points "
+        f"in the group {ENTRY_POINTS!r}"
+    )
+
+
+def _directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
+    if backend != "file":
+        parts = urlsplit(backend)
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise ConfigurationError(
+                f"{backend!r} names no local path; accepted: file:///absolute/path"
+            )
+        _no_directory(directory, "a file URL")
+        return unquote(parts.path)
+    if directory is None:
+        return os.environ.get("AIOCACHE_PE_DIRECTORY") or DEFAULT_DIRECTORY
+    if not isinstance(directory, str | os.PathLike):
+        raise ConfigurationError(
+            f"directory is a path, not {type(directory).__name__}: {directory!r:.80}"
+        )
+    path = os.fspath(directory)
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(f"directory {path!r} is not a path; accepted: a non-empty str")
+    return path
+
+
+def _disabled() -> Backend | None:
+    value = os.environ.get("AIOCACHE_PE_DISABLE", "").strip().lower()
+    if value in _OFF:
+        return None
+    if value in _ON:
+        null: Backend = _imported("null", "NullBackend")()
+        return null
+    raise ConfigurationError(
+        f"AIOCACHE_PE_DISABLE={value!r} is not known; accepted: {_listed(_ON + _OFF[1:])}"
+    )
+
+
+def _imported(module: str, name: str) -> Any:
+    """A store's class; its libraries are imported only now that it is wanted."""
+    return getattr(importlib.import_module(f"aiocache_pe.backends.{module}"), name)
+
+
+def _policy(eviction: str | None) -> Callable[[], Any]:
+    chosen = "clock" if eviction is None else eviction
+    if not isinstance(chosen, str) or chosen not in POLICIES:
+        raise ConfigurationError(
+            f"eviction {eviction!r} is not known; accepted: {_listed(POLICIES)}"
+        )
+    return POLICIES[chosen]
+
+
+def _count(name: str, value: Any, *, least: int = 1) -> int | None:
+    if value is None and least:
+        return None
+    if type(value) is not int or value < least:
+        nothing = ", or None for no bound" if least else ""
+        raise ConfigurationError(
+            f"{name} {value!r} is not accepted; an int of at least {least}{nothing}"
+        )
+    return value
+
+
+def _clock(clock: Clock) -> Clock:
+    if not callable(getattr(clock, "time", None)) or not callable(
+        getattr(clock, "monotonic", None)
+    ):
+        raise ConfigurationError(f"clock {clock!r:.80} has no time() and monotonic()")
+    return clock
+
+
+def _check_object(backend: Any) -> None:
+    missing = [verb for verb in _VERBS if not callable(getattr(backend, verb, None))]
+    if missing:
+        raise ConfigurationError(
+            f"backend {type(backend).__name__} lacks {_listed(missing)}; accepted: "
+            f"{_listed(BACKENDS)}, a URL, or an object with the verbs of protocols.Backend"
+        )
+
+
+def _no_bounds(bounds: dict[str, int | None], where: str) -> None:
+    for name, value in bounds.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"{name} bounds the memory store; {where} cannot be bounded in this release"
+            )
+
+
+def _no_directory(directory: object, where: str) -> None:
+    if directory is not None:
+        raise ConfigurationError(f"directory={directory!r} means nothing to {where}")
+
+
+def _no_redis(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what}: the Redis store is not part of this release; accepted: {_listed(BACKENDS)}"
+    )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(repr(name) for name in names)

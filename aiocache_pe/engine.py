@@ -1,0 +1,303 @@
+"""The one way through: memory tier, then store, then codec, and back.
+
+An engine is what all namespaces of a manager share. It knows the order in which things
+are asked and when an entry is live; it counts nothing and forgives nothing: errors of
+the store rise from here to the manager, which decides what the caller sees.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiocache_pe.bounded import Bounded
+from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.events import EventBus
+from aiocache_pe.exceptions import CacheError, SecretRequiredError
+from aiocache_pe.keys import side_area
+from aiocache_pe.memory import Slot
+from aiocache_pe.protocols import Backend, Change, Clock, Coherent, Peekable, SecretKeeper
+from aiocache_pe.record import VERSION, Head, Record
+from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
+
+Found = Slot | Missing | Pending
+
+
+class Item(NamedTuple):
+    """Something to store.
+
+    Attributes:
+        key: the store key.
+        value: the value.
+        ttl: how long it lives, in seconds; ``None`` for ever.
+        tags: its tags, each with the token of now (`Engine.tag_tokens`).
+        cost: seconds that the value took to compute.
+    """
+
+    key: str
+    value: Any
+    ttl: float | None = None
+    tags: Mapping[str, str] = {}
+    cost: float = 0.0
+
+
+class Engine:
+    """A store with everything in front of it.
+
+    Args:
+        backend: the store.
+        pipeline: turns values into payloads.
+        clock: the time.
+        tier: the memory tier; ``None`` to have none. It is used only over a store that
+            can tell at once whether a copy is current (`Coherent`).
+    """
+
+    def __init__(
+        self, backend: Backend, pipeline: Pipeline, clock: Clock, tier: Bounded[Slot] | None
+    ) -> None:
+        self.backend = backend
+        self.pipeline = pipeline
+        self.clock = clock
+        self.events = EventBus()
+        coherent = isinstance(backend, Coherent)
+        self.tier = tier if coherent else None
+        self._slots: dict[str, Slot] = {} if self.tier is None else self.tier.nodes
+        self._on_hit = None if self.tier is None else self.tier.on_hit
+        self._is_current = backend.is_current if isinstance(backend, Coherent) else _never
+        self._peek = backend.peek if isinstance(backend, Peekable) else _cannot_tell
+        self._time = clock.time
+
+    def find(self, key: str) -> Found:
+        """A live entry, if that can be told without waiting.
+
+        Args:
+            key: the store key.
+
+        Returns:
+            Its slot, just marked as used; `MISSING`; or `PENDING`: ask `fetch`.
+        """
+        slot = self._slots.get(key)
+        if slot is None or not self._is_current(slot.stamp):
+            record = self._peek(key)
+            if record is None:
+                return MISSING
+            if isinstance(record, Sentinel):
+                return PENDING
+            slot = self.admit(record)
+        now = self._time()
+        if slot.expires_at <= now:
+            return MISSING
+        if slot.tags is not None:
+            verdict = self._check_tags(key, slot.tags)
+            if verdict is not None:
+                return verdict
+        slot.used_at = now
+        if self._on_hit is not None:
+            self._on_hit(slot)
+        return slot
+
+    async def fetch(self, keys: Sequence[str]) -> tuple[dict[str, Slot], list[CacheError]]:
+        """The live entries of those keys, in one round trip, and one more if tags are unknown.
+
+        Returns:
+            The slots found, and the errors that stood in the place of others.
+        """
+        results = await self.backend.read(keys)
+        errors = [result for result in results.values() if isinstance(result, CacheError)]
+        records = [result for result in results.values() if isinstance(result, Record)]
+        live = await self.live_heads([record.head for record in records])
+        now = self._time()
+        slots: dict[str, Slot] = {}
+        for record in records:
+            if record.head.key in live:
+                slot = slots[record.head.key] = self.admit(record)
+                slot.used_at = now
+        return slots, errors
+
+    async def live_heads(self, heads: Iterable[Head]) -> dict[str, Head]:
+        """Those of some heads whose records are to be served now, by store key."""
+        now = self._time()
+        fresh = [head for head in heads if not head.is_expired(now)]
+        tokens = await self._tokens({m for head in fresh for m in _markers(head.key, head.tags)})
+        return {
+            head.key: head
+            for head in fresh
+            if all(tokens.get(m) == t for m, t in _markers(head.key, head.tags).items())
+        }
+
+    def value(self, slot: Slot) -> Any:
+        """The slot's value: shared if nobody can change it, else a copy of the caller's own.
+
+        Raises:
+            CorruptRecordError: the payload cannot be trusted or is of no known codec.
+            SecretRequiredError: it is signed, and the secret is not known yet.
+        """
+        payload = slot.payload  # before the value: `share` takes it away after setting that
+        value = slot.value
+        if value is not MISSING:
+            return value
+        value = self.pipeline.decode(slot.key, slot.codec, payload)
+        if is_immutable(value):
+            slot.share(value)
+        return value
+
+    async def record_for(self, item: Item) -> Record:
+        """Make the record of something to store.
+
+        Raises:
+            SerializationError: the value cannot be stored exactly.
+        """
+        try:
+            codec, payload = self.pipeline.encode(item.key, item.value)
+        except SecretRequiredError:
+            if not await self.learn_secret():
+                raise
+            codec, payload = self.pipeline.encode(item.key, item.value)
+        now = self._time()
+        expires_at = None if item.ttl is None else now + item.ttl
+        head = Head(
+            VERSION, item.key, codec, now, len(payload), expires_at, dict(item.tags), item.cost
+        )
+        return Record(head, payload)
+
+    def record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
+        """Make a record at once, for use in a `Change`: without a wait, so without a secret
+        that is not known yet.
+
+        Args:
+            key: the store key.
+            value: the value.
+            like: a head whose expiry, tags and cost to keep.
+
+        Raises:
+            SerializationError: the value cannot be stored exactly.
+        """
+        codec, payload = self.pipeline.encode(key, value)
+        now, size = self._time(), len(payload)
+        if like is None:
+            return Record(Head(VERSION, key, codec, now, size), payload)
+        head = Head(VERSION, key, codec, now, size, like.expires_at, like.tags, like.cost)
+        return Record(head, payload)
+
+    async def write(self, records: Sequence[Record]) -> list[Slot]:
+        """Store records, in one round trip, and keep them in memory."""
+        return [self.admit(record) for record in await self.backend.write(records)]
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        """Read, change and write one entry as a single step; what is not live is not there.
+
+        Args:
+            key: the store key.
+            change: given the live record or ``None``, returns what to store
+                (`protocols.Change`). It may be called more than once.
+
+        Returns:
+            What is stored now, or ``None``.
+        """
+        tokens: dict[str, str | None] = {}
+        unknown: list[str] = []
+
+        def change_if_live(record: Record | None) -> Record | None:
+            unknown.clear()
+            if record is None or record.head.is_expired(self._time()):
+                return change(None)
+            markers = _markers(key, record.head.tags)
+            unknown.extend(marker for marker in markers if marker not in tokens)
+            if unknown:
+                return record
+            live = all(tokens[marker] == token for marker, token in markers.items())
+            return change(record if live else None)
+
+        while True:
+            stored = await self.backend.update(key, change_if_live)
+            if not unknown:
+                break
+            known = await self._tokens(unknown)
+            tokens |= {marker: known.get(marker) for marker in unknown}
+        if stored is None:
+            self.forget([key])
+        else:
+            self.admit(stored)
+        return stored
+
+    def admit(self, record: Record) -> Slot:
+        """A slot for a record, kept in the memory tier if there is one."""
+        slot = Slot(record)
+        if self.tier is not None and record.stamp is not None:
+            self.tier.put(slot)
+        return slot
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Drop copies from memory. Coherence does not need it; it frees the room."""
+        if self.tier is not None:
+            for key in keys:
+                self.tier.discard(key)
+
+    async def tag_tokens(self, prefix: str, tags: Sequence[str]) -> dict[str, str]:
+        """The tokens of tags now, to be written into entries that carry them.
+
+        A tag that has no token yet gets one, and all writers agree on it. To be asked
+        before a value is computed: if the tag is deleted meanwhile, the value is dead.
+        """
+        area = side_area(prefix, "tags")
+        tokens = await self._tokens([area + tag for tag in tags])
+        for marker in (area + tag for tag in tags if area + tag not in tokens):
+            fresh = await self.record_for(Item(marker, secrets.token_hex(6)))
+            stored = await self.backend.update(marker, lambda there, fresh=fresh: there or fresh)
+            tokens[marker] = self.value(self.admit(stored or fresh))
+        return {tag: tokens[area + tag] for tag in sorted(set(tags))}
+
+    async def renew_tags(self, prefix: str, tags: Sequence[str]) -> None:
+        """Give tags new tokens, so that every entry that carries an old one is dead."""
+        area = side_area(prefix, "tags")
+        items = [Item(area + tag, secrets.token_hex(6)) for tag in tags]
+        await self.write([await self.record_for(item) for item in items])
+
+    async def learn_secret(self) -> bool:
+        """Ask the store for a secret of its own; whether there is a new one to try."""
+        if self.pipeline.has_secret or not isinstance(self.backend, SecretKeeper):
+            return False
+        self.pipeline.use_secret(await self.backend.secret())
+        return True
+
+    def _check_tags(self, key: str, tags: Mapping[str, str]) -> Missing | Pending | None:
+        """What the tags say of an entry: dead, cannot tell, or nothing against it."""
+        for marker, token in _markers(key, tags).items():
+            found = self.find(marker)
+            if isinstance(found, Sentinel):
+                return found
+            if self.value(found) != token:
+                return MISSING
+        return None
+
+    async def _tokens(self, markers: Iterable[str]) -> dict[str, str]:
+        tokens: dict[str, str] = {}
+        unknown: list[str] = []
+        for marker in markers:
+            found = self.find(marker)
+            if isinstance(found, Slot):
+                tokens[marker] = self.value(found)
+            elif found is PENDING:
+                unknown.append(marker)
+        if unknown:
+            slots, _ = await self.fetch(unknown)
+            tokens |= {marker: self.value(slot) for marker, slot in slots.items()}
+        return tokens
+
+
+def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """The store keys of an entry's tags, with the tokens they had when it was written."""
+    if not tags:
+        return {}
+    area = side_area(key[: key.index(":") + 1], "tags")
+    return {area + tag: token for tag, token in tags.items()}
+
+
+def _never(stamp: object) -> bool:
+    return False
+
+
+def _cannot_tell(key: str) -> Pending:
+    return PENDING

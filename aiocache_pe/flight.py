@@ -1,0 +1,90 @@
+"""Single flight: of all who want the same thing at once, one fetches it.
+
+The work is a task of its own, and every caller waits for it behind a shield, so a
+caller that is cancelled or runs out of time takes nobody along. Callers are counted:
+when the last one has left, the work is cancelled too. (The idea is Go's
+``singleflight``; counting the waiters is async-lru's.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+from aiocache_pe.per_loop import PerLoop
+
+_inside: ContextVar[frozenset[tuple[int, str]]] = ContextVar("aiocache_pe_flights")
+
+
+class _Flight:
+    __slots__ = ("task", "waiters")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task = task
+        self.waiters = 0
+
+
+class Flights:
+    """The flights of a cache, kept apart by event loop."""
+
+    __slots__ = ("_flights",)
+
+    def __init__(self) -> None:
+        self._flights: PerLoop[dict[str, _Flight]] = PerLoop(dict)
+
+    async def run(self, key: str, work: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+        """Do the work, or wait for whoever does it already.
+
+        Args:
+            key: what tells one piece of work from another.
+            work: called in a task with the context variables of its first caller. Asking
+                for the same key inside it does the work there and then: waiting for
+                itself would last for ever.
+
+        Returns:
+            The result, and whether it is another caller's.
+
+        Raises:
+            Whatever the work raised, for every caller that waited.
+        """
+        me = (id(self), key)
+        around = _inside.get(frozenset())
+        if me in around:
+            return await work(), False
+        flights = self._flights.get()
+        flight = flights.get(key)
+        joined = flight is not None
+        if flight is None:
+            token = _inside.set(around | {me})
+            try:
+                task = asyncio.ensure_future(_awaited(work))
+            finally:
+                _inside.reset(token)
+            flight = flights[key] = _Flight(task)
+            task.add_done_callback(lambda task: _landed(flights, key, task))
+        flight.waiters += 1
+        try:
+            return await asyncio.shield(flight.task), joined
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.task.done():
+                _forget(flights, key, flight.task)
+                flight.task.cancel()
+
+
+async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:
+    return await work()
+
+
+def _landed(flights: dict[str, _Flight], key: str, task: asyncio.Task[Any]) -> None:
+    _forget(flights, key, task)
+    if not task.cancelled():
+        task.exception()  # seen by those who waited; if none was left, it is nobody's
+
+
+def _forget(flights: dict[str, _Flight], key: str, task: asyncio.Task[Any]) -> None:
+    flight = flights.get(key)
+    if flight is not None and flight.task is task:
+        del flights[key]

@@ -1,0 +1,405 @@
+"""`CacheManager`: what a user of the library holds in hand.
+
+It checks what it is given, says it in the words of `Space`, and holds no cache logic.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from aiocache_pe import changes, config, events, upkeep
+from aiocache_pe.entry import CacheEntry, CacheStats
+from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
+from aiocache_pe.loading import Loader
+from aiocache_pe.protocols import Backend, Clock
+from aiocache_pe.sentinels import DEFAULT, MISSING, Default, Sentinel
+from aiocache_pe.space import Space
+from aiocache_pe.ttl import TTL, ttl_seconds
+
+T = TypeVar("T")
+E = TypeVar("E", bound=events.Event)
+
+
+class CacheManager:
+    """A cache over a store, for any number of tasks, threads and event loops.
+
+    It works at once and needs no set-up; ``async with`` or `close` gives back what it
+    holds, and without either nothing is lost. A store that fails never breaks a call:
+    a read becomes a miss, a write is not done, and both are counted.
+
+    Args:
+        backend: ``"file"``, ``"memory"``, ``"null"``, a URL (``file:///var/cache/app``,
+            ``memory://``), a registered scheme, or a `Backend` object, which is then
+            yours to close. Default: ``AIOCACHE_PE_BACKEND``, else ``"file"``.
+        directory: where files go. Default: ``AIOCACHE_PE_DIRECTORY``, else ``data/cache``.
+        redis_url: the Redis server; the Redis store is not part of this release.
+        namespace: keeps the keys of several users of one store apart. Default:
+            ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
+        ttl: how long entries live when they are not given a time of their own.
+        max_entries: bounds the memory store; the oldest unused entry goes first.
+        max_bytes: bounds the memory store's keys and payloads, in bytes.
+        eviction: what goes when there is no room in memory: ``"clock"`` (the default),
+            ``"fifo"`` or ``"lru"``.
+        memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
+        compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
+        secret: signs what can only be pickled. The file store makes one of its own.
+            Default: ``AIOCACHE_PE_SECRET``.
+        fallback: the store to use while Redis is down, ``"file"`` or ``None``.
+        clock: the time; tests hand in `aiocache_pe.testing.FakeClock`.
+
+    Raises:
+        ConfigurationError: a setting cannot work; it says which and what is accepted.
+
+    Example:
+        >>> async def main():
+        ...     async with CacheManager("memory") as cache:
+        ...         await cache.set("greeting", "hello", ttl="1h")
+        ...         return await cache.get("greeting")
+        >>> run(main())
+        'hello'
+    """
+
+    def __init__(
+        self,
+        backend: str | Backend | None = None,
+        *,
+        directory: str | os.PathLike[str] | None = None,
+        redis_url: str | None = None,
+        namespace: str | None = None,
+        ttl: TTL = None,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        eviction: str | None = None,
+        memory_max_bytes: int = 64 * 1024 * 1024,
+        compression: str | None = None,
+        secret: str | bytes | None = None,
+        fallback: Literal["file"] | None = "file",
+        clock: Clock | None = None,
+    ) -> None:
+        self._shared = config.build(
+            backend=backend,
+            directory=directory,
+            redis_url=redis_url,
+            max_entries=max_entries,
+            max_bytes=max_bytes,
+            eviction=eviction,
+            memory_max_bytes=memory_max_bytes,
+            compression=compression,
+            secret=secret,
+            fallback=fallback,
+            clock=clock,
+        )
+        self._ttl = ttl_seconds(ttl)
+        self._is_view = False
+        self._enter(config.namespace(namespace))
+
+    def _enter(self, namespace: str) -> None:
+        self._space: Space = self._shared.reporter.space(namespace)
+        self.loader = Loader(self._space, self._shared.flights)
+
+    def namespace(self, name: str) -> CacheManager:
+        """A view of another namespace: the same store and memory, keys of its own.
+
+        Args:
+            name: the namespace, 1 to 200 characters of any kind.
+
+        Returns:
+            A manager whose keys, stats and `clear` concern that namespace only.
+
+        Example:
+            >>> run(cache.namespace("search").exists("greeting"))
+            False
+        """
+        view = object.__new__(type(self))
+        view._shared, view._ttl, view._is_view = self._shared, self._ttl, True
+        view._enter(name)
+        return view
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key.
+
+        Args:
+            key: any text up to 65,536 characters.
+            default: what to return when there is no live entry.
+
+        Returns:
+            The value, equal to what was stored and of its type, and yours to change. A
+            stored ``None`` is returned as ``None`` also where ``default`` is another.
+
+        Example:
+            >>> run(cache.get("absent", "nothing"))
+            'nothing'
+        """
+        space = self._open()
+        value = space.lookup(space.prefix + check_key(key))
+        if isinstance(value, Sentinel):
+            if value is not MISSING:
+                value = await space.load(space.prefix + key)
+            if value is MISSING:
+                space.missed(space.prefix + key)
+                return default
+        return value
+
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        ttl: TTL | Default = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+    ) -> bool:
+        """Store a value, in the place of any other.
+
+        Args:
+            key: any text up to 65,536 characters.
+            value: anything that comes back equal and of its type.
+            ttl: seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for
+                ever; by default the manager's.
+            tags: names by which `delete_by_tag` finds the entry.
+
+        Returns:
+            Whether it was stored; not when the store failed, which is counted.
+
+        Raises:
+            InvalidTTLError: the time to live means nothing.
+            SerializationError: the value cannot be stored exactly.
+
+        Example:
+            >>> run(cache.set("user:1", {"name": "Ada"}, ttl="30m", tags=["users"]))
+            True
+        """
+        return await self.set_many({key: value}, ttl, tags=tags)
+
+    async def add(
+        self, key: str, value: Any, ttl: TTL | Default = DEFAULT, *, tags: Iterable[str] = ()
+    ) -> bool:
+        """Store a value only if the key has none; of several callers one succeeds.
+
+        Returns:
+            Whether this call stored it. The arguments and errors are those of `set`.
+        """
+        space = self._open()
+        [item] = await self.loader.items({check_key(key): value}, self.seconds(ttl), tags)
+        return await changes.add(space, item)
+
+    async def delete(self, key: str) -> bool:
+        """Remove an entry; whether there was a live one."""
+        return await self.delete_many([check_key(key)]) > 0
+
+    async def exists(self, key: str) -> bool:
+        """Whether a key has a live entry; does not count as a read of it."""
+        return await self.get_ttl(key) is not None
+
+    async def get_ttl(self, key: str) -> float | None:
+        """How long an entry will live, in seconds.
+
+        Returns:
+            The seconds left, ``math.inf`` if it never expires, ``None`` if there is none.
+        """
+        space = self._open()
+        slot = await space.slot(space.prefix + check_key(key))
+        if slot is None:
+            return None
+        left = slot.expires_at - self._shared.engine.clock.time()
+        return left if left > 0 else None
+
+    async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
+        """Give an entry a new time to live, counted from now; whether there was one."""
+        space = self._open()
+        return await changes.touch(space, space.prefix + check_key(key), self.seconds(ttl))
+
+    async def pop(self, key: str, default: Any = None) -> Any:
+        """Remove an entry and return its value, or ``default``; of several callers one gets it."""
+        space = self._open()
+        value = await changes.pop(space, space.prefix + check_key(key))
+        return default if value is MISSING else value
+
+    async def incr(
+        self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
+    ) -> int:
+        """Add to a number, in one step for all processes.
+
+        Args:
+            key: any text up to 65,536 characters.
+            delta: what to add.
+            initial: what to start from when there is no entry.
+            ttl: of an entry that is made; one that is there keeps its own.
+
+        Returns:
+            The new number.
+
+        Raises:
+            TypeError: the entry holds something else than an int.
+            BackendError: the store failed; this verb alone says so, having nothing to say
+                instead.
+
+        Example:
+            >>> run(cache.incr("visits", initial=100))
+            101
+        """
+        space = self._open()
+        for name, number in (("delta", delta), ("initial", initial)):
+            if type(number) is not int:
+                raise TypeError(f"{name} is an int, not {type(number).__name__}: {number!r:.80}")
+        key = space.prefix + check_key(key)
+        return await changes.increment(space, key, delta, initial, self.seconds(ttl))
+
+    async def decr(
+        self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
+    ) -> int:
+        """Subtract from a number; see `incr`."""
+        if type(delta) is not int:
+            raise TypeError(f"delta is an int, not {type(delta).__name__}: {delta!r:.80}")
+        return await self.incr(key, -delta, initial=initial, ttl=ttl)
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of several keys, in one round trip; only those found are in the answer.
+
+        Example:
+            >>> run(cache.get_many(["absent", "also absent"]))
+            {}
+        """
+        self._shared.check_open()
+        return await self.loader.get_many(check_keys(keys))
+
+    async def set_many(
+        self,
+        mapping: Mapping[str, Any],
+        ttl: TTL | Default = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+    ) -> bool:
+        """Store several values, in one round trip; see `set`.
+
+        Returns:
+            Whether all were stored.
+        """
+        space = self._open()
+        check_mapping(mapping)
+        items = await self.loader.items(mapping, self.seconds(ttl), tags)
+        return not items or await space.store(items) is not None
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove several entries, in one round trip; how many live ones there were."""
+        space = self._open()
+        found = [space.prefix + key for key in check_keys(keys)]
+        return await space.remove(found) if found else 0
+
+    async def get_or_set(
+        self,
+        key: str,
+        factory: Callable[[], Awaitable[T] | T],
+        ttl: TTL | Default | Callable[[T], TTL] = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+    ) -> T:
+        """The value of a key, computed if there is none.
+
+        Of all who ask at once in an event loop, one computes and the others wait for it.
+        One that is cancelled harms nobody; what the factory raises reaches all of them
+        and is not stored.
+
+        Args:
+            key: any text up to 65,536 characters.
+            factory: computes the value; a function, or an ``async`` one.
+            ttl: as for `set`, or a function of the value that returns such.
+            tags: as for `set`. If one is deleted while the factory runs, the value is
+                returned but not served to others.
+
+        Returns:
+            The value, yours to change.
+
+        Example:
+            >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
+            42
+        """
+        space = self._open()
+        if not callable(factory):
+            raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
+        seconds = ttl if callable(ttl) else self.seconds(ttl)
+        return await self.loader.get_or_load(
+            space.prefix + check_key(key), factory, seconds, check_tags(tags)
+        )
+
+    async def invalidate(self, pattern: str) -> int:
+        """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.
+
+        Example:
+            >>> run(cache.invalidate("session:*"))
+            0
+        """
+        return await upkeep.invalidate(self._open(), check_key(pattern))
+
+    async def delete_by_tag(self, *tags: str) -> bool:
+        """Remove all entries that carry one of the tags, in the time of one small write.
+
+        Returns:
+            Whether it was done; not when the store failed, which is counted.
+        """
+        space = self._open()
+        work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
+        return await space.survive("write", work, otherwise=False)
+
+    async def clear(self) -> int:
+        """Remove all entries of this namespace; how many there were."""
+        return await upkeep.clear(self._open())
+
+    async def cleanup_expired(self) -> int:
+        """Remove what is expired, or dead by its tags, from the store; how many."""
+        return await upkeep.cleanup(self._open())
+
+    async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
+        """The keys of live entries that match a glob, read from the store bit by bit."""
+        async for key in upkeep.live_keys(self._open(), check_key(pattern)):
+            yield key
+
+    async def entry(self, key: str) -> CacheEntry | None:
+        """An entry with all that is known of it; does not count as a read of it."""
+        space = self._open()
+        await self._shared.reporter.flush()
+        return await upkeep.entry(space, space.prefix + check_key(key))
+
+    async def get_stats(self) -> CacheStats:
+        """The counters of this namespace, over all processes and restarts, and its size."""
+        return await self._shared.reporter.stats(self._open())
+
+    def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
+        """Have a function called with every event of a kind; see `aiocache_pe.events`.
+
+        Returns:
+            A function that ends the subscription.
+        """
+        return self._shared.engine.events.subscribe(kind, handler)
+
+    async def close(self) -> None:
+        """Report the counters and give back what is held; a second call does nothing.
+
+        A view made by `namespace` only reports; its manager is closed by itself.
+        """
+        await self._shared.close(only_report=self._is_view)
+
+    async def __aenter__(self) -> Self:
+        self._shared.closed = False
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"CacheManager({self._shared.engine.backend!r}, namespace={self._space.namespace!r})"
+
+    def _open(self) -> Space:
+        self._shared.check_open()
+        return self._space
+
+    def seconds(self, ttl: TTL | Default) -> float | None:
+        """A time to live in seconds, or the manager's own where none was given."""
+        return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)

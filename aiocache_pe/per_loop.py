@@ -1,0 +1,46 @@
+"""One thing per running event loop, so that nothing bound to a loop outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """Makes a thing on first use in each loop, and forgets it with its loop.
+
+    A manager at module level is used by one `asyncio.run` after another, and by loops
+    in several threads; futures, tasks and connections of one must not reach the other.
+
+    Example:
+        >>> queues = PerLoop(list)
+        >>> async def main():
+        ...     return queues.get() is queues.get()
+        >>> asyncio.run(main())
+        True
+    """
+
+    __slots__ = ("_lock", "_make", "_things")
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._things: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def get(self) -> T:
+        """The running loop's thing.
+
+        Raises:
+            RuntimeError: no event loop is running in this thread.
+        """
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            thing = self._things.get(loop)
+            if thing is None:
+                thing = self._things[loop] = self._make()
+            return thing

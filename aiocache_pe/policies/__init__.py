@@ -1,0 +1,1 @@
+"""Eviction policies, one file each, without I/O and without a clock."""

@@ -1,0 +1,170 @@
+"""Counters that outlive the process: from the tallies into the store, and back as stats.
+
+A namespace's counters are one small record beside its entries, changed by the store's
+atomic update, so any number of processes may add to it. It is written a moment after
+something happened, at `close`, and at the end of every event loop; never on a hit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from aiocache_pe.engine import Engine
+from aiocache_pe.entry import CacheStats
+from aiocache_pe.exceptions import CacheError
+from aiocache_pe.keys import side_area
+from aiocache_pe.lifecycle import AtLoopEnd
+from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.protocols import Sized, Usage
+from aiocache_pe.record import Record
+from aiocache_pe.space import Space
+
+_COUNTERS = (
+    "hits",
+    "misses",
+    "sets",
+    "deletes",
+    "evictions",
+    "expirations",
+    "errors",
+    "seconds_saved",
+)
+_DELAY = 1.0  # seconds from the first thing to report to its report
+
+
+class _Timer:
+    """A loop's next report."""
+
+    __slots__ = ("handle", "task")
+
+    def __init__(self) -> None:
+        self.handle: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+
+
+class Reporter:
+    """Writes the counters of an engine's namespaces, and reads them.
+
+    Args:
+        engine: whose namespaces.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._spaces: dict[str, Space] = {}
+        self._timers = PerLoop(_Timer)
+        self._at_end = AtLoopEnd(self.flush)
+
+    def space(self, namespace: str) -> Space:
+        """A namespace of the engine, the same one for the same name."""
+        space = self._spaces.get(namespace)
+        if space is None:
+            space = self._spaces.setdefault(
+                namespace, Space(self._engine, namespace, self._on_activity)
+            )
+        return space
+
+    def spaces(self) -> list[Space]:
+        """The namespaces in use."""
+        return list(self._spaces.values())
+
+    async def flush(self) -> None:
+        """Report everything that was counted so far."""
+        for space in self.spaces():
+            report, usage = space.tally.take()
+            if report:
+                await self._add(space, report)
+            if usage and isinstance(self._engine.backend, Usage):
+                await space.survive("usage", self._engine.backend.add_usage(usage), None)
+
+    async def stats(self, space: Space) -> CacheStats:
+        """A namespace's counters of all processes, and its size now."""
+        await self.flush()
+        counts = await space.survive("stats", self._read(space), {})
+        for name, count in space.tally.counts.items():  # what could not be reported
+            counts[name] = counts.get(name, 0) + count
+        entries, weight = await space.survive("totals", self._totals(space.prefix), (0, 0))
+        known = {name: counts[name] for name in _COUNTERS if name in counts}
+        saved = float(known.pop("seconds_saved", 0.0))
+        return CacheStats(
+            **{name: int(count) for name, count in known.items()},
+            seconds_saved=saved,
+            total_entries=entries,
+            total_size_bytes=weight,
+        )
+
+    def _on_activity(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # a thread of a script; what it counted goes with the next report
+            return
+        timer = self._timers.get()
+        if timer.handle is None:
+            timer.handle = loop.call_later(_DELAY, self._fire, timer)
+            self._at_end.arm()
+
+    def _fire(self, timer: _Timer) -> None:
+        timer.handle = None
+        timer.task = asyncio.ensure_future(self.flush())
+
+    async def _add(self, space: Space, report: Mapping[str, float]) -> None:
+        """Add to a namespace's record; what cannot be added is counted again.
+
+        When this is cancelled, the change may be about to happen in a thread. It is
+        told not to; and if it has begun, it counts as done.
+        """
+        key = _counters_key(space)
+        state = {"begun": False, "abandoned": False}
+
+        def add(record: Record | None) -> Record | None:
+            if state["abandoned"]:
+                return record
+            state["begun"] = True
+            counts = self._decoded(record)
+            total = {name: counts.get(name, 0) + report.get(name, 0) for name in _COUNTERS}
+            return self._engine.record_like(key, total)
+
+        try:
+            stored = await self._engine.backend.update(key, add)
+        except asyncio.CancelledError:
+            state["abandoned"] = True
+            if not state["begun"]:
+                space.tally.give_back(report)
+            raise
+        except Exception as error:
+            space.tally.give_back(report)
+            space.failed("stats", error)
+            return
+        if stored is None:  # a store that keeps nothing
+            space.tally.give_back(report)
+
+    async def _read(self, space: Space) -> dict[str, float]:
+        key = _counters_key(space)
+        found = (await self._engine.backend.read([key])).get(key)
+        return self._decoded(found if isinstance(found, Record) else None)
+
+    def _decoded(self, record: Record | None) -> dict[str, float]:
+        if record is None:
+            return {}
+        try:
+            counts = self._engine.pipeline.decode(
+                record.head.key, record.head.codec, record.payload
+            )
+        except CacheError:
+            return {}
+        return counts if isinstance(counts, dict) else {}
+
+    async def _totals(self, prefix: str) -> tuple[int, int]:
+        backend = self._engine.backend
+        if isinstance(backend, Sized):
+            return await backend.totals(prefix)
+        entries = weight = 0
+        async for heads in backend.scan(prefix):
+            entries += len(heads)
+            weight += sum(head.size for head in heads)
+        return entries, weight
+
+
+def _counters_key(space: Space) -> str:
+    return side_area(space.prefix, "stats") + "counters"

@@ -1,0 +1,44 @@
+"""What a manager and its views hold together."""
+
+from __future__ import annotations
+
+from aiocache_pe.engine import Engine
+from aiocache_pe.exceptions import CacheClosedError
+from aiocache_pe.flight import Flights
+from aiocache_pe.reporting import Reporter
+
+
+class Resources:
+    """An engine with its counters and flights, open until it is closed.
+
+    Args:
+        engine: the engine.
+        owns_backend: whether closing closes the store too; not one that the user made.
+    """
+
+    __slots__ = ("_owns_backend", "closed", "engine", "flights", "reporter")
+
+    def __init__(self, engine: Engine, *, owns_backend: bool) -> None:
+        self.engine = engine
+        self.flights = Flights()
+        self.reporter = Reporter(engine)
+        self.closed = False
+        self._owns_backend = owns_backend
+
+    def check_open(self) -> None:
+        """Raise `CacheClosedError` after `close`."""
+        if self.closed:
+            raise CacheClosedError("this cache was closed; `async with` opens it again")
+
+    async def close(self, *, only_report: bool = False) -> None:
+        """Report the counters; unless that is all, give back the store and the memory."""
+        if self.closed:
+            return
+        await self.reporter.flush()
+        if only_report:
+            return
+        self.closed = True
+        if self.engine.tier is not None:
+            self.engine.tier.remove_all()
+        if self._owns_backend:
+            await self.engine.backend.close()

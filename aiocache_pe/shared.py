@@ -1,0 +1,37 @@
+"""The managers that a process shares."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from aiocache_pe.manager import CacheManager
+
+_managers: dict[tuple[str | None, str | None], CacheManager] = {}
+_lock = threading.Lock()
+
+
+def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:
+    """The process's manager for a store, made when it is first asked for.
+
+    Args:
+        backend: ``"file"``, ``"memory"``, ``"null"`` or a URL; by default what
+            ``AIOCACHE_PE_BACKEND`` says, else ``"file"``.
+        redis_url: the Redis server; the Redis store is not part of this release.
+
+    Returns:
+        The same manager for the same arguments, for all tasks, threads and loops.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
+
+    Example:
+        >>> get_cache("memory") is get_cache("memory")
+        True
+    """
+    key = (backend or os.environ.get("AIOCACHE_PE_BACKEND") or "file", redis_url)
+    with _lock:
+        manager = _managers.get(key)
+        if manager is None:
+            manager = _managers[key] = CacheManager(backend, redis_url=redis_url)
+        return manager

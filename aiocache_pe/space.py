@@ -1,0 +1,224 @@
+"""One namespace of an engine: here hits are counted and the store's failures survived.
+
+Everything that the public verbs, the decorator and the sync twin do goes through these
+few methods. They speak store keys and seconds; checking what the user wrote is the
+manager's part.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from aiocache_pe import events
+from aiocache_pe.engine import Engine, Item
+from aiocache_pe.exceptions import (
+    CacheError,
+    CorruptRecordError,
+    SecretRequiredError,
+    SerializationError,
+)
+from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.memory import Slot
+from aiocache_pe.protocols import Change
+from aiocache_pe.record import Record
+from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
+from aiocache_pe.tally import Tally
+
+logger = logging.getLogger("aiocache_pe")
+T = TypeVar("T")
+
+
+class Space:
+    """A namespace's way through an engine.
+
+    Args:
+        engine: the engine, shared with other namespaces.
+        namespace: the namespace's name.
+        on_activity: called when there is something to report that was not before.
+    """
+
+    def __init__(self, engine: Engine, namespace: str, on_activity: Callable[[], None]) -> None:
+        self.engine = engine
+        self.namespace = namespace
+        self.prefix = namespace_prefix(namespace)
+        self.tally = Tally(on_activity)
+        self._find = engine.find
+        self._wants = engine.events.wants
+        self._failing: set[str] = set()
+
+    def lookup(self, key: str) -> Any:
+        """The value of a store key, as far as that can be told without waiting.
+
+        A hit is counted; a miss is not, for it may yet be computed by somebody else.
+
+        Returns:
+            The value, `MISSING`, or `PENDING`: ask `load`.
+        """
+        slot = self._find(key)
+        if isinstance(slot, Sentinel):
+            return slot
+        value = slot.value
+        if value is MISSING:
+            try:
+                value = self.engine.value(slot)
+            except CacheError:
+                return PENDING
+        slot.uses += 1
+        if slot.uses - slot.counted == 1:
+            self.tally.touched(slot)
+        if self._wants(events.Hit):
+            self.emit(events.Hit, key)
+        return value
+
+    async def load(self, key: str) -> Any:
+        """The value of a store key, or `MISSING`; a hit is counted, a miss is not."""
+        value = self.lookup(key)
+        return (await self.load_many([key])).get(key, MISSING) if value is PENDING else value
+
+    async def load_many(self, keys: Sequence[str]) -> dict[str, Any]:
+        """The values of those store keys that are live, in one round trip; hits are counted."""
+        slots, errors = await self.survive("read", self.engine.fetch(keys), ({}, []))
+        for error in errors:
+            self.failed("read", error)
+        values: dict[str, Any] = {}
+        for key, slot in slots.items():
+            value = await self._decoded(slot)
+            if value is not MISSING:
+                values[key] = value
+                self._hit(slot)
+        return values
+
+    async def slot(self, key: str) -> Slot | None:
+        """The live entry of a store key, as it is kept in memory; not counted as a read."""
+        found = self._find(key)
+        if isinstance(found, Slot):
+            return found
+        if found is MISSING:
+            return None
+        slots, errors = await self.survive("read", self.engine.fetch([key]), ({}, []))
+        for error in errors:
+            self.failed("read", error)
+        return slots.get(key)
+
+    def missed(self, key: str, count: int = 1) -> None:
+        """Count a read that found nothing."""
+        self.tally.add("misses", count)
+        self.emit(events.Miss, key)
+
+    async def store(self, items: Sequence[Item]) -> list[Slot] | None:
+        """Store values, in one round trip.
+
+        Returns:
+            Their slots, or ``None`` when the store failed.
+
+        Raises:
+            SerializationError: a value cannot be stored exactly; nothing was stored.
+        """
+        records = [await self.engine.record_for(item) for item in items]
+        slots = await self.survive("write", self.engine.write(records), None)
+        if slots is not None:
+            self._stored(records)
+        return slots
+
+    async def change(self, key: str, change: Change) -> Record | None:
+        """`Engine.update`, with the errors of the store left to rise."""
+        before: list[Record | None] = [None]
+
+        def noted(record: Record | None) -> Record | None:
+            before[0] = record
+            return change(record)
+
+        stored = await self.engine.update(key, noted)
+        if stored is not None and stored is not before[0]:
+            self._stored([stored])
+        return stored
+
+    async def remove(self, keys: Sequence[str]) -> int:
+        """Remove entries, in one round trip; how many live ones there were."""
+        self.engine.forget(keys)
+        heads = await self.survive("delete", self.engine.backend.delete(keys), ())
+        live = await self.survive("delete", self.engine.live_heads(heads), {})
+        self.removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
+        return len(live)
+
+    def removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
+        """Count entries that went away."""
+        names: Mapping[str, str] = {"expired": "expirations", "evicted": "evictions"}
+        if count:
+            self.tally.add(names.get(cause, "deletes"), count)
+            self.emit(events.Removed, key, cause, count)
+
+    async def decode(self, record: Record) -> Any | Missing:
+        """A record's value, the caller's own; `MISSING` and counted if it has none to give."""
+        return await self._decoded(Slot(record))
+
+    async def survive(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
+        """Do something with the store; if it fails, count that and go on without.
+
+        Logged is a verb's first failure, and its first success after it; counted is each.
+        """
+        try:
+            result = await work
+        except SerializationError:
+            raise
+        except Exception as error:
+            self.failed(verb, error)
+            return otherwise
+        if verb in self._failing:
+            self._failing.discard(verb)
+            logger.warning(
+                "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
+            )
+        return result
+
+    def failed(self, verb: str, error: Exception) -> None:
+        """Count a failure of the store, or a record that could not be trusted."""
+        self.tally.add("errors")
+        self.emit(events.BackendFailed, "", verb, error)
+        if isinstance(error, CorruptRecordError):
+            logger.warning("a damaged record is treated as a miss: %s", error)
+        elif verb not in self._failing:
+            self._failing.add(verb)
+            logger.warning(
+                "store %s of namespace %r fails (%s: %s: %s); calls go on without it, and "
+                "further failures are counted, not logged",
+                *(self._store, self.namespace, verb, type(error).__name__, error),
+            )
+
+    def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:
+        """Tell of an event, if anybody wants to know."""
+        if self._wants(kind):
+            plain = key[len(self.prefix) :]
+            self.engine.events.emit(kind(self.namespace, plain, *details))
+
+    @property
+    def _store(self) -> str:
+        return self.engine.backend.name
+
+    def _hit(self, slot: Slot) -> None:
+        slot.uses += 1
+        if slot.uses - slot.counted == 1:
+            self.tally.touched(slot)
+        if self._wants(events.Hit):
+            self.emit(events.Hit, slot.key)
+
+    def _stored(self, records: Sequence[Record]) -> None:
+        self.tally.add("sets", len(records))
+        if self._wants(events.Stored):
+            for record in records:
+                self.emit(events.Stored, record.head.key, record.head.size)
+
+    async def _decoded(self, slot: Slot) -> Any | Missing:
+        try:
+            try:
+                return self.engine.value(slot)
+            except SecretRequiredError:
+                if not await self.engine.learn_secret():
+                    raise
+                return self.engine.value(slot)
+        except Exception as error:
+            self.failed("decode", error)
+            self.engine.forget([slot.key])
+            return MISSING

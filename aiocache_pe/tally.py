@@ -1,0 +1,63 @@
+"""Counting what a cache does, without slowing it down.
+
+A hit raises one number in its slot; the first since the last report also notes the
+slot. Everything else is added up when it is asked for or reported to the store.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from aiocache_pe.memory import Slot
+
+
+class Tally:
+    """Counts of one namespace in this process, since they were last reported.
+
+    Raising a number takes no lock: between two bytecodes that do so, CPython with a GIL
+    does not switch threads. Without a GIL a count may be lost, an entry never.
+
+    Args:
+        on_first: called at the first hit since the last report, to bring about the next.
+    """
+
+    __slots__ = ("_on_first", "_touched", "counts")
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self.counts: defaultdict[str, float] = defaultdict(float)
+        self._touched: list[Slot] = []
+        self._on_first = on_first
+
+    def touched(self, slot: Slot) -> None:
+        """Note a slot at its first hit since the last report."""
+        self._touched.append(slot)
+        if len(self._touched) == 1:
+            self._on_first()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Raise a counter other than the hits."""
+        self.counts[name] += count
+        self._on_first()
+
+    def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
+        """What there is to report; the counting begins anew.
+
+        Returns:
+            The counters that are not zero, and per store key its hits and last access.
+        """
+        report, self.counts = self.counts, defaultdict(float)
+        touched, self._touched = self._touched, []
+        usage: dict[str, tuple[int, float]] = {}
+        for slot in touched:
+            uses = slot.uses
+            fresh, slot.counted = uses - slot.counted, uses
+            report["hits"] += fresh
+            report["seconds_saved"] += fresh * slot.cost
+            usage[slot.key] = (usage.get(slot.key, (0, 0.0))[0] + fresh, slot.used_at)
+        return {name: count for name, count in report.items() if count}, usage
+
+    def give_back(self, report: Mapping[str, float]) -> None:
+        """Count again what could not be reported."""
+        for name, count in report.items():
+            self.counts[name] += count

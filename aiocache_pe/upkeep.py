@@ -1,0 +1,108 @@
+"""Work on many entries of a namespace: listing, removing, cleaning up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from aiocache_pe.entry import CacheEntry
+from aiocache_pe.events import Cause
+from aiocache_pe.protocols import Sweeper, Usage
+from aiocache_pe.record import Head, Record, pack_head
+from aiocache_pe.sentinels import MISSING
+from aiocache_pe.space import Space
+
+
+async def live_keys(space: Space, pattern: str | None) -> AsyncIterator[str]:
+    """The keys of live entries that match, without the namespace."""
+    try:
+        async for heads in space.engine.backend.scan(space.prefix, pattern):
+            for key in await space.engine.live_heads(heads):
+                yield key[len(space.prefix) :]
+    except OSError as error:
+        space.failed("scan", error)
+
+
+async def remove_matching(
+    space: Space,
+    pattern: str | None,
+    cause: Cause,
+    select: Callable[[Sequence[Head], Mapping[str, Head]], list[Head]],
+) -> int:
+    """Remove the entries that are selected, a batch at a time; how many there were.
+
+    Args:
+        space: the namespace.
+        pattern: a glob over keys; ``None`` for all.
+        cause: what to count them as.
+        select: given a batch of heads and those of them that are live, says which go.
+    """
+    engine, total = space.engine, 0
+
+    async def work() -> None:
+        nonlocal total
+        async for heads in engine.backend.scan(space.prefix, pattern):
+            chosen = {head.key: head for head in select(heads, await engine.live_heads(heads))}
+            if chosen:
+                engine.forget(chosen)
+                # Only the very version that was seen: what was written since stays.
+                gone = await engine.backend.delete(
+                    list(chosen), lambda head, chosen=chosen: head == chosen[head.key]
+                )
+                total += len(gone)
+
+    await space.survive("delete", work(), None)
+    space.removed(cause, total)
+    return total
+
+
+async def invalidate(space: Space, pattern: str) -> int:
+    """Remove the live entries whose key matches; how many there were."""
+    return await remove_matching(space, pattern, "deleted", lambda _, live: list(live.values()))
+
+
+async def cleanup(space: Space) -> int:
+    """Remove what is expired or dead by its tags, and what dead processes left."""
+
+    def dead(heads: Sequence[Head], live: Mapping[str, Head]) -> list[Head]:
+        return [head for head in heads if head.key not in live]
+
+    removed = await remove_matching(space, None, "expired", dead)
+    if isinstance(space.engine.backend, Sweeper):
+        await space.survive("sweep", space.engine.backend.sweep(), None)
+    return removed
+
+
+async def clear(space: Space) -> int:
+    """Remove all entries of the namespace; how many there were."""
+    engine = space.engine
+    removed = await space.survive("clear", engine.backend.clear(space.prefix), 0)
+    if engine.tier is not None:
+        engine.tier.remove_all(space.prefix)
+    space.removed("cleared", removed)
+    return removed
+
+
+async def entry(space: Space, key: str) -> CacheEntry | None:
+    """One live entry with all that is known of it; it does not count as a hit."""
+    engine = space.engine
+    results = await space.survive("read", engine.backend.read([key]), {})
+    record = results.get(key)
+    if not isinstance(record, Record) or not await engine.live_heads([record.head]):
+        return None
+    value = await space.decode(record)
+    if value is MISSING:
+        return None
+    hits, last = 0, None
+    if isinstance(engine.backend, Usage):
+        hits, last = await space.survive("usage", engine.backend.usage(key), (0, None))
+    head = record.head
+    return CacheEntry(
+        key=key[len(space.prefix) :],
+        value=value,
+        created_at=head.created_at,
+        expires_at=head.expires_at,
+        last_access=head.created_at if last is None else last,
+        hit_count=hits,
+        size_bytes=len(pack_head(head, record.payload)) + head.size,
+        tags=tuple(sorted(head.tags)),
+    )

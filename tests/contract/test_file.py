@@ -1,0 +1,36 @@
+"""The file store keeps the contract, on the disk and where nothing can be peeked."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe.backends.file.backend import FileBackend
+from aiocache_pe.protocols import Backend
+from aiocache_pe.testing.contract import BackendContract
+
+
+class TestFile(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _directory(self, cache_dir: Path) -> None:
+        self.directory = cache_dir
+
+    async def make_backend(self) -> Backend:
+        return FileBackend(self.directory)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs on this system")
+class TestFileOnTmpfs(BackendContract):
+    """Where the kernel cannot read without waiting, every read takes the hop."""
+
+    @pytest.fixture(autouse=True)
+    def _directory(self) -> Iterator[None]:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+            self.directory = Path(directory)
+            yield
+
+    async def make_backend(self) -> Backend:
+        return FileBackend(self.directory)

@@ -1,0 +1,18 @@
+"""The memory store keeps the contract."""
+
+from __future__ import annotations
+
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.policies.clock import Clock
+from aiocache_pe.protocols import Backend
+from aiocache_pe.testing.contract import BackendContract
+
+
+class TestMemory(BackendContract):
+    async def make_backend(self) -> Backend:
+        return MemoryBackend()
+
+
+class TestBoundedMemory(BackendContract):
+    async def make_backend(self) -> Backend:
+        return MemoryBackend(max_entries=10_000, max_bytes=100_000_000, policy=Clock)

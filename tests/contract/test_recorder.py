@@ -1,0 +1,13 @@
+"""The recorder keeps the contract of the store it watches."""
+
+from __future__ import annotations
+
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.protocols import Backend
+from aiocache_pe.testing.contract import BackendContract
+from aiocache_pe.testing.recorder import Recorder
+
+
+class TestRecorder(BackendContract):
+    async def make_backend(self) -> Backend:
+        return Recorder(MemoryBackend())

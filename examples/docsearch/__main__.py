@@ -23,7 +23,7 @@ from examples.docsearch.queries import QUERIES
 from examples.docsearch.worker import Report
 
 ROOT = Path(__file__).parents[2]
-HEAD = 300
+HEAD = 600
 """Characters of an entry to show."""
 
 
@@ -77,13 +77,17 @@ def timings(cold: Report, warm: Report) -> Table:
 
 def show_an_entry(console: Console, directory: Path) -> None:
     """Where the entries are, and what one looks like."""
-    entry = next(file for file in sorted(directory.rglob("*docsearch*")) if file.is_file())
+    entries = sorted(path for path in directory.rglob("*docsearch*") if path.is_file())
+    found = "\n".join(map(str, entries[:2]))
+    head = entries[0].read_text()[:HEAD]
     console.print(
-        f"\nThe entries are files, to be read with cat:\n$ ls {directory}", soft_wrap=True
+        "\nEach answer is a file, a line about it and then its value:"
+        f"\n$ find {directory} -name '*docsearch*' | head -2\n{found}"
+        f"\n$ head -c {HEAD} '{entries[0]}'\n{head} ...",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
-    console.print("  ".join(sorted(path.name for path in directory.iterdir())[:8]), "...")
-    console.print(f"$ head -c {HEAD} '{entry}'", soft_wrap=True)
-    console.print(entry.read_text()[:HEAD], "...", markup=False, highlight=False, soft_wrap=True)
 
 
 @click.command()
@@ -107,6 +111,7 @@ def main(directory: Path, only: tuple[str, ...]) -> None:
     console.print("second process: the same questions, on what the first left behind ...")
     warm, warm_seconds = run_process(directory.absolute(), only)
     console.print(timings(cold, warm))
+    console.print("the first answer of each process also opens the store")
     console.print(f"processes from start to end: {cold_seconds:.1f} s, then {warm_seconds:.1f} s")
     same = cold.answers == warm.answers
     console.print(f"both gave the same answers: {'yes' if same else 'NO'}")

@@ -58,7 +58,7 @@ LAYERS = (
     Layer("manager", ("manager",)),
     Layer("verbs", ("decorators", "shared"), talk=True),
     Layer("front", ("",)),
-    Layer("callers", ("__main__", "cli"), talk=True),
+    Layer("callers", ("__main__", "cli", "testing"), talk=True),
 )
 
 NAMES_BACKENDS = ("config",)

@@ -54,7 +54,7 @@ def public(node: Documented, name: str) -> Iterator[tuple[str, Documented]]:
     for child in node.body:
         if (
             isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and not child.name.startswith("_")
+            and not child.name.startswith(("_", "test_"))  # a test's name says it
             and not is_variant(child)
         ):
             yield from public(child, f"{name}.{child.name}")

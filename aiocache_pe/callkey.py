@@ -7,7 +7,7 @@ arguments the finished key is remembered, so that the next such call looks it up
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -16,7 +16,6 @@ from aiocache_pe.identity import canonical
 _MEMO_SIZE = 4096
 _SHOWN = 40
 _SCALARS = frozenset((str, int, float, bool, type(None), bytes))
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def make_cache_key(*args: Any, **kwargs: Any) -> str:
@@ -48,16 +47,24 @@ class CallKey:
         store_prefix: put in front of it, to make store keys at once.
     """
 
-    __slots__ = ("_memo", "_prefix", "_signature", "_skip", "_start")
+    __slots__ = ("_defaults", "_memo", "_names", "_positional", "_signature", "_skip", "_start")
 
     def __init__(
         self, function: Callable[..., Any], *, prefix: str | None, store_prefix: str
     ) -> None:
         name = f"{function.__module__}.{function.__qualname__}"
-        self._prefix = name if prefix is None else f"{prefix}:{function.__qualname__}"
-        self._start = f"{store_prefix}{self._prefix}:"
+        begin = name if prefix is None else f"{prefix}:{function.__qualname__}"
+        self._start = f"{store_prefix}{begin}:"
         self._signature = inspect.signature(function)
-        first = next(iter(self._signature.parameters), None)
+        parameters = self._signature.parameters
+        self._names = tuple(parameters)
+        self._defaults = {
+            name: each.default
+            for name, each in parameters.items()
+            if each.default is not inspect.Parameter.empty
+        }
+        self._positional = _positional(self._signature)
+        first = next(iter(parameters), None)
         self._skip = first if first in ("self", "cls") and _in_class(function) else None
         self._memo: dict[Any, str] = {}
 
@@ -87,17 +94,35 @@ class CallKey:
         return key
 
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        named = self._bound(args, kwargs)
+        texts: list[str] = []
+        for name, value in named.items():
+            if name != self._skip:
+                texts.append(f"{name}=")
+                texts.append(canonical(value, path=name))
+        shown = [value for name, value in named.items() if name != self._skip]
+        return self._start + _finished("".join(texts), shown)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Every parameter with its value, in the order of the signature.
+
+        What `inspect.Signature.bind` does, for the calls that most functions get; it
+        takes over for all others, and for the errors.
+        """
+        if len(args) <= self._positional:
+            given = dict(zip(self._names, args, strict=False))
+            if not kwargs.keys() & given.keys():
+                given |= kwargs
+                named = {
+                    name: given[name] if name in given else self._defaults[name]
+                    for name in self._names
+                    if name in given or name in self._defaults
+                }
+                if len(named) == len(self._names) and len(given.keys() - named.keys()) == 0:
+                    return named
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        named: dict[str, Any] = dict(bound.arguments)
-        if self._skip is not None:
-            del named[self._skip]
-        out = [self._start]
-        texts = [
-            f"{name}={canonical(value, path=f'argument {name!r}')}" for name, value in named.items()
-        ]
-        out.append(_finished("&".join(texts), tuple(named.values())))
-        return "".join(out)
+        return bound.arguments
 
 
 def _is_memorable(value: Any) -> bool:
@@ -106,11 +131,20 @@ def _is_memorable(value: Any) -> bool:
     return kind in _SCALARS and not (kind is float and value == 0.0)
 
 
+def _positional(signature: inspect.Signature) -> int:
+    """How many arguments may be bound by zipping; -1 where only `inspect` can bind at all."""
+    kinds = [each.kind for each in signature.parameters.values()]
+    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if not all(kind in plain for kind in kinds):
+        return -1
+    return kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _in_class(function: Callable[..., Any]) -> bool:
     return "." in function.__qualname__.rpartition("<locals>.")[2]
 
 
-def _finished(identity: str, values: tuple[Any, ...]) -> str:
+def _finished(identity: str, values: Iterable[Any]) -> str:
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     for value in values:
         if type(value) is str and value:

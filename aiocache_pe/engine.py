@@ -226,7 +226,7 @@ class Engine:
         """A slot for a record, kept in the memory tier if there is one."""
         slot = Slot(record)
         if self.tier is not None and record.stamp is not None:
-            self.tier.put(slot)
+            slot.kept = self.tier.put(slot)
         return slot
 
     def forget(self, keys: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
 
-Writer = Callable[[Any, list[str], str], None]
+Writer = Callable[[Any, list[str]], None]
 
 
 def canonical(value: Any, *, path: str = "value") -> str:
@@ -43,7 +43,9 @@ def canonical(value: Any, *, path: str = "value") -> str:
     """
     out: list[str] = []
     try:
-        _write(value, out, path)
+        _write(value, out)
+    except _RefusedError as refused:
+        raise _explained(refused.value, path, value) from None
     except RecursionError:
         raise UnstableIdentityError(
             f"{path} contains itself, or is nested too deeply to be part of a key", path=path
@@ -51,52 +53,68 @@ def canonical(value: Any, *, path: str = "value") -> str:
     return "".join(out)
 
 
-def _write(value: Any, out: list[str], path: str) -> None:
+class _RefusedError(Exception):
+    """A value without an identity; where it stands is looked up only now."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+
+def _write(value: Any, out: list[str]) -> None:
     kind = type(value)
     if kind is str:
         out.append(f"s{len(value)}:{value}")
-        return
-    writer = _WRITERS.get(kind)
-    if writer is not None:
-        writer(value, out, path)
+    elif kind is dict:
+        _write_dict(value, out)
     else:
-        _write_object(value, out, path)
+        _WRITERS.get(kind, _write_object)(value, out)
 
 
 def _write_sequence(sign: str) -> Writer:
-    def write(value: Any, out: list[str], path: str) -> None:
+    def write(value: Any, out: list[str]) -> None:
         out.append(f"{sign}{len(value)}[")
-        for index, item in enumerate(value):
-            _write(item, out, f"{path}[{index}]")
+        for item in value:
+            _write(item, out)
         out.append("]")
 
     return write
 
 
 def _write_set(sign: str) -> Writer:
-    def write(value: Any, out: list[str], path: str) -> None:
-        members = sorted(canonical(item, path=f"{path}{{}}") for item in value)
+    def write(value: Any, out: list[str]) -> None:
+        members = sorted(_alone(item) for item in value)
         out.append(f"{sign}{len(members)}{{{''.join(members)}}}")
 
     return write
 
 
-def _write_dict(value: Any, out: list[str], path: str) -> None:
+def _write_dict(value: dict[Any, Any], out: list[str]) -> None:
     out.append(f"d{len(value)}{{")
-    if all(type(key) is str for key in value):
-        for key in sorted(value):
-            out.append(f"s{len(key)}:{key}")
-            _write(value[key], out, f"{path}[{key!r}]")
+    for key in value:
+        if type(key) is not str:
+            pairs = sorted((_alone(key), _alone(item)) for key, item in value.items())
+            out.extend(text for pair in pairs for text in pair)
+            break
     else:
-        pairs = [(canonical(key, path=f"{path} key"), key) for key in value]
-        for text, key in sorted(pairs, key=lambda pair: pair[0]):
-            out.append(text)
-            _write(value[key], out, f"{path}[{key!r:.40}]")
+        for key in sorted(value):
+            item = value[key]
+            if type(item) is str:  # what most of a chat consists of
+                out.append(f"s{len(key)}:{key}s{len(item)}:{item}")
+            else:
+                out.append(f"s{len(key)}:{key}")
+                _write(item, out)
     out.append("}")
 
 
+def _alone(value: Any) -> str:
+    out: list[str] = []
+    _write(value, out)
+    return "".join(out)
+
+
 def _write_text(sign: str, text: Callable[[Any], str]) -> Writer:
-    def write(value: Any, out: list[str], path: str) -> None:
+    def write(value: Any, out: list[str]) -> None:
         shown = text(value)
         out.append(f"{sign}{len(shown)}:{shown}")
 
@@ -104,49 +122,47 @@ def _write_text(sign: str, text: Callable[[Any], str]) -> Writer:
 
 
 _WRITERS: dict[type, Writer] = {
-    type(None): lambda value, out, path: out.append("N;"),
-    bool: lambda value, out, path: out.append("T;" if value else "F;"),
-    int: lambda value, out, path: out.append(f"i{value:x};"),
-    float: lambda value, out, path: out.append(f"f{value.hex()};"),
-    complex: lambda value, out, path: out.append(f"c{value.real.hex()},{value.imag.hex()};"),
+    type(None): lambda value, out: out.append("N;"),
+    bool: lambda value, out: out.append("T;" if value else "F;"),
+    int: lambda value, out: out.append(f"i{value:x};"),
+    float: lambda value, out: out.append(f"f{value.hex()};"),
+    complex: lambda value, out: out.append(f"c{value.real.hex()},{value.imag.hex()};"),
     bytes: _write_text("y", lambda value: str(value, "latin-1")),
     bytearray: _write_text("Y", lambda value: value.decode("latin-1")),
     list: _write_sequence("l"),
     tuple: _write_sequence("t"),
-    dict: _write_dict,
     set: _write_set("e"),
     frozenset: _write_set("E"),
-    type(...): lambda value, out, path: out.append("...;"),
+    type(...): lambda value, out: out.append("...;"),
 }
-"""How exact types are written. Hexadecimal, since an int of thousands of digits has no
-decimal text by default, and a float's decimal text need not be exact."""
+"""How exact types are written. Numbers in hexadecimal: an int of thousands of digits has
+no decimal text by default, and a float's would be longer."""
 
 
-def _write_object(value: Any, out: list[str], path: str) -> None:
-    own = getattr(type(value), "__cache_key__", None)
-    if own is not None:
-        _write_parts(value, (own(value),), out, path)
-    elif isinstance(value, enum.Enum):
-        _write_parts(value, (value.name or value.value,), out, path)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare}
-        _write_parts(value, (fields,), out, path)
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        _write_parts(value, tuple(value), out, path)
-    else:
-        parts = _known_parts(value)
-        if parts is None:
-            raise _refused(value, path)
-        _write_parts(value, parts, out, path)
-
-
-def _write_parts(value: Any, parts: tuple[Any, ...], out: list[str], path: str) -> None:
+def _write_object(value: Any, out: list[str]) -> None:
+    parts = _parts(value)
+    if parts is None:
+        raise _RefusedError(value)
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
-        _write(part, out, path)
+        _write(part, out)
     out.append("]")
+
+
+def _parts(value: Any) -> tuple[Any, ...] | None:
+    """What makes up an object, besides its class; ``None`` when that cannot be told."""
+    own = getattr(type(value), "__cache_key__", None)
+    if own is not None:
+        return (own(value),)
+    if isinstance(value, enum.Enum):
+        return (value.name or value.value,)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ({f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare},)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return tuple(value)
+    return _known_parts(value)
 
 
 def _known_parts(value: Any) -> tuple[Any, ...] | None:
@@ -186,11 +202,36 @@ def _importable(value: Any) -> tuple[Any, ...] | None:
     return (f"{module}.{name}",) if found is value else None
 
 
-def _refused(value: Any, path: str) -> UnstableIdentityError:
-    kind = type(value)
+def _explained(refused: Any, path: str, root: Any) -> UnstableIdentityError:
+    kind = type(refused)
+    where = _where(refused, root, path, frozenset()) or path
     return UnstableIdentityError(
-        f"{path} is a {kind.__module__}.{kind.__qualname__}, which has no identity that outlives "
-        "the process, so it cannot be part of a cache key; pass plain data instead, or give "
-        "the class a method __cache_key__() that returns what identifies it",
-        path=path,
+        f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no identity that "
+        "outlives the process, so it cannot be part of a cache key; pass plain data instead, or "
+        "give the class a method __cache_key__() that returns what identifies it",
+        path=where,
     )
+
+
+def _where(wanted: Any, value: Any, path: str, above: frozenset[int]) -> str | None:
+    """The path to a value inside another."""
+    if value is wanted:
+        return path
+    if id(value) in above:
+        return None
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        inner = [(f"{path}[{key!r:.40}]", item) for key, item in value.items()]
+        inner += [(f"a key of {path}", key) for key in value]
+    elif isinstance(value, list | tuple):
+        inner = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    elif isinstance(value, set | frozenset):
+        inner = [(f"a member of {path}", item) for item in value]
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value)]
+        inner = [(f"{path}.{name}", getattr(value, name)) for name in names]
+    for deeper, item in inner:
+        found = _where(wanted, item, deeper, above | {id(value)})
+        if found is not None:
+            return found
+    return None

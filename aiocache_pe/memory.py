@@ -29,6 +29,7 @@ class Slot:
         cost: seconds that the value took to compute.
         size: what the slot weighs, in bytes.
         uses: how often it was a hit; ``counted`` of these are already reported.
+        kept: whether it is in the tier, to be hit again; not when it did not fit.
         used_at: when it was last a hit, seconds since the epoch.
     """
 
@@ -37,6 +38,7 @@ class Slot:
         "cost",
         "counted",
         "expires_at",
+        "kept",
         "key",
         "payload",
         "size",
@@ -58,6 +60,7 @@ class Slot:
         self.tags = head.tags or None
         self.cost = head.cost
         self.size = OVERHEAD + len(head.key) + head.size
+        self.kept = False
         self.uses = 0
         self.counted = 0
         self.used_at = 0.0

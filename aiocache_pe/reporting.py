@@ -54,7 +54,8 @@ class Reporter:
         self._engine = engine
         self._spaces: dict[str, Space] = {}
         self._timers = PerLoop(_Timer)
-        self._at_end = AtLoopEnd(self.flush)
+        self._at_end = AtLoopEnd(self._finish)
+        self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
 
     def space(self, namespace: str) -> Space:
         """A namespace of the engine, the same one for the same name."""
@@ -99,14 +100,21 @@ class Reporter:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # a thread of a script; what it counted goes with the next report
             return
+        if loop is self._scheduled:
+            return
         timer = self._timers.get()
         if timer.handle is None:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
+        self._scheduled = loop
 
     def _fire(self, timer: _Timer) -> None:
-        timer.handle = None
+        timer.handle = self._scheduled = None
         timer.task = asyncio.ensure_future(self.flush())
+
+    async def _finish(self) -> None:
+        self._scheduled = None
+        await self.flush()
 
     async def _add(self, space: Space, report: Mapping[str, float]) -> None:
         """Add to a namespace's record; what cannot be added is counted again.

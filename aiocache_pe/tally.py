@@ -22,17 +22,22 @@ class Tally:
         on_first: called at the first hit since the last report, to bring about the next.
     """
 
-    __slots__ = ("_on_first", "_touched", "counts")
+    __slots__ = ("_on_first", "_touched", "_usage", "counts")
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._touched: list[Slot] = []
+        self._usage: dict[str, tuple[int, float]] = {}
         self._on_first = on_first
 
     def touched(self, slot: Slot) -> None:
         """Note a slot at its first hit since the last report."""
-        self._touched.append(slot)
-        if len(self._touched) == 1:
+        if slot.kept:
+            self._touched.append(slot)
+            if len(self._touched) == 1:
+                self._on_first()
+        else:  # made for this one read: noted is what it amounts to, so that it can go
+            self._count(slot, self._usage)
             self._on_first()
 
     def add(self, name: str, count: int = 1) -> None:
@@ -46,18 +51,22 @@ class Tally:
         Returns:
             The counters that are not zero, and per store key its hits and last access.
         """
-        report, self.counts = self.counts, defaultdict(float)
         touched, self._touched = self._touched, []
-        usage: dict[str, tuple[int, float]] = {}
+        usage, self._usage = self._usage, {}
         for slot in touched:
-            uses = slot.uses
-            fresh, slot.counted = uses - slot.counted, uses
-            report["hits"] += fresh
-            report["seconds_saved"] += fresh * slot.cost
-            usage[slot.key] = (usage.get(slot.key, (0, 0.0))[0] + fresh, slot.used_at)
+            self._count(slot, usage)
+        report, self.counts = self.counts, defaultdict(float)
         return {name: count for name, count in report.items() if count}, usage
 
     def give_back(self, report: Mapping[str, float]) -> None:
         """Count again what could not be reported."""
         for name, count in report.items():
             self.counts[name] += count
+
+    def _count(self, slot: Slot, usage: dict[str, tuple[int, float]]) -> None:
+        uses = slot.uses
+        fresh, slot.counted = uses - slot.counted, uses
+        self.counts["hits"] += fresh
+        self.counts["seconds_saved"] += fresh * slot.cost
+        before = usage.get(slot.key, (0, 0.0))[0]
+        usage[slot.key] = (before + fresh, slot.used_at)

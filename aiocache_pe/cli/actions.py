@@ -1,0 +1,179 @@
+"""What the commands do, each in one place for both of its spellings."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from aiocache_pe.cli import human, output, values
+from aiocache_pe.cli.exits import AbsentError
+from aiocache_pe.cli.progress import progress
+from aiocache_pe.cli.session import Session
+from aiocache_pe.entry import CacheEntry
+from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.record import Record
+from aiocache_pe.sentinels import MISSING
+
+_COUNTERS = ("sets", "deletes", "evictions", "expirations", "errors")
+
+
+async def get(session: Session, key: str) -> None:
+    """Print a value; this counts as a read."""
+    value = await session.ask(session.cache.get(key, MISSING))
+    if value is MISSING:
+        raise AbsentError(key)
+    values.show(key, value, as_json=session.json)
+
+
+async def put(session: Session, key: str, value: Any, ttl: float | None) -> None:
+    """Store a value."""
+    await session.ask(session.cache.set(key, value, ttl))
+    if session.json:
+        output.as_json({"key": key, "stored": True})
+
+
+async def delete(session: Session, key: str) -> None:
+    """Remove an entry."""
+    if not await session.ask(session.cache.delete(key)):
+        raise AbsentError(key)
+    if session.json:
+        output.as_json({"key": key, "deleted": True})
+
+
+async def keys(session: Session, pattern: str) -> None:
+    """Print the keys that match, as they are found; this does not count as reading them."""
+    async for key in session.cache.keys(pattern):
+        if session.json:
+            output.as_json(key)
+        else:
+            output.line(key)
+    session.check()
+
+
+async def count(session: Session) -> tuple[int, str]:
+    """How many entries there are, and of what."""
+    stats = await session.ask(session.cache.get_stats())
+    return stats.total_entries, f"namespace {session.namespace!r} in {session.place}"
+
+
+async def clear(session: Session) -> None:
+    """Remove everything in the namespace."""
+    async with progress("Removing entries"):
+        removed = await session.ask(session.cache.clear())
+    _tell_removed(session, removed)
+
+
+async def cleanup(session: Session) -> None:
+    """Remove what is expired, and what dead processes left."""
+    async with progress("Removing expired entries"):
+        removed = await session.ask(session.cache.cleanup_expired())
+    _tell_removed(session, removed)
+
+
+async def stats(session: Session) -> None:
+    """Print the counters, of all processes that used the cache."""
+    found = await session.ask(session.cache.get_stats())
+    counters = {name: getattr(found, name) for name in _COUNTERS}
+    if session.json:
+        output.as_json(
+            {
+                "namespace": session.namespace,
+                "hits": found.hits,
+                "misses": found.misses,
+                "hit_rate": found.hit_rate,
+                **counters,
+                "seconds_saved": found.seconds_saved,
+                "total_entries": found.total_entries,
+                "total_size_bytes": found.total_size_bytes,
+            }
+        )
+        return
+    output.table(
+        [
+            ("cache", session.place),
+            ("namespace", session.namespace),
+            ("hits", f"{found.hits:,}"),
+            ("misses", f"{found.misses:,}"),
+            ("hit rate", f"{found.hit_rate:.1%}"),
+            *((name, f"{number:,}") for name, number in counters.items()),
+            ("time saved", human.duration(found.seconds_saved)),
+            ("entries", f"{found.total_entries:,}"),
+            ("size", human.size(found.total_size_bytes)),
+        ]
+    )
+
+
+async def inspect(session: Session, key: str) -> None:
+    """Print what is known of an entry; this does not count as reading it."""
+    left = await session.ask(session.cache.get_ttl(key))
+    if left is None:
+        raise AbsentError(key)
+    entry = await session.cache.entry(key)
+    # A class that only the application knows cannot be read here; the rest is still told.
+    unreadable = session.trouble() if entry is None else ""
+    store_key = namespace_prefix(session.namespace) + key
+    record = (await session.store.read([store_key])).get(store_key)
+    if not isinstance(record, Record):  # it went away just now
+        raise AbsentError(key)
+    facts = _facts(record, entry, left) | {"unreadable": unreadable or None}
+    if session.json:
+        output.as_json({"key": key, "namespace": session.namespace, **facts})
+    else:
+        output.table([("key", key), ("namespace", session.namespace), *_told(facts)])
+
+
+def _facts(record: Record, entry: CacheEntry | None, left: float) -> dict[str, Any]:
+    head = record.head
+    return {
+        "type": None if entry is None else values.type_name(entry.value),
+        "created_at": head.created_at,
+        "expires_at": head.expires_at,
+        "ttl": None if math.isinf(left) else left,
+        "last_access": None if entry is None else entry.last_access,
+        "hit_count": None if entry is None else entry.hit_count,
+        "size_bytes": None if entry is None else entry.size_bytes,
+        "tags": sorted(head.tags),
+        "codec": head.codec,
+        "file": _file(record.stamp),
+    }
+
+
+def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts in words; what is not known is left out."""
+    expires = "never"
+    if facts["expires_at"] is not None:
+        expires = f"{human.moment(facts['expires_at'])}, in {human.duration(facts['ttl'])}"
+    told: list[tuple[str, str | None]] = [
+        ("type", facts["type"]),
+        ("unreadable", facts["unreadable"]),
+        ("created", human.moment(facts["created_at"])),
+        ("expires", expires),
+    ]
+    if facts["last_access"] is not None:
+        told += [
+            ("last access", human.moment(facts["last_access"])),
+            ("hits", f"{facts['hit_count']:,}"),
+            ("size", human.size(facts["size_bytes"])),
+        ]
+    told += [
+        ("tags", ", ".join(facts["tags"]) or None),
+        ("codec", facts["codec"]),
+        ("file", facts["file"]),
+    ]
+    return [(name, value) for name, value in told if value is not None]
+
+
+def _file(stamp: object) -> str | None:
+    """Where the file store keeps it: its stamp begins with the path."""
+    match stamp:
+        case (str(path), *_):
+            return path
+        case _:
+            return None
+
+
+def _tell_removed(session: Session, removed: int) -> None:
+    if session.json:
+        output.as_json({"removed": removed})
+    else:
+        output.line(f"removed {removed:,} {'entry' if removed == 1 else 'entries'}")

@@ -1,0 +1,106 @@
+"""The commands and their arguments. The flags of the same names call these."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from aiocache_pe.cli import actions, options, values
+from aiocache_pe.cli.exits import DeclinedError
+from aiocache_pe.cli.options import Settings
+from aiocache_pe.cli.output import on_terminal
+from aiocache_pe.cli.session import run
+
+
+@click.command()
+@options.common
+@options.settings
+def stats(settings: Settings) -> None:
+    """Show the counters, of all processes that used the cache."""
+    run(settings, actions.stats)
+
+
+@click.command()
+@options.common
+@options.yes
+@options.settings
+def clear(settings: Settings) -> None:
+    """Remove all entries of the namespace; asks first."""
+    if not settings.yes:
+        _confirm(settings)
+    run(settings, actions.clear)
+
+
+@click.command()
+@options.common
+@options.settings
+def cleanup(settings: Settings) -> None:
+    """Remove what is expired, and what dead processes left."""
+    run(settings, actions.cleanup)
+
+
+@click.command()
+@click.argument("key")
+@options.common
+@options.settings
+def get(settings: Settings, key: str) -> None:
+    """Print the value of KEY. This counts as a read."""
+    run(settings, lambda session: actions.get(session, key))
+
+
+@click.command("set")
+@click.argument("key")
+@click.argument("value")
+@options.ttl
+@options.common
+@options.settings
+def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
+    """Store VALUE under KEY.
+
+    A VALUE that parses as JSON is stored as such, any other as text; - is what the
+    standard input holds. Before one that begins with a hyphen, write --.
+    """
+    stored = values.read(value)
+    run(settings, lambda session: actions.put(session, key, stored, ttl), creates=True)
+
+
+@click.command()
+@click.argument("key")
+@options.common
+@options.settings
+def delete(settings: Settings, key: str) -> None:
+    """Remove the entry under KEY."""
+    run(settings, lambda session: actions.delete(session, key))
+
+
+@click.command()
+@click.argument("pattern", default="*")
+@options.common
+@options.settings
+def keys(settings: Settings, pattern: str) -> None:
+    """List the keys that match PATTERN, one per line.
+
+    PATTERN is a glob: *, ? and [abc]. With --json every line is a JSON string, so that
+    keys which hold line breaks can be told apart.
+    """
+    run(settings, lambda session: actions.keys(session, pattern))
+
+
+@click.command()
+@click.argument("key")
+@options.common
+@options.settings
+def inspect(settings: Settings, key: str) -> None:
+    """Show what is known of the entry under KEY. This does not count as a read."""
+    run(settings, lambda session: actions.inspect(session, key))
+
+
+def _confirm(settings: Settings) -> None:
+    if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
+        raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")
+    # Asked between two runs of the event loop: inside one, Ctrl-C would wait for Enter.
+    entries, of_what = run(settings, actions.count)
+    shown = "1 entry" if entries == 1 else f"{entries:,} entries"
+    if not click.confirm(f"Remove {shown} of {of_what}?", err=True):
+        raise DeclinedError("nothing was removed")

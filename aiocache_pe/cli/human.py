@@ -1,0 +1,50 @@
+"""Sizes, durations and moments, as a person reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def size(count: float) -> str:
+    """Bytes in the unit that fits.
+
+    Example:
+        >>> size(512), size(1536)
+        ('512 B', '1.5 KiB')
+    """
+    for unit in _UNITS[:-1]:
+        # What would be rounded up to 1024 is one of the next unit.
+        if round(count, 1) < 1024:  # noqa: PLR2004 - what these units are of each other
+            return f"{count} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as the two largest units that say something.
+
+    Example:
+        >>> duration(5400), duration(0.25), duration(90061)
+        ('1h 30m', '0.25s', '1d 1h')
+    """
+    if seconds < 60:  # noqa: PLR2004 - below a minute, fractions matter
+        return f"{round(seconds, 2):g}s"
+    parts: list[str] = []
+    left = int(seconds)
+    for unit, length in _SPANS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2])
+
+
+def moment(when: float) -> str:
+    """Seconds since the epoch as local date and time, with the distance to UTC."""
+    try:
+        local = datetime.fromtimestamp(when, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):  # beyond the year 9999
+        return f"{when:.0f} seconds after 1970"
+    return local.isoformat(" ", "seconds")

@@ -1,0 +1,119 @@
+"""``aiocache-pe``: the program, its flags, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from aiocache_pe.cli import commands, exits, options, output
+
+_EPILOG = """\b
+A flag and the command of its name do the same; one at a time.
+\b
+Exit codes:
+  0    done
+  1    no such entry, or the question was answered with no
+  2    the command line means nothing, or needs an answer that nobody can give
+  3    the store or a setting does not work, or there is no cache
+  130  Ctrl-C
+  141  whoever read the output left, as head does
+"""
+
+
+class Program(click.Group):
+    """A group of commands whose errors are one line, with the exit codes of `exits`."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run with ``args``, by default those of the process, and leave with an exit code."""
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs) or exits.DONE
+        except click.ClickException as error:
+            hint = " (see --help)" if isinstance(error, click.UsageError) else ""
+            output.complain(f"Error: {' '.join(error.format_message().split())}{hint}")
+            code = error.exit_code
+        except click.Abort:
+            code = exits.INTERRUPTED
+        sys.exit(code)
+
+
+@click.group(
+    "aiocache-pe",
+    cls=Program,
+    invoke_without_command=True,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--stats", is_flag=True, help="Show the counters.")
+@click.option("--clear", is_flag=True, help="Remove all entries; asks first.")
+@click.option("--cleanup", is_flag=True, help="Remove what is expired.")
+@click.option("--warm", is_flag=True, help=f"Fill the cache; {options.LATER}.")
+@click.option("--get", multiple=True, metavar="KEY", help="Print a value.")
+@click.option(
+    "--set", multiple=True, nargs=2, metavar="KEY VALUE", help="Store JSON, or text; - is stdin."
+)
+@options.ttl
+@click.option("--delete", multiple=True, metavar="KEY", help="Remove an entry.")
+@click.option("--redis-url", metavar="URL", help=f"The Redis server; {options.LATER}.")
+@options.common
+@options.yes
+@click.pass_context
+def program(ctx: click.Context, /, **given: Any) -> None:
+    """Look into a cache of aiocache_pe, and tidy it."""
+    if given["redis_url"] is not None:
+        raise click.UsageError(f"--redis-url: the Redis store {options.LATER}")
+    asked = _asked(given)
+    if ctx.invoked_subcommand is not None:
+        asked.append((ctx.invoked_subcommand, ()))
+    if len(asked) > 1:
+        names = " and ".join(name for name, _ in asked)
+        raise click.UsageError(f"one action at a time, not {names}")
+    name, arguments = asked[0] if asked else ("", ())
+    timed = ctx.get_parameter_source("ttl") is ParameterSource.COMMANDLINE
+    if timed and name != "--set":
+        raise click.UsageError("--ttl goes with --set, or after the command set")
+    match name, arguments:
+        case "", _:
+            click.echo(ctx.get_help())
+        case "--warm", _:
+            raise click.UsageError(f"--warm {options.LATER}")
+        case "--set", (key, value):
+            ctx.invoke(commands.put, key=key, value=value, ttl=given["ttl"])
+        case _, (key,):
+            ctx.invoke(program.commands[name[2:]], key=key)
+        case _ if name.startswith("--"):
+            ctx.invoke(program.commands[name[2:]])
+        case _:
+            pass  # click goes on to the command
+
+
+def _asked(given: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
+    """The flags that ask for something, as often as they were given, with their arguments."""
+    asked: list[tuple[str, tuple[str, ...]]] = [
+        (f"--{name}", ()) for name in ("stats", "clear", "cleanup", "warm") if given[name]
+    ]
+    asked += [("--get", (key,)) for key in given["get"]]
+    asked += [("--set", pair) for pair in given["set"]]
+    asked += [("--delete", (key,)) for key in given["delete"]]
+    return asked
+
+
+for _command in (
+    commands.stats,
+    commands.clear,
+    commands.cleanup,
+    commands.get,
+    commands.put,
+    commands.delete,
+    commands.keys,
+    commands.inspect,
+):
+    program.add_command(_command)
+
+
+def main() -> None:
+    """The entry point of ``aiocache-pe`` and ``python -m aiocache_pe``."""
+    program.main()

@@ -1,0 +1,96 @@
+"""Options that all commands share, before the command's name or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from aiocache_pe.exceptions import InvalidTTLError
+from aiocache_pe.ttl import ttl_seconds
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LATER = "comes with a later release"
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the common options say; ``None`` where the environment or the default counts."""
+
+    backend: str | None = None
+    directory: str | None = None
+    namespace: str | None = None
+    json: bool = False
+    yes: bool = False
+
+
+def store_name(text: str) -> str:
+    """``file``, a file URL, or the URL of a registered scheme, which the library checks."""
+    scheme, _, rest = text.partition("://")
+    if scheme.startswith("redi"):
+        raise click.BadParameter(f"the Redis store {LATER}; accepted now: file")
+    if scheme in ("memory", "null"):
+        raise click.BadParameter(f"nobody can look into a {scheme} store of another process")
+    if scheme != "file" and not rest:
+        raise click.BadParameter(f"{text!r} is no store; accepted: file, file:///path")
+    return text
+
+
+def seconds(text: str) -> float | None:
+    """A time to live, where a bare number is seconds; ``None`` is for ever."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = None
+    try:
+        return ttl_seconds(text if number is None else number)
+    except InvalidTTLError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def common(function: F) -> F:
+    """Give a command the options that say which cache is meant and how to answer."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
+
+
+def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep what was given; what stands after the command's name is noted last and counts."""
+    settings = ctx.find_root().ensure_object(Settings)
+    if value not in (None, False):
+        setattr(settings, str(param.name), value)
+
+
+def _option(name: str, **details: Any) -> Callable[[F], F]:
+    return click.option(name, expose_value=False, callback=_note, **details)
+
+
+_COMMON = (
+    _option(
+        "--directory",
+        metavar="DIR",
+        help="Where the files are. Default: AIOCACHE_PE_DIRECTORY, else data/cache.",
+    ),
+    _option(
+        "--backend",
+        type=store_name,
+        metavar="{file,redis}|URL",
+        help="The store; also file:///path. Default: AIOCACHE_PE_BACKEND, else file.",
+    ),
+    _option(
+        "--namespace",
+        metavar="NAME",
+        help="Whose keys. Default: AIOCACHE_PE_NAMESPACE, else default.",
+    ),
+    _option("--json", is_flag=True, help="Answer with JSON, for scripts."),
+)
+
+yes = _option("--yes", is_flag=True, help="Do not ask before removing.")
+ttl = click.option(
+    "--ttl", type=seconds, metavar="TTL", help="How long it lives: seconds, 90s, 30m, 1h30m, 7d."
+)
+settings = click.make_pass_decorator(Settings, ensure=True)

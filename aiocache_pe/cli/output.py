@@ -1,0 +1,115 @@
+"""What a command prints: exact in a pipe, harmless on a terminal, JSON when asked.
+
+Everything goes to the standard output through `write`, which is buffered: a listing of
+a million keys must not cost a system call for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, TextIO
+
+# Control characters, and those that turn the direction of the text around them: a
+# cached web page must not be able to command the terminal of whoever looks at it.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_UNSAFE_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def on_terminal(stream: TextIO | None) -> bool:
+    """Whether a person reads, or writes, this stream; a closed one is ``None``."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def write(text: str) -> None:
+    """Print as it is; what the stream's encoding cannot hold is printed as an escape."""
+    out = sys.stdout
+    if out is None:  # pyright: ignore[reportUnnecessaryComparison] - started with >&-
+        return
+    try:
+        out.write(text)
+    except UnicodeEncodeError:
+        encoding = out.encoding or "ascii"
+        out.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def line(text: str) -> None:
+    """Print one line; on a terminal, line breaks and other controls in it are escaped."""
+    write((escape(text) if on_terminal(sys.stdout) else text) + "\n")
+
+
+def body(text: str) -> None:
+    """Print a text that may have several lines, and end its last one."""
+    if on_terminal(sys.stdout):
+        text = _UNSAFE_IN_TEXT.sub(_escaped, text)
+    write(text if text.endswith("\n") else text + "\n")
+
+
+def as_json(value: Any, *, indented: bool = False) -> None:
+    """Print JSON; readable text stays so, if the stream can hold it and it is harmless."""
+    indent, separators = (2, None) if indented else (None, (",", ":"))
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, separators=separators)
+    body(text)
+
+
+def table(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and what stands for them, in two columns."""
+    shown = [(name, escape(value)) for name, value in rows]
+    if on_terminal(sys.stdout):
+        # Late: it takes longer to import than most commands take to run.
+        from rich.console import Console  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        grid = Table(box=None, show_header=False, pad_edge=False)
+        for name, value in shown:
+            grid.add_row(Text(name, style="bold"), Text(value))
+        Console(file=sys.stdout).print(grid)
+        return
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        write(f"{name:{width}}  {value}".rstrip() + "\n")
+
+
+def complain(message: str) -> None:
+    """Print one line to the standard error, whatever the message holds."""
+    with suppress(OSError, AttributeError):  # nobody listens, or it is closed
+        sys.stderr.write(escape(message) + "\n")
+        sys.stderr.flush()
+
+
+def escape(text: str) -> str:
+    r"""Write controls as escapes, which are those of JSON too.
+
+    Example:
+        >>> escape("red: \x1b[31m")
+        'red: \\u001b[31m'
+    """
+    return _UNSAFE.sub(_escaped, text)
+
+
+def flush() -> None:
+    """Hand over what is buffered, while an error can still be told."""
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - see `write`
+        sys.stdout.flush()
+
+
+def abandon() -> None:
+    """Let what is still buffered go nowhere, so that the interpreter's end is quiet too."""
+    with suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -52,9 +52,7 @@ async def pop(space: Space, key: str) -> Any | Missing:
     return await space.decode(taken[0])
 
 
-async def increment(
-    space: Space, key: str, delta: int, initial: int, ttl: float | None
-) -> int:
+async def increment(space: Space, key: str, delta: int, initial: int, ttl: float | None) -> int:
     """Add to an integer, or begin with ``initial + delta``; returns the new number.
 
     Raises:
@@ -74,7 +72,9 @@ async def increment(
         except SecretRequiredError:
             number = None  # pickled, so no integer
         if type(number) is not int:
-            raise TypeError(f"the entry holds a {type(number).__name__}, only an int can be added to")
+            raise TypeError(
+                f"the entry holds a {type(number).__name__}, only an int can be added to"
+            )
         result[0] = number + delta
         return engine.record_like(key, result[0], record.head)
 

@@ -100,13 +100,13 @@ def _backend(
     scheme, _, _ = backend.partition("://")
     if scheme == "memory":
         _no_directory(directory, "the memory store")
-        return _imported("memory", "MemoryBackend")(**bounds, policy=policy)
+        return _made("memory.MemoryBackend", **bounds, policy=policy)
     _no_bounds(bounds, f"the {scheme} store")
     if scheme == "file":
-        return _imported("file.backend", "FileBackend")(_directory(backend, directory))
+        return _made("file.backend.FileBackend", _directory(backend, directory))
     _no_directory(directory, f"the {scheme} store")
     if scheme == "null":
-        return _imported("null", "NullBackend")()
+        return _made("null.NullBackend")
     for point in entry_points(group=ENTRY_POINTS, name=scheme):
         made: Backend = point.load()(backend)
         _check_object(made)
@@ -146,16 +146,17 @@ def _disabled() -> Backend | None:
     if value in _OFF:
         return None
     if value in _ON:
-        null: Backend = _imported("null", "NullBackend")()
-        return null
+        return _made("null.NullBackend")
     raise ConfigurationError(
         f"AIOCACHE_PE_DISABLE={value!r} is not known; accepted: {_listed(_ON + _OFF[1:])}"
     )
 
 
-def _imported(module: str, name: str) -> Any:
-    """A store's class; its libraries are imported only now that it is wanted."""
-    return getattr(importlib.import_module(f"aiocache_pe.backends.{module}"), name)
+def _made(name: str, *args: Any, **settings: Any) -> Backend:
+    """A store of the library's; what it needs is imported only now that it is wanted."""
+    module, _, cls = f"aiocache_pe.backends.{name}".rpartition(".")
+    made: Backend = getattr(importlib.import_module(module), cls)(*args, **settings)
+    return made
 
 
 def _policy(eviction: str | None) -> Callable[[], Any]:

@@ -163,8 +163,7 @@ class Engine:
         return Record(head, payload)
 
     def record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
-        """Make a record at once, for use in a `Change`: without a wait, so without a secret
-        that is not known yet.
+        """Make a record at once, as a `Change` must, with whatever secret is known by then.
 
         Args:
             key: the store key.
@@ -245,15 +244,15 @@ class Engine:
         tokens = await self._tokens([area + tag for tag in tags])
         for marker in (area + tag for tag in tags if area + tag not in tokens):
             fresh = await self.record_for(Item(marker, secrets.token_hex(6)))
-            stored = await self.backend.update(marker, lambda there, fresh=fresh: there or fresh)
+            stored = await self.backend.update(marker, _unless_there(fresh))
             tokens[marker] = self.value(self.admit(stored or fresh))
         return {tag: tokens[area + tag] for tag in sorted(set(tags))}
 
-    async def renew_tags(self, prefix: str, tags: Sequence[str]) -> None:
+    async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[Slot]:
         """Give tags new tokens, so that every entry that carries an old one is dead."""
         area = side_area(prefix, "tags")
         items = [Item(area + tag, secrets.token_hex(6)) for tag in tags]
-        await self.write([await self.record_for(item) for item in items])
+        return await self.write([await self.record_for(item) for item in items])
 
     async def learn_secret(self) -> bool:
         """Ask the store for a secret of its own; whether there is a new one to try."""
@@ -293,6 +292,11 @@ def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
         return {}
     area = side_area(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
+
+
+def _unless_there(record: Record) -> Change:
+    """A change that stores a record where there is none."""
+    return lambda there: there or record
 
 
 def _never(stamp: object) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 
 from aiocache_pe.per_loop import PerLoop
 
@@ -53,10 +54,6 @@ async def _until_closed(callback: Callable[[], Awaitable[None]]) -> AsyncGenerat
 def _begun(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
     generator = _until_closed(callback)
     step = generator.__anext__()  # registers the generator with the running loop
-    try:
+    with suppress(StopIteration):  # it stands at its `yield`
         step.send(None)
-    except StopIteration:
-        pass  # it stands at its `yield`
     return generator
-
-

@@ -101,9 +101,7 @@ class Loader:
             space.failed("encode", error)
         return value
 
-    async def _computed(
-        self, key: str, factory: Callable[[], Awaitable[T] | T]
-    ) -> tuple[T, float]:
+    async def _computed(self, key: str, factory: Callable[[], Awaitable[T] | T]) -> tuple[T, float]:
         """The factory's value, and how many seconds it took."""
         space, monotonic = self.space, self.space.engine.clock.monotonic
         began = monotonic()

@@ -341,7 +341,7 @@ class CacheManager:
         """
         space = self._open()
         work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
-        return await space.survive("write", work, otherwise=False)
+        return await space.survive("write", work, None) is not None
 
     async def clear(self) -> int:
         """Remove all entries of this namespace; how many there were."""

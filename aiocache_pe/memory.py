@@ -69,5 +69,3 @@ class Slot:
         """Keep an immutable value in the place of the payload it was decoded from."""
         self.value = value
         self.payload = b""
-
-

@@ -43,9 +43,11 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Seconds since the epoch, the same for all machines."""
+        ...
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start, for durations."""
+        ...
 
 
 class Backend(Protocol):
@@ -68,6 +70,7 @@ class Backend(Protocol):
 
         A damaged one is set aside, and an error stands in its place in the answer.
         """
+        ...
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """Store records under their ``head.key``, in one round trip, replacing older ones.
@@ -75,6 +78,7 @@ class Backend(Protocol):
         Returns:
             The records as stored, in the same order, with the store's stamps.
         """
+        ...
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """Remove keys in one round trip.
@@ -87,6 +91,7 @@ class Backend(Protocol):
         Returns:
             The heads of the records that were there and were removed.
         """
+        ...
 
     async def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write one key as a single step that no writer can split.
@@ -94,6 +99,7 @@ class Backend(Protocol):
         Returns:
             What is stored now, with its stamp, or ``None``.
         """
+        ...
 
     def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """The heads of all records whose key begins with ``prefix``, a batch at a time.
@@ -105,9 +111,11 @@ class Backend(Protocol):
         What is written or deleted meanwhile may or may not be seen; everything else is
         seen exactly once. It must never hold all keys in memory.
         """
+        ...
 
     async def clear(self, prefix: str) -> int:
         """Remove every record whose key begins with ``prefix``; returns how many."""
+        ...
 
     async def close(self) -> None:
         """Give back what is held; using the store again opens it again."""
@@ -123,6 +131,7 @@ class Coherent(Protocol):
         Called in any thread, before every hit in memory: it must not wait, and when it
         cannot tell it says no.
         """
+        ...
 
 
 @runtime_checkable
@@ -131,6 +140,7 @@ class Peekable(Protocol):
 
     def peek(self, key: str) -> Record | None | Pending:
         """The record, ``None`` when surely absent, `PENDING` when only ``read`` can tell."""
+        ...
 
 
 @runtime_checkable
@@ -139,6 +149,7 @@ class Sized(Protocol):
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """How many records begin with ``prefix``, and what they weigh in bytes."""
+        ...
 
 
 @runtime_checkable
@@ -150,6 +161,7 @@ class Usage(Protocol):
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """The hits of a key, and its last access if it was ever read."""
+        ...
 
 
 @runtime_checkable
@@ -174,6 +186,7 @@ class SecretKeeper(Protocol):
 
     async def secret(self) -> bytes:
         """The store's secret, made on first use."""
+        ...
 
 
 class Serializer(Protocol):
@@ -186,9 +199,11 @@ class Serializer(Protocol):
 
     def encode(self, value: Any) -> bytes | None:
         """The value's bytes, or ``None`` when this serializer cannot give it back exactly."""
+        ...
 
     def decode(self, payload: bytes) -> Any:
         """The value; raises `CorruptRecordError` on bytes it did not make."""
+        ...
 
 
 class Stage(Protocol):
@@ -201,9 +216,11 @@ class Stage(Protocol):
 
     def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
         """The new payload, or ``None`` to leave this record as it is."""
+        ...
 
     def undo(self, key: str, codec: str, payload: bytes) -> bytes:
         """The payload before `apply`; raises `CorruptRecordError` when it is not its own."""
+        ...
 
 
 class Node(Protocol):
@@ -237,3 +254,4 @@ class EvictionPolicy(Protocol[N]):
 
     def evict(self) -> N:
         """Choose a node, forget it, and return it; `LookupError` when there is none."""
+        ...

@@ -17,7 +17,7 @@ from aiocache_pe.keys import side_area
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.protocols import Sized, Usage
-from aiocache_pe.record import Record
+from aiocache_pe.record import Head, Record
 from aiocache_pe.space import Space
 
 _COUNTERS = (
@@ -69,6 +69,12 @@ class Reporter:
     def spaces(self) -> list[Space]:
         """The namespaces in use."""
         return list(self._spaces.values())
+
+    def evicted(self, head: Head) -> None:
+        """Count an entry that its store removed to make room; called in any thread."""
+        for space in self.spaces():
+            if head.key.startswith(space.prefix):
+                space.removed("evicted", 1, key=head.key)
 
     async def flush(self) -> None:
         """Report everything that was counted so far."""

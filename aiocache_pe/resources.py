@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
+from aiocache_pe.protocols import Evicting
 from aiocache_pe.reporting import Reporter
 
 
@@ -24,6 +25,8 @@ class Resources:
         self.reporter = Reporter(engine)
         self.closed = False
         self._owns_backend = owns_backend
+        if isinstance(engine.backend, Evicting):
+            engine.backend.on_evict = self.reporter.evicted
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiocache_pe.entry import CacheEntry
 from aiocache_pe.events import Cause
-from aiocache_pe.protocols import Sweeper, Usage
+from aiocache_pe.protocols import Condition, Sweeper, Usage
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.space import Space
@@ -45,14 +45,16 @@ async def remove_matching(
             if chosen:
                 engine.forget(chosen)
                 # Only the very version that was seen: what was written since stays.
-                gone = await engine.backend.delete(
-                    list(chosen), lambda head, chosen=chosen: head == chosen[head.key]
-                )
+                gone = await engine.backend.delete(list(chosen), _one_of(chosen))
                 total += len(gone)
 
     await space.survive("delete", work(), None)
     space.removed(cause, total)
     return total
+
+
+def _one_of(heads: Mapping[str, Head]) -> Condition:
+    return lambda head: heads.get(head.key) == head
 
 
 async def invalidate(space: Space, pattern: str) -> int:

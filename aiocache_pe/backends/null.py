@@ -41,7 +41,8 @@ class NullBackend:
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """No batches."""
-        for batch in ():
+        nothing: tuple[Sequence[Head], ...] = ()
+        for batch in nothing:
             yield batch
 
     async def clear(self, prefix: str) -> int:

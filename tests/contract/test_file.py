@@ -22,13 +22,16 @@ class TestFile(BackendContract):
         return FileBackend(self.directory)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs on this system")
+TMPFS = Path("/dev/shm")  # noqa: S108 - it is a temporary directory of its own in there
+
+
+@pytest.mark.skipif(not TMPFS.is_dir(), reason="no tmpfs on this system")
 class TestFileOnTmpfs(BackendContract):
     """Where the kernel cannot read without waiting, every read takes the hop."""
 
     @pytest.fixture(autouse=True)
     def _directory(self) -> Iterator[None]:
-        with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        with tempfile.TemporaryDirectory(dir=TMPFS) as directory:
             self.directory = Path(directory)
             yield
 

@@ -131,9 +131,7 @@ class GroupCommit:
         return batch
 
 
-def _settle(
-    done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | OSError]
-) -> None:
+def _settle(done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | OSError]) -> None:
     stored = [outcome for outcome in outcomes if isinstance(outcome, Record)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, OSError)]
     if failed:

@@ -99,5 +99,3 @@ def shown_key(name: str) -> str | None:
         return unquote(name[9:])
     except ValueError:
         return None
-
-

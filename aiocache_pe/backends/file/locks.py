@@ -13,7 +13,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from aiocache_pe.exceptions import LockTimeoutError
@@ -50,7 +50,7 @@ class ByteLocks:
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
     @contextmanager
-    def hold(self, slot: int) -> Iterator[None]:
+    def hold(self, slot: int) -> Generator[None, None, None]:
         """Hold the lock of a number from 0 to 2**62.
 
         Raises:

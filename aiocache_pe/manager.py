@@ -178,8 +178,7 @@ class CacheManager:
     ) -> bool:
         """Store a value only if the key has none; of several callers one succeeds.
 
-        Returns:
-            Whether this call stored it. The arguments and errors are those of `set`.
+        Whether this call stored it; arguments and errors are those of `set`.
         """
         space = self._open()
         [item] = await self.loader.items({check_key(key): value}, self.seconds(ttl), tags)
@@ -233,17 +232,14 @@ class CacheManager:
 
         Raises:
             TypeError: the entry holds something else than an int.
-            BackendError: the store failed; this verb alone says so, having nothing to say
-                instead.
+            BackendError: the store failed; this verb alone says so, a made-up number
+                would be a lie.
 
         Example:
             >>> run(cache.incr("visits", initial=100))
             101
         """
         space = self._open()
-        for name, number in (("delta", delta), ("initial", initial)):
-            if type(number) is not int:
-                raise TypeError(f"{name} is an int, not {type(number).__name__}: {number!r:.80}")
         key = space.prefix + check_key(key)
         return await changes.increment(space, key, delta, initial, self.seconds(ttl))
 
@@ -251,9 +247,8 @@ class CacheManager:
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
     ) -> int:
         """Subtract from a number; see `incr`."""
-        if type(delta) is not int:
-            raise TypeError(f"delta is an int, not {type(delta).__name__}: {delta!r:.80}")
-        return await self.incr(key, -delta, initial=initial, ttl=ttl)
+        negative = -delta if type(delta) is int else delta  # `incr` says what is wrong with it
+        return await self.incr(key, negative, initial=initial, ttl=ttl)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of several keys, in one round trip; only those found are in the answer.

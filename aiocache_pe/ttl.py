@@ -44,12 +44,19 @@ def ttl_seconds(ttl: TTL) -> float | None:
     elif isinstance(ttl, str):
         seconds = _parse(ttl)
     elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        seconds = float(ttl)
+        seconds = _as_float(ttl)
     else:
         raise InvalidTTLError(f"ttl {ttl!r} is a {type(ttl).__name__}; {_ACCEPTED}")
     if math.isnan(seconds) or seconds <= 0:
         raise InvalidTTLError(f"ttl {ttl!r} is not a positive duration; {_ACCEPTED}")
     return None if math.isinf(seconds) else seconds
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # an int beyond all floats, and so for ever
+        return math.inf if number > 0 else -math.inf
 
 
 def _parse(text: str) -> float:

@@ -81,6 +81,15 @@ E = TypeVar("E", bound=Event)
 Handler = Callable[[Any], object]
 
 
+class _Subscription:
+    """One of perhaps several of the same handler, told apart by being this very object."""
+
+    __slots__ = ("handler",)
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+
+
 class EventBus:
     """Hands events to subscribers, in the order they subscribed.
 
@@ -97,7 +106,7 @@ class EventBus:
     __slots__ = ("_handlers",)
 
     def __init__(self) -> None:
-        self._handlers: dict[type[Event], tuple[Handler, ...]] = {}
+        self._handlers: dict[type[Event], tuple[_Subscription, ...]] = {}
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Call ``handler`` with every event of exactly this kind.
@@ -109,8 +118,9 @@ class EventBus:
         Returns:
             A function that ends the subscription; calling it twice is harmless.
         """
-        self._handlers[kind] = (*self._handlers.get(kind, ()), handler)
-        return lambda: self._drop(kind, handler)
+        subscription = _Subscription(handler)
+        self._handlers[kind] = (*self._handlers.get(kind, ()), subscription)
+        return lambda: self._drop(kind, subscription)
 
     def wants(self, kind: type[Event]) -> bool:
         """Whether anybody listens, so that an event need not be built for nobody."""
@@ -119,17 +129,17 @@ class EventBus:
     def emit(self, event: Event) -> None:
         """Hand an event to its subscribers; one that raises is logged and dropped."""
         kind = type(event)
-        for handler in self._handlers.get(kind, ()):
+        for subscription in self._handlers.get(kind, ()):
             try:
-                handler(event)
+                subscription.handler(event)
             except Exception:
                 logger.exception(
-                    "subscriber %r raised on %s and is dropped", handler, kind.__name__
+                    "subscriber %r raised on %s and is dropped", subscription.handler, kind.__name__
                 )
-                self._drop(kind, handler)
+                self._drop(kind, subscription)
 
-    def _drop(self, kind: type[Event], handler: Handler) -> None:
-        left = tuple(h for h in self._handlers.get(kind, ()) if h is not handler)
+    def _drop(self, kind: type[Event], subscription: _Subscription) -> None:
+        left = tuple(s for s in self._handlers.get(kind, ()) if s is not subscription)
         if left:
             self._handlers[kind] = left
         else:

@@ -24,6 +24,7 @@ def _table(safe: frozenset[int]) -> dict[int, str]:
     return {b: chr(b) if b in safe else f"%{b:02X}" for b in range(256)}
 
 
+_CODES = {f"{b:02X}": b for b in range(256)}
 _TABLES = {False: _table(_LOWER), True: _table(_BOTH)}
 
 
@@ -172,6 +173,9 @@ def unquote(text: str) -> str:
     head, *rest = text.split("%")
     raw = bytearray(head.encode("ascii"))
     for part in rest:
-        raw.append(int(part[:2], 16))
+        code = _CODES.get(part[:2])
+        if code is None:
+            raise ValueError(f"not made by quote: {text!r:.80}")
+        raw.append(code)
         raw += part[2:].encode("ascii")
     return raw.decode("utf-8", "surrogatepass")

@@ -1,0 +1,26 @@
+"""Clocks: the real one moves by itself, the tests' one by hand."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from aiocache_pe.clock import SystemClock
+from aiocache_pe.testing.clock import FakeClock
+
+
+def test_the_real_clock_is_the_systems() -> None:
+    clock = SystemClock()
+    assert clock.time() == pytest.approx(time.time(), abs=5.0)
+    before = time.monotonic()
+    assert before <= clock.monotonic() <= time.monotonic()
+
+
+def test_a_fake_clock_stands_still_until_it_is_advanced() -> None:
+    clock = FakeClock(1000.0)
+    assert (clock.time(), clock.monotonic()) == (1000.0, 0.0)
+    clock.advance(2.5)
+    assert (clock.time(), clock.monotonic()) == (1002.5, 2.5)
+    with pytest.raises(ValueError, match="time does not go back"):
+        clock.advance(-1)

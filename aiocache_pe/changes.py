@@ -15,11 +15,13 @@ from aiocache_pe.space import Space
 
 async def add(space: Space, item: Item) -> bool:
     """Store a value unless the key has one; whether it was stored."""
-    record = await space.engine.record_for(item)
-    stored = await space.survive(
-        "write", space.change(item.key, lambda there: there or record), None
-    )
-    return stored is not None and stored.head is record.head
+
+    async def work() -> bool:
+        record = await space.engine.record_for(item)
+        stored = await space.change(item.key, lambda there: there or record)
+        return stored is not None and stored.head is record.head
+
+    return await space.survive("write", work(), otherwise=False)
 
 
 async def touch(space: Space, key: str, ttl: float | None) -> bool:
@@ -59,6 +61,9 @@ async def increment(space: Space, key: str, delta: int, initial: int, ttl: float
         TypeError: the entry holds something else.
         BackendError: the store failed; a number made up instead would be a lie.
     """
+    for name, number in (("delta", delta), ("initial", initial)):
+        if type(number) is not int:
+            raise TypeError(f"{name} is an int, not {type(number).__name__}: {number!r:.80}")
     engine = space.engine
     first = await engine.record_for(Item(key, initial + delta, ttl))
     result = [initial + delta]

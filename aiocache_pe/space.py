@@ -56,7 +56,11 @@ class Space:
         Returns:
             The value, `MISSING`, or `PENDING`: ask `load`.
         """
-        slot = self._find(key)
+        try:
+            slot = self._find(key)
+        except Exception as error:  # a store's own `peek`
+            self.failed("peek", error)
+            return PENDING
         if isinstance(slot, Sentinel):
             return slot
         value = slot.value
@@ -79,11 +83,8 @@ class Space:
 
     async def load_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The values of those store keys that are live, in one round trip; hits are counted."""
-        slots, errors = await self.survive("read", self.engine.fetch(keys), ({}, []))
-        for error in errors:
-            self.failed("read", error)
         values: dict[str, Any] = {}
-        for key, slot in slots.items():
+        for key, slot in (await self.fetch(keys)).items():
             value = await self._decoded(slot)
             if value is not MISSING:
                 values[key] = value
@@ -92,15 +93,23 @@ class Space:
 
     async def slot(self, key: str) -> Slot | None:
         """The live entry of a store key, as it is kept in memory; not counted as a read."""
-        found = self._find(key)
-        if isinstance(found, Slot):
-            return found
-        if found is MISSING:
-            return None
-        slots, errors = await self.survive("read", self.engine.fetch([key]), ({}, []))
+        try:
+            found = self._find(key)
+        except Exception as error:
+            self.failed("peek", error)
+            found = PENDING
+        if found is PENDING:
+            return (await self.fetch([key])).get(key)
+        return found if isinstance(found, Slot) else None
+
+    async def fetch(self, keys: Sequence[str]) -> dict[str, Slot]:
+        """The slots of those store keys that are live, in one round trip; nothing is counted."""
+        slots, errors = await self.survive("read", self.engine.fetch(keys), ({}, []))
         for error in errors:
-            self.failed("read", error)
-        return slots.get(key)
+            self.failed("entry", error)
+        if slots and not errors:
+            self._recovered("entry")
+        return slots
 
     def missed(self, key: str, count: int = 1) -> None:
         """Count a read that found nothing."""
@@ -116,11 +125,14 @@ class Space:
         Raises:
             SerializationError: a value cannot be stored exactly; nothing was stored.
         """
-        records = [await self.engine.record_for(item) for item in items]
-        slots = await self.survive("write", self.engine.write(records), None)
-        if slots is not None:
+
+        async def work() -> list[Slot]:
+            records = [await self.engine.record_for(item) for item in items]
+            slots = await self.engine.write(records)
             self._stored(records)
-        return slots
+            return slots
+
+        return await self.survive("write", work(), None)
 
     async def change(self, key: str, change: Change) -> Record | None:
         """`Engine.update`, with the errors of the store left to rise."""
@@ -166,11 +178,7 @@ class Space:
         except Exception as error:
             self.failed(verb, error)
             return otherwise
-        if verb in self._failing:
-            self._failing.discard(verb)
-            logger.warning(
-                "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
-            )
+        self._recovered(verb)
         return result
 
     def failed(self, verb: str, error: Exception) -> None:
@@ -196,6 +204,13 @@ class Space:
     @property
     def _store(self) -> str:
         return self.engine.backend.name
+
+    def _recovered(self, verb: str) -> None:
+        if verb in self._failing:
+            self._failing.discard(verb)
+            logger.warning(
+                "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
+            )
 
     def _hit(self, slot: Slot) -> None:
         slot.uses += 1

@@ -18,7 +18,7 @@ async def live_keys(space: Space, pattern: str | None) -> AsyncIterator[str]:
         async for heads in space.engine.backend.scan(space.prefix, pattern):
             for key in await space.engine.live_heads(heads):
                 yield key[len(space.prefix) :]
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - whatever a store raises, its caller goes on
         space.failed("scan", error)
 
 
@@ -87,9 +87,14 @@ async def clear(space: Space) -> int:
 async def entry(space: Space, key: str) -> CacheEntry | None:
     """One live entry with all that is known of it; it does not count as a hit."""
     engine = space.engine
-    results = await space.survive("read", engine.backend.read([key]), {})
-    record = results.get(key)
-    if not isinstance(record, Record) or not await engine.live_heads([record.head]):
+
+    async def work() -> Record | None:
+        record = (await engine.backend.read([key])).get(key)
+        live = isinstance(record, Record) and await engine.live_heads([record.head])
+        return record if live and isinstance(record, Record) else None
+
+    record = await space.survive("read", work(), None)
+    if record is None:
         return None
     value = await space.decode(record)
     if value is MISSING:

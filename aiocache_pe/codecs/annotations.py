@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
 
 
-def parts_of(annotation: Any) -> Iterable[Any]:  # noqa: PLR0911 - one return for each form
+def parts_of(annotation: Any) -> Iterable[Any]:
     """What an annotation is made of, one step down.
 
     Args:

@@ -6,7 +6,7 @@ MAX_DEPTH = 100
 """Containers within containers. A value that holds itself ends here too. It leaves room
 for the levels that tags add, and for a reader that is already deep in its own calls."""
 
-MAX_NODES = 10_000_000
+MAX_NODES = 4_000_000
 """Containers in one value. Lists that share their parts can be small in memory and
 astronomical when written out; this is where that ends."""
 

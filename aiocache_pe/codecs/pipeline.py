@@ -238,6 +238,7 @@ def _why_pickle(value: Any) -> str:
         reason = str(error)
     return (
         f"only pickle can hold this {type(value).__qualname__}, since {reason}; pickle is used "
-        "with a secret only: pass secret= to the manager or set AIOCACHE_PE_SECRET; or "
-        "register the class if it is a dataclass, pydantic model, struct, enum or named tuple"
+        "with a secret only: pass secret= to the manager or set AIOCACHE_PE_SECRET; or, if its "
+        "class is a dataclass, pydantic model, struct, enum or named tuple, register the class "
+        "(aiocache_pe.register)"
     )

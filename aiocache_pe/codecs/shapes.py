@@ -21,6 +21,8 @@ import msgspec
 from aiocache_pe.codecs.exactness import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
 
+_ABSENT = object()
+
 
 class Shape(Protocol):
     """Takes instances of one class apart and makes them again."""
@@ -105,10 +107,10 @@ class AttributeShape:
                 rest[name] = member.__get__(value)
             except AttributeError:  # never set
                 continue
-        try:
-            fields = {name: rest.pop(name) for name in self._names}
-        except KeyError as error:
-            raise NotExact(f"a {full_name(self.cls)} has no {error.args[0]}") from None
+        fields = {name: rest.pop(name, _ABSENT) for name in self._names}
+        for name, part in fields.items():
+            if part is _ABSENT:
+                fields[name] = self._default(name)
         return joined(fields, rest)
 
     def make(self, state: Any) -> Any:
@@ -121,6 +123,13 @@ class AttributeShape:
             else:
                 value.__dict__[name] = part
         return value
+
+    def _default(self, name: str) -> Any:
+        # A field with a default that ``__init__`` does not take lives in the class.
+        default = getattr(self.cls, name, _ABSENT)
+        if default is _ABSENT or name in self._slots:
+            raise NotExact(f"a {full_name(self.cls)} has no {name}")
+        return default
 
 
 class NamedTupleShape:

@@ -15,13 +15,20 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from aiocache_pe.codecs import tags, tags_late, tags_time, types
-from aiocache_pe.codecs.exact_json import are_plain_scalars, parse, to_json
+from aiocache_pe.codecs.exact_json import FEW, are_plain_scalars, parse, to_json
 from aiocache_pe.codecs.exactness import MAX_DEPTH, MAX_NODES, NotExact
 from aiocache_pe.codecs.shapes import full_name
-from aiocache_pe.codecs.tags import Decoder, Encoder, Revive
+from aiocache_pe.codecs.tags import (
+    Decoder,
+    Encoder,
+    Revive,
+    array,
+    has_surrogates,
+    write_pairs,
+    write_str,
+)
 from aiocache_pe.exceptions import CorruptRecordError
 
-_TEXT: Final[frozenset[type]] = frozenset({str})
 _TOO_DEEP = f"it holds itself, or is nested more than {MAX_DEPTH} deep"
 
 
@@ -115,7 +122,7 @@ class _Writer:
     def write(self, value: Any) -> Any:
         kind = type(value)
         if kind is str:
-            return tags.write_str(value) if self._strict else value
+            return write_str(value) if self._strict else value
         if kind is dict:
             return self._dict(value)
         if kind is list:
@@ -129,20 +136,19 @@ class _Writer:
         self._nodes += 1
         if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
             raise NotExact(_TOO_DEEP)
-        if not self._strict and are_plain_scalars(values):
+        if self._strict:
+            written = [self.write(value) for value in values]
+        elif len(values) > FEW and are_plain_scalars(values):
             written = list(values)
         else:
-            written = [self.write(value) for value in values]
+            written = [value if type(value) is str else self.write(value) for value in values]
         self._depth -= 1
         return written
 
     def _dict(self, value: dict[Any, Any]) -> Any:
-        if (
-            not _TEXT.issuperset(map(type, value))
-            or any(key[:1] == "$" for key in value)
-            or (self._strict and any(map(tags.has_surrogates, value)))
-        ):
-            return {"$dict": tags.write_pairs(value, self)}
+        for key in value:
+            if type(key) is not str or key[:1] == "$" or (self._strict and has_surrogates(key)):
+                return {"$dict": write_pairs(value, self)}
         return dict(zip(value, self.items(value.values()), strict=True))
 
 
@@ -161,7 +167,7 @@ def _encoder_for(kind: type) -> Encoder:
 
 
 def _read_type(payload: Any, revive: Revive) -> Any:
-    name, state = tags.array(payload, 2)
+    name, state = array(payload, 2)
     return types.shape_named(name).make(revive(state))
 
 

@@ -125,7 +125,7 @@ def shape_named(name: object) -> Shape:
             return shape
     raise CorruptRecordError(
         f"it holds a {name!r:.200}, and no such class is registered in this process; "
-        "register it (aiocache_pe.codecs.types.register) before reading"
+        "register it before reading (aiocache_pe.register)"
     )
 
 

@@ -1,0 +1,182 @@
+"""What the standard library has beside JSON comes back as it was, and stays readable."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import subprocess
+import sys
+from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from uuid import UUID, SafeUUID, uuid1, uuid4
+
+import msgspec
+import pytest
+
+from aiocache_pe.codecs.exactness import MAX_DEPTH, NotExact
+from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from tests.unit.codecs.exactly import assert_round_trip, assert_same, codec_of, round_trip
+
+
+def written(value: Any) -> Any:
+    """The JSON a value is written as."""
+    return json.loads(dumps(value))
+
+
+def test_a_tuple_comes_back_as_a_tuple() -> None:
+    assert_round_trip((1, "a", (), [(None,)]))
+    assert written({"size": (640, 480)}) == {"size": {"$tuple": [640, 480]}}
+
+
+def test_sets_come_back_as_sets() -> None:
+    assert_round_trip([{1, "a", None, (2, 3)}, set(), frozenset({frozenset({b"x"})})])
+
+
+def test_a_set_is_written_the_same_in_every_process() -> None:
+    program = (
+        "from aiocache_pe.codecs.tagged_json import dumps;"
+        "print(dumps({'a', 'b', 'c', 'd', 1, None, (1, 'e'), frozenset({'f', 'g'})}).hex())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_keys_keep_their_type_and_their_order() -> None:
+    assert_round_trip({1: "int", "1": "str", 1.5: "float", None: 0, (1, 2): 3, b"b": 4})
+    assert_round_trip({True: 1, "True": 2})
+    assert written({2: "b", 1: "a"}) == {"$dict": [[2, "b"], [1, "a"]]}
+
+
+@pytest.mark.parametrize("key", ["$tuple", "$type", "$dict", "$", "$unknown"])
+def test_a_users_dict_is_never_mistaken_for_a_tag(key: str) -> None:
+    nested: Any = {"a": {key: {"$tuple": []}}}
+    for value in ({key: [1, 2]}, {key: 1, "other": 2}, nested):
+        assert_round_trip((value,))
+
+
+@pytest.mark.parametrize("nan", ["7ff8000000000000", "fff8000000000000", "7ff8000000000001"])
+def test_nan_comes_back_bit_for_bit(nan: str) -> None:
+    value: float = struct.unpack(">d", bytes.fromhex(nan))[0]
+    assert_round_trip({"score": value, "many": [value] * 100})
+
+
+def test_two_nans_in_a_set_stay_two() -> None:
+    assert len(round_trip({float("nan"), float("nan")})) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.inf, -math.inf, 2**64, -(2**63) - 1, 10**500, -(10**700), 1 << 100_000,
+        b"", b"\x00\xff", bytearray(b"abc"), complex(-0.0, math.nan), complex(1, -0.0), 1e400j,
+        range(0), range(10, -5, -3), range(10**30),
+        Decimal("1.10"), Decimal("-0"), Decimal("NaN"), Decimal("sNaN123"), Decimal("-Infinity"),
+        Decimal("1E+999999"), Decimal("0E-30"), Decimal(10) ** -400, Decimal("1." + "1" * 500),
+        uuid4(), uuid1(), UUID(int=0, is_safe=SafeUUID.unsafe),
+        Path("/a/b"), Path(), Path("a b/\u00e9"), PurePosixPath("//x/y"),
+        PureWindowsPath("C:/x", "y"), Path("bad\udcff"),
+        Fraction(-3, 7), Fraction(10**40, 3),
+        OrderedDict([("b", 1), ("a", 2)]), OrderedDict([((1,), {2})]),
+        Counter("hello"), Counter({"a": 0, "b": -1, (1,): 2}),
+        defaultdict(list, {"a": [1]}), defaultdict(None, {1: 2}), defaultdict(dict),
+        deque([1, (2,)]), deque([1, 2], maxlen=3), deque(maxlen=0),
+        msgspec.UNSET,
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_the_standard_librarys_values_come_back(value: Any) -> None:
+    assert_round_trip([value])
+    assert_round_trip({"deep": [{"deeper": (value, value)}]})
+    if type(value) is not bytes:
+        assert codec_of(value) == "tagged"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00", "\U0001f600\udc00"])
+def test_lone_surrogates_come_back(text: str) -> None:
+    assert_round_trip([text, "plain", (1,)])
+    assert_round_trip({text: text, "plain": {text}})
+
+
+def test_text_around_a_lone_surrogate_stays_readable() -> None:
+    assert written("well, \ud800 then") == {"$str": ["well, ", 0xD800, " then"]}
+
+
+def test_what_is_written_is_json_for_every_tool() -> None:
+    value = {"when": (1, 2), "who": {"é", "b"}, "nan": float("nan")}
+    assert b"NaN" not in dumps(value)
+    assert json.loads(dumps(value))["when"] == {"$tuple": [1, 2]}
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Pair(tuple[int, int]):
+    __slots__ = ()
+
+
+class Settings(dict[str, int]):
+    pass
+
+
+class Big(Decimal):
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Text("a"), Pair((1, 2)), Settings(a=1), Big(1), object(), len, int, defaultdict(lambda: 1)],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_subclass_or_stranger_is_taken_for_a_type_with_a_tag(value: Any) -> None:
+    assert TaggedJson().encode(value) is None
+    assert TaggedJson().encode([{"a": value}]) is None
+
+
+def test_attributes_hung_on_a_container_are_not_lost() -> None:
+    counter = Counter("a")
+    counter.note = "mine"  # type: ignore[attr-defined]
+    assert TaggedJson().encode(counter) is None
+
+
+def test_a_class_that_claims_a_modules_name_is_not_taken_for_it() -> None:
+    for module, name in (("pathlib", "Path"), ("fractions", "Fraction"), ("numpy", "ndarray")):
+        impostor = type(name, (), {"__module__": module})
+        assert TaggedJson().encode(impostor()) is None
+
+
+@pytest.mark.parametrize("wide", [1, 3])
+def test_a_value_that_holds_itself_is_refused(wide: int) -> None:
+    cycle: list[Any] = [()]
+    cycle.extend([cycle] * wide)
+    with pytest.raises(NotExact, match="holds itself"):
+        dumps(cycle)
+
+
+def test_what_is_written_at_the_greatest_depth_can_be_read() -> None:
+    makers: list[Any] = [
+        lambda inner: {1: inner},
+        lambda inner: (inner,),
+        lambda inner: frozenset({inner}),
+        lambda inner: deque([inner]),
+        lambda inner: defaultdict(list, {1: inner}),
+    ]
+    for make in makers:
+        value: Any = 1
+        for _ in range(MAX_DEPTH):
+            value = make(value)
+        assert_same(TaggedJson().decode(dumps(value)), value)
+        with pytest.raises(NotExact, match=f"nested more than {MAX_DEPTH} deep"):
+            dumps(make(value))

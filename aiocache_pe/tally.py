@@ -22,12 +22,13 @@ class Tally:
         on_first: called at the first hit since the last report, to bring about the next.
     """
 
-    __slots__ = ("_on_first", "_touched", "_usage", "counts")
+    __slots__ = ("_last", "_on_first", "_reads", "_touched", "counts")
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._touched: list[Slot] = []
-        self._usage: dict[str, tuple[int, float]] = {}
+        self._reads: defaultdict[str, int] = defaultdict(int)
+        self._last: dict[str, float] = {}
         self._on_first = on_first
 
     def touched(self, slot: Slot) -> None:
@@ -37,7 +38,7 @@ class Tally:
             if len(self._touched) == 1:
                 self._on_first()
         else:  # made for this one read: noted is what it amounts to, so that it can go
-            self._count(slot, self._usage)
+            self._count(slot)
             self._on_first()
 
     def add(self, name: str, count: int = 1) -> None:
@@ -52,10 +53,12 @@ class Tally:
             The counters that are not zero, and per store key its hits and last access.
         """
         touched, self._touched = self._touched, []
-        usage, self._usage = self._usage, {}
         for slot in touched:
-            self._count(slot, usage)
+            self._count(slot)
+        reads, self._reads = self._reads, defaultdict(int)
+        last, self._last = self._last, {}
         report, self.counts = self.counts, defaultdict(float)
+        usage = {key: (hits, last.get(key, 0.0)) for key, hits in reads.items()}
         return {name: count for name, count in report.items() if count}, usage
 
     def give_back(self, report: Mapping[str, float]) -> None:
@@ -63,10 +66,11 @@ class Tally:
         for name, count in report.items():
             self.counts[name] += count
 
-    def _count(self, slot: Slot, usage: dict[str, tuple[int, float]]) -> None:
+    def _count(self, slot: Slot) -> None:
+        # In each line no call, so no thread can come between its reading and its writing.
         uses = slot.uses
         fresh, slot.counted = uses - slot.counted, uses
         self.counts["hits"] += fresh
         self.counts["seconds_saved"] += fresh * slot.cost
-        before = usage.get(slot.key, (0, 0.0))[0]
-        usage[slot.key] = (before + fresh, slot.used_at)
+        self._reads[slot.key] += fresh
+        self._last[slot.key] = slot.used_at

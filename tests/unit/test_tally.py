@@ -1,0 +1,122 @@
+"""Counting: exact, also when many threads hit at once."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from aiocache_pe.memory import Slot
+from aiocache_pe.record import Head, Record
+from aiocache_pe.tally import Tally
+
+
+def slot(key: str = "default:k", cost: float = 0.0, *, kept: bool = True) -> Slot:
+    made = Slot(Record(Head(1, key, "json", 0.0, 1, cost=cost), b"1"))
+    made.kept = kept
+    return made
+
+
+def hit(tally: Tally, slot: Slot, at: float = 1000.0) -> None:
+    """What a hit does, as in `Space.lookup`."""
+    slot.used_at = at
+    slot.uses += 1
+    if slot.uses - slot.counted == 1:
+        tally.touched(slot)
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_hits_are_added_up_per_key_with_what_they_saved() -> None:
+    tally, one, two = Tally(lambda: None), slot("default:a", cost=0.5), slot("default:b", cost=2.0)
+    for at in (1.0, 2.0, 3.0):
+        hit(tally, one, at)
+    hit(tally, two, 9.0)
+    report, usage = tally.take()
+    assert report == {"hits": 4, "seconds_saved": 3.5}
+    assert usage == {"default:a": (3, 3.0), "default:b": (1, 9.0)}
+
+
+def test_what_was_taken_is_not_counted_twice() -> None:
+    tally, one = Tally(lambda: None), slot()
+    hit(tally, one)
+    tally.add("misses", 2)
+    assert tally.take()[0] == {"hits": 1, "misses": 2}
+    assert tally.take() == ({}, {})
+    hit(tally, one)
+    assert tally.take() == ({"hits": 1}, {"default:k": (1, 1000.0)})
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_slots_of_the_same_key_are_one_entry_to_the_store(kept: bool) -> None:
+    tally = Tally(lambda: None)
+    for at in (1.0, 2.0, 3.0):
+        hit(tally, slot(cost=2.0, kept=kept), at)
+    assert tally.take() == ({"hits": 3, "seconds_saved": 6.0}, {"default:k": (3, 3.0)})
+    assert tally.take() == ({}, {})
+
+
+def test_a_slot_that_is_not_kept_is_not_held_by_the_counting() -> None:
+    tally, one = Tally(lambda: None), slot(kept=False)
+    before = sys.getrefcount(one)
+    hit(tally, one)
+    assert sys.getrefcount(one) == before
+
+
+def test_what_could_not_be_reported_is_counted_again() -> None:
+    tally = Tally(lambda: None)
+    tally.add("misses")
+    report, _ = tally.take()
+    tally.add("misses")
+    tally.give_back(report)
+    assert tally.take()[0] == {"misses": 2}
+
+
+def test_the_first_hit_after_a_report_calls_for_the_next() -> None:
+    calls, one = list[str](), slot()
+    tally = Tally(lambda: calls.append("report"))
+    for _ in range(3):
+        hit(tally, one)
+    assert len(calls) == 1
+    tally.take()
+    hit(tally, one)
+    assert len(calls) == 2
+    tally.add("errors")
+    assert len(calls) == 3
+
+
+@pytest.mark.usefixtures("hasty_threads")
+@pytest.mark.parametrize("kept", [True, False], ids=["in the tier", "past the tier"])
+def test_nothing_is_lost_among_thirty_two_threads(kept: bool) -> None:
+    tally, shared = Tally(lambda: None), [slot(f"default:{n}") for n in range(5)]
+    totals, per_key, rounds = Counter[str](), Counter[str](), 2000
+
+    def work(number: int) -> None:
+        for n in range(rounds):
+            which = (n + number) % len(shared)
+            hit(tally, shared[which] if kept else slot(f"default:{which}", kept=False))
+            tally.add("misses")
+
+    def collect() -> None:
+        report, usage = tally.take()
+        totals.update({name: int(count) for name, count in report.items()})
+        per_key.update({key: hits for key, (hits, _) in usage.items()})
+
+    with ThreadPoolExecutor(32) as pool:
+        futures = [pool.submit(work, number) for number in range(32)]
+        while not all(future.done() for future in futures):
+            collect()
+    for future in futures:
+        future.result()
+    collect()
+    assert totals == {"hits": 32 * rounds, "misses": 32 * rounds}
+    assert per_key == {f"default:{n}": 32 * rounds // 5 for n in range(5)}

@@ -42,5 +42,9 @@ class PerLoop(Generic[T]):
         with self._lock:
             thing = self._things.get(loop)
             if thing is None:
+                # A thing may hold its loop, as tasks and timers do; so weakness alone
+                # would keep every loop that ended for as long as this object lives.
+                for ended in [other for other in self._things if other.is_closed()]:
+                    del self._things[ended]
                 thing = self._things[loop] = self._make()
             return thing

@@ -15,13 +15,14 @@ from typing import Any
 
 from aiocache_pe.per_loop import PerLoop
 
-_inside: ContextVar[frozenset[tuple[int, str]]] = ContextVar("aiocache_pe_flights")
+_inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
 
 
 class _Flight:
-    __slots__ = ("task", "waiters")
+    __slots__ = ("mark", "task", "waiters")
 
-    def __init__(self, task: asyncio.Task[Any]) -> None:
+    def __init__(self, mark: object, task: asyncio.Task[Any]) -> None:
+        self.mark = mark  # by which its own work knows it
         self.task = task
         self.waiters = 0
 
@@ -49,20 +50,20 @@ class Flights:
         Raises:
             Whatever the work raised, for every caller that waited.
         """
-        me = (id(self), key)
         around = _inside.get(frozenset())
-        if me in around:
-            return await work(), False
         flights = self._flights.get()
         flight = flights.get(key)
+        if flight is not None and flight.mark in around:
+            return await work(), False
         joined = flight is not None
         if flight is None:
-            token = _inside.set(around | {me})
+            mark = object()
+            token = _inside.set(around | {mark})
             try:
                 task = asyncio.ensure_future(_awaited(work))
             finally:
                 _inside.reset(token)
-            flight = flights[key] = _Flight(task)
+            flight = flights[key] = _Flight(mark, task)
             task.add_done_callback(lambda task: _landed(flights, key, task))
         flight.waiters += 1
         try:

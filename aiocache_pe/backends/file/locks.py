@@ -73,6 +73,9 @@ class ByteLocks:
         finally:
             stripe.release()
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give back the file; the next `hold` opens it again."""
         fd, self._fd = self._fd, -1

@@ -1,0 +1,136 @@
+"""Running the command line as a user does: in a process, in a pipe, at a terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+MODULE = (sys.executable, "-m", "aiocache_pe")
+
+# Becomes the leader of a session of its own, whose terminal is the one it opens first.
+_AT_TERMINAL = """
+import os, sys
+os.setsid()
+terminal = os.open(sys.argv[1], os.O_RDWR)
+for fd in 0, 1, 2:
+    os.dup2(terminal, fd)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what was to be read."""
+
+    code: int
+    out: str
+    err: str = ""
+
+
+def environment(**more: str) -> dict[str, str]:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"} | more
+
+
+def run(directory: Path, *args: str, stdin: str | bytes = "", **more: str) -> Ended:
+    """Run the program in a directory, without a terminal."""
+    done = subprocess.run(
+        [*MODULE, *args],
+        cwd=directory,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env=environment(**more),
+        timeout=60,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def at_terminal(
+    directory: Path, *args: str, wait_for: str = "", typed: str = "", **more: str
+) -> Ended:
+    """Run the program at a terminal; once the text appears, type something."""
+    ours, theirs = pty.openpty()
+    env = environment(COLUMNS="300", TERM="xterm", **more)
+    command = [sys.executable, "-c", _AT_TERMINAL, os.ttyname(theirs), *MODULE, *args]
+    with subprocess.Popen(command, cwd=directory, env=env) as process:
+        shown = b""
+        try:
+            os.close(theirs)
+            while chunk := _read(ours):
+                shown += chunk
+                if typed and wait_for.encode() in shown:
+                    os.write(ours, typed.encode())
+                    typed = ""
+            code = process.wait(60)
+        finally:
+            process.kill()
+            os.close(ours)
+    return Ended(code, shown.decode().replace("\r\n", "\n"))
+
+
+def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a third party's store, ``slow://SECONDS``, that says when it starts to clear."""
+    info = site / "slow_store-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aiocache_pe.backends]\nslow = slow_store:Slow\n")
+    (site / "slow_store.py").write_text(_SLOW)
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal shows; nothing when the last process has left it."""
+    while True:
+        try:
+            return os.read(terminal, 65536)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                return b""
+            raise
+
+
+_SLOW = """
+import asyncio
+import sys
+
+
+class Slow:
+    name = "slow"
+
+    def __init__(self, url):
+        self.seconds = float(url.partition("://")[2])
+
+    async def read(self, keys):
+        return {}
+
+    async def write(self, records):
+        return records
+
+    async def delete(self, keys, only=None):
+        return []
+
+    async def update(self, key, change):
+        return change(None)
+
+    async def scan(self, prefix, pattern=None):
+        raise RuntimeError("no list today")
+        yield []
+
+    async def clear(self, prefix):
+        print("clearing", file=sys.stderr, flush=True)
+        await asyncio.sleep(self.seconds)
+        return 3
+
+    async def close(self):
+        pass
+"""

@@ -1,0 +1,93 @@
+"""The end of a loop: whatever way it comes, what waits for it is called once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from aiocache_pe.lifecycle import AtLoopEnd
+
+
+def counting() -> tuple[AtLoopEnd, list[asyncio.AbstractEventLoop]]:
+    ended = list[asyncio.AbstractEventLoop]()
+
+    async def callback() -> None:
+        await asyncio.sleep(0)  # the loop still works
+        ended.append(asyncio.get_running_loop())
+
+    return AtLoopEnd(callback), ended
+
+
+async def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+async def _fail() -> None:
+    raise ValueError("the application's own")
+
+
+async def _leave_tasks() -> None:
+    tasks = [asyncio.create_task(asyncio.sleep(3600)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (lambda: asyncio.sleep(0), None),
+        (_leave_tasks, None),
+        (_fail, ValueError),
+        (_interrupt, KeyboardInterrupt),
+    ],
+    ids=["in peace", "with tasks left", "by an error", "by ctrl-c"],
+)
+def test_it_is_called_however_the_loop_ends(
+    body: Callable[[], Awaitable[None]], error: type[BaseException] | None
+) -> None:
+    at_end, ended = counting()
+
+    async def main() -> None:
+        at_end.arm()
+        at_end.arm()
+        await body()
+
+    if error is None:
+        asyncio.run(main())
+    else:
+        with pytest.raises(error):
+            asyncio.run(main())
+    assert len(ended) == 1
+
+
+def test_it_is_called_at_the_end_of_each_loop_it_was_armed_in() -> None:
+    at_end, ended = counting()
+
+    async def main(armed: bool) -> None:
+        if armed:
+            at_end.arm()
+
+    for armed in (True, False, True):
+        asyncio.run(main(armed))
+    assert len({id(loop) for loop in ended}) == 2
+
+
+def test_an_error_at_the_end_is_logged_and_does_not_replace_the_result(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def callback() -> None:
+        raise OSError("disk full")
+
+    at_end = AtLoopEnd(callback)
+
+    async def main() -> str:
+        at_end.arm()
+        return "result"
+
+    with caplog.at_level(logging.ERROR, "aiocache_pe"):
+        assert asyncio.run(main()) == "result"
+    assert "could not finish at the end of the event loop" in caplog.text
+    assert "disk full" in caplog.text

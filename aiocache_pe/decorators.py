@@ -19,6 +19,7 @@ from aiocache_pe.ttl import TTL, ttl_seconds
 P = ParamSpec("P")
 T = TypeVar("T")
 Async = Callable[P, Coroutine[Any, Any, T]]
+KeyMaker = Callable[[tuple[Any, ...], dict[str, Any]], str]
 
 
 @overload
@@ -109,19 +110,19 @@ def _wrapped(
     find_cache: Callable[[], CacheManager],
 ) -> Async[P, T]:
     """The caching function. Its cache is found at the first call, not at import."""
-    make_key: CallKey | None = None
+    make_key: KeyMaker | None = None
     lookup: Callable[[str], Any]
     loader: Loader
     lifetime: Lifetime
 
-    def first_call() -> CallKey:
+    def first_call() -> KeyMaker:
         nonlocal make_key, lookup, loader, lifetime
         manager = find_cache()
         loader = manager.loader
         lookup = loader.space.lookup
         lifetime = ttl if callable(ttl) else manager.seconds(ttl)
         register_annotation(_return_annotation(function))
-        make_key = CallKey(function, prefix=key_prefix, store_prefix=loader.space.prefix)
+        make_key = CallKey(function, prefix=key_prefix, store_prefix=loader.space.prefix).key
         return make_key
 
     @wraps(function)

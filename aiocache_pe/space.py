@@ -23,7 +23,7 @@ from aiocache_pe.keys import namespace_prefix
 from aiocache_pe.memory import Slot
 from aiocache_pe.protocols import Change
 from aiocache_pe.record import Record
-from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
+from aiocache_pe.sentinels import MISSING, PENDING, Missing
 from aiocache_pe.tally import Tally
 
 logger = logging.getLogger("aiocache_pe")
@@ -45,7 +45,7 @@ class Space:
         self.prefix = namespace_prefix(namespace)
         self.tally = Tally(on_activity)
         self._find = engine.find
-        self._wants = engine.events.wants
+        self._wanted = engine.events.wanted
         self._failing: set[str] = set()
 
     def lookup(self, key: str) -> Any:
@@ -61,7 +61,7 @@ class Space:
         except Exception as error:  # a store's own `peek`
             self.failed("peek", error)
             return PENDING
-        if isinstance(slot, Sentinel):
+        if type(slot) is not Slot:
             return slot
         value = slot.value
         if value is MISSING:
@@ -72,7 +72,7 @@ class Space:
         slot.uses += 1
         if slot.uses - slot.counted == 1:
             self.tally.touched(slot)
-        if self._wants(events.Hit):
+        if events.Hit in self._wanted:
             self.emit(events.Hit, key)
         return value
 
@@ -197,7 +197,7 @@ class Space:
 
     def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:
         """Tell of an event, if anybody wants to know."""
-        if self._wants(kind):
+        if kind in self._wanted:
             plain = key[len(self.prefix) :]
             self.engine.events.emit(kind(self.namespace, plain, *details))
 
@@ -216,12 +216,12 @@ class Space:
         slot.uses += 1
         if slot.uses - slot.counted == 1:
             self.tally.touched(slot)
-        if self._wants(events.Hit):
+        if events.Hit in self._wanted:
             self.emit(events.Hit, slot.key)
 
     def _stored(self, records: Sequence[Record]) -> None:
         self.tally.add("sets", len(records))
-        if self._wants(events.Stored):
+        if events.Stored in self._wanted:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)
 

@@ -18,7 +18,7 @@ async def live_keys(space: Space, pattern: str | None) -> AsyncIterator[str]:
         async for heads in space.engine.backend.scan(space.prefix, pattern):
             for key in await space.engine.live_heads(heads):
                 yield key[len(space.prefix) :]
-    except Exception as error:  # noqa: BLE001 - whatever a store raises, its caller goes on
+    except Exception as error:  # whatever a store raises, its caller goes on
         space.failed("scan", error)
 
 

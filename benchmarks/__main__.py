@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -42,7 +43,8 @@ def main() -> None:
         scale = QUICK_SCALE if given.quick else 1.0
         runner = Runner(given.workdir, given.rounds, scale, _say)
         results = runner.run(rows)
-    run = Run(environment, given.rounds, results, list(runner.stores.values()))
+    load = round(os.getloadavg()[0], 2)
+    run = Run(environment, given.rounds, results, load, list(runner.stores.values()))
     show(run)
     run.write(path)
     draw(run, path.with_suffix(".svg"))

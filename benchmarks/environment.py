@@ -21,7 +21,7 @@ class Environment(TypedDict):
     kernel: str
     processor: str
     cpus: int
-    load: float
+    load_before: float
     memory_bytes: int
     filesystem: str
 
@@ -35,7 +35,7 @@ def describe(workdir: Path) -> Environment:
         kernel=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         cpus=os.cpu_count() or 0,
-        load=round(os.getloadavg()[0], 2),
+        load_before=round(os.getloadavg()[0], 2),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         filesystem=_filesystem(workdir),
     )

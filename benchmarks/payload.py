@@ -46,6 +46,9 @@ COMPLETION: Final[dict[str, Any]] = {
 }
 """A chat completion as an API returns it: nested, 800 bytes as compact JSON."""
 
+BEFORE: Final = 2000
+"""Entries in a store before new ones are timed: a store in use has its folders made."""
+
 PROMPT: Final = "Summarise the attached contract in three sentences."
 
 

@@ -30,7 +30,8 @@ def show(run: Run) -> None:
         print(weight(store))
     place = ", ".join(f"{name} {value}" for name, value in run.environment.items())
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-    print(f"{place}\n{versions}\nmedian of {run.rounds} rounds; ratios hold, figures drift")
+    print(f"{place}\n{versions}\nload {run.load_after} at the end")
+    print(f"median of {run.rounds} rounds; ratios hold, figures drift")
 
 
 def weight(store: Weight) -> str:
@@ -69,11 +70,12 @@ def _remarks(row: RowResult) -> Iterable[tuple[str, str]]:
 
 def _print_rich(title: str, cells: Sequence[tuple[str, ...]], row: RowResult) -> None:
     console = import_module("rich.console").Console(highlight=False)
-    table = import_module("rich.table").Table(title=title, title_justify="left", box=None)
+    table = import_module("rich.table").Table(box=None)
     for name in HEAD:
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for line in cells:
         table.add_row(*line)
+    console.print(title, style="bold")
     console.print(table)
     for word, sentence in _remarks(row):
         console.print(f"  {word:<8}{sentence}", style=STYLES[word], markup=False)

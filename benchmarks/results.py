@@ -94,6 +94,7 @@ class Run:
     environment: Environment
     rounds: int
     rows: list[RowResult]
+    load_after: float
     stores: Sequence[Weight] = ()
 
     @property
@@ -110,6 +111,7 @@ class Run:
             "environment": self.environment,
             "versions": self.versions,
             "rounds": self.rounds,
+            "load_after": self.load_after,
             "stores": list(self.stores),
             "rows": [row.to_json() for row in self.rows],
         }

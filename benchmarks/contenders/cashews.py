@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from cashews import Cache
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import COMPLETION, TTL, Model, around, keys
+from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
 from benchmarks.timing import awaited, awaited_call, require, worst_stall
 
 PACKAGES = ("cashews", "diskcache")
@@ -56,18 +57,19 @@ async def disk_stall(job: Job) -> Sample:
 
 async def disk_set_new(job: Job) -> Sample:
     """One awaited ``set`` after another, to new keys."""
-    cache = _cache("disk://", job.directory)
-    store = partial(cache.set, value=COMPLETION, expire=TTL)
-    microseconds = await awaited(store, keys(job.n // 10, "warm"), keys(job.n))
-    await cache.close()
-    return Sample(microseconds)
+    return await _set(job.directory, keys(job.n // 10, "warm"), keys(job.n))
 
 
 async def disk_set_again(job: Job) -> Sample:
     """The same to keys that are there."""
-    cache = _cache("disk://", job.directory)
+    return await _set(job.directory, keys(job.n), keys(job.n))
+
+
+async def _set(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
+    cache = _cache("disk://", directory)
+    await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), expire=TTL)
     store = partial(cache.set, value=COMPLETION, expire=TTL)
-    microseconds = await awaited(store, keys(job.n), keys(job.n))
+    microseconds = await awaited(store, warm, some)
     await cache.close()
     return Sample(microseconds)
 

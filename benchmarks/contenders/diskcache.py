@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from diskcache import Cache  # type: ignore[import-untyped]  # has no type information
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import ANSWER, COMPLETION, TTL, Model, around, keys
+from benchmarks.payload import ANSWER, BEFORE, COMPLETION, TTL, Model, around, keys
 from benchmarks.timing import awaited, blocking, blocking_call, require, worst_stall
 
 PACKAGES = ("diskcache",)
@@ -35,14 +36,14 @@ def memoize_hit(job: Job) -> Sample:
 def get(job: Job) -> Sample:
     """``get``, the pages warm."""
     some = keys(KEYS)
-    with _filled(job.directory) as cache:
+    with _filled(job.directory, some) as cache:
         return Sample(blocking(cache.get, some, around(some, job.n)))
 
 
 async def get_in_thread(job: Job) -> Sample:
     """The same in a thread, as an application with a loop has to use it."""
     some = keys(KEYS)
-    with _filled(job.directory) as cache:
+    with _filled(job.directory, some) as cache:
         read = partial(asyncio.to_thread, cache.get)
         return Sample(await awaited(read, some, around(some, job.n)))
 
@@ -50,7 +51,7 @@ async def get_in_thread(job: Job) -> Sample:
 async def stall(job: Job) -> Sample:
     """What blocking reads do to the loop."""
     some = keys(KEYS)
-    with _filled(job.directory) as cache:
+    with _filled(job.directory, some) as cache:
 
         async def read(key: str) -> object:
             return cache.get(key)
@@ -61,29 +62,31 @@ async def stall(job: Job) -> Sample:
 async def stall_in_thread(job: Job) -> Sample:
     """What reads in threads do to it."""
     some = keys(KEYS)
-    with _filled(job.directory) as cache:
+    with _filled(job.directory, some) as cache:
         read = partial(asyncio.to_thread, cache.get)
         return Sample(await worst_stall(read, some, around(some, job.n)))
 
 
 def set_new(job: Job) -> Sample:
     """``set`` to new keys."""
-    with Cache(str(job.directory)) as cache:
-        store = partial(cache.set, value=COMPLETION, expire=TTL)
-        return Sample(blocking(store, keys(job.n // 10, "warm"), keys(job.n)))
+    return _set(job.directory, keys(job.n // 10, "warm"), keys(job.n))
 
 
 def set_again(job: Job) -> Sample:
     """``set`` to keys that are there."""
-    with Cache(str(job.directory)) as cache:
+    return _set(job.directory, keys(job.n), keys(job.n))
+
+
+def _set(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
+    with _filled(directory, keys(BEFORE, "before")) as cache:
         store = partial(cache.set, value=COMPLETION, expire=TTL)
-        return Sample(blocking(store, keys(job.n), keys(job.n)))
+        return Sample(blocking(store, warm, some))
 
 
-def _filled(directory: Path) -> Cache:
+def _filled(directory: Path, some: Sequence[str]) -> Cache:
     cache = Cache(str(directory))
     with cache.transact():
-        for key in keys(KEYS):
+        for key in some:
             cache.set(key, COMPLETION, expire=TTL)
-    require(cache.get(keys(1)[0]), COMPLETION)
+    require(cache.get(some[0]), COMPLETION)
     return cache

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiocache_pe import CacheManager, cached
 from benchmarks.job import Job, Sample
-from benchmarks.payload import COMPLETION, TTL, Model, around, keys
+from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
 from benchmarks.timing import awaited, awaited_call, concurrent, require, worst_stall
 
 PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
@@ -102,6 +102,7 @@ async def _set(
 ) -> Sample:
     stopwatch = concurrent if together else awaited
     async with CacheManager("file", directory=directory) as cache:
+        await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), TTL)
         store = partial(cache.set, value=COMPLETION, ttl=TTL)
         microseconds = await stopwatch(store, warm, some)
         require(await cache.get(some[-1]), COMPLETION)
@@ -115,6 +116,7 @@ async def _set_many(directory: Path, warm: Sequence[str], some: Sequence[str]) -
             first = int(start)
             await cache.set_many(dict.fromkeys(some[first : first + BATCH], COMPLETION), TTL)
 
+        await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), TTL)
         await cache.set_many(dict.fromkeys(warm, COMPLETION), TTL)
         batches = [str(first) for first in range(0, len(some), BATCH)]
         microseconds = await awaited(store, (), batches)

@@ -7,7 +7,7 @@ the store rise from here to the manager, which decides what the caller sees.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -243,7 +243,7 @@ class Engine:
         area = side_area(prefix, "tags")
         tokens = await self._tokens([area + tag for tag in tags])
         for marker in (area + tag for tag in tags if area + tag not in tokens):
-            fresh = await self.record_for(Item(marker, secrets.token_hex(6)))
+            fresh = await self.record_for(Item(marker, os.urandom(6).hex()))
             stored = await self.backend.update(marker, _unless_there(fresh))
             tokens[marker] = self.value(self.admit(stored or fresh))
         return {tag: tokens[area + tag] for tag in sorted(set(tags))}
@@ -251,7 +251,7 @@ class Engine:
     async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[Slot]:
         """Give tags new tokens, so that every entry that carries an old one is dead."""
         area = side_area(prefix, "tags")
-        items = [Item(area + tag, secrets.token_hex(6)) for tag in tags]
+        items = [Item(area + tag, os.urandom(6).hex()) for tag in tags]
         return await self.write([await self.record_for(item) for item in items])
 
     async def learn_secret(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 
@@ -63,7 +63,7 @@ class MemoryBackend:
         )
         self._side = Bounded[Cell](Fifo())  # what the library keeps for itself is never evicted
         self._hit = self._cells.on_hit
-        self._secret = secrets.token_bytes(32)
+        self._secret = os.urandom(32)
         self.on_evict: Callable[[Head], object] | None = None
 
     def __repr__(self) -> str:

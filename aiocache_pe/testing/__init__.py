@@ -1,1 +1,9 @@
 """For tests: of code that uses a cache, and of stores that third parties write."""
+
+from __future__ import annotations
+
+from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.contract import BackendContract
+from aiocache_pe.testing.recorder import Recorder
+
+__all__ = ["BackendContract", "FakeClock", "Recorder"]

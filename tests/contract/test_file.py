@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.protocols import Backend
-from aiocache_pe.testing.contract import BackendContract
+from aiocache_pe.testing import BackendContract
 
 
 class TestFile(BackendContract):

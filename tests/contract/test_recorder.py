@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.protocols import Backend
-from aiocache_pe.testing.contract import BackendContract
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing import BackendContract, Recorder
 
 
 class TestRecorder(BackendContract):

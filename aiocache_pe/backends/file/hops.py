@@ -8,7 +8,6 @@ it with calls that last for seconds.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from typing import ParamSpec, TypeVar
 from aiofiles.os import wrap
 
 from aiocache_pe.exceptions import BackendError
+from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.record import Record
 
 _THREADS = 4
@@ -29,11 +29,15 @@ T = TypeVar("T")
 class Hops:
     """A pool of threads that is made on first use, again after `close`, and after a fork."""
 
-    __slots__ = ("_lock", "_pid", "_pool")
+    __slots__ = ("__weakref__", "_lock", "_pool")
 
     def __init__(self) -> None:
+        self.after_fork()
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew: the parent's threads did not come along."""
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -45,15 +49,13 @@ class Hops:
         """Let the threads finish what they do, and go."""
         with self._lock:
             pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
+        if pool is not None:
             await asyncio.to_thread(pool.shutdown)
 
     def _executor(self) -> ThreadPoolExecutor:
         pool = self._pool
-        if pool is not None and self._pid == os.getpid():
+        if pool is not None:
             return pool
-        if self._pid != os.getpid():  # the parent's threads did not come along
-            self._lock, self._pid, self._pool = threading.Lock(), os.getpid(), None
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiocache_pe-disk")

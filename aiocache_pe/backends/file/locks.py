@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 from aiocache_pe.exceptions import LockTimeoutError
+from aiocache_pe.forks import renewed_at_fork
 
 _STRIPES = 64
 _PATIENCE = 10.0  # seconds; a store operation takes well under a millisecond
@@ -34,18 +35,23 @@ class ByteLocks:
         ...     pass
     """
 
-    __slots__ = ("_fd", "_opening", "_path", "_pid", "_prepare", "_stripes")
+    __slots__ = ("__weakref__", "_fd", "_opening", "_path", "_prepare", "_stripes")
 
     def __init__(self, path: str, prepare: Callable[[], None] = lambda: None) -> None:
         """Locks of the file ``path``; ``prepare`` makes its folder when it is not there."""
         self._path = path
         self._prepare = prepare
         self._fd = -1
-        self._reset()
+        self.after_fork()
+        renewed_at_fork(self)
 
-    def _reset(self) -> None:
+    def after_fork(self) -> None:
+        """Begin anew.
+
+        A thread of the parent may have held a stripe; and the parent's description
+        would be shared, and with it every lock.
+        """
         self.close()
-        self._pid = os.getpid()
         self._opening = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
@@ -57,10 +63,6 @@ class ByteLocks:
             LockTimeoutError: its holder did not give it back within ten seconds.
             OSError: the lock file cannot be opened.
         """
-        if self._pid != os.getpid():
-            # After a fork the parent's description would be shared, and with it every
-            # lock; and a thread of the parent may have held a stripe.
-            self._reset()
         stripe = self._stripes[slot % _STRIPES]
         if not stripe.acquire(timeout=_PATIENCE):
             raise LockTimeoutError(f"a thread held lock {slot} for {_PATIENCE:.0f} s")

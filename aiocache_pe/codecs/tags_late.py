@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aiocache_pe.codecs import numpy_arrays
+from aiocache_pe.codecs.exactness import NotExact
 from aiocache_pe.codecs.tags import (
     Decoder,
     Encoder,
@@ -43,7 +44,16 @@ def _path_encoder(kind: type) -> Encoder | None:
     name = kind.__name__
     if name not in _PATHS or getattr(sys.modules.get("pathlib"), name, None) is not kind:
         return None
-    return lambda value, writer: {"$path": [name, writer.write(str(value))]}
+    return lambda value, writer: {"$path": [name, writer.write(_path_text(value))]}
+
+
+def _path_text(path: Any) -> str:
+    written = str(path)
+    # Some odd Windows paths, ``//://`` for one, are read differently from what they write.
+    again = type(path)(written)
+    if again != path or str(again) != written:
+        raise NotExact(f"a path is written {written!r:.80} and read as {str(again)!r:.80}")
+    return written
 
 
 def _fraction_encoder(kind: type) -> Encoder | None:

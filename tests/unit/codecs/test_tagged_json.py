@@ -157,6 +157,13 @@ def test_a_class_that_claims_a_modules_name_is_not_taken_for_it() -> None:
         assert TaggedJson().encode(impostor()) is None
 
 
+def test_a_path_that_is_not_read_as_it_is_written_is_refused() -> None:
+    path = PureWindowsPath("//://")
+    if str(PureWindowsPath(str(path))) == str(path):
+        pytest.skip("this Python reads it well")
+    assert TaggedJson().encode(path) is None
+
+
 @pytest.mark.parametrize("wide", [1, 3])
 def test_a_value_that_holds_itself_is_refused(wide: int) -> None:
     cycle: list[Any] = [()]

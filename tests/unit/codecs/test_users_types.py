@@ -350,7 +350,7 @@ class Bound:
 
 
 B = TypeVar("B", bound=Bound)
-by_argument: Any = Callable[[Argument], B]  # type: ignore[valid-type]  # pyright: ignore
+by_argument: Any = Callable[[Argument], B]  # pyright: ignore[reportGeneralTypeIssues]
 
 
 def test_literals_callables_and_type_variables_are_looked_through() -> None:

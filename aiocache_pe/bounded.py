@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.forks import held_at_fork
 from aiocache_pe.protocols import EvictionPolicy, N
 
 
@@ -39,6 +40,7 @@ class Bounded(Generic[N]):
         self._max_bytes = max_bytes
         self._on_evict = on_evict
         self._lock = threading.RLock()
+        held_at_fork(self._lock)
 
     @property
     def on_hit(self) -> Callable[[N], None] | None:

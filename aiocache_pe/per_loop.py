@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from aiocache_pe.forks import renewed_at_fork
+
 T = TypeVar("T")
 
 
@@ -25,11 +27,16 @@ class PerLoop(Generic[T]):
         True
     """
 
-    __slots__ = ("_lock", "_make", "_things")
+    __slots__ = ("__weakref__", "_lock", "_make", "_things")
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._things: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        self.after_fork()
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin with a free lock: a thread of the parent may have held the one before."""
         self._lock = threading.Lock()
 
     def get(self) -> T:

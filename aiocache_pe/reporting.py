@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
 from aiocache_pe.exceptions import CacheError
+from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.keys import side_area
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
@@ -56,6 +57,13 @@ class Reporter:
         self._timers = PerLoop(_Timer)
         self._at_end = AtLoopEnd(self._finish)
         self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget what is counted so far: the parent will report it."""
+        self._scheduled = None
+        for space in self.spaces():
+            space.tally.take()
 
     def space(self, namespace: str) -> Space:
         """A namespace of the engine, the same one for the same name."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 
 from aiocache_pe.manager import CacheManager
 
 _managers: dict[tuple[str | None, str | None], CacheManager] = {}
-_lock = threading.Lock()
 
 
 def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:
@@ -30,8 +28,7 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
         True
     """
     key = (backend or os.environ.get("AIOCACHE_PE_BACKEND") or "file", redis_url)
-    with _lock:
-        manager = _managers.get(key)
-        if manager is None:
-            manager = _managers[key] = CacheManager(backend, redis_url=redis_url)
-        return manager
+    manager = _managers.get(key)
+    if manager is None:  # of two threads one is first; the other's holds nothing yet
+        manager = _managers.setdefault(key, CacheManager(backend, redis_url=redis_url))
+    return manager

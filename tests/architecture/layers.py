@@ -30,7 +30,7 @@ class Layer:
 LAYERS = (
     Layer(
         "vocabulary",
-        ("clock", "entry", "exceptions", "protocols", "record", "sentinels"),
+        ("clock", "entry", "exceptions", "forks", "protocols", "record", "sentinels"),
         talk=True,
     ),
     Layer("tools", ("bounded", "glob", "identity", "memory", "per_loop")),

@@ -54,9 +54,10 @@ class Diary:
 
 def value_of(key: str, state: State) -> Any:
     """What is stored for a state; long values differ in every byte from write to write."""
+    assert not isinstance(state, str)
     number, size = state
     filling = f"{key}/{number}/"
-    return {"key": key, "number": number, "filling": filling * (int(size) // len(filling) + 1)}
+    return {"key": key, "number": number, "filling": filling * (size // len(filling) + 1)}
 
 
 async def write_one(

@@ -58,7 +58,7 @@ async def read_stats(directory: Path) -> CacheStats:
 def timings(cold: Report, warm: Report) -> Table:
     """The times of both processes side by side."""
     table = Table(title="milliseconds until the answer is there")
-    table.add_column("query", no_wrap=True)
+    table.add_column("query")
     for name in ("cold", "warm", "faster"):
         table.add_column(name, justify="right", no_wrap=True, min_width=8)
     rows = zip(QUERIES, cold.milliseconds, warm.milliseconds, strict=True)

@@ -144,7 +144,7 @@ def _write_object(value: Any, out: list[str]) -> None:
     if parts is None:
         raise _RefusedError(value)
     kind = type(value)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{_module(kind)}.{kind.__qualname__}"
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
         _write(part, out)
@@ -175,12 +175,16 @@ def _known_parts(value: Any) -> tuple[Any, ...] | None:
     if module in ("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"):
         folded = getattr(value, "fold", 0)
         zone = getattr(value, "tzinfo", None)
+        if _is_nameless(value) or _is_nameless(zone):
+            return None
         return str(value), folded, None if zone is None else str(zone)
     if module == "pathlib":
         return (str(value),)
     if kind is range:
         return value.start, value.stop, value.step
-    if module == "numpy" and hasattr(value, "dtype") and not value.dtype.hasobject:
+    if module == "numpy" and hasattr(value, "dtype"):
+        if value.dtype.hasobject or hasattr(value, "mask"):  # addresses; values that do not count
+            return None
         return str(value.dtype.descr), value.shape, value.tobytes()
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
@@ -191,6 +195,19 @@ def _known_parts(value: Any) -> tuple[Any, ...] | None:
     return _importable(value)
 
 
+def _is_nameless(zone: Any) -> bool:
+    """Whether a time zone's text is but its address: one read from a file, or a user's own."""
+    kind: Any = type(zone)
+    is_default = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    return is_default or getattr(zone, "key", "") is None
+
+
+def _module(owner: Any) -> str:
+    """The module that a class or function belongs to, by the name all versions know."""
+    module: str = owner.__module__
+    return "pathlib" if module == "pathlib._local" else module  # where 3.13 has its classes
+
+
 def _importable(value: Any) -> tuple[Any, ...] | None:
     """The name of a function, class or module, if it is found under it again."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
@@ -199,7 +216,7 @@ def _importable(value: Any) -> tuple[Any, ...] | None:
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    return (f"{module}.{name}",) if found is value else None
+    return (f"{_module(value)}.{name}",) if found is value else None
 
 
 def _explained(refused: Any, path: str, root: Any) -> UnstableIdentityError:

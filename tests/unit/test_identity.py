@@ -1,0 +1,179 @@
+"""Identity: the same text for the same value, and for no other."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import threading
+import zoneinfo
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from aiocache_pe.exceptions import UnstableIdentityError
+from aiocache_pe.identity import canonical
+from tests.unit.calls import DIFFERENT, Client, Question
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    text: str
+    tags: set[str] = set()
+
+
+class Struct(msgspec.Struct):
+    text: str
+    number: int = 0
+
+
+class Plain:
+    """Equal only to itself."""
+
+    def method(self) -> None: ...
+
+
+class Zone(dt.tzinfo):
+    """A time zone that says nothing of itself."""
+
+    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta:
+        return dt.timedelta(hours=1)
+
+    def dst(self, moment: dt.datetime | None) -> None:
+        return None
+
+    def tzname(self, moment: dt.datetime | None) -> str:
+        return "zone"
+
+
+@dataclass
+class Holder:
+    client: object
+    shared: ClassVar[list[int]] = []
+    note: str = field(default="", compare=False)
+
+
+LIBRARIES: dict[str, Any] = {
+    "model": Model(text="a"),
+    "model with tags": Model(text="a", tags={"x"}),
+    "model with extra": Model(text="a", other=1),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    "struct": Struct("a"),
+    "other struct": Struct("a", 1),
+    "array": np.array([1, 2]),
+    "float array": np.array([1.0, 2.0]),
+    "array of another shape": np.array([[1, 2]]),
+    "small array": np.array([1, 2], dtype=np.int8),
+    "scalar": np.int64(1),
+    "zero": np.float64(0.0),
+    "negative zero": np.float64(-0.0),
+    "record array": np.array([(1, 2)], dtype=[("a", "<i4"), ("b", "<i4")]),
+    "zone": zoneinfo.ZoneInfo("Europe/Berlin"),
+}
+
+
+def test_different_values_have_different_identities() -> None:
+    texts = {name: canonical(value) for name, value in (DIFFERENT | LIBRARIES).items()}
+    shared = [(a, b) for a, b in combinations(texts, 2) if texts[a] == texts[b]]
+    assert shared == []
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: {"b": 1, "a": [{"d": 1, "c": 2}]},
+        lambda: {1, "1", None, (2, "2")},
+        lambda: Question("why?", ("\n",)),
+        lambda: Client("https://a"),
+        lambda: Model(text="a", tags={"x", "y", "z"}),
+        lambda: np.arange(12).reshape(3, 4),
+        lambda: dt.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+        lambda: float("nan"),
+    ],
+)
+def test_equal_values_made_anew_have_the_same_identity(make: Callable[[], Any]) -> None:
+    assert canonical(make()) == canonical(make())
+
+
+def test_the_order_of_dicts_and_sets_does_not_count() -> None:
+    assert canonical({"a": 1, "b": 2}) == canonical({"b": 2, "a": 1})
+    assert canonical({1: "x", "1": "y"}) == canonical({"1": "y", 1: "x"})
+    assert canonical(set(range(100))) == canonical(set(range(99, -1, -1)))
+    assert canonical(frozenset("abc")) == canonical(frozenset("cba"))
+
+
+def test_the_layout_of_an_array_in_memory_does_not_count() -> None:
+    array = np.arange(6).reshape(2, 3)
+    assert canonical(array) == canonical(np.asfortranarray(array))
+
+
+def test_what_does_not_count_for_equality_does_not_count_for_a_key() -> None:
+    assert canonical(Question("why?", trace=object())) == canonical(Question("why?"))
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (object(), "value"),
+        (Plain(), "value"),
+        (Plain().method, "value"),
+        (lambda: None, "value"),
+        (threading.Lock(), "value"),
+        (io.StringIO(), "value"),
+        ((n for n in [1]), "value"),
+        (memoryview(b"a"), "value"),
+        (json, "value"),
+        (OrderedDict(a=1), "value"),
+        ([{"client": Plain()}], "value[0]['client']"),
+        ((1, Plain()), "value[1]"),
+        ({"a": {1, Plain}, "b": Plain()}, "value['b']"),
+        ({Plain(): 1}, "a key of value"),
+        ([{Plain()}], "a member of value[0]"),
+        (Holder(Plain()), "value.client"),
+        (np.array([object()]), "value"),
+        (np.ma.masked_array([1, 2], mask=[False, True]), "value"),
+        (dt.datetime(2026, 1, 1, tzinfo=Zone()), "value"),
+        (dt.time(1, tzinfo=Zone()), "value"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_has_no_identity_is_refused_by_its_place(value: Any, where: str) -> None:
+    with pytest.raises(UnstableIdentityError, match="has no identity that outlives") as caught:
+        canonical(value)
+    assert caught.value.path == where
+    assert str(caught.value).startswith(where)
+    assert "pass plain data instead, or give the class a method __cache_key__()" in str(
+        caught.value
+    )
+    assert " at 0x" not in str(caught.value)
+
+
+def test_a_zone_from_a_file_has_no_name_and_is_refused() -> None:
+    path = next((f"{root}/UTC" for root in zoneinfo.TZPATH if Path(root, "UTC").exists()), None)
+    if path is None:
+        pytest.skip("no time zone files on this system")
+    with Path(path).open("rb") as file:
+        zone = zoneinfo.ZoneInfo.from_file(file)
+    for value in (zone, dt.datetime(2026, 1, 1, tzinfo=zone)):
+        with pytest.raises(UnstableIdentityError):
+            canonical(value)
+
+
+def test_what_contains_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(UnstableIdentityError, match="messages contains itself, or is nested too"):
+        canonical(endless, path="messages")
+
+
+def test_objects_at_one_address_never_meet() -> None:
+    for _ in range(100):  # each takes the place in memory of the one before
+        with pytest.raises(UnstableIdentityError):
+            canonical(Plain())

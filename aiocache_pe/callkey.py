@@ -107,13 +107,13 @@ class CallKey:
 
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         named = self._bound(args, kwargs)
+        if self._skip is not None and not hasattr(type(named[self._skip]), "__cache_key__"):
+            del named[self._skip]
         texts: list[str] = []
         for name, value in named.items():
-            if name != self._skip:
-                texts.append(f"{name}=")
-                texts.append(canonical(value, path=name))
-        shown = [value for name, value in named.items() if name != self._skip]
-        return self._start + _finished("".join(texts), shown)
+            texts.append(f"{name}=")
+            texts.append(canonical(value, path=name))
+        return self._start + _finished("".join(texts), named.values())
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Every parameter with its value, in the order of the signature.

@@ -1,0 +1,25 @@
+"""What bounds and policies are tested with: nodes, and the policies there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiocache_pe.policies.clock import Clock
+from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.policies.lru import Lru
+from aiocache_pe.protocols import EvictionPolicy
+
+
+class Node:
+    """The least that is a node."""
+
+    def __init__(self, key: str, size: int = 1) -> None:
+        self.key = key
+        self.size = size
+        self.uses = 0
+
+    def __repr__(self) -> str:
+        return f"Node({self.key!r}, {self.size})"
+
+
+POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = {"clock": Clock, "fifo": Fifo, "lru": Lru}

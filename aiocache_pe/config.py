@@ -64,7 +64,8 @@ def build(
     owned = backend is None or isinstance(backend, str)
     store = _disabled() or _backend(backend, directory, policy, bounds)
     pipeline = Pipeline(
-        compression=compression, secret=secret or os.environ.get("AIOCACHE_PE_SECRET") or None
+        compression=compression,
+        secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
     )
     tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
     engine = Engine(store, pipeline, SystemClock() if clock is None else _clock(clock), tier)
@@ -135,9 +136,9 @@ def _directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
                 f"{backend!r} names no local path; accepted: file:///absolute/path"
             )
         _no_directory(directory, "a file URL")
-        return unquote(parts.path)
-    if directory is None:
-        return os.environ.get("AIOCACHE_PE_DIRECTORY") or DEFAULT_DIRECTORY
+        directory = unquote(parts.path)
+    elif directory is None:
+        directory = os.environ.get("AIOCACHE_PE_DIRECTORY") or DEFAULT_DIRECTORY
     if not isinstance(directory, str | os.PathLike):
         raise ConfigurationError(
             f"directory is a path, not {type(directory).__name__}: {directory!r:.80}"
@@ -195,6 +196,10 @@ def _clock(clock: Clock) -> Clock:
 
 
 def _check_object(backend: Any) -> None:
+    if isinstance(backend, type):
+        raise ConfigurationError(
+            f"backend is a class, {backend.__name__}; give an object of it, {backend.__name__}(...)"
+        )
     missing = [verb for verb in _VERBS if not callable(getattr(backend, verb, None))]
     if missing:
         raise ConfigurationError(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_AGES = 1e10  # seconds, some 300 years; digits below this are noise
 
 
 def size(count: float) -> str:
@@ -30,10 +31,12 @@ def duration(seconds: float) -> str:
         >>> duration(5400), duration(0.25), duration(90061)
         ('1h 30m', '0.25s', '1d 1h')
     """
-    if seconds < 60:  # noqa: PLR2004 - below a minute, fractions matter
+    if round(seconds, 2) < 60:  # noqa: PLR2004 - below a minute, fractions matter
         return f"{round(seconds, 2):g}s"
+    if seconds >= _AGES:
+        return f"{seconds / 86400:.3g}d"
     parts: list[str] = []
-    left = int(seconds)
+    left = int(round(seconds, 2))
     for unit, length in _SPANS:
         count, left = divmod(left, length)
         if count:
@@ -46,5 +49,5 @@ def moment(when: float) -> str:
     try:
         local = datetime.fromtimestamp(when, UTC).astimezone()
     except (OverflowError, ValueError, OSError):  # beyond the year 9999
-        return f"{when:.0f} seconds after 1970"
+        return "after the year 9999"
     return local.isoformat(" ", "seconds")

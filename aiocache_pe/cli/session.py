@@ -24,6 +24,15 @@ from aiocache_pe.protocols import Backend
 
 T = TypeVar("T")
 
+_VERBS = {
+    "scan": "list its entries",
+    "totals": "count its entries",
+    "stats": "keep the counters",
+    "usage": "note who was read",
+    "sweep": "remove what dead processes left",
+}
+"""What a store was asked to do, where the verb alone would not say it."""
+
 _LOCKS = ".locks"  # the file store locks here before it first writes, so no cache lacks it
 
 
@@ -86,20 +95,19 @@ class Session:
         first, more = failures[0], len(failures) - 1
         reason = str(first.error) or type(first.error).__name__
         if not isinstance(first.error, CacheError):
-            reason = f"the store cannot {first.verb}: {reason}"
+            reason = f"the store cannot {_VERBS.get(first.verb, first.verb)}: {reason}"
         return f"{reason} (and {more} more)" if more else reason
 
-    async def close(self) -> None:
+    async def close(self) -> str:
         """Report the counters and close the store.
 
-        When the counters cannot be reported, over a read-only directory for instance,
-        the command has done its work all the same: that is a warning.
+        Returns:
+            What went wrong with that, in one line; empty if nothing did.
         """
-        self._failures.clear()  # told already, or the command ends with another error
+        self._failures.clear()
         await self.cache.close()
         await self.store.close()
-        if trouble := self.trouble():
-            output.complain(f"Warning: not counted: {trouble}")
+        return self.trouble()
 
 
 def run(
@@ -144,9 +152,14 @@ async def _run(
 ) -> T:
     session = Session(settings, creates=creates)
     try:
-        return await action(session)
-    finally:
-        await session.close()
+        result = await action(session)
+    except BaseException:
+        await session.close()  # nothing it could add to the error that there is
+        raise
+    if trouble := await session.close():
+        # Over a read-only directory for instance; the command has done its work.
+        output.complain(f"Warning: not counted: {trouble}")
+    return result
 
 
 def _store(settings: Settings) -> Backend:

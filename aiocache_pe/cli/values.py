@@ -75,11 +75,13 @@ def _repr(value: object) -> str:
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - started with <&-
+        raise click.UsageError("the standard input is closed")
     try:
         content: bytes = sys.stdin.buffer.read()
         return content.decode("utf-8")
-    except (UnicodeDecodeError, OSError, AttributeError) as error:  # or it is closed
-        raise click.UsageError(f"the standard input is not UTF-8 text: {error}") from error
+    except (UnicodeDecodeError, OSError) as error:
+        raise click.UsageError(f"the standard input is no text to read: {error}") from error
 
 
 def _refuse(constant: str) -> NoReturn:

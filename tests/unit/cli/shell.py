@@ -15,14 +15,12 @@ import pytest
 ROOT = Path(__file__).parents[3]
 MODULE = (sys.executable, "-m", "aiocache_pe")
 
-# Becomes the leader of a session of its own, whose terminal is the one it opens first.
+# Makes the terminal it was given its own, so that Ctrl-C typed there reaches it.
 _AT_TERMINAL = """
-import os, sys
+import fcntl, os, sys, termios
 os.setsid()
-terminal = os.open(sys.argv[1], os.O_RDWR)
-for fd in 0, 1, 2:
-    os.dup2(terminal, fd)
-os.execv(sys.argv[2], sys.argv[2:])
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -37,7 +35,8 @@ class Ended:
 
 def environment(**more: str) -> dict[str, str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1"} | more
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": ""}
+    return os.environ | own | more
 
 
 def run(directory: Path, *args: str, stdin: str | bytes = "", **more: str) -> Ended:
@@ -60,8 +59,10 @@ def at_terminal(
     """Run the program at a terminal; once the text appears, type something."""
     ours, theirs = pty.openpty()
     env = environment(COLUMNS="300", TERM="xterm", **more)
-    command = [sys.executable, "-c", _AT_TERMINAL, os.ttyname(theirs), *MODULE, *args]
-    with subprocess.Popen(command, cwd=directory, env=env) as process:
+    command = [sys.executable, "-c", _AT_TERMINAL, *MODULE, *args]
+    with subprocess.Popen(
+        command, cwd=directory, env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
         shown = b""
         try:
             os.close(theirs)

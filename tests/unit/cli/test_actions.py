@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -55,8 +56,6 @@ async def test_what_parses_as_json_is_stored_as_such_and_the_rest_as_text(
 
 async def in_thread(cli: Cli, *args: str, **more: Any) -> Any:
     """The program runs a loop of its own, as it does in its own process."""
-    import asyncio  # noqa: PLC0415 - only here is a loop of ours running
-
     return await asyncio.to_thread(cli, *args, **more)
 
 
@@ -140,6 +139,11 @@ def test_delete(cli: Cli) -> None:
         assert (cli(*args).exit_code, cli("get", "k").exit_code) == (0, 1)
 
 
+def test_json_answers_where_there_is_nothing_else_to_say(cli: Cli) -> None:
+    assert json.loads(cli("--json", "set", "k", "1").stdout) == {"key": "k", "stored": True}
+    assert json.loads(cli("--delete", "k", "--json").stdout) == {"key": "k", "deleted": True}
+
+
 async def test_keys_lists_what_matches(cli: Cli) -> None:
     await fill(**{"user:1": 1, "user:2": 2, "page:1": 3, "line\nbreak": 4})
     assert sorted((await in_thread(cli, "keys", "user:*")).stdout.split()) == ["user:1", "user:2"]
@@ -163,7 +167,7 @@ async def test_inspect_tells_all_that_is_known(cli: Cli) -> None:
     assert math.isclose(facts["expires_at"] - facts["created_at"], 3600)
     assert 0 < facts["ttl"] <= 3600
     assert facts["last_access"] >= facts["created_at"]
-    assert facts["size_bytes"] == os.stat(facts["file"]).st_size  # noqa: ASYNC240, PTH116 - a test
+    assert facts["size_bytes"] == os.stat(facts["file"]).st_size  # noqa: PTH116 - a test
     shown = (await in_thread(cli, "inspect", "k")).stdout
     for text in ("type         dict\n", "hits         1\n", "tags         ai, news\n"):
         assert text in shown

@@ -103,7 +103,7 @@ async def test_what_only_the_application_can_read_is_said_to_be_there(tmp_path: 
     result = await asyncio.to_thread(shell.run, tmp_path, "inspect", "k")
     assert result.code == 0
     assert "unreadable" in result.out
-    assert "tags         t\n" in result.out
+    assert "tags        t\n" in result.out
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
-    run(tmp_path, "set", "k", json.dumps("x" * 1_000_000))
+    run(tmp_path, "set", "k", "-", stdin="x" * 1_000_000)
     with subprocess.Popen(
         [*MODULE, "get", "k"],
         cwd=tmp_path,
@@ -127,6 +127,21 @@ def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
         assert done.returncode == code
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == bool(words)
+
+
+def test_an_input_that_is_closed(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m aiocache_pe set k - <&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Error: the standard input is closed (see --help)\n"
 
 
 def test_text_that_the_output_cannot_hold_is_escaped(tmp_path: Path) -> None:

@@ -57,6 +57,17 @@ def full_name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def attributes(value: Any) -> dict[str, Any]:
+    """What stands in an instance's ``__dict__``, if it has one.
+
+    Left out is what `typing` notes there when ``Box[int](1)`` is made: it is no part of
+    the value, and ``Box(1)`` is equal and of the same type without it.
+    """
+    found = dict(getattr(value, "__dict__", ()))
+    found.pop("__orig_class__", None)
+    return found
+
+
 def joined(fields: dict[str, Any], rest: dict[str, Any]) -> Any:
     """The state of an instance: its fields, and beside them the rest if there is any."""
     return [fields, rest] if rest else fields
@@ -101,7 +112,7 @@ class AttributeShape:
 
     def take(self, value: Any) -> Any:
         """The fields, and the other attributes if there are any."""
-        rest = dict(getattr(value, "__dict__", ()))
+        rest = attributes(value)
         for name, member in self._slots.items():
             try:
                 rest[name] = member.__get__(value)
@@ -150,7 +161,7 @@ class NamedTupleShape:
             raise NotExact(f"a {full_name(self.cls)} has {len(value)} items")
         # By tuple's own iteration: a subclass may have another.
         fields = dict(zip(self._names, tuple.__iter__(value), strict=True))
-        return joined(fields, dict(getattr(value, "__dict__", ())))
+        return joined(fields, attributes(value))
 
     def make(self, state: Any) -> Any:
         """An instance with just these items; the class's own ``__new__`` does not run."""
@@ -210,7 +221,7 @@ class StructShape:
             fields = {name: getattr(value, name) for name in self._names}
         except AttributeError as error:
             raise NotExact(f"a {full_name(self.cls)} is not complete: {error}") from None
-        state = joined(fields, dict(getattr(value, "__dict__", ())))
+        state = joined(fields, attributes(value))
         if self._runs_code:  # it will run again when the value is read: it may refuse
             try:
                 self.make(state)

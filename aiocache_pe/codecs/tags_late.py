@@ -49,7 +49,7 @@ def _path_encoder(kind: type) -> Encoder | None:
 
 def _path_text(path: Any) -> str:
     written = str(path)
-    # Some odd Windows paths, ``//://`` for one, are read differently from what they write.
+    # A Windows path such as ``//a/`` is read differently from how it is written.
     again = type(path)(written)
     if again != path or str(again) != written:
         raise NotExact(f"a path is written {written!r:.80} and read as {str(again)!r:.80}")

@@ -158,7 +158,7 @@ def test_a_class_that_claims_a_modules_name_is_not_taken_for_it() -> None:
 
 
 def test_a_path_that_is_not_read_as_it_is_written_is_refused() -> None:
-    path = PureWindowsPath("//://")
+    path = PureWindowsPath("//a/")
     if str(PureWindowsPath(str(path))) == str(path):
         pytest.skip("this Python reads it well")
     assert TaggedJson().encode(path) is None

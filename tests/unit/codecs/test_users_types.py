@@ -335,6 +335,12 @@ def test_every_class_an_annotation_mentions_is_found() -> None:
     assert_round_trip(Box(Kind.A))
 
 
+def test_an_instance_made_of_a_generic_alias_comes_back() -> None:
+    register(Box)
+    assert round_trip(Box[int](1)) == Box(1)
+    assert codec_of([Box[int](1)]) == "tagged"
+
+
 class Lone(Enum):
     A = 1
 

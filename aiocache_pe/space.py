@@ -27,6 +27,7 @@ from aiocache_pe.sentinels import MISSING, PENDING, Missing
 from aiocache_pe.tally import Tally
 
 logger = logging.getLogger("aiocache_pe")
+_QUIET = 30.0  # seconds without a failure, after which a success is said to be a recovery
 T = TypeVar("T")
 
 
@@ -46,7 +47,7 @@ class Space:
         self.tally = Tally(on_activity)
         self._find = engine.find
         self._wanted = engine.events.wanted
-        self._failing: set[str] = set()
+        self._failing: dict[str, float] = {}  # verbs, and when each failed last
 
     def lookup(self, key: str) -> Any:
         """The value of a store key, as far as that can be told without waiting.
@@ -169,7 +170,9 @@ class Space:
     async def survive(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Do something with the store; if it fails, count that and go on without.
 
-        Logged is a verb's first failure, and its first success after it; counted is each.
+        Counted is each failure, logged is a verb's first; and its first success when it
+        has not failed for a while. On a full disk small writes and large ones take turns
+        in succeeding and failing, and a log that told each would fill what is left of it.
         """
         try:
             result = await work
@@ -187,8 +190,10 @@ class Space:
         self.emit(events.BackendFailed, "", verb, error)
         if isinstance(error, CorruptRecordError):
             logger.warning("a damaged record is treated as a miss: %s", error)
-        elif verb not in self._failing:
-            self._failing.add(verb)
+            return
+        known = verb in self._failing
+        self._failing[verb] = self.engine.clock.monotonic()
+        if not known:
             logger.warning(
                 "store %s of namespace %r fails (%s: %s: %s); calls go on without it, and "
                 "further failures are counted, not logged",
@@ -206,8 +211,9 @@ class Space:
         return self.engine.backend.name
 
     def _recovered(self, verb: str) -> None:
-        if verb in self._failing:
-            self._failing.discard(verb)
+        failed_at = self._failing.get(verb)
+        if failed_at is not None and self.engine.clock.monotonic() - failed_at >= _QUIET:
+            self._failing.pop(verb, None)
             logger.warning(
                 "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
             )

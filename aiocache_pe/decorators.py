@@ -29,7 +29,7 @@ def cached(function: Async[P, T], /) -> Async[P, T]: ...
 @overload
 def cached(
     *,
-    ttl: TTL | Default | Callable[[T], TTL] = DEFAULT,
+    ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT,
     key_prefix: str | None = None,
     backend: str | None = None,
     cache: CacheManager | None = None,
@@ -40,7 +40,7 @@ def cached(
     function: Async[P, T] | None = None,
     /,
     *,
-    ttl: TTL | Default | Callable[[T], TTL] = DEFAULT,
+    ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT,
     key_prefix: str | None = None,
     backend: str | None = None,
     cache: CacheManager | None = None,
@@ -105,7 +105,7 @@ def cached(
 
 def _wrapped(
     function: Async[P, T],
-    ttl: TTL | Default | Callable[[T], TTL],
+    ttl: TTL | Default | Callable[[Any], TTL],
     key_prefix: str | None,
     find_cache: Callable[[], CacheManager],
 ) -> Async[P, T]:
@@ -140,5 +140,5 @@ def _return_annotation(function: Callable[..., Any]) -> Any:
     """What the function says it returns, so that such values need no pickle."""
     try:
         return get_type_hints(function, include_extras=True).get("return")
-    except (NameError, TypeError, AttributeError):  # names known to type checkers only
+    except Exception:  # noqa: BLE001 - reading an annotation runs it, and it may be mere words
         return None

@@ -1,0 +1,390 @@
+"""`cached`: what a decorated function gives back, and when it is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheManager, UnstableIdentityError, cached
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.exceptions import BackendError, InvalidTTLError
+from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.recorder import Recorder
+from tests.helpers import poll
+
+
+@dataclass
+class Answer:
+    text: str
+    sources: list[str]
+
+
+class Unregistered:
+    """Only pickle can hold it, and this one not even pickle."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+async def test_the_second_call_is_not_made(cache: CacheManager) -> None:
+    calls = list[Any]()
+
+    @cached(cache=cache)
+    async def double(number: int, times: int = 2) -> int:
+        calls.append(number)
+        return number * times
+
+    assert await double(21) == 42
+    assert [await double(21, 2), await double(number=21), await double(21, times=2)] == [42] * 3
+    assert calls == [21]
+    assert await double(21, 3) == 63
+    assert await double(1) == 2
+    assert calls == [21, 21, 1]
+
+
+@pytest.mark.parametrize("value", [None, 0, "", False, [], {}, b"", float("inf"), (1, [2])])
+async def test_any_result_is_a_hit(cache: CacheManager, value: Any) -> None:
+    calls = 0
+
+    @cached(cache=cache)
+    async def function() -> Any:
+        nonlocal calls
+        calls += 1
+        return value
+
+    for _ in range(3):
+        result = await function()
+        assert (result, type(result)) == (value, type(value))
+    assert calls == 1
+
+
+def decorations(cache: CacheManager, monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., Any]]:
+    monkeypatch.setattr("aiocache_pe.decorators.get_cache", lambda backend: cache)
+    return [cached, cached(), cached(ttl=60), cached(key_prefix="llm"), cached(backend="memory")]
+
+
+@pytest.mark.parametrize("index", range(5))
+async def test_it_decorates_bare_called_and_with_settings(
+    index: int, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    async def function(number: int) -> int:
+        nonlocal calls
+        calls += 1
+        return number
+
+    decorated = decorations(memory, monkeypatch)[index](function)
+    assert [await decorated(1), await decorated(1)] == [1, 1]
+    assert calls == 1
+
+
+async def test_the_function_keeps_its_name_and_nature(memory: CacheManager) -> None:
+    async def original(question: str, *, model: str = "gpt") -> str:
+        """Answers."""
+        return question
+
+    decorated = cached(cache=memory)(original)
+    assert inspect.iscoroutinefunction(decorated)
+    assert decorated.__name__ == "original"
+    assert decorated.__doc__ == "Answers."
+    assert decorated.__qualname__ == original.__qualname__
+    assert inspect.signature(decorated) == inspect.signature(original)
+    assert inspect.unwrap(decorated) is original
+
+
+@pytest.mark.parametrize(
+    "ttl",
+    [60, 60.0, "60s", "1m", timedelta(minutes=1), lambda result: 60, lambda result: f"{result}s"],
+)
+async def test_a_ttl_in_any_form_ends_at_the_very_second(
+    ttl: Any, memory: CacheManager, clock: FakeClock
+) -> None:
+    calls = 0
+
+    @cached(cache=memory, ttl=ttl)
+    async def sixty() -> int:
+        nonlocal calls
+        calls += 1
+        return 60
+
+    await sixty()
+    clock.advance(59.999)
+    await sixty()
+    assert calls == 1
+    clock.advance(0.001)
+    await sixty()
+    assert calls == 2
+
+
+@pytest.mark.parametrize(("ttl", "lives"), [(None, True), (lambda result: None, True)])
+async def test_for_ever_is_longer_than_the_caches_own_ttl(
+    ttl: Any, lives: bool, clock: FakeClock
+) -> None:
+    calls = 0
+    async with CacheManager("memory", ttl=10, clock=clock) as cache:
+
+        @cached(cache=cache, ttl=ttl)
+        async def for_ever() -> None:
+            nonlocal calls
+            calls += 1
+
+        @cached(cache=cache)
+        async def as_the_cache() -> None:
+            nonlocal calls
+            calls += 100
+
+        for _ in range(2):
+            await for_ever()
+            await as_the_cache()
+            clock.advance(10)
+    assert calls == 201
+
+
+async def test_a_ttl_of_the_result_that_means_nothing_is_the_callers_to_know(
+    memory: CacheManager,
+) -> None:
+    @cached(cache=memory, ttl=lambda result: -1)
+    async def function() -> int:
+        return 1
+
+    with pytest.raises(InvalidTTLError):
+        await function()
+
+
+async def test_prefixes_and_functions_have_entries_of_their_own(memory: CacheManager) -> None:
+    async def function(number: int) -> int:
+        return number
+
+    await cached(cache=memory)(function)(1)
+    await cached(cache=memory, key_prefix="llm")(function)(1)
+    keys = sorted([key async for key in memory.keys("*")])
+    assert len(keys) == 2
+    assert keys[0].startswith("llm:")
+    assert keys[1].startswith(f"{__name__}.")
+
+
+async def test_of_many_callers_at_once_one_computes(cache: CacheManager) -> None:
+    calls, end = 0, asyncio.Event()
+
+    @cached(cache=cache)
+    async def slow(number: int) -> list[int]:
+        nonlocal calls
+        calls += 1
+        await end.wait()
+        return [number]
+
+    tasks = [asyncio.create_task(slow(1)) for _ in range(20)]
+    await poll(lambda: calls)
+    tasks[0].cancel()
+    end.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == [[1]] * 19
+    assert calls == 1
+
+
+async def test_a_caller_that_changes_its_result_changes_nobody_elses(cache: CacheManager) -> None:
+    start = asyncio.Event()
+
+    @cached(cache=cache)
+    async def answer() -> dict[str, Any]:
+        await start.wait()
+        return {"choices": [{"text": "yes"}]}
+
+    tasks = [asyncio.create_task(answer()) for _ in range(3)]
+    await asyncio.sleep(0)
+    start.set()
+    for result in [*await asyncio.gather(*tasks), await answer(), await answer()]:
+        assert result == {"choices": [{"text": "yes"}]}
+        result["choices"][0]["text"] = "spoiled"
+        result["choices"].append(None)
+
+
+async def test_a_classs_instances_come_back_by_the_return_annotation(cache: CacheManager) -> None:
+    @cached(cache=cache)
+    async def answer(question: str) -> list[Answer | None]:
+        return [Answer(question, ["a"]), None]
+
+    first, second = await answer("why?"), await answer("why?")
+    assert first == second == [Answer("why?", ["a"]), None]
+    assert type(second[0]) is Answer
+    assert first[0] is not second[0]
+
+
+@pytest.mark.parametrize("annotation", ["NoSuchName", "some words", "1 +", "list[", "1 / 0"])
+async def test_an_annotation_that_cannot_be_read_is_in_nobodys_way(
+    annotation: str, memory: CacheManager
+) -> None:
+    async def function() -> int:
+        return 1
+
+    function.__annotations__["return"] = annotation
+    decorated = cached(cache=memory)(function)
+    assert [await decorated(), await decorated()] == [1, 1]
+
+
+async def test_what_a_function_raises_is_raised_and_not_stored(cache: CacheManager) -> None:
+    calls = 0
+
+    @cached(cache=cache)
+    async def moody() -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ValueError(f"attempt {calls}")
+        return "well"
+
+    for attempt in (1, 2):
+        with pytest.raises(ValueError, match=f"attempt {attempt}"):
+            await moody()
+    assert [await moody(), await moody()] == ["well", "well"]
+    assert calls == 3
+
+
+async def test_what_cannot_be_stored_is_returned_counted_and_logged_once(
+    cache: CacheManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    @cached(cache=cache)
+    async def function() -> object:
+        return Unregistered()
+
+    with caplog.at_level(logging.WARNING, "aiocache_pe"):
+        results = [await function() for _ in range(3)]
+    assert len({id(result) for result in results}) == 3
+    stats = await cache.get_stats()
+    assert (stats.errors, stats.misses, stats.sets, stats.hits) == (3, 3, 0, 0)
+    assert len(caplog.records) == 1
+
+
+async def test_a_store_that_fails_costs_a_call_and_nothing_else() -> None:
+    recorder = Recorder(MemoryBackend())
+    recorder.failing = BackendError("away")
+    calls = 0
+    async with CacheManager(recorder) as cache:
+
+        @cached(cache=cache, ttl="1h")
+        async def function() -> list[int]:
+            nonlocal calls
+            calls += 1
+            return [calls]
+
+        assert [await function(), await function()] == [[1], [2]]
+        recorder.failing = None
+        assert [await function(), await function()] == [[3], [3]]
+
+
+async def test_instances_share_what_their_methods_return(memory: CacheManager) -> None:
+    class Service:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @cached(cache=memory)
+        async def method(self, number: int) -> int:
+            self.calls += 1
+            return number
+
+    one, two = Service(), Service()
+    assert [await one.method(1), await two.method(1), await two.method(2)] == [1, 1, 2]
+    assert (one.calls, two.calls) == (1, 1)
+
+
+async def test_classmethods_and_staticmethods(memory: CacheManager) -> None:
+    calls = list[str]()
+
+    class Tools:
+        @classmethod
+        @cached(cache=memory)
+        async def of_class(cls, number: int) -> str:
+            calls.append("class")
+            return f"{cls.__name__} {number}"
+
+        @staticmethod
+        @cached(cache=memory)
+        async def of_nothing(number: int) -> int:
+            calls.append("static")
+            return number
+
+    assert [await Tools.of_class(1), await Tools().of_class(1)] == ["Tools 1"] * 2
+    assert [await Tools.of_nothing(1), await Tools().of_nothing(1)] == [1, 1]
+    assert calls == ["class", "static"]
+
+
+async def test_an_argument_without_identity_is_refused_by_name(memory: CacheManager) -> None:
+    @cached(cache=memory)
+    async def function(prompt: str, client: object) -> None: ...
+
+    for _ in range(100):
+        with pytest.raises(UnstableIdentityError, match=r"client is a .*Unregistered, which has"):
+            await function("why?", Unregistered())
+
+
+async def test_a_function_that_asks_for_itself_does_not_deadlock(memory: CacheManager) -> None:
+    @cached(cache=memory)
+    async def fibonacci(n: int) -> int:
+        return n if n < 2 else await fibonacci(n - 1) + await fibonacci(n - 2)
+
+    assert await asyncio.wait_for(fibonacci(50), 10) == 12_586_269_025
+
+
+def test_a_decorated_function_lives_through_many_loops_and_threads() -> None:
+    calls = list[int]()
+
+    @cached(cache=CacheManager("memory"))
+    async def function(number: int) -> list[int]:
+        calls.append(number)
+        await asyncio.sleep(0)
+        return [number]
+
+    for _ in range(5):
+        assert asyncio.run(function(1)) == [1]
+    threads = [threading.Thread(target=lambda: asyncio.run(function(1))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert calls == [1]
+
+
+def plain(number: int) -> int:
+    return number
+
+
+async def generator() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("decorate", "error", "says"),
+    [
+        (lambda: cached(plain), TypeError, "@cached takes an async function, not <function plain"),  # type: ignore[arg-type]
+        (lambda: cached()(plain), TypeError, "plain functions and generators are not part"),  # type: ignore[arg-type]
+        (lambda: cached(generator), TypeError, "takes an async function"),
+        (lambda: cached("1h"), TypeError, "takes an async function, not '1h'"),  # type: ignore[call-overload]
+        (lambda: cached(60), TypeError, "takes an async function, not 60"),  # type: ignore[call-overload]
+        (lambda: cached(ttl=-1), InvalidTTLError, "ttl -1 is not a positive duration"),
+        (lambda: cached(ttl="soon"), InvalidTTLError, "ttl 'soon' is not a duration"),
+        (lambda: cached(ttl=[1]), InvalidTTLError, "is a list"),  # type: ignore[call-overload]
+        (lambda: cached(key_prefix=1), TypeError, "key_prefix is a str, not int: 1"),  # type: ignore[call-overload]
+        (lambda: cached(cache="file"), TypeError, "cache is a CacheManager, not str: 'file'"),  # type: ignore[call-overload]
+        (lambda: cached(backend=MemoryBackend()), TypeError, "pass cache=CacheManager"),  # type: ignore[call-overload]
+        (
+            lambda: cached(cache=CacheManager("null"), backend="file"),
+            ValueError,
+            "cache= and backend= name two stores; give one of them",
+        ),
+    ],
+)
+def test_wrong_usage_is_refused_at_once(
+    decorate: Callable[[], object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        decorate()

@@ -27,7 +27,8 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
         >>> get_cache("memory") is get_cache("memory")
         True
     """
-    key = (backend or os.environ.get("AIOCACHE_PE_BACKEND") or "file", redis_url)
+    default = os.environ.get("AIOCACHE_PE_BACKEND") or "file"
+    key = (default if backend is None else backend, redis_url)
     manager = _managers.get(key)
     if manager is None:  # of two threads one is first; the other's holds nothing yet
         manager = _managers.setdefault(key, CacheManager(backend, redis_url=redis_url))

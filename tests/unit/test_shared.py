@@ -1,0 +1,62 @@
+"""The managers that a process shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe import ConfigurationError, cached, get_cache, shared
+
+
+@pytest.fixture(autouse=True)
+def _no_managers_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    before = dict(shared._managers)
+    shared._managers.clear()
+    yield
+    shared._managers.clear()
+    shared._managers.update(before)
+
+
+def test_the_same_arguments_name_the_same_manager() -> None:
+    assert get_cache() is get_cache()
+    assert get_cache() is get_cache("file") is get_cache(backend="file")
+    assert get_cache("memory") is not get_cache()
+    assert "data/cache" in repr(get_cache())
+
+
+def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIOCACHE_PE_BACKEND", "memory")
+    assert get_cache() is get_cache("memory")
+    assert "MemoryBackend" in repr(get_cache())
+
+
+def test_all_threads_share_one() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        managers = list(pool.map(lambda _: get_cache("memory"), range(200)))
+    assert len({id(manager) for manager in managers}) == 1
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_wrong_name_is_refused_whatever_is_known(known: bool) -> None:
+    if known:
+        get_cache()
+    for wrong in ("", "disk"):
+        with pytest.raises(ConfigurationError, match=f"backend '{wrong}' is not known"):
+            get_cache(wrong)
+    with pytest.raises(ConfigurationError, match="redis_url"):
+        get_cache(redis_url="redis://host")
+
+
+async def test_decorated_functions_use_it() -> None:
+    @cached(backend="memory")
+    async def function() -> int:
+        return 1
+
+    await function()
+    assert [key async for key in get_cache("memory").keys("*")] != []
+    assert os.listdir() == []  # noqa: PTH208 - here, where nothing may be

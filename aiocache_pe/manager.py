@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
@@ -21,6 +20,9 @@ from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
+Later = Callable[[], Awaitable[T]]
+Now = Callable[[], T]
+TTLOf = TTL | Default | Callable[[T], TTL]
 
 
 class CacheManager:
@@ -45,8 +47,7 @@ class CacheManager:
             ``"fifo"`` or ``"lru"``.
         memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
-        secret: signs what can only be pickled. The file store makes one of its own.
-            Default: ``AIOCACHE_PE_SECRET``.
+        secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.
         fallback: the store to use while Redis is down, ``"file"`` or ``None``.
         clock: the time; tests hand in `aiocache_pe.testing.FakeClock`.
 
@@ -283,19 +284,23 @@ class CacheManager:
         found = [space.prefix + key for key in check_keys(keys)]
         return await space.remove(found) if found else 0
 
+    @overload
     async def get_or_set(
-        self,
-        key: str,
-        factory: Callable[[], Awaitable[T] | T],
-        ttl: TTL | Default | Callable[[T], TTL] = DEFAULT,
-        *,
-        tags: Iterable[str] = (),
-    ) -> T:
+        self, key: str, factory: Later[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+    ) -> T: ...
+
+    @overload
+    async def get_or_set(
+        self, key: str, factory: Now[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+    ) -> T: ...
+
+    async def get_or_set(
+        self, key: str, factory: Any, ttl: Any = DEFAULT, *, tags: Iterable[str] = ()
+    ) -> Any:
         """The value of a key, computed if there is none.
 
-        Of all who ask at once in an event loop, one computes and the others wait for it.
-        One that is cancelled harms nobody; what the factory raises reaches all of them
-        and is not stored.
+        Of all who ask at once in an event loop one computes, and one that is cancelled
+        harms nobody; what the factory raises reaches all of them and is not stored.
 
         Args:
             key: any text up to 65,536 characters.
@@ -380,12 +385,7 @@ class CacheManager:
         self._shared.closed = False
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     def __repr__(self) -> str:

@@ -92,7 +92,7 @@ def _put(temporary: str, path: str) -> None:
         ctypes.get_errno() == errno.EEXIST
         and _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _EXCHANGE) == 0
     ):
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # the new version is in its place, whatever was there before
             os.unlink(temporary)
         return
     os.rename(temporary, path)  # file systems without either, and the proper error if none helps

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import os
 import sys
+from stat import S_ISREG
 
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -25,7 +26,12 @@ _OPENAT2 = 437  # the same on every architecture: it is newer than their common 
 _AT_FDCWD = -100
 _RESOLVE_CACHED = 0x20
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
-_NOT_NOW = (errno.EAGAIN, errno.EINTR)
+_NOT_ON_THIS_SYSTEM = (
+    errno.ENOSYS,  # an old kernel
+    errno.EINVAL,  # one that does not know the flag
+    errno.E2BIG,  # nor the structure
+    errno.EOPNOTSUPP,  # tmpfs and some overlays
+)
 
 Stamp = tuple[str, int, int, int]
 """Path, inode, modification time in ns, size: what tells one version of an entry from
@@ -47,7 +53,7 @@ class CachedReader:
     def __init__(self) -> None:
         self.works = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
         if self.works:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOATIME
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOATIME | os.O_NONBLOCK
             self._how = ctypes.byref(_OpenHow(flags, 0, _RESOLVE_CACHED))
             self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
             self._syscall.restype = ctypes.c_long
@@ -74,15 +80,13 @@ class CachedReader:
         try:
             status = os.fstat(fd)
             size = status.st_size
-            if size > LARGEST:
+            if size > LARGEST or not S_ISREG(status.st_mode):
                 return PENDING
             buffer = bytearray(size)
             if os.preadv(fd, [buffer], 0, os.RWF_NOWAIT) != size:
                 return PENDING
         except OSError as error:
-            if error.errno not in _NOT_NOW:  # EOPNOTSUPP on tmpfs and on some overlays
-                self.works = False
-            return PENDING
+            return self._refused(error.errno or 0)
         finally:
             os.close(fd)
         return bytes(buffer), (path, status.st_ino, status.st_mtime_ns, size)
@@ -90,6 +94,6 @@ class CachedReader:
     def _refused(self, number: int) -> None | Pending:
         if number in _NOT_THERE:
             return None
-        if number not in _NOT_NOW and number not in (errno.EPERM, errno.EACCES, errno.ELOOP):
-            self.works = False  # ENOSYS on old kernels, EINVAL where the flag is unknown
-        return PENDING
+        if number in _NOT_ON_THIS_SYSTEM:
+            self.works = False
+        return PENDING  # EAGAIN; or a fault that `read` will meet too, and tell of

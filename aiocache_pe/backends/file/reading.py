@@ -7,7 +7,7 @@ import os
 from aiocache_pe.backends.file.nowait import Stamp
 from aiocache_pe.record import Head, unpack_head
 
-_PLAIN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_PLAIN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # for whoever plants a pipe
 _QUIET = _PLAIN | getattr(os, "O_NOATIME", 0)  # the access time is ours to set
 _FIRST = 2048  # bytes; nearly every head is shorter
 

@@ -22,7 +22,7 @@ class TestFile(BackendContract):
         return FileBackend(self.directory)
 
 
-TMPFS = Path("/dev/shm")  # noqa: S108 - it is a temporary directory of its own in there
+TMPFS = Path("/dev/shm")  # each test makes a temporary directory of its own in there
 
 
 @pytest.mark.skipif(not TMPFS.is_dir(), reason="no tmpfs on this system")

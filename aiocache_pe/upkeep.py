@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiocache_pe.entry import CacheEntry
 from aiocache_pe.events import Cause
+from aiocache_pe.exceptions import CacheError
 from aiocache_pe.protocols import Condition, Sweeper, Usage
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
@@ -90,6 +91,8 @@ async def entry(space: Space, key: str) -> CacheEntry | None:
 
     async def work() -> Record | None:
         record = (await engine.backend.read([key])).get(key)
+        if isinstance(record, CacheError):
+            raise record
         live = isinstance(record, Record) and await engine.live_heads([record.head])
         return record if live and isinstance(record, Record) else None
 

@@ -63,7 +63,8 @@ class Layout:
         os.makedirs(os.path.dirname(self.root), exist_ok=True)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
         for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
-            with open(f"{self.root}/{name}", "w", encoding="ascii") as file:
+            path = f"{self.root}/{name}"
+            with open(path, "w", encoding="ascii", opener=_privately) as file:
                 file.write(text)
 
     def make_folder(self, folder: str) -> None:
@@ -71,6 +72,10 @@ class Layout:
         self.make_root()
         os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
         os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def area_folder(area: str) -> str:

@@ -1,0 +1,206 @@
+"""Locks by number: one holder among all threads and processes, and free when it dies."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiocache_pe.backends.file import locks as module
+from aiocache_pe.backends.file.locks import ByteLocks
+from aiocache_pe.exceptions import BackendError, LockTimeoutError
+from tests.helpers import poll_blocking
+
+HOLDER = """
+import sys, time
+from aiocache_pe.backends.file.locks import ByteLocks
+with ByteLocks(sys.argv[1]).hold(7):
+    print("held", flush=True)
+    time.sleep(3600)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "locks")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+
+
+@pytest.fixture
+def holder(path: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds lock 7."""
+    command = [sys.executable, "-c", HOLDER, path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_threads_exclude_each_other(path: str) -> None:
+    locks, inside, most = ByteLocks(path), 0, list[int]()
+
+    def work() -> None:
+        nonlocal inside
+        for _ in range(200):
+            with locks.hold(7):
+                inside += 1
+                most.append(inside)
+                inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 1600
+
+
+@pytest.mark.usefixtures("impatient")
+def test_another_description_of_the_file_excludes_too(path: str) -> None:
+    with ByteLocks(path).hold(7):
+        with pytest.raises(LockTimeoutError, match=r"another process held lock 7 of .*/locks for"):
+            ByteLocks(path).hold(7).__enter__()
+        with ByteLocks(path).hold(8):
+            pass
+    with ByteLocks(path).hold(7):
+        pass
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_thread_that_does_not_let_go_is_not_waited_for_for_ever(path: str) -> None:
+    locks = ByteLocks(path)
+    with locks.hold(7), pytest.raises(LockTimeoutError, match="a thread held lock 7"):
+        locks.hold(7).__enter__()
+
+
+def test_a_time_out_is_a_failure_of_the_store() -> None:
+    assert issubclass(LockTimeoutError, BackendError | TimeoutError)
+    assert issubclass(LockTimeoutError, OSError)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_dead_process_holds_nothing(path: str, holder: subprocess.Popen[str]) -> None:
+    with pytest.raises(LockTimeoutError):
+        ByteLocks(path).hold(7).__enter__()
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with ByteLocks(path).hold(7):
+        pass
+
+
+def test_large_numbers_are_locks_too(path: str) -> None:
+    locks = ByteLocks(path)
+    for slot in (0, 1, 2**32 - 1, 2**62 - 1):
+        with locks.hold(slot):
+            pass
+    assert Path(path).stat().st_size == 0
+
+
+def test_an_error_inside_gives_the_lock_back(path: str) -> None:
+    locks = ByteLocks(path)
+    with pytest.raises(ZeroDivisionError), locks.hold(7):
+        raise ZeroDivisionError
+    with ByteLocks(path).hold(7):
+        pass
+
+
+def test_the_folder_is_made_when_it_is_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    locks = ByteLocks(str(folder / "locks"), folder.mkdir)
+    with locks.hold(1):
+        assert folder.is_dir()
+
+
+def test_a_lock_file_that_was_removed_is_made_again(path: str) -> None:
+    locks = ByteLocks(path)
+    with locks.hold(1):
+        Path(path).unlink()
+    with locks.hold(1):
+        assert Path(path).exists()
+        assert os.fstat(locks._fd).st_nlink == 1
+
+
+def test_closing_gives_back_the_file_and_using_opens_it(path: str) -> None:
+    locks = ByteLocks(path)
+    with locks.hold(1):
+        pass
+    locks.close()
+    locks.close()
+    with locks.hold(1):
+        pass
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path, path: str) -> None:
+    (tmp_path / "victim").write_text("mine")
+    Path(path).symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic"):
+        ByteLocks(path).hold(1).__enter__()
+
+
+def test_a_forked_child_has_locks_of_its_own(path: str) -> None:
+    locks = ByteLocks(path)
+    with locks.hold(7):
+        child = os.fork()
+        if child == 0:  # it must wait for its parent, not share the parent's lock
+            status = 1
+            try:
+                module._PATIENCE = 0.05
+                locks.hold(7).__enter__()
+            except LockTimeoutError:
+                with locks.hold(8):
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(LockTimeoutError):
+            _hold_briefly(ByteLocks(path))
+    poll_blocking(lambda: locks._fd >= 0)
+
+
+def _hold_briefly(locks: ByteLocks) -> None:
+    before, module._PATIENCE = module._PATIENCE, 0.05
+    try:
+        with locks.hold(7):
+            pass
+    finally:
+        module._PATIENCE = before
+
+
+def test_where_there_are_no_locks_of_descriptions_others_do(
+    path: str, monkeypatch: pytest.MonkeyPatch, holder: subprocess.Popen[str]
+) -> None:
+    monkeypatch.setattr(module, "_OFD", None)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    with pytest.raises(LockTimeoutError):
+        ByteLocks(path).hold(7).__enter__()
+    with ByteLocks(path).hold(8):
+        pass
+    holder.kill()
+    holder.wait()
+    with ByteLocks(path).hold(7):
+        pass
+
+
+def test_a_lock_that_cannot_be_had_at_all_is_an_error(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    with pytest.raises(OSError, match="no locks"):
+        ByteLocks(path).hold(1).__enter__()

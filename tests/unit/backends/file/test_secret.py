@@ -1,0 +1,130 @@
+"""The directory's secret: made once, by whoever is first, and trusted only if private."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe import BackendError, CacheManager
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.secret import load_secret
+
+RACER = """
+import sys
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.secret import load_secret
+print("ready", flush=True)
+sys.stdin.readline()
+print(load_secret(Layout(sys.argv[1])).decode())
+"""
+
+
+class Unregistered:
+    """Only pickle can hold it."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unregistered)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_it_is_made_once_and_for_the_owner_only(cache_dir: Path) -> None:
+    layout = Layout(str(cache_dir))
+    secret = load_secret(layout)
+    assert len(secret) == 64
+    assert load_secret(layout) == secret
+    assert load_secret(Layout(str(cache_dir))) == secret
+    assert stat.S_IMODE((cache_dir / ".secret").stat().st_mode) == 0o600
+    assert [path.name for path in cache_dir.glob(".secret*")] == [".secret"]
+    assert load_secret(Layout(str(cache_dir / "other"))) != secret
+
+
+def test_processes_that_race_to_make_it_agree(cache_dir: Path) -> None:
+    command = [sys.executable, "-c", RACER, str(cache_dir)]
+    racers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    secrets = {racer.communicate(timeout=30)[0] for racer in racers}
+    assert len(secrets) == 1
+    assert [path.name for path in cache_dir.glob(".secret*")] == [".secret"]
+
+
+def test_the_loser_of_a_race_takes_the_winners(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, link = Layout(str(cache_dir)), os.link
+
+    def late(source: str, target: str) -> None:
+        descriptor = os.open(target, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.write(descriptor, b"the winner's")
+        os.close(descriptor)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert load_secret(layout) == b"the winner's"
+    assert [path.name for path in cache_dir.glob(".secret*")] == [".secret"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602, 0o666])
+def test_one_that_others_may_read_or_replace_is_none(cache_dir: Path, mode: int) -> None:
+    layout = Layout(str(cache_dir))
+    load_secret(layout)
+    (cache_dir / ".secret").chmod(mode)
+    with pytest.raises(BackendError, match=f"mode 0600, found {mode:04o}.; remove it if in doubt"):
+        load_secret(layout)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_one_that_belongs_to_another_is_none(cache_dir: Path) -> None:
+    load_secret(Layout(str(cache_dir)))
+    os.chown(cache_dir / ".secret", 12345, 12345)
+    with pytest.raises(BackendError, match="must belong to the user of this process"):
+        load_secret(Layout(str(cache_dir)))
+
+
+def test_a_link_is_not_followed(cache_dir: Path, tmp_path: Path) -> None:
+    cache_dir.mkdir()
+    (tmp_path / "known").write_text("known to the attacker")
+    (cache_dir / ".secret").symlink_to(tmp_path / "known")
+    with pytest.raises(OSError, match="symbolic"):
+        load_secret(Layout(str(cache_dir)))
+
+
+async def test_a_pickle_is_read_by_the_next_process_and_by_no_other_directory(
+    cache_dir: Path, tmp_path: Path
+) -> None:
+    async with CacheManager(directory=cache_dir) as cache:
+        assert await cache.set("k", Unregistered())
+    async with CacheManager(directory=cache_dir) as cache:
+        assert await cache.get("k") == Unregistered()
+    (cache_dir / ".secret").unlink()
+    async with CacheManager(directory=cache_dir) as cache:
+        assert await cache.get("k", "not trusted") == "not trusted"
+        assert (await cache.get_stats()).errors == 1
+
+
+async def test_a_secret_that_is_none_costs_pickles_and_nothing_else(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir) as cache:
+        await cache.set("before", Unregistered())
+    (cache_dir / ".secret").chmod(0o644)
+    async with CacheManager(directory=cache_dir) as cache:
+        assert not await cache.set("k", Unregistered())
+        assert await cache.get("before", "missing") == "missing"
+        assert await cache.get_or_set("k", Unregistered) == Unregistered()
+        assert await cache.set("plain", 1)
+        assert await cache.get("plain") == 1
+        assert (await cache.get_stats()).errors >= 3

@@ -120,7 +120,7 @@ def _wrapped(
         manager = find_cache()
         loader = manager.loader
         lookup = loader.space.lookup
-        lifetime = ttl if callable(ttl) else manager.seconds(ttl)
+        lifetime = manager.lifetime(ttl)
         register_annotation(_return_annotation(function))
         make_key = CallKey(function, prefix=key_prefix, store_prefix=loader.space.prefix).key
         return make_key

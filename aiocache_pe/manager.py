@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
-from aiocache_pe.loading import Loader
+from aiocache_pe.loading import Lifetime, Loader
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, Default, Sentinel
 from aiocache_pe.space import Space
@@ -182,7 +182,7 @@ class CacheManager:
         Whether this call stored it; arguments and errors are those of `set`.
         """
         space = self._open()
-        [item] = await self.loader.items({check_key(key): value}, self.seconds(ttl), tags)
+        [item] = await self.loader.items({check_key(key): value}, self._seconds(ttl), tags)
         return await changes.add(space, item)
 
     async def delete(self, key: str) -> bool:
@@ -209,7 +209,7 @@ class CacheManager:
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
         """Give an entry a new time to live, counted from now; whether there was one."""
         space = self._open()
-        return await changes.touch(space, space.prefix + check_key(key), self.seconds(ttl))
+        return await changes.touch(space, space.prefix + check_key(key), self._seconds(ttl))
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
@@ -242,7 +242,7 @@ class CacheManager:
         """
         space = self._open()
         key = space.prefix + check_key(key)
-        return await changes.increment(space, key, delta, initial, self.seconds(ttl))
+        return await changes.increment(space, key, delta, initial, self._seconds(ttl))
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
@@ -275,7 +275,7 @@ class CacheManager:
         """
         space = self._open()
         check_mapping(mapping)
-        items = await self.loader.items(mapping, self.seconds(ttl), tags)
+        items = await self.loader.items(mapping, self._seconds(ttl), tags)
         return not items or await space.store(items) is not None
 
     async def delete_many(self, keys: Iterable[str]) -> int:
@@ -297,10 +297,10 @@ class CacheManager:
     async def get_or_set(
         self, key: str, factory: Any, ttl: Any = DEFAULT, *, tags: Iterable[str] = ()
     ) -> Any:
-        """The value of a key, computed if there is none.
+        """The value of a key, computed if there is none, once for all who ask in a loop.
 
-        Of all who ask at once in an event loop one computes, and one that is cancelled
-        harms nobody; what the factory raises reaches all of them and is not stored.
+        One that is cancelled harms nobody; what the factory raises reaches all of them
+        and is not stored.
 
         Args:
             key: any text up to 65,536 characters.
@@ -319,9 +319,8 @@ class CacheManager:
         space = self._open()
         if not callable(factory):
             raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
-        seconds = ttl if callable(ttl) else self.seconds(ttl)
         return await self.loader.get_or_load(
-            space.prefix + check_key(key), factory, seconds, check_tags(tags)
+            space.prefix + check_key(key), factory, self.lifetime(ttl), check_tags(tags)
         )
 
     async def invalidate(self, pattern: str) -> int:
@@ -336,8 +335,7 @@ class CacheManager:
     async def delete_by_tag(self, *tags: str) -> bool:
         """Remove all entries that carry one of the tags, in the time of one small write.
 
-        Returns:
-            Whether it was done; not when the store failed, which is counted.
+        Whether it was done; not when the store failed, which is counted.
         """
         space = self._open()
         work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
@@ -395,6 +393,9 @@ class CacheManager:
         self._shared.check_open()
         return self._space
 
-    def seconds(self, ttl: TTL | Default) -> float | None:
-        """A time to live in seconds, or the manager's own where none was given."""
+    def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
+        """What the loader wants to know: seconds, or a function of the value."""
+        return ttl if callable(ttl) else self._seconds(ttl)
+
+    def _seconds(self, ttl: TTL | Default) -> float | None:
         return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)

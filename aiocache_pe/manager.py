@@ -223,7 +223,7 @@ class CacheManager:
         """Add to a number, in one step for all processes.
 
         Args:
-            key: any text up to 65,536 characters.
+            key: as for `set`.
             delta: what to add.
             initial: what to start from when there is no entry.
             ttl: of an entry that is made; one that is there keeps its own.
@@ -233,8 +233,7 @@ class CacheManager:
 
         Raises:
             TypeError: the entry holds something else than an int.
-            BackendError: the store failed; this verb alone says so, a made-up number
-                would be a lie.
+            BackendError: the store failed; a made-up number would be a lie.
 
         Example:
             >>> run(cache.incr("visits", initial=100))
@@ -373,10 +372,7 @@ class CacheManager:
         return self._shared.engine.events.subscribe(kind, handler)
 
     async def close(self) -> None:
-        """Report the counters and give back what is held; a second call does nothing.
-
-        A view made by `namespace` only reports; its manager is closed by itself.
-        """
+        """Report the counters and give back what is held; a view only reports."""
         await self._shared.close(only_report=self._is_view)
 
     async def __aenter__(self) -> Self:

@@ -92,9 +92,7 @@ class ByteLocks:
             if _set(fd, fcntl.F_WRLCK, slot):
                 if os.fstat(fd).st_nlink:
                     return fd
-                # The directory was removed under us, and others lock a new file. Who
-                # still holds a lock of the old one frees it by its own descriptor.
-                self._fd = -1
+                self._renew()  # the directory was removed under us, and others lock a new file
                 continue
             if time.monotonic() > deadline:
                 raise LockTimeoutError(
@@ -108,13 +106,30 @@ class ByteLocks:
         if fd < 0:
             with self._opening:
                 if self._fd < 0:
-                    try:
-                        self._fd = os.open(self._path, _FLAGS, 0o600)
-                    except FileNotFoundError:
-                        self._prepare()
-                        self._fd = os.open(self._path, _FLAGS, 0o600)
+                    self._fd = self._opened()
                 fd = self._fd
         return fd
+
+    def _renew(self) -> None:
+        """Put the file that is there now in the place of one that was removed.
+
+        The descriptor's number stays. Who holds a lock of the old file has its stripe,
+        so giving it back by this number frees nobody else's lock of the new one.
+        """
+        with self._opening:
+            if self._fd >= 0 and not os.fstat(self._fd).st_nlink:
+                fresh = self._opened()
+                try:
+                    os.dup2(fresh, self._fd, inheritable=False)
+                finally:
+                    os.close(fresh)
+
+    def _opened(self) -> int:
+        try:
+            return os.open(self._path, _FLAGS, 0o600)
+        except FileNotFoundError:
+            self._prepare()
+            return os.open(self._path, _FLAGS, 0o600)
 
 
 def _set(fd: int, kind: int, slot: int) -> bool:

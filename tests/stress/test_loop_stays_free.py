@@ -106,7 +106,7 @@ def nested(task: int, number: int) -> list[dict[str, Any]]:
 async def test_no_disk_is_waited_for_in_the_loop(
     cache_dir: Path, value: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = scaled(2 if value is nested else 3)
+    rounds = scaled(1 if value is nested else 3)
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set("warm", "up")
         shared = [value(0, number) for number in range(rounds)]  # made beforehand: not ours to time

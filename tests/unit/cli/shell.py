@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +17,9 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 MODULE = (sys.executable, "-m", "aiocache_pe")
+CTRL_C = "\x03"
+PATIENCE = 60.0  # seconds that a command may take on the slowest machine
+AGAIN = 3.0  # seconds after which Ctrl-C is pressed again, as by a person
 
 # Makes the terminal it was given its own, so that Ctrl-C typed there reaches it.
 _AT_TERMINAL = """
@@ -47,7 +53,7 @@ def run(directory: Path, *args: str, stdin: str | bytes = "", **more: str) -> En
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
         env=environment(**more),
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -63,19 +69,37 @@ def at_terminal(
     with subprocess.Popen(
         command, cwd=directory, env=env, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
-        shown = b""
+        shown, end, pressed = b"", time.monotonic() + PATIENCE, False
         try:
             os.close(theirs)
-            while chunk := _read(ours):
-                shown += chunk
-                if typed and wait_for.encode() in shown:
+            while (chunk := _read(ours)) is None or chunk:
+                assert time.monotonic() < end, f"still running, and shows {shown!r}"
+                shown += chunk or b""
+                again = chunk is None and typed == CTRL_C
+                if typed and wait_for.encode() in shown and (again or not pressed):
                     os.write(ours, typed.encode())
-                    typed = ""
-            code = process.wait(60)
+                    pressed = True
+            code = process.wait(PATIENCE)
         finally:
             process.kill()
             os.close(ours)
     return Ended(code, shown.decode().replace("\r\n", "\n"))
+
+
+def interrupt(process: subprocess.Popen[str]) -> int:
+    """Press Ctrl-C until a process ends; its exit code.
+
+    Once is not enough for certain: a signal that comes just before a process starts to
+    wait for its input is seen only after that.
+    """
+    for _ in range(round(PATIENCE / AGAIN)):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(AGAIN)
+        except subprocess.TimeoutExpired:
+            pass
+    process.kill()
+    raise AssertionError("Ctrl-C does not end it")
 
 
 def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,15 +113,16 @@ def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
-def _read(terminal: int) -> bytes:
-    """What a terminal shows; nothing when the last process has left it."""
-    while True:
-        try:
-            return os.read(terminal, 65536)
-        except OSError as error:
-            if error.errno == errno.EIO:
-                return b""
-            raise
+def _read(terminal: int) -> bytes | None:
+    """What a terminal shows next: ``None`` if nothing for long, empty if all have left it."""
+    if not select.select([terminal], [], [], AGAIN)[0]:
+        return None
+    try:
+        return os.read(terminal, 65536)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
 
 
 _SLOW = """

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.shell import MODULE, ROOT, at_terminal, environment, run, slow_store
+from tests.unit.cli.shell import (
+    CTRL_C,
+    MODULE,
+    ROOT,
+    at_terminal,
+    environment,
+    interrupt,
+    run,
+    slow_store,
+)
 
 APPLICATION = """
 import asyncio
@@ -173,7 +181,7 @@ def test_tables_at_a_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "left"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), ("\x03", 130, 0)]
+    ("typed", "code", "left"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), (CTRL_C, 130, 0)]
 )
 def test_clear_asks_and_says_how_much_would_go(
     tmp_path: Path, typed: str, code: int, left: int
@@ -199,9 +207,10 @@ def test_ctrl_c_ends_a_command_quietly(tmp_path: Path, monkeypatch: pytest.Monke
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "clearing\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err.strip()) == (130, "", "")
+        code = interrupt(process)
+        assert process.stdout is not None
+        out, err = process.stdout.read(), process.stderr.read()
+    assert (code, out, err.strip()) == (130, "", "")
 
 
 def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
@@ -216,8 +225,7 @@ def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        code = process.wait(30)
+        code = interrupt(process)
         assert process.stderr is not None
         assert process.stderr.read().strip() == ""
     assert code == 130

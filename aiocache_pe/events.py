@@ -121,7 +121,14 @@ class EventBus:
 
         Returns:
             A function that ends the subscription; calling it twice is harmless.
+
+        Raises:
+            TypeError: it is no event class, or the handler cannot be called.
         """
+        if not isinstance(kind, type) or not issubclass(kind, Event):
+            raise TypeError(f"a kind of event is a class of aiocache_pe.events, not {kind!r:.80}")
+        if not callable(handler):
+            raise TypeError(f"a handler is a function, not {type(handler).__name__}")
         subscription = _Subscription(handler)
         self._handlers[kind] = (*self._handlers.get(kind, ()), subscription)
         return lambda: self._drop(kind, subscription)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record
 
@@ -68,3 +69,9 @@ class BrokenEverywhere(Broken):
 
     async def secret(self) -> bytes:
         self._fail()
+
+
+class Secretless(MemoryBackend):
+    """A store that keeps no secret of its own, so that pickle is refused."""
+
+    secret = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]

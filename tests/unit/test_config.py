@@ -11,6 +11,7 @@ import pytest
 from aiocache_pe import CacheManager, ConfigurationError, SecretRequiredError
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import InvalidKeyError, InvalidTTLError
+from tests.unit.broken import Secretless
 
 DISTRIBUTION = """\
 Metadata-Version: 2.1
@@ -205,8 +206,7 @@ async def test_the_secret_may_come_from_the_environment(
 
 
 async def test_without_any_secret_pickle_is_refused() -> None:
-    backend = NoSecrets()
-    async with CacheManager(backend) as cache:
+    async with CacheManager(Secretless()) as cache:
         with pytest.raises(SecretRequiredError, match="pass secret= to the manager or set"):
             await cache.set("k", Unregistered())
         assert not await cache.exists("k")
@@ -228,9 +228,3 @@ async def test_a_third_partys_store_is_found_by_its_scheme() -> None:
 
 class Unregistered:
     """Only pickle can hold it."""
-
-
-class NoSecrets(MemoryBackend):
-    """A store that keeps no secret of its own."""
-
-    secret = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]

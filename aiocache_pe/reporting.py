@@ -164,7 +164,9 @@ class Reporter:
     async def _read(self, space: Space) -> dict[str, float]:
         key = _counters_key(space)
         found = (await self._engine.backend.read([key])).get(key)
-        return self._decoded(found if isinstance(found, Record) else None)
+        if isinstance(found, CacheError):
+            raise found
+        return self._decoded(found)
 
     def _decoded(self, record: Record | None) -> dict[str, float]:
         if record is None:

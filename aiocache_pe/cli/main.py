@@ -8,6 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from aiocache_pe import __version__
 from aiocache_pe.cli import commands, exits, options, output
 
 _EPILOG = """\b
@@ -47,6 +48,7 @@ class Program(click.Group):
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option("--stats", is_flag=True, help="Show the counters.")
 @click.option("--clear", is_flag=True, help="Remove all entries; asks first.")
 @click.option("--cleanup", is_flag=True, help="Remove what is expired.")

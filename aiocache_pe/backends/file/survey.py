@@ -61,7 +61,7 @@ def count(area: str) -> tuple[int, int]:
 def remove_tree(folder: str) -> int:
     """Remove an area that was cleared; returns how many entries it held."""
     entries, _ = count(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     return entries
 
 
@@ -71,11 +71,18 @@ def sweep(layout: Layout) -> None:
     with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
         for item in list(listing):
             if item.name.startswith(".trash-"):
-                shutil.rmtree(item.path, ignore_errors=True)
+                _remove(item.path)
             elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
                 for folder in _names(item.path):
                     _remove_old(f"{item.path}/{folder}", TEMPORARY, now - _ABANDONED_AFTER)
     _remove_old(layout.damaged, "", now - _DAMAGED_KEPT)
+
+
+def _remove(folder: str) -> None:
+    if os.path.islink(folder):  # planted in the place of an area: it goes, what it names stays
+        os.unlink(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_old(folder: str, beginning: str, before: float) -> None:

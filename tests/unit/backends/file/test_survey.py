@@ -102,6 +102,21 @@ def test_clear_takes_an_area_away_and_tells_how_many(disk: Disk) -> None:
     assert names(disk) == ["new"]
 
 
+def test_a_link_planted_for_an_area_goes_and_what_it_names_stays(
+    disk: Disk, cache_dir: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("kept")
+    cache_dir.mkdir()
+    (cache_dir / "default").symlink_to(elsewhere)
+    trash = disk.clear("default:")
+    assert trash is not None
+    survey.remove_tree(trash)
+    assert [path.name for path in cache_dir.glob(".trash-*")] == []
+    assert (elsewhere / "precious").read_text() == "kept"
+
+
 def test_a_damaged_file_is_set_aside_once_and_told(disk: Disk, cache_dir: Path) -> None:
     disk.write([record("a"), record("b")])
     path_of(disk, "a").write_bytes(path_of(disk, "b").read_bytes())

@@ -25,7 +25,7 @@ def self_less(self: Any) -> None: ...
 
 class Service:
     def method(self, a: Any) -> None: ...
-    def of_class(cls, a: Any) -> None: ...  # noqa: N805 - as a classmethod's function is
+    def of_class(cls, a: Any) -> None: ...  # noqa: N805  # pyright: ignore[reportSelfClsParameterName]
 
 
 class Tenant:

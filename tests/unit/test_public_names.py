@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import aiocache_pe
+from aiocache_pe import exceptions
 
 ERRORS = {
     name
@@ -41,7 +42,7 @@ def test_a_public_name_is_explained_with_an_example_or_its_attributes(name: str)
 
 @pytest.mark.parametrize("name", sorted(ERRORS))
 def test_every_error_is_in_the_drawn_tree_and_under_one_root(name: str) -> None:
-    assert name in str(aiocache_pe.exceptions.__doc__).split()
+    assert name in str(exceptions.__doc__).split()
     assert issubclass(getattr(aiocache_pe, name), aiocache_pe.CacheError)
 
 

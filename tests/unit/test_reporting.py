@@ -1,23 +1,98 @@
-"""Counters that cannot be read are told of, not taken for zero."""
+"""Counters on their way to the store: nothing is lost, nothing is counted twice."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.events import BackendFailed
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.protocols import Change
+from aiocache_pe.record import Head, Record
+from aiocache_pe.testing.recorder import Recorder
+from tests.helpers import poll
+
+COUNTERS = "default+stats:counters"
 
 
-async def test_damaged_counters_are_an_error_that_is_told(cache_dir: Path) -> None:
-    async with CacheManager("file", directory=cache_dir) as cache:
-        await cache.set("a", 1)
-    [counters] = cache_dir.glob("default+stats/*/*-counters")
-    counters.write_bytes(counters.read_bytes()[:-1] + b"?")
-    failures: list[BackendFailed] = []
-    async with CacheManager("file", directory=cache_dir) as cache:
-        cache.subscribe(BackendFailed, failures.append)
+class Slow(MemoryBackend):
+    """Its update waits, before the change or after it, until it is let go."""
+
+    def __init__(self, *, change_first: bool) -> None:
+        super().__init__()
+        self.change_first = change_first
+        self.waiting = 0
+        self.go = asyncio.Event()
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        stored = await super().update(key, change) if self.change_first else None
+        self.waiting += 1
+        await self.go.wait()
+        return stored if self.change_first else await super().update(key, change)
+
+
+@pytest.mark.parametrize("change_first", [False, True])
+async def test_a_report_that_is_cancelled_is_counted_once(change_first: bool) -> None:
+    backend = Slow(change_first=change_first)
+    cache = CacheManager(backend)
+    await cache.get("absent")
+    task = asyncio.create_task(cache.get_stats())
+    await poll(lambda: backend.waiting)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    backend.go.set()
+    assert (await cache.get_stats()).misses == 1
+    assert (await CacheManager(backend).get_stats()).misses == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "payload"), [("json", b"[1]"), ("json", b"nonsense"), ("unknown", b"{}")]
+)
+async def test_counters_that_cannot_be_read_begin_anew(codec: str, payload: bytes) -> None:
+    backend = MemoryBackend()
+    await backend.write([Record(Head(1, COUNTERS, codec, 0.0, len(payload)), payload)])
+    cache = CacheManager(backend)
+    await cache.get("absent")
+    assert (await cache.get_stats()).misses == 1
+
+
+async def test_a_store_that_does_not_know_its_size_is_counted() -> None:
+    async with CacheManager(Recorder(MemoryBackend())) as cache:
+        await cache.set_many({"a": "x" * 10, "b": "x" * 20})
         stats = await cache.get_stats()
-        assert (stats.sets, stats.errors) == (0, 1)
-        assert [failure.verb for failure in failures] == ["stats"]
-        await cache.set("b", 1)
-        assert (await cache.get_stats()).sets == 1
+    assert (stats.total_entries, stats.total_size_bytes) == (2, 34)
+
+
+async def test_what_threads_without_a_loop_do_goes_with_the_next_report() -> None:
+    async with CacheManager("memory") as cache:
+        await cache.set("k", 1)
+        await cache.get_stats()
+        space = cache.loader.space
+        thread = threading.Thread(target=lambda: [space.lookup("default:k") for _ in range(5)])
+        thread.start()
+        thread.join()
+        assert (await cache.get_stats()).hits == 5
+
+
+async def test_failing_to_report_loses_nothing() -> None:
+    recorder = Recorder(MemoryBackend())
+    async with CacheManager(recorder) as cache:
+        await cache.get("absent")
+        recorder.failing = OSError("away")
+        assert (await cache.get_stats()).misses == 1
+        recorder.failing = None
+        assert (await cache.get_stats()).misses == 1
+    assert (await CacheManager(recorder).get_stats()).misses == 1
+
+
+async def test_many_namespaces_report_each_its_own() -> None:
+    async with CacheManager("memory") as cache:
+        views: Sequence[CacheManager] = [cache.namespace(str(n)) for n in range(5)]
+        for number, view in enumerate(views):
+            for _ in range(number):
+                await view.get("absent")
+        assert [(await view.get_stats()).misses for view in views] == [0, 1, 2, 3, 4]

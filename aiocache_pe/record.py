@@ -110,12 +110,14 @@ def unpack(blob: bytes, *, key: str = "") -> Record:
         CorruptRecordError: it is cut short, altered, of another version, or another key's.
     """
     end = blob.find(b"\n")
-    head = unpack_head(blob[:end] if end > 0 else b"", key=key)
+    start = end - _TAIL
+    if start < 0:
+        raise CorruptRecordError("no record head", key=key)
+    head = unpack_head(blob[:end], key=key)
     payload = blob[end + 1 :]
     if len(payload) != head.size:
         raise CorruptRecordError(f"payload has {len(payload)} bytes, not {head.size}", key=key)
-    start = end - _TAIL
-    if int(blob[end - 10 : end - 2], 16) != crc32(payload, crc32(blob[:start])):
+    if blob[end - 10 : end] != b'%08x"}' % crc32(payload, crc32(blob[:start])):
         raise CorruptRecordError("checksum does not match", key=key)
     return Record(head, payload)
 
@@ -133,17 +135,16 @@ def unpack_head(line: bytes, *, key: str = "") -> Head:
     Raises:
         CorruptRecordError: it is not a head of this version, or of another key.
     """
-    line = line.rstrip(b"\n")
+    line = line.removesuffix(b"\n")
     if line[-_TAIL:-10] != _CRC_FIELD:
         raise CorruptRecordError("no record head", key=key)
     try:
-        int(line[-10:-2], 16)
-        try:
-            head = _decode_head(line)
-        except msgspec.DecodeError:  # escaped lone surrogates are JSON to json only
+        head = _decode_head(line)
+    except ValueError:
+        try:  # escaped lone surrogates are JSON to json only
             head = msgspec.convert(json.loads(line), Head)
-    except ValueError as error:
-        raise CorruptRecordError("head is not readable", key=key) from error
+        except ValueError as error:
+            raise CorruptRecordError("head is not readable", key=key) from error
     if head.v != VERSION:
         raise CorruptRecordError(f"record version {head.v}, this library reads {VERSION}", key=key)
     if key and head.key != key:

@@ -58,6 +58,7 @@ class Tally:
         reads, self._reads = self._reads, defaultdict(int)
         last, self._last = self._last, {}
         report, self.counts = self.counts, defaultdict(float)
+        report["hits"] += sum(reads.values())
         usage = {key: (hits, last.get(key, 0.0)) for key, hits in reads.items()}
         return {name: count for name, count in report.items() if count}, usage
 
@@ -70,7 +71,7 @@ class Tally:
         # In each line no call, so no thread can come between its reading and its writing.
         uses = slot.uses
         fresh, slot.counted = uses - slot.counted, uses
-        self.counts["hits"] += fresh
-        self.counts["seconds_saved"] += fresh * slot.cost
         self._reads[slot.key] += fresh
         self._last[slot.key] = slot.used_at
+        if slot.cost:
+            self.counts["seconds_saved"] += fresh * slot.cost

@@ -76,7 +76,7 @@ def test_a_record_cut_anywhere_is_noticed(length: int) -> None:
         (b"\n", "no record head"),
         (b"hello\nworld", "no record head"),
         (pack_head(head(), PAYLOAD) + PAYLOAD + b"x", "payload has 14 bytes, not 13"),
-        (pack_head(head(), PAYLOAD)[:-11] + b'zzzzzzzz"}\n' + PAYLOAD, "head is not readable"),
+        (pack_head(head(), PAYLOAD)[:-11] + b'zzzzzzzz"}\n' + PAYLOAD, "checksum does not match"),
         (forged(b'{"v":1'), "head is not readable"),
         (forged(b'{"v":"one"'), "head is not readable"),
         (forged(b"{nonsense"), "head is not readable"),

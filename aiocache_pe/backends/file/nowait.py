@@ -22,6 +22,7 @@ from aiocache_pe.sentinels import PENDING, Pending
 
 LARGEST = 64 * 1024  # bytes; above this, copying costs more than a hop to a thread
 
+_ENCODING = sys.getfilesystemencoding()
 _OPENAT2 = 437  # the same on every architecture: it is newer than their common table
 _AT_FDCWD = -100
 _RESOLVE_CACHED = 0x20
@@ -74,7 +75,9 @@ class CachedReader:
         """
         if not self.works:
             return PENDING
-        fd = self._syscall(_OPENAT2, _AT_FDCWD, os.fsencode(path), self._how, 24)
+        fd = self._syscall(
+            _OPENAT2, _AT_FDCWD, path.encode(_ENCODING, "surrogateescape"), self._how, 24
+        )
         if fd < 0:
             return self._refused(ctypes.get_errno())
         try:

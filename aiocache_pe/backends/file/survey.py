@@ -79,8 +79,9 @@ def sweep(layout: Layout) -> None:
 
 
 def _remove(folder: str) -> None:
-    if os.path.islink(folder):  # planted in the place of an area: it goes, what it names stays
-        os.unlink(folder)
+    if os.path.islink(folder) or not os.path.isdir(folder):  # planted in the place of an area
+        with suppress(OSError):
+            os.unlink(folder)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -83,7 +83,7 @@ class Engine:
             record = self._peek(key)
             if record is None:
                 return MISSING
-            if isinstance(record, Sentinel):
+            if record is PENDING:
                 return PENDING
             slot = self.admit(record)
         now = self._time()

@@ -14,7 +14,7 @@ from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Lifetime, Loader
 from aiocache_pe.protocols import Backend, Clock
-from aiocache_pe.sentinels import DEFAULT, MISSING, Default, Sentinel
+from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.space import Space
 from aiocache_pe.ttl import TTL, ttl_seconds
 
@@ -135,13 +135,13 @@ class CacheManager:
             'nothing'
         """
         space = self._open()
-        value = space.lookup(space.prefix + check_key(key))
-        if isinstance(value, Sentinel):
-            if value is not MISSING:
-                value = await space.load(space.prefix + key)
-            if value is MISSING:
-                space.missed(space.prefix + key)
-                return default
+        found = space.prefix + check_key(key)
+        value = space.lookup(found)
+        if value is PENDING:
+            value = await space.load(found)
+        if value is MISSING:
+            space.missed(found)
+            return default
         return value
 
     async def set(

@@ -16,7 +16,7 @@ from aiocache_pe.glob import matcher
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record, unpack
-from aiocache_pe.sentinels import PENDING, Pending, Sentinel
+from aiocache_pe.sentinels import PENDING, Pending
 
 
 class FileBackend:
@@ -110,7 +110,7 @@ class FileBackend:
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`: from the kernel's caches, or not at all."""
         found = self._cached.read(self._layout.path(key))
-        if found is None or isinstance(found, Sentinel):
+        if found is None or found is PENDING:
             return found
         try:
             record = unpack(found[0], key=key)

@@ -15,11 +15,17 @@ from aiocache_pe.space import Space
 
 async def add(space: Space, item: Item) -> bool:
     """Store a value unless the key has one; whether it was stored."""
+    added = False
 
     async def work() -> bool:
         record = await space.engine.record_for(item)
-        stored = await space.change(item.key, lambda there: there or record)
-        return stored is not None and stored.head is record.head
+
+        def unless_there(there: Record | None) -> Record:
+            nonlocal added
+            added = there is None
+            return there or record
+
+        return await space.change(item.key, unless_there) is not None and added
 
     return await space.survive("write", work(), otherwise=False)
 
@@ -51,7 +57,10 @@ async def pop(space: Space, key: str) -> Any | Missing:
         space.missed(key)
         return MISSING
     space.removed("deleted", 1, key=key)
-    return await space.decode(taken[0])
+    value = await space.decode(taken[0])
+    if value is not MISSING:
+        space.hit_once(key)
+    return value
 
 
 async def increment(space: Space, key: str, delta: int, initial: int, ttl: float | None) -> int:

@@ -74,8 +74,7 @@ class Loader:
         if joined:
             # Another caller has this very object and may change it.
             if is_immutable(value):
-                space.tally.add("hits")
-                space.emit(events.Hit, key)
+                space.hit_once(key)
             else:
                 own = await space.load(key)
                 value = value if own is MISSING else own

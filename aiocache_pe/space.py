@@ -117,6 +117,11 @@ class Space:
         self.tally.add("misses", count)
         self.emit(events.Miss, key)
 
+    def hit_once(self, key: str) -> None:
+        """Count a read that was served without a slot."""
+        self.tally.add("hits")
+        self.emit(events.Hit, key)
+
     async def store(self, items: Sequence[Item]) -> list[Slot] | None:
         """Store values, in one round trip.
 
@@ -186,7 +191,8 @@ class Space:
 
     def failed(self, verb: str, error: Exception) -> None:
         """Count a failure of the store, or a record that could not be trusted."""
-        self.tally.add("errors")
+        # A report that failed must not bring about the next: it would fail as well.
+        self.tally.add("errors", report=verb != "stats")
         self.emit(events.BackendFailed, "", verb, error)
         if isinstance(error, CorruptRecordError):
             logger.warning("a damaged record is treated as a miss: %s", error)

@@ -41,10 +41,11 @@ class Tally:
             self._count(slot)
             self._on_first()
 
-    def add(self, name: str, count: int = 1) -> None:
-        """Raise a counter other than the hits."""
+    def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
+        """Raise a counter; unless told otherwise, this brings about a report."""
         self.counts[name] += count
-        self._on_first()
+        if report:
+            self._on_first()
 
     def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
         """What there is to report; the counting begins anew.

@@ -14,8 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN = {"text"}
-"""What a reader types that installs, or runs these very tests; and what programs print."""
+NOT_RUN = {"text", "console"}
+"""What a reader types that installs, or runs these very tests, and what programs print.
+Sessions, command and answer, are checked line by line in `tests/unit/cli/test_docs.py`."""
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

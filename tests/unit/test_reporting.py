@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.events import BackendFailed
 from aiocache_pe.protocols import Change
 from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.recorder import Recorder
@@ -96,3 +98,43 @@ async def test_many_namespaces_report_each_its_own() -> None:
             for _ in range(number):
                 await view.get("absent")
         assert [(await view.get_stats()).misses for view in views] == [0, 1, 2, 3, 4]
+
+
+async def test_a_report_that_fails_does_not_bring_about_the_next() -> None:
+    recorder = Recorder(MemoryBackend())
+    cache = CacheManager(recorder)
+    await cache.get("absent")
+    recorder.failing = OSError("no space left")
+    reporter = cache._shared.reporter
+    timer = reporter._timers.get()
+    assert timer.handle is not None
+    timer.handle.cancel()
+    reporter._fire(timer)
+    assert timer.task is not None
+    await timer.task
+    assert timer.handle is None
+    recorder.failing = None
+    assert (await cache.get_stats()).errors == 1
+
+
+async def test_a_pop_that_finds_something_is_a_hit() -> None:
+    async with CacheManager("memory") as cache:
+        await cache.set("a", 1)
+        assert (await cache.pop("a"), await cache.pop("a")) == (1, None)
+        stats = await cache.get_stats()
+        assert (stats.hits, stats.misses, stats.deletes) == (1, 1, 1)
+
+
+async def test_damaged_counters_are_told_of_and_not_taken_for_zero(cache_dir: Path) -> None:
+    async with CacheManager("file", directory=cache_dir) as cache:
+        await cache.set("a", 1)
+    [counters] = cache_dir.glob("default+stats/*/*-counters")
+    counters.write_bytes(counters.read_bytes()[:-1] + b"?")
+    failures: list[BackendFailed] = []
+    async with CacheManager("file", directory=cache_dir) as cache:
+        cache.subscribe(BackendFailed, failures.append)
+        stats = await cache.get_stats()
+        assert (stats.sets, stats.errors) == (0, 1)
+        assert [failure.verb for failure in failures] == ["stats"]
+        await cache.set("b", 1)
+        assert (await cache.get_stats()).sets == 1

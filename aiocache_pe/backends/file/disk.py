@@ -43,7 +43,8 @@ class Disk:
             try:
                 result = _read(key, path)
                 if isinstance(result, _Damage):
-                    with self.locks.hold(lock_slot(path)):
+                    # Who comes second finds it gone.
+                    with self.locks.hold(lock_slot(path)), suppress(FileNotFoundError):
                         self._set_aside(path, result.stamp)
                     found[key] = result.error
                 elif result is not None:

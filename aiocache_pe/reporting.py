@@ -17,9 +17,10 @@ from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.keys import side_area
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
-from aiocache_pe.protocols import Sized, Usage
+from aiocache_pe.protocols import Sized
 from aiocache_pe.record import Head, Record
 from aiocache_pe.space import Space
+from aiocache_pe.usage import UsageLog
 
 _COUNTERS = (
     "hits",
@@ -54,6 +55,7 @@ class Reporter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._spaces: dict[str, Space] = {}
+        self._usage = UsageLog(engine)
         self._timers = PerLoop(_Timer)
         self._at_end = AtLoopEnd(self._finish)
         self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
@@ -62,6 +64,7 @@ class Reporter:
     def after_fork(self) -> None:
         """Forget what is counted so far: the parent will report it."""
         self._scheduled = None
+        self._usage.clear()
         for space in self.spaces():
             space.tally.take()
 
@@ -86,16 +89,12 @@ class Reporter:
 
     async def flush(self) -> None:
         """Report everything that was counted so far."""
-        for space in self.spaces():
-            report, usage = space.tally.take()
-            if report:
-                await self._add(space, report)
-            if usage and isinstance(self._engine.backend, Usage):
-                await space.survive("usage", self._engine.backend.add_usage(usage), None)
+        await self._report()
+        await self._usage.write()
 
     async def stats(self, space: Space) -> CacheStats:
         """A namespace's counters of all processes, and its size now."""
-        await self.flush()
+        await self._report()
         counts = await space.survive("stats", self._read(space), {})
         for name, count in space.tally.counts.items():  # what could not be reported
             counts[name] = counts.get(name, 0) + count
@@ -124,7 +123,21 @@ class Reporter:
 
     def _fire(self, timer: _Timer) -> None:
         timer.handle = self._scheduled = None
-        timer.task = asyncio.ensure_future(self.flush())
+        if timer.task is None or timer.task.done():
+            timer.task = asyncio.ensure_future(self._report_gently())
+        else:
+            self._on_activity()  # still busy with the last one: a second later
+
+    async def _report_gently(self) -> None:
+        await self._report()
+        await self._usage.write(gently=True)
+
+    async def _report(self) -> None:
+        for space in self.spaces():
+            report, usage = space.tally.take()
+            self._usage.add(space, usage)
+            if report:
+                await self._add(space, report)
 
     async def _finish(self) -> None:
         self._scheduled = None

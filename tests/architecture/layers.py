@@ -51,7 +51,7 @@ LAYERS = (
     Layer("stores", ("backends", "backends.*")),
     Layer(
         "engine",  # what a manager does, a file for each of its jobs
-        ("changes", "engine", "loading", "reporting", "resources", "space", "upkeep"),
+        ("changes", "engine", "loading", "reporting", "resources", "space", "upkeep", "usage"),
         talk=True,
     ),
     Layer("config", ("config",)),

@@ -1,0 +1,48 @@
+"""Hits and last accesses reach the store whole, and in the background a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiocache_pe import CacheManager
+from aiocache_pe.backends.memory import MemoryBackend
+
+
+class Watched(MemoryBackend):
+    """Notes how much usage it is given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chunks: list[int] = []
+
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        self.chunks.append(len(usage))
+        await super().add_usage(usage)
+
+
+async def read_all(cache: CacheManager, times: int) -> None:
+    await cache.set_many({str(n): n for n in range(100)})
+    for _ in range(times):
+        for n in range(100):
+            assert await cache.get(str(n)) == n
+
+
+async def test_in_the_background_usage_is_written_a_few_at_a_time() -> None:
+    backend = Watched()
+    cache = CacheManager(backend)
+    await read_all(cache, 3)
+    await cache._shared.reporter._report_gently()
+    assert sum(backend.chunks) == 100
+    assert max(backend.chunks) <= 32
+    assert [(await backend.usage(f"default:{n}"))[0] for n in range(100)] == [3] * 100
+
+
+async def test_at_close_all_that_is_left_is_written_at_once() -> None:
+    backend = Watched()
+    async with CacheManager(backend) as cache:
+        await read_all(cache, 2)
+    assert backend.chunks == [100]
+    async with CacheManager(backend) as cache:
+        entry = await cache.entry("7")
+        assert entry is not None
+        assert entry.hit_count == 2

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 
 from aiocache_pe.memory import Slot
 
+_MANY = 4096  # loose reads to add up before there are more
+
 
 class Tally:
     """Counts of one namespace in this process, since they were last reported.
@@ -22,11 +24,12 @@ class Tally:
         on_first: called at the first hit since the last report, to bring about the next.
     """
 
-    __slots__ = ("_last", "_on_first", "_reads", "_touched", "counts")
+    __slots__ = ("_last", "_loose", "_on_first", "_reads", "_touched", "counts")
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._touched: list[Slot] = []
+        self._loose: list[tuple[str, float, float]] = []
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
         self._on_first = on_first
@@ -38,8 +41,12 @@ class Tally:
             if len(self._touched) == 1:
                 self._on_first()
         else:  # made for this one read: noted is what it amounts to, so that it can go
-            self._count(slot)
-            self._on_first()
+            slot.counted = slot.uses
+            self._loose.append((slot.key, slot.used_at, slot.cost))
+            if len(self._loose) == 1:
+                self._on_first()
+            elif len(self._loose) >= _MANY:
+                self._settle()
 
     def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
         """Raise a counter; unless told otherwise, this brings about a report."""
@@ -55,7 +62,10 @@ class Tally:
         """
         touched, self._touched = self._touched, []
         for slot in touched:
-            self._count(slot)
+            uses = slot.uses
+            fresh, slot.counted = uses - slot.counted, uses
+            self._count(slot.key, fresh, slot.used_at, slot.cost)
+        self._settle()
         reads, self._reads = self._reads, defaultdict(int)
         last, self._last = self._last, {}
         report, self.counts = self.counts, defaultdict(float)
@@ -68,11 +78,14 @@ class Tally:
         for name, count in report.items():
             self.counts[name] += count
 
-    def _count(self, slot: Slot) -> None:
+    def _settle(self) -> None:
+        loose, self._loose = self._loose, []
+        for key, used_at, cost in loose:
+            self._count(key, 1, used_at, cost)
+
+    def _count(self, key: str, hits: int, used_at: float, cost: float) -> None:
         # In each line no call, so no thread can come between its reading and its writing.
-        uses = slot.uses
-        fresh, slot.counted = uses - slot.counted, uses
-        self._reads[slot.key] += fresh
-        self._last[slot.key] = slot.used_at
-        if slot.cost:
-            self.counts["seconds_saved"] += fresh * slot.cost
+        self._reads[key] += hits
+        self._last[key] = used_at
+        if cost:
+            self.counts["seconds_saved"] += hits * cost

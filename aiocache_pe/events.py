@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
+
+import msgspec
 
 logger = logging.getLogger("aiocache_pe")
 
 Cause = Literal["deleted", "expired", "evicted", "cleared", "tag", "damaged"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """Something that happened to one key.
 
     Attributes:
@@ -30,47 +30,40 @@ class Event:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Hit(Event):
+class Hit(Event, frozen=True):
     """A read found a live entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Miss(Event):
+class Miss(Event, frozen=True):
     """A read found none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored(Event):
+class Stored(Event, frozen=True):
     """An entry was written. ``size_bytes``: its record's payload."""
 
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Removed(Event):
+class Removed(Event, frozen=True):
     """Entries went away. ``cause``: why; ``count``: how many."""
 
     cause: Cause
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Event):
+class Loaded(Event, frozen=True):
     """A factory computed a value. ``seconds``: how long it took."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class LoadFailed(Event):
+class LoadFailed(Event, frozen=True):
     """A factory raised. ``error``: what."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class BackendFailed(Event):
+class BackendFailed(Event, frozen=True):
     """The store failed and the call went on without it. ``verb``: what was asked of it."""
 
     verb: str

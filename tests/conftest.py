@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 # Chosen by HYPOTHESIS_PROFILE. No profile has a deadline: what is slow is for the
 # benchmarks to say, and a busy machine must not fail a correct program.
 settings.register_profile("dev", max_examples=50, deadline=None)
-settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
+settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
     "stress",
     max_examples=20_000,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
@@ -32,3 +33,12 @@ def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) ->
     while not condition():
         assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
         time.sleep(STEP)
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment for a process that coverage would get in the way of.
+
+    One that may not write where it is, or that forks while a thread holds a lock:
+    coverage's own files and locks would fail there, and that is not what is tested.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import unmeasured
 from tests.stress.broken import KINDS, full
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,13 @@ def directory() -> Iterator[Path]:
 
 def run(*command: str) -> None:
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command,
+        cwd=ROOT,
+        env=unmeasured(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
+from tests.helpers import unmeasured
 from tests.stress.scale import scaled
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,7 @@ def run_script(source: str, directory: Path) -> str:
     done = subprocess.run(
         [sys.executable, *WARNINGS, "-c", BEGINNING + textwrap.dedent(source), str(directory)],
         cwd=ROOT,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=PATIENCE,

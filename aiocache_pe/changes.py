@@ -93,12 +93,10 @@ async def increment(space: Space, key: str, delta: int, initial: int, ttl: float
         return engine.record_like(key, result[0], record.head)
 
     try:
-        stored = await space.change(key, added)
+        await space.change(key, added)
     except (TypeError, SerializationError):
         raise
     except Exception as error:
         space.failed("write", error)
         raise BackendError(f"the store {engine.backend.name} could not add: {error}") from error
-    if stored is not None:
-        result[0] = engine.pipeline.decode(key, stored.head.codec, stored.payload)
     return result[0]

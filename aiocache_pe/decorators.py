@@ -131,7 +131,7 @@ def _wrapped(
         value = lookup(key)
         if value.__class__ is not Sentinel:
             return value  # type: ignore[no-any-return]
-        return await loader.get_or_load(key, lambda: function(*args, **kwargs), lifetime)
+        return await loader.load_once(key, lambda: function(*args, **kwargs), lifetime)
 
     return caching
 

@@ -66,10 +66,20 @@ class Loader:
         tags: Sequence[str] = (),
     ) -> T:
         """The value of a store key; computed, once for all who ask in this loop, if need be."""
+        value = self.space.lookup(key)
+        if isinstance(value, Sentinel):
+            value = await self.load_once(key, factory, ttl, tags)
+        return value  # type: ignore[no-any-return]
+
+    async def load_once(
+        self,
+        key: str,
+        factory: Callable[[], Awaitable[T] | T],
+        ttl: Lifetime = None,
+        tags: Sequence[str] = (),
+    ) -> T:
+        """The same for who has looked already, and found nothing without waiting."""
         space = self.space
-        value = space.lookup(key)
-        if not isinstance(value, Sentinel):
-            return value  # type: ignore[no-any-return]
         value, joined = await self._flights.run(key, lambda: self._load(key, factory, ttl, tags))
         if joined:
             # Another caller has this very object and may change it.

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Generic
 
+from aiocache_pe.policies.fifo import Fifo
 from aiocache_pe.protocols import N
 
 
-class Lru(Generic[N]):
-    """Evicts the least recently used; every hit moves its node, under the lock."""
+class Lru(Fifo[N]):
+    """The queue of FIFO, in which every hit moves its node to the end, under the lock."""
 
-    __slots__ = ("_nodes", "on_hit")
+    __slots__ = ("on_hit",)
 
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
-        self._nodes: OrderedDict[str, N] = OrderedDict()
+        super().__init__()
         self.on_hit = self._touch
 
     def add(self, node: N) -> None:
-        """Most recent."""
-        self._nodes[node.key] = node
-        self._nodes.move_to_end(node.key)
-
-    def discard(self, node: N) -> None:
-        """Forget it, if it is this very node."""
-        if self._nodes.get(node.key) is node:
-            del self._nodes[node.key]
-
-    def evict(self) -> N:
-        """The least recent."""
-        try:
-            return self._nodes.popitem(last=False)[1]
-        except KeyError:
-            raise LookupError("nothing to evict") from None
+        """Most recent, also when its key was there."""
+        super().add(node)
+        self._touch(node)
 
     def _touch(self, node: N) -> None:
         if node.key in self._nodes:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
+from aiocache_pe.naming import full_name
 
 Writer = Callable[[Any, list[str]], None]
 
@@ -143,8 +144,7 @@ def _write_object(value: Any, out: list[str]) -> None:
     parts = _parts(value)
     if parts is None:
         raise _RefusedError(value)
-    kind = type(value)
-    name = f"{_module(kind)}.{kind.__qualname__}"
+    name = full_name(type(value))
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
         _write(part, out)
@@ -202,12 +202,6 @@ def _is_nameless(zone: Any) -> bool:
     return is_default or getattr(zone, "key", "") is None
 
 
-def _module(owner: Any) -> str:
-    """The module that a class or function belongs to, by the name all versions know."""
-    module: str = owner.__module__
-    return "pathlib" if module == "pathlib._local" else module  # where 3.13 has its classes
-
-
 def _importable(value: Any) -> tuple[Any, ...] | None:
     """The name of a function, class or module, if it is found under it again."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
@@ -216,7 +210,7 @@ def _importable(value: Any) -> tuple[Any, ...] | None:
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
-    return (f"{_module(value)}.{name}",) if found is value else None
+    return (full_name(value),) if found is value else None
 
 
 def _explained(refused: Any, path: str, root: Any) -> UnstableIdentityError:

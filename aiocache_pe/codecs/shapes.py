@@ -20,6 +20,7 @@ import msgspec
 
 from aiocache_pe.codecs.exactness import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.naming import module_of
 
 _ABSENT = object()
 
@@ -54,7 +55,7 @@ def full_name(cls: type) -> str:
     if generic and generic.get("origin"):
         names = (full_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
         return f"{full_name(generic['origin'])}[{', '.join(names)}]"
-    return f"{cls.__module__}.{cls.__qualname__}"
+    return f"{module_of(cls)}.{cls.__qualname__}"
 
 
 def attributes(value: Any) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.codecs.types import register
-from aiocache_pe.decorators import cached
-from aiocache_pe.entry import CacheEntry, CacheStats
+from aiocache_pe.decorators.cached import cached
+from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
 from aiocache_pe.exceptions import (
     BackendError,
     CacheClosedError,
     CacheError,
     ConfigurationError,
     CorruptRecordError,
+    DeadlockError,
     InvalidKeyError,
     InvalidTTLError,
     LockTimeoutError,
@@ -31,18 +33,23 @@ from aiocache_pe.exceptions import (
 )
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.shared import get_cache
+from aiocache_pe.steering import bypass, read_only, refresh
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncCachedFunction",
     "BackendError",
     "CacheClosedError",
     "CacheEntry",
     "CacheError",
+    "CacheInfo",
     "CacheManager",
     "CacheStats",
+    "CachedFunction",
     "ConfigurationError",
     "CorruptRecordError",
+    "DeadlockError",
     "InvalidKeyError",
     "InvalidTTLError",
     "LockTimeoutError",
@@ -50,8 +57,11 @@ __all__ = [
     "SecretRequiredError",
     "SerializationError",
     "UnstableIdentityError",
+    "bypass",
     "cached",
     "get_cache",
     "make_cache_key",
+    "read_only",
+    "refresh",
     "register",
 ]

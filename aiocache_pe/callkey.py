@@ -7,12 +7,12 @@ a fifth of the time, keeps ``1``, ``1.0`` and ``True`` apart, and holds whole ch
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from marshal import dumps
 from typing import Any
 
+from aiocache_pe.binding import Binder
 from aiocache_pe.identity import canonical
 
 _NO_REFERENCES = 2  # marshal's version: later ones write equal values in several ways
@@ -39,7 +39,7 @@ def make_cache_key(*args: Any, **kwargs: Any) -> str:
         >>> make_cache_key("What is love?", model="gpt", n=1)
         'What is love?:c755cd2cf7977fe19d59c984b4817bff'
     """
-    return _finished(canonical((args, kwargs), path="arguments"), args)
+    return with_digest(canonical((args, kwargs), path="arguments"), args)
 
 
 class CallKey:
@@ -47,57 +47,46 @@ class CallKey:
 
     Args:
         function: whose signature tells which spellings mean the same.
-        prefix: what the keys begin with; by default the function's module and name.
-        store_prefix: put in front of it, to make store keys at once.
+        start: what the keys begin with.
+        ignore: names of parameters that leave the key (`Binder`).
+
+    Example:
+        >>> def search(query, limit=10): ...
+        >>> key = CallKey(search, start="search:").key
+        >>> key(("cats",), {}) == key((), {"limit": 10, "query": "cats"})
+        True
     """
 
-    __slots__ = (
-        "_defaults",
-        "_memo",
-        "_names",
-        "_positional",
-        "_signature",
-        "_skip",
-        "_start",
-        "_weight",
-    )
+    __slots__ = ("_binder", "_drops", "_memo", "_start", "_weight")
 
     def __init__(
-        self, function: Callable[..., Any], *, prefix: str | None, store_prefix: str
+        self, function: Callable[..., Any], *, start: str, ignore: Collection[str] = ()
     ) -> None:
-        name = f"{function.__module__}.{function.__qualname__}"
-        begin = name if prefix is None else f"{prefix}:{function.__qualname__}"
-        self._start = f"{store_prefix}{begin}:"
-        self._signature = inspect.signature(function)
-        parameters = self._signature.parameters
-        self._names = tuple(parameters)
-        self._defaults = {
-            name: each.default
-            for name, each in parameters.items()
-            if each.default is not inspect.Parameter.empty
-        }
-        self._positional = _positional(self._signature)
-        first = next(iter(parameters), None)
-        self._skip = first if first in ("self", "cls") and _in_class(function) else None
+        self._start = start
+        self._binder = Binder(function, ignore)
+        self._drops = self._binder.drops
         self._memo: dict[bytes, str] = {}
         self._weight = 0
 
     def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The store key of a call.
+        """The key of a call.
 
         Raises:
             TypeError: the function cannot be called like that.
             UnstableIdentityError: an argument has no identity that outlives the process.
         """
+        counting = self._binder.without(args, kwargs) if self._drops else (args, kwargs)
         try:
-            written = dumps((args, kwargs), _NO_REFERENCES)
+            written = dumps(counting, _NO_REFERENCES)
         except ValueError:  # something that only `identity` can write
             return self._make(args, kwargs)
-        return self._memo.get(written) or self._memorized(written, args, kwargs)
+        return self._memo.get(written) or self._memorized(written, counting, args, kwargs)
 
-    def _memorized(self, written: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def _memorized(
+        self, written: bytes, counting: tuple[Any, Any], args: tuple[Any, ...], kwargs: Any
+    ) -> str:
         key = self._make(args, kwargs)
-        if len(written) <= _LONGEST and _is_plain([args, kwargs]):
+        if len(written) <= _LONGEST and _is_plain(counting):
             if self._weight > _HEAVIEST:
                 self._memo.clear()
                 self._weight = 0
@@ -106,35 +95,35 @@ class CallKey:
         return key
 
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        named = self._bound(args, kwargs)
-        if self._skip is not None and not hasattr(type(named[self._skip]), "__cache_key__"):
-            del named[self._skip]
+        named = self._binder.bound(args, kwargs)
         texts: list[str] = []
         for name, value in named.items():
             texts.append(f"{name}=")
             texts.append(canonical(value, path=name))
-        return self._start + _finished("".join(texts), named.values())
+        return self._start + with_digest("".join(texts), named.values())
 
-    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Every parameter with its value, in the order of the signature.
 
-        What `inspect.Signature.bind` does, for the calls that most functions get; it
-        takes over for all others, and for the errors.
-        """
-        if len(args) <= self._positional:
-            given = dict(zip(self._names, args, strict=False))
-            if not kwargs.keys() & given.keys():
-                given |= kwargs
-                named = {
-                    name: given[name] if name in given else self._defaults[name]
-                    for name in self._names
-                    if name in given or name in self._defaults
-                }
-                if len(named) == len(self._names) and len(given.keys() - named.keys()) == 0:
-                    return named
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return bound.arguments
+def with_digest(identity: str, values: Iterable[Any]) -> str:
+    """A short key of what is long.
+
+    Args:
+        identity: all that counts, as text.
+        values: of which the first text is shown.
+
+    Returns:
+        The beginning of that text, and a digest of the identity: 32 hex digits of
+        BLAKE2b (RFC 7693).
+    """
+    digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    for value in values:
+        if type(value) is str and value:
+            return f"{shown(value)}:{digest}"
+    return digest
+
+
+def shown(text: str) -> str:
+    """As much of a text as a key shows, on one line."""
+    return " ".join(text[: 4 * _SHOWN].split())[:_SHOWN]
 
 
 def _is_plain(value: Any) -> bool:
@@ -149,25 +138,3 @@ def _is_plain(value: Any) -> bool:
     if kind is dict:
         return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
     return kind in _SCALARS
-
-
-def _positional(signature: inspect.Signature) -> int:
-    """How many arguments may be bound by zipping; -1 where only `inspect` can bind at all."""
-    kinds = [each.kind for each in signature.parameters.values()]
-    plain = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    if not all(kind in plain for kind in kinds):
-        return -1
-    return kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-
-def _in_class(function: Callable[..., Any]) -> bool:
-    return "." in function.__qualname__.rpartition("<locals>.")[2]
-
-
-def _finished(identity: str, values: Iterable[Any]) -> str:
-    digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    for value in values:
-        if type(value) is str and value:
-            shown = " ".join(value[: 4 * _SHOWN].split())[:_SHOWN]
-            return f"{shown}:{digest}"
-    return digest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +64,15 @@ class CacheStats:
         """Hits as a share of all reads, from 0.0 to 1.0; 0.0 before the first read."""
         reads = self.hits + self.misses
         return self.hits / reads if reads else 0.0
+
+
+class CacheInfo(NamedTuple):
+    """What became of one decorated function's calls, in this process.
+
+    Attributes:
+        hits: calls that were served without calling the function.
+        misses: calls of the function.
+    """
+
+    hits: int
+    misses: int

@@ -9,6 +9,7 @@
      +-- UnstableIdentityError   (also TypeError)    an argument that cannot be part of a key
      +-- MissingDependencyError  (also ImportError)  an extra that is not installed
      +-- CacheClosedError        (also RuntimeError) used after ``close()``
+     +-- DeadlockError           (also RuntimeError) a blocking call that could never end
      +-- SerializationError                          a value that cannot be stored exactly
      |    +-- SecretRequiredError                    ... unless a secret allows signed pickle
      +-- CorruptRecordError                          bytes from a store that are not to be trusted
@@ -65,6 +66,10 @@ class MissingDependencyError(CacheError, ImportError):
 
 class CacheClosedError(CacheError, RuntimeError):
     """The manager was used after it was closed."""
+
+
+class DeadlockError(CacheError, RuntimeError):
+    """A blocking call was made in the very thread that would have to do its work."""
 
 
 class SerializationError(CacheError):

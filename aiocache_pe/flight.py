@@ -48,31 +48,52 @@ class Flights:
             The result, and whether it is another caller's.
 
         Raises:
-            Whatever the work raised, for every caller that waited.
+            Whatever the work raised, for every caller that waited. Where the work was
+            cancelled, the next of them does it.
         """
         around = _inside.get(frozenset())
         flights = self._flights.get()
-        flight = flights.get(key)
-        if flight is not None and flight.mark in around:
-            return await work(), False
-        joined = flight is not None
-        if flight is None:
-            mark = object()
-            token = _inside.set(around | {mark})
+        while True:
+            flight = flights.get(key)
+            if flight is not None and flight.mark in around:
+                return await work(), False
+            joined = flight is not None
+            if flight is None:
+                flight = _begun(flights, key, work, around)
+            flight.waiters += 1
             try:
-                task = asyncio.ensure_future(_awaited(work))
+                return await asyncio.shield(flight.task), joined
+            except asyncio.CancelledError:
+                # Who did the work was stopped, and not we: then it is our turn.
+                if not joined or not flight.task.cancelled() or _is_cancelled():
+                    raise
             finally:
-                _inside.reset(token)
-            flight = flights[key] = _Flight(mark, task)
-            task.add_done_callback(lambda task: _landed(flights, key, task))
-        flight.waiters += 1
-        try:
-            return await asyncio.shield(flight.task), joined
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.task.done():
-                _forget(flights, key, flight.task)
-                flight.task.cancel()
+                flight.waiters -= 1
+                if not flight.waiters and not flight.task.done():
+                    _forget(flights, key, flight.task)
+                    flight.task.cancel()
+
+
+def _begun(
+    flights: dict[str, _Flight],
+    key: str,
+    work: Callable[[], Awaitable[Any]],
+    around: frozenset[object],
+) -> _Flight:
+    mark = object()
+    token = _inside.set(around | {mark})
+    try:
+        task = asyncio.ensure_future(_awaited(work))
+    finally:
+        _inside.reset(token)
+    flight = flights[key] = _Flight(mark, task)
+    task.add_done_callback(lambda task: _landed(flights, key, task))
+    return flight
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:

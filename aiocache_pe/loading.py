@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from copy import deepcopy
+from typing import Any, NamedTuple, TypeVar
 
-from aiocache_pe import events
+from aiocache_pe import events, steering
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import SerializationError
@@ -14,10 +15,24 @@ from aiocache_pe.flight import Flights
 from aiocache_pe.keys import check_tags
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.space import Space
+from aiocache_pe.steering import Mode
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
+Factory = Callable[[], Awaitable[T] | T]
 Lifetime = float | None | Callable[[Any], TTL]
+
+
+class Terms(NamedTuple):
+    """On which terms a computed value is stored.
+
+    Attributes:
+        ttl: seconds, ``None`` for ever, or a function of the value.
+        cache_if: whether a value is to be stored at all; ``None`` for every value.
+    """
+
+    ttl: Lifetime = None
+    cache_if: Callable[[Any], object] | None = None
 
 
 class Loader:
@@ -55,69 +70,102 @@ class Loader:
     ) -> list[Item]:
         """What to store for a mapping from keys to values, all with the same tags."""
         space = self.space
-        tokens = await self._tokens(check_tags(tags))
+        tokens = await self.tokens(check_tags(tags))
         return [Item(space.prefix + key, value, ttl, tokens) for key, value in mapping.items()]
 
     async def get_or_load(
-        self,
-        key: str,
-        factory: Callable[[], Awaitable[T] | T],
-        ttl: Lifetime = None,
-        tags: Sequence[str] = (),
+        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
     ) -> T:
-        """The value of a store key; computed, once for all who ask in this loop, if need be."""
+        """The value of a store key; computed, once for all who ask in this loop, if need be.
+
+        `steering` may tell to go another way.
+        """
+        mode = steering.mode()
+        if mode is not None:
+            return await self.load_steered(mode, key, factory, terms, tags)
         value = self.space.lookup(key)
         if isinstance(value, Sentinel):
-            value = await self.load_once(key, factory, ttl, tags)
+            value = await self.load_once(key, factory, terms, tags)
         return value  # type: ignore[no-any-return]
 
+    async def load_steered(
+        self, mode: Mode, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
+    ) -> T:
+        """The value of a store key, on the way that a mode names."""
+        if mode is Mode.REFRESH:
+            # Not shared: one that began earlier may have seen what is outdated by now.
+            return await self._compute(key, factory, terms, tags)  # type: ignore[no-any-return]
+        if mode is Mode.READ_ONLY:
+            value = await self.space.load(key)
+            if value is not MISSING:
+                return value  # type: ignore[no-any-return]
+            self.space.missed(key)
+        return await _called(factory)
+
     async def load_once(
-        self,
-        key: str,
-        factory: Callable[[], Awaitable[T] | T],
-        ttl: Lifetime = None,
-        tags: Sequence[str] = (),
+        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
     ) -> T:
         """The same for who has looked already, and found nothing without waiting."""
         space = self.space
-        value, joined = await self._flights.run(key, lambda: self._load(key, factory, ttl, tags))
+        value, joined = await self._flights.run(key, lambda: self._load(key, factory, terms, tags))
         if joined:
             # Another caller has this very object and may change it.
             if is_immutable(value):
                 space.hit_once(key)
             else:
                 own = await space.load(key)
-                value = value if own is MISSING else own
+                value = await self._own(value, factory) if own is MISSING else own
         return value  # type: ignore[no-any-return]
 
-    async def _load(
-        self,
-        key: str,
-        factory: Callable[[], Awaitable[T] | T],
-        ttl: Lifetime,
-        tags: Sequence[str],
-    ) -> Any:
+    async def tokens(self, tags: Sequence[str]) -> dict[str, str]:
+        """The tokens of tags now; to be asked before a value is computed."""
+        if not tags:
+            return {}
+        space = self.space
+        work = space.engine.tag_tokens(space.prefix, tags)
+        return await space.survive("read", work, dict.fromkeys(tags, "unknown"))
+
+    async def keep(
+        self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
+    ) -> None:
+        """Store a value that took some seconds to compute, if its terms allow it."""
+        if terms.cache_if is not None and not terms.cache_if(value):
+            return
+        lifetime = ttl_seconds(terms.ttl(value)) if callable(terms.ttl) else terms.ttl
+        try:
+            await self.space.store([Item(key, value, lifetime, tokens, seconds)])
+        except SerializationError as error:
+            self.space.failed("encode", error)
+
+    async def _load(self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str]) -> Any:
         space = self.space
         value = await space.load(key)
         if value is not MISSING:
             return value
         space.missed(key)
-        tokens = await self._tokens(tags)
+        return await self._compute(key, factory, terms, tags)
+
+    async def _compute(
+        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str]
+    ) -> Any:
+        tokens = await self.tokens(tags)
         value, seconds = await self._computed(key, factory)
-        lifetime = ttl_seconds(ttl(value)) if callable(ttl) else ttl
-        try:
-            await space.store([Item(key, value, lifetime, tokens, seconds)])
-        except SerializationError as error:
-            space.failed("encode", error)
+        await self.keep(key, value, terms, tokens, seconds)
         return value
 
-    async def _computed(self, key: str, factory: Callable[[], Awaitable[T] | T]) -> tuple[T, float]:
+    async def _own(self, value: T, factory: Factory[T]) -> T:
+        """A value like another caller's, which the store does not have to give."""
+        try:
+            return deepcopy(value)
+        except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
+            return await _called(factory)
+
+    async def _computed(self, key: str, factory: Factory[T]) -> tuple[T, float]:
         """The factory's value, and how many seconds it took."""
         space, monotonic = self.space, self.space.engine.clock.monotonic
         began = monotonic()
         try:
-            result = factory()
-            value: Any = await result if inspect.isawaitable(result) else result
+            value = await _called(factory)
         except BaseException as error:
             space.emit(events.LoadFailed, key, error)
             raise
@@ -125,9 +173,7 @@ class Loader:
         space.emit(events.Loaded, key, seconds)
         return value, seconds
 
-    async def _tokens(self, tags: Sequence[str]) -> dict[str, str]:
-        if not tags:
-            return {}
-        space = self.space
-        work = space.engine.tag_tokens(space.prefix, tags)
-        return await space.survive("read", work, dict.fromkeys(tags, "unknown"))
+
+async def _called(factory: Factory[T]) -> T:
+    result = factory()
+    return await result if inspect.isawaitable(result) else result

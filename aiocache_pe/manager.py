@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
-from aiocache_pe.loading import Lifetime, Loader
+from aiocache_pe.loading import Lifetime, Loader, Terms
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.space import Space
@@ -319,7 +319,7 @@ class CacheManager:
         if not callable(factory):
             raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
         return await self.loader.get_or_load(
-            space.prefix + check_key(key), factory, self.lifetime(ttl), check_tags(tags)
+            space.prefix + check_key(key), factory, Terms(self.lifetime(ttl)), check_tags(tags)
         )
 
     async def invalidate(self, pattern: str) -> int:

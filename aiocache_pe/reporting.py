@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
@@ -17,6 +18,7 @@ from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.keys import side_area
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.portal import PortalEndedError, portal
 from aiocache_pe.protocols import Sized
 from aiocache_pe.record import Head, Record
 from aiocache_pe.space import Space
@@ -59,11 +61,13 @@ class Reporter:
         self._timers = PerLoop(_Timer)
         self._at_end = AtLoopEnd(self._finish)
         self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
+        self._asked = False  # whether the portal's loop was asked for a report
         renewed_at_fork(self)
 
     def after_fork(self) -> None:
         """Forget what is counted so far: the parent will report it."""
         self._scheduled = None
+        self._asked = False
         self._usage.clear()
         for space in self.spaces():
             space.tally.take()
@@ -111,7 +115,8 @@ class Reporter:
     def _on_activity(self) -> None:
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread of a script; what it counted goes with the next report
+        except RuntimeError:  # a thread of a script
+            self._on_activity_elsewhere()
             return
         if loop is self._scheduled:
             return
@@ -121,8 +126,16 @@ class Reporter:
             self._at_end.arm()
         self._scheduled = loop
 
+    def _on_activity_elsewhere(self) -> None:
+        """Have it reported by the loop that serves threads without one."""
+        if not self._asked:
+            self._asked = True
+            with suppress(PortalEndedError):
+                portal.soon(self._on_activity)
+
     def _fire(self, timer: _Timer) -> None:
         timer.handle = self._scheduled = None
+        self._asked = False
         if timer.task is None or timer.task.done():
             timer.task = asyncio.ensure_future(self._report_gently())
         else:
@@ -141,6 +154,7 @@ class Reporter:
 
     async def _finish(self) -> None:
         self._scheduled = None
+        self._asked = False
         await self.flush()
 
     async def _add(self, space: Space, report: Mapping[str, float]) -> None:

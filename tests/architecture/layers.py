@@ -30,24 +30,26 @@ class Layer:
 LAYERS = (
     Layer(
         "vocabulary",
-        ("clock", "entry", "exceptions", "forks", "protocols", "record", "sentinels"),
+        ("clock", "entry", "exceptions", "forks", "naming", "protocols", "record", "sentinels"),
         talk=True,
     ),
-    Layer("tools", ("bounded", "glob", "identity", "memory", "per_loop")),
+    Layer("tools", ("binding", "bounded", "glob", "identity", "memory", "per_loop")),
     Layer(
         "parts",
         (
-            "callkey",
             "codecs",
             "events",
             "flight",
             "keys",
             "lifecycle",
             "policies",
+            "portal",
+            "steering",
             "tally",
             "ttl",
         ),
     ),
+    Layer("keys of calls", ("callkey", "keytemplate"), talk=True),
     Layer("stores", ("backends", "backends.*")),
     Layer(
         "engine",  # what a manager does, a file for each of its jobs
@@ -65,13 +67,14 @@ NAMES_BACKENDS = ("config",)
 """Who may import a concrete store; everybody else sees protocols."""
 
 IMPORTS_LATE = {
+    "portal": "anyio takes as long to import as all the rest, and few programs need its thread",
     "config": "a store's client is imported when a store of that kind is asked for",
 }
 """Who may import inside a function, or by a string, and why that hides no cycle."""
 
 FOREIGN = {
     "aiofiles": ("backends.file",),
-    "anyio": ("sync",),
+    "anyio": ("portal",),
     "backports": ("codecs",),
     "click": ("cli",),
     "compression": ("codecs",),  # the standard library's, from Python 3.14 on

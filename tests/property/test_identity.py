@@ -93,12 +93,12 @@ def rebuilt(value: Any) -> Any:
 def plain(a: Any, b: Any = 1, *, c: Any = None) -> None: ...
 
 
-SHARED = CallKey(plain, prefix=None, store_prefix="default:")
+SHARED = CallKey(plain, start="default:plain:")
 
 
 @given(VALUES, VALUES, VALUES)
 def test_what_was_remembered_is_what_would_be_made(a: Any, b: Any, c: Any) -> None:
-    fresh = CallKey(plain, prefix=None, store_prefix="default:")
+    fresh = CallKey(plain, start="default:plain:")
     key = fresh.key((a, b), {"c": c})
     assert SHARED.key((a, b), {"c": c}) == key
     assert SHARED.key((), {"c": c, "b": b, "a": a}) == key

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import assert_type
 
 from aiocache_pe import (
     CacheEntry,
+    CacheInfo,
     CacheManager,
     CacheStats,
+    bypass,
     cached,
     get_cache,
     make_cache_key,
+    read_only,
+    refresh,
     register,
 )
 from aiocache_pe.backends.memory import MemoryBackend
@@ -42,6 +47,54 @@ async def with_function(question: str) -> bool:
     return bool(question)
 
 
+@cached(
+    key="{question}:{model}",
+    version=2,
+    namespace="chat",
+    tags=["llm", "user:{user}"],
+    cache_if=lambda answer: answer != "",
+    cache_none=False,
+)
+async def with_many_settings(question: str, model: str, user: int = 0) -> str | None:
+    return question + model
+
+
+@cached(ignore=("session",), key_prefix="db")
+def plain(session: object, number: int, *, times: int = 2) -> dict[str, int]:
+    return {"product": number * times}
+
+
+@cached
+def bare_plain(number: int) -> int:
+    return number
+
+
+@cached(key=lambda number: number % 2)
+def built(number: int) -> int:
+    return number
+
+
+@cached
+async def stream(prompt: str) -> AsyncIterator[bytes]:
+    yield prompt.encode()
+
+
+@cached(ttl=60)
+async def generating_stream(prompt: str) -> AsyncGenerator[str, None]:
+    yield prompt
+
+
+@cached
+def plain_stream(count: int) -> Iterator[int]:
+    yield count
+
+
+@cached()
+def returning_stream(count: int) -> Generator[int, None, str]:
+    yield count
+    return "end"
+
+
 @register
 class Answer:
     text: str = ""
@@ -51,6 +104,22 @@ class Service:
     @cached(ttl=timedelta(minutes=1))
     async def method(self, number: int) -> str:
         return str(number)
+
+    @cached
+    def plain_method(self, number: int, *, times: int = 2) -> float:
+        return number * times / 2
+
+    @cached
+    async def nothing(self) -> None:
+        return None
+
+    @cached
+    async def stream(self, count: int) -> AsyncIterator[int]:
+        yield count
+
+    @cached(ttl=1)
+    def plain_stream(self, count: int) -> Iterator[int]:
+        yield count
 
     @classmethod
     @cached
@@ -62,6 +131,16 @@ class Service:
     async def of_nothing(number: int) -> tuple[int, ...]:
         return (number,)
 
+    @cached
+    @classmethod
+    def above_classmethod(cls, number: int) -> set[int]:
+        return {number}
+
+    @cached
+    @staticmethod
+    def above_staticmethod(number: int) -> list[int]:
+        return [number]
+
 
 async def decorated() -> None:
     assert_type(await bare("why?"), list[str])
@@ -69,10 +148,62 @@ async def decorated() -> None:
     assert_type(await called(1), int | None)
     assert_type(await with_settings(question="why?"), dict[str, float])
     assert_type(await with_function("why?"), bool)
-    assert_type(await Service().method(1), str)
-    assert_type(await Service.of_class(1), bytes)
-    assert_type(await Service.of_nothing(1), tuple[int, ...])
+    assert_type(await with_many_settings("why?", "gpt", user=7), str | None)
+    assert_type(plain(None, 21, times=2), dict[str, int])
+    assert_type(bare_plain(number=1), int)
+    assert_type(built(1), int)
     assert_type(register(Answer), type[Answer])
+
+
+async def streamed() -> None:
+    assert_type([chunk async for chunk in stream("why?")], list[bytes])
+    assert_type([chunk async for chunk in generating_stream(prompt="why?")], list[str])
+    assert_type(list(plain_stream(1)), list[int])
+    assert_type([chunk async for chunk in Service().stream(1)], list[int])
+    assert_type(list(Service().plain_stream(1)), list[int])
+    assert_type(list(returning_stream(1)), list[int])
+
+
+def delegated() -> Generator[int, None, None]:
+    assert_type((yield from returning_stream(1)), str)
+
+
+async def in_classes() -> None:
+    assert_type(await Service().method(1), str)
+    assert_type(await Service.method(Service(), 1), str)
+    assert_type(await Service().nothing(), None)
+    assert_type(Service().plain_method(1, times=3), float)
+    assert_type(await Service.of_class(1), bytes)
+    assert_type(await Service().of_class(1), bytes)
+    assert_type(await Service.of_nothing(1), tuple[int, ...])
+    assert_type(await Service().of_nothing(1), tuple[int, ...])
+    assert_type(Service.above_classmethod(1), set[int])
+    assert_type(Service.above_staticmethod(1), list[int])
+
+
+async def verbs_of_functions() -> None:
+    assert_type(bare.cache_key("why?", model="gpt"), str)
+    assert_type(bare.cache_info(), CacheInfo)
+    assert_type(bare.cache, CacheManager)
+    assert_type(await bare.invalidate("why?"), bool)
+    assert_type(await bare.refresh("why?"), list[str])
+    assert_type(await bare.cache_clear(), int)
+    assert_type(plain.invalidate(None, 1), bool)
+    assert_type(plain.refresh(None, 1), dict[str, int])
+    assert_type(plain.cache_clear(), int)
+    assert_type([chunk async for chunk in stream.refresh("why?")], list[bytes])
+    assert_type(await stream.invalidate("why?"), bool)
+    assert_type(await Service().method.invalidate(1), bool)
+    assert_type(await Service().method.refresh(number=1), str)
+    assert_type(Service().method.cache_key(1), str)
+    assert_type(Service().plain_method.invalidate(1), bool)
+    assert_type(Service().plain_method.cache_info(), CacheInfo)
+    assert_type(await Service.method.cache_clear(), int)
+
+
+def steered() -> None:
+    with bypass(), refresh(), read_only():
+        assert_type(bare_plain(1), int)
 
 
 async def computed(cache: CacheManager) -> None:

@@ -6,6 +6,8 @@ errors only if each of these uses is one.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+
 from aiocache_pe import CacheManager, CacheStats, cached, get_cache
 from aiocache_pe.events import Hit
 
@@ -20,8 +22,39 @@ async def answer(question: str, *, model: str = "gpt") -> str:
     return question + model
 
 
+@cached
 def plain(number: int) -> int:
     return number
+
+
+@cached(ignore=["session"])
+def with_settings(session: object, number: int) -> list[int]:
+    return [number]
+
+
+@cached
+async def stream(count: int) -> AsyncIterator[int]:
+    yield count
+
+
+@cached
+def plain_stream(count: int) -> Iterator[int]:
+    yield count
+
+
+class Service:
+    @cached
+    async def method(self, number: int) -> str:
+        return str(number)
+
+    @cached
+    def plain_method(self, number: int) -> str:
+        return str(number)
+
+    @classmethod
+    @cached
+    async def of_class(cls, number: int) -> bytes:
+        return bytes(number)
 
 
 async def wrong_calls() -> None:
@@ -34,12 +67,55 @@ async def wrong_calls() -> None:
     await answer(text).real  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+async def wrong_calls_of_plain_functions() -> None:
+    plain("21")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    plain()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await plain(1)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    text: str = plain(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    with_settings(text)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with_settings(None, 1).real()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+async def wrong_streams() -> None:
+    await stream(1)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    stream("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for _ in stream(1):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    async for chunk in stream(1):
+        text: str = chunk  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        await double(text)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    async for _ in plain_stream(1):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass
+    next(plain_stream("1"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def wrong_methods(service: Service) -> None:
+    await service.method("1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await service.method()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    number: int = await service.method(1)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    await service.plain_method(number)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    await Service.of_class("1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await service.method.invalidate("1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    service.method.no_such_verb()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
+async def wrong_verbs_of_functions() -> None:
+    await double.invalidate("21")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    double.cache_key()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await plain.invalidate(1)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    await double.cache_info()  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    double.cache = None  # type: ignore[misc, assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    plain.no_such_verb()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+
+
 def wrong_decorations(cache: CacheManager) -> None:
-    cached(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
-    cached()(plain)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cached(7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     cached(ttl=[1])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     cached(cache="file")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     cached(tll=60)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    cached(key=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(cache_if=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(version=1.5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 async def wrong_verbs(cache: CacheManager) -> None:

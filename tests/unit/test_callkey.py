@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe.callkey import CallKey, make_cache_key
+from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import UnstableIdentityError
 from tests.unit.calls import DIFFERENT, Client
 
@@ -40,7 +41,8 @@ class Tenant:
 
 def maker(function: Callable[..., Any], prefix: str | None = None) -> Callable[..., str]:
     """A function from a call's arguments to its key."""
-    call_key = CallKey(function, prefix=prefix, store_prefix="default:")
+    start = Settings(key_prefix=prefix).start(function)
+    call_key = CallKey(function, start=f"default:{start}")
     return lambda *args, **kwargs: call_key.key(args, kwargs)
 
 
@@ -203,7 +205,7 @@ def test_arguments_and_keywords_are_told_apart() -> None:
 
 
 def test_a_million_calls_do_not_fill_the_memory() -> None:
-    call_key = CallKey(plain, prefix=None, store_prefix="default:")
+    call_key = CallKey(plain, start="default:tests.unit.test_callkey.plain:")
     long = "x" * 16_000
     for number in range(2_000):
         call_key.key((long, number), {})

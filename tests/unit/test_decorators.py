@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ async def test_any_result_is_a_hit(cache: CacheManager, value: Any) -> None:
 
 
 def decorations(cache: CacheManager, monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., Any]]:
-    monkeypatch.setattr("aiocache_pe.decorators.get_cache", lambda backend: cache)
+    monkeypatch.setattr("aiocache_pe.decorators.settings.get_cache", lambda backend: cache)
     return [cached, cached(), cached(ttl=60), cached(key_prefix="llm"), cached(backend="memory")]
 
 
@@ -358,18 +359,15 @@ def plain(number: int) -> int:
     return number
 
 
-async def generator() -> Any:
-    yield 1
-
-
 @pytest.mark.parametrize(
     ("decorate", "error", "says"),
     [
-        (lambda: cached(plain), TypeError, "@cached takes an async function, not <function plain"),  # type: ignore[arg-type]
-        (lambda: cached()(plain), TypeError, "plain functions and generators are not part"),  # type: ignore[arg-type]
-        (lambda: cached(generator), TypeError, "takes an async function"),
-        (lambda: cached("1h"), TypeError, "takes an async function, not '1h'"),  # type: ignore[call-overload]
-        (lambda: cached(60), TypeError, "takes an async function, not 60"),  # type: ignore[call-overload]
+        (lambda: cached("1h"), TypeError, "takes a function, not '1h'"),  # type: ignore[call-overload]
+        (lambda: cached(60), TypeError, "takes a function, not 60"),  # type: ignore[call-overload]
+        (lambda: cached(Answer), TypeError, "takes a function, not <class"),
+        (lambda: cached(partial(plain, 1)), TypeError, "a function with a name, not functools"),
+        (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
+        (lambda: cached(min), ValueError, "min does not tell its parameters"),
         (lambda: cached(ttl=-1), InvalidTTLError, "ttl -1 is not a positive duration"),
         (lambda: cached(ttl="soon"), InvalidTTLError, "ttl 'soon' is not a duration"),
         (lambda: cached(ttl=[1]), InvalidTTLError, "is a list"),  # type: ignore[call-overload]

@@ -1,0 +1,122 @@
+"""Blocking functions: stored in the portal's loop, computed in the thread that called.
+
+So the function finds its thread as ever: thread-local connections, signal handlers, a
+Ctrl-C that stops it. The loop asks for the value when it is this caller's turn to
+compute; until then, and while others compute, the caller waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from contextvars import Context, copy_context
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from aiocache_pe.portal import PortalEndedError, portal
+
+T = TypeVar("T")
+Loading = Callable[[Callable[[], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]]
+"""An async function that is given a factory, and returns its value or another's."""
+
+
+class _Order:
+    """A value that the loop waits for, to be computed in the caller's thread."""
+
+    __slots__ = ("_context", "_future", "_loop")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Any] = self._loop.create_future()
+        self._context: Context = copy_context()  # by which nested calls know where they are
+
+    async def result(self) -> Any:
+        """What was computed; raises what was raised."""
+        return await self._future
+
+    def carry_out(self, function: Callable[[], T]) -> T | None:
+        """Compute it, here and now, and tell the loop.
+
+        Raises:
+            BaseException: an interrupt, which concerns this thread alone. All else that
+                the function raises is for the loop to raise, for everybody who waits.
+        """
+        future = self._future
+        try:
+            value = self._context.run(function)
+        except BaseException as error:
+            # No future takes a StopIteration.
+            if not isinstance(error, Exception) or isinstance(error, StopIteration):
+                self._tell(future.cancel)
+                raise
+            failure = error  # the name in `except` is gone by the time it is used
+            self._tell(lambda: None if future.done() else future.set_exception(failure))
+            return None
+        self._tell(lambda: None if future.done() else future.set_result(value))
+        return value
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop ended meanwhile, as at the exit of the program
+            self._loop.call_soon_threadsafe(what)
+
+
+def load(loading: Loading[T], function: Callable[[], T]) -> T:
+    """Load a value by an async function, and compute it in this thread if that asks for it.
+
+    Args:
+        loading: given the factory; runs in the portal's loop.
+        function: computes the value.
+
+    Returns:
+        What ``loading`` returned.
+
+    Raises:
+        DeadlockError: this is the portal's own thread.
+        Whatever the function or ``loading`` raised.
+    """
+    desk: SimpleQueue[_Order | None] = SimpleQueue()
+    computed: list[Any] = []
+
+    async def factory() -> T:
+        order = _Order()
+        desk.put(order)
+        return await order.result()  # type: ignore[no-any-return]
+
+    if portal.has_ended:  # called by a handler of `atexit`
+        return function()
+    future = portal.begin(loading, factory)
+    future.add_done_callback(lambda _: desk.put(None))
+    try:
+        while (order := desk.get()) is not None:
+            computed.append(order.carry_out(function))
+        return future.result()
+    except CancelledError:
+        if computed:  # the loop was ended before it could store the value
+            return computed[-1]  # type: ignore[no-any-return]
+        raise
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
+    """Call an async function in the portal's loop.
+
+    Args:
+        function: the function.
+        args: its arguments.
+        otherwise: what to return if the interpreter is about to end.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        DeadlockError: this is the portal's own thread.
+        Whatever the function raised.
+    """
+    try:
+        return portal.call(function, *args)
+    except PortalEndedError:
+        return otherwise

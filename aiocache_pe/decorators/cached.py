@@ -1,0 +1,178 @@
+"""`cached`: a function that remembers what it returned."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable
+from typing import Any, ParamSpec, Protocol, TypeVar, overload
+
+from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.decorators.functions import AsyncFunction, Function
+from aiocache_pe.decorators.methods import OfClass
+from aiocache_pe.decorators.settings import Settings
+from aiocache_pe.decorators.streams import AsyncStream, Stream
+from aiocache_pe.manager import CacheManager
+from aiocache_pe.sentinels import DEFAULT, Default
+from aiocache_pe.ttl import TTL
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Decorator(Protocol):
+    """What ``cached(...)`` returns: to be put on a function."""
+
+    # The most special kinds come first; a checker sees but that the last one fits them too.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCachedFunction[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> AsyncCachedFunction[P, AsyncGenerator[T, None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Generator[T, Any, R]], /
+    ) -> CachedFunction[P, Generator[T, None, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
+@overload
+def cached(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    function: Callable[P, Coroutine[Any, Any, T]], /
+) -> AsyncCachedFunction[P, Coroutine[Any, Any, T]]: ...
+@overload
+def cached(  # type: ignore[overload-overlap]
+    function: Callable[P, AsyncIterator[T]], /
+) -> AsyncCachedFunction[P, AsyncGenerator[T, None]]: ...
+@overload
+def cached(
+    function: Callable[P, Generator[T, Any, R]], /
+) -> CachedFunction[P, Generator[T, None, R]]: ...
+@overload
+def cached(function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+@overload
+def cached(
+    *,
+    ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT,
+    key_prefix: str | None = None,
+    key: str | Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    version: str | int | None = None,
+    namespace: str | None = None,
+    tags: Iterable[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    cache_none: bool = True,
+    backend: str | None = None,
+    cache: CacheManager | None = None,
+) -> Decorator: ...
+
+
+def cached(
+    function: Any = None,
+    /,
+    *,
+    ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT,
+    key_prefix: str | None = None,
+    key: str | Callable[..., Any] | None = None,
+    ignore: Iterable[str] = (),
+    version: str | int | None = None,
+    namespace: str | None = None,
+    tags: Iterable[str] = (),
+    cache_if: Callable[[Any], object] | None = None,
+    cache_none: bool = True,
+    backend: str | None = None,
+    cache: CacheManager | None = None,
+) -> Any:
+    """Cache the results of a function: ``@cached``, ``@cached()`` or with settings.
+
+    The function may be ``async def`` or ``def``, with or without ``yield``, and a method,
+    classmethod or staticmethod (``@cached`` goes above these). It keeps its signature,
+    and stays blocking if it was. The same call has the same key, whether its arguments
+    are given by position, by name or by default. Of several calls at once one computes,
+    the others wait for it. When the store fails, or cannot hold a result, the function's
+    result is returned all the same.
+
+    Args:
+        function: the function.
+        ttl: how long results live: seconds, a ``timedelta``, a string such as ``"1h"``,
+            ``None`` for ever, or a function of the result that returns one of these. By
+            default the cache's.
+        key_prefix: what keys begin with, before the function's name; by default its module.
+        key: what tells calls apart, instead of all their arguments: a template of the
+            parameters, ``"{prompt}:{model}"``, or a function of the call's arguments.
+            With ``key_prefix``, keys do not hold the function's name.
+        ignore: names of parameters that do not count, as ``["session"]``. The ``self`` of a
+            method does not, unless its class has a method ``__cache_key__``.
+        version: sets entries apart from those of other versions of the function.
+        namespace: where in the cache the entries go, by default where the cache is.
+        tags: names for `CacheManager.delete_by_tag`; ``"user:{user}"`` is filled with the
+            call's arguments.
+        cache_if: a function of the result (of a stream: the list of its chunks) that says
+            whether to store it.
+        cache_none: whether ``None`` is stored like any other result.
+        backend: the store of the process's shared cache to use (`get_cache`).
+        cache: a cache of your own, instead of ``backend``.
+
+    Returns:
+        The function, with verbs: ``cache_key``, ``cache_info``, ``cache_clear``,
+        ``invalidate``, ``refresh``, and ``cache``; see `AsyncCachedFunction`.
+
+    Raises:
+        TypeError: it decorates no function, or a setting has the wrong type.
+        ConfigurationError: a setting does not fit the function, or another setting.
+        InvalidTTLError: the time to live means nothing.
+
+    Example:
+        >>> @cached(ttl="1h", cache=cache)
+        ... async def double(number: int) -> int:
+        ...     print("computing")
+        ...     return 2 * number
+        >>> run(double(21)), run(double(number=21))
+        computing
+        (42, 42)
+    """
+    settings = Settings(
+        ttl=ttl,
+        key_prefix=key_prefix,
+        key=key,
+        ignore=ignore,
+        version=version,
+        namespace=namespace,
+        tags=tags,
+        cache_if=cache_if,
+        cache_none=cache_none,
+        backend=backend,
+        cache=cache,
+    )
+
+    def decorate(function: Any) -> Any:
+        if isinstance(function, classmethod):
+            return OfClass(decorate(function.__func__))
+        if isinstance(function, staticmethod):
+            return staticmethod(decorate(function.__func__))
+        return _kind(function)(function, settings)
+
+    return decorate if function is None else decorate(function)
+
+
+def _kind(function: Any) -> Callable[[Any, Settings], Any]:
+    """The class whose objects stand for such functions.
+
+    Raises:
+        TypeError: it is no function, or none with a name.
+    """
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"@cached takes a function, not {function!r:.80}")
+    if not hasattr(function, "__qualname__"):
+        raise TypeError(
+            f"@cached takes a function with a name, not {function!r:.80}; define one that calls it"
+        )
+    if inspect.iscoroutinefunction(function):
+        return AsyncFunction
+    if inspect.isasyncgenfunction(function):
+        return AsyncStream
+    return Stream if inspect.isgeneratorfunction(function) else Function

@@ -1,0 +1,228 @@
+"""Decorated functions: callable like the function itself, with a few verbs beside.
+
+What all kinds share is here: the key of a call, the cache it goes to, the counting, and
+being a method. The kinds differ in how they wait (`functions`, `streams`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from glob import escape
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    get_type_hints,
+    overload,
+)
+
+from aiocache_pe.codecs.types import register_annotation
+from aiocache_pe.decorators import blocking
+from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
+from aiocache_pe.decorators.settings import Settings
+from aiocache_pe.entry import CacheInfo
+from aiocache_pe.keytemplate import CallTags
+from aiocache_pe.loading import Loader, Terms
+from aiocache_pe.manager import CacheManager
+from aiocache_pe.portal import portal
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+_LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__globals__"))
+
+
+class Decorated(Generic[P, R]):
+    """What every decorated function is.
+
+    Args:
+        function: the function.
+        settings: what the decorator was told.
+
+    Raises:
+        ConfigurationError: a setting does not fit the function.
+
+    Attributes:
+        __wrapped__: the function.
+    """
+
+    __wrapped__: Callable[P, R]
+    __name__: str
+    __qualname__: str
+    _lookup: Callable[[str], Any]
+    _loader: Loader
+    _terms: Terms
+    _cache: CacheManager
+
+    def __init__(self, function: Callable[P, R], settings: Settings) -> None:
+        update_wrapper(self, function)
+        self._function: Callable[..., Any] = function
+        self._settings = settings
+        self._tags_of = CallTags(settings.tags, function).of
+        settings.keys(function)  # what does not fit is said here, not at the first call
+        self._key: Callable[[tuple[Any, ...], dict[str, Any]], str] = self._first_key
+        self._hits = self._misses = 0
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function, or give what it returned before."""
+        raise NotImplementedError
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function and store what it returns, whatever is stored."""
+        raise NotImplementedError
+
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call, as ``cache.get`` takes it."""
+        key = self._key(args, kwargs)
+        return key[len(self._loader.space.prefix) :]
+
+    def cache_info(self) -> CacheInfo:
+        """How often the function was called, and how often it need not be; in this process."""
+        return CacheInfo(self._hits, self._misses)
+
+    @property
+    def cache(self) -> CacheManager:
+        """The cache that the results are in."""
+        if self._key == self._first_key:
+            self._bind()
+        return self._cache
+
+    def _first_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        self._bind()
+        return self._key(args, kwargs)
+
+    def _bind(self) -> None:
+        """Find the cache: at the first call, as at import it may not be set up yet."""
+        cache = self._settings.find_cache()
+        loader = cache.loader
+        self._cache, self._loader, self._lookup = cache, loader, loader.space.lookup
+        self._terms = self._settings.terms(cache)
+        register_annotation(_return_annotation(self._function))
+        self._key = self._settings.keys(self._function, loader.space.prefix).key
+
+    def _factory(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callable[[], Any], list[None]]:
+        """What calls the function, and a list that is no longer empty when it did."""
+        called: list[None] = []
+
+        def factory() -> Any:
+            called.append(None)
+            self._misses += 1
+            return self._function(*args, **kwargs)
+
+        return factory, called
+
+    def _all_keys(self) -> str:
+        """The pattern of all keys of this function."""
+        return escape(self._settings.start(self._function)) + "*"
+
+    def __repr__(self) -> str:
+        return f"<cached {self._function!r}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__  # like a function: by its name
+
+    if not TYPE_CHECKING:  # a checker would take every name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            # `inspect` takes what has these for a function, and so sees of which kind it is.
+            if name in _LIKE_FUNCTIONS:
+                return getattr(self._function, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+class CachedFunction(Decorated[P, R]):
+    """A decorated plain function or generator: blocking, as it was.
+
+    Example:
+        >>> from aiocache_pe import cached
+        >>> @cached(ttl="1h", backend="memory")
+        ... def double(number: int) -> int:
+        ...     return 2 * number
+        >>> double(21), double(number=21)
+        (42, 42)
+        >>> double.cache_info()
+        CacheInfo(hits=1, misses=1)
+        >>> double.invalidate(21), double.cache_clear()
+        (True, 0)
+    """
+
+    def _bind(self) -> None:
+        super()._bind()
+        # The portal's loop and the store's threads begin now: the program may end after
+        # its first hit, and then none can be started any more to report it.
+        space = self._loader.space
+        blocking.ask(space.fetch, [space.prefix], otherwise=dict[str, Any]())
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the result of one call; whether there was one."""
+        return portal.call(self.cache.delete, self.cache_key(*args, **kwargs))
+
+    def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return portal.call(self.cache.invalidate, self._all_keys())
+
+    @overload
+    def __get__(
+        self: CachedFunction[Concatenate[Any, Q], R],
+        instance: object,
+        owner: type | None = None,
+        /,
+    ) -> CachedMethod[Q, P, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
+        """The function, as a method of an instance."""
+        return self if instance is None else CachedMethod(self, instance)
+
+
+class AsyncCachedFunction(Decorated[P, R]):
+    """A decorated async function or async generator.
+
+    Example:
+        >>> from aiocache_pe import cached
+        >>> @cached(ttl="1h", cache=cache)
+        ... async def double(number: int) -> int:
+        ...     return 2 * number
+        >>> run(double(21)), run(double(number=21))
+        (42, 42)
+        >>> double.cache_info()
+        CacheInfo(hits=1, misses=1)
+        >>> run(double.invalidate(21)), run(double.cache_clear())
+        (True, 0)
+    """
+
+    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget the result of one call; whether there was one."""
+        return await self.cache.delete(self.cache_key(*args, **kwargs))
+
+    async def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return await self.cache.invalidate(self._all_keys())
+
+    @overload
+    def __get__(
+        self: AsyncCachedFunction[Concatenate[Any, Q], R],
+        instance: object,
+        owner: type | None = None,
+        /,
+    ) -> AsyncCachedMethod[Q, P, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
+        """The function, as a method of an instance."""
+        return self if instance is None else AsyncCachedMethod(self, instance)
+
+
+def _return_annotation(function: Callable[..., Any]) -> Any:
+    """What the function says it returns, so that such values need no pickle."""
+    try:
+        return get_type_hints(function, include_extras=True).get("return")
+    except Exception:  # noqa: BLE001 - reading an annotation runs it, and it may be mere words
+        return None

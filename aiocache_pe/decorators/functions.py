@@ -1,0 +1,101 @@
+"""Decorated functions that return one value: `async def` and `def`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from aiocache_pe.decorators import blocking
+from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.sentinels import Sentinel
+from aiocache_pe.steering import Mode, mode
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
+    """An ``async def``: many wait while one computes."""
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function, or give what it returned before."""
+        steered = mode()
+        if steered is not None:
+            return await self._steered(steered, args, kwargs)
+        key = self._key(args, kwargs)
+        value = self._lookup(key)
+        if value.__class__ is not Sentinel:
+            self._hits += 1
+            return value  # type: ignore[no-any-return]
+        factory, called = self._factory(args, kwargs)
+        value = await self._loader.load_once(key, factory, self._terms, self._tags_of(args, kwargs))
+        self._hits += not called
+        return value  # type: ignore[no-any-return]
+
+    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function and store what it returns, whatever is stored."""
+        return await self._steered(Mode.REFRESH, args, kwargs)
+
+    async def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
+        if steered is Mode.BYPASS:
+            return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        key = self._key(args, kwargs)
+        factory, called = self._factory(args, kwargs)
+        value = await self._loader.load_steered(
+            steered, key, factory, self._terms, self._tags_of(args, kwargs)
+        )
+        self._hits += not called
+        return value  # type: ignore[no-any-return]
+
+
+class Function(CachedFunction[P, T]):
+    """A ``def``: it computes in the thread that called it, while others wait."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function, or give what it returned before."""
+        steered = mode()
+        if steered is not None:
+            return self._steered(steered, args, kwargs)
+        key = self._key(args, kwargs)
+        value = self._lookup(key)
+        if value.__class__ is not Sentinel:
+            self._hits += 1
+            return value  # type: ignore[no-any-return]
+        tags = self._tags_of(args, kwargs)
+        return self._loaded(
+            lambda factory: self._loader.load_once(key, factory, self._terms, tags), args, kwargs
+        )
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the function and store what it returns, whatever is stored."""
+        return self._steered(Mode.REFRESH, args, kwargs)
+
+    def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
+        if steered is Mode.BYPASS:
+            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        key, tags = self._key(args, kwargs), self._tags_of(args, kwargs)
+        return self._loaded(
+            lambda factory: self._loader.load_steered(steered, key, factory, self._terms, tags),
+            args,
+            kwargs,
+        )
+
+    def _loaded(self, loading: blocking.Loading[T], args: Args, kwargs: Kwargs) -> T:
+        factory, called = self._factory(args, kwargs)
+
+        def compute() -> T:
+            value = factory()
+            if inspect.iscoroutine(value):
+                value.close()
+                raise TypeError(
+                    f"{self.__qualname__}() is no async function and returned a coroutine; "
+                    "decorate the async function itself"
+                )
+            return value  # type: ignore[no-any-return]
+
+        value = blocking.load(loading, compute)
+        self._hits += not called
+        return value

@@ -1,0 +1,146 @@
+"""Decorated functions in classes: found through an instance or a class, they know it.
+
+What a type checker sees is a little more than there is. It cannot tell a method from a
+staticmethod here, so it takes both ways of calling: without the first argument, which a
+method and a classmethod have already, and with it, as a staticmethod wants it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from aiocache_pe.entry import CacheInfo
+
+if TYPE_CHECKING:
+    from aiocache_pe.manager import CacheManager
+
+P = ParamSpec("P")  # without the first argument
+F = ParamSpec("F")  # with it
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+
+
+class Method(Generic[P, F, R]):
+    """A decorated function with its first argument; what a method is to a function.
+
+    Unlike a method, it gives its first argument to the function's verbs as well:
+    ``service.answer.invalidate("why?")``.
+    """
+
+    __slots__ = ("__func__", "__self__", "__weakref__")
+
+    def __init__(self, function: Any, instance: Any) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, or give what it returned before."""
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    @overload
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def refresh(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
+    def refresh(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function and store what it returns, whatever is stored."""
+        return self.__func__.refresh(self.__self__, *args, **kwargs)
+
+    @overload
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    @overload
+    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
+    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+        """The key of a call, as ``cache.get`` takes it."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+    def cache_info(self) -> CacheInfo:
+        """How often the function was called, and how often it need not be; in this process."""
+        return self.__func__.cache_info()  # type: ignore[no-any-return]
+
+    @property
+    def cache(self) -> CacheManager:
+        """The cache that the results are in."""
+        return self.__func__.cache  # type: ignore[no-any-return]
+
+    @property
+    def __wrapped__(self) -> Any:
+        return MethodType(self.__func__.__wrapped__, self.__self__)
+
+    @property
+    def __doc__(self) -> str | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.__func__.__doc__  # type: ignore[no-any-return]
+
+    if not TYPE_CHECKING:  # a checker would take every name for one that is there
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__func__, name)
+
+    def __repr__(self) -> str:
+        return f"<bound {self.__func__!r} of {self.__self__!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Method):
+            return NotImplemented
+        return self.__func__ is other.__func__ and self.__self__ is other.__self__
+
+    def __hash__(self) -> int:
+        return hash((id(self.__func__), id(self.__self__)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self.__self__, self.__func__.__name__)
+
+
+class CachedMethod(Method[P, F, R]):
+    """A method that blocks, as it did before it was decorated."""
+
+    __slots__ = ()
+    # The property: what is shown is the function's own.
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> bool: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the result of one call; whether there was one."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+    def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return self.__func__.cache_clear()  # type: ignore[no-any-return]
+
+
+class AsyncCachedMethod(Method[P, F, R]):
+    """A method that is awaited."""
+
+    __slots__ = ()
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, bool]: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the result of one call; whether there was one."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+    async def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return await self.__func__.cache_clear()  # type: ignore[no-any-return]
+
+
+class OfClass:
+    """A decorated function whose first argument is the class: what a classmethod is."""
+
+    __slots__ = ("__func__",)
+
+    def __init__(self, function: Any) -> None:
+        self.__func__ = function
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self.__func__.__get__(owner, owner)

@@ -20,6 +20,7 @@ _LONGEST = 16_384  # bytes of arguments worth remembering
 _HEAVIEST = 8 * 1024 * 1024  # bytes of memory for one function's keys
 _SHOWN = 40
 _SCALARS = frozenset((str, int, float, bool, type(None)))
+_WAY_OUT = "name the parameter in ignore="
 
 
 def make_cache_key(*args: Any, **kwargs: Any) -> str:
@@ -99,7 +100,7 @@ class CallKey:
         texts: list[str] = []
         for name, value in named.items():
             texts.append(f"{name}=")
-            texts.append(canonical(value, path=name))
+            texts.append(canonical(value, path=name, way_out=_WAY_OUT))
         return self._start + with_digest("".join(texts), named.values())
 
 

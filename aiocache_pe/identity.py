@@ -22,7 +22,7 @@ from aiocache_pe.naming import full_name
 Writer = Callable[[Any, list[str]], None]
 
 
-def canonical(value: Any, *, path: str = "value") -> str:
+def canonical(value: Any, *, path: str = "value", way_out: str = "pass plain data instead") -> str:
     """The identity of a value.
 
     Args:
@@ -31,6 +31,7 @@ def canonical(value: Any, *, path: str = "value") -> str:
             and classes; and any object with a method ``__cache_key__()``, whose result
             stands for it.
         path: what to call the value in an error.
+        way_out: what that error advises.
 
     Returns:
         The text; equal texts mean equal values of the same types.
@@ -46,7 +47,7 @@ def canonical(value: Any, *, path: str = "value") -> str:
     try:
         _write(value, out)
     except _RefusedError as refused:
-        raise _explained(refused.value, path, value) from None
+        raise _explained(refused.value, path, value, way_out) from None
     except RecursionError:
         raise UnstableIdentityError(
             f"{path} contains itself, or is nested too deeply to be part of a key", path=path
@@ -213,12 +214,12 @@ def _importable(value: Any) -> tuple[Any, ...] | None:
     return (full_name(value),) if found is value else None
 
 
-def _explained(refused: Any, path: str, root: Any) -> UnstableIdentityError:
+def _explained(refused: Any, path: str, root: Any, way_out: str) -> UnstableIdentityError:
     kind = type(refused)
     where = _where(refused, root, path, frozenset()) or path
     return UnstableIdentityError(
         f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no identity that "
-        "outlives the process, so it cannot be part of a cache key; pass plain data instead, or "
+        f"outlives the process, so it cannot be part of a cache key; {way_out}, or "
         "give the class a method __cache_key__() that returns what identifies it",
         path=where,
     )

@@ -11,9 +11,9 @@ from aiocache_pe import events, steering
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import SerializationError
-from aiocache_pe.flight import Flights
-from aiocache_pe.keys import check_tags
-from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
+from aiocache_pe.keys import check_key, check_keys, check_tags
+from aiocache_pe.resources import Resources
+from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
 from aiocache_pe.space import Space
 from aiocache_pe.steering import Mode
 from aiocache_pe.ttl import TTL, ttl_seconds
@@ -36,34 +36,84 @@ class Terms(NamedTuple):
 
 
 class Loader:
-    """Reads and computes entries of one namespace.
+    """Reads and computes entries of one namespace; what stands behind every kind of caller.
 
     Args:
-        space: the namespace.
-        flights: the flights of its manager, shared with the other namespaces.
+        resources: what the namespaces of a manager share.
+        namespace: the namespace's name.
+        ttl: how long entries live by default, in seconds; ``None`` for ever.
     """
 
-    __slots__ = ("_flights", "space")
+    __slots__ = ("_resources", "_ttl", "space")
 
-    def __init__(self, space: Space, flights: Flights) -> None:
-        self.space = space
-        self._flights = flights
+    def __init__(self, resources: Resources, namespace: str, ttl: float | None) -> None:
+        self._resources = resources
+        self._ttl = ttl
+        self.space = resources.reporter.space(namespace)
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The values of those keys that are live, in the order asked for."""
+    def in_namespace(self, namespace: str) -> Loader:
+        """The loader of another namespace."""
+        return Loader(self._resources, namespace, self._ttl)
+
+    def opened(self) -> Space:
+        """The namespace, if its manager was not closed.
+
+        Raises:
+            CacheClosedError: it was.
+        """
+        self._resources.check_open()
+        return self.space
+
+    def seconds(self, ttl: TTL | Default) -> float | None:
+        """What a time to live means, in seconds; ``None`` for ever."""
+        return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)
+
+    def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
+        """The same for one that may depend on the value."""
+        return ttl if callable(ttl) else self.seconds(ttl)
+
+    def glance(self, key: str, default: Any) -> Any:
+        """The value of a key, or the default, or `PENDING`: ask `get`."""
+        space = self.opened()
+        key = space.prefix + check_key(key)
+        value = space.lookup(key)
+        if value is MISSING:
+            space.missed(key)
+            return default
+        return value
+
+    async def get(self, key: str, default: Any) -> Any:
+        """The value of a key, after a glance that could not tell."""
         space = self.space
-        found: dict[str, Any] = {key: space.lookup(space.prefix + key) for key in keys}
+        value = await space.load(space.prefix + key)
+        if value is MISSING:
+            space.missed(space.prefix + key)
+            return default
+        return value
+
+    def glance_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of keys, `MISSING`, or `PENDING`: see `settled` and `complete`."""
+        space = self.opened()
+        return {key: space.lookup(space.prefix + key) for key in check_keys(keys)}
+
+    def settled(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Of what was found, that which is there; the rest is counted as missed."""
+        for key, value in found.items():
+            if value is MISSING:
+                self.space.missed(self.space.prefix + key)
+        return {key: value for key, value in found.items() if value is not MISSING}
+
+    async def complete(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """The same after a glance that could not tell all."""
+        space = self.space
         pending = [space.prefix + key for key, value in found.items() if value is PENDING]
-        if pending:
-            loaded = await space.load_many(pending)
-            for key in keys:
-                if found[key] is PENDING:
-                    found[key] = loaded.get(space.prefix + key, MISSING)
-        values = {key: value for key, value in found.items() if value is not MISSING}
-        for key in keys:
-            if key not in values:
-                space.missed(space.prefix + key)
-        return values
+        loaded = await space.load_many(pending) if pending else {}
+        return self.settled(
+            {
+                key: loaded.get(space.prefix + key, MISSING) if value is PENDING else value
+                for key, value in found.items()
+            }
+        )
 
     async def items(
         self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
@@ -107,7 +157,9 @@ class Loader:
     ) -> T:
         """The same for who has looked already, and found nothing without waiting."""
         space = self.space
-        value, joined = await self._flights.run(key, lambda: self._load(key, factory, terms, tags))
+        value, joined = await self._resources.flights.run(
+            key, lambda: self._load(key, factory, terms, tags)
+        )
         if joined:
             # Another caller has this very object and may change it.
             if is_immutable(value):

@@ -12,10 +12,9 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
-from aiocache_pe.loading import Lifetime, Loader, Terms
+from aiocache_pe.loading import Loader, Terms
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
-from aiocache_pe.space import Space
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
@@ -93,13 +92,8 @@ class CacheManager:
             fallback=fallback,
             clock=clock,
         )
-        self._ttl = ttl_seconds(ttl)
         self._is_view = False
-        self._enter(config.namespace(namespace))
-
-    def _enter(self, namespace: str) -> None:
-        self._space: Space = self._shared.reporter.space(namespace)
-        self.loader = Loader(self._space, self._shared.flights)
+        self.loader = Loader(self._shared, config.namespace(namespace), ttl_seconds(ttl))
 
     def namespace(self, name: str) -> CacheManager:
         """A view of another namespace: the same store and memory, keys of its own.
@@ -115,8 +109,8 @@ class CacheManager:
             False
         """
         view = object.__new__(type(self))
-        view._shared, view._ttl, view._is_view = self._shared, self._ttl, True
-        view._enter(name)
+        view._shared, view._is_view = self._shared, True
+        view.loader = self.loader.in_namespace(name)
         return view
 
     async def get(self, key: str, default: Any = None) -> Any:
@@ -134,15 +128,8 @@ class CacheManager:
             >>> run(cache.get("absent", "nothing"))
             'nothing'
         """
-        space = self._open()
-        found = space.prefix + check_key(key)
-        value = space.lookup(found)
-        if value is PENDING:
-            value = await space.load(found)
-        if value is MISSING:
-            space.missed(found)
-            return default
-        return value
+        value = self.loader.glance(key, default)
+        return await self.loader.get(key, default) if value is PENDING else value
 
     async def set(
         self,
@@ -181,8 +168,8 @@ class CacheManager:
 
         Whether this call stored it; arguments and errors are those of `set`.
         """
-        space = self._open()
-        [item] = await self.loader.items({check_key(key): value}, self._seconds(ttl), tags)
+        space = self.loader.opened()
+        [item] = await self.loader.items({check_key(key): value}, self.loader.seconds(ttl), tags)
         return await changes.add(space, item)
 
     async def delete(self, key: str) -> bool:
@@ -199,7 +186,7 @@ class CacheManager:
         Returns:
             The seconds left, ``math.inf`` if it never expires, ``None`` if there is none.
         """
-        space = self._open()
+        space = self.loader.opened()
         slot = await space.slot(space.prefix + check_key(key))
         if slot is None:
             return None
@@ -208,12 +195,12 @@ class CacheManager:
 
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
         """Give an entry a new time to live, counted from now; whether there was one."""
-        space = self._open()
-        return await changes.touch(space, space.prefix + check_key(key), self._seconds(ttl))
+        space = self.loader.opened()
+        return await changes.touch(space, space.prefix + check_key(key), self.loader.seconds(ttl))
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
-        space = self._open()
+        space = self.loader.opened()
         value = await changes.pop(space, space.prefix + check_key(key))
         return default if value is MISSING else value
 
@@ -239,9 +226,9 @@ class CacheManager:
             >>> run(cache.incr("visits", initial=100))
             101
         """
-        space = self._open()
+        space = self.loader.opened()
         key = space.prefix + check_key(key)
-        return await changes.increment(space, key, delta, initial, self._seconds(ttl))
+        return await changes.increment(space, key, delta, initial, self.loader.seconds(ttl))
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
@@ -257,8 +244,7 @@ class CacheManager:
             >>> run(cache.get_many(["absent", "also absent"]))
             {}
         """
-        self._shared.check_open()
-        return await self.loader.get_many(check_keys(keys))
+        return await self.loader.complete(self.loader.glance_many(keys))
 
     async def set_many(
         self,
@@ -272,14 +258,14 @@ class CacheManager:
         Returns:
             Whether all were stored.
         """
-        space = self._open()
+        space = self.loader.opened()
         check_mapping(mapping)
-        items = await self.loader.items(mapping, self._seconds(ttl), tags)
+        items = await self.loader.items(mapping, self.loader.seconds(ttl), tags)
         return not items or await space.store(items) is not None
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove several entries, in one round trip; how many live ones there were."""
-        space = self._open()
+        space = self.loader.opened()
         found = [space.prefix + key for key in check_keys(keys)]
         return await space.remove(found) if found else 0
 
@@ -315,11 +301,14 @@ class CacheManager:
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
             42
         """
-        space = self._open()
+        space = self.loader.opened()
         if not callable(factory):
             raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
         return await self.loader.get_or_load(
-            space.prefix + check_key(key), factory, Terms(self.lifetime(ttl)), check_tags(tags)
+            space.prefix + check_key(key),
+            factory,
+            Terms(self.loader.lifetime(ttl)),
+            check_tags(tags),
         )
 
     async def invalidate(self, pattern: str) -> int:
@@ -329,39 +318,39 @@ class CacheManager:
             >>> run(cache.invalidate("session:*"))
             0
         """
-        return await upkeep.invalidate(self._open(), check_key(pattern))
+        return await upkeep.invalidate(self.loader.opened(), check_key(pattern))
 
     async def delete_by_tag(self, *tags: str) -> bool:
         """Remove all entries that carry one of the tags, in the time of one small write.
 
         Whether it was done; not when the store failed, which is counted.
         """
-        space = self._open()
+        space = self.loader.opened()
         work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
         return await space.survive("write", work, None) is not None
 
     async def clear(self) -> int:
         """Remove all entries of this namespace; how many there were."""
-        return await upkeep.clear(self._open())
+        return await upkeep.clear(self.loader.opened())
 
     async def cleanup_expired(self) -> int:
         """Remove what is expired, or dead by its tags, from the store; how many."""
-        return await upkeep.cleanup(self._open())
+        return await upkeep.cleanup(self.loader.opened())
 
     async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
         """The keys of live entries that match a glob, read from the store bit by bit."""
-        async for key in upkeep.live_keys(self._open(), check_key(pattern)):
+        async for key in upkeep.live_keys(self.loader.opened(), check_key(pattern)):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:
         """An entry with all that is known of it; does not count as a read of it."""
-        space = self._open()
+        space = self.loader.opened()
         await self._shared.reporter.flush()
         return await upkeep.entry(space, space.prefix + check_key(key))
 
     async def get_stats(self) -> CacheStats:
         """The counters of this namespace, over all processes and restarts, and its size."""
-        return await self._shared.reporter.stats(self._open())
+        return await self._shared.reporter.stats(self.loader.opened())
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Have a function called with every event of a kind; see `aiocache_pe.events`.
@@ -383,15 +372,5 @@ class CacheManager:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"CacheManager({self._shared.engine.backend!r}, namespace={self._space.namespace!r})"
-
-    def _open(self) -> Space:
-        self._shared.check_open()
-        return self._space
-
-    def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
-        """What the loader wants to know: seconds, or a function of the value."""
-        return ttl if callable(ttl) else self._seconds(ttl)
-
-    def _seconds(self, ttl: TTL | Default) -> float | None:
-        return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)
+        namespace = self.loader.space.namespace
+        return f"CacheManager({self._shared.engine.backend!r}, namespace={namespace!r})"

@@ -122,7 +122,7 @@ class Settings:
 
     def terms(self, cache: CacheManager) -> Terms:
         """On which terms results are stored."""
-        return Terms(cache.lifetime(self.ttl), self._wanted())
+        return Terms(cache.loader.lifetime(self.ttl), self._wanted())
 
     def _wanted(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +19,6 @@ from aiocache_pe.steering import Mode
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
-Factory = Callable[[], Awaitable[T] | T]
 Lifetime = float | None | Callable[[Any], TTL]
 
 
@@ -33,6 +32,22 @@ class Terms(NamedTuple):
 
     ttl: Lifetime = None
     cache_if: Callable[[Any], object] | None = None
+
+
+class Wanted(NamedTuple):
+    """A value that somebody wants.
+
+    Attributes:
+        key: its store key.
+        factory: computes it, if need be.
+        terms: on which it is stored then.
+        tags: its tags.
+    """
+
+    key: str
+    factory: Callable[[], Any]
+    terms: Terms
+    tags: Sequence[str] = ()
 
 
 class Loader:
@@ -67,6 +82,20 @@ class Loader:
     def seconds(self, ttl: TTL | Default) -> float | None:
         """What a time to live means, in seconds; ``None`` for ever."""
         return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)
+
+    def wanted(
+        self,
+        key: str,
+        factory: Callable[[], Any],
+        ttl: TTL | Default | Callable[[Any], TTL],
+        tags: Iterable[str],
+    ) -> Wanted:
+        """What a caller of ``get_or_set`` wants, after checking it."""
+        space = self.opened()
+        if not callable(factory):
+            raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
+        terms = Terms(self.lifetime(ttl))
+        return Wanted(space.prefix + check_key(key), factory, terms, check_tags(tags))
 
     def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
         """The same for one that may depend on the value."""
@@ -123,51 +152,41 @@ class Loader:
         tokens = await self.tokens(check_tags(tags))
         return [Item(space.prefix + key, value, ttl, tokens) for key, value in mapping.items()]
 
-    async def get_or_load(
-        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
-    ) -> T:
-        """The value of a store key; computed, once for all who ask in this loop, if need be.
+    async def get_or_load(self, wanted: Wanted) -> Any:
+        """The value; computed, once for all who ask in this loop, if need be.
 
         `steering` may tell to go another way.
         """
         mode = steering.mode()
         if mode is not None:
-            return await self.load_steered(mode, key, factory, terms, tags)
-        value = self.space.lookup(key)
-        if isinstance(value, Sentinel):
-            value = await self.load_once(key, factory, terms, tags)
-        return value  # type: ignore[no-any-return]
+            return await self.load_steered(mode, wanted)
+        value = self.space.lookup(wanted.key)
+        return await self.load_once(wanted) if isinstance(value, Sentinel) else value
 
-    async def load_steered(
-        self, mode: Mode, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
-    ) -> T:
-        """The value of a store key, on the way that a mode names."""
+    async def load_steered(self, mode: Mode, wanted: Wanted) -> Any:
+        """The value, on the way that a mode names."""
         if mode is Mode.REFRESH:
             # Not shared: one that began earlier may have seen what is outdated by now.
-            return await self._compute(key, factory, terms, tags)  # type: ignore[no-any-return]
+            return await self._compute(wanted)
         if mode is Mode.READ_ONLY:
-            value = await self.space.load(key)
+            value = await self.space.load(wanted.key)
             if value is not MISSING:
-                return value  # type: ignore[no-any-return]
-            self.space.missed(key)
-        return await _called(factory)
+                return value
+            self.space.missed(wanted.key)
+        return await _called(wanted.factory)
 
-    async def load_once(
-        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str] = ()
-    ) -> T:
-        """The same for who has looked already, and found nothing without waiting."""
-        space = self.space
-        value, joined = await self._resources.flights.run(
-            key, lambda: self._load(key, factory, terms, tags)
-        )
+    async def load_once(self, wanted: Wanted) -> Any:
+        """The value, for who has looked already and found nothing without waiting."""
+        space, key = self.space, wanted.key
+        value, joined = await self._resources.flights.run(key, lambda: self._load(wanted))
         if joined:
             # Another caller has this very object and may change it.
             if is_immutable(value):
                 space.hit_once(key)
             else:
                 own = await space.load(key)
-                value = await self._own(value, factory) if own is MISSING else own
-        return value  # type: ignore[no-any-return]
+                value = await _own(value, wanted.factory) if own is MISSING else own
+        return value
 
     async def tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """The tokens of tags now; to be asked before a value is computed."""
@@ -189,43 +208,41 @@ class Loader:
         except SerializationError as error:
             self.space.failed("encode", error)
 
-    async def _load(self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str]) -> Any:
-        space = self.space
-        value = await space.load(key)
+    async def _load(self, wanted: Wanted) -> Any:
+        value = await self.space.load(wanted.key)
         if value is not MISSING:
             return value
-        space.missed(key)
-        return await self._compute(key, factory, terms, tags)
+        self.space.missed(wanted.key)
+        return await self._compute(wanted)
 
-    async def _compute(
-        self, key: str, factory: Factory[T], terms: Terms, tags: Sequence[str]
-    ) -> Any:
-        tokens = await self.tokens(tags)
-        value, seconds = await self._computed(key, factory)
-        await self.keep(key, value, terms, tokens, seconds)
+    async def _compute(self, wanted: Wanted) -> Any:
+        tokens = await self.tokens(wanted.tags)
+        value, seconds = await self._computed(wanted)
+        await self.keep(wanted.key, value, wanted.terms, tokens, seconds)
         return value
 
-    async def _own(self, value: T, factory: Factory[T]) -> T:
-        """A value like another caller's, which the store does not have to give."""
-        try:
-            return deepcopy(value)
-        except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
-            return await _called(factory)
-
-    async def _computed(self, key: str, factory: Factory[T]) -> tuple[T, float]:
+    async def _computed(self, wanted: Wanted) -> tuple[Any, float]:
         """The factory's value, and how many seconds it took."""
         space, monotonic = self.space, self.space.engine.clock.monotonic
         began = monotonic()
         try:
-            value = await _called(factory)
+            value = await _called(wanted.factory)
         except BaseException as error:
-            space.emit(events.LoadFailed, key, error)
+            space.emit(events.LoadFailed, wanted.key, error)
             raise
         seconds = monotonic() - began
-        space.emit(events.Loaded, key, seconds)
+        space.emit(events.Loaded, wanted.key, seconds)
         return value, seconds
 
 
-async def _called(factory: Factory[T]) -> T:
+async def _own(value: Any, factory: Callable[[], Any]) -> Any:
+    """A value like another caller's, which the store does not have to give."""
+    try:
+        return deepcopy(value)
+    except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
+        return await _called(factory)
+
+
+async def _called(factory: Callable[[], Any]) -> Any:
     result = factory()
     return await result if inspect.isawaitable(result) else result

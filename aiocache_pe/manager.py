@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
-from aiocache_pe.loading import Loader, Terms
+from aiocache_pe.loading import Loader
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL, ttl_seconds
@@ -301,15 +301,7 @@ class CacheManager:
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
             42
         """
-        space = self.loader.opened()
-        if not callable(factory):
-            raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
-        return await self.loader.get_or_load(
-            space.prefix + check_key(key),
-            factory,
-            Terms(self.loader.lifetime(ttl)),
-            check_tags(tags),
-        )
+        return await self.loader.get_or_load(self.loader.wanted(key, factory, ttl, tags))
 
     async def invalidate(self, pattern: str) -> int:
         """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.

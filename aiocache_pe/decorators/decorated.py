@@ -27,7 +27,7 @@ from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.entry import CacheInfo
 from aiocache_pe.keytemplate import CallTags
-from aiocache_pe.loading import Loader, Terms
+from aiocache_pe.loading import Loader, Terms, Wanted
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.portal import portal
 
@@ -117,6 +117,16 @@ class Decorated(Generic[P, R]):
             return self._function(*args, **kwargs)
 
         return factory, called
+
+    def _wanted(
+        self,
+        key: str,
+        factory: Callable[[], Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Wanted:
+        """What the loader is to get or to compute for a call."""
+        return Wanted(key, factory, self._terms, self._tags_of(args, kwargs))
 
     def _all_keys(self) -> str:
         """The pattern of all keys of this function."""

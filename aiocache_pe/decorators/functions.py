@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe.decorators import blocking
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.loading import Wanted
 from aiocache_pe.sentinels import Sentinel
 from aiocache_pe.steering import Mode, mode
 
@@ -31,7 +33,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
             self._hits += 1
             return value  # type: ignore[no-any-return]
         factory, called = self._factory(args, kwargs)
-        value = await self._loader.load_once(key, factory, self._terms, self._tags_of(args, kwargs))
+        value = await self._loader.load_once(self._wanted(key, factory, args, kwargs))
         self._hits += not called
         return value  # type: ignore[no-any-return]
 
@@ -44,9 +46,8 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
             return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
         key = self._key(args, kwargs)
         factory, called = self._factory(args, kwargs)
-        value = await self._loader.load_steered(
-            steered, key, factory, self._terms, self._tags_of(args, kwargs)
-        )
+        wanted = self._wanted(key, factory, args, kwargs)
+        value = await self._loader.load_steered(steered, wanted)
         self._hits += not called
         return value  # type: ignore[no-any-return]
 
@@ -64,10 +65,7 @@ class Function(CachedFunction[P, T]):
         if value.__class__ is not Sentinel:
             self._hits += 1
             return value  # type: ignore[no-any-return]
-        tags = self._tags_of(args, kwargs)
-        return self._loaded(
-            lambda factory: self._loader.load_once(key, factory, self._terms, tags), args, kwargs
-        )
+        return self._loaded(self._loader.load_once, key, args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store what it returns, whatever is stored."""
@@ -76,14 +74,16 @@ class Function(CachedFunction[P, T]):
     def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        key, tags = self._key(args, kwargs), self._tags_of(args, kwargs)
-        return self._loaded(
-            lambda factory: self._loader.load_steered(steered, key, factory, self._terms, tags),
-            args,
-            kwargs,
-        )
+        loading = partial(self._loader.load_steered, steered)
+        return self._loaded(loading, self._key(args, kwargs), args, kwargs)
 
-    def _loaded(self, loading: blocking.Loading[T], args: Args, kwargs: Kwargs) -> T:
+    def _loaded(
+        self,
+        loading: Callable[[Wanted], Coroutine[Any, Any, T]],
+        key: str,
+        args: Args,
+        kwargs: Kwargs,
+    ) -> T:
         factory, called = self._factory(args, kwargs)
 
         def compute() -> T:
@@ -96,6 +96,7 @@ class Function(CachedFunction[P, T]):
                 )
             return value  # type: ignore[no-any-return]
 
-        value = blocking.load(loading, compute)
+        wanted = self._wanted(key, compute, args, kwargs)
+        value = blocking.load(lambda ask: loading(wanted._replace(factory=ask)), compute)
         self._hits += not called
         return value

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -17,7 +15,6 @@ import pytest
 from aiocache_pe import CacheManager, UnstableIdentityError, cached
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError, InvalidTTLError
-from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.recorder import Recorder
 from tests.helpers import poll
 
@@ -86,91 +83,6 @@ async def test_it_decorates_bare_called_and_with_settings(
     decorated = decorations(memory, monkeypatch)[index](function)
     assert [await decorated(1), await decorated(1)] == [1, 1]
     assert calls == 1
-
-
-async def test_the_function_keeps_its_name_and_nature(memory: CacheManager) -> None:
-    async def original(question: str, *, model: str = "gpt") -> str:
-        """Answers."""
-        return question
-
-    decorated = cached(cache=memory)(original)
-    assert inspect.iscoroutinefunction(decorated)
-    assert decorated.__name__ == "original"
-    assert decorated.__doc__ == "Answers."
-    assert decorated.__qualname__ == original.__qualname__
-    assert inspect.signature(decorated) == inspect.signature(original)
-    assert inspect.unwrap(decorated) is original
-
-
-@pytest.mark.parametrize(
-    "ttl",
-    [60, 60.0, "60s", "1m", timedelta(minutes=1), lambda result: 60, lambda result: f"{result}s"],
-)
-async def test_a_ttl_in_any_form_ends_at_the_very_second(
-    ttl: Any, memory: CacheManager, clock: FakeClock
-) -> None:
-    calls = 0
-
-    @cached(cache=memory, ttl=ttl)
-    async def sixty() -> int:
-        nonlocal calls
-        calls += 1
-        return 60
-
-    await sixty()
-    clock.advance(59.999)
-    await sixty()
-    assert calls == 1
-    clock.advance(0.001)
-    await sixty()
-    assert calls == 2
-
-
-@pytest.mark.parametrize(("ttl", "lives"), [(None, True), (lambda result: None, True)])
-async def test_for_ever_is_longer_than_the_caches_own_ttl(
-    ttl: Any, lives: bool, clock: FakeClock
-) -> None:
-    calls = 0
-    async with CacheManager("memory", ttl=10, clock=clock) as cache:
-
-        @cached(cache=cache, ttl=ttl)
-        async def for_ever() -> None:
-            nonlocal calls
-            calls += 1
-
-        @cached(cache=cache)
-        async def as_the_cache() -> None:
-            nonlocal calls
-            calls += 100
-
-        for _ in range(2):
-            await for_ever()
-            await as_the_cache()
-            clock.advance(10)
-    assert calls == 201
-
-
-async def test_a_ttl_of_the_result_that_means_nothing_is_the_callers_to_know(
-    memory: CacheManager,
-) -> None:
-    @cached(cache=memory, ttl=lambda result: -1)
-    async def function() -> int:
-        return 1
-
-    with pytest.raises(InvalidTTLError):
-        await function()
-
-
-async def test_prefixes_and_functions_have_entries_of_their_own(memory: CacheManager) -> None:
-    async def function(number: int) -> int:
-        return number
-
-    await cached(cache=memory)(function)(1)
-    await cached(cache=memory, key_prefix="llm")(function)(1)
-    keys = sorted([key async for key in memory.keys("*")])
-    assert len(keys) == 2
-    assert keys[0].startswith("llm:")
-    assert keys[1].startswith(f"{__name__}.")
 
 
 async def test_of_many_callers_at_once_one_computes(cache: CacheManager) -> None:
@@ -281,42 +193,6 @@ async def test_a_store_that_fails_costs_a_call_and_nothing_else() -> None:
         assert [await function(), await function()] == [[1], [2]]
         recorder.failing = None
         assert [await function(), await function()] == [[3], [3]]
-
-
-async def test_instances_share_what_their_methods_return(memory: CacheManager) -> None:
-    class Service:
-        def __init__(self) -> None:
-            self.calls = 0
-
-        @cached(cache=memory)
-        async def method(self, number: int) -> int:
-            self.calls += 1
-            return number
-
-    one, two = Service(), Service()
-    assert [await one.method(1), await two.method(1), await two.method(2)] == [1, 1, 2]
-    assert (one.calls, two.calls) == (1, 1)
-
-
-async def test_classmethods_and_staticmethods(memory: CacheManager) -> None:
-    calls = list[str]()
-
-    class Tools:
-        @classmethod
-        @cached(cache=memory)
-        async def of_class(cls, number: int) -> str:
-            calls.append("class")
-            return f"{cls.__name__} {number}"
-
-        @staticmethod
-        @cached(cache=memory)
-        async def of_nothing(number: int) -> int:
-            calls.append("static")
-            return number
-
-    assert [await Tools.of_class(1), await Tools().of_class(1)] == ["Tools 1"] * 2
-    assert [await Tools.of_nothing(1), await Tools().of_nothing(1)] == [1, 1]
-    assert calls == ["class", "static"]
 
 
 async def test_an_argument_without_identity_is_refused_by_name(memory: CacheManager) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from aiocache_pe.identity import canonical
 from aiocache_pe.keys import check_tags
 
 _LONGEST = 200
+_MOST_BITS = 2_000  # the least that may be set as the limit is 640 digits
+_STABLE = frozenset((str, int, float, bool, type(None)))
 _NAME = re.compile(r"[^.\[]*")
 _SIMPLE = re.compile(r"[\w.@-]{1,80}")
 _NUMBER = re.compile(r"-?[0-9]+")
@@ -84,9 +87,12 @@ class Template:
         """
         parts = self._values(args, kwargs)
         if self._is_separable and all(_is_told(value, text) for _, value, text in parts):
-            return "".join(literal + text for literal, _, text in parts)
+            key = "".join(literal + text for literal, _, text in parts)
+            # A longer one could look like a text that was cut, with a digest of others.
+            if len(key) <= _LONGEST:
+                return key
         identity = canonical([value for _, value, _ in parts], path="the key's fields")
-        text = "".join(literal + shown(text) for literal, _, text in parts)[:_LONGEST]
+        text = "".join(literal + _in_key(value, text) for literal, value, text in parts)[:_LONGEST]
         return f"{text}:{with_digest(identity, ())}"
 
     def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any, str]]:
@@ -101,7 +107,7 @@ class Template:
             if field.conversion or field.spec:
                 converted = _formatter.convert_field(value, field.conversion)
                 value = format(converted, field.spec)
-            found.append((literal, value, str(value)))
+            found.append((literal, value, _text(value)))
         return found
 
 
@@ -167,6 +173,22 @@ class CallTags:
             return self._plain
         filled = [template.filled(args, kwargs) for template in self._templates]
         return check_tags([*self._plain, *filled])
+
+
+def _text(value: Any) -> str:
+    """Python writes no int of many digits in decimal; none of these is told by its text."""
+    is_huge = type(value) is int and value.bit_length() > _MOST_BITS
+    return hex(value) if is_huge else str(value)
+
+
+def _in_key(value: Any, text: str) -> str:
+    """What a key shows of a value beside the digest.
+
+    The text of a set depends on the process, of a dict on its order, of an object on
+    where it is in memory: of these it is the kind.
+    """
+    is_stable = type(value) in _STABLE or isinstance(value, PurePath)
+    return shown(text if is_stable else type(value).__name__)
 
 
 def _is_told(value: Any, text: str) -> bool:

@@ -122,6 +122,23 @@ async def test_a_caller_that_changes_its_result_changes_nobody_elses(cache: Cach
         result["choices"].append(None)
 
 
+async def test_callers_at_once_of_what_cannot_be_copied_get_each_their_own() -> None:
+    go = asyncio.Event()
+    async with CacheManager("null") as cache:
+
+        @cached(cache=cache)
+        async def function() -> object:
+            await go.wait()
+            return Unregistered()
+
+        tasks = [asyncio.create_task(function()) for _ in range(5)]
+        await asyncio.sleep(0)
+        go.set()
+        results = await asyncio.gather(*tasks)
+        assert len({id(result) for result in results}) == 5
+        assert function.cache_info() == (0, 5)
+
+
 async def test_a_classs_instances_come_back_by_the_return_annotation(cache: CacheManager) -> None:
     @cached(cache=cache)
     async def answer(question: str) -> list[Answer | None]:

@@ -1,0 +1,77 @@
+"""Streams of both kinds for tests: made and read in the same way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheManager
+
+ASYNC, PLAIN = "async", "plain"
+both = pytest.mark.parametrize("kind", [ASYNC, PLAIN])
+Source = Callable[[], Iterator[Any]]
+
+
+def made(kind: str, source: Source) -> Any:
+    """A stream of the chunks that a plain generator gives."""
+    if kind == PLAIN:
+
+        def stream(a: Any = None) -> Iterator[Any]:
+            return (yield from source())  # and returns what the source returns
+
+        return stream
+
+    async def async_stream(a: Any = None) -> AsyncIterator[Any]:
+        chunks = source()
+        try:
+            for chunk in chunks:
+                yield chunk
+        finally:
+            chunks.close()  # type: ignore[attr-defined]
+
+    return async_stream
+
+
+async def read(stream: Any) -> list[Any]:
+    if hasattr(stream, "__anext__"):
+        return [chunk async for chunk in stream]
+    return list(stream)
+
+
+async def first(stream: Any) -> Any:
+    return await anext(stream) if hasattr(stream, "__anext__") else next(stream)
+
+
+async def close(stream: Any) -> None:
+    await (stream.aclose() if hasattr(stream, "aclose") else asyncio.to_thread(stream.close))
+
+
+async def entries(cache: CacheManager) -> int:
+    return (await cache.get_stats()).total_entries
+
+
+class Upstream:
+    """A source of chunks that notes how often it began and ended, and may fail on the way."""
+
+    def __init__(self, *chunks: Any, fails: Exception | None = None) -> None:
+        self.chunks = chunks
+        self.fails = fails
+        self.begun = self.ended = self.given = 0
+
+    def source(self) -> Iterator[Any]:
+        self.begun += 1
+        try:
+            for chunk in self.chunks:
+                self.given += 1
+                yield chunk
+            if self.fails is not None:
+                raise self.fails
+        finally:
+            self.ended += 1
+
+
+def iter_of(*chunks: Any) -> Iterator[Any]:
+    yield from chunks

@@ -1,7 +1,7 @@
 """An event loop in a thread of its own, for callers that have none: scripts, threads, notebooks.
 
 One for the process, begun at the first call that needs it and ended with the interpreter.
-The thread is anyio's blocking portal; a call goes there in one step, with the caller's
+The loop runs anyio's blocking portal; a call goes there in one step, with the caller's
 context variables.
 """
 
@@ -12,8 +12,8 @@ import atexit
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.forks import renewed_at_fork
@@ -23,6 +23,14 @@ T = TypeVar("T")
 
 class PortalEndedError(RuntimeError):
     """The interpreter is about to end, and no thread can be had any more."""
+
+
+class _Running(NamedTuple):
+    """A thread with a loop; `stop` ends both."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+    stop: Callable[[], object]
 
 
 class Portal:
@@ -40,11 +48,13 @@ class Portal:
         renewed_at_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a thread: the parent's is not in this process."""
+        """Begin without a thread: the parent's is not in this process.
+
+        What stood for it is dropped, and nothing may hang on that: no generator that
+        would be closed now and wait for the thread to end.
+        """
         self._lock = threading.Lock()
-        self._exit = ExitStack()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: int | None = None
+        self._begun: _Running | None = None
         self.has_ended = False
         """Whether the interpreter is about to end, and no thread can be had any more."""
 
@@ -76,51 +86,69 @@ class Portal:
         Returns:
             The result to come; cancelling it cancels the call.
         """
-        loop = self._running()
-        if threading.get_ident() == self._thread:
+        running = self._running()
+        if threading.current_thread() is running.thread:
             raise DeadlockError(
                 "a blocking call in the thread of the event loop that would do its work; "
                 "call the async function there, or the blocking one in another thread"
             )
-        return asyncio.run_coroutine_threadsafe(function(*args), loop)
+        return asyncio.run_coroutine_threadsafe(function(*args), running.loop)
 
     def soon(self, function: Callable[[], object]) -> None:
         """Have a plain function called in the portal's loop, at the next occasion."""
-        self._running().call_soon_threadsafe(function)
+        self._running().loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
         """End the loop and its thread; what still runs is cancelled. A later call begins anew."""
         with self._lock:
-            exits, self._exit, self._loop, self._thread = self._exit, ExitStack(), None, None
-        exits.close()
+            running, self._begun = self._begun, None
+        if running is not None:
+            running.stop()
+            running.thread.join()
 
     def end(self) -> None:
         """Stop for good."""
         self.has_ended = True
         self.stop()
 
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def _running(self) -> _Running:
         with self._lock:
             if self.has_ended:
                 raise PortalEndedError("the interpreter is about to end")
-            return self._loop or self._started()
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        # Most programs never get here, and this takes as long as all the rest to import.
-        from anyio.from_thread import start_blocking_portal  # noqa: PLC0415
-
-        running = self._exit.enter_context(start_blocking_portal(name="aiocache_pe"))
-        self._loop, self._thread = running.call(_loop_and_thread)
-        return self._loop
+            if self._begun is None:
+                self._begun = _started()
+            return self._begun
 
 
-async def _loop_and_thread() -> tuple[asyncio.AbstractEventLoop, int]:
-    loop = asyncio.get_running_loop()
-    loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="aiocache_pe"))
-    # What is to be written when the interpreter ends is written in a thread, and by then
-    # none can be started any more.
-    await loop.run_in_executor(None, threading.get_ident)
-    return loop, threading.get_ident()
+def _started() -> _Running:
+    # Most programs never get here, and this takes as long as all the rest to import.
+    import anyio  # noqa: PLC0415
+    from anyio.from_thread import BlockingPortal  # noqa: PLC0415
+
+    ready: Future[_Running] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as serving:
+            loop = asyncio.get_running_loop()
+            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="aiocache_pe"))
+            # What is to be written when the interpreter ends is written in a thread, and by
+            # then none can be started any more.
+            await loop.run_in_executor(None, threading.get_ident)
+            stop = partial(serving.stop, cancel_remaining=True)
+            end = partial[None](serving.call, stop)
+            ready.set_result(_Running(loop, threading.current_thread(), end))
+            await serving.sleep_until_stopped()
+
+    def run() -> None:
+        try:
+            anyio.run(serve)
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    threading.Thread(target=run, name="aiocache_pe", daemon=True).start()
+    return ready.result()
 
 
 portal = Portal()

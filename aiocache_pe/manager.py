@@ -6,7 +6,7 @@ It checks what it is given, says it in the words of `Space`, and holds no cache 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeVar, overload
 
 from aiocache_pe import changes, config, events, upkeep
@@ -329,7 +329,7 @@ class CacheManager:
         """Remove what is expired, or dead by its tags, from the store; how many."""
         return await upkeep.cleanup(self.loader.opened())
 
-    async def keys(self, pattern: str = "*") -> AsyncIterator[str]:
+    async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
         """The keys of live entries that match a glob, read from the store bit by bit."""
         async for key in upkeep.live_keys(self.loader.opened(), check_key(pattern)):
             yield key

@@ -31,7 +31,9 @@ class Resources:
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""
         if self.closed:
-            raise CacheClosedError("this cache was closed; `async with` opens it again")
+            raise CacheClosedError(
+                "this cache was closed; entering it with `async with`, or `with`, opens it again"
+            )
 
     async def close(self, *, only_report: bool = False) -> None:
         """Report the counters; unless that is all, give back the store and the memory."""

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
+from aiocache_pe import twin as sync
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import OfClass
@@ -67,7 +68,7 @@ def cached(
     cache_if: Callable[[Any], object] | None = None,
     cache_none: bool = True,
     backend: str | None = None,
-    cache: CacheManager | None = None,
+    cache: CacheManager | sync.CacheManager | None = None,
 ) -> Decorator: ...
 
 
@@ -85,7 +86,7 @@ def cached(
     cache_if: Callable[[Any], object] | None = None,
     cache_none: bool = True,
     backend: str | None = None,
-    cache: CacheManager | None = None,
+    cache: CacheManager | sync.CacheManager | None = None,
 ) -> Any:
     """Cache the results of a function: ``@cached``, ``@cached()`` or with settings.
 
@@ -115,7 +116,7 @@ def cached(
             whether to store it.
         cache_none: whether ``None`` is stored like any other result.
         backend: the store of the process's shared cache to use (`get_cache`).
-        cache: a cache of your own, instead of ``backend``.
+        cache: a cache of your own, blocking or not, instead of ``backend``.
 
     Returns:
         The function, with verbs: ``cache_key``, ``cache_info``, ``cache_clear``,

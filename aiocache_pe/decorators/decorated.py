@@ -21,15 +21,15 @@ from typing import (
     overload,
 )
 
+from aiocache_pe import blocking
+from aiocache_pe import twin as sync
 from aiocache_pe.codecs.types import register_annotation
-from aiocache_pe.decorators import blocking
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.entry import CacheInfo
 from aiocache_pe.keytemplate import CallTags
 from aiocache_pe.loading import Loader, Terms, Wanted
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.portal import portal
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -85,9 +85,7 @@ class Decorated(Generic[P, R]):
         """How often the function was called, and how often it need not be; in this process."""
         return CacheInfo(self._hits, self._misses)
 
-    @property
-    def cache(self) -> CacheManager:
-        """The cache that the results are in."""
+    def _bound_cache(self) -> CacheManager:
         if self._key == self._first_key:
             self._bind()
         return self._cache
@@ -170,13 +168,18 @@ class CachedFunction(Decorated[P, R]):
         space = self._loader.space
         blocking.ask(space.fetch, [space.prefix], otherwise=dict[str, Any]())
 
+    @property
+    def cache(self) -> sync.CacheManager:
+        """The cache that the results are in, blocking too."""
+        return sync.CacheManager.of(self._bound_cache())
+
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of one call; whether there was one."""
-        return portal.call(self.cache.delete, self.cache_key(*args, **kwargs))
+        return self.cache.delete(self.cache_key(*args, **kwargs))
 
     def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
-        return portal.call(self.cache.invalidate, self._all_keys())
+        return self.cache.invalidate(self._all_keys())
 
     @overload
     def __get__(
@@ -207,6 +210,11 @@ class AsyncCachedFunction(Decorated[P, R]):
         >>> run(double.invalidate(21)), run(double.cache_clear())
         (True, 0)
     """
+
+    @property
+    def cache(self) -> CacheManager:
+        """The cache that the results are in."""
+        return self._bound_cache()
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of one call; whether there was one."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe.decorators import blocking
+from aiocache_pe import blocking
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.loading import Wanted
 from aiocache_pe.sentinels import Sentinel
@@ -74,8 +74,8 @@ class Function(CachedFunction[P, T]):
     def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        loading = partial(self._loader.load_steered, steered)
-        return self._loaded(loading, self._key(args, kwargs), args, kwargs)
+        key = self._key(args, kwargs)  # which finds the loader, at the first call
+        return self._loaded(partial(self._loader.load_steered, steered), key, args, kwargs)
 
     def _loaded(
         self,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from aiocache_pe.entry import CacheInfo
 
 if TYPE_CHECKING:
+    from aiocache_pe import twin as sync
     from aiocache_pe.manager import CacheManager
 
 P = ParamSpec("P")  # without the first argument
@@ -63,11 +64,6 @@ class Method(Generic[P, F, R]):
         return self.__func__.cache_info()  # type: ignore[no-any-return]
 
     @property
-    def cache(self) -> CacheManager:
-        """The cache that the results are in."""
-        return self.__func__.cache  # type: ignore[no-any-return]
-
-    @property
     def __wrapped__(self) -> Any:
         return MethodType(self.__func__.__wrapped__, self.__self__)
 
@@ -114,6 +110,11 @@ class CachedMethod(Method[P, F, R]):
         """Forget all results of this function; how many there were."""
         return self.__func__.cache_clear()  # type: ignore[no-any-return]
 
+    @property
+    def cache(self) -> sync.CacheManager:
+        """The cache that the results are in, blocking too."""
+        return self.__func__.cache  # type: ignore[no-any-return]
+
 
 class AsyncCachedMethod(Method[P, F, R]):
     """A method that is awaited."""
@@ -132,6 +133,11 @@ class AsyncCachedMethod(Method[P, F, R]):
     async def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
         return await self.__func__.cache_clear()  # type: ignore[no-any-return]
+
+    @property
+    def cache(self) -> CacheManager:
+        """The cache that the results are in."""
+        return self.__func__.cache  # type: ignore[no-any-return]
 
 
 class OfClass:

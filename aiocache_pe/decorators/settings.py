@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from aiocache_pe import twin
 from aiocache_pe.callkey import CallKey
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import check_tags, namespace_prefix
@@ -46,14 +47,14 @@ class Settings:
     cache_if: Callable[[Any], object] | None = None
     cache_none: bool = True
     backend: str | None = None
-    cache: CacheManager | None = None
+    cache: CacheManager | twin.CacheManager | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.ttl) and self.ttl is not DEFAULT:
             ttl_seconds(self.ttl)
         self._check("key_prefix", "a str", str | None)
         self._check("cache_none", "True or False", bool)
-        self._check("cache", "a CacheManager", CacheManager | None)
+        self._check("cache", "a CacheManager", CacheManager | twin.CacheManager | None)
         if self.backend is not None and not isinstance(self.backend, str):
             raise TypeError(
                 f"backend is a name or a URL, not {_shown(self.backend)}; "
@@ -82,6 +83,8 @@ class Settings:
     def find_cache(self) -> CacheManager:
         """The cache to use; the process's shared one is made when it is first asked for."""
         cache = self.cache or get_cache(self.backend)
+        if isinstance(cache, twin.CacheManager):
+            cache = cache.asynchronous
         return cache if self.namespace is None else cache.namespace(self.namespace)
 
     def start(self, function: Callable[..., Any]) -> str:

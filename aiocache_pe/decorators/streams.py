@@ -11,8 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing, closing
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from aiocache_pe import events
-from aiocache_pe.decorators import blocking
+from aiocache_pe import blocking, events
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction, Decorated
 from aiocache_pe.decorators.recording import Recording, chunks_of, refuse_sent, stream_terms
 from aiocache_pe.decorators.settings import Settings

@@ -49,7 +49,7 @@ LAYERS = (
             "ttl",
         ),
     ),
-    Layer("keys of calls", ("callkey", "keytemplate"), talk=True),
+    Layer("calls", ("blocking", "callkey", "keytemplate"), talk=True),
     Layer("stores", ("backends", "backends.*")),
     Layer(
         "engine",  # what a manager does, a file for each of its jobs
@@ -58,7 +58,8 @@ LAYERS = (
     ),
     Layer("config", ("config",)),
     Layer("manager", ("manager",)),
-    Layer("verbs", ("decorators", "shared"), talk=True),
+    Layer("twin", ("twin",)),
+    Layer("verbs", ("decorators", "shared", "sync"), talk=True),
     Layer("front", ("",)),
     Layer("callers", ("__main__", "cli", "testing"), talk=True),
 )

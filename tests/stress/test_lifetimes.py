@@ -231,6 +231,30 @@ def test_a_child_waits_for_no_lock_of_its_parents_threads(cache_dir: Path, backe
     )
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+def test_a_child_forked_beside_the_blocking_callers_loop_works_and_ends(
+    cache_dir: Path, end: str
+) -> None:
+    script = f"""
+        import signal
+        from aiocache_pe.sync import CacheManager
+
+        blocking = CacheManager.of(cache)
+        blocking.set("key", "of the parent")
+        for number in range({scaled(5)}):
+            child = os.fork()
+            if not child:
+                signal.alarm(20)  # it ends a child that hangs
+                assert blocking.get("key") == "of the parent"
+                blocking.set("of the child", number)
+                assert blocking.get("of the child") == number
+                {end}
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert blocking.get("of the child") == number
+    """
+    run_script(script, cache_dir)
+
+
 def test_a_fork_counts_nothing_twice(cache_dir: Path) -> None:
     run_script(
         """

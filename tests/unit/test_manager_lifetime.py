@@ -50,7 +50,7 @@ async def test_no_verb_works_on_a_closed_cache(verb: str, view: bool) -> None:
     cache = CacheManager("memory")
     used = cache.namespace("view") if view else cache
     await cache.close()
-    with pytest.raises(CacheClosedError, match="was closed; `async with` opens it again"):
+    with pytest.raises(CacheClosedError, match="was closed; entering it with"):
         await VERBS[verb](used)
 
 

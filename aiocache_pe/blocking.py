@@ -1,6 +1,6 @@
-"""Blocking functions: stored in the portal's loop, computed in the thread that called.
+"""Blocking callers: the store is asked in the portal's loop, values are computed in the caller.
 
-So the function finds its thread as ever: thread-local connections, signal handlers, a
+So a function finds its thread as ever: thread-local connections, signal handlers, a
 Ctrl-C that stops it. The loop asks for the value when it is this caller's turn to
 compute; until then, and while others compute, the caller waits.
 """
@@ -8,16 +8,18 @@ compute; until then, and while others compute, the caller waits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import Context, copy_context
+from inspect import isawaitable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.portal import PortalEndedError, portal
 
 T = TypeVar("T")
+_BATCH = 256
 Loading = Callable[[Callable[[], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]]
 """An async function that is given a factory, and returns its value or another's."""
 
@@ -67,7 +69,8 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
 
     Args:
         loading: given the factory; runs in the portal's loop.
-        function: computes the value.
+        function: computes the value; what it returns is awaited in the portal's loop, if it
+            can be.
 
     Returns:
         What ``loading`` returned.
@@ -79,10 +82,11 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
     desk: SimpleQueue[_Order | None] = SimpleQueue()
     computed: list[Any] = []
 
-    async def factory() -> T:
+    async def factory() -> Any:
         order = _Order()
         desk.put(order)
-        return await order.result()  # type: ignore[no-any-return]
+        value = await order.result()
+        return await value if isawaitable(value) else value
 
     if portal.has_ended:  # called by a handler of `atexit`
         return function()
@@ -120,3 +124,28 @@ def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: 
         return portal.call(function, *args)
     except PortalEndedError:
         return otherwise
+
+
+def in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
+    """The items of an async generator, some hundred of them with each switch to the loop."""
+    try:
+        more = True
+        while more:
+            batch: list[T] = ask(_taken, items, otherwise=[])
+            yield from batch
+            more = len(batch) == _BATCH
+    finally:
+        ask(_closed, items, otherwise=None)
+
+
+async def _taken(items: AsyncGenerator[T, None]) -> list[T]:
+    taken: list[T] = []
+    async for item in items:
+        taken.append(item)
+        if len(taken) == _BATCH:
+            break
+    return taken
+
+
+async def _closed(items: AsyncGenerator[Any, None]) -> None:
+    await items.aclose()

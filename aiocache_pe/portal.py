@@ -135,8 +135,7 @@ def _started() -> _Running:
             # then none can be started any more.
             await loop.run_in_executor(None, threading.get_ident)
             stop = partial(serving.stop, cancel_remaining=True)
-            end = partial[None](serving.call, stop)
-            ready.set_result(_Running(loop, threading.current_thread(), end))
+            ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()
 
     def run() -> None:

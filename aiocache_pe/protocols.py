@@ -13,6 +13,7 @@ capability     verb                                      without it
 `Usage`        who was read how often, and when          hit counts last for the process
 `Evicting`     tell what had to go to make room         evictions are not counted
 `Sweeper`      remove what dead writers left             nothing is left behind
+`Leasing`      one of all processes computes a value     once per process and loop
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
 =============  ========================================  ==============================
 """
@@ -178,6 +179,43 @@ class Evicting(Protocol):
 
     on_evict: Callable[[Head], object] | None
     """Called, in any thread, for every entry that had to go."""
+
+
+class Lease(Protocol):
+    """The right to compute what belongs under a key; at most one at a time is held."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known that somebody else may hold the lease by now.
+
+        Asked once the value is computed. It must not wait, so it may be behind the times.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Give it back; doing so twice, or when it was lost, does nothing.
+
+        It must not fail for that the store does, and must give the lease back, soon at
+        least, also when the caller is cancelled meanwhile.
+        """
+
+
+@runtime_checkable
+class Leasing(Protocol):
+    """A store by which the processes, threads and event loops that use it take turns.
+
+    A lease lives as long as its holder works, however long, and ends with it: when the
+    process dies, another must get the lease within a second or so, without any clean-up.
+    It is no lock of the entry, which may be read, written, deleted and cleared by anybody
+    meanwhile; and none of these ends the lease.
+    """
+
+    async def try_lease(self, key: str) -> Lease | None:
+        """The lease of a store key at once; ``None`` if anybody, even this caller, has it.
+
+        Cancelling this leaves no lease behind.
+        """
+        ...
 
 
 @runtime_checkable

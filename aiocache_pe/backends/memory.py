@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 
 from aiocache_pe.bounded import Bounded
+from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.glob import matcher
 from aiocache_pe.keys import is_side
 from aiocache_pe.policies.fifo import Fifo
@@ -33,6 +34,26 @@ class Cell:
     def record(self) -> Record:
         """The record, stamped. Made anew each time: kept here it would be a cycle."""
         return Record(self.head, self.payload, self)
+
+
+class MemoryLease:
+    """A note that somebody in this process computes; see `protocols.Lease`."""
+
+    __slots__ = ("_held", "_key")
+
+    def __init__(self, held: dict[str, MemoryLease], key: str) -> None:
+        self._held = held
+        self._key = key
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is a forking parent's."""
+        return self._held.get(self._key) is not self
+
+    async def release(self) -> None:
+        """See `Lease.release`; it does not wait."""
+        if not self.is_lost:
+            del self._held[self._key]
 
 
 class MemoryBackend:
@@ -65,6 +86,12 @@ class MemoryBackend:
         self._hit = self._cells.on_hit
         self._secret = os.urandom(32)
         self.on_evict: Callable[[Head], object] | None = None
+        self._leases: dict[str, MemoryLease] = {}
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Lease anew: who computed in the parent does not compute here."""
+        self._leases.clear()
 
     def __repr__(self) -> str:
         return f"MemoryBackend({len(self._cells.nodes)} entries)"
@@ -156,6 +183,11 @@ class MemoryBackend:
         """See `Usage.usage`."""
         cell = self._place(key).nodes.get(key)
         return (0, None) if cell is None else (cell.reads, cell.last)
+
+    async def try_lease(self, key: str) -> MemoryLease | None:
+        """See `Leasing.try_lease`: among the threads and event loops of this process."""
+        lease = MemoryLease(self._leases, key)
+        return lease if self._leases.setdefault(key, lease) is lease else None
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`: known to this process only."""

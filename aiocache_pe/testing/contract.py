@@ -13,73 +13,15 @@ tested where the store has it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
 
-from aiocache_pe.protocols import Backend, Coherent, Peekable, Sized, Usage
+from aiocache_pe.protocols import Backend
 from aiocache_pe.record import Head, Record, pack_head, unpack
-from aiocache_pe.sentinels import PENDING
-
-T = TypeVar("T")
-
-AREA = "contract:"
-NAMES: Sequence[str] = (
-    "",
-    "plain",
-    "Plain",
-    "with space",
-    "a:b",
-    "a/../../b",
-    "..",
-    ".hidden",
-    "-flag",
-    "nul\0byte",
-    "line\nbreak",
-    "*?[x]",
-    "100%",
-    "con",
-    "NUL.txt",
-    "\N{PILE OF POO}",
-    "e\N{COMBINING ACUTE ACCENT}",
-    "\N{LATIN SMALL LETTER E WITH ACUTE}",
-    "lone \ud800 surrogate",
-    "x" * 300,
-    "x" * 301,
-    "k" * 10_240,
-)
-"""Keys that stores trip over."""
+from aiocache_pe.testing.capabilities import CapabilityContract
+from aiocache_pe.testing.stores import AREA, NAMES, content, record
 
 
-def record(name: str, payload: bytes = b"1", **head: Any) -> Record:
-    """A record for tests, of the key ``contract:name``."""
-    return Record(
-        Head(1, AREA + name, "json", head.pop("created_at", 1000.0), len(payload), **head), payload
-    )
-
-
-def content(result: object) -> tuple[Head, bytes] | None:
-    """What two records must share to be the same, their stamps aside."""
-    return (result.head, result.payload) if isinstance(result, Record) else None
-
-
-class BackendContract:
+class BackendContract(CapabilityContract):
     """What the manager relies on; see `aiocache_pe.protocols.Backend`."""
-
-    async def make_backend(self) -> Backend:
-        """Make an empty store; called once per test, in the loop that the test runs in."""
-        raise TypeError(f"{type(self).__name__} must say how to make its store: make_backend()")
-
-    def run(self, test: Callable[[Backend], Awaitable[T]]) -> T:
-        """Run a test in a loop of its own, with a new store that is closed at the end."""
-
-        async def whole() -> T:
-            backend = await self.make_backend()
-            try:
-                return await test(backend)
-            finally:
-                await backend.close()
-
-        return asyncio.run(whole())
 
     def test_what_was_never_written_is_not_there(self) -> None:
         async def test(backend: Backend) -> None:
@@ -262,69 +204,3 @@ class BackendContract:
             await backend.close()
 
         asyncio.run(second(asyncio.run(first())))
-
-    def test_a_stamp_is_current_until_the_record_changes(self) -> None:
-        async def test(backend: Backend) -> None:
-            if not isinstance(backend, Coherent):
-                return
-            [written] = await backend.write([record("a", b"1")])
-            read = (await backend.read([AREA + "a"]))[AREA + "a"]
-            assert isinstance(read, Record)
-            assert backend.is_current(written.stamp)
-            assert backend.is_current(read.stamp)
-            changes: Sequence[Callable[[], Awaitable[object]]] = (
-                lambda: backend.write([record("a", b"2")]),
-                lambda: backend.update(AREA + "a", lambda before: record("a", b"3")),
-                lambda: backend.delete([AREA + "a"]),
-            )
-            for change in changes:
-                [before] = await backend.write([record("a", b"1")])
-                assert backend.is_current(before.stamp)
-                await change()
-                assert not backend.is_current(before.stamp)
-            [before] = await backend.write([record("a", b"1")])
-            await backend.clear(AREA)
-            assert not backend.is_current(before.stamp)
-
-        self.run(test)
-
-    def test_a_peek_tells_the_truth_or_nothing(self) -> None:
-        async def test(backend: Backend) -> None:
-            if not isinstance(backend, Peekable):
-                return
-            assert backend.peek(AREA + "a") in (None, PENDING)
-            await backend.write([record("a")])
-            peeked = backend.peek(AREA + "a")
-            assert peeked is PENDING or content(peeked) == content(record("a"))
-            await backend.delete([AREA + "a"])
-            assert backend.peek(AREA + "a") in (None, PENDING)
-
-        self.run(test)
-
-    def test_the_size_counts_one_area(self) -> None:
-        async def test(backend: Backend) -> None:
-            if not isinstance(backend, Sized):
-                return
-            assert await backend.totals(AREA) == (0, 0)
-            await backend.write([record("a", b"x" * 1000), record("b", b"x" * 1000)])
-            await backend.write([Record(Head(1, "contract2:a", "json", 0.0, 1), b"1")])
-            entries, weight = await backend.totals(AREA)
-            assert entries == 2
-            assert weight >= 2000
-
-        self.run(test)
-
-    def test_usage_adds_up_and_goes_with_the_entry(self) -> None:
-        async def test(backend: Backend) -> None:
-            if not isinstance(backend, Usage):
-                return
-            await backend.write([record("a")])
-            assert await backend.usage(AREA + "a") == (0, None)
-            await backend.add_usage({AREA + "a": (2, 1500.0), AREA + "absent": (1, 1.0)})
-            await backend.add_usage({AREA + "a": (3, 1600.0)})
-            assert await backend.usage(AREA + "a") == (5, 1600.0)
-            assert await backend.usage(AREA + "absent") == (0, None)
-            await backend.write([record("a")])
-            assert await backend.usage(AREA + "a") == (0, None)
-
-        self.run(test)

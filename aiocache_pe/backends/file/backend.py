@@ -9,6 +9,7 @@ from aiocache_pe.backends.file import survey
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.hops import GroupCommit, Hops
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.nowait import CachedReader, Stamp
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.exceptions import CorruptRecordError
@@ -43,6 +44,7 @@ class FileBackend:
         self._layout = Layout(os.fspath(directory))
         self._disk = Disk(self._layout)
         self._hops = Hops()
+        self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._hops)
         self._cached = CachedReader()
         self._commits = PerLoop(lambda: GroupCommit(self._hops, self._disk.write))
 
@@ -87,6 +89,7 @@ class FileBackend:
         await self._commits.get().idle()
         await self._hops.close()
         self._disk.locks.close()
+        self._leases.close()
 
     def is_current(self, stamp: Stamp) -> bool:
         """See `Coherent.is_current`: one ``stat``, of a path that was just in use.
@@ -134,6 +137,10 @@ class FileBackend:
     async def sweep(self) -> None:
         """See `Sweeper.sweep`."""
         await self._hops.run(survey.sweep, self._layout)
+
+    async def try_lease(self, key: str) -> FileLease | None:
+        """See `Leasing.try_lease`: a lock that the kernel frees when its holder dies."""
+        return await self._leases.take(key)
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""

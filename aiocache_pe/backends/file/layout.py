@@ -5,6 +5,7 @@
     data/cache/                       0700
         .gitignore  CACHEDIR.TAG      a cache belongs in no commit and in no backup
         .locks                        one byte per key, never written, only locked
+        .leases                       the same for the leases of who computes
         .secret                       0600, made when the first pickle is signed
         .damaged/                     files that failed verification, moved aside
         default/                      an area: the namespace `default`
@@ -34,11 +35,12 @@ _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n
 class Layout:
     """Names of files for store keys, and back."""
 
-    __slots__ = ("damaged", "locks", "root", "secret")
+    __slots__ = ("damaged", "leases", "locks", "root", "secret")
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.locks = f"{self.root}/.locks"
+        self.leases = f"{self.root}/.leases"
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
 

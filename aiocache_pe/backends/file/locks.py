@@ -71,7 +71,7 @@ class ByteLocks:
             try:
                 yield
             finally:
-                _set(fd, fcntl.F_UNLCK, slot)
+                set_lock(fd, fcntl.F_UNLCK, slot)
         finally:
             stripe.release()
 
@@ -89,7 +89,7 @@ class ByteLocks:
         pause, deadline = 0.0002, time.monotonic() + _PATIENCE
         while True:
             fd = self._open()
-            if _set(fd, fcntl.F_WRLCK, slot):
+            if set_lock(fd, fcntl.F_WRLCK, slot):
                 if os.fstat(fd).st_nlink:
                     return fd
                 self._renew()  # the directory was removed under us, and others lock a new file
@@ -125,14 +125,26 @@ class ByteLocks:
                     os.close(fresh)
 
     def _opened(self) -> int:
-        try:
-            return os.open(self._path, _FLAGS, 0o600)
-        except FileNotFoundError:
-            self._prepare()
-            return os.open(self._path, _FLAGS, 0o600)
+        return open_locks(self._path, self._prepare)
 
 
-def _set(fd: int, kind: int, slot: int) -> bool:
+def open_locks(path: str, prepare: Callable[[], None]) -> int:
+    """Open a file of locks, in a folder that ``prepare`` makes when it is not there."""
+    try:
+        return os.open(path, _FLAGS, 0o600)
+    except FileNotFoundError:
+        prepare()
+        return os.open(path, _FLAGS, 0o600)
+
+
+def set_lock(fd: int, kind: int, slot: int) -> bool:
+    """Lock or unlock one byte of an open file, at once; whether it could be done.
+
+    Args:
+        fd: the file.
+        kind: ``fcntl.F_WRLCK`` or ``fcntl.F_UNLCK``.
+        slot: which byte, from 0 to 2**62.
+    """
     try:
         if _OFD is not None:
             fcntl.fcntl(fd, _OFD, struct.pack("hhqqi", kind, os.SEEK_SET, slot, 1, 0))

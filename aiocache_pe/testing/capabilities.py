@@ -1,0 +1,164 @@
+"""The part of the contract that concerns capabilities: tested where a store has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiocache_pe.protocols import Backend, Coherent, Leasing, Peekable, Sized, Usage
+from aiocache_pe.record import Head, Record
+from aiocache_pe.sentinels import PENDING
+from aiocache_pe.testing.stores import AREA, NAMES, OverAStore, content, record
+
+
+class CapabilityContract(OverAStore):
+    """What the manager relies on where a store offers it; see `aiocache_pe.protocols`."""
+
+    def test_a_stamp_is_current_until_the_record_changes(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Coherent):
+                return
+            [written] = await backend.write([record("a", b"1")])
+            read = (await backend.read([AREA + "a"]))[AREA + "a"]
+            assert isinstance(read, Record)
+            assert backend.is_current(written.stamp)
+            assert backend.is_current(read.stamp)
+            changes: Sequence[Callable[[], Awaitable[object]]] = (
+                lambda: backend.write([record("a", b"2")]),
+                lambda: backend.update(AREA + "a", lambda before: record("a", b"3")),
+                lambda: backend.delete([AREA + "a"]),
+            )
+            for change in changes:
+                [before] = await backend.write([record("a", b"1")])
+                assert backend.is_current(before.stamp)
+                await change()
+                assert not backend.is_current(before.stamp)
+            [before] = await backend.write([record("a", b"1")])
+            await backend.clear(AREA)
+            assert not backend.is_current(before.stamp)
+
+        self.run(test)
+
+    def test_a_peek_tells_the_truth_or_nothing(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Peekable):
+                return
+            assert backend.peek(AREA + "a") in (None, PENDING)
+            await backend.write([record("a")])
+            peeked = backend.peek(AREA + "a")
+            assert peeked is PENDING or content(peeked) == content(record("a"))
+            await backend.delete([AREA + "a"])
+            assert backend.peek(AREA + "a") in (None, PENDING)
+
+        self.run(test)
+
+    def test_the_size_counts_one_area(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Sized):
+                return
+            assert await backend.totals(AREA) == (0, 0)
+            await backend.write([record("a", b"x" * 1000), record("b", b"x" * 1000)])
+            await backend.write([Record(Head(1, "contract2:a", "json", 0.0, 1), b"1")])
+            entries, weight = await backend.totals(AREA)
+            assert entries == 2
+            assert weight >= 2000
+
+        self.run(test)
+
+    def test_usage_adds_up_and_goes_with_the_entry(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Usage):
+                return
+            await backend.write([record("a")])
+            assert await backend.usage(AREA + "a") == (0, None)
+            await backend.add_usage({AREA + "a": (2, 1500.0), AREA + "absent": (1, 1.0)})
+            await backend.add_usage({AREA + "a": (3, 1600.0)})
+            assert await backend.usage(AREA + "a") == (5, 1600.0)
+            assert await backend.usage(AREA + "absent") == (0, None)
+            await backend.write([record("a")])
+            assert await backend.usage(AREA + "a") == (0, None)
+
+        self.run(test)
+
+    def test_one_of_many_gets_the_lease(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Leasing):
+                return
+            tries = await asyncio.gather(*(backend.try_lease(AREA + "a") for _ in range(50)))
+            [lease] = [lease for lease in tries if lease is not None]
+            assert not lease.is_lost
+            assert await backend.try_lease(AREA + "a") is None
+            for name in NAMES[1:]:
+                other = await backend.try_lease(AREA + name)
+                assert other is not None
+                await other.release()
+            await lease.release()
+            again = await backend.try_lease(AREA + "a")
+            assert again is not None
+            await lease.release()  # of what is another's by now
+            assert await backend.try_lease(AREA + "a") is None
+            await again.release()
+
+        self.run(test)
+
+    def test_other_event_loops_see_the_lease(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Leasing):
+                return
+            leasing = backend
+
+            async def elsewhere() -> bool:
+                lease = await leasing.try_lease(AREA + "a")
+                if lease is not None:
+                    await lease.release()
+                return lease is not None
+
+            lease = await leasing.try_lease(AREA + "a")
+            assert lease is not None
+            assert not await asyncio.to_thread(asyncio.run, elsewhere())
+            await lease.release()
+            assert await asyncio.to_thread(asyncio.run, elsewhere())
+
+        self.run(test)
+
+    def test_a_lease_hinders_no_verb_and_no_verb_ends_it(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Leasing):
+                return
+            lease = await backend.try_lease(AREA + "a")
+            assert lease is not None
+            assert dict(await backend.read([AREA + "a"])) == {}
+            assert [h async for heads in backend.scan(AREA) for h in heads] == []
+            await backend.write([record("a")])
+            await backend.update(AREA + "a", lambda before: record("a", b"2"))
+            if isinstance(backend, Sized):
+                assert (await backend.totals(AREA))[0] == 1
+            assert len(await backend.delete([AREA + "a"])) == 1
+            await backend.write([record("a")])
+            assert await backend.clear(AREA) == 1
+            assert not lease.is_lost
+            assert await backend.try_lease(AREA + "a") is None
+            await lease.release()
+
+        self.run(test)
+
+    def test_who_is_cancelled_leaves_no_lease(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Leasing):
+                return
+            for steps in range(5):
+                task = asyncio.ensure_future(backend.try_lease(AREA + "a"))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                [outcome] = await asyncio.gather(task, return_exceptions=True)
+                if outcome is not None and not isinstance(outcome, BaseException):
+                    await outcome.release()
+                tries = 0
+                while (lease := await backend.try_lease(AREA + "a")) is None:
+                    tries += 1
+                    assert tries < 500
+                    await asyncio.sleep(0.01)
+                await lease.release()
+
+        self.run(test)

@@ -1,0 +1,150 @@
+"""Leases over a directory: one holder among all processes, and none when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiocache_pe.backends.file import leases as module
+from aiocache_pe.backends.file.backend import FileBackend
+
+HOLDER = """
+import asyncio, sys, time
+from aiocache_pe.backends.file.backend import FileBackend
+assert asyncio.run(FileBackend(sys.argv[1]).try_lease("default:a")) is not None
+print("held", flush=True)
+time.sleep(3600)
+"""
+
+
+async def taken_and_given(backend: FileBackend, key: str = "default:a") -> bool:
+    """Whether the lease could be had."""
+    lease = await backend.try_lease(key)
+    if lease is not None:
+        await lease.release()
+    return lease is not None
+
+
+def test_a_killed_process_holds_no_lease(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    command = [sys.executable, "-c", HOLDER, str(cache_dir)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            assert not asyncio.run(taken_and_given(backend))
+            assert asyncio.run(taken_and_given(backend, "default:b"))
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    assert asyncio.run(taken_and_given(backend))
+
+
+async def test_two_stores_of_a_process_exclude_each_other(cache_dir: Path) -> None:
+    one, other = FileBackend(cache_dir), FileBackend(cache_dir)
+    lease = await one.try_lease("default:a")
+    assert lease is not None
+    assert not await taken_and_given(other)
+    await lease.release()
+    assert await taken_and_given(other)
+
+
+async def test_a_lease_outlives_the_close_of_its_store(cache_dir: Path) -> None:
+    backend, other = FileBackend(cache_dir), FileBackend(cache_dir)
+    lease = await backend.try_lease("default:a")
+    assert lease is not None
+    await backend.close()
+    assert not await taken_and_given(backend)
+    assert not await taken_and_given(other)
+    await lease.release()
+    assert await taken_and_given(other)
+
+
+async def test_a_lease_leaves_nothing_behind(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    for number in range(100):
+        assert await taken_and_given(backend, f"default:{number}")
+    assert (cache_dir / ".leases").stat().st_size == 0
+    assert sorted(path.name for path in cache_dir.iterdir()) == [
+        ".gitignore",
+        ".leases",
+        "CACHEDIR.TAG",
+    ]
+
+
+async def test_many_leases_take_one_descriptor(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    assert await taken_and_given(backend)
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    leases = [await backend.try_lease(f"default:{number}") for number in range(2000)]
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) < before + 10
+    for lease in leases:
+        assert lease is not None
+        await lease.release()
+
+
+async def test_a_removed_directory_ends_its_leases(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    lease = await backend.try_lease("default:a")
+    assert lease is not None
+    shutil.rmtree(cache_dir)
+    assert lease.is_lost
+    again = await backend.try_lease("default:a")
+    assert again is not None
+    assert not again.is_lost
+    await lease.release()
+    assert not await taken_and_given(backend)
+    await again.release()
+
+
+def test_a_forked_child_neither_holds_nor_frees_its_parents_leases(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    lease = asyncio.run(backend.try_lease("default:a"))
+    assert lease is not None
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:  # it stays, while the parent gives its lease back
+        status = 1
+        try:
+            with pytest.raises(StopIteration):
+                lease.release().send(None)
+            status = 0 if lease.is_lost else 2
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+        finally:
+            os._exit(status)
+    try:
+        os.read(ready[0], 1)
+        assert not asyncio.run(taken_and_given(FileBackend(cache_dir)))
+        asyncio.run(lease.release())
+        assert asyncio.run(taken_and_given(FileBackend(cache_dir)))
+    finally:
+        os.write(go[1], b"x")
+        status = os.waitpid(child, 0)[1]
+        for fd in (*ready, *go):
+            os.close(fd)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+async def test_a_store_that_refuses_locks_says_so(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    backend = FileBackend(cache_dir)
+    assert await taken_and_given(backend)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "set_lock", refuse)
+        with pytest.raises(OSError, match="no locks"):
+            await backend.try_lease("default:a")
+    assert await taken_and_given(backend)

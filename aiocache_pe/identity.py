@@ -10,14 +10,11 @@ never hits, or that hits for another object.
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-import sys
 from collections.abc import Callable
 from typing import Any
 
+from aiocache_pe.anatomy import inner_of, kind_name, parts_of
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.naming import full_name
 
 Writer = Callable[[Any, list[str]], None]
 
@@ -142,76 +139,14 @@ no decimal text by default, and a float's would be longer."""
 
 
 def _write_object(value: Any, out: list[str]) -> None:
-    parts = _parts(value)
+    parts = parts_of(value)
     if parts is None:
         raise _RefusedError(value)
-    name = full_name(type(value))
+    name = kind_name(value)
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
         _write(part, out)
     out.append("]")
-
-
-def _parts(value: Any) -> tuple[Any, ...] | None:
-    """What makes up an object, besides its class; ``None`` when that cannot be told."""
-    own = getattr(type(value), "__cache_key__", None)
-    if own is not None:
-        return (own(value),)
-    if isinstance(value, enum.Enum):
-        return (value.name or value.value,)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return ({f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare},)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return tuple(value)
-    return _known_parts(value)
-
-
-def _known_parts(value: Any) -> tuple[Any, ...] | None:
-    """What makes up values of the standard library and of well-known ones.
-
-    Types are told by their module, so that none of these need be imported.
-    """
-    kind = type(value)
-    module = kind.__module__.partition(".")[0]
-    if module in ("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"):
-        folded = getattr(value, "fold", 0)
-        zone = getattr(value, "tzinfo", None)
-        if _is_nameless(value) or _is_nameless(zone):
-            return None
-        return str(value), folded, None if zone is None else str(zone)
-    if module == "pathlib":
-        return (str(value),)
-    if kind is range:
-        return value.start, value.stop, value.step
-    if module == "numpy" and hasattr(value, "dtype"):
-        if value.dtype.hasobject or hasattr(value, "mask"):  # addresses; values that do not count
-            return None
-        return str(value.dtype.descr), value.shape, value.tobytes()
-    pydantic = sys.modules.get("pydantic")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        return dict(value.__dict__), value.__pydantic_extra__
-    msgspec = sys.modules.get("msgspec")
-    if msgspec is not None and isinstance(value, msgspec.Struct):
-        return tuple(getattr(value, name) for name in value.__struct_fields__)
-    return _importable(value)
-
-
-def _is_nameless(zone: Any) -> bool:
-    """Whether a time zone's text is but its address: one read from a file, or a user's own."""
-    kind: Any = type(zone)
-    is_default = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
-    return is_default or getattr(zone, "key", "") is None
-
-
-def _importable(value: Any) -> tuple[Any, ...] | None:
-    """The name of a function, class or module, if it is found under it again."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
-        return None
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return (full_name(value),) if found is value else None
 
 
 def _explained(refused: Any, path: str, root: Any, way_out: str) -> UnstableIdentityError:
@@ -231,18 +166,7 @@ def _where(wanted: Any, value: Any, path: str, above: frozenset[int]) -> str | N
         return path
     if id(value) in above:
         return None
-    inner: list[tuple[str, Any]] = []
-    if isinstance(value, dict):
-        inner = [(f"{path}[{key!r:.40}]", item) for key, item in value.items()]
-        inner += [(f"a key of {path}", key) for key in value]
-    elif isinstance(value, list | tuple):
-        inner = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
-    elif isinstance(value, set | frozenset):
-        inner = [(f"a member of {path}", item) for item in value]
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        inner = [(f"{path}.{name}", getattr(value, name)) for name in names]
-    for deeper, item in inner:
+    for deeper, item in inner_of(value, path):
         found = _where(wanted, item, deeper, above | {id(value)})
         if found is not None:
             return found

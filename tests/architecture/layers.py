@@ -33,6 +33,7 @@ LAYERS = (
         ("clock", "entry", "exceptions", "forks", "naming", "protocols", "record", "sentinels"),
         talk=True,
     ),
+    Layer("anatomy", ("anatomy",)),
     Layer("tools", ("binding", "bounded", "glob", "identity", "memory", "per_loop")),
     Layer(
         "parts",
@@ -80,9 +81,9 @@ FOREIGN = {
     "click": ("cli",),
     "compression": ("codecs",),  # the standard library's, from Python 3.14 on
     "msgspec": ("",),  # the record's own format: everywhere
-    "numpy": ("codecs", "identity"),
-    "pydantic": ("codecs", "identity"),
-    "pydantic_core": ("codecs", "identity"),
+    "numpy": ("codecs",),
+    "pydantic": ("codecs",),
+    "pydantic_core": ("codecs",),
     "redis": ("backends.redis",),
     "rich": ("cli",),
 }

@@ -5,17 +5,23 @@ Only the standard library is used here, so that any interpreter can make their k
 
 from __future__ import annotations
 
+import array
+import collections
 import dataclasses
 import datetime as dt
 import enum
 import fractions
+import functools
 import ipaddress
 import json
 import math
 import pathlib
+import re
+import types
 import uuid
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Optional
 
 
 class Colour(enum.Enum):
@@ -57,6 +63,19 @@ class Client:
 
     def __cache_key__(self) -> str:
         return self.url
+
+
+class Name(str):
+    """A text of its own kind."""
+
+
+class Year(int): ...
+
+
+class Row(dict[str, int]): ...
+
+
+class Moment(dt.datetime): ...
 
 
 UTC = dt.UTC
@@ -140,4 +159,34 @@ DIFFERENT: dict[str, Any] = {
     "path class": pathlib.PurePosixPath,
     "own key": Client("https://a"),
     "other own key": Client("https://b"),
+    "deque": collections.deque([1]),
+    "deque with an end": collections.deque([1], 3),
+    "ordered dict": collections.OrderedDict(a=1, b=2),
+    "ordered otherwise": collections.OrderedDict(b=2, a=1),
+    "unordered dict": {"a": 1, "b": 2},
+    "counter": collections.Counter(a=1, b=2),
+    "dict of lists": collections.defaultdict(list, a=1, b=2),
+    "dict of sets": collections.defaultdict(set, a=1, b=2),
+    "chain": collections.ChainMap({"a": 1}, {"b": 2}),
+    "proxy": types.MappingProxyType({"a": 1, "b": 2}),
+    "attributes": types.SimpleNamespace(a=1, b=2),
+    "array": array.array("i", [1]),
+    "array of longer ints": array.array("q", [1]),
+    "pattern": re.compile("a"),
+    "pattern with a flag": re.compile("a", re.IGNORECASE),
+    "slice": slice(1),
+    "partial": functools.partial(json.dumps, indent=1),
+    "other partial": functools.partial(json.dumps, indent=2),
+    "kind of text": Name("a"),
+    "kind of int": Year(1),
+    "kind of dict": Row(a=1),
+    "kind of moment": Moment(2026, 1, 2, 12, 0, tzinfo=UTC),
+    "class of none": type(None),
+    "list of ints": list[int],
+    "list of texts": list[str],
+    "int or nothing": int | None,
+    "optional text": Optional[str],  # noqa: UP045 - as people write it
+    "one of two": Literal["a", "b"],
+    "annotated": Annotated[int, "positive"],
+    "callable": Callable[[int], str],
 }

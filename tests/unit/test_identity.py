@@ -7,21 +7,22 @@ import io
 import json
 import threading
 import zoneinfo
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Optional, TypeVar, Union
 
 import msgspec
 import numpy as np
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, HttpUrl, computed_field
 
 from aiocache_pe.exceptions import UnstableIdentityError
 from aiocache_pe.identity import canonical
-from tests.unit.calls import DIFFERENT, Client, Question
+from tests.unit.calls import DIFFERENT, Client, Name, Question
 
 
 class Model(BaseModel):
@@ -54,6 +55,32 @@ class Zone(dt.tzinfo):
         return "zone"
 
 
+class Hidden(str):
+    """Equal to a text, and more than that in a place that is its own."""
+
+    __slots__ = ("secret",)
+
+
+class Open(BaseModel):
+    other: Any
+
+
+class Computed(BaseModel):
+    text: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def length(self) -> int:
+        return len(self.text)
+
+
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    inside: T
+
+
 @dataclass
 class Holder:
     client: object
@@ -76,6 +103,16 @@ LIBRARIES: dict[str, Any] = {
     "negative zero": np.float64(-0.0),
     "record array": np.array([(1, 2)], dtype=[("a", "<i4"), ("b", "<i4")]),
     "zone": zoneinfo.ZoneInfo("Europe/Berlin"),
+    "fields that overlap": np.zeros(
+        1, np.dtype({"names": "ab", "formats": "ii", "offsets": [0, 2]})
+    ),
+    "fields that touch": np.zeros(1, np.dtype({"names": "ba", "formats": "ii", "offsets": [4, 0]})),
+    "nothing set": msgspec.UNSET,
+    "address": HttpUrl("https://a"),
+    "other address": HttpUrl("https://b"),
+    "class of boxes": Box,
+    "class of boxes of ints": Box[int],
+    "class of boxes of texts": Box[str],
 }
 
 
@@ -118,6 +155,23 @@ def test_what_does_not_count_for_equality_does_not_count_for_a_key() -> None:
     assert canonical(Question("why?", trace=object())) == canonical(Question("why?"))
 
 
+def test_what_a_model_computed_of_its_fields_does_not_count() -> None:
+    model = Computed(text="why?")
+    before = canonical(model)
+    assert model.length == 4
+    assert canonical(model) == before
+
+
+def test_annotations_that_mean_the_same_have_the_same_identity() -> None:
+    assert canonical(int | None) == canonical(Optional[int]) == canonical(Union[None, int])  # noqa: UP007, UP045
+
+
+def test_what_hangs_on_a_text_counts() -> None:
+    plain, marked = Name("a"), Name("a")
+    marked.note = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert len({canonical(plain), canonical(marked), canonical("a")}) == 3
+
+
 @pytest.mark.parametrize(
     ("value", "where"),
     [
@@ -130,7 +184,12 @@ def test_what_does_not_count_for_equality_does_not_count_for_a_key() -> None:
         ((n for n in [1]), "value"),
         (memoryview(b"a"), "value"),
         (json, "value"),
-        (OrderedDict(a=1), "value"),
+        (Hidden("a"), "value"),
+        (OrderedDict(a=Plain()), "value['a']"),
+        (deque([1, Plain()]), "value[1]"),
+        (defaultdict(lambda: 1), "value"),
+        (Struct(Plain()), "value.text"),  # type: ignore[arg-type]
+        (Open(other=[Plain()]), "value.other[0]"),
         ([{"client": Plain()}], "value[0]['client']"),
         ((1, Plain()), "value[1]"),
         ({"a": {1, Plain}, "b": Plain()}, "value['b']"),

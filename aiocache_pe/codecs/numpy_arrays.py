@@ -26,6 +26,7 @@ _SIMPLE = re.compile(r"[<>|](?:[?biufcSUVmM]\d{1,10}(?:\[[0-9a-zA-Z/]{1,20}\])?|
 _MAX_LEVEL = 16  # of dtypes within dtypes
 _MAX_DIMENSIONS = 64
 _NO_LENGTH = 2**63
+_NATIVE = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -135,8 +136,12 @@ def take_scalar(scalar: Any) -> tuple[Any, bytes]:
     Raises:
         NotExact: it would come back different.
     """
+    kind, size = scalar.dtype.kind, scalar.dtype.itemsize
+    if kind in "SU":
+        # One may end in zeros or be empty; an array, and pickle, would take the zeros away.
+        content = scalar.tobytes()[:size]
+        return kind, content if kind == "S" else _recoded(content, _NATIVE, "utf-8")
     dtype, data = _describe(scalar.dtype), scalar.tobytes()
-    # Strings may end in zeros, which an array of strings does not keep.
     copy = make_scalar(dtype, data)
     if type(copy) is not type(scalar) or copy.tobytes() != data:
         raise NotExact(f"a numpy {type(scalar).__name__} cannot be rebuilt")
@@ -145,7 +150,15 @@ def take_scalar(scalar: Any) -> tuple[Any, bytes]:
 
 def make_scalar(dtype: Any, data: bytes) -> Any:
     """The scalar, from what `take_scalar` gave; raises as `make` does."""
+    if dtype == "S":
+        return _numpy().bytes_(data)
+    if dtype == "U":
+        return _numpy().str_(data.decode("utf-8", "surrogatepass"))
     return make(Layout(dtype, []), data)[()]
+
+
+def _recoded(text: bytes, before: str, after: str) -> bytes:
+    return text.decode(before, "surrogatepass").encode(after, "surrogatepass")
 
 
 def _numpy() -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final
 
 from aiocache_pe.codecs import numpy_arrays
@@ -24,6 +25,10 @@ from aiocache_pe.codecs.tags import (
 )
 
 _PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+_ADDRESSES = (
+    "IPv4Address", "IPv4Interface", "IPv4Network", "IPv6Address", "IPv6Interface", "IPv6Network",
+)  # fmt: skip
+_URLS = ("AnyUrl", "AnyHttpUrl", "HttpUrl", "AnyWebsocketUrl", "WebsocketUrl", "FileUrl", "FtpUrl")
 
 
 def encoder_for(kind: type) -> Encoder | None:
@@ -45,6 +50,36 @@ def _path_encoder(kind: type) -> Encoder | None:
     if name not in _PATHS or getattr(sys.modules.get("pathlib"), name, None) is not kind:
         return None
     return lambda value, writer: {"$path": [name, writer.write(_path_text(value))]}
+
+
+def _text_encoder(
+    tag: str, module: str, names: tuple[str, ...]
+) -> Callable[[type], Encoder | None]:
+    """Makes the encoder of classes that can be made again of their text."""
+
+    def maker(kind: type) -> Encoder | None:
+        name = kind.__name__
+        if name not in names or getattr(sys.modules.get(module), name, None) is not kind:
+            return None
+        return lambda value, _: {tag: [name, _checked(str(value), value)]}
+
+    return maker
+
+
+def _checked(written: str, value: Any) -> str:
+    again = type(value)(written)
+    if again != value or str(again) != written:
+        raise NotExact(f"a {type(value).__name__} is read otherwise than it is written")
+    return written
+
+
+def _text_decoder(module: str, names: tuple[str, ...]) -> Decoder:
+    def read(payload: Any, revive: Revive) -> Any:
+        del revive
+        name, written = array(payload, 2)
+        return getattr(import_module(module), names[names.index(name)])(text(written))
+
+    return read
 
 
 def _path_text(path: Any) -> str:
@@ -109,6 +144,8 @@ _MAKERS: Final[dict[str, Callable[[type], Encoder | None]]] = {
     "pathlib": _path_encoder,
     "fractions": _fraction_encoder,
     "numpy": _numpy_encoder,
+    "ipaddress": _text_encoder("$ip", "ipaddress", _ADDRESSES),
+    "pydantic": _text_encoder("$url", "pydantic.networks", _URLS),
 }
 
 DECODERS: Final[dict[str, Decoder]] = {
@@ -116,4 +153,6 @@ DECODERS: Final[dict[str, Decoder]] = {
     "$fraction": _read_fraction,
     "$ndarray": _read_array,
     "$numpy": _read_scalar,
+    "$ip": _text_decoder("ipaddress", _ADDRESSES),
+    "$url": _text_decoder("pydantic.networks", _URLS),
 }

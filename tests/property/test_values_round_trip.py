@@ -207,7 +207,7 @@ def test_any_bytes_are_a_value_or_refused(codec: str, payload: bytes, secret: An
 TAGS = sorted(
     "$str $int $float $dict $tuple $set $frozenset $bytes $bytearray $complex $range $decimal "
     "$uuid $ordereddict $counter $defaultdict $deque $msgspec $datetime $date $time $timedelta "
-    "$timezone $path $fraction $ndarray $numpy $type".split()
+    "$timezone $path $fraction $ip $url $ndarray $numpy $type".split()
 )
 json_data = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),

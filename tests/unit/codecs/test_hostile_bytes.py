@@ -198,6 +198,9 @@ def test_what_is_no_json_is_refused(payload: bytes) -> None:
         '{"$ndarray":["O",[1],"C","AAAA"]}',
         '{"$ndarray":["<f8",["x"],"C",""]}', '{"$ndarray":["<f8",[1000000000,"x"],"C",""]}',
         '{"$ndarray":[[],[1],"C",""]}', '{"$ndarray":1}', '{"$numpy":["<f8",""]}', '{"$numpy":1}',
+        '{"$ip":["IPv4Address","1.2.3"]}', '{"$ip":["ip_address","1.2.3.4"]}', '{"$ip":[[],1]}',
+        '{"$ip":["IPv4Address",1]}', '{"$url":["HttpUrl","ftp://a"]}', '{"$url":["BaseModel","a"]}',
+        '{"$url":["HttpUrl",1]}', '{"$numpy":["U","gICA"]}',
     ],
 )  # fmt: skip
 def test_tags_that_hold_what_they_should_not_are_refused(payload: str) -> None:

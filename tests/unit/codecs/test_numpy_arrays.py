@@ -34,7 +34,9 @@ ARRAYS = [
 SCALARS = [
     np.float64(1.5), np.float32("nan"), np.float16(0.1), np.int64(-1), np.int8(1),
     np.uint64(2**64 - 1),
-    np.bool_(True), np.complex128(1 - 0j), np.str_("abc"), np.bytes_(b"abc"), np.longlong(1),
+    np.bool_(True), np.complex128(1 - 0j), np.str_("abc"), np.bytes_(b"abc"),
+    np.str_("ends in zero\0"), np.bytes_(b"zero\0"),
+    np.str_(""), np.bytes_(b""), np.str_("\ud800"), np.longlong(1),
     np.datetime64("2025-01-01"), np.datetime64("NaT"), np.timedelta64(5, "s"),
     np.zeros(1, RECORD)[0], np.void(b"abc"), np.longdouble(1) / 3,
 ]  # fmt: skip
@@ -85,7 +87,7 @@ class Matrix(np.ndarray[Any, Any]):
         np.array([object()]), np.array([None, 1]), np.zeros(1, [("a", "O")]), np.ma.array([1]),
         np.zeros(2).view(Matrix), np.zeros(2, RECORD).view(np.recarray),
         np.zeros(2, np.dtype("f8", metadata={"unit": "m"})), np.zeros(2, TITLED),
-        np.str_("ends in zero\0"), np.bytes_(b"zero\0"), np.array(["a"], np.dtypes.StringDType()),
+        np.array(["a"], np.dtypes.StringDType()),
     ],
     ids=lambda value: f"{type(value).__name__}-{value.dtype}",
 )  # fmt: skip

@@ -7,13 +7,23 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel, field_validator
+from pydantic import (
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FileUrl,
+    HttpUrl,
+    PrivateAttr,
+    RootModel,
+    field_validator,
+)
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from aiocache_pe.codecs.types import register, register_annotation, shape_for
 from aiocache_pe.exceptions import CorruptRecordError
-from tests.unit.codecs.exactly import assert_round_trip, round_trip
+from tests.unit.codecs.exactly import assert_round_trip, codec_of, round_trip
 
 T = TypeVar("T")
 
@@ -142,3 +152,15 @@ class Tree(BaseModel):
 def test_a_model_that_mentions_itself_comes_back() -> None:
     register_annotation(Tree)
     assert_round_trip(Tree(children=[Tree(), Tree(children=[Tree()])]))
+
+
+def test_pydantics_addresses_come_back() -> None:
+    for value in (HttpUrl("https://example.org/a?b#c"), AnyUrl("x://y"), FileUrl("file:///a")):
+        assert_round_trip({"source": [value]})
+        assert codec_of(value) == "tagged"
+
+
+def test_an_address_of_a_users_own_class_is_not_taken_for_pydantics() -> None:
+    class Own(HttpUrl): ...
+
+    assert TaggedJson().encode([Own("https://example.org")]) is None

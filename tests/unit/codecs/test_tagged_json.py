@@ -10,6 +10,7 @@ import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID, SafeUUID, uuid1, uuid4
@@ -93,6 +94,8 @@ def test_two_nans_in_a_set_stay_two() -> None:
         defaultdict(list, {"a": [1]}), defaultdict(None, {1: 2}), defaultdict(dict),
         deque([1, (2,)]), deque([1, 2], maxlen=3), deque(maxlen=0),
         msgspec.UNSET,
+        ip_address("127.0.0.1"), ip_network("10.0.0.0/8"), ip_interface("10.1.2.3/8"),
+        ip_address("::1"), ip_address("fe80::1%eth0"), ip_network("fe80::/10"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip

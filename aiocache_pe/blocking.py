@@ -105,6 +105,27 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         raise
 
 
+async def in_thread(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread that is nobody's, with the context variables of now.
+
+    Args:
+        function: the function; what it returns is awaited in this loop, if it can be.
+
+    Raises:
+        RuntimeError: it raised ``StopIteration``, which no future takes.
+        Whatever else it raised.
+    """
+
+    def call() -> Any:
+        try:
+            return function()
+        except StopIteration as error:
+            raise RuntimeError(f"{function!r} raised StopIteration") from error
+
+    value = await asyncio.to_thread(call)
+    return await value if isawaitable(value) else value
+
+
 def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
     """Call an async function in the portal's loop.
 

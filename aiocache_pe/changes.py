@@ -8,7 +8,7 @@ import msgspec
 
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
-from aiocache_pe.record import Record
+from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import MISSING, Missing
 from aiocache_pe.space import Space
 
@@ -33,16 +33,25 @@ async def add(space: Space, item: Item) -> bool:
 async def touch(space: Space, key: str, ttl: float | None) -> bool:
     """Give an entry a new time to live, in seconds from now; whether there was one."""
     now = space.engine.clock.time()
-    expires_at = None if ttl is None else now + ttl
+    touched = False
 
     def renewed(record: Record | None) -> Record | None:
-        if record is None:
-            return None
-        head = msgspec.structs.replace(record.head, expires_at=expires_at)
-        return Record(head, record.payload)
+        nonlocal touched
+        touched = record is not None
+        return None if record is None else Record(_expiring(record.head, now, ttl), record.payload)
 
-    work = space.engine.update(key, renewed)
-    return await space.survive("write", work, None) is not None
+    work = space.engine.update(key, renewed, spare_stale=True)
+    return await space.survive("write", work, None) is not None and touched
+
+
+def _expiring(head: Head, now: float, ttl: float | None) -> Head:
+    """A head with a new time to live, and as long to be served stale after it as before."""
+    expires_at = stale_until = None
+    if ttl is not None:
+        expires_at = now + ttl
+        if head.stale_until is not None and head.expires_at is not None:
+            stale_until = expires_at + head.stale_until - head.expires_at
+    return msgspec.structs.replace(head, expires_at=expires_at, stale_until=stale_until)
 
 
 async def pop(space: Space, key: str) -> Any | Missing:

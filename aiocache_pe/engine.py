@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
@@ -34,6 +36,7 @@ class Item(NamedTuple):
         ttl: how long it lives, in seconds; ``None`` for ever.
         tags: its tags, each with the token of now (`Engine.tag_tokens`).
         cost: seconds that the value took to compute.
+        stale_ttl: seconds after its time that it may be served stale; ``None`` for none.
     """
 
     key: str
@@ -41,6 +44,7 @@ class Item(NamedTuple):
     ttl: float | None = None
     tags: Mapping[str, str] = {}
     cost: float = 0.0
+    stale_ttl: float | None = None
 
 
 class Engine:
@@ -69,11 +73,12 @@ class Engine:
         self._peek = backend.peek if isinstance(backend, Peekable) else _cannot_tell
         self._time = clock.time
 
-    def find(self, key: str) -> Found:
+    def find(self, key: str, *, stale: bool = False) -> Found:
         """A live entry, if that can be told without waiting.
 
         Args:
             key: the store key.
+            stale: whether one will do that is expired and may be served stale.
 
         Returns:
             Its slot, just marked as used; `MISSING`; or `PENDING`: ask `fetch`.
@@ -87,7 +92,7 @@ class Engine:
                 return PENDING
             slot = self.admit(record)
         now = self._time()
-        if slot.expires_at <= now:
+        if slot.expires_at <= now and not (stale and slot.stale_until > now):
             return MISSING
         if slot.tags is not None:
             verdict = self._check_tags(key, slot.tags)
@@ -98,8 +103,14 @@ class Engine:
             self._on_hit(slot)
         return slot
 
-    async def fetch(self, keys: Sequence[str]) -> tuple[dict[str, Slot], list[CacheError]]:
+    async def fetch(
+        self, keys: Sequence[str], *, stale: bool = False
+    ) -> tuple[dict[str, Slot], list[CacheError]]:
         """The live entries of those keys, in one round trip, and one more if tags are unknown.
+
+        Args:
+            keys: the store keys.
+            stale: whether entries will do that are expired and may be served stale.
 
         Returns:
             The slots found, and the errors that stood in the place of others.
@@ -107,7 +118,7 @@ class Engine:
         results = await self.backend.read(keys)
         errors = [result for result in results.values() if isinstance(result, CacheError)]
         records = [result for result in results.values() if isinstance(result, Record)]
-        live = await self.live_heads([record.head for record in records])
+        live = await self.live_heads([record.head for record in records], stale=stale)
         now = self._time()
         slots: dict[str, Slot] = {}
         for record in records:
@@ -116,10 +127,15 @@ class Engine:
                 slot.used_at = now
         return slots, errors
 
-    async def live_heads(self, heads: Iterable[Head]) -> dict[str, Head]:
-        """Those of some heads whose records are to be served now, by store key."""
+    async def live_heads(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
+        """Those of some heads whose records are to be served now, by store key.
+
+        Args:
+            heads: the heads.
+            stale: whether those count that are expired and may be served stale.
+        """
         now = self._time()
-        fresh = [head for head in heads if not head.is_expired(now)]
+        fresh = [head for head in heads if not head.is_over(now, stale=stale)]
         tokens = await self._tokens({m for head in fresh for m in _markers(head.key, head.tags)})
         return {
             head.key: head
@@ -156,10 +172,13 @@ class Engine:
                 raise
             codec, payload = self.pipeline.encode(item.key, item.value)
         now = self._time()
-        expires_at = None if item.ttl is None else now + item.ttl
-        head = Head(
-            VERSION, item.key, codec, now, len(payload), expires_at, dict(item.tags), item.cost
-        )
+        expires_at = stale_until = None
+        if item.ttl is not None:
+            expires_at = now + item.ttl
+            stale_until = None if item.stale_ttl is None else expires_at + item.stale_ttl
+        tags, cost = dict(item.tags), item.cost
+        size = len(payload)
+        head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until)
         return Record(head, payload)
 
     def record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
@@ -168,29 +187,30 @@ class Engine:
         Args:
             key: the store key.
             value: the value.
-            like: a head whose expiry, tags and cost to keep.
+            like: a head whose expiry, tags, cost and staleness to keep.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
         """
         codec, payload = self.pipeline.encode(key, value)
         now, size = self._time(), len(payload)
-        if like is None:
-            return Record(Head(VERSION, key, codec, now, size), payload)
-        head = Head(VERSION, key, codec, now, size, like.expires_at, like.tags, like.cost)
+        head = Head(VERSION, key, codec, now, size)
+        if like is not None:
+            head = replace(like, codec=codec, created_at=now, size=size)
         return Record(head, payload)
 
     async def write(self, records: Sequence[Record]) -> list[Slot]:
         """Store records, in one round trip, and keep them in memory."""
         return [self.admit(record) for record in await self.backend.write(records)]
 
-    async def update(self, key: str, change: Change) -> Record | None:
+    async def update(self, key: str, change: Change, *, spare_stale: bool = False) -> Record | None:
         """Read, change and write one entry as a single step; what is not live is not there.
 
         Args:
             key: the store key.
             change: given the live record or ``None``, returns what to store
                 (`protocols.Change`). It may be called more than once.
+            spare_stale: whether ``None`` for an expired record leaves it to be served stale.
 
         Returns:
             What is stored now, or ``None``.
@@ -200,8 +220,13 @@ class Engine:
 
         def change_if_live(record: Record | None) -> Record | None:
             unknown.clear()
-            if record is None or record.head.is_expired(self._time()):
+            if record is None:
                 return change(None)
+            now = self._time()
+            if record.head.is_expired(now):
+                after = change(None)
+                spared = after is None and spare_stale and not record.head.is_over(now, stale=True)
+                return record if spared else after
             markers = _markers(key, record.head.tags)
             unknown.extend(marker for marker in markers if marker not in tokens)
             if unknown:

@@ -46,6 +46,8 @@ class CacheStats:
         seconds_saved: what the hits would have cost, by the measured time of their factories.
         total_entries: entries in the store now; expired ones count until they are cleaned up.
         total_size_bytes: what these weigh, headers included.
+        stale_hits: those of the hits that were on expired entries (``stale_ttl``).
+        load_failures: factories that raised, for a caller or in the background.
     """
 
     hits: int = 0
@@ -58,6 +60,8 @@ class CacheStats:
     seconds_saved: float = 0.0
     total_entries: int = 0
     total_size_bytes: int = 0
+    stale_hits: int = 0
+    load_failures: int = 0
 
     @property
     def hit_rate(self) -> float:

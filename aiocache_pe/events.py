@@ -34,6 +34,12 @@ class Hit(Event, frozen=True):
     """A read found a live entry."""
 
 
+class Stale(Event, frozen=True):
+    """A hit was on an expired entry. ``seconds``: for how long it had been expired."""
+
+    seconds: float
+
+
 class Miss(Event, frozen=True):
     """A read found none."""
 
@@ -58,7 +64,7 @@ class Loaded(Event, frozen=True):
 
 
 class LoadFailed(Event, frozen=True):
-    """A factory raised. ``error``: what."""
+    """A factory raised, also in the background, or took too long there. ``error``: what."""
 
     error: BaseException
 

@@ -10,6 +10,7 @@
      +-- MissingDependencyError  (also ImportError)  an extra that is not installed
      +-- CacheClosedError        (also RuntimeError) used after ``close()``
      +-- DeadlockError           (also RuntimeError) a blocking call that could never end
+     +-- LoadTimeoutError        (also TimeoutError) a value that took longer than ``hard_timeout``
      +-- SerializationError                          a value that cannot be stored exactly
      |    +-- SecretRequiredError                    ... unless a secret allows signed pickle
      +-- CorruptRecordError                          bytes from a store that are not to be trusted
@@ -70,6 +71,20 @@ class CacheClosedError(CacheError, RuntimeError):
 
 class DeadlockError(CacheError, RuntimeError):
     """A blocking call was made in the very thread that would have to do its work."""
+
+
+class LoadTimeoutError(CacheError, TimeoutError):
+    """A value was not there in the time that its caller had for it.
+
+    Attributes:
+        key: the key, without its namespace.
+        seconds: the ``hard_timeout``.
+    """
+
+    def __init__(self, key: str, seconds: float) -> None:
+        super().__init__(f"no value for {key!r:.200} within {seconds:g} s (hard_timeout)")
+        self.key = key
+        self.seconds = seconds
 
 
 class SerializationError(CacheError):

@@ -35,7 +35,9 @@ class Flights:
     def __init__(self) -> None:
         self._flights: PerLoop[dict[str, _Flight]] = PerLoop(dict)
 
-    async def run(self, key: str, work: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+    async def run(
+        self, key: str, work: Callable[[], Awaitable[Any]], patience: float | None = None
+    ) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
 
         Args:
@@ -43,6 +45,8 @@ class Flights:
             work: called in a task with the context variables of its first caller. Asking
                 for the same key inside it does the work there and then: waiting for
                 itself would last for ever.
+            patience: how many seconds to wait for another caller's work. When that is
+                over, one of those who waited does it as well, and the others wait for it.
 
         Returns:
             The result, and whether it is another caller's.
@@ -61,13 +65,21 @@ class Flights:
             if flight is None:
                 flight = _begun(flights, key, work, around)
             flight.waiters += 1
+            result = asyncio.shield(flight.task)
+            alarm = None
+            if joined and patience is not None:
+                alarm = asyncio.get_running_loop().call_later(patience, result.cancel)
             try:
-                return await asyncio.shield(flight.task), joined
+                return await result, joined
             except asyncio.CancelledError:
-                # Who did the work was stopped, and not we: then it is our turn.
-                if not joined or not flight.task.cancelled() or _is_cancelled():
+                # Who did the work was stopped, and not we: then it is our turn. So it is
+                # when we waited for too long; the work goes on, but nobody joins it.
+                if not joined or not result.cancelled() or _is_cancelled():
                     raise
+                _forget(flights, key, flight.task)
             finally:
+                if alarm is not None:
+                    alarm.cancel()
                 flight.waiters -= 1
                 if not flight.waiters and not flight.task.done():
                     _forget(flights, key, flight.task)

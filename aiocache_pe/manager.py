@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
@@ -15,6 +15,7 @@ from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
+from aiocache_pe.terms import LoadOptions
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
@@ -271,21 +272,39 @@ class CacheManager:
 
     @overload
     async def get_or_set(
-        self, key: str, factory: Later[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Later[T],
+        ttl: TTLOf[T] = ...,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> T: ...
 
     @overload
     async def get_or_set(
-        self, key: str, factory: Now[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Now[T],
+        ttl: TTLOf[T] = ...,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> T: ...
 
     async def get_or_set(
-        self, key: str, factory: Any, ttl: Any = DEFAULT, *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Any,
+        ttl: Any = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> Any:
-        """The value of a key, computed if there is none, once for all who ask in a loop.
+        """The value of a key, computed if there is none, once for all who ask for it.
 
-        One that is cancelled harms nobody; what the factory raises reaches all of them
-        and is not stored.
+        One that is cancelled harms nobody; what the factory raises reaches all who wait
+        in this loop and is not stored.
 
         Args:
             key: any text up to 65,536 characters.
@@ -293,15 +312,22 @@ class CacheManager:
             ttl: as for `set`, or a function of the value that returns such.
             tags: as for `set`. If one is deleted while the factory runs, the value is
                 returned but not served to others.
+            options: `stale_ttl`, `refresh_ahead`, `jitter`, `soft_timeout`, `hard_timeout`
+                and `lock`, which `aiocache_pe.terms.LoadOptions` explains.
 
         Returns:
             The value, yours to change.
+
+        Raises:
+            LoadTimeoutError: there was none within ``hard_timeout``.
+            ConfigurationError: an option cannot work.
+            Whatever the factory raised.
 
         Example:
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
             42
         """
-        return await self.loader.get_or_load(self.loader.wanted(key, factory, ttl, tags))
+        return await self.loader.get_or_load(self.loader.wanted(key, factory, ttl, tags, options))
 
     async def invalidate(self, pattern: str) -> int:
         """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.

@@ -25,6 +25,7 @@ class Slot:
         codec, payload: what to decode for each caller when there is no shared value.
         stamp: the store's mark of the version this was made from.
         expires_at: seconds since the epoch, infinity for never.
+        stale_until: until when it may be served stale, at least ``expires_at``.
         tags: each tag with the token that must still be its own.
         cost: seconds that the value took to compute.
         size: what the slot weighs, in bytes.
@@ -42,6 +43,7 @@ class Slot:
         "key",
         "payload",
         "size",
+        "stale_until",
         "stamp",
         "tags",
         "used_at",
@@ -57,6 +59,8 @@ class Slot:
         self.payload = record.payload
         self.stamp = record.stamp
         self.expires_at = math.inf if head.expires_at is None else head.expires_at
+        stale_until = head.stale_until  # nearly always none, and then no number of its own
+        self.stale_until = self.expires_at if stale_until is None else stale_until
         self.tags = head.tags or None
         self.cost = head.cost
         self.size = OVERHEAD + len(head.key) + head.size

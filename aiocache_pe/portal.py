@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
+from weakref import WeakSet
 
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.forks import renewed_at_fork
@@ -33,6 +34,13 @@ class _Running(NamedTuple):
     stop: Callable[[], object]
 
 
+class Settling(Protocol):
+    """Something with work under way that nobody waits for."""
+
+    async def settle(self) -> None:
+        """Wait for what was begun in the running loop; not for ever."""
+
+
 class Portal:
     """Runs async functions for threads that wait for them.
 
@@ -44,6 +52,8 @@ class Portal:
     """
 
     def __init__(self) -> None:
+        self.awaits = WeakSet[Settling]()
+        """What to wait for before the loop ends, while its tasks are alive."""
         self.after_fork()
         renewed_at_fork(self)
 
@@ -116,11 +126,11 @@ class Portal:
             if self.has_ended:
                 raise PortalEndedError("the interpreter is about to end")
             if self._begun is None:
-                self._begun = _started()
+                self._begun = _started(self.awaits)
             return self._begun
 
 
-def _started() -> _Running:
+def _started(awaits: Iterable[Settling]) -> _Running:
     # Most programs never get here, and this takes as long as all the rest to import.
     import anyio  # noqa: PLC0415
     from anyio.from_thread import BlockingPortal  # noqa: PLC0415
@@ -137,6 +147,8 @@ def _started() -> _Running:
             stop = partial(serving.stop, cancel_remaining=True)
             ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()
+            for thing in list(awaits):
+                await thing.settle()
 
     def run() -> None:
         try:

@@ -57,7 +57,8 @@ class Backend(Protocol):
     Keys are store keys, ``area:key`` (see `aiocache_pe.keys`); a store may use the
     part before the first colon to group them and needs to know nothing else of it.
     Whether a record is expired, and what its payload means, is the manager's business;
-    a store may drop what is past ``head.expires_at`` whenever it likes.
+    a store may drop what is past ``head.gone_at`` whenever it likes, but not before: what
+    is expired may still be served stale.
 
     A verb that the store cannot carry out raises `BackendError` or `OSError`. Every
     method may be cancelled; a cancelled write is then done whole or not at all.

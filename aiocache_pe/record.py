@@ -38,6 +38,9 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         expires_at: when it expires, seconds since the epoch; ``None`` for never.
         tags: each tag with the token it had when the record was written.
         cost: seconds that the value took to compute, 0.0 when not known.
+        stale_until: until when it may be served stale after it expired, to those who ask
+            for that, seconds since the epoch; ``None`` for not at all. Records of before
+            there was this field have none, and readers of then pass over it.
     """
 
     v: int
@@ -48,10 +51,23 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     expires_at: float | None = None
     tags: dict[str, str] = {}
     cost: float = 0.0
+    stale_until: float | None = None
+
+    @property
+    def gone_at(self) -> float | None:
+        """When nobody may be served it any more, and a store may drop it; ``None`` for never."""
+        if self.expires_at is None or self.stale_until is None:
+            return self.expires_at
+        return max(self.expires_at, self.stale_until)
 
     def is_expired(self, now: float) -> bool:
         """Whether the time is over at ``now``, seconds since the epoch."""
         return self.expires_at is not None and self.expires_at <= now
+
+    def is_over(self, now: float, *, stale: bool) -> bool:
+        """The same, or if ``stale`` whether it may not even be served stale any more."""
+        end = self.gone_at if stale else self.expires_at
+        return end is not None and end <= now
 
 
 class Record(msgspec.Struct, frozen=True):

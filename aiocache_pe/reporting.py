@@ -32,6 +32,8 @@ _COUNTERS = (
     "evictions",
     "expirations",
     "errors",
+    "stale_hits",
+    "load_failures",
     "seconds_saved",
 )
 _DELAY = 1.0  # seconds from the first thing to report to its report

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import random
+
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
 from aiocache_pe.protocols import Evicting
+from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.reporting import Reporter
+from aiocache_pe.turns import Turns
 
 
 class Resources:
-    """An engine with its counters and flights, open until it is closed.
+    """An engine with its counters, flights, turns and refreshes, open until it is closed.
 
     Args:
         engine: the engine.
         owns_backend: whether closing closes the store too; not one that the user made.
     """
 
-    __slots__ = ("_owns_backend", "closed", "engine", "flights", "reporter")
+    __slots__ = (
+        "_owns_backend",
+        "chance",
+        "closed",
+        "engine",
+        "flights",
+        "refreshes",
+        "reporter",
+        "turns",
+    )
 
     def __init__(self, engine: Engine, *, owns_backend: bool) -> None:
         self.engine = engine
         self.flights = Flights()
+        self.turns = Turns(engine.backend)
+        self.refreshes = Refreshes(engine.clock)
+        self.chance = random.random
+        """A number from 0 to 1, for jitter."""
         self.reporter = Reporter(engine)
         self.closed = False
         self._owns_backend = owns_backend
@@ -39,6 +56,8 @@ class Resources:
         """Report the counters; unless that is all, give back the store and the memory."""
         if self.closed:
             return
+        if not only_report:
+            await self.refreshes.settle()
         await self.reporter.flush()
         if only_report:
             return

@@ -86,26 +86,38 @@ class Space:
         """The values of those store keys that are live, in one round trip; hits are counted."""
         values: dict[str, Any] = {}
         for key, slot in (await self.fetch(keys)).items():
-            value = await self._decoded(slot)
+            value = await self.served(slot)
             if value is not MISSING:
                 values[key] = value
-                self._hit(slot)
         return values
 
-    async def slot(self, key: str) -> Slot | None:
-        """The live entry of a store key, as it is kept in memory; not counted as a read."""
+    async def slot(self, key: str, *, stale: bool = False) -> Slot | None:
+        """The live entry of a store key, as it is kept in memory; not counted as a read.
+
+        Args:
+            key: the store key.
+            stale: whether one will do that is expired and may be served stale.
+        """
         try:
-            found = self._find(key)
+            found = self._find(key, stale=stale)
         except Exception as error:
             self.failed("peek", error)
             found = PENDING
         if found is PENDING:
-            return (await self.fetch([key])).get(key)
+            return (await self.fetch([key], stale=stale)).get(key)
         return found if isinstance(found, Slot) else None
 
-    async def fetch(self, keys: Sequence[str]) -> dict[str, Slot]:
+    async def served(self, slot: Slot) -> Any:
+        """The value of an entry, counted as a hit, also where it is stale; or `MISSING`."""
+        value = await self.decoded(slot)
+        if value is not MISSING:
+            self._hit(slot)
+        return value
+
+    async def fetch(self, keys: Sequence[str], *, stale: bool = False) -> dict[str, Slot]:
         """The slots of those store keys that are live, in one round trip; nothing is counted."""
-        slots, errors = await self.survive("read", self.engine.fetch(keys), ({}, []))
+        work = self.engine.fetch(keys, stale=stale)
+        slots, errors = await self.survive("read", work, ({}, []))
         for error in errors:
             self.failed("entry", error)
         if slots and not errors:
@@ -169,8 +181,22 @@ class Space:
             self.emit(events.Removed, key, cause, count)
 
     async def decode(self, record: Record) -> Any | Missing:
-        """A record's value, the caller's own; `MISSING` and counted if it has none to give."""
-        return await self._decoded(Slot(record))
+        """The same of a record."""
+        return await self.decoded(Slot(record))
+
+    async def decoded(self, slot: Slot) -> Any | Missing:
+        """An entry's value, the caller's own; `MISSING` and counted if it has none to give."""
+        try:
+            try:
+                return self.engine.value(slot)
+            except SecretRequiredError:
+                if not await self.engine.learn_secret():
+                    raise
+                return self.engine.value(slot)
+        except Exception as error:
+            self.failed("decode", error)
+            self.engine.forget([slot.key])
+            return MISSING
 
     async def survive(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Do something with the store; if it fails, count that and go on without.
@@ -236,16 +262,3 @@ class Space:
         if events.Stored in self._wanted:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)
-
-    async def _decoded(self, slot: Slot) -> Any | Missing:
-        try:
-            try:
-                return self.engine.value(slot)
-            except SecretRequiredError:
-                if not await self.engine.learn_secret():
-                    raise
-                return self.engine.value(slot)
-        except Exception as error:
-            self.failed("decode", error)
-            self.engine.forget([slot.key])
-            return MISSING

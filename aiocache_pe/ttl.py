@@ -6,10 +6,13 @@ import math
 import re
 from datetime import timedelta
 
-from aiocache_pe.exceptions import InvalidTTLError
+from aiocache_pe.exceptions import ConfigurationError, InvalidTTLError
 
 TTL = float | timedelta | str | None
 """Seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for ever."""
+
+Duration = float | timedelta | str
+"""The same for a length of time that is not for ever."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
@@ -50,6 +53,34 @@ def ttl_seconds(ttl: TTL) -> float | None:
     if math.isnan(seconds) or seconds <= 0:
         raise InvalidTTLError(f"ttl {ttl!r} is not a positive duration; {_ACCEPTED}")
     return None if math.isinf(seconds) else seconds
+
+
+def duration(name: str, value: object) -> float | None:
+    """Read a setting that is a length of time.
+
+    Args:
+        name: the setting's name, for the error.
+        value: seconds, a ``timedelta``, or a string of numbers with units.
+
+    Returns:
+        Seconds, more than zero; ``None`` for ``math.inf``.
+
+    Raises:
+        ConfigurationError: it is none.
+
+    Example:
+        >>> duration("soft_timeout", "500ms")
+        0.5
+    """
+    if isinstance(value, int | Duration):
+        try:
+            return ttl_seconds(value)
+        except InvalidTTLError:
+            pass
+    raise ConfigurationError(
+        f"{name}={value!r:.80}: accepted are seconds as a positive number, a timedelta, and "
+        'a string such as "500ms", "30s" or "1h30m" (units ms, s, m, h, d, w)'
+    )
 
 
 def _as_float(number: float) -> float:

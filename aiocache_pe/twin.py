@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial, update_wrapper
 from inspect import getdoc
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from aiocache_pe import events, manager
-from aiocache_pe.blocking import in_batches, load
+from aiocache_pe.blocking import in_batches
 from aiocache_pe.manager import Later, Now, TTLOf
 from aiocache_pe.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
 from aiocache_pe.steering import mode
+from aiocache_pe.terms import LoadOptions
+from aiocache_pe.waiting import load_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -154,36 +156,59 @@ class CacheManager:
 
     @overload
     def get_or_set(
-        self, key: str, factory: Later[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Later[T],
+        ttl: TTLOf[T] = ...,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> T: ...
     @overload
     def get_or_set(
-        self, key: str, factory: Now[T], ttl: TTLOf[T] = ..., *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Now[T],
+        ttl: TTLOf[T] = ...,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> T: ...
     def get_or_set(
-        self, key: str, factory: Any, ttl: Any = DEFAULT, *, tags: Iterable[str] = ()
+        self,
+        key: str,
+        factory: Any,
+        ttl: Any = DEFAULT,
+        *,
+        tags: Iterable[str] = (),
+        **options: Unpack[LoadOptions],
     ) -> Any:
         """The value of a key, computed if there is none, once for all threads that ask.
 
         Args:
             key: any text up to 65,536 characters.
             factory: computes the value, in this thread; an async one, in the portal's loop.
+                In the background, and under a ``hard_timeout`` or ``soft_timeout``, which
+                no thread can obey that computes, it is called in another thread.
             ttl: as for `set`, or a function of the value that returns such.
             tags: as for `set`.
+            options: as for the async one.
 
         Returns:
             The value, yours to change.
 
         Raises:
+            LoadTimeoutError: there was none within ``hard_timeout``.
+            ConfigurationError: an option cannot work.
             Whatever the factory raised, which is not stored.
         """
         loader = self.asynchronous.loader
-        wanted = loader.wanted(key, factory, ttl, tags)
+        wanted = loader.wanted(key, factory, ttl, tags, options)
         if mode() is None:
-            value = loader.space.lookup(wanted.key)
+            value = loader.lookup(wanted.key, wanted.terms)
             if not isinstance(value, Sentinel):
                 return value
-        return load(lambda compute: loader.get_or_load(wanted._replace(factory=compute)), factory)
+        return load_wanted(loader.get_or_load, wanted)
 
     @_like(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:

@@ -28,6 +28,7 @@ async def remove_matching(
     pattern: str | None,
     cause: Cause,
     select: Callable[[Sequence[Head], Mapping[str, Head]], list[Head]],
+    counts: Callable[[Head], bool],
 ) -> int:
     """Remove the entries that are selected, a batch at a time; how many there were.
 
@@ -35,19 +36,22 @@ async def remove_matching(
         space: the namespace.
         pattern: a glob over keys; ``None`` for all.
         cause: what to count them as.
-        select: given a batch of heads and those of them that are live, says which go.
+        select: given a batch of heads and those of them that may be served, be it stale,
+            says which go.
+        counts: whether one that went is to be counted.
     """
     engine, total = space.engine, 0
 
     async def work() -> None:
         nonlocal total
         async for heads in engine.backend.scan(space.prefix, pattern):
-            chosen = {head.key: head for head in select(heads, await engine.live_heads(heads))}
+            served = await engine.live_heads(heads, stale=True)
+            chosen = {head.key: head for head in select(heads, served)}
             if chosen:
                 engine.forget(chosen)
                 # Only the very version that was seen: what was written since stays.
                 gone = await engine.backend.delete(list(chosen), _one_of(chosen))
-                total += len(gone)
+                total += sum(map(counts, gone))
 
     await space.survive("delete", work(), None)
     space.removed(cause, total)
@@ -59,17 +63,27 @@ def _one_of(heads: Mapping[str, Head]) -> Condition:
 
 
 async def invalidate(space: Space, pattern: str) -> int:
-    """Remove the live entries whose key matches; how many there were."""
-    return await remove_matching(space, pattern, "deleted", lambda _, live: list(live.values()))
+    """Remove the entries whose key matches; how many live ones there were."""
+    now = space.engine.clock.time()
+    return await remove_matching(
+        space,
+        pattern,
+        "deleted",
+        lambda _, served: list(served.values()),
+        lambda head: not head.is_expired(now),
+    )
 
 
 async def cleanup(space: Space) -> int:
-    """Remove what is expired or dead by its tags, and what dead processes left."""
+    """Remove what nobody will be served any more, and what dead processes left.
 
-    def dead(heads: Sequence[Head], live: Mapping[str, Head]) -> list[Head]:
-        return [head for head in heads if head.key not in live]
+    That is what is expired, unless it may still be served stale, or dead by its tags.
+    """
 
-    removed = await remove_matching(space, None, "expired", dead)
+    def dead(heads: Sequence[Head], served: Mapping[str, Head]) -> list[Head]:
+        return [head for head in heads if head.key not in served]
+
+    removed = await remove_matching(space, None, "expired", dead, lambda _: True)
     if isinstance(space.engine.backend, Sweeper):
         await space.survive("sweep", space.engine.backend.sweep(), None)
     return removed

@@ -14,7 +14,8 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams import AsyncStream, Stream
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.ttl import TTL
+from aiocache_pe.terms import checked
+from aiocache_pe.ttl import TTL, Duration
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,6 +68,12 @@ def cached(
     tags: Iterable[str] = (),
     cache_if: Callable[[Any], object] | None = None,
     cache_none: bool = True,
+    stale_ttl: Duration | None = None,
+    refresh_ahead: float | None = None,
+    jitter: Duration | None = None,
+    soft_timeout: Duration | None = None,
+    hard_timeout: Duration | None = None,
+    lock: bool | Duration = True,
     backend: str | None = None,
     cache: CacheManager | sync.CacheManager | None = None,
 ) -> Decorator: ...
@@ -85,6 +92,12 @@ def cached(
     tags: Iterable[str] = (),
     cache_if: Callable[[Any], object] | None = None,
     cache_none: bool = True,
+    stale_ttl: Duration | None = None,
+    refresh_ahead: float | None = None,
+    jitter: Duration | None = None,
+    soft_timeout: Duration | None = None,
+    hard_timeout: Duration | None = None,
+    lock: bool | Duration = True,
     backend: str | None = None,
     cache: CacheManager | sync.CacheManager | None = None,
 ) -> Any:
@@ -115,6 +128,19 @@ def cached(
         cache_if: a function of the result (of a stream: the list of its chunks) that says
             whether to store it.
         cache_none: whether ``None`` is stored like any other result.
+        stale_ttl: for how long a result may be served after its time, while a newer one is
+            computed in the background; when that fails, it is served on.
+        refresh_ahead: the part of its time, such as 0.8, after which a hit has a newer
+            result computed in the background.
+        jitter: shortens each result's time at random, by a part of it at most, such as 0.1,
+            or by a duration, such as ``"30s"``; so what was stored together does not
+            expire together.
+        soft_timeout: with ``stale_ttl``, how long to wait for a newer result before the
+            stale one is served; the newer one is computed to its end all the same.
+        hard_timeout: how long to wait for a result at all.
+        lock: how long to wait for another process, thread or task that computes the result,
+            before it is computed here as well; ``True`` is five minutes. ``False`` means
+            that each process computes for itself.
         backend: the store of the process's shared cache to use (`get_cache`).
         cache: a cache of your own, blocking or not, instead of ``backend``.
 
@@ -136,6 +162,16 @@ def cached(
         computing
         (42, 42)
     """
+    options = checked(
+        {
+            "stale_ttl": stale_ttl,
+            "refresh_ahead": refresh_ahead,
+            "jitter": jitter,
+            "soft_timeout": soft_timeout,
+            "hard_timeout": hard_timeout,
+            "lock": lock,
+        }
+    )
     settings = Settings(
         ttl=ttl,
         key_prefix=key_prefix,
@@ -146,6 +182,7 @@ def cached(
         tags=tags,
         cache_if=cache_if,
         cache_none=cache_none,
+        options=options,
         backend=backend,
         cache=cache,
     )

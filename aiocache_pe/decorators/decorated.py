@@ -28,8 +28,9 @@ from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.entry import CacheInfo
 from aiocache_pe.keytemplate import CallTags
-from aiocache_pe.loading import Loader, Terms, Wanted
+from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.terms import Terms, Wanted
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -99,7 +100,9 @@ class Decorated(Generic[P, R]):
         cache = self._settings.find_cache()
         loader = cache.loader
         self._cache, self._loader, self._lookup = cache, loader, loader.space.lookup
-        self._terms = self._settings.terms(cache)
+        terms = self._terms = self._settings.terms(cache)
+        if terms.options.refresh_ahead is not None:
+            self._lookup = lambda key: loader.lookup(key, terms)
         register_annotation(_return_annotation(self._function))
         self._key = self._settings.keys(self._function, loader.space.prefix).key
 

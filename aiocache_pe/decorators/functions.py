@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import blocking
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
-from aiocache_pe.loading import Wanted
 from aiocache_pe.sentinels import Sentinel
 from aiocache_pe.steering import Mode, mode
+from aiocache_pe.terms import Wanted
+from aiocache_pe.waiting import load_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +96,6 @@ class Function(CachedFunction[P, T]):
                 )
             return value  # type: ignore[no-any-return]
 
-        wanted = self._wanted(key, compute, args, kwargs)
-        value = blocking.load(lambda ask: loading(wanted._replace(factory=ask)), compute)
+        value: T = load_wanted(loading, self._wanted(key, compute, args, kwargs))
         self._hits += not called
         return value

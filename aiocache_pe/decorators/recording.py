@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.loading import Terms
+from aiocache_pe.terms import Terms
 
 _MOST = 1_000_000
 """Chunks of a stream that is recorded; one that has more is not stored."""
@@ -58,9 +58,9 @@ def stream_terms(terms: Terms) -> Terms:
     def of_chunks(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda value: function(value["chunks"])
 
-    return Terms(
-        of_chunks(terms.ttl) if callable(terms.ttl) else terms.ttl,
-        None if terms.cache_if is None else of_chunks(terms.cache_if),
+    return terms._replace(
+        ttl=of_chunks(terms.ttl) if callable(terms.ttl) else terms.ttl,
+        cache_if=None if terms.cache_if is None else of_chunks(terms.cache_if),
     )
 
 

@@ -11,11 +11,11 @@ from aiocache_pe.callkey import CallKey
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import check_tags, namespace_prefix
 from aiocache_pe.keytemplate import BuiltKey, TemplateKey
-from aiocache_pe.loading import Terms
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.naming import full_name
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
+from aiocache_pe.terms import USUAL, Options, Terms, agreed
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 
@@ -46,12 +46,13 @@ class Settings:
     tags: Iterable[str] = ()
     cache_if: Callable[[Any], object] | None = None
     cache_none: bool = True
+    options: Options = USUAL
     backend: str | None = None
     cache: CacheManager | twin.CacheManager | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.ttl) and self.ttl is not DEFAULT:
-            ttl_seconds(self.ttl)
+            agreed(ttl_seconds(self.ttl), None, self.options)
         self._check("key_prefix", "a str", str | None)
         self._check("cache_none", "True or False", bool)
         self._check("cache", "a CacheManager", CacheManager | twin.CacheManager | None)
@@ -125,7 +126,7 @@ class Settings:
 
     def terms(self, cache: CacheManager) -> Terms:
         """On which terms results are stored."""
-        return Terms(cache.loader.lifetime(self.ttl), self._wanted())
+        return agreed(cache.loader.lifetime(self.ttl), self._wanted(), self.options)
 
     def _wanted(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if

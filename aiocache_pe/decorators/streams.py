@@ -107,7 +107,7 @@ class AsyncStream(
                 for chunk in chunks:
                     refuse_sent((yield chunk))
                 return
-        tokens = await self._loader.tokens(self._tags_of(args, kwargs))
+        tokens = await self._loader.computing.tokens(self._tags_of(args, kwargs))
         taking = self._begun(key)
         async with aclosing(self._function(*args, **kwargs)) as source:
             while True:
@@ -123,7 +123,7 @@ class AsyncStream(
                 refuse_sent((yield chunk))
         if self._is_storable(key, steered, taking):
             value = taking.recording.value()
-            await self._loader.keep(key, value, self._terms, tokens, taking.seconds)
+            await self._loader.computing.keep(key, value, self._terms, tokens, taking.seconds)
 
 
 class Stream(_Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T, None, R]]):
@@ -156,7 +156,7 @@ class Stream(_Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                     refuse_sent((yield chunk))
                 return stored.get("returned")
         tags = self._tags_of(args, kwargs)
-        tokens = blocking.ask(self._loader.tokens, tags, otherwise=dict[str, str]())
+        tokens = blocking.ask(self._loader.computing.tokens, tags, otherwise=dict[str, str]())
         taking = self._begun(key)
         returned: Any = None
         with closing(self._function(*args, **kwargs)) as source:
@@ -174,6 +174,6 @@ class Stream(_Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                 refuse_sent((yield chunk))
         if self._is_storable(key, steered, taking):
             value = taking.recording.value(returned)
-            keep = self._loader.keep
+            keep = self._loader.computing.keep
             blocking.ask(keep, key, value, self._terms, tokens, taking.seconds, otherwise=None)
         return returned

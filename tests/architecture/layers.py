@@ -54,7 +54,22 @@ LAYERS = (
     Layer("stores", ("backends", "backends.*")),
     Layer(
         "engine",  # what a manager does, a file for each of its jobs
-        ("changes", "engine", "loading", "reporting", "resources", "space", "upkeep", "usage"),
+        (
+            "changes",
+            "computing",
+            "engine",
+            "loading",
+            "refreshes",
+            "reporting",
+            "resources",
+            "space",
+            "staleness",
+            "terms",
+            "turns",
+            "upkeep",
+            "usage",
+            "waiting",
+        ),
         talk=True,
     ),
     Layer("config", ("config",)),

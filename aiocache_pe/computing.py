@@ -1,0 +1,182 @@
+"""Computing a value once for all who want it at the same time, and storing it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from aiocache_pe import events
+from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.engine import Item
+from aiocache_pe.exceptions import LoadTimeoutError, SerializationError
+from aiocache_pe.memory import Slot
+from aiocache_pe.refreshes import Refreshed
+from aiocache_pe.resources import Resources
+from aiocache_pe.sentinels import MISSING
+from aiocache_pe.space import Space
+from aiocache_pe.terms import Terms, Wanted
+from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.turns import Turn
+
+
+class Computing:
+    """Computes entries of one namespace.
+
+    Args:
+        resources: what the namespaces of a manager share.
+        space: the namespace.
+    """
+
+    __slots__ = ("_resources", "_space")
+
+    def __init__(self, resources: Resources, space: Space) -> None:
+        self._resources = resources
+        self._space = space
+
+    async def once(self, wanted: Wanted) -> Any:
+        """The value, for a caller who found none; a value that is its own.
+
+        Raises:
+            LoadTimeoutError: it took longer than the caller had time.
+            Whatever the factory raised.
+        """
+        patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
+        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+        work = self._resources.flights.run(
+            wanted.key, lambda: self._looked_up_or_computed(wanted, deadline), patience
+        )
+        value, joined = await (work if hard is None else self._within(hard, wanted.key, work))
+        if not joined:
+            return value
+        if is_immutable(value):
+            self._space.hit_once(wanted.key)
+            return value
+        # Another caller has this very object and may change it.
+        own = await self._space.load(wanted.key)
+        return await copied(value, wanted.factory) if own is MISSING else own
+
+    async def again(self, wanted: Wanted, seen: Slot) -> Refreshed:
+        """A newer value than one that was seen, for nobody who waits.
+
+        Raises:
+            LoadTimeoutError: it took longer than it may.
+            Whatever the factory raised.
+        """
+        key, factory = wanted.key, wanted.detached or wanted.factory
+        wanted = wanted._replace(factory=factory)
+        patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
+        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+
+        async def newer() -> Any:
+            slot = await self._space.slot(key)
+            if slot is None or slot.expires_at == seen.expires_at:
+                return MISSING
+            return await self._space.decoded(slot)
+
+        async def work() -> Any:
+            value, turn = await self._resources.turns.look_or_take(
+                self._space, key, newer, deadline
+            )
+            if value is not MISSING:
+                return value
+            async with turn:
+                return await self.anew(wanted, turn)
+
+        run = self._resources.flights.run(key, work, patience)
+        try:
+            value, _ = await (run if hard is None else self._within(hard, key, run))
+        except LoadTimeoutError as error:
+            self._failed(key, error)
+            raise
+        return Refreshed(value, await newer() is not MISSING)
+
+    async def anew(self, wanted: Wanted, turn: Turn | None = None) -> Any:
+        """The value, computed now and stored."""
+        tokens = await self.tokens(wanted.tags)
+        monotonic = self._space.engine.clock.monotonic
+        began = monotonic()
+        try:
+            value = await called(wanted.factory)
+        except BaseException as error:
+            self._failed(wanted.key, error)
+            raise
+        seconds = monotonic() - began
+        self._space.emit(events.Loaded, wanted.key, seconds)
+        if turn is None or not turn.is_lost:  # else there may be a newer one
+            await self.keep(wanted.key, value, wanted.terms, tokens, seconds)
+        return value
+
+    async def tokens(self, tags: Sequence[str]) -> dict[str, str]:
+        """The tokens of tags now; to be asked before a value is computed."""
+        if not tags:
+            return {}
+        space = self._space
+        work = space.engine.tag_tokens(space.prefix, tags)
+        return await space.survive("read", work, dict.fromkeys(tags, "unknown"))
+
+    async def keep(
+        self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
+    ) -> None:
+        """Store a value that took some seconds to compute, if its terms allow it.
+
+        Raises:
+            Whatever the caller's own functions raised, ``cache_if`` and ``ttl``.
+        """
+        try:
+            if terms.cache_if is not None and not terms.cache_if(value):
+                return
+            ttl = ttl_seconds(terms.ttl(value)) if callable(terms.ttl) else terms.ttl
+        except Exception as error:
+            self._failed(key, error)
+            raise
+        stale_ttl, jitter = terms.options.stale_ttl, terms.options.jitter
+        if ttl is not None and jitter is not None:
+            ttl -= jitter(ttl) * self._resources.chance()
+        try:
+            await self._space.store([Item(key, value, ttl, tokens, seconds, stale_ttl)])
+        except SerializationError as error:
+            self._space.failed("encode", error)
+
+    async def _looked_up_or_computed(self, wanted: Wanted, deadline: float | None) -> Any:
+        space, key = self._space, wanted.key
+        value, turn = await self._resources.turns.look_or_take(
+            space, key, lambda: space.load(key), deadline
+        )
+        if value is not MISSING:
+            return value
+        async with turn:
+            space.missed(key)
+            return await self.anew(wanted, turn)
+
+    async def _within(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
+        """What the work comes to, if it does so in time."""
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await work
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise LoadTimeoutError(key[len(self._space.prefix) :], seconds) from error
+
+    def _failed(self, key: str, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            self._space.tally.add("load_failures")
+        self._space.emit(events.LoadFailed, key, error)
+
+
+async def copied(value: Any, factory: Callable[[], Any]) -> Any:
+    """A value like another caller's, which the store does not have to give."""
+    try:
+        return deepcopy(value)
+    except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
+        return await called(factory)
+
+
+async def called(factory: Callable[[], Any]) -> Any:
+    """What a factory returns, awaited if it is to be awaited."""
+    result = factory()
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,188 @@
+"""On which terms values are waited for, computed and stored: what a caller may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple, TypedDict
+
+from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.ttl import TTL, Duration, duration
+
+PATIENCE = 300.0
+"""Seconds that a caller waits for another's computation, if it says nothing else."""
+_FOR_EVER = 100 * 365 * 86400.0  # seconds; what stands for it in a record, which is JSON
+Lifetime = float | None | Callable[[Any], TTL]
+
+
+class LoadOptions(TypedDict, total=False):
+    """What `CacheManager.get_or_set` and `cached` take besides.
+
+    Attributes:
+        stale_ttl: how long an entry may be served after it expired, while it is computed
+            anew in the background; ``None`` for not at all.
+        refresh_ahead: the part of its time after which a hit has an entry computed anew in
+            the background, such as 0.8; ``None`` for never.
+        jitter: by how much an entry's time is shortened at most, at random: a part of it,
+            such as 0.1, or a duration, such as ``"30s"``.
+        soft_timeout: how long to wait for a value before a stale one is served instead.
+        hard_timeout: how long to wait for a value before `LoadTimeoutError` is raised.
+        lock: how long to wait for a value that another process, thread or task computes
+            before it is computed here as well. ``True`` is five minutes; ``False`` means
+            that other processes are not asked.
+    """
+
+    stale_ttl: Duration | None
+    refresh_ahead: float | None
+    jitter: Duration | None
+    soft_timeout: Duration | None
+    hard_timeout: Duration | None
+    lock: bool | Duration
+
+
+class Options(NamedTuple):
+    """`LoadOptions`, read and checked: durations in seconds.
+
+    Attributes:
+        stale_ttl, refresh_ahead, soft_timeout, hard_timeout: see there.
+        jitter: given a time to live, says by how much to shorten it at most.
+        lock: the patience; ``None`` for asking nobody.
+    """
+
+    stale_ttl: float | None = None
+    refresh_ahead: float | None = None
+    jitter: Callable[[float], float] | None = None
+    soft_timeout: float | None = None
+    hard_timeout: float | None = None
+    lock: float | None = PATIENCE
+
+    @property
+    def may_leave(self) -> bool:
+        """Whether a caller may go on before the computation it began is done."""
+        return self.soft_timeout is not None or self.hard_timeout is not None
+
+
+USUAL = Options()
+"""What holds for a caller who says nothing."""
+
+
+class Terms(NamedTuple):
+    """On which terms a value is had.
+
+    Attributes:
+        ttl: seconds, ``None`` for ever, or a function of the value.
+        cache_if: whether a value is to be stored at all; ``None`` for every value.
+        options: all else.
+    """
+
+    ttl: Lifetime = None
+    cache_if: Callable[[Any], object] | None = None
+    options: Options = USUAL
+
+
+class Wanted(NamedTuple):
+    """A value that somebody wants.
+
+    Attributes:
+        key: its store key.
+        factory: computes it, if need be.
+        terms: on which it is had.
+        tags: its tags.
+        detached: computes it where its caller does not wait; ``None`` if ``factory`` does.
+    """
+
+    key: str
+    factory: Callable[[], Any]
+    terms: Terms
+    tags: Sequence[str] = ()
+    detached: Callable[[], Any] | None = None
+
+
+def agreed(ttl: Lifetime, cache_if: Callable[[Any], object] | None, options: Options) -> Terms:
+    """Terms, after checking that they fit each other.
+
+    Raises:
+        ConfigurationError: an option is about the end of an entry that has none.
+    """
+    if ttl is None and options is not USUAL:
+        for name in ("stale_ttl", "refresh_ahead", "jitter"):
+            if getattr(options, name) is not None:
+                raise ConfigurationError(f"{name}= needs a ttl=: an entry for ever is never old")
+    return Terms(ttl, cache_if, options)
+
+
+def checked(given: LoadOptions) -> Options:
+    """Read options.
+
+    Raises:
+        TypeError: there is no option of that name.
+        ConfigurationError: one has a value that cannot work, or not beside another.
+
+    Example:
+        >>> checked({"stale_ttl": "1h", "soft_timeout": 0.5}).stale_ttl
+        3600.0
+    """
+    if not given:
+        return USUAL
+    for name in given:
+        if name not in LoadOptions.__annotations__:
+            raise TypeError(f"there is no option {name!r}; there are {_NAMES}")
+    options = Options(
+        stale_ttl=_duration(given, "stale_ttl", _FOR_EVER),
+        refresh_ahead=_part("refresh_ahead", given.get("refresh_ahead")),
+        jitter=_jitter(given.get("jitter")),
+        soft_timeout=_duration(given, "soft_timeout", None),
+        hard_timeout=_duration(given, "hard_timeout", None),
+        lock=_lock(given.get("lock", True)),
+    )
+    soft, hard = options.soft_timeout, options.hard_timeout
+    if soft is not None and options.stale_ttl is None:
+        raise ConfigurationError(
+            "soft_timeout= says when to serve a stale value, and there is none without stale_ttl="
+        )
+    if soft is not None and hard is not None and soft >= hard:
+        raise ConfigurationError(
+            f"soft_timeout={given.get('soft_timeout')!r} must be shorter than "
+            f"hard_timeout={given.get('hard_timeout')!r}, after which nothing is served"
+        )
+    return options
+
+
+_NAMES = ", ".join(LoadOptions.__annotations__)
+
+
+def _duration(given: LoadOptions, name: str, for_ever: float | None) -> float | None:
+    value: Any = given.get(name)
+    if value is None:
+        return None
+    seconds = duration(name, value)
+    return for_ever if seconds is None else seconds
+
+
+def _part(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ConfigurationError(
+            f"{name}={value!r}: accepted is a part of the ttl, a number between 0 and 1, or None"
+        )
+    return float(value)
+
+
+def _jitter(value: Any) -> Callable[[float], float] | None:
+    if isinstance(value, str | timedelta):
+        seconds = duration("jitter", value) or 0.0
+        return lambda ttl: min(seconds, ttl)
+    if value is not None and (not isinstance(value, float) or not 0 < value < 1):
+        raise ConfigurationError(
+            f"jitter={value!r}: accepted are a part of the ttl, a number between 0 and 1, "
+            'a duration such as "30s" or a timedelta, and None'
+        )
+    return None if value is None else lambda ttl: ttl * value
+
+
+def _lock(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return PATIENCE if value else None
+    seconds = duration("lock", value)
+    return float("inf") if seconds is None else seconds

@@ -101,6 +101,17 @@ class BackendContract(CapabilityContract):
 
         self.run(test)
 
+    def test_what_may_be_served_stale_is_kept(self) -> None:
+        async def test(backend: Backend) -> None:
+            stale = record("a", expires_at=1001.0, stale_until=9e9)
+            await backend.write([stale])
+            assert content((await backend.read([AREA + "a"]))[AREA + "a"]) == content(stale)
+            assert [head async for heads in backend.scan(AREA) for head in heads] == [stale.head]
+            await backend.update(AREA + "a", lambda before: before)
+            assert content((await backend.read([AREA + "a"]))[AREA + "a"]) == content(stale)
+
+        self.run(test)
+
     def test_update_sees_what_is_there_and_stores_what_it_is_given(self) -> None:
         async def test(backend: Backend) -> None:
             seen: list[object] = []

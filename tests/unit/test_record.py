@@ -55,6 +55,29 @@ def test_the_head_is_one_line_of_json_with_the_checksum_last() -> None:
     assert "expires_at" not in fields
 
 
+def test_a_record_of_before_there_was_staleness_is_read() -> None:
+    written = (
+        b'{"v":1,"key":"default:k","codec":"json","created_at":0.0,"size":1,"expires_at":9.5,'
+        b'"tags":{"t":"1"},"cost":0.5,"crc32":"b871e641"}\n7'
+    )
+    found = unpack(written, key="default:k").head
+    assert (found.expires_at, found.tags, found.cost) == (9.5, {"t": "1"}, 0.5)
+    assert found.stale_until is None
+    assert found.gone_at == 9.5
+
+
+def test_a_record_is_gone_when_it_may_not_even_be_served_stale() -> None:
+    assert head().gone_at is None
+    assert head(expires_at=5.0, stale_until=9.0).gone_at == 9.0
+    assert head(expires_at=5.0, stale_until=1.0).gone_at == 5.0
+    stale = head(expires_at=5.0, stale_until=9.0)
+    assert stale.is_expired(6.0)
+    assert not stale.is_over(6.0, stale=True)
+    assert stale.is_over(6.0, stale=False)
+    assert stale.is_over(9.0, stale=True)
+    assert not head().is_over(9.0, stale=True)
+
+
 @pytest.mark.parametrize("at", range(0, len(pack_head(head(), PAYLOAD) + PAYLOAD), 3))
 def test_any_altered_byte_is_noticed(at: int) -> None:
     blob = bytearray(pack_head(head(), PAYLOAD) + PAYLOAD)

@@ -16,6 +16,7 @@ from inspect import isawaitable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.portal import PortalEndedError, portal
 
 T = TypeVar("T")
@@ -145,6 +146,22 @@ def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: 
         return portal.call(function, *args)
     except PortalEndedError:
         return otherwise
+
+
+def ask_or_leave(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Call an async function in the portal's loop, and wait for it where that is possible.
+
+    It is not where a generator that was forgotten is closed in that very loop's thread.
+    """
+    try:
+        ask(function, otherwise=None)
+    except DeadlockError:
+        task = asyncio.ensure_future(function())
+        _left.add(task)
+        task.add_done_callback(_left.discard)
+
+
+_left: set[asyncio.Future[object]] = set()
 
 
 def in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:

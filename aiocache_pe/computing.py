@@ -44,7 +44,7 @@ class Computing:
             Whatever the factory raised.
         """
         patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
-        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+        deadline = _deadline(patience)
         work = self._resources.flights.run(
             wanted.key, lambda: self._looked_up_or_computed(wanted, deadline), patience
         )
@@ -68,7 +68,7 @@ class Computing:
         key, factory = wanted.key, wanted.detached or wanted.factory
         wanted = wanted._replace(factory=factory)
         patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
-        deadline = None if patience is None else asyncio.get_running_loop().time() + patience
+        deadline = _deadline(patience)
 
         async def newer() -> Any:
             slot = await self._space.slot(key)
@@ -77,9 +77,7 @@ class Computing:
             return await self._space.decoded(slot)
 
         async def work() -> Any:
-            value, turn = await self._resources.turns.look_or_take(
-                self._space, key, newer, deadline
-            )
+            value, turn = await self._look_or_take(key, newer, deadline)
             if value is not MISSING:
                 return value
             async with turn:
@@ -89,7 +87,7 @@ class Computing:
         try:
             value, _ = await (run if hard is None else self._within(hard, key, run))
         except LoadTimeoutError as error:
-            self._failed(key, error)
+            self.failed(key, error)
             raise
         return Refreshed(value, await newer() is not MISSING)
 
@@ -101,13 +99,19 @@ class Computing:
         try:
             value = await called(wanted.factory)
         except BaseException as error:
-            self._failed(wanted.key, error)
+            self.failed(wanted.key, error)
             raise
         seconds = monotonic() - began
         self._space.emit(events.Loaded, wanted.key, seconds)
         if turn is None or not turn.is_lost:  # else there may be a newer one
             await self.keep(wanted.key, value, wanted.terms, tokens, seconds)
         return value
+
+    async def look_or_take(
+        self, key: str, terms: Terms, look: Callable[[], Awaitable[Any]]
+    ) -> tuple[Any, Turn]:
+        """See `Turns.look_or_take`."""
+        return await self._look_or_take(key, look, _deadline(terms.options.lock))
 
     async def tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """The tokens of tags now; to be asked before a value is computed."""
@@ -130,7 +134,7 @@ class Computing:
                 return
             ttl = ttl_seconds(terms.ttl(value)) if callable(terms.ttl) else terms.ttl
         except Exception as error:
-            self._failed(key, error)
+            self.failed(key, error)
             raise
         stale_ttl, jitter = terms.options.stale_ttl, terms.options.jitter
         if ttl is not None and jitter is not None:
@@ -140,11 +144,20 @@ class Computing:
         except SerializationError as error:
             self._space.failed("encode", error)
 
+    def failed(self, key: str, error: BaseException) -> None:
+        """Tell of a factory that raised."""
+        if isinstance(error, Exception):
+            self._space.tally.add("load_failures")
+        self._space.emit(events.LoadFailed, key, error)
+
+    async def _look_or_take(
+        self, key: str, look: Callable[[], Awaitable[Any]], deadline: float | None
+    ) -> tuple[Any, Turn]:
+        return await self._resources.turns.look_or_take(self._space, key, look, deadline)
+
     async def _looked_up_or_computed(self, wanted: Wanted, deadline: float | None) -> Any:
         space, key = self._space, wanted.key
-        value, turn = await self._resources.turns.look_or_take(
-            space, key, lambda: space.load(key), deadline
-        )
+        value, turn = await self._look_or_take(key, lambda: space.load(key), deadline)
         if value is not MISSING:
             return value
         async with turn:
@@ -162,10 +175,9 @@ class Computing:
                 raise
             raise LoadTimeoutError(key[len(self._space.prefix) :], seconds) from error
 
-    def _failed(self, key: str, error: BaseException) -> None:
-        if isinstance(error, Exception):
-            self._space.tally.add("load_failures")
-        self._space.emit(events.LoadFailed, key, error)
+
+def _deadline(patience: float | None) -> float | None:
+    return None if patience is None else asyncio.get_running_loop().time() + patience
 
 
 async def copied(value: Any, factory: Callable[[], Any]) -> Any:

@@ -154,9 +154,14 @@ class Loader:
 
     async def load_once(self, wanted: Wanted) -> Any:
         """The value, for who has looked already and found nothing without waiting."""
-        options = wanted.terms.options
-        if options.stale_ttl is not None or options.refresh_ahead is not None:
-            value = await self._staleness.serve(wanted)
+        if wanted.terms.options.serve_old:
+            value = await self.kept(wanted)
             if value is not MISSING:
                 return value
         return await self.computing.once(wanted)
+
+    async def kept(self, wanted: Wanted) -> Any:
+        """What is stored and may be served, be it old while a newer value is computed."""
+        if wanted.terms.options.serve_old:
+            return await self._staleness.serve(wanted)
+        return await self.space.load(wanted.key)

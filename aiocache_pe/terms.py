@@ -57,6 +57,11 @@ class Options(NamedTuple):
     lock: float | None = PATIENCE
 
     @property
+    def serve_old(self) -> bool:
+        """Whether an entry may be served while a newer value is computed."""
+        return self.stale_ttl is not None or self.refresh_ahead is not None
+
+    @property
     def may_leave(self) -> bool:
         """Whether a caller may go on before the computation it began is done."""
         return self.soft_timeout is not None or self.hard_timeout is not None

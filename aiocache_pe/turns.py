@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
 from aiocache_pe.protocols import Backend, Lease, Leasing
@@ -34,12 +34,11 @@ class Turn:
         lease: what makes others wait; ``None`` if nothing does.
     """
 
-    __slots__ = ("_lease", "_space", "_token", "key")
+    __slots__ = ("_lease", "_space", "key")
 
     def __init__(self, space: Space, key: str, lease: Lease | None) -> None:
         self._space = space
         self._lease = lease
-        self._token: Token[frozenset[Turn]] | None = None
         self.key: str | None = key
         """The key; ``None`` when the turn is over, which tasks begun in it outlive."""
 
@@ -48,13 +47,15 @@ class Turn:
         """Whether another may have computed meanwhile what is newer."""
         return self._lease is not None and self._lease.is_lost
 
+    def enter(self) -> None:
+        """Let what is called in this context from now on know of it."""
+        _around.set(_around.get(frozenset()) | {self})
+
     async def __aenter__(self) -> Self:
-        self._token = _around.set(_around.get(frozenset()) | {self})
+        self.enter()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        if self._token is not None:
-            _around.reset(self._token)
         await self.end()
 
     async def end(self) -> None:

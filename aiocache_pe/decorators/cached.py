@@ -11,7 +11,8 @@ from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import OfClass
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams import AsyncStream, Stream
+from aiocache_pe.decorators.streams_async import AsyncStream
+from aiocache_pe.decorators.streams_plain import Stream
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.terms import checked

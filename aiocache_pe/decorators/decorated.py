@@ -1,7 +1,7 @@
 """Decorated functions: callable like the function itself, with a few verbs beside.
 
 What all kinds share is here: the key of a call, the cache it goes to, the counting, and
-being a method. The kinds differ in how they wait (`functions`, `streams`).
+being a method. The kinds differ in how they wait (`functions`, `streams_async`, `streams_plain`).
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ class Decorated(Generic[P, R]):
         cache = self._settings.find_cache()
         loader = cache.loader
         self._cache, self._loader, self._lookup = cache, loader, loader.space.lookup
-        terms = self._terms = self._settings.terms(cache)
-        if terms.options.refresh_ahead is not None:
-            self._lookup = lambda key: loader.lookup(key, terms)
+        self._terms = self._settings.terms(cache)
+        if self._terms.options.refresh_ahead is not None:
+            self._lookup = lambda key: loader.lookup(key, self._terms)
         register_annotation(_return_annotation(self._function))
         self._key = self._settings.keys(self._function, loader.space.prefix).key
 

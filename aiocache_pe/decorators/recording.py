@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.exceptions import CacheError
 from aiocache_pe.terms import Terms
 
 _MOST = 1_000_000
@@ -18,32 +19,70 @@ class Recording:
 
     Of a chunk that can be changed a copy is kept: whoever gets it may change it, and
     what is stored is the stream as it came.
+
+    Attributes:
+        error: why the stream cannot be stored.
     """
 
-    __slots__ = ("_chunks", "error")
+    __slots__ = ("_chunks", "_forgotten", "error")
 
     def __init__(self) -> None:
         self._chunks: list[Any] = []
+        self._forgotten = 0
         self.error: Exception | None = None
-        """Why the stream cannot be stored."""
+
+    def __len__(self) -> int:
+        return self._forgotten + len(self._chunks)
 
     def add(self, chunk: Any) -> None:
         """Take down the next chunk."""
-        if self.error is not None:
-            return
+        kept = chunk
         try:
-            self._chunks.append(chunk if is_immutable(chunk) else deepcopy(chunk))
+            kept = chunk if is_immutable(chunk) else deepcopy(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
-            self.error = error
-        if len(self._chunks) > _MOST:
+            self.error = self.error or error
+        self._chunks.append(kept)
+        if len(self) > _MOST and self.error is None:
             self.error = OverflowError(f"a stream of more than {_MOST} chunks is not stored")
-        if self.error is not None:
-            self._chunks.clear()
+
+    def chunk(self, at: int) -> Any:
+        """A copy of a chunk, by its number; the chunk itself if it cannot be copied.
+
+        Raises:
+            CacheError: it is forgotten.
+        """
+        if at < self._forgotten:
+            raise CacheError(f"more than {_MOST} chunks behind another reader of this stream")
+        chunk = self._chunks[at - self._forgotten]
+        try:
+            return chunk if is_immutable(chunk) else deepcopy(chunk)
+        except Exception:  # noqa: BLE001 - the same again
+            return chunk
+
+    def forget(self, before: int) -> None:
+        """Of a stream that will not be stored, drop the chunks that all its readers have.
+
+        And those that are further behind than may be; who lags so much finds them gone.
+        """
+        before = max(before, len(self) - _MOST)
+        if self.error is not None and before > self._forgotten:
+            del self._chunks[: before - self._forgotten]
+            self._forgotten = before
 
     def value(self, returned: Any = None) -> dict[str, Any]:
         """What to store, for a stream that came to its end."""
         value: dict[str, Any] = {"chunks": self._chunks}
         return value if returned is None else value | {"returned": returned}
+
+    def whole(self, returned: Any = None) -> dict[str, Any]:
+        """The same, for those who have no use for a stream that cannot be stored.
+
+        Raises:
+            Exception: it cannot; it says why.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.value(returned)
 
 
 def chunks_of(value: Any) -> list[Any] | None:

@@ -1,0 +1,159 @@
+"""Decorated ``def`` with ``yield``: as `streams_async`, for threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from aiocache_pe import blocking
+from aiocache_pe.decorators.decorated import CachedFunction
+from aiocache_pe.decorators.live import Reader
+from aiocache_pe.decorators.live_plain import PlainLive
+from aiocache_pe.decorators.recording import Recording, chunks_of, refuse_sent
+from aiocache_pe.decorators.settings import Settings
+from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
+from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
+from aiocache_pe.steering import Mode, mode
+from aiocache_pe.turns import Turn
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T, None, R]]):
+    """A ``def`` with ``yield``; what it returns at its end is stored with the chunks."""
+
+    def __init__(self, function: Callable[P, Generator[T, None, R]], settings: Settings) -> None:
+        super().__init__(function, settings)
+        self.after_fork()
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Join no stream of the parent's: its threads are not in this process."""
+        self._lives: dict[str, PlainLive[T]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
+        """Call the function, or replay the stream it gave before."""
+        return self._stream(mode(), args, kwargs)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
+        """Call the function and store its stream, whatever is stored."""
+        return self._stream(Mode.REFRESH, args, kwargs)
+
+    def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
+        if steered is Mode.BYPASS:
+            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        return self._chunks(steered, self._key(args, kwargs), args, kwargs)
+
+    def _chunks(
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
+    ) -> Generator[T, None, Any]:
+        if steered is not Mode.REFRESH:
+            stored = self._kept(steered, key, args, kwargs)
+            chunks = chunks_of(stored)
+            if chunks is not None:
+                self._hits += 1
+                for chunk in chunks:
+                    refuse_sent((yield chunk))
+                return stored.get("returned")
+        live, reader = self._live(steered, key, args, kwargs)
+        passing = live.read(reader)
+        with closing(passing):
+            while True:
+                try:
+                    chunk = next(passing)
+                except StopIteration as end:
+                    return end.value
+                refuse_sent((yield chunk))
+
+    def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
+        """What is stored and may be replayed; or `MISSING`."""
+        stored = self._lookup(key)
+        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_old:
+            drain = partial(blocking.in_thread, partial(self._drained, args, kwargs))
+            wanted = self._wanted(key, drain, args, kwargs)
+            return blocking.ask(self._loader.kept, wanted, otherwise=MISSING)
+        if stored is PENDING:
+            return blocking.ask(self._loader.space.load, key, otherwise=MISSING)
+        return stored
+
+    def _live(
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
+    ) -> tuple[PlainLive[T], Reader]:
+        """A stream that is under way or begins, and a place in it."""
+        source = partial(self._source, steered, key, args, kwargs)
+        if steered is not None:
+            live = PlainLive(source, lambda live: None)
+            return live, live.first
+        with self._lock:
+            live_now = self._lives.get(key)
+            reader = None if live_now is None else live_now.join()
+            if live_now is None or reader is None:
+                live = self._lives[key] = PlainLive(source, partial(self._forget, key))
+                return live, live.first
+        self._joined(key)
+        return live_now, reader
+
+    def _forget(self, key: str, live: PlainLive[T]) -> None:
+        with self._lock:
+            if self._lives.get(key) is live:
+                del self._lives[key]
+
+    def _source(
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, recording: Recording
+    ) -> Generator[T, None, Any]:
+        """The chunks of a call, which is stored at its end; or of another process's."""
+        turn: Turn | None = None
+        if steered is None:
+            nothing: tuple[Any, Turn | None] = (MISSING, None)
+            value, turn = blocking.ask(self._look_or_take, key, otherwise=nothing)
+            if value is not MISSING:
+                self._hits += 1
+                yield from value["chunks"]
+                return value.get("returned")
+            if turn is not None:
+                turn.enter()
+        try:
+            computing = self._loader.computing
+            tags = self._tags_of(args, kwargs)
+            tokens = blocking.ask(computing.tokens, tags, otherwise=dict[str, str]())
+            taking = self._begun(key)
+            returned: Any = None
+            with closing(self._function(*args, **kwargs)) as source:
+                while True:
+                    try:
+                        with taking:
+                            chunk = next(source)
+                    except StopIteration as end:
+                        returned = end.value
+                        break
+                    except BaseException as error:
+                        computing.failed(key, error)
+                        raise
+                    yield chunk
+            self._ended(key, taking.seconds)
+            if self._is_storable(steered, turn, recording.error):
+                value = recording.value(returned)
+                keep, terms, seconds = computing.keep, self._terms, taking.seconds
+                blocking.ask(keep, key, value, terms, tokens, seconds, otherwise=None)
+            return returned
+        finally:
+            if turn is not None:
+                blocking.ask_or_leave(turn.end)
+
+    def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        """The whole stream of a call, for nobody who reads."""
+        self._misses += 1
+        recording = Recording()
+        with closing(self._function(*args, **kwargs)) as source:
+            while True:
+                try:
+                    recording.add(next(source))
+                except StopIteration as end:
+                    return recording.whole(end.value)

@@ -24,17 +24,24 @@ THRESHOLD = 1024
 _GZIP = 31  # zlib's way to ask for a gzip header; it writes no time, so equal stays equal
 _LEVEL = 6
 _ZSTD_LEVEL = 3
+_ZSTD_WINDOW = 23  # log2 of what may have to be kept to look back in; our level takes 21
+_PIECE = 4 * 1024 * 1024  # bytes that come out at a time
+_FED = 256 * 1024  # and that go in
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
-class _Decompressor(Protocol):
+class _Unpacking(Protocol):
+    """What a payload is made of, taken out of it piece by piece."""
+
     @property
     def eof(self) -> bool: ...
 
     @property
     def unused_data(self) -> bytes: ...
 
-    def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
+    def take(self, most: int) -> bytes:
+        """The next bytes; none at its end, and where it is cut short."""
+        ...
 
 
 class Compression:
@@ -55,20 +62,21 @@ class Compression:
         (True, True)
     """
 
-    __slots__ = ("_compress", "_decompressor", "max_bytes", "name")
+    __slots__ = ("_compress", "_unpack", "max_bytes", "name")
 
     def __init__(self, name: str, *, max_bytes: int) -> None:
         self.name = name
         self.max_bytes = max_bytes
         self._compress: Callable[[bytes], bytes]
-        self._decompressor: Callable[[], _Decompressor]
+        self._unpack: Callable[[bytes], _Unpacking]
         if name == "gzip":
             self._compress = _gzip
-            self._decompressor = _gunzip
+            self._unpack = _Gunzip
         elif name == "zstd":
             zstd = _zstd_module()
             self._compress = lambda payload: zstd.compress(payload, _ZSTD_LEVEL)
-            self._decompressor = zstd.ZstdDecompressor
+            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW}
+            self._unpack = lambda payload: _Unzstd(zstd.ZstdDecompressor(options=options), payload)
         else:
             raise ConfigurationError(f'compression {name!r}; accepted are "zstd", "gzip" and None')
 
@@ -92,16 +100,31 @@ class Compression:
             CorruptRecordError: not of this compression, cut short, or over ``max_bytes``.
         """
         del codec
-        stream = self._decompressor()
+        stream = self._unpack(payload)
         try:
-            content = stream.decompress(payload, max_length=self.max_bytes + 1)
+            content = _taken(stream, self.max_bytes)
         except Exception as error:  # zlib.error, ZstdError: each library has its own
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
-        if len(content) > self.max_bytes:
+        if content is None:
             raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
         if not stream.eof or stream.unused_data:
             raise CorruptRecordError(f"{self.name} data is cut short or has a tail", key=key)
         return content
+
+
+def _taken(stream: _Unpacking, max_bytes: int) -> bytes | None:
+    """All of it; ``None`` if it is more than ``max_bytes``."""
+    start = stream.take(min(_PIECE, max_bytes + 1))
+    if stream.eof and len(start) <= max_bytes:
+        return start
+    # In pieces, for what comes out as one is in memory twice meanwhile.
+    pieces = bytearray(start)
+    while len(pieces) <= max_bytes:
+        piece = stream.take(min(_PIECE, max_bytes + 1 - len(pieces)))
+        if not piece:
+            return bytes(pieces)
+        pieces += piece
+    return None
 
 
 def _gzip(payload: bytes) -> bytes:
@@ -109,8 +132,56 @@ def _gzip(payload: bytes) -> bytes:
     return packer.compress(payload) + packer.flush()
 
 
-def _gunzip() -> _Decompressor:
-    return zlib.decompressobj(_GZIP)
+class _Gunzip:
+    __slots__ = ("_at", "_payload", "_stream")
+
+    def __init__(self, payload: bytes) -> None:
+        self._stream = zlib.decompressobj(_GZIP)
+        self._payload = payload
+        self._at = 0
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data or self._payload[self._at :]
+
+    def take(self, most: int) -> bytes:
+        """Fed bit by bit, as what is left over is copied each time."""
+        stream, taken = self._stream, b""
+        while not taken and not stream.eof:
+            fed = stream.unconsumed_tail
+            if not fed:
+                fed = self._payload[self._at : self._at + _FED]
+                self._at += len(fed)
+            taken = stream.decompress(fed, most)
+            if not fed and not taken:
+                break
+        return taken
+
+
+class _Unzstd:
+    __slots__ = ("_left", "_stream")
+
+    def __init__(self, stream: Any, payload: bytes) -> None:
+        self._stream = stream
+        self._left = payload
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof  # type: ignore[no-any-return]
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data  # type: ignore[no-any-return]
+
+    def take(self, most: int) -> bytes:
+        if self._stream.eof:
+            return b""
+        left, self._left = self._left, b""  # what it does not use at once, it keeps
+        return self._stream.decompress(left, max_length=most)  # type: ignore[no-any-return]
 
 
 def _zstd_module() -> Any:

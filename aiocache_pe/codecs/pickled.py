@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiocache_pe.codecs.likeness import difference
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 
 _PROTOCOL = 5
@@ -29,22 +30,28 @@ class Pickled:
             refused now instead of being a damaged entry at every read.
 
         Raises:
-            SerializationError: it cannot be pickled, or not be restored.
+            SerializationError: it cannot be pickled, or not be restored as it was.
         """
         import pickle  # noqa: PLC0415 - few values need it, so few programs pay for it
 
         kind = type(value)
         try:
             payload = pickle.dumps(value, _PROTOCOL)
-            copied = type(pickle.loads(payload))
+            copy = pickle.loads(payload)
+            changed = None if pickle.dumps(copy, _PROTOCOL) == payload else difference(value, copy)
         except Exception as error:  # classes raise what they like when they are pickled
             raise SerializationError(
                 f"pickle cannot hold this {kind.__qualname__} either: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        if copied is not kind:
+        if type(copy) is not kind:
             raise SerializationError(
-                f"pickle would turn this {kind.__qualname__} into a {copied.__qualname__}"
+                f"pickle would turn this {kind.__qualname__} into a {type(copy).__qualname__}"
+            )
+        if changed is not None:
+            raise SerializationError(
+                f"pickle would give this {kind.__qualname__} back with another "
+                f"{changed.__qualname__} in it"
             )
         return payload
 

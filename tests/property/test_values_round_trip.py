@@ -19,7 +19,11 @@ from aiocache_pe.codecs.exact_json import PlainJson
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.codecs.tagged_json import TaggedJson
-from aiocache_pe.exceptions import CorruptRecordError, SecretRequiredError
+from aiocache_pe.exceptions import (
+    CorruptRecordError,
+    SecretRequiredError,
+    SerializationError,
+)
 from tests.property.values import TAGS, any_values, values
 from tests.unit.codecs.exactly import KEY, SECRET, fingerprint
 
@@ -84,8 +88,12 @@ def store(
 @given(value=any_values)
 def test_a_hit_is_what_was_stored_in_every_store(store: Store, value: Any) -> None:
     before = fingerprint(value)
-    for found in store.hit(value):
-        assert fingerprint(found) == before
+    try:
+        found = store.hit(value)
+    except SerializationError:  # pickle would change it, and nothing else can hold all of it
+        assert TaggedJson().encode(value) is None
+    else:
+        assert [fingerprint(each) for each in found] == [before] * 4
     assert fingerprint(value) == before
 
 

@@ -25,6 +25,7 @@ from aiocache_pe.exceptions import (
 )
 from tests.unit.codecs.exactly import KEY, SECRET, assert_round_trip, round_trip
 
+MIB = 1024 * 1024
 LONG = ["again and again"] * 1000
 
 
@@ -83,6 +84,19 @@ def test_values_too_large_to_be_decompressed_are_not_compressed() -> None:
     codec, payload = small.encode(KEY, b"x" * 5001)
     assert codec == "bytes"
     assert small.decode(KEY, codec, payload) == b"x" * 5001
+
+
+@pytest.mark.parametrize("name", ["zstd", "gzip"])
+@pytest.mark.parametrize("size", [THRESHOLD, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB])
+def test_what_is_decompressed_in_pieces_comes_back_whole(name: str, size: int) -> None:
+    packing = Compression(name, max_bytes=9 * MIB)
+    payload = (b"0123456789" * 10 + bytes(range(256))) * (size // 356 + 1)
+    packed = packing.apply(KEY, "bytes", payload[:size])
+    assert packed is not None
+    assert packing.undo(KEY, "bytes", packed) == payload[:size]
+    if size > THRESHOLD:
+        with pytest.raises(CorruptRecordError, match=f"exceeds {size - 1} bytes"):
+            Compression(name, max_bytes=size - 1).undo(KEY, "bytes", packed)
 
 
 @pytest.mark.parametrize("name", ["zstd", "gzip"])

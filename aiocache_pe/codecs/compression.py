@@ -1,7 +1,9 @@
 """Compression, for payloads large enough to gain by it.
 
 What is decompressed is bounded: a few kilobytes can claim to be terabytes, so the
-result is read up to a limit and no further, whatever the data says of itself.
+result is read up to a limit and no further, whatever the data says of itself. What is
+over 8 MiB is read twice, first to see that it ends in time: a bomb takes no more memory
+than that.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _GZIP = 31  # zlib's way to ask for a gzip header; it writes no time, so equal s
 _LEVEL = 6
 _ZSTD_LEVEL = 3
 _ZSTD_WINDOW = 23  # log2 of what may have to be kept to look back in; our level takes 21
-_PIECE = 4 * 1024 * 1024  # bytes that come out at a time
+_HELD = 8 * 1024 * 1024  # bytes that are believed; of more it is first seen how much it is
+_PIECE = 1024 * 1024  # bytes that come out at a time then
 _FED = 256 * 1024  # and that go in
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
@@ -100,31 +103,45 @@ class Compression:
             CorruptRecordError: not of this compression, cut short, or over ``max_bytes``.
         """
         del codec
+        most = self.max_bytes + 1
         stream = self._unpack(payload)
         try:
-            content = _taken(stream, self.max_bytes)
+            content = _read(stream, min(_HELD, most))
+            is_longer = len(content) == most
+            if len(content) == _HELD and not is_longer:
+                # Seen to its end before it is kept, in case there is none.
+                is_longer = not _ends_within(stream, most - _HELD)
+                if not is_longer:
+                    stream = self._unpack(payload)
+                    content = _read(stream, most)
         except Exception as error:  # zlib.error, ZstdError: each library has its own
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
-        if content is None:
+        if is_longer:
             raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
         if not stream.eof or stream.unused_data:
             raise CorruptRecordError(f"{self.name} data is cut short or has a tail", key=key)
         return content
 
 
-def _taken(stream: _Unpacking, max_bytes: int) -> bytes | None:
-    """All of it; ``None`` if it is more than ``max_bytes``."""
-    start = stream.take(min(_PIECE, max_bytes + 1))
-    if stream.eof and len(start) <= max_bytes:
+def _read(stream: _Unpacking, most: int) -> bytes:
+    """As many bytes as there are, and no more than ``most``."""
+    start = stream.take(min(_PIECE, most))
+    if stream.eof or not start:
         return start
-    # In pieces, for what comes out as one is in memory twice meanwhile.
     pieces = bytearray(start)
-    while len(pieces) <= max_bytes:
-        piece = stream.take(min(_PIECE, max_bytes + 1 - len(pieces)))
-        if not piece:
-            return bytes(pieces)
+    while len(pieces) < most and (piece := stream.take(min(_PIECE, most - len(pieces)))):
         pieces += piece
-    return None
+    return bytes(pieces)
+
+
+def _ends_within(stream: _Unpacking, size: int) -> bool:
+    """Whether less than ``size`` bytes are to come; none of them is kept."""
+    while size > 0:
+        piece = stream.take(min(_PIECE, size))
+        if not piece:
+            return True
+        size -= len(piece)
+    return False
 
 
 def _gzip(payload: bytes) -> bytes:

@@ -40,9 +40,9 @@ from aiocache_pe.exceptions import (
 )
 from aiocache_pe.protocols import Serializer, Stage
 
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 """What one payload may be decompressed to, unless told otherwise; larger ones are stored as
-they are. It is what a forged record of a few kilobytes can make a reader take in memory."""
+they are. A forged record of a few kilobytes makes a reader decompress no more than that."""
 
 PayloadDecoder = Callable[[str, bytes], Any]
 """Given the store key and a payload, returns the value."""

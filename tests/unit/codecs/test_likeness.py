@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict, deque
-from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -104,11 +103,3 @@ def test_what_pickle_would_change_is_refused(value: Any) -> None:
 
 def test_what_leaves_everything_out_does_so_on_purpose() -> None:
     assert pickle.loads(Pickled().encode(Forgetful(a=1))) == {}
-
-
-@pytest.mark.skipif(
-    PureWindowsPath("\\\\a\\") == PureWindowsPath("//a/"), reason="this Python reads them right"
-)
-def test_a_path_that_is_read_otherwise_is_refused() -> None:
-    with pytest.raises(SerializationError):
-        Pickled().encode([PureWindowsPath("//a/")])

@@ -87,7 +87,7 @@ def test_values_too_large_to_be_decompressed_are_not_compressed() -> None:
 
 
 @pytest.mark.parametrize("name", ["zstd", "gzip"])
-@pytest.mark.parametrize("size", [THRESHOLD, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB])
+@pytest.mark.parametrize("size", [THRESHOLD, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 9 * MIB])
 def test_what_is_decompressed_in_pieces_comes_back_whole(name: str, size: int) -> None:
     packing = Compression(name, max_bytes=9 * MIB)
     payload = (b"0123456789" * 10 + bytes(range(256))) * (size // 356 + 1)

@@ -34,6 +34,7 @@ from aiocache_pe.exceptions import (
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.shared import get_cache
 from aiocache_pe.steering import bypass, read_only, refresh
+from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
 
 __version__ = "0.1.0"
 
@@ -57,11 +58,15 @@ __all__ = [
     "SecretRequiredError",
     "SerializationError",
     "UnstableIdentityError",
+    "WarmReport",
     "bypass",
     "cached",
     "get_cache",
+    "keep_warm",
     "make_cache_key",
+    "most_hit",
     "read_only",
     "refresh",
     "register",
+    "warm_cache",
 ]

@@ -49,6 +49,10 @@ class Loader:
         self._resources.check_open()
         return self.space
 
+    async def flush(self) -> None:
+        """Have the store told what was counted so far."""
+        await self._resources.reporter.flush()
+
     def seconds(self, ttl: TTL | Default) -> float | None:
         """What a time to live means, in seconds; ``None`` for ever."""
         return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)

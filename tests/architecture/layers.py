@@ -75,7 +75,11 @@ LAYERS = (
     Layer("config", ("config",)),
     Layer("manager", ("manager",)),
     Layer("twin", ("twin",)),
-    Layer("verbs", ("decorators", "shared", "sync"), talk=True),
+    Layer(
+        "verbs",
+        ("callfile", "decorators", "shared", "sync", "warmable", "warming"),
+        talk=True,
+    ),
     Layer("front", ("",)),
     Layer("callers", ("__main__", "cli", "testing"), talk=True),
 )
@@ -84,6 +88,7 @@ NAMES_BACKENDS = ("config",)
 """Who may import a concrete store; everybody else sees protocols."""
 
 IMPORTS_LATE = {
+    "callfile": "a file of calls names the modules that its functions are in",
     "portal": "anyio takes as long to import as all the rest, and few programs need its thread",
     "config": "a store's client is imported when a store of that kind is asked for",
 }

@@ -118,7 +118,7 @@ class Turns:
 
     async def _try(self, space: Space, key: str, deadline: float | None) -> Turn | None:
         """The turn, unless somebody has it."""
-        if self._leasing is None or deadline is None or _is_inside(key):
+        if self._leasing is None or deadline is None or is_inside(key):
             return Turn(space, key, None)
         nobody: Any = _NOBODY  # a store that cannot lease makes nobody wait
         lease = await space.survive("lease", self._leasing.try_lease(key), nobody)
@@ -130,5 +130,6 @@ class Turns:
 _NOBODY = object()
 
 
-def _is_inside(key: str) -> bool:
+def is_inside(key: str) -> bool:
+    """Whether this is called, by however many others, by what computes the key."""
     return any(turn.key == key for turn in _around.get(frozenset()))

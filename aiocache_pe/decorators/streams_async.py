@@ -21,6 +21,7 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode, mode
+from aiocache_pe.turns import is_inside
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class AsyncStream(
     ) -> tuple[AsyncLive[T], Reader]:
         """A stream that is under way or begins, and a place in it."""
         source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None:
+        if steered is not None or is_inside(key):
             live = AsyncLive(source, lambda live: None)
             return live, live.first
         lives = self._lives.get()

@@ -18,7 +18,7 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode, mode
-from aiocache_pe.turns import Turn
+from aiocache_pe.turns import Turn, is_inside
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -88,7 +88,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     ) -> tuple[PlainLive[T], Reader]:
         """A stream that is under way or begins, and a place in it."""
         source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None:
+        if steered is not None or is_inside(key):
             live = PlainLive(source, lambda live: None)
             return live, live.first
         with self._lock:

@@ -147,8 +147,8 @@ def _started(awaits: Iterable[Settling]) -> _Running:
             stop = partial(serving.stop, cancel_remaining=True)
             ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()
-            for thing in list(awaits):
-                await thing.settle()
+        for thing in list(awaits):
+            await thing.settle()
 
     def run() -> None:
         try:

@@ -19,7 +19,7 @@ def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: W
 
     Args:
         loading: the loader's method.
-        wanted: with a factory that blocks.
+        wanted: with factories that block.
 
     Returns:
         What ``loading`` returned.
@@ -29,9 +29,10 @@ def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: W
         Whatever the factory or ``loading`` raised.
     """
     factory = wanted.factory
-    detached = partial(blocking.in_thread, factory)
+    detached = partial(blocking.in_thread, wanted.detached or factory)
     if wanted.terms.options.may_leave and not portal.has_ended:
-        return portal.call(loading, wanted._replace(factory=detached))
+        elsewhere = partial(blocking.in_thread, factory)
+        return portal.call(loading, wanted._replace(factory=elsewhere, detached=detached))
     return blocking.load(
         lambda compute: loading(wanted._replace(factory=compute, detached=detached)), factory
     )

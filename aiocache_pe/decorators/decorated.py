@@ -127,7 +127,11 @@ class Decorated(Generic[P, R]):
         kwargs: dict[str, Any],
     ) -> Wanted:
         """What the loader is to get or to compute for a call."""
-        return Wanted(key, factory, self._terms, self._tags_of(args, kwargs))
+        wanted = Wanted(key, factory, self._terms, self._tags_of(args, kwargs))
+        if self._terms.options.serve_old:
+            # Of a refresh this caller is to know nothing: he is served meanwhile.
+            wanted = wanted._replace(detached=self._factory(args, kwargs)[0])
+        return wanted
 
     def _all_keys(self) -> str:
         """The pattern of all keys of this function."""

@@ -85,6 +85,12 @@ class Function(CachedFunction[P, T]):
         kwargs: Kwargs,
     ) -> T:
         factory, called = self._factory(args, kwargs)
+        value: T = load_wanted(loading, self._wanted(key, factory, args, kwargs))
+        self._hits += not called
+        return value
+
+    def _factory(self, args: Args, kwargs: Kwargs) -> tuple[Callable[[], T], list[None]]:
+        factory, called = super()._factory(args, kwargs)
 
         def compute() -> T:
             value = factory()
@@ -96,6 +102,4 @@ class Function(CachedFunction[P, T]):
                 )
             return value  # type: ignore[no-any-return]
 
-        value: T = load_wanted(loading, self._wanted(key, compute, args, kwargs))
-        self._hits += not called
-        return value
+        return compute, called

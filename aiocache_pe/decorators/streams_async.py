@@ -21,6 +21,7 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode, mode
+from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import is_inside
 
 P = ParamSpec("P")
@@ -69,7 +70,8 @@ class AsyncStream(
         stored = self._lookup(key)
         if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_old:
             drain = partial(self._drained, args, kwargs)
-            return await self._loader.kept(self._wanted(key, drain, args, kwargs))
+            wanted = Wanted(key, drain, self._terms, self._tags_of(args, kwargs))
+            return await self._loader.kept(wanted)
         return await self._loader.space.load(key) if stored is PENDING else stored
 
     def _live(

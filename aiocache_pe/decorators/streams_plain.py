@@ -18,6 +18,7 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode, mode
+from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import Turn, is_inside
 
 P = ParamSpec("P")
@@ -77,7 +78,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
         stored = self._lookup(key)
         if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_old:
             drain = partial(blocking.in_thread, partial(self._drained, args, kwargs))
-            wanted = self._wanted(key, drain, args, kwargs)
+            wanted = Wanted(key, drain, self._terms, self._tags_of(args, kwargs))
             return blocking.ask(self._loader.kept, wanted, otherwise=MISSING)
         if stored is PENDING:
             return blocking.ask(self._loader.space.load, key, otherwise=MISSING)

@@ -55,7 +55,7 @@ async def leased(cache: CacheManager) -> Lease:
     backend = cache._shared.engine.backend
     assert isinstance(backend, Leasing)
     async with asyncio.timeout(30):
-        while (lease := await backend.try_lease("default:k")) is None:
+        while (lease := await backend.try_lease("default:k")) is None:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.001)
     return lease
 

@@ -40,7 +40,7 @@ class SseServer:
                 except OSError:
                     outer.hung_up += 1
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
                 """Quietly."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -90,7 +90,7 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         return await value if isawaitable(value) else value
 
     if portal.has_ended:  # called by a handler of `atexit`
-        return function()
+        return _loaded_here(loading, function)
     future = portal.begin(loading, factory)
     future.add_done_callback(lambda _: desk.put(None))
     try:
@@ -104,6 +104,17 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def _loaded_here(loading: Loading[T], function: Callable[[], T]) -> T:
+    async def factory() -> Any:
+        value = function()
+        return await value if isawaitable(value) else value
+
+    try:
+        return portal.call(loading, factory)
+    except PortalEndedError:
+        return function()
 
 
 async def in_thread(function: Callable[[], Any]) -> Any:
@@ -180,7 +191,8 @@ async def _taken(items: AsyncGenerator[T, None]) -> list[T]:
     taken: list[T] = []
     async for item in items:
         taken.append(item)
-        if len(taken) == _BATCH:
+        # When the program ends each call has a loop of its own, whose end ends `items`.
+        if len(taken) == _BATCH and not portal.has_ended:
             break
     return taken
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import PurePath
+from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 _MAIN = ("__main__", "__mp_main__")
 """What the module that was started is called, in its process and in those it spawns."""
+
+_scripts = WeakKeyDictionary[ModuleType, str]()
 
 
 def module_of(owner: Any) -> str:
@@ -34,6 +38,9 @@ def module_of(owner: Any) -> str:
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         if spec is not None:  # python -m package.module
             return str(spec.name).removesuffix(".__main__")
+        if main is not None:
+            # It is taken away when the script has run, before handlers of `atexit` do.
+            file = _scripts.setdefault(main, file) if file else _scripts.get(main)
         return PurePath(file).stem if file else _MAIN[0]
     return "pathlib" if module == "pathlib._local" else module  # where 3.13 has its classes
 

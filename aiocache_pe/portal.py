@@ -3,6 +3,9 @@
 One for the process, begun at the first call that needs it and ended with the interpreter.
 The loop runs anyio's blocking portal; a call goes there in one step, with the caller's
 context variables.
+
+When the interpreter ends, no thread can be had any more, and handlers of `atexit` may yet
+want to store something. Their calls run in a loop of their own, in the calling thread.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ T = TypeVar("T")
 
 
 class PortalEndedError(RuntimeError):
-    """The interpreter is about to end, and no thread can be had any more."""
+    """The interpreter is about to end, and a loop is running in the one thread there is."""
 
 
 class _Running(NamedTuple):
@@ -80,9 +83,11 @@ class Portal:
 
         Raises:
             DeadlockError: the caller is the thread that would have to do the work.
-            PortalEndedError: the interpreter is about to end.
+            PortalEndedError: the interpreter is about to end, and a loop is running here.
             Whatever the function raised. A caller that is interrupted takes it along.
         """
+        if self.has_ended:
+            return _run_here(function(*args))
         future = self.begin(function, *args)
         try:
             return future.result()
@@ -95,6 +100,9 @@ class Portal:
 
         Returns:
             The result to come; cancelling it cancels the call.
+
+        Raises:
+            PortalEndedError: the interpreter is about to end, and nobody would do it.
         """
         running = self._running()
         if threading.current_thread() is running.thread:
@@ -128,6 +136,15 @@ class Portal:
             if self._begun is None:
                 self._begun = _started(self.awaits)
             return self._begun
+
+
+def _run_here(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    work.close()
+    raise PortalEndedError("the interpreter is about to end, and a loop is running here")
 
 
 def _started(awaits: Iterable[Settling]) -> _Running:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from aiofiles.os import wrap
@@ -49,7 +49,11 @@ class Hops:
         """Let the threads finish what they do, and go."""
         with self._lock:
             pool, self._pool = self._pool, None
-        if pool is not None:
+        if pool is None:
+            return
+        if _is_ending():
+            pool.shutdown()
+        else:
             await asyncio.to_thread(pool.shutdown)
 
     def _executor(self) -> ThreadPoolExecutor:
@@ -58,8 +62,33 @@ class Hops:
             return pool
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiocache_pe-disk")
+                self._pool = _Pool(_THREADS, thread_name_prefix="aiocache_pe-disk")
             return self._pool
+
+
+class _Pool(ThreadPoolExecutor):
+    """Works to the very end: in the caller's thread once the interpreter has no others.
+
+    Nothing else runs in the loop that waits for it then but what is to be stored last.
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            if not _is_ending():
+                raise
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+def _is_ending() -> bool:
+    """Whether the interpreter takes no work for threads any more."""
+    return not threading.main_thread().is_alive()
 
 
 Writer = Callable[[Sequence[Record]], Sequence[Record | OSError]]

@@ -89,20 +89,22 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         value = await order.result()
         return await value if isawaitable(value) else value
 
-    if portal.has_ended:  # called by a handler of `atexit`
+    try:
+        future = portal.begin(loading, factory)
+    except PortalEndedError:  # called by a handler of `atexit`
         return _loaded_here(loading, function)
-    future = portal.begin(loading, factory)
     future.add_done_callback(lambda _: desk.put(None))
     try:
         while (order := desk.get()) is not None:
             computed.append(order.carry_out(function))
-        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+    try:
+        return portal.result(future)
     except CancelledError:
         if computed:  # the loop was ended before it could store the value
             return computed[-1]  # type: ignore[no-any-return]
-        raise
-    except BaseException:
-        future.cancel()
         raise
 
 

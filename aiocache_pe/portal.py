@@ -4,8 +4,9 @@ One for the process, begun at the first call that needs it and ended with the in
 The loop runs anyio's blocking portal; a call goes there in one step, with the caller's
 context variables.
 
-When the interpreter ends, no thread can be had any more, and handlers of `atexit` may yet
-want to store something. Their calls run in a loop of their own, in the calling thread.
+It serves other threads until they are done, and handlers of `atexit` too. Those that come
+when it is over, or first need it when no thread can be begun any more, have their calls
+run in a loop of their own, in the calling thread.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.pool import Pool, is_ending
 
 T = TypeVar("T")
 
@@ -86,11 +88,20 @@ class Portal:
             PortalEndedError: the interpreter is about to end, and a loop is running here.
             Whatever the function raised. A caller that is interrupted takes it along.
         """
-        if self.has_ended:
+        try:
+            future = self.begin(function, *args)
+        except PortalEndedError:
             return _run_here(function(*args))
-        future = self.begin(function, *args)
+        return self.result(future)
+
+    def result(self, future: Future[T]) -> T:
+        """Wait for what `begin` began; a caller that is interrupted takes it along."""
         try:
             return future.result()
+        except CancelledError:
+            if self.has_ended:
+                _wait_for_the_end()
+            raise
         except BaseException:
             future.cancel()
             raise
@@ -131,7 +142,7 @@ class Portal:
 
     def _running(self) -> _Running:
         with self._lock:
-            if self.has_ended:
+            if self.has_ended or (self._begun is None and is_ending()):
                 raise PortalEndedError("the interpreter is about to end")
             if self._begun is None:
                 self._begun = _started(self.awaits)
@@ -139,12 +150,19 @@ class Portal:
 
 
 def _run_here(work: Coroutine[Any, Any, T]) -> T:
+    _wait_for_the_end()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     work.close()
     raise PortalEndedError("the interpreter is about to end, and a loop is running here")
+
+
+def _wait_for_the_end() -> None:
+    """Let a daemon thread end as Python has them end: with the program, without a word."""
+    if threading.current_thread().daemon:
+        threading.Event().wait()
 
 
 def _started(awaits: Iterable[Settling]) -> _Running:
@@ -157,10 +175,7 @@ def _started(awaits: Iterable[Settling]) -> _Running:
     async def serve() -> None:
         async with BlockingPortal() as serving:
             loop = asyncio.get_running_loop()
-            loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="aiocache_pe"))
-            # What is to be written when the interpreter ends is written in a thread, and by
-            # then none can be started any more.
-            await loop.run_in_executor(None, threading.get_ident)
+            loop.set_default_executor(Pool(thread_name_prefix="aiocache_pe"))
             stop = partial(serving.stop, cancel_remaining=True)
             ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()
@@ -182,7 +197,4 @@ def _started(awaits: Iterable[Settling]) -> _Running:
 portal = Portal()
 """The process's own."""
 
-# Functions registered with `atexit` are called when no pool takes work any more. Those of
-# `threading` are called before, the last registered first; that is how pools end, too,
-# so ours ends before them.
-getattr(threading, "_register_atexit", atexit.register)(portal.end)
+atexit.register(portal.end)

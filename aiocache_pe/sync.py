@@ -20,10 +20,20 @@ Example:
 from __future__ import annotations
 
 from aiocache_pe import shared
+from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.decorators.cached import cached
+from aiocache_pe.steering import bypass, read_only, refresh
 from aiocache_pe.twin import CacheManager
 
-__all__ = ["CacheManager", "cached", "get_cache"]
+__all__ = [
+    "CacheManager",
+    "bypass",
+    "cached",
+    "get_cache",
+    "make_cache_key",
+    "read_only",
+    "refresh",
+]
 
 
 def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:

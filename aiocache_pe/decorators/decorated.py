@@ -21,7 +21,6 @@ from typing import (
     overload,
 )
 
-from aiocache_pe import blocking
 from aiocache_pe import twin as sync
 from aiocache_pe.codecs.types import register_annotation
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
@@ -167,13 +166,6 @@ class CachedFunction(Decorated[P, R]):
         >>> double.invalidate(21), double.cache_clear()
         (True, 0)
     """
-
-    def _bind(self) -> None:
-        super()._bind()
-        # The portal's loop and the store's threads begin now: the program may end after
-        # its first hit, and then none can be started any more to report it.
-        space = self._loader.space
-        blocking.ask(space.fetch, [space.prefix], otherwise=dict[str, Any]())
 
     @property
     def cache(self) -> sync.CacheManager:

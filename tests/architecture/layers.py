@@ -30,7 +30,17 @@ class Layer:
 LAYERS = (
     Layer(
         "vocabulary",
-        ("clock", "entry", "exceptions", "forks", "naming", "protocols", "record", "sentinels"),
+        (
+            "clock",
+            "entry",
+            "exceptions",
+            "forks",
+            "naming",
+            "pool",
+            "protocols",
+            "record",
+            "sentinels",
+        ),
         talk=True,
     ),
     Layer("anatomy", ("anatomy",)),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from aiofiles.os import wrap
 
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.pool import Pool, is_ending
 from aiocache_pe.record import Record
 
 _THREADS = 4
@@ -38,7 +38,7 @@ class Hops:
     def after_fork(self) -> None:
         """Begin anew: the parent's threads did not come along."""
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Pool | None = None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a thread: one hop, however much is done in it."""
@@ -51,44 +51,19 @@ class Hops:
             pool, self._pool = self._pool, None
         if pool is None:
             return
-        if _is_ending():
+        if is_ending():
             pool.shutdown()
         else:
             await asyncio.to_thread(pool.shutdown)
 
-    def _executor(self) -> ThreadPoolExecutor:
+    def _executor(self) -> Pool:
         pool = self._pool
         if pool is not None:
             return pool
         with self._lock:
             if self._pool is None:
-                self._pool = _Pool(_THREADS, thread_name_prefix="aiocache_pe-disk")
+                self._pool = Pool(_THREADS, thread_name_prefix="aiocache_pe-disk")
             return self._pool
-
-
-class _Pool(ThreadPoolExecutor):
-    """Works to the very end: in the caller's thread once the interpreter has no others.
-
-    Nothing else runs in the loop that waits for it then but what is to be stored last.
-    """
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        try:
-            return super().submit(fn, *args, **kwargs)
-        except RuntimeError:
-            if not _is_ending():
-                raise
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-def _is_ending() -> bool:
-    """Whether the interpreter takes no work for threads any more."""
-    return not threading.main_thread().is_alive()
 
 
 Writer = Callable[[Sequence[Record]], Sequence[Record | OSError]]

@@ -1,0 +1,43 @@
+"""Threads for blocking work, which is done to the very end of the program."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Pool(ThreadPoolExecutor):
+    """A pool that works in its caller's thread once the interpreter has no others.
+
+    Pools end before handlers of `atexit` are called and before counters are reported for
+    the last time. A loop that still waits for its disk then has nothing else to do.
+
+    Example:
+        >>> with Pool(1) as pool:
+        ...     pool.submit(pow, 2, 3).result()
+        8
+    """
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have a function called; its result to come."""
+        try:
+            return super().submit(fn, *args, **kwargs)
+        except RuntimeError:
+            if not is_ending():
+                raise
+        done: Future[T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is asked for
+            done.set_exception(error)
+        return done
+
+
+def is_ending() -> bool:
+    """Whether the program is over, and no thread can be begun any more."""
+    return not threading.main_thread().is_alive()

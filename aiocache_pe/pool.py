@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +39,22 @@ class Pool(ThreadPoolExecutor):
         return done
 
 
+class _Program:
+    """What is known of the program's end."""
+
+    is_ending = False
+
+    def end(self) -> None:
+        """It has begun."""
+        self.is_ending = True
+
+
+_program = _Program()
+# Pools end before handlers of `atexit` are called, by a handler of `threading`. Those are
+# called the last registered first, so ours is called before the pools refuse work.
+getattr(threading, "_register_atexit", atexit.register)(_program.end)
+
+
 def is_ending() -> bool:
-    """Whether the program is over, and no thread can be begun any more."""
-    return not threading.main_thread().is_alive()
+    """Whether the program is over, and pools may refuse what they are given."""
+    return _program.is_ending

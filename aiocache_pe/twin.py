@@ -23,6 +23,7 @@ from aiocache_pe.waiting import load_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 E = TypeVar("E", bound=events.Event)
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
 
@@ -47,10 +48,10 @@ def _blocking(
     return cast("Verb[P, T]", _like(verb)(call))
 
 
-def _like(verb: Callable[P, Any]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def _like(verb: Callable[..., Any]) -> Callable[[F], F]:
     """Give a method the signature and the description of the verb that it stands for."""
 
-    def describe(method: Callable[..., T]) -> Callable[..., T]:
+    def describe(method: F) -> F:
         note = method.__doc__ or "Blocks until it is done."
         update_wrapper(method, verb)
         method.__module__ = __name__
@@ -66,7 +67,7 @@ def _taking(
     """Have a constructor take what another class's takes."""
 
     def describe(method: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        return _like(kind.__init__)(method)
+        return cast("Callable[Concatenate[Any, P], None]", _like(kind.__init__)(method))
 
     return describe
 

@@ -18,7 +18,7 @@ DIFFERS = {"keys": "Iterator[str]"}
 def verbs(kind: type) -> list[str]:
     """The public methods of a class."""
     return sorted(
-        name for name, member in inspect.getmembers(kind, callable) if not name.startswith("_")
+        name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")
     )
 
 

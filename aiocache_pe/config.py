@@ -26,7 +26,16 @@ from aiocache_pe.resources import Resources
 
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
-BACKENDS = ("file", "memory", "null")
+DEFAULT_REDIS = "redis://localhost:6379/0"
+BACKENDS = ("file", "redis", "memory", "null")
+REDIS = (
+    "redis",
+    "rediss",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
 POLICIES: dict[str, Callable[[], Any]] = {"clock": ClockPolicy, "fifo": Fifo, "lru": Lru}
 _ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _VERBS = ("read", "write", "delete", "update", "scan", "clear", "close")
@@ -57,18 +66,23 @@ def build(
         "max_bytes": _count("max_bytes", max_bytes),
     }
     tier_bytes = _count("memory_max_bytes", memory_max_bytes, least=0) or 0
-    if redis_url is not None:
-        raise _no_redis("redis_url")
     if fallback not in ("file", None):
         raise ConfigurationError(f"fallback {fallback!r} is not known; accepted: 'file' and None")
     owned = backend is None or isinstance(backend, str)
-    store = _disabled() or _backend(backend, directory, policy, bounds)
+    time = SystemClock() if clock is None else _clock(clock)
+    chosen = _chosen(backend, redis_url)
+    store = _disabled()
+    if store is None and isinstance(chosen, str) and is_redis(chosen):
+        _no_bounds(bounds, "the Redis store")
+        store = _redis(chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0)
+    elif store is None:
+        store = _backend(chosen, directory, policy, bounds)
     pipeline = Pipeline(
         compression=compression,
         secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
     )
     tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
-    engine = Engine(store, pipeline, SystemClock() if clock is None else _clock(clock), tier)
+    engine = Engine(store, pipeline, time, tier)
     return Resources(engine, owns_backend=owned)
 
 
@@ -83,14 +97,50 @@ def namespace(name: str | None) -> str:
     return chosen
 
 
+def is_redis(backend: str) -> bool:
+    """Whether a backend's name or URL is Redis'."""
+    return backend.partition("://")[0] in REDIS
+
+
+def _chosen(backend: str | Backend | None, redis_url: str | None) -> str | Backend:
+    """Which store is meant."""
+    if backend is None:
+        if redis_url is not None:
+            return "redis"
+        return os.environ.get("AIOCACHE_PE_BACKEND") or "file"
+    if redis_url is not None and not (isinstance(backend, str) and is_redis(backend)):
+        other = repr(backend.partition("://")[0]) if isinstance(backend, str) else "an object"
+        raise ConfigurationError(f"redis_url names a Redis server, and backend is {other}")
+    return backend
+
+
+def _redis(
+    backend: str,
+    redis_url: str | None,
+    directory: str | os.PathLike[str] | None,
+    fallback: str | None,
+    clock: Clock,
+    *,
+    tracking: bool,
+) -> Backend:
+    """The Redis store, with one of files to use while the server is away."""
+    if "://" in backend:
+        if redis_url is not None:
+            raise ConfigurationError("the server is named twice, by backend and by redis_url")
+        url: Any = backend
+    else:
+        url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS
+    if not isinstance(url, str):
+        raise ConfigurationError(f"redis_url is a URL, not {type(url).__name__}")
+    return _made("redis.backend.RedisBackend", url, clock=clock)
+
+
 def _backend(
-    backend: str | Backend | None,
+    backend: str | Backend,
     directory: str | os.PathLike[str] | None,
     policy: Callable[[], Any],
     bounds: dict[str, int | None],
 ) -> Backend:
-    if backend is None:
-        backend = os.environ.get("AIOCACHE_PE_BACKEND") or "file"
     if not isinstance(backend, str):
         _check_object(backend)
         _no_bounds(bounds, "a backend object")
@@ -109,12 +159,10 @@ def _backend(
     for made in _registered(scheme, backend):
         _check_object(made)
         return made
-    if scheme.startswith("redi"):
-        raise _no_redis(f"backend {scheme!r}")
     raise ConfigurationError(
         f"backend {scheme!r} is not known; accepted: {_listed(BACKENDS)}, their URLs "
-        f"(file:///path, memory://), a Backend object, and schemes registered as entry points "
-        f"in the group {ENTRY_POINTS!r}"
+        f"(file:///path, redis://, memory://), a Backend object, and schemes registered as "
+        f"entry points in the group {ENTRY_POINTS!r}"
     )
 
 
@@ -219,12 +267,6 @@ def _no_bounds(bounds: dict[str, int | None], where: str) -> None:
 def _no_directory(directory: object, where: str) -> None:
     if directory is not None:
         raise ConfigurationError(f"directory={directory!r} means nothing to {where}")
-
-
-def _no_redis(what: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{what}: the Redis store is not part of this release; accepted: {_listed(BACKENDS)}"
-    )
 
 
 def _listed(names: Any) -> str:

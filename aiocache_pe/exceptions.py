@@ -16,6 +16,7 @@
      +-- CorruptRecordError                          bytes from a store that are not to be trusted
      +-- BackendError                                a store that does not work
           +-- LockTimeoutError   (also TimeoutError) a lock that its holder does not give back
+          +-- StoreUnavailableError                  ... because it cannot be reached at all
 
 The first group is raised at the caller, because the caller can mend it. A
 `BackendError` or `CorruptRecordError` inside a cached call never is: it is
@@ -114,3 +115,7 @@ class BackendError(CacheError):
 
 class LockTimeoutError(BackendError, TimeoutError):
     """Another process held a lock for longer than a store operation can take."""
+
+
+class StoreUnavailableError(BackendError):
+    """A store's server is away: it refuses, does not answer, or is still starting."""

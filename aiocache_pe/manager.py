@@ -33,11 +33,14 @@ class CacheManager:
     a read becomes a miss, a write is not done, and both are counted.
 
     Args:
-        backend: ``"file"``, ``"memory"``, ``"null"``, a URL (``file:///var/cache/app``,
-            ``memory://``), a registered scheme, or a `Backend` object, which is then
-            yours to close. Default: ``AIOCACHE_PE_BACKEND``, else ``"file"``.
+        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"``, a URL
+            (``file:///var/cache/app``, ``redis://host:6379/0``, ``rediss://``,
+            ``redis+sentinel://``, ``redis+cluster://``, ``memory://``), a registered
+            scheme, or a `Backend` object, which is then yours to close. Default:
+            ``AIOCACHE_PE_BACKEND``, else ``"file"``.
         directory: where files go. Default: ``AIOCACHE_PE_DIRECTORY``, else ``data/cache``.
-        redis_url: the Redis server; the Redis store is not part of this release.
+        redis_url: the Redis server, which is the store then. Default for ``"redis"``:
+            ``REDIS_URL``, else ``redis://localhost:6379/0``.
         namespace: keeps the keys of several users of one store apart. Default:
             ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
         ttl: how long entries live when they are not given a time of their own.

@@ -40,9 +40,9 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
     """The process's manager for a store, made when it is first asked for.
 
     Args:
-        backend: ``"file"``, ``"memory"``, ``"null"`` or a URL; by default what
+        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL; by default what
             ``AIOCACHE_PE_BACKEND`` says, else ``"file"``.
-        redis_url: the Redis server; the Redis store is not part of this release.
+        redis_url: the Redis server, which is the store then; see `CacheManager`.
 
     Returns:
         The twin of what `aiocache_pe.get_cache` returns, so both share everything.

@@ -59,14 +59,11 @@ class Program(click.Group):
 )
 @options.ttl
 @click.option("--delete", multiple=True, metavar="KEY", help="Remove an entry.")
-@click.option("--redis-url", metavar="URL", help=f"The Redis server; {options.LATER}.")
 @options.common
 @options.yes
 @click.pass_context
 def program(ctx: click.Context, /, **given: Any) -> None:
     """Look into a cache of aiocache_pe, and tidy it."""
-    if given["redis_url"] is not None:
-        raise click.UsageError(f"--redis-url: the Redis store {options.LATER}")
     asked = _asked(given)
     if ctx.invoked_subcommand is not None:
         asked.append((ctx.invoked_subcommand, ()))

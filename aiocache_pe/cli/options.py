@@ -22,20 +22,19 @@ class Settings:
 
     backend: str | None = None
     directory: str | None = None
+    redis_url: str | None = None
     namespace: str | None = None
     json: bool = False
     yes: bool = False
 
 
 def store_name(text: str) -> str:
-    """``file``, a file URL, or the URL of a registered scheme, which the library checks."""
+    """``file``, ``redis``, or a URL, which the library checks."""
     scheme, _, rest = text.partition("://")
-    if scheme.startswith("redi"):
-        raise click.BadParameter(f"the Redis store {LATER}; accepted now: file")
     if scheme in ("memory", "null"):
         raise click.BadParameter(f"nobody can look into a {scheme} store of another process")
-    if scheme != "file" and not rest:
-        raise click.BadParameter(f"{text!r} is no store; accepted: file, file:///path")
+    if scheme not in ("file", "redis") and not rest:
+        raise click.BadParameter(f"{text!r} is no store; accepted: file, file:///path, redis")
     return text
 
 
@@ -80,6 +79,11 @@ _COMMON = (
         type=store_name,
         metavar="{file,redis}|URL",
         help="The store; also file:///path. Default: AIOCACHE_PE_BACKEND, else file.",
+    ),
+    _option(
+        "--redis-url",
+        metavar="URL",
+        help="The Redis server. Default: REDIS_URL, else redis://localhost:6379/0.",
     ),
     _option(
         "--namespace",

@@ -167,14 +167,14 @@ def _store(settings: Settings) -> Backend:
     store = config.build(
         backend=settings.backend,
         directory=settings.directory,
-        redis_url=None,
+        redis_url=settings.redis_url,
         max_entries=None,
         max_bytes=None,
         eviction=None,
         memory_max_bytes=0,
         compression=None,
         secret=None,
-        fallback="file",
+        fallback=None,  # whoever asks about Redis does not mean other files
         clock=None,
     ).engine.backend
     if store.name == "null":

@@ -192,10 +192,10 @@ TABLE: list[Case] = [
     ),
     *cases(
         "CacheManager(value)",
-        ("disk", ConfigurationError, "backend 'disk' is not known; accepted: 'file', 'memory'"),
+        ("disk", ConfigurationError, "backend 'disk' is not known; accepted: 'file', 'redis'"),
         (7, ConfigurationError, "backend int lacks 'read', 'write'"),
         (MemoryBackend, ConfigurationError, "backend is a class, MemoryBackend"),
-        ("redis", ConfigurationError, "the Redis store is not part of this release"),
+        ("redis://h:port", ConfigurationError, "the redis URL cannot be read; accepted: redis://"),
         ("file://host/x", ConfigurationError, "names no local path; accepted: file:///absolute"),
     ),
     *cases(
@@ -234,7 +234,8 @@ TABLE: list[Case] = [
     ),
     *cases(
         "CacheManager(redis_url=value)",
-        ("redis://host", ConfigurationError, "redis_url: the Redis store is not part of this"),
+        ("http://host", ConfigurationError, "'http' is no scheme of a Redis URL; accepted: redis:"),
+        (7, ConfigurationError, "redis_url is a URL, not int"),
     ),
     *cases(
         "CacheManager(namespace=value)",
@@ -247,7 +248,7 @@ TABLE: list[Case] = [
         ("", ConfigurationError, "backend '' is not known"),
     ),
     *cases(
-        "get_cache(redis_url=value)", ("redis://host", ConfigurationError, "redis_url: the Redis")
+        "get_cache(redis_url=value)", ("host:6379", ConfigurationError, "no scheme of a Redis URL")
     ),
     *cases(
         "cached(value)",

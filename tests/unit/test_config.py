@@ -57,15 +57,26 @@ def refused(says: str, **settings: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"backend": "disk"}, "backend 'disk' is not known; accepted: 'file', 'memory', 'null', "),
+        ({"backend": "disk"}, "backend 'disk' is not known; accepted: 'file', 'redis', 'memory', "),
         ({"backend": ""}, "backend '' is not known"),
         ({"backend": "FILE"}, "backend 'FILE' is not known"),
         ({"backend": "ftp://host"}, "'ftp' is not known; .* entry points in the group"),
         ({"backend": 7}, "backend int lacks 'read', 'write', .*; accepted: 'file'"),
         ({"backend": MemoryBackend}, "backend is a class, MemoryBackend; give an object of it"),
-        ({"backend": "redis"}, "backend 'redis': the Redis store is not part of this release"),
-        ({"backend": "rediss://u:secret@host"}, "backend 'rediss': the Redis store"),
-        ({"redis_url": "redis://host"}, "redis_url: the Redis store is not part of this release"),
+        ({"backend": "redis+tcp://host"}, r"backend 'redis\+tcp' is not known"),
+        ({"redis_url": "host:6379"}, "no scheme of a Redis URL; accepted: redis://"),
+        (
+            {"redis_url": "redis://a", "backend": "file"},
+            "names a Redis server, and backend is 'file'",
+        ),
+        ({"redis_url": "redis://a", "backend": MemoryBackend()}, "and backend is an object"),
+        ({"redis_url": "redis://a", "backend": "redis://b"}, "the server is named twice"),
+        ({"backend": "redis://u:secret@host:port"}, "the redis URL cannot be read; accepted"),
+        ({"backend": "redis://a,b"}, "redis:// names one server; several are a redis.sentinel"),
+        ({"backend": "redis+sentinel://a"}, "names the service after the hosts"),
+        ({"backend": "redis+cluster://a/1"}, "a Redis Cluster has only database 0"),
+        ({"backend": "redis://a?decode_responses=1"}, "decode_responses cannot be set"),
+        ({"backend": "redis://a", "max_bytes": 9}, "bounds the memory store; the Redis store"),
         ({"backend": "file://relative/path"}, "names no local path; accepted: file:///absolute"),
         ({"backend": "file://"}, "names no local path; accepted: file:///absolute"),
         ({"backend": "file:///a%00b"}, "is not a path"),
@@ -109,7 +120,7 @@ def test_what_cannot_work_is_refused(settings: dict[str, Any], says: str) -> Non
 
 def test_a_password_is_in_no_error() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        CacheManager("rediss://user:hunter2@host")
+        CacheManager("rediss://user:hunter2@host:port")
     assert "hunter2" not in str(caught.value)
 
 
@@ -141,6 +152,13 @@ def test_namespaces_and_times_are_checked_as_everywhere(
         ({"backend": "memory"}, "MemoryBackend(0 entries)"),
         ({"backend": "memory://"}, "MemoryBackend(0 entries)"),
         ({"backend": "null"}, "NullBackend()"),
+        ({"backend": "redis"}, "RedisBackend('redis://localhost:6379/0')"),
+        ({"redis_url": "redis://:hunter2@a/1?socket_timeout=9"}, "RedisBackend('redis://a/1')"),
+        (
+            {"backend": "redis", "redis_url": "redis+cluster://a,b"},
+            "RedisBackend('redis+cluster://a,b')",
+        ),
+        ({"backend": "rediss+sentinel://u:p@a,b/s"}, "RedisBackend('rediss+sentinel://a,b/s')"),
     ],
     ids=str,
 )
@@ -165,12 +183,14 @@ def test_a_backend_has_many_names(
         ("DISABLE", "0", "CacheManager(FileBackend('/d'), namespace='default')"),
         ("DISABLE", "", "CacheManager(FileBackend('/d'), namespace='default')"),
         ("BACKEND", "", "CacheManager(FileBackend('/d'), namespace='default')"),
+        ("BACKEND", "redis", "CacheManager(RedisBackend('redis://h'), namespace='default')"),
     ],
 )
 def test_the_environment_says_what_arguments_do_not(
     variable: str, value: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOCACHE_PE_DIRECTORY", "/d")
+    monkeypatch.setenv("REDIS_URL", "redis://h")
     monkeypatch.setenv(f"AIOCACHE_PE_{variable}", value)
     assert repr(CacheManager()) == shown
 

@@ -120,6 +120,7 @@ def test_a_setting_that_shows_nothing_is_told(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")  # where nobody listens
     assert cli("--stats").exit_code == 3
 
 

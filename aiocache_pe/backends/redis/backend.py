@@ -1,0 +1,192 @@
+"""The Redis store: `Backend` and its capabilities, one round trip a verb."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
+
+from aiocache_pe.backends.redis.address import Address, parse
+from aiocache_pe.backends.redis.clients import Client, Clients
+from aiocache_pe.backends.redis.commands import Command, Commands
+from aiocache_pe.backends.redis.names import entry_name, match, store_key
+from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
+from aiocache_pe.clock import SystemClock
+from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
+from aiocache_pe.glob import matcher
+from aiocache_pe.protocols import Change, Clock, Condition, ReadResult
+from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
+
+_UNLINKED = 1000  # names at a time
+_ATTEMPTS = 1000
+
+
+class RedisBackend:
+    """Records in Redis or Valkey: one server, behind Sentinel, or a Cluster.
+
+    Nothing is opened before it is used. Each event loop has a client of its own, closed
+    at the loop's end; entries expire by the server.
+
+    Args:
+        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
+            ``redis+cluster://`` (`aiocache_pe.backends.redis.address`).
+        client: a `redis.asyncio` client to be used instead. It stays yours: it is not
+            closed, and it works in the loop that it was made for.
+        clock: the time from which the life of entries is counted.
+
+    Raises:
+        ConfigurationError: neither or both are given, or the URL cannot be read.
+
+    Example:
+        >>> RedisBackend("redis://user:secret@localhost:6379/0")
+        RedisBackend('redis://localhost:6379/0')
+    """
+
+    name = "redis"
+
+    def __init__(
+        self, url: str | None = None, *, client: Client | None = None, clock: Clock | None = None
+    ) -> None:
+        if (url is None) == (client is None):
+            raise ConfigurationError("RedisBackend takes a URL or a client, one of them")
+        address = Address("standalone", "the client given", ()) if url is None else parse(url)
+        self._place = address.shown
+        self._clients = Clients(address, client)
+        self._commands = Commands(self._clients, self._place)
+        self._clock = SystemClock() if clock is None else clock
+
+    def __repr__(self) -> str:
+        return f"RedisBackend({self._place!r})"
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        """See `Backend.read`; a damaged value is removed."""
+        if not keys:
+            return {}
+        values = await self._commands.get([entry_name(key) for key in keys])
+        found: dict[str, ReadResult] = {}
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                continue
+            if isinstance(value, BackendError):
+                found[key] = value
+                continue
+            try:
+                found[key] = unpack(value, key=key)
+            except CorruptRecordError as error:
+                await self._commands.run(SWAP, entry_name(key), digest(value), b"", b"")
+                found[key] = error
+        return found
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Record]:
+        """See `Backend.write`."""
+        for answer in await self._commands.batch([self._set(record) for record in records]):
+            if isinstance(answer, BackendError):
+                raise answer
+        return records
+
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        """See `Backend.delete`; a condition costs a second round trip."""
+        names = [entry_name(key) for key in keys]
+        if only is None:
+            calls: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
+        else:
+            lines = await self._commands.heads(names)
+            calls = []
+            for key, name, line in zip(keys, names, lines, strict=True):
+                head = None if line is None else _head(line, key)
+                if head is not None and line and only(head):
+                    calls.append((name, line))
+        heads: list[Head] = []
+        for (name, _), line in zip(calls, await self._commands.run_many(TAKE, calls), strict=True):
+            if isinstance(line, BackendError):
+                raise line
+            head = None if line is None else _head(line, store_key(name) or "")
+            if head is not None:
+                heads.append(head)
+        return heads
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        """See `Backend.update`: read, change, and store if nobody was faster, else again."""
+        name = entry_name(key)
+        for _ in range(_ATTEMPTS):
+            blob: bytes | None = await self._commands.call("GET", name)
+            before = _unpacked(blob, key)
+            after = change(before)
+            if after is before and (before is not None or blob is None):
+                return before
+            new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
+            if await self._commands.run(SWAP, name, digest(blob), new, life):
+                return after
+        raise BackendError(f"{self._place}: others change {key!r:.80} all the time")
+
+    async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
+        """See `Backend.scan`; by ``SCAN``, which goes through the server's other keys too."""
+        matches = matcher(pattern)
+        async for names in self._commands.scan(match(prefix)):
+            keys = {name: key for name in names if (key := store_key(name)) is not None}
+            if matches is not None:
+                keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
+            lines = await self._commands.heads(list(keys))
+            found = (
+                None if line is None else _head(line, key)
+                for key, line in zip(keys.values(), lines, strict=True)
+            )
+            if heads := [head for head in found if head is not None]:
+                yield heads
+
+    async def clear(self, prefix: str) -> int:
+        """See `Backend.clear`; ``SCAN`` and ``UNLINK``, never ``FLUSHDB``."""
+        removed = 0
+        async for names in self._commands.scan(match(prefix)):
+            rest = iter(names)
+            while some := list(islice(rest, _UNLINKED)):
+                answers = await self._commands.batch([("UNLINK", name) for name in some])
+                removed += sum(answer for answer in answers if isinstance(answer, int))
+        return removed
+
+    async def close(self) -> None:
+        """See `Backend.close`: of the running loop; other loops close theirs at their end."""
+        await self._clients.close()
+
+    async def totals(self, prefix: str) -> tuple[int, int]:
+        """See `Sized.totals`; reads no value."""
+        entries = weight = 0
+        async for names in self._commands.scan(match(prefix)):
+            sizes = await self._commands.batch([("STRLEN", name) for name in names])
+            entries += len(names)
+            weight += sum(size for size in sizes if isinstance(size, int))
+        return entries, weight
+
+    def _set(self, record: Record) -> Command:
+        name, life = entry_name(record.head.key), self._life(record.head)
+        return ("SET", name, _blob(record), "PX", life) if life else ("SET", name, _blob(record))
+
+    def _life(self, head: Head) -> bytes:
+        """For how long the server shall keep a record, in milliseconds; empty for ever.
+
+        Counted from now and not by the server's clock, which may be another.
+        """
+        if head.gone_at is None:
+            return b""
+        return b"%d" % min(max(math.ceil((head.gone_at - self._clock.time()) * 1000), 1), 1 << 52)
+
+
+def _blob(record: Record) -> bytes:
+    return pack_head(record.head, record.payload) + record.payload
+
+
+def _unpacked(blob: bytes | None, key: str) -> Record | None:
+    """The record, or ``None`` also where something damaged is in its place."""
+    if blob is None:
+        return None
+    try:
+        return unpack(blob, key=key)
+    except CorruptRecordError:
+        return None
+
+
+def _head(line: bytes, key: str) -> Head | None:
+    try:
+        return unpack_head(line, key=key)
+    except CorruptRecordError:
+        return None

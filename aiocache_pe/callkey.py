@@ -20,6 +20,7 @@ _LONGEST = 16_384  # bytes of arguments worth remembering
 _HEAVIEST = 8 * 1024 * 1024  # bytes of memory for one function's keys
 _SHOWN = 40
 _SCALARS = frozenset((str, int, float, bool, type(None)))
+_CONTAINERS = frozenset((list, tuple, dict))
 _WAY_OUT = "name the parameter in ignore="
 
 
@@ -128,14 +129,18 @@ def shown(text: str) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether marshal writes this value, and no other, in this way.
+    """Whether marshal writes this container, and nothing else, in this way.
 
     It writes whatever has a buffer, an array say, as if it were bytes. No bytes are
     remembered, so nothing of that kind can be found.
     """
-    kind = type(value)
-    if kind in (list, tuple):
-        return all(map(_is_plain, value))
-    if kind is dict:
-        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
-    return kind in _SCALARS
+    if type(value) is dict:
+        if not _SCALARS.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    kinds = set(map(type, value)) - _SCALARS
+    if not kinds:
+        return True
+    if not kinds <= _CONTAINERS:
+        return False
+    return all(_is_plain(item) for item in value if type(item) in _CONTAINERS)

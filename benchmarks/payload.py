@@ -46,6 +46,20 @@ COMPLETION: Final[dict[str, Any]] = {
 }
 """A chat completion as an API returns it: nested, 800 bytes as compact JSON."""
 
+_TURN: Final = ANSWER + " Please check this against the annex, and say which clause settles it. "
+
+
+def chat(about: str) -> list[dict[str, str]]:
+    """The messages of a chat call: 4 of them, 2.4 kB as compact JSON."""
+    roles = ("system", "user", "assistant", "user")
+    return [{"role": role, "content": f"{about}: {_TURN * 2}"[:565]} for role in roles]
+
+
+def chats(count: int, about: str = "contract") -> list[list[dict[str, str]]]:
+    """So many of them, no two alike, and none sharing its text with another."""
+    return [chat(f"{about} {number}") for number in range(count)]
+
+
 BEFORE: Final = 2000
 """Entries in a store before new ones are timed: a store in use has its folders made."""
 

@@ -1,7 +1,7 @@
 """The rows: which operation of which contender stands beside which, and what is promised.
 
 Targets are those of the project's performance table. A row is added here and nowhere
-else; P5, P6, P7, P9 and P11 will be, when there is something to measure.
+else; P5, P6, P7 and P9 will be, when there is something to measure.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Row:
 
 def all_rows(sizes: Sequence[int]) -> tuple[Row, ...]:
     """Every row; ``sizes`` are the numbers of entries for P8."""
-    return (*FIXED, *at_sizes(sizes), PROCESS, REFERENCE)
+    return (*FIXED, *at_sizes(sizes), PROCESS, KEYS, VALUES, REFERENCE)
 
 
 def _sets(title: str, kind: Literal["new", "again"]) -> Row:
@@ -207,6 +207,31 @@ PROCESS = Row(
     (
         Target("import aiocache_pe", 60, "bare Python", how="difference"),
         Target("aiocache-pe --get", 180, "bare Python", how="difference"),
+    ),
+)
+
+KEYS = Row(
+    "P11",
+    "key of a chat call, 4 messages of 2.4 kB",
+    (
+        Line("ours, new call", "ours_keys", "new", 10_000),
+        Line("ours, known call", "ours_keys", "again", 50_000),
+        Line("json and sha256 by hand", "ours_keys", "by_hand", 10_000),
+        Line("aiocache", "aiocache", "key", 10_000),
+        Line("cashews", "cashews", "key", 10_000),
+    ),
+    (Target("ours, new call", 12, how="value"), Target("ours, known call", 12, how="value")),
+)
+
+VALUES = Row(
+    "HIT",
+    "decorated hit in memory, by kind of value, no target",
+    (
+        Line("text", "ours_values", "text", 50_000),
+        Line("dict of 800 bytes", "ours_values", "completion", 30_000),
+        Line("1,536 floats as a list", "ours_values", "floats", 5000),
+        Line("1,536 floats as an array", "ours_values", "array", 20_000),
+        Line("pydantic model", "ours_values", "model", 20_000),
     ),
 )
 

@@ -11,7 +11,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from benchmarks.payload import ANSWER, PROMPT, Ask, BlockingAsk, Model
 
@@ -20,7 +20,7 @@ TASKS: Final = 64
 """How many tasks are at work when a row says that there is load."""
 
 Awaited: TypeAlias = Callable[[str], Awaitable[object]]
-Blocking: TypeAlias = Callable[[str], object]
+K = TypeVar("K")
 
 
 def _per_operation(seconds: float, n: int) -> float:
@@ -30,6 +30,17 @@ def _per_operation(seconds: float, n: int) -> float:
         pass
     empty = perf_counter() - start
     return (seconds - empty) / n * MICRO
+
+
+async def awaited_hit(call: Callable[[], Awaitable[object]], n: int) -> float:
+    """Repeat one call without arguments, whatever it returns."""
+    for _ in range(max(2, n // 10)):
+        await call()
+    gc.collect()
+    start = perf_counter()
+    for _ in range(n):
+        await call()
+    return _per_operation(perf_counter() - start, n)
 
 
 async def awaited_call(ask: Ask, model: Model, n: int) -> float:
@@ -71,7 +82,7 @@ async def awaited(verb: Awaited, warm: Sequence[str], keys: Sequence[str]) -> fl
     return _per_operation(perf_counter() - start, len(keys))
 
 
-def blocking(verb: Blocking, warm: Sequence[str], keys: Sequence[str]) -> float:
+def blocking(verb: Callable[[K], object], warm: Sequence[K], keys: Sequence[K]) -> float:
     """Call ``verb`` for one key after the other; ``warm`` is gone through first, untimed."""
     for key in warm:
         verb(key)

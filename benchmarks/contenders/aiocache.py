@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiocache import SimpleMemoryCache, cached  # type: ignore[import-untyped]  # has none
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import COMPLETION, TTL, Model, around, keys
-from benchmarks.timing import awaited, awaited_call, require
+from benchmarks.payload import COMPLETION, TTL, Model, around, chats, keys
+from benchmarks.timing import awaited, awaited_call, blocking, require
 
 PACKAGES = ("aiocache",)
 
@@ -26,3 +26,18 @@ async def memory_get(job: Job) -> Sample:
         await cache.set(key, COMPLETION, ttl=TTL)
     require(await cache.get(hot[0]), COMPLETION)
     return Sample(await awaited(cache.get, hot, around(hot, job.n)))
+
+
+def key(job: Job) -> Sample:
+    """The key of a chat call: its ``repr``, as long as the call itself."""
+
+    async def complete(messages: object) -> None: ...
+
+    decorator = cached(ttl=TTL)
+    return Sample(
+        blocking(
+            lambda messages: decorator.get_cache_key(complete, (messages,), {}),
+            chats(job.n // 10, "warm"),
+            chats(job.n),
+        )
+    )

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from cashews import Cache
+from cashews.key import get_cache_key
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
-from benchmarks.timing import awaited, awaited_call, require, worst_stall
+from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, chats, keys
+from benchmarks.timing import awaited, awaited_call, blocking, require, worst_stall
 
 PACKAGES = ("cashews", "diskcache")
 KEYS = 4000
@@ -24,6 +25,20 @@ async def decorated_memory(job: Job) -> Sample:
 async def decorated_disk(job: Job) -> Sample:
     """A hit through the decorator over ``disk://``."""
     return await _decorated("disk://", job.directory, job.n)
+
+
+def key(job: Job) -> Sample:
+    """The key of a chat call, as long as the call itself."""
+
+    async def complete(messages: object) -> None: ...
+
+    return Sample(
+        blocking(
+            lambda messages: get_cache_key(complete, None, (messages,)),
+            chats(job.n // 10, "warm"),
+            chats(job.n),
+        )
+    )
 
 
 async def memory_get(job: Job) -> Sample:

@@ -94,7 +94,7 @@ class Forger:
         self.files = files
         self.blobs = {key: file.read_bytes() for key, file in files.items()}
         self.marker = outside / "ran"
-        self.bombs = {name: make(outside / name) for name, make in BOMBS.items()}
+        self.bombs = {name: outside / name for name in BOMBS}
 
     def mutate(self, key: str, number: int) -> str:
         """Put something else into the place of an entry; what it was."""
@@ -250,6 +250,12 @@ MISS = object()
 def main() -> None:
     """Attack the store of the command line."""
     directory, count = Path(sys.argv[1]), int(sys.argv[2])
+    maker = os.fork()  # so that what it takes to make bombs is not counted
+    if not maker:
+        for name, make in BOMBS.items():
+            make(directory.parent / name)
+        os._exit(0)
+    assert os.waitpid(maker, 0)[1] == 0
     sys.stdout.write(json.dumps(asyncio.run(attack(directory, count))))
 
 

@@ -26,7 +26,8 @@ ARRAYS = [
     np.array([True, False]), np.array([1 + 2j, np.nan]), np.array([np.nan, np.inf, -0.0], "f2"),
     np.array(["a", "bcd", "\U0001f600"]), np.array([b"a", b"bc"]), np.array(["\ud800"]),
     np.array(["2025-01-01", "NaT"], "M8[D]"), np.array([1, 2], "m8[ns]"), np.array([1], "m8[25s]"),
-    np.array([1], "m8"), np.zeros(3, RECORD), np.zeros((2, 2), ALIGNED), np.zeros(2, SPARSE),
+    np.zeros(8, "u1").view("m8"), np.zeros(3, RECORD),
+    np.zeros((2, 2), ALIGNED), np.zeros(2, SPARSE),
     np.zeros(2, NESTED), np.array(b"abc", "V3"), np.ones((2, 2), np.longdouble),
     np.array([1, 2], np.longlong), np.array([1], np.ulonglong), np.arange(5, dtype=">q"),
 ]  # fmt: skip
@@ -37,7 +38,7 @@ SCALARS = [
     np.bool_(True), np.complex128(1 - 0j), np.str_("abc"), np.bytes_(b"abc"),
     np.str_("ends in zero\0"), np.bytes_(b"zero\0"),
     np.str_(""), np.bytes_(b""), np.str_("\ud800"), np.longlong(1),
-    np.datetime64("2025-01-01"), np.datetime64("NaT"), np.timedelta64(5, "s"),
+    np.datetime64("2025-01-01"), np.datetime64("NaT", "s"), np.timedelta64(5, "s"),
     np.zeros(1, RECORD)[0], np.void(b"abc"), np.longdouble(1) / 3,
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiocache_pe import CacheManager
+from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.codecs.exact_json import PlainJson
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
@@ -40,13 +41,16 @@ codecs = [
 ]
 
 
-STORES: dict[str, tuple[Callable[[Path], CacheManager], bool]] = {
-    "memory": (lambda directory: CacheManager("memory"), False),
-    "file": (lambda directory: CacheManager(directory=directory), True),
+STORES: dict[str, tuple[Callable[[Path, str], CacheManager], bool]] = {
+    "memory": (lambda directory, url: CacheManager("memory"), False),
+    "file": (lambda directory, url: CacheManager(directory=directory), True),
     "file, compressed, not in memory": (
-        lambda directory: CacheManager(directory=directory, memory_max_bytes=0, compression="gzip"),
+        lambda directory, url: CacheManager(
+            directory=directory, memory_max_bytes=0, compression="gzip"
+        ),
         True,
     ),
+    "redis": (lambda directory, url: CacheManager(RedisBackend(url), secret=SECRET), True),
 }
 """Managers of each store, and whether two of them share what is stored, as two processes do."""
 
@@ -54,11 +58,11 @@ STORES: dict[str, tuple[Callable[[Path], CacheManager], bool]] = {
 class Store:
     """A store with a loop of its own, for tests that are not asynchronous."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
+    def __init__(self, kind: str, directory: Path, url: str) -> None:
         make, is_shared = STORES[kind]
         self.runner = asyncio.Runner()
-        self.writer = make(directory)
-        self.reader = make(directory) if is_shared else self.writer
+        self.writer = make(directory, url)
+        self.reader = make(directory, url) if is_shared else self.writer
 
     def hit(self, value: Any) -> list[Any]:
         """What the writer finds of a value, twice, and a reader of the same store."""
@@ -80,7 +84,9 @@ class Store:
 def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
-    store = Store(request.param, tmp_path_factory.mktemp("values"))
+    kind: str = request.param
+    url = request.getfixturevalue("redis_server").url if kind == "redis" else ""
+    store = Store(kind, tmp_path_factory.mktemp("values"), url)
     yield store
     store.close()
 

@@ -10,6 +10,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
+from zlib import crc32
 
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.clock import SystemClock
@@ -132,7 +133,13 @@ def _redis(
         url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS
     if not isinstance(url, str):
         raise ConfigurationError(f"redis_url is a URL, not {type(url).__name__}")
-    return _made("redis.backend.RedisBackend", url, clock=clock)
+    store = _made("redis.backend.RedisBackend", url, clock=clock, tracking=tracking)
+    if fallback is None:
+        return store
+    # Of its own: what else is in the directory may be older than what Redis holds.
+    folder = f"{_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
+    files = _made("file.backend.FileBackend", folder)
+    return _made("fallback.backend.FallbackBackend", store, files, f"{folder}/.journals")
 
 
 def _backend(

@@ -131,7 +131,8 @@ class Coherent(Protocol):
         """Whether the record that carried this stamp is still the one in the store.
 
         Called in any thread, before every hit in memory: it must not wait, and when it
-        cannot tell it says no.
+        cannot tell it says no. A record that the store gives no stamp is not kept; a
+        store that is told of changes may give it to what is read only.
         """
         ...
 

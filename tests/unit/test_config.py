@@ -152,13 +152,23 @@ def test_namespaces_and_times_are_checked_as_everywhere(
         ({"backend": "memory"}, "MemoryBackend(0 entries)"),
         ({"backend": "memory://"}, "MemoryBackend(0 entries)"),
         ({"backend": "null"}, "NullBackend()"),
-        ({"backend": "redis"}, "RedisBackend('redis://localhost:6379/0')"),
-        ({"redis_url": "redis://:hunter2@a/1?socket_timeout=9"}, "RedisBackend('redis://a/1')"),
+        ({"backend": "redis", "fallback": None}, "RedisBackend('redis://localhost:6379/0')"),
         (
-            {"backend": "redis", "redis_url": "redis+cluster://a,b"},
+            {"backend": "redis", "directory": "/x"},
+            "FallbackBackend(RedisBackend('redis://localhost:6379/0'), FileBackend('/x/.fallback-8375a338'))",  # noqa: E501
+        ),
+        (
+            {"redis_url": "redis://:hunter2@a/1?socket_timeout=9", "fallback": None},
+            "RedisBackend('redis://a/1')",
+        ),
+        (
+            {"backend": "redis", "redis_url": "redis+cluster://a,b", "fallback": None},
             "RedisBackend('redis+cluster://a,b')",
         ),
-        ({"backend": "rediss+sentinel://u:p@a,b/s"}, "RedisBackend('rediss+sentinel://a,b/s')"),
+        (
+            {"backend": "rediss+sentinel://u:p@a,b/s", "fallback": None},
+            "RedisBackend('rediss+sentinel://a,b/s')",
+        ),
     ],
     ids=str,
 )
@@ -183,7 +193,11 @@ def test_a_backend_has_many_names(
         ("DISABLE", "0", "CacheManager(FileBackend('/d'), namespace='default')"),
         ("DISABLE", "", "CacheManager(FileBackend('/d'), namespace='default')"),
         ("BACKEND", "", "CacheManager(FileBackend('/d'), namespace='default')"),
-        ("BACKEND", "redis", "CacheManager(RedisBackend('redis://h'), namespace='default')"),
+        (
+            "BACKEND",
+            "redis",
+            "CacheManager(FallbackBackend(RedisBackend('redis://h'), FileBackend('/d/.fallback-2493ff46')), namespace='default')",  # noqa: E501
+        ),
     ],
 )
 def test_the_environment_says_what_arguments_do_not(

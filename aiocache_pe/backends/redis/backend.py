@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import islice
+from weakref import finalize
 
 from aiocache_pe.backends.redis.address import Address, parse
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
+from aiocache_pe.backends.redis.lease import RedisLease, take
 from aiocache_pe.backends.redis.names import entry_name, match, store_key
 from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
+from aiocache_pe.backends.redis.tracking import Stamp, Tracker
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.glob import matcher
@@ -33,6 +36,8 @@ class RedisBackend:
         client: a `redis.asyncio` client to be used instead. It stays yours: it is not
             closed, and it works in the loop that it was made for.
         clock: the time from which the life of entries is counted.
+        tracking: whether to listen to what others change, so that entries may be kept in
+            memory. It takes a connection, in the library's background thread.
 
     Raises:
         ConfigurationError: neither or both are given, or the URL cannot be read.
@@ -45,7 +50,12 @@ class RedisBackend:
     name = "redis"
 
     def __init__(
-        self, url: str | None = None, *, client: Client | None = None, clock: Clock | None = None
+        self,
+        url: str | None = None,
+        *,
+        client: Client | None = None,
+        clock: Clock | None = None,
+        tracking: bool = True,
     ) -> None:
         if (url is None) == (client is None):
             raise ConfigurationError("RedisBackend takes a URL or a client, one of them")
@@ -54,6 +64,9 @@ class RedisBackend:
         self._clients = Clients(address, client)
         self._commands = Commands(self._clients, self._place)
         self._clock = SystemClock() if clock is None else clock
+        self._tracker = Tracker(self._clients, self._place) if tracking else None
+        if self._tracker is not None:
+            finalize(self, self._tracker.stop)
 
     def __repr__(self) -> str:
         return f"RedisBackend({self._place!r})"
@@ -62,27 +75,38 @@ class RedisBackend:
         """See `Backend.read`; a damaged value is removed."""
         if not keys:
             return {}
-        values = await self._commands.get([entry_name(key) for key in keys])
+        names = [entry_name(key) for key in keys]
+        stamps = self._tracker.stamps(names) if self._tracker is not None else None
+        values = await self._commands.get(names)
+        if stamps is not None and not self._covered():
+            stamps = None
         found: dict[str, ReadResult] = {}
-        for key, value in zip(keys, values, strict=True):
+        for n, (key, value) in enumerate(zip(keys, values, strict=True)):
             if value is None:
                 continue
             if isinstance(value, BackendError):
                 found[key] = value
                 continue
             try:
-                found[key] = unpack(value, key=key)
+                record = unpack(value, key=key)
             except CorruptRecordError as error:
-                await self._commands.run(SWAP, entry_name(key), digest(value), b"", b"")
+                await self._swap(key, value, None)
                 found[key] = error
+                continue
+            stamp = stamps[n] if stamps is not None and stamps[n].is_current else None
+            found[key] = Record(record.head, record.payload, stamp)
         return found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        for answer in await self._commands.batch([self._set(record) for record in records]):
+        try:
+            answers = await self._commands.batch([self._set(record) for record in records])
+        finally:
+            self._changed(record.head.key for record in records)
+        for answer in answers:
             if isinstance(answer, BackendError):
                 raise answer
-        return records
+        return [Record(record.head, record.payload) for record in records]
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
@@ -96,8 +120,12 @@ class RedisBackend:
                 head = None if line is None else _head(line, key)
                 if head is not None and line and only(head):
                     calls.append((name, line))
+        try:
+            taken = await self._commands.run_many(TAKE, calls)
+        finally:
+            self._changed(keys)
         heads: list[Head] = []
-        for (name, _), line in zip(calls, await self._commands.run_many(TAKE, calls), strict=True):
+        for (name, _), line in zip(calls, taken, strict=True):
             if isinstance(line, BackendError):
                 raise line
             head = None if line is None else _head(line, store_key(name) or "")
@@ -108,15 +136,15 @@ class RedisBackend:
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`: read, change, and store if nobody was faster, else again."""
         name = entry_name(key)
-        for _ in range(_ATTEMPTS):
-            blob: bytes | None = await self._commands.call("GET", name)
-            before = _unpacked(blob, key)
-            after = change(before)
-            if after is before and (before is not None or blob is None):
-                return before
-            new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
-            if await self._commands.run(SWAP, name, digest(blob), new, life):
-                return after
+        async with self._clients.link().turn(name):
+            for _ in range(_ATTEMPTS):
+                blob: bytes | None = await self._commands.call("GET", name)
+                before = _unpacked(blob, key)
+                after = change(before)
+                if after is before and (before is not None or blob is None):
+                    return before
+                if await self._swap(key, blob, after):
+                    return None if after is None else Record(after.head, after.payload)
         raise BackendError(f"{self._place}: others change {key!r:.80} all the time")
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
@@ -137,16 +165,30 @@ class RedisBackend:
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`; ``SCAN`` and ``UNLINK``, never ``FLUSHDB``."""
         removed = 0
-        async for names in self._commands.scan(match(prefix)):
-            rest = iter(names)
-            while some := list(islice(rest, _UNLINKED)):
-                answers = await self._commands.batch([("UNLINK", name) for name in some])
-                removed += sum(answer for answer in answers if isinstance(answer, int))
+        try:
+            async for names in self._commands.scan(match(prefix)):
+                rest = iter(names)
+                while some := list(islice(rest, _UNLINKED)):
+                    answers = await self._commands.batch([("UNLINK", name) for name in some])
+                    removed += sum(answer for answer in answers if isinstance(answer, int))
+        finally:
+            if self._tracker is not None:
+                self._tracker.changed_below(entry_name(prefix))
         return removed
 
     async def close(self) -> None:
         """See `Backend.close`: of the running loop; other loops close theirs at their end."""
+        if self._tracker is not None:
+            self._tracker.stop()
         await self._clients.close()
+
+    def is_current(self, stamp: Stamp) -> bool:
+        """See `Coherent.is_current`: two flags, set by whoever hears of a change."""
+        return stamp.valid and stamp.watch.alive
+
+    async def try_lease(self, key: str) -> RedisLease | None:
+        """See `Leasing.try_lease`."""
+        return await take(self._clients, key, self._place)
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; reads no value."""
@@ -156,6 +198,23 @@ class RedisBackend:
             entries += len(names)
             weight += sum(size for size in sizes if isinstance(size, int))
         return entries, weight
+
+    async def _swap(self, key: str, blob: bytes | None, after: Record | None) -> bool:
+        """Store a record, or nothing, in the place of a value; not if it is there no more."""
+        new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
+        try:
+            done = await self._commands.run(SWAP, entry_name(key), digest(blob), new, life)
+        finally:
+            self._changed([key])
+        return bool(done)
+
+    def _changed(self, keys: Iterable[str]) -> None:
+        """Take nothing for current that this process just changed, or tried to."""
+        if self._tracker is not None:
+            self._tracker.changed([entry_name(key) for key in keys])
+
+    def _covered(self) -> bool:
+        return self._tracker is not None and self._tracker.covers(self._clients.link().client)
 
     def _set(self, record: Record) -> Command:
         name, life = entry_name(record.head.key), self._life(record.head)

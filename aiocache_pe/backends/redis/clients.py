@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
@@ -36,10 +37,22 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class Link(NamedTuple):
-    """An event loop's client, and how many calls it may carry at once."""
+    """What an event loop has of its own.
+
+    Attributes:
+        client: its client.
+        limit: how many calls the client may carry at once.
+        turns: a lock for each key that is being changed in this loop, so that its
+            changes wait for one another instead of failing and beginning again.
+    """
 
     client: Client
     limit: asyncio.Semaphore
+    turns: WeakValueDictionary[bytes, asyncio.Lock]
+
+    def turn(self, name: bytes) -> asyncio.Lock:
+        """The lock of a key."""
+        return self.turns.setdefault(name, asyncio.Lock())
 
 
 class Clients:
@@ -79,7 +92,7 @@ class Clients:
         if client is None:
             client = make_client(self._address)
             self._at_end.arm()
-        return Link(client, asyncio.Semaphore(CONNECTIONS))
+        return Link(client, asyncio.Semaphore(CONNECTIONS), WeakValueDictionary())
 
 
 def make_client(address: Address) -> Client:

@@ -1,0 +1,254 @@
+"""Being told by the server what changes: broadcast tracking, on a connection of its own.
+
+Every key that is read gets a `Stamp`, registered before the read is sent. An invalidation
+of the key makes it invalid, whether it comes after the answer or overtakes it; only
+what was read with a stamp that is still valid then may be kept. So of all orders in
+which a read, a write and its invalidation can meet, none leaves an old value in memory.
+
+What this process wrote itself is no exception: the server gathers what happened in one
+turn of its loop, and of two writers it names one, if any (``trackingBroadcast...`` in
+Redis' tracking.c). So no invalidation can be taken for the echo of an own write; what
+was written is read once before it is kept.
+
+The listeners live in the portal's thread, so a loop that is busy, or stands still
+between two runs, delays no invalidation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+from weakref import WeakValueDictionary
+
+from redis.asyncio import RedisCluster
+from redis.asyncio.connection import Connection
+from redis.exceptions import RedisError, ResponseError
+
+from aiocache_pe.backends.redis.clients import Client, Clients
+from aiocache_pe.backends.redis.names import ENTRIES
+from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.portal import PortalEndedError, portal
+
+logger = logging.getLogger("aiocache_pe")
+
+_PING = 1.0  # seconds between two signs of life
+_PATIENCE = 3.0  # seconds without one
+_PAUSES = (0.1, 2.0)  # seconds between two tries to listen: the first, the longest
+_FORBIDDEN = 30.0  # seconds, where the server does not permit it
+
+
+class Watch:
+    """A time without a gap in which every primary was listened to.
+
+    Attributes:
+        alive: whether it lasts.
+        nodes: the primaries' names; empty where there is only one.
+    """
+
+    __slots__ = ("alive", "nodes")
+
+    def __init__(self, nodes: frozenset[str]) -> None:
+        self.alive = True
+        self.nodes = nodes
+
+
+class Stamp:
+    """What stands for a key as it is now, until it changes."""
+
+    __slots__ = ("__weakref__", "valid", "watch")
+
+    def __init__(self, watch: Watch) -> None:
+        self.valid = True
+        self.watch = watch
+
+    @property
+    def is_current(self) -> bool:
+        """Whether nothing was heard of a change, and would have been."""
+        return self.valid and self.watch.alive
+
+
+class Tracker:
+    """Listens, and knows which stamps are still current.
+
+    Args:
+        clients: where to find the server.
+        place: its name for the log.
+    """
+
+    def __init__(self, clients: Clients, place: str) -> None:
+        self._clients = clients
+        self._place = place
+        self.after_fork()
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin without a listener: the parent's thread is not in this process."""
+        self._lock = threading.Lock()
+        self._stamps: WeakValueDictionary[bytes, Stamp] = WeakValueDictionary()
+        self._watch: Watch | None = None
+        self._listening: Future[None] | None = None
+
+    def stamps(self, names: Sequence[bytes]) -> list[Stamp] | None:
+        """Stamps for names that are about to be read; ``None`` while nobody listens."""
+        watch = self._watch
+        if watch is None or not watch.alive:
+            self._start()
+            return None
+        with self._lock:
+            return [self._stamp(name, watch) for name in names]
+
+    def covers(self, client: Client) -> bool:
+        """Whether all primaries that a client knows of are listened to."""
+        watch = self._watch
+        if watch is None or not isinstance(client, RedisCluster):
+            return watch is not None
+        covered = {node.name for node in client.get_primaries()} <= watch.nodes
+        if not covered:
+            watch.alive = False  # its listeners see that and begin anew
+        return covered
+
+    def changed(self, names: Iterable[bytes]) -> None:
+        """Let nobody take these for current: they were changed, or may have been."""
+        with self._lock:
+            for name in names:
+                stamp = self._stamps.pop(name, None)
+                if stamp is not None:
+                    stamp.valid = False
+
+    def changed_below(self, prefix: bytes) -> None:
+        """The same for all names that begin so."""
+        with self._lock:
+            names = [name for name in self._stamps if name.startswith(prefix)]
+        self.changed(names)
+
+    def stop(self) -> None:
+        """End the listening, until somebody reads again."""
+        with self._lock:
+            listening, self._listening = self._listening, None
+            self._lose()
+        if listening is not None:
+            listening.cancel()
+
+    def _stamp(self, name: bytes, watch: Watch) -> Stamp:
+        stamp = self._stamps.get(name)
+        if stamp is None or not stamp.is_current:
+            stamp = self._stamps[name] = Stamp(watch)
+        return stamp
+
+    def _lose(self) -> None:
+        if self._watch is not None:
+            self._watch.alive = False
+        self._watch = None
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._listening is not None and not self._listening.done():
+                return
+            promise: Future[None] = Future()
+            self._listening = promise
+        # In a thread: the portal's may have to be started first, which takes time.
+        asyncio.get_running_loop().run_in_executor(None, self._begin, promise)
+
+    def _begin(self, promise: Future[None]) -> None:
+        try:
+            listening = portal.begin(self._listen)
+        except PortalEndedError:
+            promise.cancel()
+            return
+
+        def stopped(future: Future[None]) -> None:
+            if future.cancelled():
+                listening.cancel()
+
+        def ended(future: Future[None]) -> None:
+            with suppress(Exception):
+                promise.set_result(None)
+
+        promise.add_done_callback(stopped)
+        listening.add_done_callback(ended)
+
+    async def _listen(self) -> None:
+        pause, longest = _PAUSES
+        told = False
+        while True:
+            try:
+                await self._listen_once()
+                pause = _PAUSES[0]
+            except ResponseError as error:
+                if not told:
+                    logger.warning(
+                        "%s permits no tracking, so nothing is kept in memory: %s",
+                        self._place,
+                        error,
+                    )
+                told, pause = True, _FORBIDDEN
+            except (RedisError, OSError, ExceptionGroup) as error:
+                logger.debug("%s: listener lost: %s", self._place, error)
+            finally:
+                with self._lock:
+                    self._lose()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, max(longest, pause))
+
+    async def _listen_once(self) -> None:
+        client = self._clients.link().client
+        connections = await _connections(client)
+        try:
+            for connection in connections.values():
+                connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001
+                await connection.connect()
+                await connection.send_command(
+                    "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRIES
+                )
+                await connection.read_response()
+            watch = Watch(frozenset(connections))
+            with self._lock:
+                self._watch = watch
+            logger.debug("%s: listening", self._place)
+            async with asyncio.TaskGroup() as group:
+                for connection in connections.values():
+                    group.create_task(_hear(connection))
+                    group.create_task(_ping(connection, watch))
+        finally:
+            with self._lock:
+                self._lose()
+            for connection in connections.values():
+                await connection.disconnect(nowait=True)
+
+    async def _invalidated(self, message: Sequence[Any]) -> None:
+        names = message[1]
+        if names is None:  # the whole database was flushed
+            with self._lock:
+                self._lose()
+        else:
+            self.changed(names)
+
+
+async def _connections(client: Client) -> dict[str, Any]:
+    """A connection of its own, in RESP3, to every primary."""
+    own: dict[str, Any] = {"protocol": 3, "socket_timeout": _PATIENCE}
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        return {
+            node.name: node.connection_class(**(node.connection_kwargs | own))
+            for node in client.get_primaries()
+        }
+    pool = client.connection_pool
+    return {"": pool.connection_class(**(pool.connection_kwargs | own))}
+
+
+async def _hear(connection: Connection) -> None:
+    while True:  # every answer is one to a ping; pushes are handled on the way
+        await connection.read_response(timeout=_PATIENCE, push_request=True)
+
+
+async def _ping(connection: Connection, watch: Watch) -> None:
+    while watch.alive:
+        await connection.send_command("PING", check_health=False)
+        await asyncio.sleep(_PING)
+    raise ConnectionResetError("listening has to begin anew")

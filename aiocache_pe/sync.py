@@ -19,20 +19,31 @@ Example:
 
 from __future__ import annotations
 
-from aiocache_pe import shared
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from aiocache_pe import shared, warming
 from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.decorators.cached import cached
+from aiocache_pe.portal import portal
+from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.steering import bypass, read_only, refresh
+from aiocache_pe.ttl import TTL, Duration
 from aiocache_pe.twin import CacheManager
+from aiocache_pe.warming import AnyCache, Calls, WarmReport
 
 __all__ = [
     "CacheManager",
+    "WarmReport",
     "bypass",
     "cached",
     "get_cache",
     "make_cache_key",
+    "most_hit",
     "read_only",
     "refresh",
+    "warm_cache",
 ]
 
 
@@ -55,3 +66,70 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
         True
     """
     return CacheManager.of(shared.get_cache(backend, redis_url))
+
+
+def warm_cache(
+    cache: AnyCache,
+    calls: Calls,
+    *,
+    ttl: TTL | Default = DEFAULT,
+    concurrency: int = 8,
+    before_expiry: Duration | None = None,
+    refresh: bool = False,
+    on_progress: Callable[[WarmReport], object] | None = None,
+) -> WarmReport:
+    """Compute and store what is not there yet, some calls at a time, in other threads.
+
+    Args:
+        cache: where keys go. A decorated function fills its own cache.
+        calls: what to call, as for `aiocache_pe.warm_cache`. An iterator is gone through
+            first, in this thread.
+        ttl: how long what is stored by key lives; a function has its own.
+        concurrency: how many calls at a time.
+        before_expiry: compute anew also what expires within this time.
+        refresh: compute everything anew.
+        on_progress: called after each call with the report so far, in the portal's thread:
+            it may print, but not use this cache.
+
+    Returns:
+        How many were computed, there already, and failed.
+
+    Raises:
+        TypeError: something is no call; with a list, before anything is called.
+        ValueError: the concurrency, or a line of the file, means nothing.
+        DeadlockError: this is the portal's own thread.
+
+    Example:
+        >>> report = warm_cache(CacheManager("memory"), {"answer": lambda: 42, "other": 7})
+        >>> report.computed, report.failed
+        (2, 0)
+    """
+    if isinstance(calls, Iterable) and not isinstance(calls, Mapping | str | Path | AsyncIterable):
+        calls = list(calls)
+    warm = partial(
+        warming.warm_cache,
+        ttl=ttl,
+        concurrency=concurrency,
+        before_expiry=before_expiry,
+        refresh=refresh,
+        on_progress=on_progress,
+    )
+    return portal.call(warm, cache, calls)
+
+
+def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]:
+    """The keys that were read most often, the most read first, for `warm_cache`.
+
+    Args:
+        cache: whose keys.
+        count: how many at most.
+        pattern: a glob over keys.
+
+    Returns:
+        Keys of live entries that were read at all, as far as the store notes it.
+
+    Example:
+        >>> most_hit(CacheManager("memory"))
+        []
+    """
+    return portal.call(warming.most_hit, cache, count, pattern)

@@ -56,9 +56,23 @@ def test_a_verb_blocks_and_says_so(verb: str) -> None:
     assert (inspect.getdoc(method) or "").splitlines()[0].rstrip(":;").endswith((".", ":", ";"))
 
 
-@pytest.mark.parametrize("name", ["get_cache", "make_cache_key", "cached"])
+@pytest.mark.parametrize(
+    "name", ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit"]
+)
 def test_a_function_takes_the_same_arguments(name: str) -> None:
     assert parameters(getattr(sync, name)) == parameters(getattr(aiocache_pe, name))
+
+
+def test_every_public_function_that_is_awaited_has_a_twin() -> None:
+    """But `keep_warm`, which has its place beside a loop that goes on meanwhile."""
+    awaited = {
+        name
+        for name in aiocache_pe.__all__
+        if inspect.iscoroutinefunction(getattr(aiocache_pe, name))
+    }
+    assert awaited == {"warm_cache", "most_hit"}
+    assert awaited <= set(sync.__all__)
+    assert not any(inspect.iscoroutinefunction(getattr(sync, name)) for name in awaited)
 
 
 def test_what_blocks_has_the_names_of_what_is_awaited() -> None:

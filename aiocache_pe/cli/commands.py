@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import click
 
-from aiocache_pe.cli import actions, options, values
+from aiocache_pe.cli import actions, legacy, options, values
 from aiocache_pe.cli.exits import DeclinedError
+from aiocache_pe.cli.importing import Bad, Entry, import_entries
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.cli.output import on_terminal
 from aiocache_pe.cli.session import run
+
+FORMATS: Mapping[str, Callable[[Path], Iterable[Entry | Bad]]] = {"legacy-json": legacy.read}
+"""What `import` reads, by name."""
 
 
 @click.command()
@@ -94,6 +100,24 @@ def keys(settings: Settings, pattern: str) -> None:
 def inspect(settings: Settings, key: str) -> None:
     """Show what is known of the entry under KEY. This does not count as a read."""
     run(settings, lambda session: actions.inspect(session, key))
+
+
+@click.command("import")
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMATS)), required=True, help="What the file is."
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@options.common
+@options.settings
+def import_(settings: Settings, form: str, file: Path) -> None:
+    """Take over the entries of FILE, with their times and their counts of reads.
+
+    What is expired is left out, and what is not newer than what the cache has. The format
+    legacy-json is one JSON object from keys to {"value", "created_at", "expires_at",
+    "hit_count"}.
+    """
+    entries = FORMATS[form](file)
+    run(settings, lambda session: import_entries(session, entries), creates=True)
 
 
 def _confirm(settings: Settings) -> None:

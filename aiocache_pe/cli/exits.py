@@ -4,8 +4,8 @@
 code  meaning
 ====  =====================================================================
 0     done
-1     no: there is no such entry, or the question was answered with no
-2     the command line means nothing, or needs an answer that nobody can give
+1     no: there is no such entry, the question was answered with no, or not all was done
+2     the command line, or a file it names, means nothing, or nobody can answer
 3     the store, or a setting outside the command line, does not work
 130   Ctrl-C
 141   whoever read the output left, as ``head`` does
@@ -42,3 +42,15 @@ class StoreFailedError(click.ClickException):
     """The store does not work, or is not there, or a setting cannot work."""
 
     exit_code = 3
+
+
+class LeftOutError(click.ClickException):
+    """Some of what was to be done means nothing; all the rest is done."""
+
+    exit_code = 1
+
+
+class BadFileError(click.ClickException):
+    """A file that the command line names cannot be read, or is not of its format."""
+
+    exit_code = 2

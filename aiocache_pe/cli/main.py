@@ -16,8 +16,8 @@ A flag and the command of its name do the same; one at a time.
 \b
 Exit codes:
   0    done
-  1    no such entry, or the question was answered with no
-  2    the command line means nothing, or needs an answer that nobody can give
+  1    no such entry, the question was answered with no, or not all was done
+  2    the command line, or a file it names, means nothing, or nobody can answer
   3    the store or a setting does not work, or there is no cache
   130  Ctrl-C
   141  whoever read the output left, as head does
@@ -109,6 +109,7 @@ for _command in (
     commands.delete,
     commands.keys,
     commands.inspect,
+    commands.import_,
 ):
     program.add_command(_command)
 

@@ -161,7 +161,8 @@ def test_a_file_of_another_kind_is_refused_and_no_cache_is_made(
 
 
 def test_an_empty_cache_is_no_error(cli: Cli, legacy: Path) -> None:
-    for nothing in ({}, {"entries": {}}):
+    contents: list[dict[str, Any]] = [{}, {"entries": {}}]
+    for nothing in contents:
         write(legacy, nothing)
         assert imported(cli) == {"imported": 0, "kept": 0, "expired": 0, "bad": []}
 

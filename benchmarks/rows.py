@@ -1,7 +1,7 @@
 """The rows: which operation of which contender stands beside which, and what is promised.
 
 Targets are those of the project's performance table. A row is added here and nowhere
-else; P5, P6, P7 and P9 will be, when there is something to measure.
+else; P5, P6 and P9 will be, when there is something to measure.
 """
 
 from __future__ import annotations
@@ -166,6 +166,20 @@ FIXED = (
     ),
     _sets("new keys", "new"),
     _sets("overwritten keys", "again"),
+    Row(
+        "P7",
+        "1,000 callers on one missing key, a waiter",
+        (
+            Line("ours, memory", "ours", "crowd_memory", 10_000),
+            Line("ours, file", "ours", "crowd_file", 10_000),
+            Line("async-lru", "async_lru", "crowd", 10_000),
+            Line("a shared future", "bare", "crowd", 10_000),
+        ),
+        (
+            Target("ours, memory", 15, how="value"),
+            Target("ours, file", 15, how="value"),
+        ),
+    ),
 )
 
 _AT_SIZE: tuple[tuple[str, str, int, Unit], ...] = (

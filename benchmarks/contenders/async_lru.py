@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from async_lru import alru_cache
 
+from benchmarks.crowd import crowded
 from benchmarks.job import Job, Sample
 from benchmarks.payload import TTL, Model
 from benchmarks.timing import awaited_call
@@ -16,3 +17,8 @@ async def decorated_hit(job: Job) -> Sample:
     model = Model()
     ask = alru_cache(maxsize=1024, ttl=TTL)(model.function())
     return Sample(await awaited_call(ask, model, job.n))
+
+
+async def crowd(job: Job) -> Sample:
+    """1,000 callers on one missing key; all of them get the very same object."""
+    return Sample(await crowded(alru_cache(maxsize=1024, ttl=TTL), job.n))

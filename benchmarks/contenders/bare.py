@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from benchmarks.crowd import AskOne, crowded
 from benchmarks.job import Job, Sample
 from benchmarks.payload import ANSWER, Model, around, keys
 from benchmarks.timing import awaited_call, worst_stall
@@ -18,6 +21,22 @@ async def call(job: Job) -> Sample:
         return ANSWER
 
     return Sample(await awaited_call(ask, model, job.n))
+
+
+async def crowd(job: Job) -> Sample:
+    """1,000 tasks that await one future: the least that waiting can cost."""
+
+    def shared(ask: AskOne) -> AskOne:
+        answers: dict[str, asyncio.Future[object]] = {}
+
+        async def once(prompt: str) -> object:
+            if prompt not in answers:
+                answers[prompt] = asyncio.ensure_future(ask(prompt))
+            return await answers[prompt]
+
+        return once
+
+    return Sample(await crowded(shared, job.n))
 
 
 async def stall(job: Job) -> Sample:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from aiocache_pe import CacheManager, cached
+from benchmarks.crowd import crowded
 from benchmarks.job import Job, Sample
 from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
 from benchmarks.timing import awaited, awaited_call, concurrent, require, worst_stall
@@ -26,6 +27,18 @@ async def decorated_file(job: Job) -> Sample:
     """A hit in the memory tier over files, checked against the file every time."""
     async with CacheManager("file", directory=job.directory) as cache:
         return await _decorated(cache, job.n)
+
+
+async def crowd_memory(job: Job) -> Sample:
+    """1,000 callers on one missing key over the memory store."""
+    async with CacheManager("memory") as cache:
+        return Sample(await crowded(cached(cache=cache, ttl=TTL), job.n))
+
+
+async def crowd_file(job: Job) -> Sample:
+    """The same over files."""
+    async with CacheManager("file", directory=job.directory) as cache:
+        return Sample(await crowded(cached(cache=cache, ttl=TTL), job.n))
 
 
 async def memory_get(job: Job) -> Sample:

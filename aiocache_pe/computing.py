@@ -15,7 +15,7 @@ from aiocache_pe.exceptions import LoadTimeoutError, SerializationError
 from aiocache_pe.memory import Slot
 from aiocache_pe.refreshes import Refreshed
 from aiocache_pe.resources import Resources
-from aiocache_pe.sentinels import MISSING
+from aiocache_pe.sentinels import MISSING, Sentinel
 from aiocache_pe.space import Space
 from aiocache_pe.terms import Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds
@@ -43,19 +43,22 @@ class Computing:
             LoadTimeoutError: it took longer than the caller had time.
             Whatever the factory raised.
         """
-        patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
-        deadline = _deadline(patience)
+        key, options = wanted.key, wanted.terms.options
         work = self._resources.flights.run(
-            wanted.key, lambda: self._looked_up_or_computed(wanted, deadline), patience
+            key, lambda patience: self._looked_up_or_computed(wanted, patience), options.lock
         )
-        value, joined = await (work if hard is None else self._within(hard, wanted.key, work))
+        hard = options.hard_timeout
+        value, joined = await (work if hard is None else self._within(hard, key, work))
         if not joined:
             return value
-        if is_immutable(value):
-            self._space.hit_once(wanted.key)
-            return value
         # Another caller has this very object and may change it.
-        own = await self._space.load(wanted.key)
+        own = self._space.lookup(key)
+        if not isinstance(own, Sentinel):
+            return own
+        if is_immutable(value):
+            self._space.hit_once(key)
+            return value
+        own = await self._space.load(key)
         return await copied(value, wanted.factory) if own is MISSING else own
 
     async def again(self, wanted: Wanted, seen: Slot) -> Refreshed:
@@ -67,8 +70,6 @@ class Computing:
         """
         key, factory = wanted.key, wanted.detached or wanted.factory
         wanted = wanted._replace(factory=factory)
-        patience, hard = wanted.terms.options.lock, wanted.terms.options.hard_timeout
-        deadline = _deadline(patience)
 
         async def newer() -> Any:
             slot = await self._space.slot(key)
@@ -76,14 +77,15 @@ class Computing:
                 return MISSING
             return await self._space.decoded(slot)
 
-        async def work() -> Any:
-            value, turn = await self._look_or_take(key, newer, deadline)
+        async def work(patience: float | None) -> Any:
+            value, turn = await self._look_or_take(key, newer, patience)
             if value is not MISSING:
                 return value
             async with turn:
                 return await self.anew(wanted, turn)
 
-        run = self._resources.flights.run(key, work, patience)
+        run = self._resources.flights.run(key, work, wanted.terms.options.lock)
+        hard = wanted.terms.options.hard_timeout
         try:
             value, _ = await (run if hard is None else self._within(hard, key, run))
         except LoadTimeoutError as error:
@@ -111,7 +113,7 @@ class Computing:
         self, key: str, terms: Terms, look: Callable[[], Awaitable[Any]]
     ) -> tuple[Any, Turn]:
         """See `Turns.look_or_take`."""
-        return await self._look_or_take(key, look, _deadline(terms.options.lock))
+        return await self._look_or_take(key, look, terms.options.lock)
 
     async def tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """The tokens of tags now; to be asked before a value is computed."""
@@ -151,13 +153,13 @@ class Computing:
         self._space.emit(events.LoadFailed, key, error)
 
     async def _look_or_take(
-        self, key: str, look: Callable[[], Awaitable[Any]], deadline: float | None
+        self, key: str, look: Callable[[], Awaitable[Any]], patience: float | None
     ) -> tuple[Any, Turn]:
-        return await self._resources.turns.look_or_take(self._space, key, look, deadline)
+        return await self._resources.turns.look_or_take(self._space, key, look, patience)
 
-    async def _looked_up_or_computed(self, wanted: Wanted, deadline: float | None) -> Any:
+    async def _looked_up_or_computed(self, wanted: Wanted, patience: float | None) -> Any:
         space, key = self._space, wanted.key
-        value, turn = await self._look_or_take(key, lambda: space.load(key), deadline)
+        value, turn = await self._look_or_take(key, lambda: space.load(key), patience)
         if value is not MISSING:
             return value
         async with turn:
@@ -174,10 +176,6 @@ class Computing:
             if not limit.expired():
                 raise
             raise LoadTimeoutError(key[len(self._space.prefix) :], seconds) from error
-
-
-def _deadline(patience: float | None) -> float | None:
-    return None if patience is None else asyncio.get_running_loop().time() + patience
 
 
 async def copied(value: Any, factory: Callable[[], Any]) -> Any:

@@ -1,6 +1,6 @@
 """Single flight: of all who want the same thing at once, one fetches it.
 
-The work is a task of its own, and every caller waits for it behind a shield, so a
+The work is a task of its own, and every caller waits for it by a future of his own, so a
 caller that is cancelled or runs out of time takes nobody along. Callers are counted:
 when the last one has left, the work is cancelled too. (The idea is Go's
 ``singleflight``; counting the waiters is async-lru's.)
@@ -16,15 +16,72 @@ from typing import Any
 from aiocache_pe.per_loop import PerLoop
 
 _inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
+Work = Callable[[float | None], Awaitable[Any]]
+"""What is to be done, given how many seconds it may wait for others; ``None`` for not at all."""
 
 
 class _Flight:
-    __slots__ = ("mark", "task", "waiters")
+    """Work under way, and who waits for it."""
 
-    def __init__(self, mark: object, task: asyncio.Task[Any]) -> None:
-        self.mark = mark  # by which its own work knows it
-        self.task = task
-        self.waiters = 0
+    __slots__ = ("_alarm", "_loop", "mark", "task", "waiters")
+
+    task: asyncio.Task[Any]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._alarm: asyncio.TimerHandle | None = None
+        self.mark = object()  # by which its own work knows it
+        self.waiters: dict[asyncio.Future[Any], float] = {}  # until when each of them waits
+
+    def join(self, patience: float | None) -> asyncio.Future[Any]:
+        """A future for the outcome; it is cancelled when patience is over."""
+        waiter = self._loop.create_future()
+        if patience is None:
+            self.waiters[waiter] = float("inf")
+            return waiter
+        until = self.waiters[waiter] = self._loop.time() + patience
+        # One alarm for all of them, as nearly always the first to come is the first to go.
+        if self._alarm is None or until < self._alarm.when():
+            self._set_alarm(until)
+        return waiter
+
+    def leave(self, waiter: asyncio.Future[Any]) -> bool:
+        """Whether nobody waits any more for what is still being done."""
+        del self.waiters[waiter]
+        return not self.waiters and not self.task.done()
+
+    def land(self) -> None:
+        """Tell everybody what it came to."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        task = self.task
+        cancelled = task.cancelled()
+        error = None if cancelled else task.exception()
+        for waiter in self.waiters:
+            if waiter.done():
+                continue
+            if cancelled:
+                waiter.cancel()
+            elif error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(task.result())
+
+    def _set_alarm(self, when: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        now, self._alarm = self._loop.time(), None
+        later: list[float] = []
+        for waiter, until in self.waiters.items():
+            if until <= now:
+                waiter.cancel()
+            else:
+                later.append(until)
+        if later and min(later) < float("inf"):
+            self._set_alarm(min(later))
 
 
 class Flights:
@@ -35,9 +92,7 @@ class Flights:
     def __init__(self) -> None:
         self._flights: PerLoop[dict[str, _Flight]] = PerLoop(dict)
 
-    async def run(
-        self, key: str, work: Callable[[], Awaitable[Any]], patience: float | None = None
-    ) -> tuple[Any, bool]:
+    async def run(self, key: str, work: Work, patience: float | None = None) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
 
         Args:
@@ -55,51 +110,44 @@ class Flights:
             Whatever the work raised, for every caller that waited. Where the work was
             cancelled, the next of them does it.
         """
-        around = _inside.get(frozenset())
         flights = self._flights.get()
+        left = patience
         while True:
             flight = flights.get(key)
-            if flight is not None and flight.mark in around:
-                return await work(), False
             joined = flight is not None
             if flight is None:
-                flight = _begun(flights, key, work, around)
-            flight.waiters += 1
-            result = asyncio.shield(flight.task)
-            alarm = None
-            if joined and patience is not None:
-                alarm = asyncio.get_running_loop().call_later(patience, result.cancel)
+                flight = _begun(flights, key, work, left)
+            elif flight.mark in _inside.get(frozenset()):
+                return await work(left), False
+            waiter = flight.join(patience if joined else None)
             try:
-                return await result, joined
+                return await waiter, joined
             except asyncio.CancelledError:
                 # Who did the work was stopped, and not we: then it is our turn. So it is
                 # when we waited for too long; the work goes on, but nobody joins it.
-                if not joined or not result.cancelled() or _is_cancelled():
+                if not joined or not waiter.cancelled() or _is_cancelled():
                     raise
-                _forget(flights, key, flight.task)
+                left = patience if flight.task.cancelled() else 0.0
+                _forget(flights, key, flight)
             finally:
-                if alarm is not None:
-                    alarm.cancel()
-                flight.waiters -= 1
-                if not flight.waiters and not flight.task.done():
-                    _forget(flights, key, flight.task)
+                if flight.leave(waiter):
+                    _forget(flights, key, flight)
                     flight.task.cancel()
 
 
-def _begun(
-    flights: dict[str, _Flight],
-    key: str,
-    work: Callable[[], Awaitable[Any]],
-    around: frozenset[object],
-) -> _Flight:
-    mark = object()
-    token = _inside.set(around | {mark})
+def _begun(flights: dict[str, _Flight], key: str, work: Work, left: float | None) -> _Flight:
+    flight = flights[key] = _Flight(asyncio.get_running_loop())
+    token = _inside.set(_inside.get(frozenset()) | {flight.mark})
     try:
-        task = asyncio.ensure_future(_awaited(work))
+        flight.task = asyncio.ensure_future(_awaited(work, left))
     finally:
         _inside.reset(token)
-    flight = flights[key] = _Flight(mark, task)
-    task.add_done_callback(lambda task: _landed(flights, key, task))
+
+    def landed(_: asyncio.Task[Any]) -> None:
+        _forget(flights, key, flight)
+        flight.land()
+
+    flight.task.add_done_callback(landed)
     return flight
 
 
@@ -108,17 +156,10 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:
-    return await work()
+async def _awaited(work: Work, left: float | None) -> Any:
+    return await work(left)
 
 
-def _landed(flights: dict[str, _Flight], key: str, task: asyncio.Task[Any]) -> None:
-    _forget(flights, key, task)
-    if not task.cancelled():
-        task.exception()  # seen by those who waited; if none was left, it is nobody's
-
-
-def _forget(flights: dict[str, _Flight], key: str, task: asyncio.Task[Any]) -> None:
-    flight = flights.get(key)
-    if flight is not None and flight.task is task:
+def _forget(flights: dict[str, _Flight], key: str, flight: _Flight) -> None:
+    if flights.get(key) is flight:
         del flights[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiocache_pe import steering
@@ -156,16 +156,18 @@ class Loader:
             self.space.missed(wanted.key)
         return await called(wanted.factory)
 
-    async def load_once(self, wanted: Wanted) -> Any:
+    def load_once(self, wanted: Wanted) -> Coroutine[Any, Any, Any]:
         """The value, for who has looked already and found nothing without waiting."""
         if wanted.terms.options.serve_old:
-            value = await self.kept(wanted)
-            if value is not MISSING:
-                return value
-        return await self.computing.once(wanted)
+            return self._kept_or_computed(wanted)
+        return self.computing.once(wanted)
 
     async def kept(self, wanted: Wanted) -> Any:
         """What is stored and may be served, be it old while a newer value is computed."""
         if wanted.terms.options.serve_old:
             return await self._staleness.serve(wanted)
         return await self.space.load(wanted.key)
+
+    async def _kept_or_computed(self, wanted: Wanted) -> Any:
+        value = await self.kept(wanted)
+        return await self.computing.once(wanted) if value is MISSING else value

@@ -82,7 +82,7 @@ class Turns:
         space: Space,
         key: str,
         look: Callable[[], Awaitable[T | Missing]],
-        deadline: float | None,
+        patience: float | None,
     ) -> tuple[T | Missing, Turn]:
         """What is there, or by and by comes to be there; or else the turn to compute it.
 
@@ -90,22 +90,22 @@ class Turns:
             space: the namespace of the key.
             key: the store key.
             look: says what is there now, or `MISSING`.
-            deadline: until when to wait for others, by the loop's clock; ``None`` for not
-                asking anybody.
+            patience: how many seconds to wait for others; ``None`` for not asking anybody.
 
         Returns:
             What was found, and a turn that is over; or `MISSING`, and the turn.
         """
-        pause = _FIRST_PAUSE
+        pause, time = _FIRST_PAUSE, asyncio.get_running_loop().time
+        until = time() + (patience or 0.0)
         while True:
-            turn = await self._try(space, key, deadline)
+            turn = await self._try(space, key, patience)
             try:
                 found = await look()
             except BaseException:
                 if turn is not None:
                     await turn.end()
                 raise
-            time_left = 0.0 if deadline is None else deadline - asyncio.get_running_loop().time()
+            time_left = until - time()
             if turn is None and (found is not MISSING or time_left <= 0):
                 turn = Turn(space, key, None)
             if turn is not None:
@@ -116,9 +116,9 @@ class Turns:
             await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
-    async def _try(self, space: Space, key: str, deadline: float | None) -> Turn | None:
+    async def _try(self, space: Space, key: str, patience: float | None) -> Turn | None:
         """The turn, unless somebody has it."""
-        if self._leasing is None or deadline is None or is_inside(key):
+        if self._leasing is None or patience is None or is_inside(key):
             return Turn(space, key, None)
         nobody: Any = _NOBODY  # a store that cannot lease makes nobody wait
         lease = await space.survive("lease", self._leasing.try_lease(key), nobody)

@@ -22,6 +22,7 @@ _SCALARS: Final[frozenset[type]] = frozenset({
     dt.date, dt.timedelta,
 })  # fmt: skip
 _CONTAINERS: Final[frozenset[type]] = frozenset({tuple, frozenset})
+_MUTABLE: Final[frozenset[type]] = frozenset({dict, list, set, bytearray})
 _MOMENTS: Final[frozenset[type]] = frozenset({dt.datetime, dt.time})
 _PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 
@@ -42,8 +43,11 @@ def is_immutable(value: Any) -> bool:
         >>> is_immutable(("a", [1]))
         False
     """
-    if type(value) in _SCALARS:
+    kind = type(value)
+    if kind in _SCALARS:
         return True
+    if kind in _MUTABLE:
+        return False
     level: list[Any] = [(value,)]
     left = _MAX_ITEMS
     while level:

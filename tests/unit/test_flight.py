@@ -24,7 +24,7 @@ class Work:
         self.end = asyncio.Event()
         self.error: Exception | None = None
 
-    async def __call__(self) -> str:
+    async def __call__(self, patience: float | None = None) -> str:
         self.calls += 1
         try:
             await self.end.wait()
@@ -130,7 +130,7 @@ async def test_an_exception_reaches_all_and_is_not_kept() -> None:
 async def test_an_exception_that_nobody_waits_for_is_nobodys() -> None:
     flights, started = Flights(), asyncio.Event()
 
-    async def stubborn() -> None:
+    async def stubborn(patience: float | None) -> None:
         started.set()
         try:
             await asyncio.Event().wait()
@@ -151,7 +151,7 @@ async def test_an_exception_that_nobody_waits_for_is_nobodys() -> None:
 async def test_asking_for_itself_does_not_deadlock() -> None:
     flights, depth = Flights(), 0
 
-    async def work() -> int:
+    async def work(patience: float | None) -> int:
         nonlocal depth
         depth += 1
         return depth if depth > 2 else (await flights.run("key", work))[0]
@@ -162,13 +162,13 @@ async def test_asking_for_itself_does_not_deadlock() -> None:
 async def test_asking_for_itself_by_way_of_another_does_not_deadlock() -> None:
     flights = Flights()
 
-    async def outer() -> str:
+    async def outer(patience: float | None) -> str:
         return f"outer {(await flights.run('inner', inner))[0]}"
 
-    async def inner() -> str:
+    async def inner(patience: float | None) -> str:
         return f"inner {(await flights.run('outer', innermost))[0]}"
 
-    async def innermost() -> str:
+    async def innermost(patience: float | None) -> str:
         return "innermost"
 
     assert (await asyncio.wait_for(flights.run("outer", outer), 5))[0] == "outer inner innermost"
@@ -177,7 +177,7 @@ async def test_asking_for_itself_by_way_of_another_does_not_deadlock() -> None:
 async def test_work_sees_the_context_variables_of_its_first_caller() -> None:
     flights, start = Flights(), asyncio.Event()
 
-    async def work() -> str:
+    async def work(patience: float | None) -> str:
         await start.wait()
         return who.get()
 
@@ -199,7 +199,7 @@ async def test_a_task_begun_in_a_flight_joins_the_next_one() -> None:
         await landed.wait()
         return await flights.run("key", work)
 
-    async def begins_tasks() -> None:
+    async def begins_tasks(patience: float | None) -> None:
         children.extend(asyncio.create_task(later()) for _ in range(3))
 
     await flights.run("key", begins_tasks)
@@ -214,7 +214,7 @@ def test_loops_in_other_threads_fly_by_themselves() -> None:
     flights, calls = Flights(), list[int]()
     barrier = threading.Barrier(2, timeout=10)
 
-    async def work() -> None:
+    async def work(patience: float | None) -> None:
         calls.append(threading.get_ident())
         await asyncio.to_thread(barrier.wait)
 

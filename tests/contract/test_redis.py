@@ -2,21 +2,79 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from redis import Redis
 
+from aiocache_pe.backends.fallback.backend import FallbackBackend
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract
+from aiocache_pe.testing.stores import AREA
+from tests.servers.deployments import Cluster, Sentinels
 from tests.servers.process import Server
 
 
-class TestStandalone(BackendContract):
+class OverRedis(BackendContract):
+    """Empties the areas that the contract uses, in place of a new server for each test."""
+
+    url: str
+
+    async def make_backend(self) -> Backend:
+        backend = RedisBackend(self.url)
+        for area in (AREA, "contract2:", "contract+tags:"):
+            await backend.clear(area)
+        return backend
+
+
+class TestStandalone(OverRedis):
     @pytest.fixture(autouse=True)
     def _server(self, redis_server: Server) -> None:
         with Redis.from_url(redis_server.url) as admin:
             admin.flushall()
         self.url = redis_server.url
 
+
+class TestTlsAndUsers(OverRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, secured_redis: list[str]) -> None:
+        self.url = secured_redis[0]
+
+
+class TestSentinel(OverRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, sentinels: Sentinels) -> None:
+        self.url = sentinels.url
+
+
+class TestCluster(OverRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, cluster: Cluster) -> None:
+        self.url = cluster.url
+
+
+class TestFallback(OverRedis):
+    """With files behind it, that are never asked while the server is there."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, redis_server: Server, cache_dir: Path) -> None:
+        self.url = redis_server.url
+        self.directory = cache_dir
+
     async def make_backend(self) -> Backend:
-        return RedisBackend(self.url)
+        first = await super().make_backend()
+        return FallbackBackend(first, FileBackend(self.directory), f"{self.directory}/journals")
+
+
+class TestFallbackServing(BackendContract):
+    """The files alone: the server was never there."""
+
+    @pytest.fixture(autouse=True)
+    def _directory(self, cache_dir: Path) -> None:
+        self.directory = cache_dir
+
+    async def make_backend(self) -> Backend:
+        away = RedisBackend("redis://127.0.0.1:1")
+        return FallbackBackend(away, FileBackend(self.directory), f"{self.directory}/journals")

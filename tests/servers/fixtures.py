@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.deployments import Cluster, Sentinels, secured
 from tests.servers.process import Server, free_ports
 
 
@@ -30,3 +31,38 @@ def own_redis(tmp_path: Path) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def secured_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """A server with TLS and users: the URL of one who may do all, of one who may not track."""
+    server, proxy, urls = secured(tmp_path_factory.mktemp("secured"))
+    try:
+        server.start()
+        proxy.start()
+        yield list(urls)
+        proxy.stop()
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
+    """Three Sentinels, a primary and a replica, shared by tests that leave them so."""
+    deployment = Sentinels(tmp_path_factory.mktemp("sentinels"))
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Cluster of six, shared by tests that leave it so."""
+    deployment = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.kill()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 from weakref import finalize
 
 from aiocache_pe.backends.redis.address import Address, parse
@@ -177,14 +178,14 @@ class RedisBackend:
         return removed
 
     async def close(self) -> None:
-        """See `Backend.close`: of the running loop; other loops close theirs at their end."""
+        """See `Backend.close`; a loop that is not told closes its client at its own end."""
         if self._tracker is not None:
             self._tracker.stop()
         await self._clients.close()
 
-    def is_current(self, stamp: Stamp) -> bool:
+    def is_current(self, stamp: Any) -> bool:
         """See `Coherent.is_current`: two flags, set by whoever hears of a change."""
-        return stamp.valid and stamp.watch.alive
+        return type(stamp) is Stamp and stamp.valid and stamp.watch.alive
 
     async def try_lease(self, key: str) -> RedisLease | None:
         """See `Leasing.try_lease`."""

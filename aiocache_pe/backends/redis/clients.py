@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.address import Address
@@ -24,12 +28,12 @@ from aiocache_pe.per_loop import PerLoop
 
 Client = Redis | RedisCluster
 
-CONNECTIONS = 64
+CONNECTIONS = 16
 """At most so many per event loop (and per node of a Cluster)."""
 
 _DEFAULTS: dict[str, Any] = {
     "socket_timeout": 1.0,  # seconds; a cache that takes longer is no cache
-    "socket_connect_timeout": 1.0,
+    "socket_connect_timeout": 2.0,
     # Nothing is pushed to the connections that carry commands, so that what waits in one
     # when it is taken from the pool is always a sign that it must not be used.
     "protocol": 2,
@@ -66,8 +70,9 @@ class Clients:
     def __init__(self, address: Address, client: Client | None = None) -> None:
         self._address = address
         self._client = client
-        self._at_end = AtLoopEnd(self.close)
-        self._links = PerLoop(self._begin)
+        self._at_end = AtLoopEnd(self._close_here)
+        self._links: PerLoop[list[Link]] = PerLoop(list)
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     def link(self) -> Link:
         """The running loop's."""
@@ -77,21 +82,31 @@ class Clients:
         return links[0]
 
     async def close(self) -> None:
-        """Close the running loop's client; its next use makes another."""
+        """Close the clients of all loops that run; the next use makes others."""
+        here = asyncio.get_running_loop()
+        for loop in list(self._loops):
+            if loop is not here and loop.is_running():
+                asyncio.run_coroutine_threadsafe(self._close_here(), loop)
+        await self._close_here()
+
+    async def _close_here(self) -> None:
         links = self._links.get()
         while links:
             link = links.pop()
             if self._client is None:
                 await link.client.aclose()
-
-    def _begin(self) -> list[Link]:
-        return []
+                if isinstance(link.client, Redis):
+                    pool = link.client.connection_pool
+                    if isinstance(pool, SentinelConnectionPool):
+                        for sentinel in pool.sentinel_manager.sentinels:
+                            await sentinel.aclose()
 
     def _new(self) -> Link:
         client = self._client
         if client is None:
             client = make_client(self._address)
             self._at_end.arm()
+            self._loops.add(asyncio.get_running_loop())
         return Link(client, asyncio.Semaphore(CONNECTIONS), WeakValueDictionary())
 
 
@@ -117,10 +132,29 @@ def make_client(address: Address) -> Client:
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             list(address.hosts), sentinel_kwargs=shared | {"retry": options["retry"]}
         )
-        primary: Redis = sentinel.master_for(
-            address.service, ssl=tls, max_connections=limit, **options
-        )
+        if tls:
+            options["connection_class"] = _sharing_context(SentinelManagedSSLConnection)
+        primary: Redis = sentinel.master_for(address.service, max_connections=limit, **options)
         return primary
+    if options.get("connection_class") is SSLConnection:
+        options["connection_class"] = _sharing_context(SSLConnection)
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
     return Redis.from_pool(ConnectionPool(max_connections=limit, **options))
+
+
+def _sharing_context(kind: type[SSLConnection]) -> type[SSLConnection]:
+    """A kind of connection whose instances share what they know of certificates.
+
+    To read the system's takes 40 ms, in which the loop stands still; once is enough.
+    """
+    shared: list[Any] = []
+
+    class Sharing(kind):  # type: ignore[valid-type, misc]
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            shared.append(vars(self)["ssl_context"])
+            del shared[1:]
+            self.ssl_context = shared[0]
+
+    return Sharing

@@ -13,10 +13,10 @@ AWAY = (  # in the client's words
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.ClusterDownError,
-    redis_errors.SlotNotCoveredError,
+    redis_errors.RedisClusterException,  # no node can be reached, or a slot has none
     OSError,  # builtin TimeoutError is one
 )
-_ANY = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
+_ANY = (redis_errors.RedisError, *AWAY)
 
 
 def told(error: BaseException, place: str) -> BackendError:

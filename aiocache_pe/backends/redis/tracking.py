@@ -27,7 +27,7 @@ from weakref import WeakValueDictionary
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.names import ENTRIES
@@ -187,7 +187,7 @@ class Tracker:
                         error,
                     )
                 told, pause = True, _FORBIDDEN
-            except (RedisError, OSError, ExceptionGroup) as error:
+            except (RedisError, RedisClusterException, OSError, ExceptionGroup) as error:
                 logger.debug("%s: listener lost: %s", self._place, error)
             finally:
                 with self._lock:

@@ -1,0 +1,159 @@
+"""The Redis store: one format, the server's own expiry, clients of others, and no leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+import redis.asyncio
+from redis import Redis
+
+from aiocache_pe import BackendError, CacheManager, CorruptRecordError
+from aiocache_pe.backends.redis.backend import RedisBackend
+from aiocache_pe.backends.redis.names import entry_name
+from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
+from aiocache_pe.record import Record, pack_head
+from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.stores import AREA, record
+from tests.servers.deployments import Cluster, Sentinels
+from tests.servers.process import Server
+from tests.stress.scale import scaled
+
+
+async def test_the_bytes_are_those_of_every_store(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url)
+    stored = record("bytes", b"payload")
+    await backend.write([stored])
+    with Redis.from_url(redis_server.url) as admin:
+        blob = admin.get(b"aiocache_pe:contract:bytes")
+    assert blob == pack_head(stored.head, stored.payload) + stored.payload
+    await backend.close()
+
+
+async def test_the_server_lets_entries_expire_once_they_may_not_even_be_stale(
+    redis_server: Server,
+) -> None:
+    clock = FakeClock()
+    backend = RedisBackend(redis_server.url, clock=clock)
+    now = clock.time()
+    await backend.write([record("plain", expires_at=now + 100.0)])
+    await backend.write([record("stale", expires_at=now + 100.0, stale_until=now + 200.0)])
+    await backend.write([record("for ever")])
+    with Redis.from_url(redis_server.url) as admin:
+        left = [admin.ttl(entry_name(AREA + name)) for name in ("plain", "stale", "for ever")]
+    assert 90 <= left[0] <= 100
+    assert 190 <= left[1] <= 200
+    assert left[2] == -1
+    await backend.update(AREA + "plain", lambda before: record("plain", expires_at=now + 500.0))
+    with Redis.from_url(redis_server.url) as admin:
+        assert admin.ttl(entry_name(AREA + "plain")) > 400
+    await backend.close()
+
+
+async def test_what_is_damaged_is_told_and_removed(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url)
+    await backend.write([record("good"), record("bad")])
+    with Redis.from_url(redis_server.url) as admin:
+        admin.append(entry_name(AREA + "bad"), b"x")
+        admin.delete(entry_name(AREA + "list"))
+        admin.lpush(entry_name(AREA + "list"), b"x")
+        found = await backend.read([AREA + "good", AREA + "bad"])
+        assert isinstance(found[AREA + "bad"], CorruptRecordError)
+        assert isinstance(found[AREA + "good"], Record)
+        assert await backend.read([AREA + "bad"]) == {}
+        other = await backend.read([AREA + "list"])
+        assert isinstance(other[AREA + "list"], BackendError)
+        admin.delete(entry_name(AREA + "list"))
+    await backend.close()
+
+
+async def test_a_client_of_the_users_is_used_and_not_closed(redis_server: Server) -> None:
+    async with redis.asyncio.Redis.from_url(redis_server.url, protocol=2) as client:
+        backend = RedisBackend(client=client)
+        async with CacheManager(backend) as cache:
+            await cache.set("of the user's client", 1)
+            assert await cache.get("of the user's client") == 1
+        await backend.close()
+        assert await client.ping()
+        assert "password" not in repr(backend)
+
+
+def test_a_url_or_a_client() -> None:
+    with pytest.raises(ConfigurationError, match="a URL or a client"):
+        RedisBackend()
+
+
+async def test_no_error_tells_the_password() -> None:
+    backend = RedisBackend("redis://user:hunter2@127.0.0.1:1/3")
+    with pytest.raises(StoreUnavailableError) as caught:
+        await backend.read([AREA + "k"])
+    error: BaseException | None = caught.value
+    assert "redis://127.0.0.1:1/3" in str(error)
+    while error is not None:
+        assert "hunter2" not in f"{error!r} {error}"
+        error = error.__cause__ or error.__context__
+    assert "hunter2" not in repr(backend)
+    await backend.close()
+
+
+async def test_a_wrong_password_is_told_without_it(secured_redis: list[str]) -> None:
+    url = secured_redis[0].replace("correct%20horse", "hunter2")
+    backend = RedisBackend(url)
+    with pytest.raises(StoreUnavailableError) as caught:
+        await backend.read([AREA + "k"])
+    assert "hunter2" not in str(caught.value)
+    await backend.close()
+
+
+def test_a_store_of_a_module_outlives_its_loops(
+    redis_server: Server, sentinels: Sentinels, cluster: Cluster
+) -> None:
+    for url in (redis_server.url, sentinels.url, cluster.url):
+        backend = RedisBackend(url, tracking=False)
+
+        async def use(backend: RedisBackend = backend, *, n: int = 0) -> None:
+            await backend.write([record(f"loop{n}")])
+            assert len(await backend.read([AREA + f"loop{n}"])) == 1
+
+        for n in range(3):
+            asyncio.run(use(n=n))
+
+
+async def test_a_cancelled_call_hands_its_answer_to_nobody(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    keys = [f"cancel{n}" for n in range(50)]
+    await backend.write([record(key, key.encode()) for key in keys])
+    dice = random.Random(7)
+
+    async def checked(key: str) -> None:
+        found = (await backend.read([AREA + key]))[AREA + key]
+        assert isinstance(found, Record)
+        assert found.payload == key.encode()
+
+    async def cancelled(key: str) -> None:
+        task = asyncio.ensure_future(checked(key))
+        for _ in range(dice.randrange(12)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    for _ in range(scaled(5)):
+        await asyncio.gather(*(cancelled(dice.choice(keys)) for _ in range(100)))
+        await asyncio.gather(*(checked(dice.choice(keys)) for _ in range(100)))
+    client = backend._clients.link().client
+    assert isinstance(client, redis.asyncio.Redis)
+    pool = client.connection_pool
+    assert len(pool._in_use_connections) == 0
+    assert len(pool._available_connections) <= 24
+    await backend.close()
+
+
+async def test_a_scan_tells_each_of_many_keys_once(cluster: Cluster) -> None:
+    backend = RedisBackend(cluster.url, tracking=False)
+    await backend.write([record(f"scan{n}") for n in range(2000)])
+    seen = [head.key async for heads in backend.scan(AREA, "scan*") for head in heads]
+    assert len(seen) == len(set(seen)) == 2000
+    assert await backend.totals(AREA) >= (2000, 0)
+    assert await backend.clear(AREA) >= 2000
+    await backend.close()

@@ -1,0 +1,54 @@
+"""Leases over Redis live as long as their holders, and a lost one is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from redis import Redis
+
+from aiocache_pe.backends.redis import lease as lease_module
+from aiocache_pe.backends.redis.backend import RedisBackend
+from aiocache_pe.backends.redis.names import lease_name
+from tests.helpers import poll
+from tests.servers.process import Server
+
+
+async def test_a_lease_is_renewed_for_as_long_as_it_is_held(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    held = await backend.try_lease("renewed")
+    assert held is not None
+    with Redis.from_url(redis_server.url) as admin:
+        admin.pexpire(lease_name("renewed"), 1500)
+        await poll(lambda: admin.pttl(lease_name("renewed")) > 2000)
+    assert not held.is_lost
+    assert await backend.try_lease("renewed") is None
+    await held.release()
+    await backend.close()
+
+
+async def test_who_lost_a_lease_notices_and_takes_nothing_from_its_new_holder(
+    redis_server: Server,
+) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    held = await backend.try_lease("lost")
+    assert held is not None
+    with Redis.from_url(redis_server.url) as admin:
+        admin.delete(lease_name("lost"))
+    other = await backend.try_lease("lost")
+    assert other is not None
+    await poll(lambda: held.is_lost)
+    await held.release()
+    assert await backend.try_lease("lost") is None
+    await other.release()
+    await backend.close()
+
+
+async def test_a_lease_whose_server_is_gone_is_lost_in_the_end(own_redis: Server) -> None:
+    backend = RedisBackend(own_redis.url, tracking=False)
+    held = await backend.try_lease("k")
+    assert held is not None
+    own_redis.kill()
+    await poll(lambda: held.is_lost, deadline=lease_module.LIFE + 10)
+    await held.release()
+    await asyncio.sleep(0)
+    await backend.close()

@@ -59,10 +59,14 @@ class Bounded(Generic[N]):
             Whether it is in; not when it alone is heavier than all may be.
         """
         with self._lock:
-            self.discard(node.key)
-            if self._max_bytes is not None and node.size > self._max_bytes:
-                return False
-            if self._max_entries is not None and self._max_entries < 1:
+            before = self.nodes.get(node.key)
+            if before is not None:
+                # It stays in `nodes` till the new one takes its place: who looks without the
+                # lock sees the one or the other, and never that there is none.
+                self.weight -= before.size
+                self._policy.discard(before)
+            if not self._may_hold(node):
+                self.nodes.pop(node.key, None)
                 return False
             while self._is_full_for(node):
                 self._evict()
@@ -94,8 +98,14 @@ class Bounded(Generic[N]):
                 self.discard(key)
             return len(keys)
 
+    def _may_hold(self, node: N) -> bool:
+        if self._max_bytes is not None and node.size > self._max_bytes:
+            return False
+        return self._max_entries is None or self._max_entries >= 1
+
     def _is_full_for(self, node: N) -> bool:
-        if self._max_entries is not None and len(self.nodes) >= self._max_entries:
+        others = len(self.nodes) - (node.key in self.nodes)
+        if self._max_entries is not None and others >= self._max_entries:
             return True
         return self._max_bytes is not None and self.weight + node.size > self._max_bytes
 

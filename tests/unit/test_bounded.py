@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiocache_pe.bounded import Bounded
+from aiocache_pe.policies.fifo import Fifo
 from tests.unit.nodes import POLICIES, Node
 
 
@@ -119,3 +120,25 @@ def test_bounds_hold_among_threads(policy: str) -> None:
         list(pool.map(work, range(1, 9)))
     assert over == []
     assert bounded.weight == sum(node.size for node in bounded.nodes.values())
+
+
+def test_a_node_that_is_replaced_is_there_until_the_other_is() -> None:
+    """Readers take no lock: one that saw none in between would miss what never was away."""
+    seen: list[bool] = []
+
+    class Watched(Fifo[Node]):
+        def discard(self, node: Node) -> None:
+            super().discard(node)
+            seen.append("a" in bounded.nodes)
+
+        def evict(self) -> Node:
+            seen.append("a" in bounded.nodes)
+            return super().evict()
+
+    bounded = Bounded[Node](Watched(), max_entries=2, max_bytes=4)
+    for key, size in (("a", 1), ("b", 2), ("a", 2), ("a", 3)):
+        assert bounded.put(Node(key, size))
+    assert seen == [True] * 3
+    assert (keys(bounded), bounded.weight, bounded.nodes["a"].size) == ("a", 3, 3)
+    assert not bounded.put(Node("a", 5))
+    assert (keys(bounded), bounded.weight) == ("", 0)

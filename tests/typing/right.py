@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 from aiocache_pe import (
     CacheEntry,
@@ -20,6 +20,7 @@ from aiocache_pe import (
     read_only,
     refresh,
     register,
+    sync,
 )
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import Hit, Removed
@@ -241,6 +242,35 @@ async def verbs() -> None:
         cache.subscribe(Removed, lambda event: event.cause)()
     assert_type(get_cache("memory"), CacheManager)
     assert_type(make_cache_key(1, b=2), str)
+
+
+def blocking(cache: sync.CacheManager) -> None:
+    async def slow() -> set[int]:
+        return {1}
+
+    with cache as same:
+        assert_type(same, sync.CacheManager)
+    assert_type(sync.CacheManager("memory", ttl="1h", namespace="n"), sync.CacheManager)
+    assert_type(cache.namespace("other"), sync.CacheManager)
+    assert_type(cache.set("k", object(), ttl=None, tags=("a", "b")), bool)
+    assert_type(cache.add("k", 1, "30m"), bool)
+    assert_type(cache.set_many({"k": 1}, 60), bool)
+    assert_type(cache.get_many(["k"]), dict[str, Any])
+    assert_type(cache.delete("k"), bool)
+    assert_type(cache.delete_many({"k", "l"}), int)
+    assert_type(cache.get_ttl("k"), float | None)
+    assert_type(cache.incr("n", 2, initial=1, ttl="1d"), int)
+    assert_type(cache.invalidate("k*"), int)
+    assert_type(cache.entry("k"), CacheEntry | None)
+    assert_type(cache.get_stats(), CacheStats)
+    assert_type(cache.get_or_set("k", slow, "1h", tags=["t"]), set[int])
+    assert_type(cache.get_or_set("k", lambda: 1, stale_ttl="1h"), int)
+    assert_type(list(cache.keys("k*")), list[str])
+    assert_type(sync.get_cache("memory"), sync.CacheManager)
+    assert_type(sync.warm_cache(cache, {"k": 1}, concurrency=2), sync.WarmReport)
+    assert_type(sync.most_hit(cache), list[str])
+    assert_type(sync.CacheManager.of(get_cache()).asynchronous, CacheManager)
+    cache.subscribe(Hit, lambda event: event.key)()
 
 
 def own_parts() -> CacheManager:

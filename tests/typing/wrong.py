@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from aiocache_pe import CacheManager, CacheStats, cached, get_cache
+from aiocache_pe import CacheManager, CacheStats, cached, get_cache, sync
 from aiocache_pe.events import Hit
 
 
@@ -143,3 +143,24 @@ def wrong_settings() -> None:
 
 def wrong_changes(stats: CacheStats) -> None:
     stats.hits = 7  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def wrong_blocking(cache: sync.CacheManager) -> None:
+    sync.CacheManager(ttl=[])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    sync.CacheManager("memory", size=7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.set(1, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.set("k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.set("k", 1, "1h", ["tag"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cache.incr("k", "1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cache.delete_many(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    text: str = cache.delete("k")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    number: int = cache.get_or_set("k", lambda: "1")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    cache.unknown("k")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    sync.warm_cache(cache, {}, concurrency="8")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    del text, number
+
+
+async def wrong_waiting(cache: sync.CacheManager) -> None:
+    await cache.delete("k")  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    async for _ in cache.keys():  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
+        pass

@@ -1,7 +1,7 @@
 """The rows: which operation of which contender stands beside which, and what is promised.
 
 Targets are those of the project's performance table. A row is added here and nowhere
-else; P5, P6 and P9 will be, when there is something to measure.
+else; P5 and P9 will be, when there is something to measure.
 """
 
 from __future__ import annotations
@@ -163,6 +163,25 @@ FIXED = (
             Line("nothing read", "bare", "stall", 200_000, "ms"),
         ),
         (Target("ours", 5, how="value"),),
+    ),
+    Row(
+        "P6",
+        "blocking decorated call, hit in memory",
+        (
+            Line("ours", "ours", "blocking_memory", 100_000),
+            Line("ours, over files", "ours", "blocking_file", 50_000),
+            Line("diskcache memoize", "diskcache", "memoize_hit", 10_000),
+        ),
+        (Target("ours", 0.1, "diskcache memoize"),),
+    ),
+    Row(
+        "P6",
+        "blocking decorated call, miss",
+        (
+            Line("ours, over files", "ours", "blocking_miss_file", 1000),
+            Line("ours, in memory", "ours", "blocking_miss_memory", 2000),
+            Line("diskcache memoize", "diskcache", "memoize_miss", 1000),
+        ),
     ),
     _sets("new keys", "new"),
     _sets("overwritten keys", "again"),

@@ -71,6 +71,16 @@ def blocking_call(ask: BlockingAsk, model: Model, n: int) -> float:
     return _per_operation(seconds, n)
 
 
+def blocking_misses(ask: BlockingAsk, model: Model, n: int) -> float:
+    """Microseconds of a call to a plain function that is computed each time."""
+    prompts = [f"question {number}" for number in range(n)]
+    microseconds = blocking(
+        lambda prompt: ask(prompt, 256, 0.0, top_p=0.5), ["warm", "up"], prompts
+    )
+    require(len(model.calls), n + 2)
+    return microseconds
+
+
 async def awaited(verb: Awaited, warm: Sequence[str], keys: Sequence[str]) -> float:
     """Await ``verb`` for one key after the other; ``warm`` is gone through first, untimed."""
     for key in warm:

@@ -11,7 +11,14 @@ from diskcache import Cache  # type: ignore[import-untyped]  # has no type infor
 
 from benchmarks.job import Job, Sample
 from benchmarks.payload import ANSWER, BEFORE, COMPLETION, TTL, Model, around, keys
-from benchmarks.timing import awaited, blocking, blocking_call, require, worst_stall
+from benchmarks.timing import (
+    awaited,
+    blocking,
+    blocking_call,
+    blocking_misses,
+    require,
+    worst_stall,
+)
 
 PACKAGES = ("diskcache",)
 KEYS = 4000
@@ -31,6 +38,14 @@ def memoize_hit(job: Job) -> Sample:
     with Cache(str(job.directory)) as cache:
         ask = cache.memoize(expire=TTL)(model.blocking_function())
         return Sample(blocking_call(ask, model, job.n))
+
+
+def memoize_miss(job: Job) -> Sample:
+    """A call through its own decorator that is computed and stored."""
+    model = Model()
+    with Cache(str(job.directory)) as cache:
+        ask = cache.memoize(expire=TTL)(model.blocking_function())
+        return Sample(blocking_misses(ask, model, job.n))
 
 
 def get(job: Job) -> Sample:

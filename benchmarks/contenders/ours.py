@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from aiocache_pe import CacheManager, cached
+from aiocache_pe import CacheManager, cached, sync
 from benchmarks.crowd import crowded
 from benchmarks.job import Job, Sample
 from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
-from benchmarks.timing import awaited, awaited_call, concurrent, require, worst_stall
+from benchmarks.timing import (
+    awaited,
+    awaited_call,
+    blocking_call,
+    blocking_misses,
+    concurrent,
+    require,
+    worst_stall,
+)
 
 PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
 KEYS = 4000
@@ -39,6 +47,30 @@ async def crowd_file(job: Job) -> Sample:
     """The same over files."""
     async with CacheManager("file", directory=job.directory) as cache:
         return Sample(await crowded(cached(cache=cache, ttl=TTL), job.n))
+
+
+def blocking_memory(job: Job) -> Sample:
+    """A hit of a plain function over the memory store, in a thread without a loop."""
+    with sync.CacheManager("memory") as cache:
+        return _blocking(cache, job.n)
+
+
+def blocking_file(job: Job) -> Sample:
+    """The same in the memory tier over files, checked against the file every time."""
+    with sync.CacheManager("file", directory=job.directory) as cache:
+        return _blocking(cache, job.n)
+
+
+def blocking_miss_memory(job: Job) -> Sample:
+    """A call of a plain function that is computed and stored in memory."""
+    with sync.CacheManager("memory") as cache:
+        return _blocking_miss(cache, job.n)
+
+
+def blocking_miss_file(job: Job) -> Sample:
+    """The same, stored in a file."""
+    with sync.CacheManager("file", directory=job.directory) as cache:
+        return _blocking_miss(cache, job.n)
 
 
 async def memory_get(job: Job) -> Sample:
@@ -102,6 +134,18 @@ async def _decorated(cache: CacheManager, n: int) -> Sample:
     model = Model()
     ask = cached(cache=cache, ttl=TTL)(model.function())
     return Sample(await awaited_call(ask, model, n))
+
+
+def _blocking(cache: sync.CacheManager, n: int) -> Sample:
+    model = Model()
+    ask = cached(cache=cache, ttl=TTL)(model.blocking_function())
+    return Sample(blocking_call(ask, model, n))
+
+
+def _blocking_miss(cache: sync.CacheManager, n: int) -> Sample:
+    model = Model()
+    ask = cached(cache=cache, ttl=TTL)(model.blocking_function())
+    return Sample(blocking_misses(ask, model, n))
 
 
 async def _get(cache: CacheManager, some: Sequence[str], n: int) -> Sample:

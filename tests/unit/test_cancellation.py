@@ -65,12 +65,13 @@ async def free(cache: CacheManager) -> None:
     await (await leased(cache)).release()
 
 
-async def failing_group(*calls: Coroutine[Any, Any, Any]) -> list[Call]:
-    """Run calls in a task group, of which another task fails."""
+async def failing_group(factory: Factory, *calls: Coroutine[Any, Any, Any]) -> list[Call]:
+    """Run calls in a task group, of which another task fails when the factory is at work."""
     tasks: list[Call] = []
 
     async def fail() -> None:
-        await asyncio.sleep(0.01)
+        await poll(lambda: factory.running)
+        await asyncio.sleep(0)
         raise ConnectionError
 
     try:
@@ -183,7 +184,7 @@ async def test_all_cancelled_while_waiting_for_anothers_lease(
 
 async def test_a_task_group_fails(cache: CacheManager, factory: Factory) -> None:
     outside = await crowd(cache, factory, 1)
-    inside = await failing_group(*(cache.get_or_set("k", factory) for _ in range(3)))
+    inside = await failing_group(factory, *(cache.get_or_set("k", factory) for _ in range(3)))
     assert await outcomes(inside) == [asyncio.CancelledError] * 3
     factory.release()
     assert await outcomes(outside) == [[1]]
@@ -193,7 +194,7 @@ async def test_a_task_group_fails(cache: CacheManager, factory: Factory) -> None
 async def test_a_task_group_that_is_alone_takes_the_factory_along(
     cache: CacheManager, factory: Factory
 ) -> None:
-    await failing_group(cache.get_or_set("k", factory))
+    await failing_group(factory, cache.get_or_set("k", factory))
     await poll(lambda: factory.running == 0)
     assert factory.calls == 1
     assert await cache.get("k") is None

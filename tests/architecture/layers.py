@@ -91,7 +91,7 @@ LAYERS = (
         talk=True,
     ),
     Layer("front", ("",)),
-    Layer("callers", ("__main__", "cli", "testing"), talk=True),
+    Layer("callers", ("__main__", "cli", "integrations", "testing"), talk=True),
 )
 
 NAMES_BACKENDS = ("config",)
@@ -110,6 +110,8 @@ FOREIGN = {
     "backports": ("codecs",),
     "click": ("cli",),
     "compression": ("codecs",),  # the standard library's, from Python 3.14 on
+    "httpx": ("integrations.httpx",),
+    "httpx2": ("integrations.httpx2",),
     "msgspec": ("",),  # the record's own format: everywhere
     "numpy": ("codecs",),
     "pydantic": ("codecs",),

@@ -1,0 +1,123 @@
+"""Answers of model servers, as they come over HTTP: whether they are whole, what they used.
+
+The shapes are those of OpenAI's and Anthropic's public APIs, which nearly all others
+speak as well. A stream is a text of server-sent events (WHATWG HTML, section 9.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+_CUT = frozenset(("length", "max_tokens", "model_context_window_exceeded", "pause_turn"))
+_LAST = frozenset(("message_stop", "response.completed"))
+_FAILED = frozenset(("error", "response.failed", "response.incomplete"))
+
+
+class Verdict(NamedTuple):
+    """What an answer is worth.
+
+    Attributes:
+        whole: it came to its end, and is no error.
+        truncated: it was cut short by a limit on its length.
+        model: who answered, as it says itself.
+        usage: its own count of tokens, as it came.
+    """
+
+    whole: bool = False
+    truncated: bool = False
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+def judge(body: bytes) -> Verdict:
+    """Judge an answer that came in one piece.
+
+    Example:
+        >>> judge(b'{"choices":[{"finish_reason":"length"}],"model":"m"}').truncated
+        True
+        >>> judge(b'{"error":{"message":"overloaded"}}').whole
+        False
+    """
+    answer = _parsed(body)
+    if not isinstance(answer, dict):
+        return Verdict(whole=answer is not None)
+    status = answer.get("status")
+    whole = not answer.get("error") and answer.get("type") != "error"
+    if answer.get("object") == "response":
+        whole = whole and status in ("completed", "incomplete")
+    return Verdict(whole, _is_cut(answer), _text(answer.get("model")), _dict(answer.get("usage")))
+
+
+def judge_stream(text: bytes) -> Verdict:
+    r"""Judge a stream of events that was read to its end.
+
+    Example:
+        >>> judge_stream(b'data: {"choices":[]}\n\ndata: [DONE]\n\n').whole
+        True
+        >>> judge_stream(b'data: {"choices":[]}\n\n').whole
+        False
+    """
+    ended = failed = truncated = False
+    model: str | None = None
+    usage: dict[str, Any] = {}
+    for name, data in _events(text):
+        if data == b"[DONE]":
+            ended = True
+            continue
+        event = _dict(_parsed(data)) or {}
+        kind = event.get("type") or name
+        ended = ended or kind in _LAST
+        failed = failed or kind in _FAILED or bool(event.get("error"))
+        # OpenAI's chat chunks are the answer; Anthropic's and its responses' events hold it.
+        for part in (event, event.get("message"), event.get("response"), event.get("delta")):
+            if isinstance(part, dict):
+                truncated = truncated or _is_cut(part)
+                model = model or _text(part.get("model"))
+                used = _dict(part.get("usage")) or {}
+                usage |= {key: value for key, value in used.items() if value is not None}
+    return Verdict(ended and not failed, truncated, model, usage or None)
+
+
+def _events(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """The name and the data of each event."""
+    name, data = "", list[bytes]()
+    for line in [*text.splitlines(), b""]:
+        field, _, value = line.partition(b":")
+        if not line and data:
+            yield name, b"\n".join(data)
+            name, data = "", []
+        elif field == b"event":
+            name = value.strip().decode("utf-8", "replace")
+        elif field == b"data":
+            data.append(value.removeprefix(b" "))
+
+
+def _is_cut(answer: dict[str, Any]) -> bool:
+    choices = answer.get("choices")
+    parts = [answer, *(choices if isinstance(choices, list) else ())]
+    reasons = [
+        part.get(name)
+        for part in parts
+        if isinstance(part, dict)
+        for name in ("stop_reason", "finish_reason")
+    ]
+    cut = any(isinstance(reason, str) and reason in _CUT for reason in reasons)
+    return cut or answer.get("status") == "incomplete"
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _dict(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,131 @@
+"""The way of a request through a blocking transport; `http_async` is its twin.
+
+The request is sent in the thread that makes it; the loop that serves threads does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from aiocache_pe import blocking
+from aiocache_pe.integrations.http_caching import (
+    OK,
+    Fresh,
+    HttpCaching,
+    Passing,
+    StaleWatch,
+    as_bytes,
+    chunks_of,
+    told,
+    without_coding,
+)
+from aiocache_pe.integrations.requests import Asked
+from aiocache_pe.sentinels import MISSING
+from aiocache_pe.steering import Mode, mode
+from aiocache_pe.waiting import load_wanted
+
+
+class BlockingExchange:
+    """Answers requests from the cache, or sends them on.
+
+    Args:
+        caching: the settings.
+        send: sends a request to the server.
+        library: httpx or httpx2.
+        stream_class: makes that library's byte stream of an iterator and what closes it.
+    """
+
+    def __init__(
+        self,
+        caching: HttpCaching,
+        send: Callable[[Any], Any],
+        library: Any,
+        stream_class: Any,
+    ) -> None:
+        self._caching = caching
+        self._send = send
+        self._library = library
+        self._stream_class = stream_class
+
+    def answer(self, request: Any) -> Any:
+        """The response to a request."""
+        caching = self._caching
+        if mode() is Mode.BYPASS or not caching.may_be_kept(request):
+            return self._send(request)
+        what = caching.asked(request, request.read())
+        if what is None:
+            return self._send(request)
+        return (self._streamed if what.streams else self._in_one_piece)(request, what)
+
+    def _in_one_piece(self, request: Any, what: Asked) -> Any:
+        fresh: list[Fresh] = []
+
+        def fetch() -> dict[str, Any]:
+            response = self._send(request)
+            response.request = request
+            try:
+                body = response.read()
+            finally:
+                response.close()
+            fresh.append(Fresh(response.status_code, response.headers.multi_items(), body))
+            return self._caching.whole(fresh[-1])
+
+        with StaleWatch() as stale:
+            wanted = self._caching.wanted(what, fetch)
+            value = load_wanted(self._caching.loader.get_or_load, wanted)
+        if fresh and not stale:
+            return self._response(
+                fresh[-1].status, without_coding(fresh[-1].headers), "miss", fresh[-1].body
+            )
+        body = as_bytes(value["body"])
+        return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
+
+    def _streamed(self, request: Any, what: Asked) -> Any:
+        loader = self._caching.loader
+        wanted = self._caching.wanted(what, lambda: None)
+        space = loader.space
+        value: Any = MISSING
+        if mode() is not Mode.REFRESH:
+            value = blocking.ask(space.load, wanted.key, otherwise=MISSING)
+        kept = chunks_of(value)
+        if kept is not None:
+            stream = self._stream_class(iter(kept), None)
+            return self._response(value["status"], value["headers"], "hit", stream=stream)
+        space.missed(wanted.key)
+        tokens = blocking.ask(loader.computing.tokens, wanted.tags, otherwise=dict[str, str]())
+        response = self._send(request)
+        response.request = request
+        headers = response.headers.multi_items()
+        keep = response.status_code == OK and mode() is not Mode.READ_ONLY
+        passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+
+        def chunks() -> Iterator[bytes]:
+            for chunk in response.iter_bytes():
+                yield passing.take(chunk)
+            blocking.ask(passing.end, otherwise=None)
+
+        def close() -> None:
+            try:
+                response.close()
+            finally:
+                blocking.ask(passing.end, otherwise=None)
+
+        stream = self._stream_class(chunks(), close)
+        return self._response(response.status_code, without_coding(headers), "miss", stream=stream)
+
+    def _response(
+        self,
+        status: int,
+        headers: Any,
+        where_from: str,
+        body: bytes | None = None,
+        stream: Any = None,
+    ) -> Any:
+        return self._library.Response(
+            status,
+            headers=told(headers, where_from),
+            content=body,
+            stream=stream,
+            extensions={"http_version": b"HTTP/1.1"},
+        )

@@ -1,0 +1,247 @@
+"""What both transports do, the async and the blocking one, of httpx and of httpx2.
+
+An answer is kept as it is read: decoded, so that whoever asks next need not accept the
+encoding in which it came; a stream in the chunks in which it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from aiocache_pe import events, twin
+from aiocache_pe.integrations.answers import Verdict, judge, judge_stream
+from aiocache_pe.integrations.requests import Asked, asked, checked_headers, is_worth_it
+from aiocache_pe.loading import Loader
+from aiocache_pe.manager import CacheManager
+from aiocache_pe.sentinels import DEFAULT, Default
+from aiocache_pe.shared import get_cache
+from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
+from aiocache_pe.ttl import TTL, Duration
+
+HEADER = "x-aiocache-pe"
+"""The response header that says where an answer is from: ``hit``, ``miss`` or ``stale``."""
+OK = 200
+_KEPT = ("content-type", "request-id", "x-request-id", "openai-processing-ms", "openai-version")
+_NOT_OURS = ("content-encoding", "content-length", "transfer-encoding", "connection")
+_stale: ContextVar[list[str] | None] = ContextVar("aiocache_pe_stale", default=None)
+Pairs = list[tuple[str, str]]
+
+
+class Fresh(NamedTuple):
+    """An answer that just came, with all its headers."""
+
+    status: int
+    headers: Pairs
+    body: bytes
+
+
+class HttpCaching:
+    """The settings of a transport, and what becomes of requests and answers.
+
+    Args:
+        cache: where answers are kept; by default the process's shared cache.
+        ttl: how long they live; by default the cache's.
+        namespace: where in the cache; by default where the cache is.
+        tags: names for `CacheManager.delete_by_tag`.
+        vary: names of further request headers whose values tell requests apart.
+        store_truncated: whether to keep answers that a limit on their length cut short.
+        cacheable: a function of a request that says whether to look at it at all, instead
+            of the rule that it is a POST of JSON to a path of `requests.PATHS`.
+        stale_ttl: as for `aiocache_pe.cached`; of answers in one piece.
+        lock: as for `aiocache_pe.cached`; of answers in one piece.
+
+    Raises:
+        ConfigurationError: a setting cannot work, or a header in ``vary`` may be secret.
+    """
+
+    def __init__(
+        self,
+        cache: CacheManager | twin.CacheManager | None = None,
+        *,
+        ttl: TTL | Default = DEFAULT,
+        namespace: str | None = None,
+        tags: Iterable[str] = (),
+        vary: Iterable[str] = (),
+        store_truncated: bool = False,
+        cacheable: Callable[[Any], object] | None = None,
+        stale_ttl: Duration | None = None,
+        lock: bool | Duration = True,
+    ) -> None:
+        if cache is None:
+            cache = get_cache()
+        elif isinstance(cache, twin.CacheManager):
+            cache = cache.asynchronous
+        elif not isinstance(cache, CacheManager):
+            raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
+        self._cache = cache if namespace is None else cache.namespace(namespace)
+        self.loader: Loader = self._cache.loader
+        options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
+        lifetime: Lifetime = self.loader.lifetime(ttl)
+        self.terms: Terms = agreed(lifetime, self._is_kept, checked(options))
+        self._tags: Sequence[str] = tuple(tags)
+        self._vary = checked_headers(vary)
+        self._store_truncated = store_truncated
+        self._cacheable = cacheable
+        self._end = self._cache.subscribe(events.Stale, _note_stale) if stale_ttl else None
+
+    def may_be_kept(self, request: Any) -> bool:
+        """Whether to read a request, to see what it asks for."""
+        if self._cacheable is not None:
+            return bool(self._cacheable(request))
+        return is_worth_it(
+            request.method, request.url.path, request.headers.get("content-type", "")
+        )
+
+    def asked(self, request: Any, content: bytes) -> Asked | None:
+        """What a request asks for, if its answer is to be kept."""
+        return asked(request.method, str(request.url), request.headers, content, self._vary)
+
+    def wanted(self, what: Asked, factory: Callable[[], Any]) -> Wanted:
+        """The answer, in the loader's words."""
+        store_key = self.loader.opened().prefix + what.key
+        return Wanted(store_key, factory, self.terms, self._tags)
+
+    def whole(self, fresh: Fresh) -> dict[str, Any]:
+        """An answer in one piece, as it is kept if it may be (`_is_kept`)."""
+        verdict = judge(fresh.body) if fresh.status == OK else None
+        keep = verdict is not None and self._is_good(verdict)
+        value: dict[str, Any] = {
+            "status": fresh.status,
+            "headers": kept_headers(fresh.headers) if keep else without_coding(fresh.headers),
+            "body": as_text(fresh.body),
+        }
+        if keep and verdict is not None:
+            return value | _used(verdict.model, verdict.usage)
+        return value | {"kept": False}
+
+    def recorded(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
+        """A stream, as it is kept; ``None`` if it is not."""
+        verdict = judge_stream(b"".join(chunks))
+        if not self._is_good(verdict):
+            return None
+        value = {
+            "status": OK,
+            "headers": kept_headers(headers),
+            "chunks": [as_text(chunk) for chunk in chunks],
+        }
+        return value | _used(verdict.model, verdict.usage)
+
+    def close(self) -> None:
+        """Stop listening to the cache; it is the caller's own."""
+        if self._end is not None:
+            self._end()
+
+    def _is_good(self, verdict: Verdict) -> bool:
+        return verdict.whole and (self._store_truncated or not verdict.truncated)
+
+    def _is_kept(self, value: dict[str, Any]) -> bool:
+        return value.get("kept", True) is True
+
+
+class StaleWatch:
+    """Notes whether what is loaded within the block was stale."""
+
+    def __enter__(self) -> list[str]:
+        seen: list[str] = []
+        self._token = _stale.set(seen)
+        return seen
+
+    def __exit__(self, *error: object) -> None:
+        _stale.reset(self._token)
+
+
+class Passing:
+    """A stream on its way from the server, taken down as it passes.
+
+    SDKs stop reading at the last event and close the stream, so either may be its end.
+
+    Args:
+        caching: the settings.
+        wanted: what it is kept under.
+        tokens: those of its tags, from before it began.
+        headers: the response's.
+        keep: whether to keep it at all.
+    """
+
+    def __init__(
+        self,
+        caching: HttpCaching,
+        wanted: Wanted,
+        tokens: Mapping[str, str],
+        headers: Pairs,
+        *,
+        keep: bool,
+    ) -> None:
+        self._caching = caching
+        self._wanted = wanted
+        self._tokens = tokens
+        self._headers = headers
+        self._open = keep
+        self._monotonic = caching.loader.space.engine.clock.monotonic
+        self._began = self._monotonic()
+        self._taken: list[bytes] = []
+
+    def take(self, chunk: bytes) -> bytes:
+        """Take down a chunk."""
+        if self._open:
+            self._taken.append(chunk)
+        return chunk
+
+    async def end(self) -> None:
+        """Keep what was taken down, once, if it is whole."""
+        if not self._open:
+            return
+        self._open = False
+        value = self._caching.recorded(self._headers, self._taken)
+        self._taken = []
+        if value is not None:
+            seconds = self._monotonic() - self._began
+            wanted = self._wanted
+            keep = self._caching.loader.computing.keep
+            await keep(wanted.key, value, wanted.terms, self._tokens, seconds)
+
+
+def _note_stale(event: events.Stale) -> None:
+    seen = _stale.get()
+    if seen is not None:
+        seen.append(event.key)
+
+
+def chunks_of(value: Any) -> list[bytes] | None:
+    """The chunks of a stream that was kept; ``None`` if this is none."""
+    chunks = value.get("chunks") if isinstance(value, dict) else None
+    return [as_bytes(chunk) for chunk in chunks] if isinstance(chunks, list) else None
+
+
+def kept_headers(headers: Pairs) -> list[list[str]]:
+    """The headers that say something of the answer itself; none of them is secret."""
+    return [[name, value] for name, value in headers if name.lower() in _KEPT]
+
+
+def without_coding(headers: Pairs) -> list[list[str]]:
+    """All headers but those of the way an answer came, which is over."""
+    return [[name, value] for name, value in headers if name.lower() not in _NOT_OURS]
+
+
+def told(headers: Iterable[Iterable[str]], where_from: str) -> Pairs:
+    """Headers, with the one that says where an answer is from."""
+    return [*((name, value) for name, value in headers), (HEADER, where_from)]
+
+
+def as_text(body: bytes) -> str | bytes:
+    """Bytes as a text that can be read, if they are one."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body
+
+
+def as_bytes(body: Any) -> bytes:
+    """What was given to `as_text`."""
+    return body.encode("utf-8") if isinstance(body, str) else bytes(body)
+
+
+def _used(model: str | None, usage: dict[str, Any] | None) -> dict[str, Any]:
+    return {"model": model, "usage": usage} if usage else {}

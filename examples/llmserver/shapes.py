@@ -1,0 +1,166 @@
+"""The answers, in the shapes of the two APIs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import math
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+_ids = itertools.count(1)
+
+
+def text_of(body: Json) -> str:
+    """What the model says: an answer to the last question."""
+    messages = body.get("messages") or body.get("input") or ""
+    question = messages if isinstance(messages, str) else messages[-1]["content"]
+    if not isinstance(question, str):
+        question = " ".join(part.get("text", "") for part in question)
+    schema = (body.get("response_format") or {}).get("json_schema")
+    if schema:
+        names = schema["schema"]["properties"]
+        return json.dumps({name: question if i == 0 else i for i, name in enumerate(names)})
+    return f"You asked {len(question.split())} words: {' '.join(question.split())[::-1]} ☕"
+
+
+def words_of(body: Json) -> list[str]:
+    """The same in the pieces of a stream, of which one is empty."""
+    first, *rest = text_of(body).split(" ")
+    return [first, "", *(f" {word}" for word in rest)]
+
+
+def chat(body: Json) -> Json:
+    """A chat completion."""
+    message: Json = {"role": "assistant", "content": text_of(body), "refusal": None}
+    reason = "stop"
+    if body.get("tools"):
+        name = body["tools"][0]["function"]["name"]
+        call = {"id": f"call_{next(_ids)}", "type": "function"}
+        call["function"] = {"name": name, "arguments": '{"city":"Paris"}'}  # type: ignore[assignment]
+        message, reason = message | {"content": None, "tool_calls": [call]}, "tool_calls"
+    elif body.get("max_tokens", 100) < len(words_of(body)):
+        reason = "length"
+    choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+    return _chat_head(body, "chat.completion") | {"choices": [choice], "usage": usage(body)}
+
+
+def chat_chunks(body: Json) -> Iterator[str]:
+    """A chat completion as a stream of events."""
+    head = _chat_head(body, "chat.completion.chunk")
+    for word in words_of(body):
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        yield _event(head | {"choices": [choice]})
+    yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield _event(head | {"choices": [], "usage": usage(body)})
+    yield "data: [DONE]\n\n"
+
+
+def usage(body: Json) -> Json:
+    """How many tokens that took: a word is one."""
+    asked, said = len(json.dumps(body).split()), len(words_of(body))
+    return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+
+
+def embeddings(body: Json) -> Json:
+    """Vectors of texts, from their digests."""
+    texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    data = [
+        {"object": "embedding", "index": index, "embedding": _vector(text, body)}
+        for index, text in enumerate(texts)
+    ]
+    count = sum(len(str(text).split()) for text in texts)
+    used = {"prompt_tokens": count, "total_tokens": count}
+    return {"object": "list", "data": data, "model": body["model"], "usage": used}
+
+
+def response(body: Json) -> Json:
+    """An answer of the Responses API."""
+    part = {"type": "output_text", "text": text_of(body), "annotations": []}
+    item = {"type": "message", "id": f"msg_{next(_ids)}", "role": "assistant"}
+    item |= {"status": "completed", "content": [part]}  # type: ignore[dict-item]
+    return {
+        "id": f"resp_{next(_ids)}",
+        "object": "response",
+        "created_at": time.time(),
+        "status": "completed",
+        "model": body["model"],
+        "output": [item],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 7,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": len(words_of(body)),
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 7 + len(words_of(body)),
+        },
+    }
+
+
+def message(body: Json) -> Json:
+    """A message of Anthropic's API."""
+    content: list[Json] = [{"type": "text", "text": text_of(body)}]
+    reason = "end_turn"
+    if body.get("tools"):
+        call = {"type": "tool_use", "id": f"toolu_{next(_ids)}", "name": body["tools"][0]["name"]}
+        content, reason = [*content, call | {"input": {"city": "Paris"}}], "tool_use"
+    return _message_head(body) | {"content": content, "stop_reason": reason}
+
+
+def message_events(body: Json) -> Iterator[str]:
+    """A message of Anthropic's API as a stream of events."""
+    yield _named({"type": "message_start", "message": _message_head(body)})
+    block = {"type": "text", "text": ""}
+    yield _named({"type": "content_block_start", "index": 0, "content_block": block})
+    for word in words_of(body):
+        delta = {"type": "text_delta", "text": word}
+        yield _named({"type": "content_block_delta", "index": 0, "delta": delta})
+    yield _named({"type": "content_block_stop", "index": 0})
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    used = {"output_tokens": len(words_of(body))}
+    yield _named({"type": "message_delta", "delta": ended, "usage": used})
+    yield _named({"type": "message_stop"})
+
+
+def _chat_head(body: Json, kind: str) -> Json:
+    now = int(time.time())
+    return {"id": f"chatcmpl-{next(_ids)}", "object": kind, "created": now, "model": body["model"]}
+
+
+def _message_head(body: Json) -> Json:
+    return {
+        "id": f"msg_{next(_ids)}",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 7, "output_tokens": len(words_of(body))},
+    }
+
+
+def _vector(text: Any, body: Json) -> Any:
+    digest = hashlib.blake2b(str(text).encode(), digest_size=32).digest()
+    raw = [byte - 127.5 for byte in digest]
+    length = math.hypot(*raw)
+    vector = [value / length for value in raw]
+    if body.get("encoding_format") == "base64":
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    return vector
+
+
+def _event(data: Json) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _named(data: Json) -> str:
+    return f"event: {data['type']}\n{_event(data)}"

@@ -44,7 +44,7 @@ LAYERS = (
         talk=True,
     ),
     Layer("anatomy", ("anatomy",)),
-    Layer("tools", ("binding", "bounded", "glob", "identity", "memory", "per_loop")),
+    Layer("tools", ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop")),
     Layer(
         "parts",
         (

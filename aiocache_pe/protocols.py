@@ -15,13 +15,14 @@ capability     verb                                      without it
 `Sweeper`      remove what dead writers left             nothing is left behind
 `Leasing`      one of all processes computes a value     once per process and loop
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
+`Examinable`   tell how fit it is                        ``doctor`` has nothing to say
 =============  ========================================  ==============================
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.record import Head, Record
@@ -226,6 +227,29 @@ class SecretKeeper(Protocol):
 
     async def secret(self) -> bytes:
         """The store's secret, made on first use."""
+        ...
+
+
+class Check(NamedTuple):
+    """Something that was looked at, for a person.
+
+    Attributes:
+        name: what.
+        level: ``"ok"``; ``"warning"``, it works less well than it could; ``"failure"``.
+        detail: what was found.
+    """
+
+    name: str
+    level: Literal["ok", "warning", "failure"]
+    detail: str
+
+
+@runtime_checkable
+class Examinable(Protocol):
+    """A store that can tell how fit it is."""
+
+    async def examine(self) -> Sequence[Check]:
+        """Look at what the store needs; what is wrong is in the answer and not raised."""
         ...
 
 

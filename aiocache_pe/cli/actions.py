@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 from aiocache_pe.cli import human, output, values
-from aiocache_pe.cli.exits import AbsentError
+from aiocache_pe.cli.exits import AbsentError, StoreFailedError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.entry import CacheEntry
 from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.protocols import Examinable
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import MISSING
 
@@ -120,6 +121,25 @@ async def inspect(session: Session, key: str) -> None:
         output.as_json({"key": key, "namespace": session.namespace, **facts})
     else:
         output.table([("key", key), ("namespace", session.namespace), *_told(facts)])
+
+
+async def doctor(session: Session) -> None:
+    """Tell how fit the store is.
+
+    Raises:
+        StoreFailedError: something that it cannot do without is wrong.
+    """
+    store = session.store
+    checks = await store.examine() if isinstance(store, Examinable) else ()
+    if session.json:
+        output.as_json([check._asdict() for check in checks])
+    elif checks:
+        output.table([(f"{check.level:7}  {check.name}", check.detail) for check in checks])
+    else:
+        output.line("this store cannot tell how it is")
+    failed = [check.name for check in checks if check.level == "failure"]
+    if failed:
+        raise StoreFailedError(f"not fit: {', '.join(failed)}")
 
 
 def _facts(record: Record, entry: CacheEntry | None, left: float) -> dict[str, Any]:

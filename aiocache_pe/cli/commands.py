@@ -120,6 +120,14 @@ def import_(settings: Settings, form: str, file: Path) -> None:
     run(settings, lambda session: import_entries(session, entries), creates=True)
 
 
+@click.command()
+@options.common
+@options.settings
+def doctor(settings: Settings) -> None:
+    """Look whether the store is fit; ends with 3 if it is not."""
+    run(settings, actions.doctor)
+
+
 def _confirm(settings: Settings) -> None:
     if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
         raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")

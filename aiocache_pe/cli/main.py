@@ -109,6 +109,7 @@ for _command in (
     commands.delete,
     commands.keys,
     commands.inspect,
+    commands.doctor,
     commands.import_,
 ):
     program.add_command(_command)

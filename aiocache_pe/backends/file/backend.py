@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aiocache_pe.backends.file import survey
+from aiocache_pe.backends.file import health, survey
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.hops import GroupCommit, Hops
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
@@ -15,7 +15,7 @@ from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.glob import matcher
 from aiocache_pe.per_loop import PerLoop
-from aiocache_pe.protocols import Change, Condition, ReadResult
+from aiocache_pe.protocols import Change, Check, Condition, ReadResult
 from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -145,6 +145,10 @@ class FileBackend:
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""
         return await self._hops.run(load_secret, self._layout)
+
+    async def examine(self) -> Sequence[Check]:
+        """See `Examinable.examine`."""
+        return await self._hops.run(lambda: list(health.examine(self._layout.root)))
 
     def _clear(self, prefix: str) -> int:
         trash = self._disk.clear(prefix)

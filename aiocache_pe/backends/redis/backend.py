@@ -11,6 +11,7 @@ from weakref import finalize
 from aiocache_pe.backends.redis.address import Address, parse
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
+from aiocache_pe.backends.redis.health import examine
 from aiocache_pe.backends.redis.lease import RedisLease, take
 from aiocache_pe.backends.redis.names import entry_name, match, store_key
 from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
@@ -18,7 +19,7 @@ from aiocache_pe.backends.redis.tracking import Stamp, Tracker
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.glob import matcher
-from aiocache_pe.protocols import Change, Clock, Condition, ReadResult
+from aiocache_pe.protocols import Change, Check, Clock, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
 
 _UNLINKED = 1000  # names at a time
@@ -199,6 +200,10 @@ class RedisBackend:
             entries += len(names)
             weight += sum(size for size in sizes if isinstance(size, int))
         return entries, weight
+
+    async def examine(self) -> Sequence[Check]:
+        """See `Examinable.examine`."""
+        return [check async for check in examine(self._clients, self._commands)]
 
     async def _swap(self, key: str, blob: bytes | None, after: Record | None) -> bool:
         """Store a record, or nothing, in the place of a value; not if it is there no more."""

@@ -151,9 +151,11 @@ def _sharing_context(kind: type[SSLConnection]) -> type[SSLConnection]:
     shared: list[Any] = []
 
     class Sharing(kind):  # type: ignore[valid-type, misc]
+        ssl_context: Any
+
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
-            shared.append(vars(self)["ssl_context"])
+            shared.append(self.ssl_context)
             del shared[1:]
             self.ssl_context = shared[0]
 

@@ -33,3 +33,34 @@ def test_a_server_that_is_away_is_told_without_the_password(
     assert result.exit_code == 3
     assert "redis://127.0.0.1:1/0" in result.stderr
     assert "hunter2" not in result.output
+
+
+def test_the_doctor_looks_at_files(cli: Cli) -> None:
+    cli("set", "k", "1")
+    checks = {each["name"]: each["level"] for each in json.loads(cli("doctor", "--json").stdout)}
+    assert checks["writable"] == checks["private"] == "ok"
+    assert set(checks) == {"writable", "private", "reading", "hit counts", "space"}
+    assert "writable" in cli("doctor").stdout
+
+
+def test_the_doctor_looks_at_redis(cli: Cli, redis_server: Server) -> None:
+    result = cli("doctor", "--json", "--redis-url", redis_server.url)
+    checks = {each["name"]: each for each in json.loads(result.stdout)}
+    assert checks["memory"]["level"] == "warning"  # nothing bounds it
+    for name in ("reachable", "version", "tracking", "scripts"):
+        assert checks[name]["level"] == "ok"
+    assert "latency" in checks
+
+
+def test_the_doctor_says_what_is_not_permitted(cli: Cli, secured_redis: list[str]) -> None:
+    result = cli("doctor", "--json", "--redis-url", secured_redis[1])
+    checks = {each["name"]: each["level"] for each in json.loads(result.stdout)}
+    assert checks["tracking"] == "warning"
+    assert checks["reachable"] == "ok"
+
+
+def test_the_doctor_ends_with_3_where_nobody_answers(cli: Cli) -> None:
+    result = cli("doctor", "--redis-url", "redis://:hunter2@127.0.0.1:1")
+    assert result.exit_code == 3
+    assert "failure  reachable" in result.stdout
+    assert "hunter2" not in result.output

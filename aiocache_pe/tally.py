@@ -6,8 +6,9 @@ slot. Everything else is added up when it is asked for or reported to the store.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from aiocache_pe.memory import Slot
 
@@ -29,7 +30,7 @@ class Tally:
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._touched: list[Slot] = []
-        self._loose: list[tuple[str, float, float]] = []
+        self._loose: deque[tuple[str, float, float]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
         self._on_first = on_first
@@ -79,9 +80,12 @@ class Tally:
             self.counts[name] += count
 
     def _settle(self) -> None:
-        loose, self._loose = self._loose, []
-        for key, used_at, cost in loose:
-            self._count(key, 1, used_at, cost)
+        # Taken out one by one: who is about to add to it must not be left with an old one.
+        loose = self._loose
+        with suppress(IndexError):
+            while loose:
+                key, used_at, cost = loose.popleft()
+                self._count(key, 1, used_at, cost)
 
     def _count(self, key: str, hits: int, used_at: float, cost: float) -> None:
         # In each line no call, so no thread can come between its reading and its writing.

@@ -91,7 +91,7 @@ class Cluster:
     """Three primaries, each with a replica."""
 
     def __init__(self, folder: Path) -> None:
-        ports = free_ports(6, below=55_000)  # the bus has the port 10,000 above
+        ports = free_ports(6)
         lines = [
             "cluster-enabled yes",
             "cluster-node-timeout 1000",

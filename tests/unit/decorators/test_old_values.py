@@ -242,7 +242,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("end", ["close", "leave"])
 def test_an_async_script_ends_without_a_word(end: str, cache_dir: Path) -> None:
-    command = [sys.executable, "-W", "error", "-X", "dev", "-c", ASYNC_SCRIPT, str(cache_dir), end]
+    command = [sys.executable, "-W", "error", "-c", ASYNC_SCRIPT, str(cache_dir), end]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 

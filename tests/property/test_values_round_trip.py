@@ -85,7 +85,9 @@ def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     kind: str = request.param
-    url = request.getfixturevalue("redis_server").url if kind == "redis" else ""
+    url = ""
+    if kind == "redis":  # patient, for on a busy machine a server that is late is no fault
+        url = request.getfixturevalue("redis_server").url + "?socket_timeout=60"
     store = Store(kind, tmp_path_factory.mktemp("values"), url)
     yield store
     store.close()

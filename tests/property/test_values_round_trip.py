@@ -50,7 +50,10 @@ STORES: dict[str, tuple[Callable[[Path, str], CacheManager], bool]] = {
         ),
         True,
     ),
-    "redis": (lambda directory, url: CacheManager(RedisBackend(url), secret=SECRET), True),
+    "redis": (
+        lambda directory, url: CacheManager(RedisBackend(url), secret=SECRET, memory_max_bytes=0),
+        True,
+    ),
 }
 """Managers of each store, and whether two of them share what is stored, as two processes do."""
 

@@ -70,7 +70,7 @@ class Clients:
     def __init__(self, address: Address, client: Client | None = None) -> None:
         self._address = address
         self._client = client
-        self._at_end = AtLoopEnd(self._close_here)
+        self._at_end = AtLoopEnd(self.close_here)
         self._links: PerLoop[list[Link]] = PerLoop(list)
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
@@ -86,16 +86,19 @@ class Clients:
         here = asyncio.get_running_loop()
         for loop in list(self._loops):
             if loop is not here and loop.is_running():
-                asyncio.run_coroutine_threadsafe(self._close_here(), loop)
-        await self._close_here()
+                asyncio.run_coroutine_threadsafe(self.close_here(), loop)
+        await self.close_here()
 
-    async def _close_here(self) -> None:
+    async def close_here(self) -> None:
+        """Close the running loop's client."""
         links = self._links.get()
         while links:
             link = links.pop()
             if self._client is None:
                 await link.client.aclose()
-                if isinstance(link.client, Redis):
+                if isinstance(link.client, RedisCluster):  # it may have got no further yet
+                    await link.client.nodes_manager.aclose("startup_nodes")
+                else:
                     pool = link.client.connection_pool
                     if isinstance(pool, SentinelConnectionPool):
                         for sentinel in pool.sentinel_manager.sentinels:

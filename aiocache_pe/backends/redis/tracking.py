@@ -173,12 +173,17 @@ class Tracker:
         listening.add_done_callback(ended)
 
     async def _listen(self) -> None:
+        try:
+            await self._keep_listening()
+        finally:  # what it opened in this loop has no other owner
+            await self._clients.close_here()
+
+    async def _keep_listening(self) -> None:
         pause, longest = _PAUSES
         told = False
         while True:
             try:
                 await self._listen_once()
-                pause = _PAUSES[0]
             except ResponseError as error:
                 if not told:
                     logger.warning(

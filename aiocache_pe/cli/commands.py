@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from aiocache_pe.cli import actions, legacy, options, values
+from aiocache_pe.cli import actions, legacy, options, values, warm
 from aiocache_pe.cli.exits import DeclinedError
 from aiocache_pe.cli.importing import Bad, Entry, import_entries
 from aiocache_pe.cli.options import Settings
@@ -100,6 +100,33 @@ def keys(settings: Settings, pattern: str) -> None:
 def inspect(settings: Settings, key: str) -> None:
     """Show what is known of the entry under KEY. This does not count as a read."""
     run(settings, lambda session: actions.inspect(session, key))
+
+
+@click.command("warm")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="How many calls at a time.",
+)
+@click.option("--refresh", is_flag=True, help="Compute anew also what is there.")
+@options.common
+@options.settings
+def warm_(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
+    """Fill the cache from FILE, a call or an entry on each line.
+
+    A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a
+    function that is decorated with cached, which fills its own cache, or {"key": ...,
+    "value": ..., "ttl": ...}. What is there already is not computed.
+    """
+    calls = warm.read(file)
+    run(
+        settings,
+        lambda session: warm.warm(session, calls, concurrency, refresh=refresh),
+        creates=True,
+    )
 
 
 @click.command("import")

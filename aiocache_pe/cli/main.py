@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -52,7 +53,7 @@ class Program(click.Group):
 @click.option("--stats", is_flag=True, help="Show the counters.")
 @click.option("--clear", is_flag=True, help="Remove all entries; asks first.")
 @click.option("--cleanup", is_flag=True, help="Remove what is expired.")
-@click.option("--warm", is_flag=True, help=f"Fill the cache; {options.LATER}.")
+@click.option("--warm", multiple=True, metavar="FILE", help="Fill the cache from a file of calls.")
 @click.option("--get", multiple=True, metavar="KEY", help="Print a value.")
 @click.option(
     "--set", multiple=True, nargs=2, metavar="KEY VALUE", help="Store JSON, or text; - is stdin."
@@ -77,8 +78,8 @@ def program(ctx: click.Context, /, **given: Any) -> None:
     match name, arguments:
         case "", _:
             click.echo(ctx.get_help())
-        case "--warm", _:
-            raise click.UsageError(f"--warm {options.LATER}")
+        case "--warm", (file,):
+            ctx.invoke(commands.warm_, file=Path(file))
         case "--set", (key, value):
             ctx.invoke(commands.put, key=key, value=value, ttl=given["ttl"])
         case _, (key,):
@@ -92,8 +93,9 @@ def program(ctx: click.Context, /, **given: Any) -> None:
 def _asked(given: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     """The flags that ask for something, as often as they were given, with their arguments."""
     asked: list[tuple[str, tuple[str, ...]]] = [
-        (f"--{name}", ()) for name in ("stats", "clear", "cleanup", "warm") if given[name]
+        (f"--{name}", ()) for name in ("stats", "clear", "cleanup") if given[name]
     ]
+    asked += [("--warm", (file,)) for file in given["warm"]]
     asked += [("--get", (key,)) for key in given["get"]]
     asked += [("--set", pair) for pair in given["set"]]
     asked += [("--delete", (key,)) for key in given["delete"]]
@@ -111,6 +113,7 @@ for _command in (
     commands.inspect,
     commands.doctor,
     commands.import_,
+    commands.warm_,
 ):
     program.add_command(_command)
 

@@ -13,8 +13,6 @@ from aiocache_pe.ttl import ttl_seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LATER = "comes with a later release"
-
 
 @dataclass(slots=True)
 class Settings:

@@ -16,7 +16,7 @@ from tests.unit.cli.conftest import Cli
         (["--get", "a", "--set", "b", "1"], ["--get", "--set"]),
         (["--get", "a", "--get", "b"], ["--get and --get"]),
         (["--stats", "keys"], ["--stats", "keys"]),
-        (["--warm", "--stats"], ["--warm", "--stats"]),
+        (["--warm", "calls", "--stats"], ["--warm", "--stats"]),
         (["--ttl", "5", "--get", "k"], ["--ttl", "--set"]),
         (["--ttl", "5"], ["--ttl", "--set"]),
         (["--ttl", "5", "set", "k", "v"], ["--ttl", "set"]),
@@ -28,7 +28,9 @@ from tests.unit.cli.conftest import Cli
         (["get"], ["KEY"]),
         (["nonsense"], ["nonsense"]),
         (["--nonsense"], ["--nonsense"]),
-        (["--warm"], ["--warm", "later release"]),
+        (["--warm"], ["--warm"]),
+        (["warm", "absent.jsonl"], ["absent.jsonl", "No such file"]),
+        (["warm", "calls", "--concurrency", "0"], ["--concurrency", "0"]),
         (["--backend", "memory", "--stats"], ["memory", "another process"]),
         (["--backend", "fiel", "--stats"], ["'fiel'", "file:///path"]),
         (["--namespace", "n" * 201, "--stats"], ["namespace", "200"]),
@@ -57,7 +59,7 @@ def test_no_action_is_a_question_for_help(cli: Cli) -> None:
 def test_help_tells_the_exit_codes_and_names_everything(cli: Cli) -> None:
     text = cli("--help").stdout
     for word in (
-        *["--stats", "--clear", "--cleanup", "--warm", "--get KEY", "--set KEY VALUE"],
+        *["--stats", "--clear", "--cleanup", "--warm FILE", "--get KEY", "--set KEY VALUE"],
         *["--ttl TTL", "--delete KEY", "--backend {file,redis}", "--redis-url URL"],
         *["stats", "clear", "cleanup", "get", "set", "delete", "keys", "inspect"],
         *["  0    done\n", "  1  ", "  2  ", "  3  ", "  130  ", "  141  "],

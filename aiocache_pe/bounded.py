@@ -14,7 +14,7 @@ class Bounded(Generic[N]):
     """Nodes by key, no more than allowed, safe for any number of threads.
 
     Reading is a plain look into ``nodes``, without a lock; a hit raises ``node.uses``,
-    and calls ``hit`` only for a policy that wants to know. Changes take the lock.
+    and calls ``on_hit`` only for a policy that wants to know. Changes take the lock.
 
     Args:
         policy: chooses what goes.
@@ -45,7 +45,8 @@ class Bounded(Generic[N]):
     @property
     def on_hit(self) -> Callable[[N], None] | None:
         """What to call at every hit; ``None`` when hits are free."""
-        return self._hit if self._policy.on_hit is not None else None
+        on_hit = self._policy.on_hit
+        return on_hit if on_hit is None or self._policy.lock_free else self._hit
 
     @property
     def lock(self) -> threading.RLock:

@@ -19,9 +19,14 @@ from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import namespace_prefix
 from aiocache_pe.memory import Slot
+from aiocache_pe.policies.adaptive import Adaptive
 from aiocache_pe.policies.clock import Clock as ClockPolicy
 from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.policies.lfu import Lfu
+from aiocache_pe.policies.lirs import Lirs
 from aiocache_pe.policies.lru import Lru
+from aiocache_pe.policies.s3fifo import S3Fifo
+from aiocache_pe.policies.tinylfu import TinyLfu
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.resources import Resources
 
@@ -37,7 +42,16 @@ REDIS = (
     "redis+cluster",
     "rediss+cluster",
 )
-POLICIES: dict[str, Callable[[], Any]] = {"clock": ClockPolicy, "fifo": Fifo, "lru": Lru}
+POLICIES: dict[str, Callable[[], Any]] = {
+    "adaptive": Adaptive,
+    "clock": ClockPolicy,
+    "fifo": Fifo,
+    "lfu": Lfu,
+    "lirs": Lirs,
+    "lru": Lru,
+    "s3fifo": S3Fifo,
+    "tinylfu": TinyLfu,
+}
 _ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _VERBS = ("read", "write", "delete", "update", "scan", "clear", "close")
 
@@ -223,7 +237,7 @@ def _made(name: str, *args: Any, **settings: Any) -> Backend:
 
 
 def _policy(eviction: str | None) -> Callable[[], Any]:
-    chosen = "clock" if eviction is None else eviction
+    chosen = "adaptive" if eviction is None else eviction
     if not isinstance(chosen, str) or chosen not in POLICIES:
         raise ConfigurationError(
             f"eviction {eviction!r} is not known; accepted: {_listed(POLICIES)}"

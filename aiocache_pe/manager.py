@@ -44,10 +44,11 @@ class CacheManager:
         namespace: keeps the keys of several users of one store apart. Default:
             ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
         ttl: how long entries live when they are not given a time of their own.
-        max_entries: bounds the memory store; the oldest unused entry goes first.
+        max_entries: bounds the memory store.
         max_bytes: bounds the memory store's keys and payloads, in bytes.
-        eviction: what goes when there is no room in memory: ``"clock"`` (the default),
-            ``"fifo"`` or ``"lru"``.
+        eviction: what goes when there is no room in memory: ``"adaptive"`` (the default),
+            ``"clock"``, ``"fifo"``, ``"lfu"``, ``"lirs"``, ``"lru"``, ``"s3fifo"`` or
+            ``"tinylfu"``; see ``docs/eviction.md``.
         memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
         secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.

@@ -308,7 +308,14 @@ class EvictionPolicy(Protocol[N]):
     """Chooses what goes when there is no room. No I/O, no clock; called under a lock."""
 
     on_hit: Callable[[N], None] | None
-    """Called at every hit, by policies that must reorder; ``None`` keeps hits free."""
+    """Called at every hit, by policies that must know; ``None`` keeps hits free."""
+
+    lock_free: bool
+    """Whether `on_hit` is one step that any thread may take at any time, without the lock."""
+
+    def __len__(self) -> int:
+        """How many nodes it holds."""
+        ...
 
     def add(self, node: N) -> None:
         """A node came in."""

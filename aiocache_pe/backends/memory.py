@@ -161,8 +161,14 @@ class MemoryBackend:
 
     def peek(self, key: str) -> Record | None:
         """See `Peekable.peek`: always at once."""
-        cell = self._place(key).nodes.get(key)
-        return None if cell is None else cell.record()
+        cell = self._cells.nodes.get(key)
+        if cell is None:
+            cell = self._side.nodes.get(key)
+            return None if cell is None else cell.record()
+        cell.uses += 1  # a hit past the memory tier, which only sees what it holds
+        if self._hit is not None:
+            self._hit(cell)
+        return cell.record()
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""

@@ -19,10 +19,14 @@ class Clock(Generic[N]):
 
     __slots__ = ("_nodes",)
 
+    lock_free = True
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[str, tuple[N, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._nodes)
 
     def add(self, node: N) -> None:
         """Behind the hand, as it is used so far."""

@@ -14,10 +14,14 @@ class Fifo(Generic[N]):
 
     __slots__ = ("_nodes",)
 
+    lock_free = True
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
         self._nodes: OrderedDict[str, N] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._nodes)
 
     def add(self, node: N) -> None:
         """Last in the queue."""

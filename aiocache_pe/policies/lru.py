@@ -13,6 +13,7 @@ class Lru(Fifo[N]):
 
     __slots__ = ("on_hit",)
 
+    lock_free = False
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:

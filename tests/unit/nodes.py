@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiocache_pe.policies.clock import Clock
-from aiocache_pe.policies.fifo import Fifo
-from aiocache_pe.policies.lru import Lru
+from aiocache_pe.config import POLICIES as ALL
 from aiocache_pe.protocols import EvictionPolicy
 
 
@@ -22,4 +20,6 @@ class Node:
         return f"Node({self.key!r}, {self.size})"
 
 
-POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = {"clock": Clock, "fifo": Fifo, "lru": Lru}
+POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = ALL
+OLDEST_FIRST = ("clock", "fifo", "lfu", "lru", "s3fifo")
+"""Those that let the oldest go, of what nobody used."""

@@ -212,7 +212,11 @@ TABLE: list[Case] = [
     ),
     *cases(
         "CacheManager(eviction=value)",
-        ("best", ConfigurationError, "eviction 'best' is not known; accepted: 'clock', 'fifo'"),
+        (
+            "best",
+            ConfigurationError,
+            "eviction 'best' is not known; accepted: 'adaptive', 'clock', 'fifo'",
+        ),
     ),
     *cases(
         "CacheManager(compression=value)",

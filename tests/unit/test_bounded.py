@@ -8,14 +8,14 @@ import pytest
 
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.policies.fifo import Fifo
-from tests.unit.nodes import POLICIES, Node
+from tests.unit.nodes import OLDEST_FIRST, POLICIES, Node
 
 
 def keys(bounded: Bounded[Node]) -> str:
     return "".join(bounded.nodes)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", OLDEST_FIRST)
 def test_the_oldest_makes_room(policy: str) -> None:
     gone = list[Node]()
     bounded = Bounded(POLICIES[policy](), max_entries=2, on_evict=gone.append)

@@ -86,9 +86,8 @@ class Lirs(Generic[N]):
             known = key in self._stack
             self._stack[key] = None
             self._stack.move_to_end(key)
-            if known:
-                del self._queue[key]
-                self._raise(node)
+            if known:  # raised is the node that stands here: the one hit may have been replaced
+                self._raise(self._queue.pop(key))
             else:
                 self._queue.move_to_end(key)
 

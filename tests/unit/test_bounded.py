@@ -99,6 +99,20 @@ def test_hits_are_free_unless_the_policy_wants_to_know() -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+def test_a_hit_at_a_node_that_was_replaced_brings_it_not_back(policy: str) -> None:
+    """A reader takes no lock: its node may be another's by the time it says that it hit."""
+    bounded = Bounded(POLICIES[policy](), max_entries=8)
+    for number in range(400):
+        before = Node(str(number % 11), 5)
+        bounded.put(before)
+        bounded.put(Node(before.key, 1))
+        if bounded.on_hit is not None:
+            bounded.on_hit(before)
+            bounded.on_hit(before)
+        assert bounded.weight == sum(node.size for node in bounded.nodes.values()) <= 8
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 def test_bounds_hold_among_threads(policy: str) -> None:
     bounded = Bounded(POLICIES[policy](), max_entries=20, max_bytes=300)
     over = list[int]()

@@ -83,28 +83,30 @@ class Store:
         self.runner.close()
 
 
-@pytest.fixture(scope="module", params=STORES)
-def store(
+@pytest.fixture(scope="module")
+def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Store]:
-    kind: str = request.param
-    url = ""
-    if kind == "redis":  # patient, for on a busy machine a server that is late is no fault
-        url = request.getfixturevalue("redis_server").url + "?socket_timeout=60"
-    store = Store(kind, tmp_path_factory.mktemp("values"), url)
-    yield store
-    store.close()
+) -> Iterator[dict[str, Store]]:
+    # Patient, for on a busy machine a server that is late is no fault.
+    url = request.getfixturevalue("redis_server").url + "?socket_timeout=60"
+    stores = {kind: Store(kind, tmp_path_factory.mktemp("values"), url) for kind in STORES}
+    yield stores
+    for store in stores.values():
+        store.close()
 
 
+@pytest.mark.timeout(3600)  # 20,000 examples in the stress profile
 @given(value=any_values)
-def test_a_hit_is_what_was_stored_in_every_store(store: Store, value: Any) -> None:
+def test_a_hit_is_what_was_stored_in_every_store(stores: dict[str, Store], value: Any) -> None:
+    """One value at a time for all of them: to make one up costs more than to store it."""
     before = fingerprint(value)
-    try:
-        found = store.hit(value)
-    except SerializationError:  # pickle would change it, and nothing else can hold all of it
-        assert TaggedJson().encode(value) is None
-    else:
-        assert [fingerprint(each) for each in found] == [before] * 4
+    for kind, store in stores.items():
+        try:
+            found = store.hit(value)
+        except SerializationError:  # pickle would change it, and nothing else can hold all of it
+            assert TaggedJson().encode(value) is None, kind
+        else:
+            assert [fingerprint(each) for each in found] == [before] * 4, kind
     assert fingerprint(value) == before
 
 

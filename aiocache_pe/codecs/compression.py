@@ -106,32 +106,32 @@ class Compression:
         most = self.max_bytes + 1
         stream = self._unpack(payload)
         try:
-            content = _read(stream, min(_HELD, most))
-            is_longer = len(content) == most
-            if len(content) == _HELD and not is_longer:
+            pieces, size = _read(stream, min(_HELD, most))
+            is_longer = size == most
+            if size == _HELD and not is_longer:
                 # Seen to its end before it is kept, in case there is none.
                 is_longer = not _ends_within(stream, most - _HELD)
                 if not is_longer:
                     stream = self._unpack(payload)
-                    content = _read(stream, most)
+                    pieces, size = _read(stream, most)
         except Exception as error:  # zlib.error, ZstdError: each library has its own
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
         if is_longer:
             raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
         if not stream.eof or stream.unused_data:
             raise CorruptRecordError(f"{self.name} data is cut short or has a tail", key=key)
-        return content
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def _read(stream: _Unpacking, most: int) -> bytes:
-    """As many bytes as there are, and no more than ``most``."""
-    start = stream.take(min(_PIECE, most))
-    if stream.eof or not start:
-        return start
-    pieces = bytearray(start)
-    while len(pieces) < most and (piece := stream.take(min(_PIECE, most - len(pieces)))):
-        pieces += piece
-    return bytes(pieces)
+def _read(stream: _Unpacking, most: int) -> tuple[list[bytes], int]:
+    """As much as there is, and no more than ``most`` bytes; the pieces, and how many bytes."""
+    pieces, size = [stream.take(min(_PIECE, most))], 0
+    while pieces[-1]:
+        size += len(pieces[-1])
+        if stream.eof or size == most:
+            return pieces, size
+        pieces.append(stream.take(min(_PIECE, most - size)))
+    return pieces, size
 
 
 def _ends_within(stream: _Unpacking, size: int) -> bool:

@@ -23,7 +23,7 @@ from tests.stress.scale import report, scaled
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = 400
-MOST = 100  # MB more than before
+MOST = 100  # MB, the interpreter and all
 
 
 @pytest.mark.timeout(1800)
@@ -44,7 +44,7 @@ def test_a_forged_entry_is_a_miss_and_runs_nothing_and_takes_no_memory(cache_dir
     report(f"memory: {found['before']:.0f} MB before, at most {found['peak']:.0f} MB")
     assert found["believed"] == []
     assert not found["executed"]
-    assert found["peak"] - found["before"] < MOST
+    assert found["peak"] < MOST
     assert found["errors"] == count
     assert sum(kinds.values()) == count
     assert kinds.keys() >= {"flipped", "cut", "swapped", "moved", "tagged", "pickled", *BOMBS}

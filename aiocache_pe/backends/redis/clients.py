@@ -8,28 +8,35 @@ caller waits for a connection instead of failing for want of one.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import ConnectionPool, SSLConnection
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
-    SentinelConnectionPool,
+    SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.address import Address
+from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
 
 Client = Redis | RedisCluster
 
+T = TypeVar("T")
+
 CONNECTIONS = 16
 """At most so many per event loop (and per node of a Cluster)."""
+
+_PATIENCE = 5.0  # seconds; what is under way is bounded by the client's own time-outs
 
 _DEFAULTS: dict[str, Any] = {
     "socket_timeout": 1.0,  # seconds; a cache that takes longer is no cache
@@ -40,23 +47,53 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Link(NamedTuple):
+class Link:
     """What an event loop has of its own.
 
     Attributes:
         client: its client.
+        connections: what the client opened; those of a user's client are not known.
         limit: how many calls the client may carry at once.
+        is_closed: whether it must not be used any more.
         turns: a lock for each key that is being changed in this loop, so that its
             changes wait for one another instead of failing and beginning again.
     """
 
-    client: Client
-    limit: asyncio.Semaphore
-    turns: WeakValueDictionary[bytes, asyncio.Lock]
+    __slots__ = ("_tasks", "client", "connections", "is_closed", "limit", "turns")
+
+    def __init__(self, client: Client, connections: Connections | None) -> None:
+        self.client = client
+        self.connections = connections
+        self.limit = asyncio.Semaphore(CONNECTIONS)
+        self.turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self.is_closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def turn(self, name: bytes) -> asyncio.Lock:
         """The lock of a key."""
         return self.turns.setdefault(name, asyncio.Lock())
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Begin what must be finished though its caller may go; the link is not closed before."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Wait for what is under way, but not for ever, and close the client."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    while self._tasks:
+                        await asyncio.wait(self._tasks)
+                    for _ in range(CONNECTIONS):
+                        await self.limit.acquire()
+        finally:
+            self.is_closed = True
+            if self.connections is not None:
+                await self.client.aclose()
+                await self.connections.close()
 
 
 class Clients:
@@ -93,73 +130,64 @@ class Clients:
         """Close the running loop's client."""
         links = self._links.get()
         while links:
-            link = links.pop()
-            if self._client is None:
-                await link.client.aclose()
-                if isinstance(link.client, RedisCluster):  # it may have got no further yet
-                    await link.client.nodes_manager.aclose("startup_nodes")
-                else:
-                    pool = link.client.connection_pool
-                    if isinstance(pool, SentinelConnectionPool):
-                        for sentinel in pool.sentinel_manager.sentinels:
-                            await sentinel.aclose()
+            await links.pop().close()
 
     def _new(self) -> Link:
-        client = self._client
-        if client is None:
-            client = make_client(self._address)
-            self._at_end.arm()
-            self._loops.add(asyncio.get_running_loop())
-        return Link(client, asyncio.Semaphore(CONNECTIONS), WeakValueDictionary())
+        if self._client is not None:
+            return Link(self._client, None)
+        connections = Connections()
+        client = make_client(self._address, connections)
+        self._at_end.arm()
+        self._loops.add(asyncio.get_running_loop())
+        return Link(client, connections)
 
 
-def make_client(address: Address) -> Client:
-    """A client for the running loop; connects when it is first used."""
+def make_client(address: Address, connections: Connections) -> Client:
+    """A client for the running loop; connects when it is first used.
+
+    Args:
+        address: the server.
+        connections: the owner of what the client is going to open.
+    """
     options = _DEFAULTS | address.options
+    base = options.pop("connection_class", Connection)
     limit = options.pop("max_connections", None) or CONNECTIONS + 8  # a few to look after itself
     if address.kind == "cluster":
-        tls = options.pop("connection_class", None) is SSLConnection
-        return RedisCluster(
-            startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
-            ssl=tls,
-            max_connections=limit,
-            # A slot that moves, or a primary that was just replaced, is worth a moment.
-            retry=Retry(ExponentialBackoff(cap=0.3, base=0.05), 4),
-            **options,
-        )
+        return _cluster(address, connections, limit, options, tls=base is SSLConnection)
     options["retry"] = Retry(NoBackoff(), 0)
     if address.kind == "sentinel":
-        tls = options.pop("connection_class", None) is SSLConnection
         # The sentinels have no password of the server's, and no database.
         shared = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]  # the client's has no annotations
             list(address.hosts), sentinel_kwargs=shared | {"retry": options["retry"]}
         )
-        if tls:
-            options["connection_class"] = _sharing_context(SentinelManagedSSLConnection)
+        for watcher in sentinel.sentinels:
+            watcher.connection_pool.connection_class = connections.kind(Connection)
+        tls = base is SSLConnection
+        managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
+        options["connection_class"] = connections.kind(managed)
         primary: Redis = sentinel.master_for(address.service, max_connections=limit, **options)
         return primary
-    if options.get("connection_class") is SSLConnection:
-        options["connection_class"] = _sharing_context(SSLConnection)
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
+    options["connection_class"] = connections.kind(base)
     return Redis.from_pool(ConnectionPool(max_connections=limit, **options))
 
 
-def _sharing_context(kind: type[SSLConnection]) -> type[SSLConnection]:
-    """A kind of connection whose instances share what they know of certificates.
-
-    To read the system's takes 40 ms, in which the loop stands still; once is enough.
-    """
-    shared: list[Any] = []
-
-    class Sharing(kind):  # type: ignore[valid-type, misc]
-        ssl_context: Any
-
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            shared.append(self.ssl_context)
-            del shared[1:]
-            self.ssl_context = shared[0]
-
-    return Sharing
+def _cluster(
+    address: Address, connections: Connections, limit: int, options: dict[str, Any], *, tls: bool
+) -> RedisCluster:
+    client = RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+        ssl=tls,
+        max_connections=limit,
+        # A slot that moves, or a primary that was just replaced, is worth a moment.
+        retry=Retry(ExponentialBackoff(cap=0.3, base=0.05), 4),
+        **options,
+    )
+    # It takes no class of connections; what it hands to its nodes is in this dictionary.
+    kind = connections.kind(client.connection_kwargs["connection_class"])
+    client.connection_kwargs["connection_class"] = kind
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class = kind
+    return client

@@ -72,7 +72,7 @@ class Commands:
                 raise
         if isinstance(self._clients.link().client, RedisCluster):
             return await self.batch([("GET", name) for name in names])
-        return await self.call("MGET", *names)  # type: ignore[no-any-return]
+        return await self.call("MGET", *names)  # type: ignore[no-any-return]  # it is the server's answer
 
     async def run(self, script: Script, name: bytes, *args: bytes | str) -> Any:
         """Run a script on one name."""
@@ -119,15 +119,15 @@ class Commands:
         told_before: dict[bytes, None] = {}
         order: deque[bytes] = deque()
         client = self._clients.link().client
-        nodes: Sequence[Any] = (None,)
+        nodes: Sequence[str] = ("",)
         if isinstance(client, RedisCluster):
             with translated(self.place):
                 await client.initialize()
-            nodes = client.get_primaries()
+            nodes = [node.name for node in client.get_primaries()]
         for node in nodes:
             cursor: Any = 0
             while True:
-                cursor, names = await self._scan_step(client, node, cursor, match)
+                cursor, names = await self._scan_step(node, cursor, match)
                 fresh = [name for name in dict.fromkeys(names) if name not in told_before]
                 told_before.update(dict.fromkeys(fresh))
                 order.extend(fresh)
@@ -146,16 +146,19 @@ class Commands:
             raise error
         return error
 
-    async def _scan_step(
-        self, client: Client, node: Any, cursor: Any, match: bytes
-    ) -> tuple[Any, list[bytes]]:
+    async def _scan_step(self, name: str, cursor: Any, match: bytes) -> tuple[Any, list[bytes]]:
         command = ("SCAN", cursor, "MATCH", match, "COUNT", _SCAN_COUNT)
-        if node is None:
+        link = self._clients.link()  # each time, for it may be closed between two steps
+        if not isinstance(link.client, RedisCluster):
             answer = await self.call(*command)
-        else:
-            with translated(self.place):
-                async with self._clients.link().limit:
-                    answer = await node.execute_command(*command)
+            return answer[0], answer[1]
+        with translated(self.place):
+            async with link.limit:
+                await link.client.initialize()
+                node = link.client.get_node(node_name=name)
+                if node is None:
+                    raise BackendError(f"{self.place}: {name} left the Cluster during a scan")
+                answer = await node.execute_command(*command)
         return answer[0], answer[1]
 
 

@@ -15,9 +15,10 @@ from uuid import uuid4
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisClusterException, RedisError
 
-from aiocache_pe.backends.redis.clients import Clients
+from aiocache_pe.backends.redis.clients import Clients, Link
 from aiocache_pe.backends.redis.errors import translated
 from aiocache_pe.backends.redis.names import lease_name
+from aiocache_pe.exceptions import CacheError
 
 LIFE = 3.0
 """Seconds that a lease outlives its holder."""
@@ -30,10 +31,15 @@ class RedisLease:
     """A lease that is held, and renewed in the loop that took it.
 
     Args:
+        clients: where another client is from, if this one is closed while the lease is held.
+        link: the loop's, by which it was taken.
         lock: just acquired.
+        until: when it ends unless renewed, on the monotonic clock.
     """
 
-    def __init__(self, lock: Lock, until: float) -> None:
+    def __init__(self, clients: Clients, link: Link, lock: Lock, until: float) -> None:
+        self._clients = clients
+        self._link = link
         self._lock = lock
         self._until = until
         self._owned = True
@@ -49,13 +55,14 @@ class RedisLease:
         self._renewal.cancel()
         if self._owned:
             self._owned = False
-            await asyncio.shield(asyncio.ensure_future(_release(self._lock)))
+            await asyncio.shield(self._current().begin(self._give_back()))
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEWED)
             begun = time.monotonic()
             try:
+                self._lock.redis = self._current().client
                 await self._lock.reacquire()
             except LockError:
                 self._owned = False
@@ -64,41 +71,38 @@ class RedisLease:
                 continue
             self._until = begun + LIFE
 
+    async def _give_back(self) -> None:
+        with suppress(*_TROUBLE):  # lost, or out of reach: then it ends by itself
+            self._lock.redis = self._current().client
+            await self._lock.release()
+
+    def _current(self) -> Link:
+        if self._link.is_closed:
+            self._link = self._clients.link()
+        return self._link
+
 
 async def take(clients: Clients, key: str, place: str) -> RedisLease | None:
     """See `Leasing.try_lease`; one that comes after the caller has gone is given back."""
-    lock = Lock(
-        clients.link().client, lease_name(key), timeout=LIFE, blocking=False, thread_local=False
-    )
-    taking = asyncio.ensure_future(_take(clients, lock, place))
+    link = clients.link()
+    taking = link.begin(_take(clients, link, key, place))
     try:
         return await asyncio.shield(taking)
     except asyncio.CancelledError:
-        taking.add_done_callback(_give_back)
+        link.begin(_unwanted(taking))
         raise
 
 
-async def _take(clients: Clients, lock: Lock, place: str) -> RedisLease | None:
+async def _take(clients: Clients, link: Link, key: str, place: str) -> RedisLease | None:
     begun = time.monotonic()
+    lock = Lock(link.client, lease_name(key), timeout=LIFE, blocking=False, thread_local=False)
     with translated(place):
-        async with clients.link().limit:
+        async with link.limit:
             taken = await lock.acquire(token=uuid4().hex)
-    return RedisLease(lock, begun + LIFE) if taken else None
+    return RedisLease(clients, link, lock, begun + LIFE) if taken else None
 
 
-_returning: set[asyncio.Task[None]] = set()
-
-
-def _give_back(taking: asyncio.Future[RedisLease | None]) -> None:
-    if taking.cancelled() or taking.exception() is not None:
-        return
-    lease = taking.result()
-    if lease is not None:
-        task = asyncio.ensure_future(lease.release())
-        _returning.add(task)
-        task.add_done_callback(_returning.discard)
-
-
-async def _release(lock: Lock) -> None:
-    with suppress(*_TROUBLE):  # lost, or out of reach: then it ends by itself
-        await lock.release()
+async def _unwanted(taking: asyncio.Task[RedisLease | None]) -> None:
+    with suppress(CacheError):  # it was not to be had anyway
+        if (lease := await taking) is not None:
+            await lease.release()

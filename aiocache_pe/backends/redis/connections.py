@@ -1,0 +1,88 @@
+"""Connections that their owner knows, so that none is left behind by whoever made it.
+
+`redis.asyncio` makes connections in many places: a Cluster's client does for nodes that it
+drops when the topology changes, and for tasks that it no longer waits for when another
+one of them has failed. Here every connection is of a kind that tells its owner, who closes
+all of them at the end and lets none be made after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from weakref import WeakSet
+
+from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+
+class Connections:
+    """What one client of one event loop has opened.
+
+    Example:
+        >>> from redis.asyncio import Connection
+        >>> owner = Connections()
+        >>> made = owner.kind(Connection)(host="localhost", port=1)
+        >>> len(owner)
+        1
+    """
+
+    def __init__(self) -> None:
+        self._made: WeakSet[AbstractConnection] = WeakSet()
+        self._context: Any = None
+        self.is_closed = False
+
+    def __len__(self) -> int:
+        """How many there are, connected or not."""
+        return len(self._made)
+
+    @property
+    def connected(self) -> int:
+        """How many have a socket."""
+        return sum(each.is_connected for each in self._made)
+
+    def kind(self, base: type[Any]) -> type[Any]:
+        """A class of connections of this owner.
+
+        Args:
+            base: which of the client's kinds.
+        """
+        owner = self
+
+        class Owned(base):  # type: ignore[misc]  # the client has one class for each transport
+            ssl_context: Any
+
+            def __init__(self, **settings: Any) -> None:
+                super().__init__(**settings)
+                owner.admit(self)
+
+            async def _connect(self) -> None:
+                owner.check()
+                await super()._connect()
+                if owner.is_closed:
+                    self._close()
+                owner.check()
+
+        return Owned
+
+    def admit(self, connection: Any) -> None:
+        """Take in a new connection; it shares what the first one knows of certificates.
+
+        To read the system's takes 40 ms, in which the loop stands still; once is enough.
+        """
+        self._made.add(connection)
+        if isinstance(connection, SSLConnection):
+            if self._context is None:
+                self._context = connection.ssl_context
+            connection.ssl_context = self._context
+
+    def check(self) -> None:
+        """Let nothing be opened any more once all is closed."""
+        if self.is_closed:
+            raise RedisConnectionError("the client was closed")
+
+    async def close(self) -> None:
+        """Close all, and those that come too late."""
+        self.is_closed = True
+        closing = (each.disconnect() for each in list(self._made))
+        await asyncio.gather(*closing, return_exceptions=True)

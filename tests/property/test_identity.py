@@ -103,7 +103,8 @@ def test_what_was_remembered_is_what_would_be_made(a: Any, b: Any, c: Any) -> No
     assert SHARED.key((a, b), {"c": c}) == key
     assert SHARED.key((), {"c": c, "b": b, "a": a}) == key
     assert SHARED.key((a,), {"c": c, "b": b}) == key
-    assert fresh.key((a, b), {"c": c}) == key
+    for _ in range(2):
+        assert fresh.key((a, b), {"c": c}) == key
 
 
 @given(st.text(), VALUES)

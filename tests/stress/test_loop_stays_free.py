@@ -102,6 +102,7 @@ def nested(task: int, number: int) -> list[dict[str, Any]]:
     return [{**row, "row": n, "more": {"tags": ["a", "b"], "none": None}} for n in range(8000)]
 
 
+@pytest.mark.timeout(600)  # much to compute, on a busy machine and measured for coverage
 @pytest.mark.parametrize("value", [text, raw, nested])
 async def test_no_disk_is_waited_for_in_the_loop(
     cache_dir: Path, value: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from contextvars import Context, copy_context
+from functools import partial
 from inspect import isawaitable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
@@ -21,16 +22,17 @@ from aiocache_pe.portal import PortalEndedError, portal
 
 T = TypeVar("T")
 _BATCH = 256
-Loading = Callable[[Callable[[], Coroutine[Any, Any, T]]], Coroutine[Any, Any, T]]
-"""An async function that is given a factory, and returns its value or another's."""
+Loading = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, T]]
+"""An async function that is given a factory, and returns what that computed, or another did."""
 
 
 class _Order:
     """A value that the loop waits for, to be computed in the caller's thread."""
 
-    __slots__ = ("_context", "_future", "_loop")
+    __slots__ = ("_context", "_function", "_future", "_loop")
 
-    def __init__(self) -> None:
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[Any] = self._loop.create_future()
         self._context: Context = copy_context()  # by which nested calls know where they are
@@ -39,7 +41,7 @@ class _Order:
         """What was computed; raises what was raised."""
         return await self._future
 
-    def carry_out(self, function: Callable[[], T]) -> T | None:
+    def carry_out(self) -> Any:
         """Compute it, here and now, and tell the loop.
 
         Raises:
@@ -48,11 +50,11 @@ class _Order:
         """
         future = self._future
         try:
-            value = self._context.run(function)
+            value = self._context.run(self._function)
         except BaseException as error:
             # No future takes a StopIteration.
             if not isinstance(error, Exception) or isinstance(error, StopIteration):
-                self._tell(future.cancel)
+                self.turn_down()
                 raise
             failure = error  # the name in `except` is gone by the time it is used
             self._tell(lambda: None if future.done() else future.set_exception(failure))
@@ -60,9 +62,60 @@ class _Order:
         self._tell(lambda: None if future.done() else future.set_result(value))
         return value
 
+    def turn_down(self) -> None:
+        """Have the next one who waits for the value compute it."""
+        self._tell(self._future.cancel)
+
     def _tell(self, what: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop ended meanwhile, as at the exit of the program
             self._loop.call_soon_threadsafe(what)
+
+
+class _Desk:
+    """Where the loop leaves its orders, while the caller's thread sits at it.
+
+    Args:
+        function: computes a value.
+
+    Attributes:
+        computed: what was computed here.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._is_left = False
+        self.computed: list[Any] = []
+
+    async def factory(self, *args: Any) -> Any:
+        """Have the function called with these arguments; for the loop to call."""
+        order = _Order(partial(self._function, *args))
+        self._orders.put(order)
+        if self._is_left:
+            order.turn_down()
+        value = await order.result()
+        return await value if isawaitable(value) else value
+
+    def serve(self, future: Future[T]) -> T:
+        """Compute what is ordered until something has come to its end, and return its result."""
+        future.add_done_callback(lambda _: self._orders.put(None))
+        try:
+            while (order := self._orders.get()) is not None:
+                self.computed.append(order.carry_out())
+        except BaseException:
+            future.cancel()
+            self._leave()
+            raise
+        return portal.result(future)
+
+    def _leave(self) -> None:
+        """Sit here no longer: others may wait for what was ordered, and for ever."""
+        self._is_left = True
+        with suppress(Empty):
+            while True:
+                order = self._orders.get_nowait()
+                if order is not None:
+                    order.turn_down()
 
 
 def load(loading: Loading[T], function: Callable[[], T]) -> T:
@@ -80,31 +133,43 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         DeadlockError: this is the portal's own thread.
         Whatever the function or ``loading`` raised.
     """
-    desk: SimpleQueue[_Order | None] = SimpleQueue()
-    computed: list[Any] = []
-
-    async def factory() -> Any:
-        order = _Order()
-        desk.put(order)
-        value = await order.result()
-        return await value if isawaitable(value) else value
-
+    desk = _Desk(function)
     try:
-        future = portal.begin(loading, factory)
+        future = portal.begin(loading, desk.factory)
     except PortalEndedError:  # called by a handler of `atexit`
         return _loaded_here(loading, function)
-    future.add_done_callback(lambda _: desk.put(None))
     try:
-        while (order := desk.get()) is not None:
-            computed.append(order.carry_out(function))
-    except BaseException:
-        future.cancel()
-        raise
-    try:
-        return portal.result(future)
+        return desk.serve(future)
     except CancelledError:
-        if computed:  # the loop was ended before it could store the value
-            return computed[-1]  # type: ignore[no-any-return]
+        if desk.computed:  # the loop was ended before it could store the value
+            return desk.computed[-1]  # type: ignore[no-any-return]
+        raise
+
+
+def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: bool = False) -> T:
+    """The same for what is computed in parts: the function may be called several times.
+
+    Args:
+        loading: as for `load`; the factory takes the function's arguments.
+        function: computes a part.
+        elsewhere: whether it is called in other threads, so that calls may overlap.
+
+    Raises:
+        PortalEndedError: the interpreter is about to end, and no loop can do it.
+        DeadlockError: this is the portal's own thread.
+        Whatever the function or ``loading`` raised.
+    """
+    desk = _Desk(function)
+
+    async def in_other_thread(*args: Any) -> Any:
+        return await in_thread(partial(function, *args))
+
+    future = portal.begin(loading, in_other_thread if elsewhere else desk.factory)
+    try:
+        return desk.serve(future)
+    except CancelledError as error:
+        if portal.has_ended:
+            raise PortalEndedError("the interpreter is about to end") from error
         raise
 
 

@@ -76,14 +76,14 @@ class Decorated(Generic[P, R]):
         """Call the function and store what it returns, whatever is stored."""
         raise NotImplementedError
 
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of a call, as ``cache.get`` takes it."""
-        key = self._key(args, kwargs)
-        return key[len(self._loader.space.prefix) :]
-
     def cache_info(self) -> CacheInfo:
         """How often the function was called, and how often it need not be; in this process."""
         return CacheInfo(self._hits, self._misses)
+
+    def _plain_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The key of a call without the namespace."""
+        key = self._key(args, kwargs)
+        return key[len(self._loader.space.prefix) :]
 
     def _bound_cache(self) -> CacheManager:
         if self._key == self._first_key:
@@ -102,7 +102,7 @@ class Decorated(Generic[P, R]):
         self._terms = self._settings.terms(cache)
         if self._terms.options.refresh_ahead is not None:
             self._lookup = lambda key: loader.lookup(key, self._terms)
-        register_annotation(_return_annotation(self._function))
+        register_annotation(return_annotation(self._function))
         self._key = self._settings.keys(self._function, loader.space.prefix).key
 
     def _factory(
@@ -151,7 +151,33 @@ class Decorated(Generic[P, R]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-class CachedFunction(Decorated[P, R]):
+class BlockingDecorated(Decorated[P, R]):
+    """What every decorated function is that blocks."""
+
+    @property
+    def cache(self) -> sync.CacheManager:
+        """The cache that the results are in, blocking too."""
+        return sync.CacheManager.of(self._bound_cache())
+
+    def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return self.cache.invalidate(self._all_keys())
+
+
+class AsyncDecorated(Decorated[P, R]):
+    """What every decorated function is that is awaited."""
+
+    @property
+    def cache(self) -> CacheManager:
+        """The cache that the results are in."""
+        return self._bound_cache()
+
+    async def cache_clear(self) -> int:
+        """Forget all results of this function; how many there were."""
+        return await self.cache.invalidate(self._all_keys())
+
+
+class CachedFunction(BlockingDecorated[P, R]):
     """A decorated plain function or generator: blocking, as it was.
 
     Example:
@@ -167,18 +193,13 @@ class CachedFunction(Decorated[P, R]):
         (True, 0)
     """
 
-    @property
-    def cache(self) -> sync.CacheManager:
-        """The cache that the results are in, blocking too."""
-        return sync.CacheManager.of(self._bound_cache())
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call, as ``cache.get`` takes it."""
+        return self._plain_key(args, kwargs)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of one call; whether there was one."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
-
-    def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
-        return self.cache.invalidate(self._all_keys())
 
     @overload
     def __get__(
@@ -194,7 +215,7 @@ class CachedFunction(Decorated[P, R]):
         return self if instance is None else CachedMethod(self, instance)
 
 
-class AsyncCachedFunction(Decorated[P, R]):
+class AsyncCachedFunction(AsyncDecorated[P, R]):
     """A decorated async function or async generator.
 
     Example:
@@ -210,18 +231,13 @@ class AsyncCachedFunction(Decorated[P, R]):
         (True, 0)
     """
 
-    @property
-    def cache(self) -> CacheManager:
-        """The cache that the results are in."""
-        return self._bound_cache()
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """The key of a call, as ``cache.get`` takes it."""
+        return self._plain_key(args, kwargs)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the result of one call; whether there was one."""
         return await self.cache.delete(self.cache_key(*args, **kwargs))
-
-    async def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
-        return await self.cache.invalidate(self._all_keys())
 
     @overload
     def __get__(
@@ -237,7 +253,7 @@ class AsyncCachedFunction(Decorated[P, R]):
         return self if instance is None else AsyncCachedMethod(self, instance)
 
 
-def _return_annotation(function: Callable[..., Any]) -> Any:
+def return_annotation(function: Callable[..., Any]) -> Any:
     """What the function says it returns, so that such values need no pickle."""
     try:
         return get_type_hints(function, include_extras=True).get("return")

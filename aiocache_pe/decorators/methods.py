@@ -51,14 +51,6 @@ class Method(Generic[P, F, R]):
         """Call the function and store what it returns, whatever is stored."""
         return self.__func__.refresh(self.__self__, *args, **kwargs)
 
-    @overload
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-    @overload
-    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
-    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
-        """The key of a call, as ``cache.get`` takes it."""
-        return self.__func__.cache_key(self.__self__, *args, **kwargs)
-
     def cache_info(self) -> CacheInfo:
         """How often the function was called, and how often it need not be; in this process."""
         return self.__func__.cache_info()  # type: ignore[no-any-return]
@@ -91,20 +83,12 @@ class Method(Generic[P, F, R]):
         return getattr, (self.__self__, self.__func__.__name__)
 
 
-class CachedMethod(Method[P, F, R]):
+class BlockingMethod(Method[P, F, R]):
     """A method that blocks, as it did before it was decorated."""
 
     __slots__ = ()
     # The property: what is shown is the function's own.
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> bool: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the result of one call; whether there was one."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
     def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
@@ -116,19 +100,11 @@ class CachedMethod(Method[P, F, R]):
         return self.__func__.cache  # type: ignore[no-any-return]
 
 
-class AsyncCachedMethod(Method[P, F, R]):
+class AsyncMethod(Method[P, F, R]):
     """A method that is awaited."""
 
     __slots__ = ()
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, bool]: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the result of one call; whether there was one."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
     async def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
@@ -138,6 +114,52 @@ class AsyncCachedMethod(Method[P, F, R]):
     def cache(self) -> CacheManager:
         """The cache that the results are in."""
         return self.__func__.cache  # type: ignore[no-any-return]
+
+
+class CachedMethod(BlockingMethod[P, F, R]):
+    """A blocking method whose call has one entry."""
+
+    __slots__ = ()
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    @overload
+    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
+    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+        """The key of a call, as ``cache.get`` takes it."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> bool: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the result of one call; whether there was one."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+
+class AsyncCachedMethod(AsyncMethod[P, F, R]):
+    """An async method whose call has one entry."""
+
+    __slots__ = ()
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    @overload
+    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
+    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+        """The key of a call, as ``cache.get`` takes it."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, bool]: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the result of one call; whether there was one."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class OfClass:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.codecs.types import register
+from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
 from aiocache_pe.decorators.cached import cached
+from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
 from aiocache_pe.exceptions import (
@@ -39,6 +41,7 @@ from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncCachedBatch",
     "AsyncCachedFunction",
     "BackendError",
     "CacheClosedError",
@@ -47,6 +50,7 @@ __all__ = [
     "CacheInfo",
     "CacheManager",
     "CacheStats",
+    "CachedBatch",
     "CachedFunction",
     "ConfigurationError",
     "CorruptRecordError",
@@ -61,6 +65,7 @@ __all__ = [
     "WarmReport",
     "bypass",
     "cached",
+    "cached_batch",
     "get_cache",
     "keep_warm",
     "make_cache_key",

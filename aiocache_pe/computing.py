@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.copies import copy_of
 from aiocache_pe.engine import Item
-from aiocache_pe.exceptions import LoadTimeoutError, SerializationError
+from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.memory import Slot
 from aiocache_pe.refreshes import Refreshed
 from aiocache_pe.resources import Resources
@@ -131,9 +131,17 @@ class Computing:
         Raises:
             Whatever the caller's own functions raised, ``cache_if`` and ``ttl``.
         """
+        item = self.item(key, value, terms, tokens, seconds)
+        if item is not None:
+            await self.keep_all([item])
+
+    def item(
+        self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
+    ) -> Item | None:
+        """What to store of a value, ``None`` if its terms do not allow it; raises as `keep`."""
         try:
             if terms.cache_if is not None and not terms.cache_if(value):
-                return
+                return None
             ttl = ttl_seconds(terms.ttl(value)) if callable(terms.ttl) else terms.ttl
         except Exception as error:
             self.failed(key, error)
@@ -141,10 +149,11 @@ class Computing:
         stale_ttl, jitter = terms.options.stale_ttl, terms.options.jitter
         if ttl is not None and jitter is not None:
             ttl -= jitter(ttl) * self._resources.chance()
-        try:
-            await self._space.store([Item(key, value, ttl, tokens, seconds, stale_ttl)])
-        except SerializationError as error:
-            self._space.failed("encode", error)
+        return Item(key, value, ttl, tokens, seconds, stale_ttl)
+
+    async def keep_all(self, items: Sequence[Item]) -> set[str]:
+        """Store what was computed, in one round trip; the keys of what could be stored."""
+        return await self._space.store_what_can_be(items)
 
     def failed(self, key: str, error: BaseException) -> None:
         """Tell of a factory that raised."""
@@ -181,7 +190,7 @@ class Computing:
 async def copied(value: Any, factory: Callable[[], Any]) -> Any:
     """A value like another caller's, which the store does not have to give."""
     try:
-        return deepcopy(value)
+        return copy_of(value)
     except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
         return await called(factory)
 

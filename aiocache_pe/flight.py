@@ -20,18 +20,23 @@ Work = Callable[[float | None], Awaitable[Any]]
 """What is to be done, given how many seconds it may wait for others; ``None`` for not at all."""
 
 
-class _Flight:
-    """Work under way, and who waits for it."""
+class Flight:
+    """Work under way, and who waits for it.
 
-    __slots__ = ("_alarm", "_loop", "mark", "task", "waiters")
+    Attributes:
+        task: does the work, once it was begun.
+        waiters: the futures of those who wait, and until when each of them does.
+    """
+
+    __slots__ = ("_alarm", "_loop", "_mark", "task", "waiters")
 
     task: asyncio.Task[Any]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._alarm: asyncio.TimerHandle | None = None
-        self.mark = object()  # by which its own work knows it
-        self.waiters: dict[asyncio.Future[Any], float] = {}  # until when each of them waits
+        self._mark = object()  # by which its own work knows it
+        self.waiters: dict[asyncio.Future[Any], float] = {}
 
     def join(self, patience: float | None) -> asyncio.Future[Any]:
         """A future for the outcome; it is cancelled when patience is over."""
@@ -45,12 +50,36 @@ class _Flight:
             self._set_alarm(until)
         return waiter
 
+    @property
+    def is_around(self) -> bool:
+        """Whether this is called, by however many others, by the flight's own work."""
+        return self._mark in _inside.get(frozenset())
+
+    def begin(self, work: Callable[[], Awaitable[Any]], on_landing: Callable[[], object]) -> None:
+        """Have the work done in a task.
+
+        Args:
+            work: called in the task.
+            on_landing: called when it is over, before those who wait are told.
+        """
+        token = _inside.set(_inside.get(frozenset()) | {self._mark})
+        try:
+            self.task = asyncio.ensure_future(_awaited(work))
+        finally:
+            _inside.reset(token)
+
+        def landed(_: asyncio.Task[Any]) -> None:
+            on_landing()
+            self._land()
+
+        self.task.add_done_callback(landed)
+
     def leave(self, waiter: asyncio.Future[Any]) -> bool:
         """Whether nobody waits any more for what is still being done."""
         del self.waiters[waiter]
         return not self.waiters and not self.task.done()
 
-    def land(self) -> None:
+    def _land(self) -> None:
         """Tell everybody what it came to."""
         if self._alarm is not None:
             self._alarm.cancel()
@@ -90,7 +119,7 @@ class Flights:
     __slots__ = ("_flights",)
 
     def __init__(self) -> None:
-        self._flights: PerLoop[dict[str, _Flight]] = PerLoop(dict)
+        self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
 
     async def run(self, key: str, work: Work, patience: float | None = None) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
@@ -117,7 +146,7 @@ class Flights:
             joined = flight is not None
             if flight is None:
                 flight = _begun(flights, key, work, left)
-            elif flight.mark in _inside.get(frozenset()):
+            elif flight.is_around:
                 return await work(left), False
             waiter = flight.join(patience if joined else None)
             try:
@@ -135,19 +164,9 @@ class Flights:
                     flight.task.cancel()
 
 
-def _begun(flights: dict[str, _Flight], key: str, work: Work, left: float | None) -> _Flight:
-    flight = flights[key] = _Flight(asyncio.get_running_loop())
-    token = _inside.set(_inside.get(frozenset()) | {flight.mark})
-    try:
-        flight.task = asyncio.ensure_future(_awaited(work, left))
-    finally:
-        _inside.reset(token)
-
-    def landed(_: asyncio.Task[Any]) -> None:
-        _forget(flights, key, flight)
-        flight.land()
-
-    flight.task.add_done_callback(landed)
+def _begun(flights: dict[str, Flight], key: str, work: Work, left: float | None) -> Flight:
+    flight = flights[key] = Flight(asyncio.get_running_loop())
+    flight.begin(lambda: work(left), lambda: _forget(flights, key, flight))
     return flight
 
 
@@ -156,10 +175,10 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-async def _awaited(work: Work, left: float | None) -> Any:
-    return await work(left)
+async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:
+    return await work()
 
 
-def _forget(flights: dict[str, _Flight], key: str, flight: _Flight) -> None:
+def _forget(flights: dict[str, Flight], key: str, flight: Flight) -> None:
     if flights.get(key) is flight:
         del flights[key]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from aiocache_pe import steering
+from aiocache_pe.batching import Batching
 from aiocache_pe.computing import Computing, called
 from aiocache_pe.engine import Item
 from aiocache_pe.keys import check_key, check_keys, check_tags
@@ -27,13 +28,14 @@ class Loader:
         ttl: how long entries live by default, in seconds; ``None`` for ever.
     """
 
-    __slots__ = ("_resources", "_staleness", "_ttl", "computing", "space")
+    __slots__ = ("_resources", "_staleness", "_ttl", "batching", "computing", "space")
 
     def __init__(self, resources: Resources, namespace: str, ttl: float | None) -> None:
         self._resources = resources
         self._ttl = ttl
         self.space = resources.reporter.space(namespace)
         self.computing = Computing(resources, self.space)
+        self.batching = Batching(self.space, self.computing, resources.joint)
         self._staleness = Staleness(self.space, self.computing, resources.refreshes)
 
     def in_namespace(self, namespace: str) -> Loader:

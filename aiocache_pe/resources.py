@@ -7,6 +7,7 @@ import random
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
+from aiocache_pe.joint import Joint
 from aiocache_pe.protocols import Evicting
 from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.reporting import Reporter
@@ -27,6 +28,7 @@ class Resources:
         "closed",
         "engine",
         "flights",
+        "joint",
         "refreshes",
         "reporter",
         "turns",
@@ -35,6 +37,7 @@ class Resources:
     def __init__(self, engine: Engine, *, owns_backend: bool) -> None:
         self.engine = engine
         self.flights = Flights()
+        self.joint = Joint()
         self.turns = Turns(engine.backend)
         self.refreshes = Refreshes(engine.clock)
         self.chance = random.random

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache_pe import events
+from aiocache_pe.breath import breath
 from aiocache_pe.engine import Engine, Item
 from aiocache_pe.exceptions import (
     CacheError,
@@ -85,10 +86,11 @@ class Space:
     async def load_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The values of those store keys that are live, in one round trip; hits are counted."""
         values: dict[str, Any] = {}
-        for key, slot in (await self.fetch(keys)).items():
+        for count, (key, slot) in enumerate((await self.fetch(keys)).items(), 1):
             value = await self.served(slot)
             if value is not MISSING:
                 values[key] = value
+            await breath(count)
         return values
 
     async def slot(self, key: str, *, stale: bool = False) -> Slot | None:
@@ -146,11 +148,32 @@ class Space:
 
         async def work() -> list[Slot]:
             records = [await self.engine.record_for(item) for item in items]
-            slots = await self.engine.write(records)
-            self._stored(records)
-            return slots
+            return await self._written(records)
 
         return await self.survive("write", work(), None)
+
+    async def store_what_can_be(self, items: Sequence[Item]) -> set[str]:
+        """Store values, in one round trip, but for those that cannot be stored exactly.
+
+        These are counted as errors. The loop gets a breath between some hundred values.
+
+        Returns:
+            The keys of those that were stored.
+        """
+
+        async def work() -> set[str]:
+            records: list[Record] = []
+            for count, item in enumerate(items, 1):
+                try:
+                    records.append(await self.engine.record_for(item))
+                except SerializationError as error:
+                    self.failed("encode", error)
+                await breath(count)
+            if records:
+                await self._written(records)
+            return {record.head.key for record in records}
+
+        return await self.survive("write", work(), set())
 
     async def change(self, key: str, change: Change) -> Record | None:
         """`Engine.update`, with the errors of the store left to rise."""
@@ -256,6 +279,11 @@ class Space:
             self.tally.touched(slot)
         if events.Hit in self._wanted:
             self.emit(events.Hit, slot.key)
+
+    async def _written(self, records: Sequence[Record]) -> list[Slot]:
+        slots = await self.engine.write(records)
+        self._stored(records)
+        return slots
 
     def _stored(self, records: Sequence[Record]) -> None:
         self.tally.add("sets", len(records))

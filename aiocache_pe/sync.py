@@ -26,6 +26,7 @@ from pathlib import Path
 from aiocache_pe import shared, warming
 from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.decorators.cached import cached
+from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.portal import portal
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.steering import bypass, read_only, refresh
@@ -38,6 +39,7 @@ __all__ = [
     "WarmReport",
     "bypass",
     "cached",
+    "cached_batch",
     "get_cache",
     "make_cache_key",
     "most_hit",

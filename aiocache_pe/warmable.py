@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+import math
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from aiocache_pe import steering, twin
-from aiocache_pe.decorators.decorated import AsyncCachedFunction, Decorated
+from aiocache_pe.decorators.batched import Batched
+from aiocache_pe.decorators.decorated import AsyncDecorated, Decorated
 from aiocache_pe.decorators.methods import Method
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
@@ -34,20 +36,26 @@ class Warmable(NamedTuple):
     Attributes:
         words: what it is, for errors.
         cache: where its result goes.
-        key: the key there.
+        keys: the key there; of a batch, one for each item.
         run: computes and stores it, ``anew`` also where there is an entry.
         computes: whether it computes anything, or but loads what is there.
     """
 
     words: str
     cache: CacheManager
-    key: str
+    keys: Sequence[str]
     run: Run
     computes: bool = True
 
     async def time_left(self) -> float | None:
-        """How long its entry will live, in seconds; ``None`` if there is none."""
-        return await self.cache.get_ttl(self.key) if self.computes else None
+        """How long its entries will live, in seconds; ``None`` where one is missing."""
+        least = math.inf
+        for key in self.keys if self.computes else ():
+            left = await self.cache.get_ttl(key)
+            if left is None:
+                return None
+            least = min(least, left)
+        return least if self.computes else None
 
 
 class Valued(NamedTuple):
@@ -77,7 +85,7 @@ def warmable(cache: CacheManager, call: Any, ttl: TTL | Default) -> Warmable:
             return _by_key(cache, call.key, call.value, kept)
         case str():
             load = _loading(cache, check_key(call))
-            return Warmable(f"key {call!r:.200}", cache, call, load, computes=False)
+            return Warmable(f"key {call!r:.200}", cache, [call], load, computes=False)
         case partial():
             return _by_call(call.func, call.args, call.keywords)
         case (str(key), value):
@@ -106,9 +114,17 @@ def _by_call(function: Any, args: Any = (), kwargs: Any = None) -> Warmable:
     return Warmable(
         words,
         found.asynchronous if isinstance(found, twin.CacheManager) else found,
-        function.cache_key(*args, **kwargs),
+        _keys(function, args, kwargs),
         _calling(function, tuple(args), dict(kwargs)),
     )
+
+
+def _keys(function: Any, args: Any, kwargs: Any) -> list[str]:
+    call: Any = function
+    kind = call.__func__ if isinstance(function, Method) else call
+    if isinstance(kind, Batched):
+        return list(call.cache_keys(*args, **kwargs))
+    return [call.cache_key(*args, **kwargs)]
 
 
 def _by_key(cache: CacheManager, key: str, value: Any, ttl: TTL | Default) -> Warmable:
@@ -120,7 +136,7 @@ def _by_key(cache: CacheManager, key: str, value: Any, ttl: TTL | Default) -> Wa
         with steering.refresh():
             return await cache.get_or_set(key, value, ttl)
 
-    return Warmable(f"key {key!r:.200}", cache, check_key(key), run)
+    return Warmable(f"key {key!r:.200}", cache, [check_key(key)], run)
 
 
 def _loading(cache: CacheManager, key: str) -> Run:
@@ -140,7 +156,7 @@ def _calling(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ru
         if isinstance(kind, AsyncStream):
             async for _ in call():
                 pass
-        elif isinstance(kind, AsyncCachedFunction):
+        elif isinstance(kind, AsyncDecorated):
             await call()
         elif isinstance(kind, Stream):
             await asyncio.to_thread(lambda: _drain(call()))

@@ -10,7 +10,7 @@ from aiocache_pe import twin as sync
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import OfClass
-from aiocache_pe.decorators.settings import Settings
+from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
 from aiocache_pe.manager import CacheManager
@@ -204,12 +204,7 @@ def _kind(function: Any) -> Callable[[Any, Settings], Any]:
     Raises:
         TypeError: it is no function, or none with a name.
     """
-    if not callable(function) or isinstance(function, type):
-        raise TypeError(f"@cached takes a function, not {function!r:.80}")
-    if not hasattr(function, "__qualname__"):
-        raise TypeError(
-            f"@cached takes a function with a name, not {function!r:.80}; define one that calls it"
-        )
+    check_function(function, "@cached")
     if inspect.iscoroutinefunction(function):
         return AsyncFunction
     if inspect.isasyncgenfunction(function):

@@ -142,6 +142,21 @@ class Settings:
             raise TypeError(f"{name} is {what}, not {_shown(value)}")
 
 
+def check_function(function: Any, decorator: str) -> None:
+    """Check that something can be decorated.
+
+    Raises:
+        TypeError: it is no function, or none with a name.
+    """
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(f"{decorator} takes a function, not {function!r:.80}")
+    if not hasattr(function, "__qualname__"):
+        raise TypeError(
+            f"{decorator} takes a function with a name, not {function!r:.80}; define one that "
+            "calls it"
+        )
+
+
 def _names(ignore: object) -> frozenset[str]:
     if isinstance(ignore, str) or not isinstance(ignore, Iterable):
         raise TypeError(f"ignore is an iterable of parameter names, not {_shown(ignore)}")

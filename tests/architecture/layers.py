@@ -31,6 +31,7 @@ LAYERS = (
     Layer(
         "vocabulary",
         (
+            "breath",
             "clock",
             "entry",
             "exceptions",
@@ -65,9 +66,12 @@ LAYERS = (
     Layer(
         "engine",  # what a manager does, a file for each of its jobs
         (
+            "batching",
             "changes",
             "computing",
+            "copies",
             "engine",
+            "joint",
             "loading",
             "refreshes",
             "reporting",

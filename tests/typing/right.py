@@ -15,6 +15,7 @@ from aiocache_pe import (
     CacheStats,
     bypass,
     cached,
+    cached_batch,
     get_cache,
     make_cache_key,
     read_only,
@@ -96,6 +97,21 @@ def returning_stream(count: int) -> Generator[int, None, str]:
     return "end"
 
 
+@cached_batch
+async def embed(texts: list[str], *, model: str = "small") -> list[list[float]]:
+    return [[float(len(text + model))] for text in texts]
+
+
+@cached_batch(batch="texts", batch_size=100, concurrency=4, ttl="30d", cache_if=bool)
+async def scores(query: str, texts: list[str]) -> tuple[float, ...]:
+    return tuple(float(query == text) for text in texts)
+
+
+@cached_batch(ignore=["limit"])
+def plain_batch(numbers: list[int], limit: int = 1) -> list[str]:
+    return [str(number + limit) for number in numbers]
+
+
 @register
 class Answer:
     text: str = ""
@@ -132,6 +148,14 @@ class Service:
     async def of_nothing(number: int) -> tuple[int, ...]:
         return (number,)
 
+    @cached_batch
+    async def embed(self, texts: list[str]) -> list[bytes]:
+        return [text.encode() for text in texts]
+
+    @cached_batch(batch_size=10)
+    def plain_embed(self, texts: list[str]) -> list[bytes]:
+        return [text.encode() for text in texts]
+
     @cached
     @classmethod
     def above_classmethod(cls, number: int) -> set[int]:
@@ -154,6 +178,23 @@ async def decorated() -> None:
     assert_type(bare_plain(number=1), int)
     assert_type(built(1), int)
     assert_type(register(Answer), type[Answer])
+
+
+async def batches() -> None:
+    assert_type(await embed(["why?"], model="large"), list[list[float]])
+    assert_type(await scores("why?", texts=["because"]), tuple[float, ...])
+    assert_type(plain_batch([1], limit=2), list[str])
+    assert_type(await Service().embed(["why?"]), list[bytes])
+    assert_type(Service().plain_embed(["why?"]), list[bytes])
+    assert_type(embed.cache_keys(["why?"]), list[str])
+    assert_type(embed.cache_info(), CacheInfo)
+    assert_type(await embed.invalidate(["why?"]), int)
+    assert_type(await embed.refresh(["why?"]), list[list[float]])
+    assert_type(await embed.cache_clear(), int)
+    assert_type(plain_batch.invalidate([1]), int)
+    assert_type(plain_batch.cache, sync.CacheManager)
+    assert_type(await Service().embed.invalidate(["why?"]), int)
+    assert_type(Service().plain_embed.cache_keys(["why?"]), list[str])
 
 
 async def streamed() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
-from aiocache_pe import CacheManager, CacheStats, cached, get_cache, sync
+from aiocache_pe import CacheManager, CacheStats, cached, cached_batch, get_cache, sync
 from aiocache_pe.events import Hit
 
 
@@ -40,6 +40,16 @@ async def stream(count: int) -> AsyncIterator[int]:
 @cached
 def plain_stream(count: int) -> Iterator[int]:
     yield count
+
+
+@cached_batch
+async def embed(texts: list[str]) -> list[list[float]]:
+    return [[float(len(text))] for text in texts]
+
+
+@cached_batch(batch_size=2)
+def plain_batch(numbers: list[int]) -> list[int]:
+    return numbers
 
 
 class Service:
@@ -87,6 +97,17 @@ async def wrong_streams() -> None:
     async for _ in plain_stream(1):  # type: ignore[attr-defined]  # pyright: ignore[reportGeneralTypeIssues]
         pass
     next(plain_stream("1"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def wrong_batches() -> None:
+    await embed("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await embed()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    numbers: list[int] = await embed(["text"])  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    plain_batch(["1"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    await plain_batch(numbers)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    embed.cache_key(["text"])  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    cached_batch(batch_size="2")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached_batch(stale_ttl="1h")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 async def wrong_methods(service: Service) -> None:

@@ -1,0 +1,178 @@
+"""Loading many values at once, of which one call computes some.
+
+What is stored is read in one round trip; what is missing is computed in parts, each of
+which is stored when it is done. What overlapping batches miss is computed once for all of
+them (`joint`), in one loop: other processes are not asked, for that would be a lease for
+each item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from aiocache_pe import events
+from aiocache_pe.breath import breath
+from aiocache_pe.computing import Computing
+from aiocache_pe.copies import copy_or_same
+from aiocache_pe.joint import Joint
+from aiocache_pe.sentinels import MISSING, PENDING
+from aiocache_pe.space import Space
+from aiocache_pe.steering import Mode
+from aiocache_pe.terms import Terms
+
+
+class WantedMany(NamedTuple):
+    """Values that somebody wants.
+
+    Attributes:
+        keys: their store keys, each once.
+        compute: computes the values of some of them, in their order.
+        terms: on which they are had.
+        tags: says the tags of one.
+        size: how many to compute in one call at most; ``None`` for all.
+        concurrency: how many calls at a time.
+    """
+
+    keys: Sequence[str]
+    compute: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
+    terms: Terms
+    tags: Callable[[str], Sequence[str]]
+    size: int | None = None
+    concurrency: int = 1
+
+
+class _Computed(NamedTuple):
+    """What was computed for one caller, and what others may have of it.
+
+    Attributes:
+        value: his own.
+        spare: a copy that was made before anybody could change it; `MISSING` where the
+            entry is one.
+    """
+
+    value: Any
+    spare: Any = MISSING
+
+
+class Batching:
+    """Loads many values of one namespace.
+
+    Args:
+        space: the namespace.
+        computing: what stores there.
+        joint: what is under way, shared by all views of the namespace.
+    """
+
+    __slots__ = ("_computing", "_joint", "_space")
+
+    def __init__(self, space: Space, computing: Computing, joint: Joint) -> None:
+        self._space = space
+        self._computing = computing
+        self._joint = joint
+
+    async def load(
+        self, wanted: WantedMany, mode: Mode | None, known: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A value for each key.
+
+        Args:
+            wanted: which, and how to compute them.
+            mode: how calls are steered.
+            known: those that were looked up before.
+
+        Raises:
+            Whatever the function raised; what was computed by other calls of it is stored.
+        """
+        gate = asyncio.Semaphore(wanted.concurrency)
+        anew = partial(self._anew, wanted, gate)
+        if mode is Mode.REFRESH:
+            # Not shared: one that began earlier may have seen what is outdated by now.
+            alone = await Joint().run(wanted.keys, anew, wanted.size)
+            return {key: computed.value for key, computed in alone.values.items()}
+        values = dict(known or {})
+        with self._joint.watch() as landed:
+            await self._look(wanted.keys, values)
+            missing = [key for key in wanted.keys if key not in values]
+            if mode is Mode.READ_ONLY:
+                for key in missing:
+                    self._space.missed(key)
+                return values | await plainly(wanted._replace(keys=missing))
+            others = {key: landed[key] for key in missing if key in landed}
+        missing = [key for key in missing if key not in others]
+        if missing:
+            fetched = await self._joint.run(missing, anew, wanted.size)
+            for key, computed in fetched.values.items():
+                if key in fetched.others:
+                    others[key] = computed
+                else:
+                    values[key] = computed.value
+        return values | await self._own(others) if others else values
+
+    async def _look(self, keys: Iterable[str], values: dict[str, Any]) -> None:
+        """Add what is stored."""
+        pending: list[str] = []
+        for count, key in enumerate([key for key in keys if key not in values], 1):
+            value = self._space.lookup(key)
+            if value is PENDING:
+                pending.append(key)
+            elif value is not MISSING:
+                values[key] = value
+            await breath(count)
+        if pending:
+            values |= await self._space.load_many(pending)
+
+    async def _anew(
+        self, wanted: WantedMany, gate: asyncio.Semaphore, keys: Sequence[str]
+    ) -> Mapping[str, _Computed]:
+        """Values computed now, and stored."""
+        space, computing = self._space, self._computing
+        async with gate:
+            for key in keys:
+                space.missed(key)
+            tags = {key: wanted.tags(key) for key in keys}
+            tokens = await computing.tokens(sorted({tag for each in tags.values() for tag in each}))
+            monotonic = space.engine.clock.monotonic
+            began = monotonic()
+            try:
+                values = dict(zip(keys, await wanted.compute(keys), strict=True))
+            except BaseException as error:
+                computing.failed(keys[0], error)
+                raise
+            seconds = (monotonic() - began) / len(keys)
+            for key in keys:
+                space.emit(events.Loaded, key, seconds)
+            items = [
+                computing.item(
+                    key, value, wanted.terms, {tag: tokens[tag] for tag in tags[key]}, seconds
+                )
+                for key, value in values.items()
+            ]
+            stored = await computing.keep_all([item for item in items if item is not None])
+            return {
+                key: _Computed(value, MISSING if key in stored else copy_or_same(value))
+                for key, value in values.items()
+            }
+
+    async def _own(self, others: Mapping[str, _Computed]) -> dict[str, Any]:
+        """Values of the caller's own for those that were computed for others."""
+        own: dict[str, Any] = {}
+        await self._look([key for key in others if others[key].spare is MISSING], own)
+        for key, (value, spare) in others.items():
+            if key not in own:
+                self._space.hit_once(key)
+                own[key] = copy_or_same(value if spare is MISSING else spare)
+        return own
+
+
+async def plainly(wanted: WantedMany) -> dict[str, Any]:
+    """Values computed for one caller alone, and not stored."""
+    gate = asyncio.Semaphore(wanted.concurrency)
+
+    async def work(keys: Sequence[str]) -> Mapping[str, Any]:
+        async with gate:
+            return dict(zip(keys, await wanted.compute(keys), strict=True))
+
+    return (await Joint().run(wanted.keys, work, wanted.size)).values

@@ -31,9 +31,11 @@ from aiocache_pe.exceptions import (
     MissingDependencyError,
     SecretRequiredError,
     SerializationError,
+    UnrecordedCallError,
     UnstableIdentityError,
 )
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.recordings.directory import recording
 from aiocache_pe.shared import get_cache
 from aiocache_pe.steering import bypass, read_only, refresh
 from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
@@ -61,6 +63,7 @@ __all__ = [
     "MissingDependencyError",
     "SecretRequiredError",
     "SerializationError",
+    "UnrecordedCallError",
     "UnstableIdentityError",
     "WarmReport",
     "bypass",
@@ -71,6 +74,7 @@ __all__ = [
     "make_cache_key",
     "most_hit",
     "read_only",
+    "recording",
     "refresh",
     "register",
     "warm_cache",

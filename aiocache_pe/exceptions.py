@@ -11,6 +11,7 @@
      +-- CacheClosedError        (also RuntimeError) used after ``close()``
      +-- DeadlockError           (also RuntimeError) a blocking call that could never end
      +-- LoadTimeoutError        (also TimeoutError) a value that took longer than ``hard_timeout``
+     +-- UnrecordedCallError     (also LookupError)  a call in a test that nobody recorded
      +-- SerializationError                          a value that cannot be stored exactly
      |    +-- SecretRequiredError                    ... unless a secret allows signed pickle
      +-- CorruptRecordError                          bytes from a store that are not to be trusted
@@ -86,6 +87,22 @@ class LoadTimeoutError(CacheError, TimeoutError):
         super().__init__(f"no value for {key!r:.200} within {seconds:g} s (hard_timeout)")
         self.key = key
         self.seconds = seconds
+
+
+class UnrecordedCallError(CacheError, LookupError):
+    """A call was to be answered by what was recorded, and nobody recorded it.
+
+    Attributes:
+        call: what was called.
+        directory: where its recording was looked for.
+        nearest: the file of the recording that is most like it; ``None`` if none is.
+    """
+
+    def __init__(self, text: str, *, call: str, directory: str, nearest: str | None) -> None:
+        super().__init__(text)
+        self.call = call
+        self.directory = directory
+        self.nearest = nearest
 
 
 class SerializationError(CacheError):

@@ -1,18 +1,40 @@
 """Steering cached calls from outside: past the cache, through it, or only reading from it.
 
 What is set holds for the calls made inside the ``with`` block, also by the tasks that are
-begun there, and for nobody else: it is a context variable.
+begun there, and for nobody else: it is a context variable. Only a recording holds for the
+whole process as well, for no call of a test is to get past it: not those of a thread, nor
+of a server that was there before, nor inside another block.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from enum import Enum
-from typing import Self
+from typing import NamedTuple, Self
+
+from aiocache_pe.tape import Tape
+
+
+class _Place(NamedTuple):
+    """Where calls go: to a tape, or where they would go without any."""
+
+    tape: Tape | None
+
 
 _mode: ContextVar[Mode | None] = ContextVar("aiocache_pe_mode", default=None)
-mode = _mode.get
-"""The mode of the running task; ``None`` when nothing was set."""
+_own: ContextVar[_Place | None] = ContextVar("aiocache_pe_tape", default=None)
+_places: list[_Place] = []  # those of the process's blocks, the innermost last
+_lock = threading.Lock()
+
+mode: Callable[[], Mode | None] = _mode.get
+"""The mode of the running task; ``None`` when nothing was set.
+
+To be called as ``steering.mode()``: it is another function while something is recorded, so
+that nobody pays for recordings but who records.
+"""
 
 
 class Mode(Enum):
@@ -21,6 +43,52 @@ class Mode(Enum):
     BYPASS = "bypass"
     REFRESH = "refresh"
     READ_ONLY = "read only"
+    RECORDED = "recorded"
+
+
+def tape() -> Tape | None:
+    """The recording that calls go to: this task's, else the process's; ``None`` for none."""
+    own = _own.get()
+    if own is not None:
+        return own.tape
+    places = _places[-1:]  # in one step: another thread may leave its block meanwhile
+    return places[0].tape if places else None
+
+
+class Recorded:
+    """Sends the calls within the block to a recording.
+
+    Args:
+        wanted: the recording; ``None`` sends them where they would go without any.
+    """
+
+    __slots__ = ("_place", "_token")
+
+    def __init__(self, wanted: Tape | None) -> None:
+        self._place = _Place(wanted)
+        self._token: Token[_Place | None] | None = None
+
+    def __enter__(self) -> Self:
+        global mode  # noqa: PLW0603 - so that nobody has to ask for recordings but who records
+        with _lock:
+            _places.append(self._place)
+            mode = _recorded_or_mode
+        self._token = _own.set(self._place)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        global mode  # noqa: PLW0603 - the same
+        if self._token is not None:
+            with suppress(ValueError):  # a test's end may run in another context
+                _own.reset(self._token)
+        with _lock:
+            _places[:] = [place for place in _places if place is not self._place]
+            if not _places:
+                mode = _mode.get
+
+
+def _recorded_or_mode() -> Mode | None:
+    return _mode.get() if tape() is None else Mode.RECORDED
 
 
 class _Steered:

@@ -28,6 +28,7 @@ from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.portal import portal
+from aiocache_pe.recordings.directory import recording
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.steering import bypass, read_only, refresh
 from aiocache_pe.ttl import TTL, Duration
@@ -44,6 +45,7 @@ __all__ = [
     "make_cache_key",
     "most_hit",
     "read_only",
+    "recording",
     "refresh",
     "warm_cache",
 ]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.tape import Call
 from aiocache_pe.ttl import TTL, Duration, duration
 
 PATIENCE = 300.0
@@ -94,6 +95,7 @@ class Wanted(NamedTuple):
         terms: on which it is had.
         tags: its tags.
         detached: computes it where its caller does not wait; ``None`` if ``factory`` does.
+        call: what to record it as; ``None`` if it has but a key.
     """
 
     key: str
@@ -101,6 +103,7 @@ class Wanted(NamedTuple):
     terms: Terms
     tags: Sequence[str] = ()
     detached: Callable[[], Any] | None = None
+    call: Call | None = None
 
 
 def agreed(ttl: Lifetime, cache_if: Callable[[Any], object] | None, options: Options) -> Terms:

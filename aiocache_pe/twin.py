@@ -12,12 +12,11 @@ from functools import partial, update_wrapper
 from inspect import getdoc
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from aiocache_pe import events, manager
+from aiocache_pe import events, manager, steering
 from aiocache_pe.blocking import in_batches
 from aiocache_pe.manager import Later, Now, TTLOf
 from aiocache_pe.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
-from aiocache_pe.steering import mode
 from aiocache_pe.terms import LoadOptions
 from aiocache_pe.waiting import load_wanted
 
@@ -205,7 +204,7 @@ class CacheManager:
         """
         loader = self.asynchronous.loader
         wanted = loader.wanted(key, factory, ttl, tags, options)
-        if mode() is None:
+        if steering.mode() is None:
             value = loader.lookup(wanted.key, wanted.terms)
             if not isinstance(value, Sentinel):
                 return value

@@ -21,7 +21,9 @@ from typing import (
     overload,
 )
 
+from aiocache_pe import steering
 from aiocache_pe import twin as sync
+from aiocache_pe.binding import Binder
 from aiocache_pe.codecs.types import register_annotation
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
@@ -29,6 +31,7 @@ from aiocache_pe.entry import CacheInfo
 from aiocache_pe.keytemplate import CallTags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.tape import Call
 from aiocache_pe.terms import Terms, Wanted
 
 P = ParamSpec("P")
@@ -130,7 +133,16 @@ class Decorated(Generic[P, R]):
         if self._terms.options.serve_old:
             # Of a refresh this caller is to know nothing: he is served meanwhile.
             wanted = wanted._replace(detached=self._factory(args, kwargs)[0])
+        if steering.tape() is not None:
+            wanted = wanted._replace(call=self._call(args, kwargs))
         return wanted
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """What a call is recorded as."""
+        settings, function = self._settings, self._function
+        arguments = Binder(function, frozenset(settings.ignore)).bound(args, kwargs)
+        name = settings.start(function).removesuffix(":")
+        return Call(self._key(args, kwargs), name, function.__name__, arguments)
 
     def _all_keys(self) -> str:
         """The pattern of all keys of this function."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from aiocache_pe import steering
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.sentinels import Sentinel
-from aiocache_pe.steering import Mode, mode
+from aiocache_pe.steering import Mode
 from aiocache_pe.terms import Wanted
 from aiocache_pe.waiting import load_wanted
 
@@ -24,7 +25,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, or give what it returned before."""
-        steered = mode()
+        steered = steering.mode()
         if steered is not None:
             return await self._steered(steered, args, kwargs)
         key = self._key(args, kwargs)
@@ -57,7 +58,7 @@ class Function(CachedFunction[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, or give what it returned before."""
-        steered = mode()
+        steered = steering.mode()
         if steered is not None:
             return self._steered(steered, args, kwargs)
         key = self._key(args, kwargs)

@@ -12,6 +12,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from aiocache_pe import steering
 from aiocache_pe.decorators.decorated import AsyncCachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_async import AsyncLive
@@ -20,7 +21,8 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.steering import Mode, mode
+from aiocache_pe.steering import Mode
+from aiocache_pe.tape import Tape
 from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import is_inside
 
@@ -39,7 +41,7 @@ class AsyncStream(
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         """Call the function, or replay the stream it gave before."""
-        return self._stream(mode(), args, kwargs)
+        return self._stream(steering.mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         """Call the function and store its stream, whatever is stored."""
@@ -48,6 +50,9 @@ class AsyncStream(
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        tape = steering.tape()
+        if tape is not None:
+            return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)
 
     async def _chunks(
@@ -64,6 +69,22 @@ class AsyncStream(
         async with aclosing(live.read(reader)) as passing:
             async for chunk in passing:
                 refuse_sent((yield chunk))
+
+    async def _recorded(self, tape: Tape, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
+        call = self._call(args, kwargs)
+        chunks = chunks_of(tape.find(call))
+        if chunks is not None:
+            self._hits += 1
+            for chunk in chunks:
+                refuse_sent((yield chunk))
+            return
+        self._misses += 1
+        recording = Recording()
+        async with aclosing(self._function(*args, **kwargs)) as source:
+            async for chunk in source:
+                recording.add(chunk)
+                refuse_sent((yield chunk))
+        await tape.keep(call, recording.whole())
 
     async def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import blocking
+from aiocache_pe import blocking, steering
 from aiocache_pe.decorators.decorated import CachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_plain import PlainLive
@@ -17,7 +17,8 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.steering import Mode, mode
+from aiocache_pe.steering import Mode
+from aiocache_pe.tape import Tape
 from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import Turn, is_inside
 
@@ -41,7 +42,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
         """Call the function, or replay the stream it gave before."""
-        return self._stream(mode(), args, kwargs)
+        return self._stream(steering.mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
         """Call the function and store its stream, whatever is stored."""
@@ -50,6 +51,9 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        tape = steering.tape()
+        if tape is not None:
+            return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)
 
     def _chunks(
@@ -71,6 +75,27 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                     chunk = next(passing)
                 except StopIteration as end:
                     return end.value
+                refuse_sent((yield chunk))
+
+    def _recorded(self, tape: Tape, args: Args, kwargs: Kwargs) -> Generator[T, None, Any]:
+        call = self._call(args, kwargs)
+        stored = tape.find(call)
+        chunks = chunks_of(stored)
+        if chunks is not None:
+            self._hits += 1
+            for chunk in chunks:
+                refuse_sent((yield chunk))
+            return stored.get("returned")
+        self._misses += 1
+        recording = Recording()
+        with closing(self._function(*args, **kwargs)) as source:
+            while True:
+                try:
+                    chunk = next(source)
+                except StopIteration as end:
+                    blocking.ask(tape.keep, call, recording.whole(end.value), otherwise=None)
+                    return end.value
+                recording.add(chunk)
                 refuse_sent((yield chunk))
 
     def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aiocache_pe import blocking
+from aiocache_pe import blocking, steering
+from aiocache_pe.integrations import http_recorded
 from aiocache_pe.integrations.http_caching import (
     OK,
     Fresh,
@@ -22,7 +23,8 @@ from aiocache_pe.integrations.http_caching import (
 )
 from aiocache_pe.integrations.requests import Asked
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.steering import Mode, mode
+from aiocache_pe.steering import Mode
+from aiocache_pe.tape import Tape
 from aiocache_pe.waiting import load_wanted
 
 
@@ -51,24 +53,23 @@ class BlockingExchange:
     def answer(self, request: Any) -> Any:
         """The response to a request."""
         caching = self._caching
-        if mode() is Mode.BYPASS or not caching.may_be_kept(request):
+        if steering.mode() is Mode.BYPASS:
             return self._send(request)
-        what = caching.asked(request, request.read())
+        may = caching.may_be_kept(request)
+        what = caching.asked(request, request.read()) if may else None
+        tape = steering.tape()
         if what is None:
+            http_recorded.check_may_be_sent(tape, request)
             return self._send(request)
+        if tape is not None:
+            return self._recorded(tape, request, what)
         return (self._streamed if what.streams else self._in_one_piece)(request, what)
 
     def _in_one_piece(self, request: Any, what: Asked) -> Any:
         fresh: list[Fresh] = []
 
         def fetch() -> dict[str, Any]:
-            response = self._send(request)
-            response.request = request
-            try:
-                body = response.read()
-            finally:
-                response.close()
-            fresh.append(Fresh(response.status_code, response.headers.multi_items(), body))
+            fresh.append(self._fetched(request))
             return self._caching.whole(fresh[-1])
 
         with StaleWatch() as stale:
@@ -81,12 +82,36 @@ class BlockingExchange:
         body = as_bytes(value["body"])
         return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
 
+    def _recorded(self, tape: Tape, request: Any, what: Asked) -> Any:
+        fresh: list[Fresh] = []
+        call = http_recorded.call_of(what, self._caching.loader)
+
+        def fetch() -> dict[str, Any]:
+            fresh.append(self._fetched(request))
+            return http_recorded.recorded(fresh[-1], streams=what.streams)
+
+        answer = blocking.load(lambda compute: tape.answer(call, compute), fetch)
+        given = http_recorded.given(answer, fresh)
+        if not what.streams:
+            return self._response(*given[:3], b"".join(given.chunks))
+        stream = self._stream_class(iter(given.chunks), None)
+        return self._response(*given[:3], stream=stream)
+
+    def _fetched(self, request: Any) -> Fresh:
+        response = self._send(request)
+        response.request = request
+        try:
+            body = response.read()
+        finally:
+            response.close()
+        return Fresh(response.status_code, response.headers.multi_items(), body)
+
     def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
         space = loader.space
         value: Any = MISSING
-        if mode() is not Mode.REFRESH:
+        if steering.mode() is not Mode.REFRESH:
             value = blocking.ask(space.load, wanted.key, otherwise=MISSING)
         kept = chunks_of(value)
         if kept is not None:
@@ -97,7 +122,7 @@ class BlockingExchange:
         response = self._send(request)
         response.request = request
         headers = response.headers.multi_items()
-        keep = response.status_code == OK and mode() is not Mode.READ_ONLY
+        keep = response.status_code == OK and steering.mode() is not Mode.READ_ONLY
         passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
 
         def chunks() -> Iterator[bytes]:

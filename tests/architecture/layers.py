@@ -41,6 +41,7 @@ LAYERS = (
             "protocols",
             "record",
             "sentinels",
+            "tape",
         ),
         talk=True,
     ),
@@ -62,6 +63,7 @@ LAYERS = (
         ),
     ),
     Layer("calls", ("blocking", "callkey", "keytemplate"), talk=True),
+    Layer("recordings", ("recordings",)),
     Layer("stores", ("backends", "backends.*")),
     Layer(
         "engine",  # what a manager does, a file for each of its jobs

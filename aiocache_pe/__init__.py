@@ -35,6 +35,7 @@ from aiocache_pe.exceptions import (
     UnstableIdentityError,
 )
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.prices import Price
 from aiocache_pe.recordings.directory import recording
 from aiocache_pe.shared import get_cache
 from aiocache_pe.steering import bypass, read_only, refresh
@@ -61,6 +62,7 @@ __all__ = [
     "InvalidTTLError",
     "LockTimeoutError",
     "MissingDependencyError",
+    "Price",
     "SecretRequiredError",
     "SerializationError",
     "UnrecordedCallError",

@@ -27,8 +27,10 @@ from aiocache_pe.policies.lirs import Lirs
 from aiocache_pe.policies.lru import Lru
 from aiocache_pe.policies.s3fifo import S3Fifo
 from aiocache_pe.policies.tinylfu import TinyLfu
+from aiocache_pe.prices import Prices, PriceTable, read_prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.resources import Resources
+from aiocache_pe.savings import Appraiser
 
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
@@ -68,6 +70,7 @@ def build(
     compression: str | None,
     secret: str | bytes | None,
     fallback: str | None,
+    prices: Prices | None,
     clock: Clock | None,
 ) -> Resources:
     """Make what a manager needs; the arguments are those of `CacheManager`.
@@ -97,7 +100,7 @@ def build(
         secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
     )
     tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
-    engine = Engine(store, pipeline, time, tier)
+    engine = Engine(store, pipeline, time, tier, Appraiser(_prices(prices)).worth)
     return Resources(engine, owns_backend=owned)
 
 
@@ -110,6 +113,13 @@ def namespace(name: str | None) -> str:
     chosen = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
     namespace_prefix(chosen)
     return chosen
+
+
+def _prices(prices: Prices | None) -> PriceTable:
+    path = os.environ.get("AIOCACHE_PE_PRICES") if prices is None else None
+    if prices is None:
+        prices = read_prices(path) if path else {}
+    return PriceTable(prices)
 
 
 def is_redis(backend: str) -> bool:

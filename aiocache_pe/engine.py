@@ -8,7 +8,7 @@ the store rise from here to the manager, which decides what the caller sees.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from aiocache_pe.exceptions import CacheError, SecretRequiredError
 from aiocache_pe.keys import side_area
 from aiocache_pe.memory import Slot
 from aiocache_pe.protocols import Backend, Change, Clock, Coherent, Peekable, SecretKeeper
-from aiocache_pe.record import VERSION, Head, Record
+from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
 Found = Slot | Missing | Pending
@@ -56,10 +56,16 @@ class Engine:
         clock: the time.
         tier: the memory tier; ``None`` to have none. It is used only over a store that
             can tell at once whether a copy is current (`Coherent`).
+        appraise: says what serving a value will save besides the time.
     """
 
     def __init__(
-        self, backend: Backend, pipeline: Pipeline, clock: Clock, tier: Bounded[Slot] | None
+        self,
+        backend: Backend,
+        pipeline: Pipeline,
+        clock: Clock,
+        tier: Bounded[Slot] | None,
+        appraise: Callable[[Any], Savings | None],
     ) -> None:
         self.backend = backend
         self.pipeline = pipeline
@@ -72,6 +78,7 @@ class Engine:
         self._is_current = backend.is_current if isinstance(backend, Coherent) else _never
         self._peek = backend.peek if isinstance(backend, Peekable) else _cannot_tell
         self._time = clock.time
+        self._appraise = appraise
 
     def find(self, key: str, *, stale: bool = False) -> Found:
         """A live entry, if that can be told without waiting.
@@ -177,8 +184,8 @@ class Engine:
             expires_at = now + item.ttl
             stale_until = None if item.stale_ttl is None else expires_at + item.stale_ttl
         tags, cost = dict(item.tags), item.cost
-        size = len(payload)
-        head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until)
+        size, saves = len(payload), self._appraise(item.value)
+        head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until, saves)
         return Record(head, payload)
 
     def record_like(self, key: str, value: Any, like: Head | None = None) -> Record:

@@ -48,6 +48,11 @@ class CacheStats:
         total_size_bytes: what these weigh, headers included.
         stale_hits: those of the hits that were on expired entries (``stale_ttl``).
         load_failures: factories that raised, for a caller or in the background.
+        input_tokens_saved: tokens that the hits would have sent to a model, by the ``usage``
+            of the answers.
+        output_tokens_saved: tokens that it would have answered with.
+        money_saved: what these would have cost, by the ``prices`` of the manager that stored
+            the answers.
     """
 
     hits: int = 0
@@ -62,6 +67,9 @@ class CacheStats:
     total_size_bytes: int = 0
     stale_hits: int = 0
     load_failures: int = 0
+    input_tokens_saved: int = 0
+    output_tokens_saved: int = 0
+    money_saved: float = 0.0
 
     @property
     def hit_rate(self) -> float:

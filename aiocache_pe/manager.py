@@ -13,6 +13,7 @@ from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
+from aiocache_pe.prices import Prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.terms import LoadOptions
@@ -53,6 +54,8 @@ class CacheManager:
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
         secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.
         fallback: the store to use while Redis is down, ``"file"`` or ``None``.
+        prices: what models cost (`Price`), for ``money_saved`` in the stats. Default: the
+            file of JSON that ``AIOCACHE_PE_PRICES`` names, if it does.
         clock: the time; tests hand in `aiocache_pe.testing.FakeClock`.
 
     Raises:
@@ -82,6 +85,7 @@ class CacheManager:
         compression: str | None = None,
         secret: str | bytes | None = None,
         fallback: Literal["file"] | None = "file",
+        prices: Prices | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._shared = config.build(
@@ -95,6 +99,7 @@ class CacheManager:
             compression=compression,
             secret=secret,
             fallback=fallback,
+            prices=prices,
             clock=clock,
         )
         self._is_view = False
@@ -243,12 +248,7 @@ class CacheManager:
         return await self.incr(key, negative, initial=initial, ttl=ttl)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of several keys, in one round trip; only those found are in the answer.
-
-        Example:
-            >>> run(cache.get_many(["absent", "also absent"]))
-            {}
-        """
+        """The values of several keys, in one round trip; only those found are in the answer."""
         return await self.loader.complete(self.loader.glance_many(keys))
 
     async def set_many(

@@ -28,6 +28,7 @@ class Slot:
         stale_until: until when it may be served stale, at least ``expires_at``.
         tags: each tag with the token that must still be its own.
         cost: seconds that the value took to compute.
+        saves: what a hit saves besides; ``None`` when not known.
         size: what the slot weighs, in bytes.
         uses: how often it was a hit; ``counted`` of these are already reported.
         kept: whether it is in the tier, to be hit again; not when it did not fit.
@@ -42,6 +43,7 @@ class Slot:
         "kept",
         "key",
         "payload",
+        "saves",
         "size",
         "stale_until",
         "stamp",
@@ -63,6 +65,7 @@ class Slot:
         self.stale_until = self.expires_at if stale_until is None else stale_until
         self.tags = head.tags or None
         self.cost = head.cost
+        self.saves = head.saves
         self.size = OVERHEAD + len(head.key) + head.size
         self.kept = False
         self.uses = 0

@@ -26,6 +26,20 @@ _CRC_FIELD = b',"crc32":"'
 _TAIL = len(_CRC_FIELD) + 8 + len(b'"}')
 
 
+class Savings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What serving an entry saves each time, besides the seconds (`Head.cost`).
+
+    Attributes:
+        input_tokens: tokens that a model was not sent.
+        output_tokens: tokens that it did not have to answer with.
+        money: what these cost, by the prices of when the entry was written.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    money: float = 0.0
+
+
 class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a record says of itself.
 
@@ -41,6 +55,8 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         stale_until: until when it may be served stale after it expired, to those who ask
             for that, seconds since the epoch; ``None`` for not at all. Records of before
             there was this field have none, and readers of then pass over it.
+        saves: what serving it saves besides; ``None`` when not known. Of this field the same
+            is true.
     """
 
     v: int
@@ -52,6 +68,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     tags: dict[str, str] = {}
     cost: float = 0.0
     stale_until: float | None = None
+    saves: Savings | None = None
 
     @property
     def gone_at(self) -> float | None:

@@ -35,7 +35,11 @@ _COUNTERS = (
     "stale_hits",
     "load_failures",
     "seconds_saved",
+    "input_tokens_saved",
+    "output_tokens_saved",
+    "money_saved",
 )
+_FRACTIONS = ("seconds_saved", "money_saved")
 _DELAY = 1.0  # seconds from the first thing to report to its report
 
 
@@ -106,10 +110,11 @@ class Reporter:
             counts[name] = counts.get(name, 0) + count
         entries, weight = await space.survive("totals", self._totals(space.prefix), (0, 0))
         known = {name: counts[name] for name in _COUNTERS if name in counts}
-        saved = float(known.pop("seconds_saved", 0.0))
+        seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)
         return CacheStats(
             **{name: int(count) for name, count in known.items()},
-            seconds_saved=saved,
+            seconds_saved=seconds,
+            money_saved=money,
             total_entries=entries,
             total_size_bytes=weight,
         )

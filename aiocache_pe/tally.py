@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiocache_pe.memory import Slot
+from aiocache_pe.record import Savings
 
 _MANY = 4096  # loose reads to add up before there are more
 
@@ -30,7 +31,7 @@ class Tally:
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._touched: list[Slot] = []
-        self._loose: deque[tuple[str, float, float]] = deque()
+        self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
         self._on_first = on_first
@@ -43,7 +44,7 @@ class Tally:
                 self._on_first()
         else:  # made for this one read: noted is what it amounts to, so that it can go
             slot.counted = slot.uses
-            self._loose.append((slot.key, slot.used_at, slot.cost))
+            self._loose.append((slot.key, slot.used_at, slot.cost, slot.saves))
             if len(self._loose) == 1:
                 self._on_first()
             elif len(self._loose) >= _MANY:
@@ -65,7 +66,7 @@ class Tally:
         for slot in touched:
             uses = slot.uses
             fresh, slot.counted = uses - slot.counted, uses
-            self._count(slot.key, fresh, slot.used_at, slot.cost)
+            self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
         self._settle()
         reads, self._reads = self._reads, defaultdict(int)
         last, self._last = self._last, {}
@@ -84,12 +85,18 @@ class Tally:
         loose = self._loose
         with suppress(IndexError):
             while loose:
-                key, used_at, cost = loose.popleft()
-                self._count(key, 1, used_at, cost)
+                key, used_at, cost, saves = loose.popleft()
+                self._count(key, 1, used_at, cost, saves)
 
-    def _count(self, key: str, hits: int, used_at: float, cost: float) -> None:
+    def _count(
+        self, key: str, hits: int, used_at: float, cost: float, saves: Savings | None
+    ) -> None:
         # In each line no call, so no thread can come between its reading and its writing.
         self._reads[key] += hits
         self._last[key] = used_at
         if cost:
             self.counts["seconds_saved"] += hits * cost
+        if saves is not None:
+            self.counts["input_tokens_saved"] += hits * saves.input_tokens
+            self.counts["output_tokens_saved"] += hits * saves.output_tokens
+            self.counts["money_saved"] += hits * saves.money

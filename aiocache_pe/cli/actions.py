@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from aiocache_pe.cli import human, output, values
 from aiocache_pe.cli.exits import AbsentError, StoreFailedError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
-from aiocache_pe.entry import CacheEntry
+from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import namespace_prefix
 from aiocache_pe.protocols import Examinable
 from aiocache_pe.record import Record
@@ -84,6 +85,9 @@ async def stats(session: Session) -> None:
                 "hit_rate": found.hit_rate,
                 **counters,
                 "seconds_saved": found.seconds_saved,
+                "input_tokens_saved": found.input_tokens_saved,
+                "output_tokens_saved": found.output_tokens_saved,
+                "money_saved": found.money_saved,
                 "total_entries": found.total_entries,
                 "total_size_bytes": found.total_size_bytes,
             }
@@ -98,10 +102,20 @@ async def stats(session: Session) -> None:
             ("hit rate", f"{found.hit_rate:.1%}"),
             *((name, f"{number:,}") for name, number in counters.items()),
             ("time saved", human.duration(found.seconds_saved)),
+            *_saved(found),
             ("entries", f"{found.total_entries:,}"),
             ("size", human.size(found.total_size_bytes)),
         ]
     )
+
+
+def _saved(found: CacheStats) -> Iterator[tuple[str, str]]:
+    """What else was saved, where models were asked and prices are known."""
+    sent, answered = found.input_tokens_saved, found.output_tokens_saved
+    if sent or answered:
+        yield "tokens saved", f"{sent:,} in, {answered:,} out"
+    if found.money_saved:
+        yield "money saved", human.money(found.money_saved)
 
 
 async def inspect(session: Session, key: str) -> None:

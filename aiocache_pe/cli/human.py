@@ -44,6 +44,16 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def money(amount: float) -> str:
+    """An amount in nobody knows which currency, as exactly as its size asks for.
+
+    Example:
+        >>> money(1234.5), money(0.00125)
+        ('1,234.50', '0.00125')
+    """
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
+
+
 def moment(when: float) -> str:
     """Seconds since the epoch as local date and time, with the distance to UTC."""
     try:

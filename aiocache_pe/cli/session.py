@@ -175,6 +175,7 @@ def _store(settings: Settings) -> Backend:
         compression=None,
         secret=None,
         fallback=None,  # whoever asks about Redis does not mean other files
+        prices={},
         clock=None,
     ).engine.backend
     if store.name == "null":

@@ -38,6 +38,7 @@ LAYERS = (
             "forks",
             "naming",
             "pool",
+            "prices",
             "protocols",
             "record",
             "sentinels",
@@ -46,7 +47,10 @@ LAYERS = (
         talk=True,
     ),
     Layer("anatomy", ("anatomy",)),
-    Layer("tools", ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop")),
+    Layer(
+        "tools",
+        ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop", "savings"),
+    ),
     Layer(
         "parts",
         (

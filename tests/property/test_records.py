@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aiocache_pe.backends.file.layout import Layout, lock_slot, shown_key
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys import namespace_prefix, quote, unquote
-from aiocache_pe.record import Head, pack_head, unpack
+from aiocache_pe.record import Head, Savings, pack_head, unpack
 from aiocache_pe.ttl import ttl_seconds
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
@@ -26,6 +26,7 @@ HEADS = st.builds(
     expires_at=st.none() | FINITE,
     tags=st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3),
     cost=FINITE,
+    saves=st.none() | st.builds(Savings, st.integers(0, 2**40), st.integers(0, 2**40), FINITE),
 )
 
 
@@ -39,6 +40,7 @@ def sized(head: Head, payload: bytes) -> Head:
         head.expires_at,
         head.tags,
         head.cost,
+        saves=head.saves,
     )
 
 

@@ -13,6 +13,7 @@ from aiocache_pe import (
     CacheInfo,
     CacheManager,
     CacheStats,
+    Price,
     bypass,
     cached,
     cached_batch,
@@ -317,4 +318,5 @@ def blocking(cache: sync.CacheManager) -> None:
 def own_parts() -> CacheManager:
     backend: Backend = MemoryBackend(max_entries=10)
     clock: Clock = FakeClock()
-    return CacheManager(backend, clock=clock)
+    prices = {"small": Price(input=0.15, output=0.6)}
+    return CacheManager(backend, clock=clock, prices=prices)

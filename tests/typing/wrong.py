@@ -156,6 +156,7 @@ async def wrong_verbs(cache: CacheManager) -> None:
 def wrong_settings() -> None:
     CacheManager("memory", "cache")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     CacheManager(max_entries="10")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    CacheManager(prices={"small": 1})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType]
     CacheManager(clock=60)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     CacheManager(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     CacheManager(fallback="memory")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

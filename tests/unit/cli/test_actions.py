@@ -201,6 +201,9 @@ def test_a_read_from_the_command_line_is_a_read(cli: Cli) -> None:
         "expirations": 0,
         "errors": 0,
         "seconds_saved": 0.0,
+        "input_tokens_saved": 0,
+        "output_tokens_saved": 0,
+        "money_saved": 0.0,
         "total_entries": 1,
         "total_size_bytes": found["total_size_bytes"],
     }

@@ -67,6 +67,7 @@ class Recordings:
 
     def find(self, call: Call) -> Any:
         """See `Tape.find`."""
+        __tracebackhide__ = True  # so that pytest shows the line that asked
         name = self._name(call)
         if name in self._used:
             return answer_of(self._there[name], name)
@@ -98,6 +99,7 @@ class Recordings:
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
         """See `Tape.answer`. Who asks while another's answer is on its way waits for it."""
+        __tracebackhide__ = True
         found = self.find(call)
         if found is not MISSING:
             return found
@@ -113,6 +115,10 @@ class Recordings:
         # Of two answers that say the same the older is in the file, and what follows from it.
         kept = self.find(call)
         return value if kept is MISSING else kept
+
+    def used(self) -> list[Path]:
+        """The files of calls that were made, in the order of their names."""
+        return [self.directory / name for name in sorted(self._used)]
 
     def unused(self) -> list[Path]:
         """The files of calls that were not made, in the order of their names."""
@@ -144,6 +150,12 @@ class Recordings:
             self.unrecorded.clear()
             raise error
 
+    def tell(self, error: BaseException) -> None:
+        """Add to another error what was not recorded: it may be the reason."""
+        if self.unrecorded and not isinstance(error, UnrecordedCallError):
+            error.add_note(str(self.unrecorded[0]))
+        self.unrecorded.clear()
+
     def __enter__(self) -> Self:
         self._begin()
         self._enter()
@@ -156,8 +168,8 @@ class Recordings:
         block.__exit__()
         if error is None:
             self.check()
-        elif self.unrecorded and not isinstance(error, UnrecordedCallError):
-            error.add_note(str(self.unrecorded[0]))
+        else:
+            self.tell(error)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._begin)

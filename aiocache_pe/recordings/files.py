@@ -131,13 +131,17 @@ def load(directory: Path) -> dict[str, Recorded]:
         OSError: one cannot be read.
     """
     found: dict[str, Recorded] = {}
-    for path in sorted(directory.glob("*.json")):
-        if _NAME.fullmatch(path.name):
-            try:
-                found[path.name] = _decode(path.read_bytes())
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise CorruptRecordError(f"{path} is no recording: {error}") from error
+    for path in recorded_in(directory):
+        try:
+            found[path.name] = _decode(path.read_bytes())
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CorruptRecordError(f"{path} is no recording: {error}") from error
     return found
+
+
+def recorded_in(directory: Path) -> list[Path]:
+    """The files in a directory that have the name of a recording, in order."""
+    return sorted(path for path in directory.glob("*.json") if _NAME.fullmatch(path.name))
 
 
 def shown(arguments: Mapping[str, Any]) -> bytes:

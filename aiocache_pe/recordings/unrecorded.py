@@ -34,7 +34,8 @@ def unrecorded(
     """
     asked = shown(call.arguments)
     nearest = _nearest(call.name, asked, there)
-    lines = [f"no recording of {call.name} in {directory}", f"  asked: {_cut(asked)}"]
+    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    lines = [f"no recording of {call.name} in {where}", f"  asked: {_cut(asked)}"]
     if nearest is not None:
         lines.append(f"  nearest: {nearest}")
         lines += [f"    {line}" for line in _differences(there[nearest].arguments, asked)]

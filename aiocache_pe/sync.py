@@ -19,7 +19,9 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +44,7 @@ __all__ = [
     "cached",
     "cached_batch",
     "get_cache",
+    "keep_warm",
     "make_cache_key",
     "most_hit",
     "read_only",
@@ -137,3 +140,58 @@ def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]
         []
     """
     return portal.call(warming.most_hit, cache, count, pattern)
+
+
+@contextmanager
+def keep_warm(
+    cache: AnyCache,
+    calls: Calls,
+    *,
+    before_expiry: Duration,
+    ttl: TTL | Default = DEFAULT,
+    concurrency: int = 8,
+    on_round: Callable[[WarmReport], object] | None = None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Generator[None]:
+    """Within the block, compute calls anew in other threads before their entries expire.
+
+    Args:
+        cache: as for `warm_cache`.
+        calls: as for `warm_cache`; they are gone through again and again, so no iterator.
+        before_expiry: how long before.
+        ttl: as for `warm_cache`.
+        concurrency: how many calls at a time.
+        on_round: called after each round with its report, in the portal's thread: it may
+            print, but not use this cache.
+        sleep: awaited in the portal's loop between two rounds.
+
+    Yields:
+        At once; the first round is under way.
+
+    Raises:
+        TypeError: the calls can be gone through only once, or are none.
+        DeadlockError: this is the portal's own thread.
+
+    Example:
+        >>> from queue import SimpleQueue
+        >>> rounds = SimpleQueue()
+        >>> with keep_warm(
+        ...     CacheManager("memory"), {"n": 1}, ttl="1h", before_expiry="5m", on_round=rounds.put
+        ... ):
+        ...     rounds.get(timeout=60).computed
+        1
+    """
+    rounds = warming.keep_warm(
+        cache,
+        calls,
+        before_expiry=before_expiry,
+        ttl=ttl,
+        concurrency=concurrency,
+        on_round=on_round,
+        sleep=sleep,
+    )
+    portal.call(rounds.__aenter__)
+    try:
+        yield
+    finally:
+        portal.call(rounds.__aexit__, None, None, None)

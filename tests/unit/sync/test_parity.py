@@ -57,14 +57,13 @@ def test_a_verb_blocks_and_says_so(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit"]
+    "name", ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit", "keep_warm"]
 )
 def test_a_function_takes_the_same_arguments(name: str) -> None:
     assert parameters(getattr(sync, name)) == parameters(getattr(aiocache_pe, name))
 
 
 def test_every_public_function_that_is_awaited_has_a_twin() -> None:
-    """But `keep_warm`, which has its place beside a loop that goes on meanwhile."""
     awaited = {
         name
         for name in aiocache_pe.__all__

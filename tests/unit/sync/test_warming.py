@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from aiocache_pe.sync import CacheManager, WarmReport, cached, most_hit, warm_cache
+from aiocache_pe.sync import CacheManager, WarmReport, cached, keep_warm, most_hit, warm_cache
+from aiocache_pe.testing.clock import FakeClock
+from tests.helpers import poll_blocking
 
 
 @pytest.fixture
@@ -73,3 +76,38 @@ def test_what_is_no_call_is_refused(cache: CacheManager) -> None:
         warm_cache(cache, 7)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="concurrency=0"):
         warm_cache(cache, {}, concurrency=0)
+
+
+def test_kept_warm_an_entry_is_new_before_it_expires_and_no_longer_after_the_block(
+    clock: FakeClock,
+) -> None:
+    waits, computed = list[float](), list[int]()
+    go = threading.Semaphore(0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        while not go.acquire(blocking=False):  # noqa: ASYNC110 - a thread lets it go on
+            await asyncio.sleep(0.001)
+        clock.advance(seconds)
+
+    with CacheManager("memory", clock=clock) as cache:
+
+        @cached(ttl=100, cache=cache)
+        def double(number: int) -> int:
+            computed.append(number)
+            return 2 * number
+
+        with keep_warm(cache, [(double, (1,))], before_expiry=20, sleep=sleep):
+            poll_blocking(lambda: len(waits) == 1)
+            go.release()
+            poll_blocking(lambda: len(waits) == 2)
+        assert waits == [pytest.approx(80), pytest.approx(80)]
+        assert computed == [1, 1]
+        refused = iter([("a", 1)])
+        with (
+            pytest.raises(TypeError, match="again and again"),
+            keep_warm(  # pyright: ignore[reportArgumentType]
+                cache, refused, before_expiry=1
+            ),
+        ):
+            pass

@@ -2,7 +2,7 @@
 
 What is decompressed is bounded: a few kilobytes can claim to be terabytes, so the
 result is read up to a limit and no further, whatever the data says of itself. What is
-over 8 MiB is read twice, first to see that it ends in time: a bomb takes no more memory
+over 2 MiB is read twice, first to see that it ends in time: a bomb takes no more memory
 than that.
 """
 
@@ -27,7 +27,7 @@ _GZIP = 31  # zlib's way to ask for a gzip header; it writes no time, so equal s
 _LEVEL = 6
 _ZSTD_LEVEL = 3
 _ZSTD_WINDOW = 23  # log2 of what may have to be kept to look back in; our level takes 21
-_HELD = 8 * 1024 * 1024  # bytes that are believed; of more it is first seen how much it is
+_HELD = 2 * 1024 * 1024  # bytes that are believed; of more it is first seen how much it is
 _PIECE = 1024 * 1024  # bytes that come out at a time then
 _FED = 256 * 1024  # and that go in
 _ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"

@@ -45,6 +45,24 @@ async def with_settings(question: str) -> dict[str, float]:
     return {question: 1.0}
 
 
+@cached(
+    ttl=timedelta(hours=1),
+    stale_ttl="1d",
+    refresh_ahead=0.8,
+    jitter=0.1,
+    soft_timeout=2,
+    hard_timeout=timedelta(seconds=30),
+    lock="10m",
+)
+async def patient(question: str) -> tuple[str, int]:
+    return question, 1
+
+
+@cached(ttl="1h", stale_ttl=None, jitter="30s", lock=False)
+def impatient(question: str) -> tuple[str, int]:
+    return question, 1
+
+
 @cached(ttl=lambda result: 60 if result else None)
 async def with_function(question: str) -> bool:
     return bool(question)
@@ -174,6 +192,7 @@ async def decorated() -> None:
     assert_type(await called(1), int | None)
     assert_type(await with_settings(question="why?"), dict[str, float])
     assert_type(await with_function("why?"), bool)
+    assert_type(await patient("why?"), tuple[str, int])
     assert_type(await with_many_settings("why?", "gpt", user=7), str | None)
     assert_type(plain(None, 21, times=2), dict[str, int])
     assert_type(bare_plain(number=1), int)
@@ -307,6 +326,7 @@ def blocking(cache: sync.CacheManager) -> None:
     assert_type(cache.get_stats(), CacheStats)
     assert_type(cache.get_or_set("k", slow, "1h", tags=["t"]), set[int])
     assert_type(cache.get_or_set("k", lambda: 1, stale_ttl="1h"), int)
+    assert_type(impatient("q"), tuple[str, int])
     assert_type(list(cache.keys("k*")), list[str])
     assert_type(sync.get_cache("memory"), sync.CacheManager)
     assert_type(sync.warm_cache(cache, {"k": 1}, concurrency=2), sync.WarmReport)

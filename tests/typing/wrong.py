@@ -137,6 +137,13 @@ def wrong_decorations(cache: CacheManager) -> None:
     cached(key=7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     cached(cache_if=True)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     cached(version=1.5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, stale_ttl=b"1h")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, refresh_ahead="0.8")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, jitter=[1])  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, soft_timeout={})  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, hard_timeout=object())  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, lock=b"1m")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    cached(ttl=60, stale=60)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
 async def wrong_verbs(cache: CacheManager) -> None:

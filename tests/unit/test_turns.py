@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -15,102 +16,83 @@ from aiocache_pe.protocols import Lease
 from tests.helpers import poll
 from tests.unit.factories import Factory, outcome
 
+Pair = tuple[CacheManager, CacheManager]
+
 
 @pytest.fixture(params=["memory", "file"])
-def pair(request: pytest.FixtureRequest, cache_dir: Path) -> tuple[CacheManager, CacheManager]:
+async def pair(request: pytest.FixtureRequest, cache_dir: Path) -> AsyncGenerator[Pair]:
     """Two managers that know nothing of each other, over the same entries."""
-    if request.param == "memory":
-        backend = MemoryBackend()
-        return CacheManager(backend), CacheManager(backend)
-    return CacheManager("file", directory=cache_dir), CacheManager("file", directory=cache_dir)
+    memory = MemoryBackend()
+
+    def manager() -> CacheManager:
+        if request.param == "memory":
+            return CacheManager(memory)
+        return CacheManager("file", directory=cache_dir)
+
+    async with manager() as one, manager() as other:
+        yield one, other
 
 
-async def test_one_computes_and_the_other_waits(pair: tuple[CacheManager, CacheManager]) -> None:
+async def begun(cache: CacheManager, held: Factory) -> asyncio.Task[Any]:
+    """A task that computes the key, and is held at it."""
+    held.hold()
+    task = asyncio.create_task(cache.get_or_set("k", held))
+    await poll(lambda: held.running)
+    return task
+
+
+async def test_one_computes_and_the_other_waits(pair: Pair) -> None:
     one, other = pair
     factory, never = Factory(), Factory()
-    factory.hold()
-    first = asyncio.create_task(one.get_or_set("k", factory))
-    await poll(lambda: factory.running)
+    first = await begun(one, factory)
     second = asyncio.create_task(other.get_or_set("k", never))
     await asyncio.sleep(0.05)
     assert not second.done()
     factory.release()
     assert (await first, await second, never.calls) == (1, 1, 0)
     assert (await other.get_stats()).hits == 1
-    for cache in pair:
-        await cache.close()
 
 
-async def test_when_the_holder_fails_a_waiter_computes(
-    pair: tuple[CacheManager, CacheManager],
-) -> None:
+async def test_when_the_holder_fails_a_waiter_computes(pair: Pair) -> None:
     one, other = pair
     failing, working = Factory(), Factory()
     failing.error = ConnectionError()
-    failing.hold()
-    first = asyncio.create_task(outcome(one.get_or_set("k", failing)))
-    await poll(lambda: failing.running)
+    first = await begun(one, failing)
     second = asyncio.create_task(other.get_or_set("k", working))
     await asyncio.sleep(0.03)
     assert working.calls == 0
     failing.release()
-    assert await first is ConnectionError
+    assert await outcome(first) is ConnectionError
     assert await second == 1
-    for cache in pair:
-        await cache.close()
 
 
-async def test_when_the_holder_is_cancelled_a_waiter_computes(
-    pair: tuple[CacheManager, CacheManager],
-) -> None:
+async def test_when_the_holder_is_cancelled_a_waiter_computes(pair: Pair) -> None:
     one, other = pair
-    held, working = Factory(), Factory()
-    held.hold()
-    first = asyncio.create_task(one.get_or_set("k", held))
-    await poll(lambda: held.running)
+    working = Factory()
+    first = await begun(one, Factory())
     second = asyncio.create_task(other.get_or_set("k", working))
     await asyncio.sleep(0.03)
     first.cancel()
     assert await second == 1
     assert working.calls == 1
-    for cache in pair:
-        await cache.close()
 
 
-async def test_waiting_has_a_limit(pair: tuple[CacheManager, CacheManager]) -> None:
+@pytest.mark.parametrize("lock", [0.05, False])
+async def test_waiting_has_a_limit_and_without_the_lock_there_is_none(
+    pair: Pair, lock: float
+) -> None:
     one, other = pair
-    held, working = Factory(), Factory()
-    held.hold()
-    first = asyncio.create_task(one.get_or_set("k", held))
-    await poll(lambda: held.running)
-    assert await other.get_or_set("k", working, lock=0.05) == 1
+    held = Factory()
+    first = await begun(one, held)
+    assert await other.get_or_set("k", Factory(), lock=lock) == 1
     assert not first.done()
     held.release()
     await first
-    for cache in pair:
-        await cache.close()
-
-
-async def test_without_the_lock_nobody_is_waited_for(
-    pair: tuple[CacheManager, CacheManager],
-) -> None:
-    one, other = pair
-    held, working = Factory(), Factory()
-    held.hold()
-    first = asyncio.create_task(one.get_or_set("k", held))
-    await poll(lambda: held.running)
-    assert await other.get_or_set("k", working, lock=False) == 1
-    held.release()
-    await first
-    for cache in pair:
-        await cache.close()
 
 
 async def test_in_one_loop_waiting_has_the_limit_too(memory: CacheManager) -> None:
     held, working = Factory(), Factory()
-    held.hold()
-    first = asyncio.create_task(memory.get_or_set("k", held))
-    await poll(lambda: held.running)
+    first = await begun(memory, held)
     late = await asyncio.gather(*(memory.get_or_set("k", working, lock=0.05) for _ in range(20)))
     assert late == [1] * 20
     assert working.calls == 1  # one of those who waited for too long, for all of them

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_origin
 
+from aiocache_pe import steering
 from aiocache_pe.batching import WantedMany, plainly
 from aiocache_pe.decorators.batch_calls import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch_results import put_together, taken_apart, value_of
 from aiocache_pe.decorators.decorated import Decorated, return_annotation
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.sentinels import MISSING
 from aiocache_pe.steering import Mode
+from aiocache_pe.tape import Tape
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
@@ -157,9 +160,25 @@ class Batched(Decorated[P, R]):
             self._parts.size,
             self._parts.concurrency,
         )
+        tape = steering.tape()
+        if tape is not None:
+            return self._recorded(tape, plan, wanted)
         if steered is Mode.BYPASS:
             return plainly(wanted)
         return self._loader.batching.load(wanted, steered, known)
+
+    async def _recorded(self, tape: Tape, plan: Plan, wanted: WantedMany) -> dict[str, Any]:
+        """An entry for each key, from a recording or recorded."""
+        calls = {key: self._call(*plan.of_one(key)) for key in wanted.keys}
+        entries = {key: tape.find(call) for key, call in calls.items()}
+        missing = [key for key, entry in entries.items() if entry is MISSING]
+        if missing:
+            computed = await plainly(wanted._replace(keys=missing))
+            for key, entry in computed.items():
+                await tape.keep(calls[key], entry)
+                kept = tape.find(calls[key])  # of two answers the older one counts
+                entries[key] = entry if kept is MISSING else kept
+        return entries
 
     def _called_for(
         self, plan: Plan, keys: Sequence[str], steered: Mode | None

@@ -122,6 +122,7 @@ FOREIGN = {
     "compression": ("codecs",),  # the standard library's, from Python 3.14 on
     "httpx": ("integrations.httpx",),
     "httpx2": ("integrations.httpx2",),
+    "langchain_core": ("integrations.langchain",),
     "msgspec": ("",),  # the record's own format: everywhere
     "numpy": ("codecs",),
     "pydantic": ("codecs",),

@@ -1,0 +1,202 @@
+"""LangChain's cache: its own standard suites, over memory and files, and what else it promises."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    Generation,
+    GenerationChunk,
+)
+from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
+
+from aiocache_pe import CacheManager, bypass, read_only, recording, refresh, sync
+from aiocache_pe.exceptions import BackendError
+from aiocache_pe.integrations.langchain import LangChainCache
+from aiocache_pe.prices import Price
+from tests.unit.broken import BrokenEverywhere
+
+STORES = ["memory", "file"]
+
+
+class TestBlocking(SyncCacheTestSuite):
+    @pytest.fixture(params=STORES)
+    def cache(self, request: pytest.FixtureRequest, cache_dir: Path) -> Iterator[LangChainCache]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        settings: dict[str, Any] = {"directory": cache_dir} if request.param == "file" else {}
+        with sync.CacheManager(request.param, **settings) as manager:
+            yield LangChainCache(manager)
+
+
+class TestAsync(AsyncCacheTestSuite):
+    @pytest.fixture(params=STORES)
+    async def cache(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, request: pytest.FixtureRequest, cache_dir: Path
+    ) -> AsyncIterator[LangChainCache]:
+        settings: dict[str, Any] = {"directory": cache_dir} if request.param == "file" else {}
+        async with CacheManager(request.param, **settings) as manager:
+            yield LangChainCache(manager)
+
+
+ANSWER = AIMessage(
+    content=[{"type": "text", "text": "It is "}, {"type": "text", "text": "42."}],
+    id="run-1",
+    tool_calls=[{"name": "look_up", "args": {"key": "x", "n": 1}, "id": "call-1"}],
+    response_metadata={"model_name": "small-2026-01-31", "finish_reason": "stop"},
+    usage_metadata={"input_tokens": 100, "output_tokens": 50, "total_tokens": 150},
+)
+GENERATIONS: dict[str, list[Generation]] = {
+    "text": [Generation(text="a"), Generation(text="b", generation_info={"logprobs": None})],
+    "chunk": [GenerationChunk(text="a")],
+    "message": [ChatGeneration(message=ANSWER, generation_info={"finish_reason": "stop"})],
+    "message chunk": [ChatGenerationChunk(message=AIMessageChunk(content="a"))],
+    "none": [],
+}
+
+
+@pytest.mark.parametrize("generations", GENERATIONS.values(), ids=GENERATIONS)
+async def test_generations_come_back_as_they_were(
+    memory: CacheManager, generations: list[Generation]
+) -> None:
+    cache = LangChainCache(memory)
+    await cache.aupdate("why?", "small", generations)
+    for found in (
+        await cache.alookup("why?", "small"),
+        await asyncio.to_thread(cache.lookup, "why?", "small"),
+    ):
+        assert isinstance(found, list)  # LangChain takes nothing else for a hit
+        assert found == generations
+        assert list(map(type, found)) == list(map(type, generations))
+    assert await cache.alookup("why?", "large") is None
+    assert await cache.alookup("why not?", "small") is None
+
+
+async def test_what_a_caller_does_to_an_answer_no_other_sees(memory: CacheManager) -> None:
+    cache = LangChainCache(memory)
+    await cache.aupdate("why?", "small", [Generation(text="a")])
+    found = await cache.alookup("why?", "small")
+    assert found is not None
+    found[0].text = "changed"
+    assert await cache.alookup("why?", "small") == [Generation(text="a")]
+
+
+async def test_a_model_is_asked_once(memory: CacheManager) -> None:
+    model = FakeListChatModel(responses=["one", "two", "three"], cache=LangChainCache(memory))
+    assert (await model.ainvoke("why?")).content == "one"
+    assert (await model.ainvoke("why?")).content == "one"
+    assert (await asyncio.to_thread(model.invoke, "why?")).content == "one"
+    assert (await model.ainvoke("why not?")).content == "two"
+    keys = [key async for key in memory.namespace("langchain").keys("*")]
+    assert sorted(key.partition(":")[0] for key in keys) == ["why not?", "why?"]
+
+
+async def test_hits_tell_what_they_saved() -> None:
+    async with CacheManager("memory", prices={"small": Price(1, 4)}) as manager:
+        cache = LangChainCache(manager)
+        await cache.aupdate("why?", "small", GENERATIONS["message"])
+        await cache.alookup("why?", "small")
+        found = await manager.namespace("langchain").get_stats()
+    assert (found.input_tokens_saved, found.output_tokens_saved) == (100, 50)
+    assert found.money_saved == pytest.approx(3e-4)
+
+
+async def test_settings_and_clearing(memory: CacheManager) -> None:
+    await memory.set("mine", 1)
+    cache = LangChainCache(memory, ttl=60, namespace="models", tags=["answers"])
+    await cache.aupdate("why?", "small", [Generation(text="a")])
+    [key] = [key async for key in memory.namespace("models").keys("*")]
+    assert key.startswith("why?:")
+    assert "small" not in key
+    assert await memory.namespace("models").get_ttl(key) == 60
+    await memory.namespace("models").delete_by_tag("answers")
+    assert await cache.alookup("why?", "small") is None
+    await cache.aupdate("why?", "small", [Generation(text="a")])
+    await cache.aclear()
+    assert await cache.alookup("why?", "small") is None
+    assert await memory.get("mine") == 1
+    with pytest.raises(TypeError, match="cache is a CacheManager"):
+        LangChainCache("memory")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_steering(memory: CacheManager) -> None:
+    cache, answer = LangChainCache(memory), [Generation(text="a")]
+    for block in (bypass, read_only):
+        with block():
+            await cache.aupdate("why?", "small", answer)
+        assert await cache.alookup("why?", "small") is None
+    with refresh():
+        await cache.aupdate("why?", "small", answer)
+        assert await cache.alookup("why?", "small") is None
+    with bypass():
+        assert await cache.alookup("why?", "small") is None
+    with read_only():
+        assert await cache.alookup("why?", "small") == answer
+
+
+async def test_it_is_recorded_and_replayed(memory: CacheManager, tmp_path: Path) -> None:
+    model = FakeListChatModel(responses=["one", "two"], cache=LangChainCache(memory))
+    with recording(tmp_path, "record"):
+        assert (await model.ainvoke("why?")).content == "one"
+        assert (await asyncio.to_thread(model.invoke, "why?")).content == "one"
+    [file] = tmp_path.iterdir()
+    assert file.name.startswith("langchain-why-")
+    with recording(tmp_path, "replay"):
+        for ask in (model.invoke, model.invoke):
+            assert (await asyncio.to_thread(ask, "why?")).content == "one"
+        assert (await model.ainvoke("why?")).content == "one"
+    assert (await model.ainvoke("why?")).content == "two"  # a call of its own, out of the block
+    assert (await memory.namespace("langchain").get_stats()).total_entries == 1
+
+
+class Special(Generation):
+    """A class of a user's, of which nobody could know how to make it again."""
+
+
+async def test_what_cannot_be_kept_exactly_is_not_kept(memory: CacheManager) -> None:
+    cache = LangChainCache(memory)
+    await cache.aupdate("why?", "small", [Special(text="a")])
+    await cache.aupdate(
+        "why not?", "small", [Generation(text="a", generation_info={"x": object()})]
+    )
+    assert await cache.alookup("why?", "small") is None
+    assert (await memory.namespace("langchain").get_stats()).errors >= 1
+
+
+@pytest.mark.parametrize(
+    "value", [7, {}, {"generations": 7}, {"generations": [{"type": "Path", "text": "/"}]}]
+)
+async def test_what_another_wrote_there_is_a_miss(memory: CacheManager, value: Any) -> None:
+    cache = LangChainCache(memory)
+    await cache.aupdate("why?", "small", [Generation(text="a")])
+    view = memory.namespace("langchain")
+    [key] = [key async for key in view.keys("*")]
+    await view.set(key, value)
+    assert await cache.alookup("why?", "small") is None
+
+
+async def test_a_broken_store_breaks_no_model() -> None:
+    async with CacheManager(BrokenEverywhere(BackendError("down"))) as manager:
+        model = FakeListChatModel(responses=["one", "two"], cache=LangChainCache(manager))
+        assert (await model.ainvoke("why?")).content == "one"
+        assert (await model.ainvoke("why?")).content == "two"
+
+
+def test_without_langchain_the_error_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['langchain_core'] = None\n"
+        "import aiocache_pe.integrations.langchain"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "MissingDependencyError" in done.stderr
+    assert "aiocache_pe[langchain]" in done.stderr

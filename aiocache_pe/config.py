@@ -54,6 +54,7 @@ POLICIES: dict[str, Callable[[], Any]] = {
     "s3fifo": S3Fifo,
     "tinylfu": TinyLfu,
 }
+FILE_EVICTIONS = ("adaptive", "fifo", "lfu", "lru", "s3fifo")
 _ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 _VERBS = ("read", "write", "delete", "update", "scan", "clear", "close")
 
@@ -94,7 +95,7 @@ def build(
         _no_bounds(bounds, "the Redis store")
         store = _redis(chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0)
     elif store is None:
-        store = _backend(chosen, directory, policy, bounds)
+        store = _backend(chosen, directory, eviction, bounds)
     pipeline = Pipeline(
         compression=compression,
         secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
@@ -169,7 +170,7 @@ def _redis(
 def _backend(
     backend: str | Backend,
     directory: str | os.PathLike[str] | None,
-    policy: Callable[[], Any],
+    eviction: str | None,
     bounds: dict[str, int | None],
 ) -> Backend:
     if not isinstance(backend, str):
@@ -180,10 +181,11 @@ def _backend(
     scheme, _, _ = backend.partition("://")
     if scheme == "memory":
         _no_directory(directory, "the memory store")
-        return _made("memory.MemoryBackend", **bounds, policy=policy)
-    _no_bounds(bounds, f"the {scheme} store")
+        return _made("memory.MemoryBackend", **bounds, policy=_policy(eviction))
     if scheme == "file":
-        return _made("file.backend.FileBackend", _directory(backend, directory))
+        order = _order(eviction, bounds)
+        return _made("file.backend.FileBackend", _directory(backend, directory), **bounds, **order)
+    _no_bounds(bounds, f"the {scheme} store")
     _no_directory(directory, f"the {scheme} store")
     if scheme == "null":
         return _made("null.NullBackend")
@@ -255,6 +257,18 @@ def _policy(eviction: str | None) -> Callable[[], Any]:
     return POLICIES[chosen]
 
 
+def _order(eviction: str | None, bounds: dict[str, int | None]) -> dict[str, str]:
+    """By what a bounded directory chooses; most policies need to be told of every hit."""
+    if eviction is None or not any(bounds.values()):
+        return {}
+    if eviction not in FILE_EVICTIONS:
+        raise ConfigurationError(
+            f"eviction {eviction!r} works in memory only; for a bounded file store accepted: "
+            f"{_listed(FILE_EVICTIONS)}"
+        )
+    return {"eviction": eviction}
+
+
 def _count(name: str, value: Any, *, least: int = 1) -> int | None:
     if value is None and least:
         return None
@@ -291,7 +305,7 @@ def _no_bounds(bounds: dict[str, int | None], where: str) -> None:
     for name, value in bounds.items():
         if value is not None:
             raise ConfigurationError(
-                f"{name} bounds the memory store; {where} cannot be bounded in this release"
+                f"{name} bounds the file store and the memory store; {where} cannot be bounded here"
             )
 
 

@@ -45,11 +45,13 @@ class CacheManager:
         namespace: keeps the keys of several users of one store apart. Default:
             ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
         ttl: how long entries live when they are not given a time of their own.
-        max_entries: bounds the memory store.
-        max_bytes: bounds the memory store's keys and payloads, in bytes.
-        eviction: what goes when there is no room in memory: ``"adaptive"`` (the default),
-            ``"clock"``, ``"fifo"``, ``"lfu"``, ``"lirs"``, ``"lru"``, ``"s3fifo"`` or
-            ``"tinylfu"``; see ``docs/eviction.md``.
+        max_entries: how many entries the file store or the memory store may hold, of all
+            namespaces together.
+        max_bytes: what they may weigh: the files of the file store, or keys and payloads
+            of the memory store, in bytes. An entry that alone is heavier is not stored.
+        eviction: what goes when there is no room: ``"adaptive"`` (the default),
+            ``"fifo"``, ``"lfu"``, ``"lru"``, ``"s3fifo"``, and in memory only ``"clock"``,
+            ``"lirs"`` and ``"tinylfu"``; see ``docs/eviction.md``.
         memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
         secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.

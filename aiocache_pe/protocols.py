@@ -13,6 +13,7 @@ capability     verb                                      without it
 `Usage`        who was read how often, and when          hit counts last for the process
 `Evicting`     tell what had to go to make room         evictions are not counted
 `Sweeper`      remove what dead writers left             nothing is left behind
+`Tending`      go through the store, bit by bit          the store removes what is over
 `Leasing`      one of all processes computes a value     once per process and loop
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
 `Examinable`   tell how fit it is                        ``doctor`` has nothing to say
@@ -177,11 +178,29 @@ class Sweeper(Protocol):
 
 
 @runtime_checkable
+class Tending(Protocol):
+    """A store from which somebody has to remove what is over, when nobody asks for it."""
+
+    async def tend(self, now: float) -> Sequence[Head] | None:
+        """Take one small step of a round through the store.
+
+        Args:
+            now: seconds since the epoch.
+
+        Returns:
+            The heads of what nobody could be served any more and was removed; ``None`` at
+            the end of the round, or when it is not the time for one.
+        """
+        ...
+
+
+@runtime_checkable
 class Evicting(Protocol):
     """A store that removes entries by itself to stay within its bounds."""
 
     on_evict: Callable[[Head], object] | None
-    """Called, in any thread, for every entry that had to go."""
+    """Called, in any thread, for every entry that had to go. A store that evicts in threads
+    of its own calls it in the event loop, where it is handed over as an event."""
 
 
 class Lease(Protocol):

@@ -8,14 +8,15 @@ something happened, at `close`, and at the end of every event loop; never on a h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
+from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.keys import side_area
+from aiocache_pe.keys import side_area, unquote
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.portal import PortalEndedError, portal
@@ -58,10 +59,12 @@ class Reporter:
 
     Args:
         engine: whose namespaces.
+        on_activity: called once in a while when a namespace is used in an event loop.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, on_activity: Callable[[], object] = lambda: None) -> None:
         self._engine = engine
+        self._also = on_activity
         self._spaces: dict[str, Space] = {}
         self._usage = UsageLog(engine)
         self._timers = PerLoop(_Timer)
@@ -93,9 +96,16 @@ class Reporter:
 
     def evicted(self, head: Head) -> None:
         """Count an entry that its store removed to make room; called in any thread."""
-        for space in self.spaces():
-            if head.key.startswith(space.prefix):
-                space.removed("evicted", 1, key=head.key)
+        self._removed("evicted", head)
+
+    def expired(self, head: Head) -> None:
+        """Count an entry that was removed because its time was over."""
+        self._removed("expired", head)
+
+    def _removed(self, cause: Cause, head: Head) -> None:
+        area, _, _ = head.key.partition(":")
+        with suppress(ValueError):  # a namespace of one who writes by other rules
+            self.space(unquote(area)).removed(cause, 1, key=head.key)
 
     async def flush(self) -> None:
         """Report everything that was counted so far."""
@@ -132,6 +142,7 @@ class Reporter:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
         self._scheduled = loop
+        self._also()
 
     def _on_activity_elsewhere(self) -> None:
         """Have it reported by the loop that serves threads without one."""

@@ -9,13 +9,15 @@ from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
 from aiocache_pe.joint import Joint
 from aiocache_pe.protocols import Evicting
+from aiocache_pe.record import Head
 from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.reporting import Reporter
+from aiocache_pe.tending import Tender
 from aiocache_pe.turns import Turns
 
 
 class Resources:
-    """An engine with its counters, flights, turns and refreshes, open until it is closed.
+    """An engine with its counters, flights, turns, refreshes and upkeep, open until it is closed.
 
     Args:
         engine: the engine.
@@ -31,6 +33,7 @@ class Resources:
         "joint",
         "refreshes",
         "reporter",
+        "tender",
         "turns",
     )
 
@@ -42,7 +45,8 @@ class Resources:
         self.refreshes = Refreshes(engine.clock)
         self.chance = random.random
         """A number from 0 to 1, for jitter."""
-        self.reporter = Reporter(engine)
+        self.tender = Tender(engine, self._expired)
+        self.reporter = Reporter(engine, self.tender.arm)
         self.closed = False
         self._owns_backend = owns_backend
         if isinstance(engine.backend, Evicting):
@@ -60,6 +64,7 @@ class Resources:
         if self.closed:
             return
         if not only_report:
+            self.tender.stop()
             await self.refreshes.settle()
         await self.reporter.flush()
         if only_report:
@@ -69,3 +74,6 @@ class Resources:
             self.engine.tier.remove_all()
         if self._owns_backend:
             await self.engine.backend.close()
+
+    def _expired(self, head: Head) -> None:
+        self.reporter.expired(head)

@@ -84,6 +84,7 @@ LAYERS = (
             "resources",
             "space",
             "staleness",
+            "tending",
             "terms",
             "turns",
             "upkeep",

@@ -43,16 +43,24 @@ class Draft:
     computed from a state before the clear never appears after it.
     """
 
-    __slots__ = ("_fd", "_published", "path")
+    __slots__ = ("_fd", "is_published", "path", "replaced", "size")
+
+    replaced: int | None
+    """The size in bytes of the version that was replaced; ``None`` if there was none."""
+    size: int
+    """Its own size."""
 
     def __init__(self, folder: str) -> None:
         self.path = f"{folder}/{TEMPORARY}{os.getpid()}-{next(_numbers)}"
         self._fd = os.open(self.path, _FLAGS, 0o600)
-        self._published = False
+        self.is_published = False
+        self.size = 0
+        self.replaced = None
 
     def fill(self, chunks: Sequence[bytes]) -> None:
         """Write the content."""
-        left = sum(map(len, chunks)) - os.writev(self._fd, chunks)
+        self.size = sum(map(len, chunks))
+        left = self.size - os.writev(self._fd, chunks)
         if left:
             rest = memoryview(b"".join(chunks))[-left:]
             while rest:
@@ -64,14 +72,14 @@ class Draft:
         os.utime(self._fd, ns=(now, now))
         status = os.fstat(self._fd)
         self._close()
-        _put(self.path, path)
-        self._published = True
+        self.replaced = _put(self.path, path)
+        self.is_published = True
         return path, status.st_ino, status.st_mtime_ns, status.st_size
 
     def discard(self) -> None:
         """Remove it, unless it was published."""
         self._close()
-        if not self._published:
+        if not self.is_published:
             with suppress(OSError):
                 os.unlink(self.path)
 
@@ -81,18 +89,28 @@ class Draft:
             os.close(fd)
 
 
-def _put(temporary: str, path: str) -> None:
+def _put(temporary: str, path: str) -> int | None:
+    """Rename; the size of what was there before, if anything was."""
     if _renameat2 is None:
-        os.rename(temporary, path)
-        return
+        return _put_over(temporary, path)
     source, target = os.fsencode(temporary), os.fsencode(path)
     if _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _NOREPLACE) == 0:
-        return
+        return None
     if (
         ctypes.get_errno() == errno.EEXIST
         and _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _EXCHANGE) == 0
     ):
+        size = None
         with suppress(OSError):  # the new version is in its place, whatever was there before
+            size = os.lstat(temporary).st_size
             os.unlink(temporary)
-        return
-    os.rename(temporary, path)  # file systems without either, and the proper error if none helps
+        return size
+    return _put_over(temporary, path)  # without either; and the proper error if none helps
+
+
+def _put_over(temporary: str, path: str) -> int | None:
+    size = None
+    with suppress(FileNotFoundError):
+        size = os.lstat(path).st_size
+    os.rename(temporary, path)
+    return size

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiocache_pe.backends.file import health, survey
+from aiocache_pe.backends.file.book import Bounds
+from aiocache_pe.backends.file.candidates import ORDERS
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.hops import GroupCommit, Hops
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.nowait import CachedReader, Stamp
 from aiocache_pe.backends.file.secret import load_secret
+from aiocache_pe.backends.file.tending import Walk
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.glob import matcher
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.protocols import Change, Check, Condition, ReadResult
 from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.sentinels import PENDING, Pending
+
+EVICTIONS = tuple(ORDERS)
+"""By what a full directory chooses."""
 
 
 class FileBackend:
@@ -30,6 +36,9 @@ class FileBackend:
     Args:
         directory: where to keep the files; made private (0700) when it is not there.
             Relative paths are taken from the current directory of this moment.
+        max_entries: how many entries this process leaves in it; ``None`` for any number.
+        max_bytes: what their files may weigh together, in bytes; ``None`` for any weight.
+        eviction: what goes when there is no room, one of `EVICTIONS`.
 
     Example:
         >>> import asyncio, tempfile
@@ -39,10 +48,21 @@ class FileBackend:
     """
 
     name = "file"
+    on_evict: Callable[[Head], object] | None
+    """See `Evicting.on_evict`."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+        eviction: str = "adaptive",
+    ) -> None:
         self._layout = Layout(os.fspath(directory))
-        self._disk = Disk(self._layout)
+        self._disk = Disk(self._layout, Bounds(max_entries, max_bytes), eviction)
+        self.on_evict = None
+        self._walk = Walk(self._disk)
         self._hops = Hops()
         self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._hops)
         self._cached = CachedReader()
@@ -62,7 +82,9 @@ class FileBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        return await self._commits.get().submit(records)
+        written = await self._commits.get().submit(records)
+        self._tell()
+        return written
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
@@ -70,7 +92,9 @@ class FileBackend:
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; atomic among threads and processes."""
-        return await self._hops.run(self._disk.update, key, change)
+        updated = await self._hops.run(self._disk.update, key, change)
+        self._tell()
+        return updated
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; a folder, one of 256, is one batch and one hop."""
@@ -82,13 +106,14 @@ class FileBackend:
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`: one rename takes the area away, then its files are removed."""
-        return await self._hops.run(self._clear, prefix)
+        return await self._hops.run(self._disk.clear, prefix)
 
     async def close(self) -> None:
         """See `Backend.close`; waits for the writes that are under way."""
         await self._commits.get().idle()
         await self._hops.close()
-        self._disk.locks.close()
+        self._walk.close()
+        self._disk.close()
         self._leases.close()
 
     def is_current(self, stamp: Stamp) -> bool:
@@ -135,8 +160,16 @@ class FileBackend:
         return await self._hops.run(self._disk.usage, key)
 
     async def sweep(self) -> None:
-        """See `Sweeper.sweep`."""
+        """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
         await self._hops.run(survey.sweep, self._layout)
+        await self._hops.run(self._disk.room.enforce)
+        self._tell()
+
+    async def tend(self, now: float) -> Sequence[Head] | None:
+        """See `Tending.tend`; for all processes together, a round in ten minutes."""
+        removed = await self._hops.run(self._walk.step, now)
+        self._tell()
+        return removed
 
     async def try_lease(self, key: str) -> FileLease | None:
         """See `Leasing.try_lease`: a lock that the kernel frees when its holder dies."""
@@ -150,6 +183,10 @@ class FileBackend:
         """See `Examinable.examine`."""
         return await self._hops.run(lambda: list(health.examine(self._layout.root)))
 
-    def _clear(self, prefix: str) -> int:
-        trash = self._disk.clear(prefix)
-        return 0 if trash is None else survey.remove_tree(trash)
+    def _tell(self) -> None:
+        """Tell, in the loop, of what was evicted in threads."""
+        evicted = self._disk.room.evicted
+        while evicted:
+            head = evicted.popleft()
+            if self.on_evict is not None:
+                self.on_evict(head)

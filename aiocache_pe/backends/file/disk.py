@@ -12,13 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from aiocache_pe.backends.file import usage
+from aiocache_pe.backends.file import survey, usage
 from aiocache_pe.backends.file.atomic import Draft
+from aiocache_pe.backends.file.book import UNBOUNDED, Bounds
 from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.nowait import Stamp
 from aiocache_pe.backends.file.reading import read_head, read_whole
+from aiocache_pe.backends.file.room import Room
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
+from aiocache_pe.keys import is_side
 from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
@@ -27,13 +30,22 @@ T = TypeVar("T")
 
 
 class Disk:
-    """One cache directory."""
+    """One cache directory.
 
-    __slots__ = ("layout", "locks")
+    Args:
+        layout: its names.
+        bounds: what it may hold.
+        eviction: what goes first, one of `candidates.ORDERS`.
+    """
 
-    def __init__(self, layout: Layout) -> None:
+    __slots__ = ("layout", "locks", "room")
+
+    def __init__(
+        self, layout: Layout, bounds: Bounds = UNBOUNDED, eviction: str = "adaptive"
+    ) -> None:
         self.layout = layout
         self.locks = ByteLocks(layout.locks, layout.make_root)
+        self.room = Room(layout, self.locks, bounds, eviction)
 
     def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
         """The records of those keys that are there, or the errors that stand for them."""
@@ -56,6 +68,7 @@ class Disk:
     def write(self, records: Sequence[Record]) -> list[Record | OSError]:
         """Write each record; one that fails does not keep the others from being written."""
         outcomes: list[Record | OSError] = []
+        self.room.book.look()
         for record in records:
             try:
                 outcomes.append(self._write(record))
@@ -66,6 +79,7 @@ class Disk:
     def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
         """Remove entries; the heads of those that were there, whole, and removed."""
         removed: list[Head] = []
+        self.room.book.look()
         for key in keys:
             path = self.layout.path(key)
             with self.locks.hold(lock_slot(path)), suppress(FileNotFoundError):
@@ -74,7 +88,7 @@ class Disk:
                 except CorruptRecordError:
                     head = None
                 if only is None or (head is not None and only(head)):
-                    os.unlink(path)
+                    self._unlink(path)
                     if head is not None:
                         removed.append(head)
         return removed
@@ -82,6 +96,7 @@ class Disk:
     def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write in one step; see `protocols.Backend.update`."""
         path = self.layout.path(key)
+        self.room.book.look()
 
         def step(draft: Draft) -> Record | None:
             before = _read(key, path)
@@ -91,25 +106,29 @@ class Disk:
             after = change(before)
             if after is None:
                 if before is not None:
-                    os.unlink(path)
+                    self._unlink(path)
                 return None
-            return before if after is before else _publish(draft, after, path)
+            return before if after is before else self._publish(draft, after, path)
 
-        with self.locks.hold(lock_slot(path)):
-            return self._drafted(path, step)
+        return self._drafted(path, step)
 
-    def clear(self, prefix: str) -> str | None:
-        """Take an area away by one rename.
-
-        Returns:
-            Where it lies now, to be emptied at leisure; ``None`` if there was none.
-        """
+    def clear(self, prefix: str) -> int:
+        """Take an area away by one rename, and then remove it; how many entries it held."""
         trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
         try:
             os.rename(self.layout.area(prefix), trash)
         except FileNotFoundError:
-            return None
-        return trash
+            return 0
+        entries, weight = survey.count(trash)
+        if not is_side(prefix) and self.room.book.look():
+            self.room.book.add(-entries, -weight)
+        survey.remove_tree(trash)
+        return entries
+
+    def close(self) -> None:
+        """Give back the files that are open; they are opened again when they are needed."""
+        self.locks.close()
+        self.room.book.close()
 
     def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
         """Note hits and last access, in seconds since the epoch, of entries still there."""
@@ -126,11 +145,18 @@ class Disk:
 
     def _write(self, record: Record) -> Record:
         path = self.layout.path(record.head.key)
-        with self.locks.hold(lock_slot(path)):
-            return self._drafted(path, lambda draft: _publish(draft, record, path))
+        return self._drafted(path, lambda draft: self._publish(draft, record, path))
 
     def _drafted(self, path: str, step: Callable[[Draft], T]) -> T:
-        """Run a step with a draft in the entry's folder, again if the folder went away."""
+        """Run a step with the entry's lock and a draft in its folder, then make room."""
+        with self.locks.hold(lock_slot(path)):
+            result, draft = self._stepped(path, step)
+        if draft.is_published and not self._is_side(path):
+            self.room.took(path, draft.size, draft.replaced)
+        return result
+
+    def _stepped(self, path: str, step: Callable[[Draft], T]) -> tuple[T, Draft]:
+        """Run a step, again if the folder went away."""
         folder = os.path.dirname(path)
         for _ in range(_ATTEMPTS):
             try:
@@ -139,7 +165,7 @@ class Disk:
                 self.layout.make_folder(folder)
                 continue
             try:
-                return step(draft)
+                return step(draft), draft
             except FileNotFoundError:
                 continue
             finally:
@@ -152,7 +178,32 @@ class Disk:
         if (path, status.st_ino, status.st_mtime_ns, status.st_size) != stamp:
             return
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
+        if self.room.book.look() and not self._is_side(path):
+            self.room.gave(stamp[3])
         os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
+
+    def _publish(self, draft: Draft, record: Record, path: str) -> Record:
+        head = pack_head(record.head, record.payload)
+        try:
+            self.room.check(len(head) + len(record.payload))
+        except OSError:
+            with suppress(FileNotFoundError):  # what it was to replace is not right any more
+                self._unlink(path)
+            raise
+        draft.fill((head, record.payload))
+        return Record(record.head, record.payload, draft.publish(path))
+
+    def _unlink(self, path: str) -> None:
+        """Remove an entry. Needs its lock."""
+        weight = os.stat(path).st_size
+        os.unlink(path)
+        if not self._is_side(path):
+            self.room.gave(weight)
+
+    def _is_side(self, path: str) -> bool:
+        """Whether a file is no entry of a user's, and so neither counted nor evicted."""
+        area = path[len(self.layout.root) + 1 : path.rindex("/") - len("/3f")]
+        return is_side(area)
 
 
 class _Damage:
@@ -175,8 +226,3 @@ def _read(key: str, path: str) -> Record | _Damage | None:
     except CorruptRecordError as error:
         return _Damage(error, stamp)
     return Record(record.head, record.payload, stamp)
-
-
-def _publish(draft: Draft, record: Record, path: str) -> Record:
-    draft.fill((pack_head(record.head, record.payload), record.payload))
-    return Record(record.head, record.payload, draft.publish(path))

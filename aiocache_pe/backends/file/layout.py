@@ -6,6 +6,8 @@
         .gitignore  CACHEDIR.TAG      a cache belongs in no commit and in no backup
         .locks                        one byte per key, never written, only locked
         .leases                       the same for the leases of who computes
+        .book                         how much there is, once there are bounds
+        .swept                        by its time: when somebody last looked for what is over
         .secret                       0600, made when the first pickle is signed
         .damaged/                     files that failed verification, moved aside
         default/                      an area: the namespace `default`
@@ -35,12 +37,14 @@ _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n
 class Layout:
     """Names of files for store keys, and back."""
 
-    __slots__ = ("damaged", "leases", "locks", "root", "secret")
+    __slots__ = ("book", "damaged", "leases", "locks", "root", "secret", "swept")
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.locks = f"{self.root}/.locks"
         self.leases = f"{self.root}/.leases"
+        self.book = f"{self.root}/.book"
+        self.swept = f"{self.root}/.swept"
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
 
@@ -85,13 +89,19 @@ def area_folder(area: str) -> str:
     if len(area) <= LONGEST_NAME:
         return area
     digest = blake2b(area.encode("ascii"), digest_size=16).hexdigest()
-    return f"{area[:_SHOWN_OF_LONG]}~{digest}"
+    suffix = area[area.index("+") :] if "+" in area else ""  # by which side areas are known
+    return f"{area[:_SHOWN_OF_LONG]}~{digest}{suffix}"
 
 
 def lock_slot(path: str) -> int:
     """The lock byte of an entry's file: the 32 bits of digest that its name begins with."""
     start = path.rindex("/") + 1
     return int(path[start : start + 8], 16)
+
+
+def is_entry(name: str) -> bool:
+    """Whether a file may be an entry's, by its name."""
+    return name[8:9] == "-" or (name[32:33] == "-" and name.endswith("~"))
 
 
 def shown_key(name: str) -> str | None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from aiocache_pe.backends.file.atomic import TEMPORARY
-from aiocache_pe.backends.file.layout import Layout, shown_key
+from aiocache_pe.backends.file.layout import Layout, is_entry, shown_key
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.keys import is_side
 from aiocache_pe.record import Head
 
 _ABANDONED_AFTER = 3600.0  # seconds; a write takes milliseconds
@@ -24,7 +25,7 @@ def heads(
     """The heads of one folder's entries whose key matches; damaged ones are passed over."""
     base = f"{layout.area(prefix)}/{folder}"
     found: list[Head] = []
-    for name in _names(base):
+    for name in names(base):
         shown = shown_key(name)
         if matches is not None and shown is not None and not matches(shown):
             continue
@@ -46,23 +47,34 @@ def totals(layout: Layout, prefix: str) -> tuple[int, int]:
 
 def count(area: str) -> tuple[int, int]:
     """The entries below a folder, and their bytes."""
+    counts = [count_folder(f"{area}/{folder}") for folder in names(area)]
+    return sum(entries for entries, _ in counts), sum(weight for _, weight in counts)
+
+
+def count_folder(folder: str) -> tuple[int, int]:
+    """The entries in a folder, and their bytes."""
     entries = weight = 0
-    for folder in _names(area):
-        with suppress(OSError), os.scandir(f"{area}/{folder}") as listing:
-            for item in listing:
-                if item.name.startswith("."):
-                    continue
-                with suppress(FileNotFoundError):
-                    weight += item.stat(follow_symlinks=False).st_size
-                    entries += 1
+    with suppress(OSError), os.scandir(folder) as listing:
+        for item in listing:
+            if not is_entry(item.name):
+                continue
+            with suppress(FileNotFoundError):
+                weight += item.stat(follow_symlinks=False).st_size
+                entries += 1
     return entries, weight
 
 
-def remove_tree(folder: str) -> int:
-    """Remove an area that was cleared; returns how many entries it held."""
-    entries, _ = count(folder)
-    _remove(folder)
-    return entries
+def areas(layout: Layout) -> list[str]:
+    """The folders of all areas that hold entries of users."""
+    with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
+        return [
+            item.path
+            for item in listing
+            if item.is_dir(follow_symlinks=False)
+            and not item.name.startswith(".")
+            and not is_side(item.name)
+        ]
+    return []
 
 
 def sweep(layout: Layout) -> None:
@@ -71,14 +83,15 @@ def sweep(layout: Layout) -> None:
     with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
         for item in list(listing):
             if item.name.startswith(".trash-"):
-                _remove(item.path)
+                remove_tree(item.path)
             elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
-                for folder in _names(item.path):
+                for folder in names(item.path):
                     _remove_old(f"{item.path}/{folder}", TEMPORARY, now - _ABANDONED_AFTER)
     _remove_old(layout.damaged, "", now - _DAMAGED_KEPT)
 
 
-def _remove(folder: str) -> None:
+def remove_tree(folder: str) -> None:
+    """Remove an area that was cleared."""
     if os.path.islink(folder) or not os.path.isdir(folder):  # planted in the place of an area
         with suppress(OSError):
             os.unlink(folder)
@@ -97,7 +110,8 @@ def _remove_old(folder: str, beginning: str, before: float) -> None:
                         os.unlink(item.path)
 
 
-def _names(folder: str) -> list[str]:
+def names(folder: str) -> list[str]:
+    """What is in a folder, without what begins with a dot."""
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):

@@ -44,8 +44,13 @@ def read(path: str) -> tuple[int, float | None]:
     return hits, None if untouched else status.st_atime_ns / 1e9
 
 
-def _hits(fd: int) -> int:
+def hits_of(path: str) -> int:
+    """The hits of an entry; none where it is not there or attributes are not."""
+    return _hits(path) if _has_attributes else 0
+
+
+def _hits(file: int | str) -> int:
     try:
-        return int(os.getxattr(fd, _HITS))
+        return int(os.getxattr(file, _HITS))
     except (OSError, ValueError):
         return 0

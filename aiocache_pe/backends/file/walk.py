@@ -1,0 +1,87 @@
+"""Going through a directory to count it, all at once or a little at a time.
+
+While it is counted, folder after folder, others change it, and what they change is in
+the count when it happened before its folder's turn, and not when it happened after. But
+entries are in folders by digest, so each folder gets a 256th of all changes: what the
+book says at each folder's turn tells on the average what the count is ahead or behind.
+Where nobody changes anything it is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from aiocache_pe.backends.file import survey
+from aiocache_pe.backends.file.book import Book
+from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.reading import read_head
+from aiocache_pe.exceptions import CorruptRecordError
+
+_STEP = 64  # entries: a millisecond or two
+
+
+class Count:
+    """A count under way, to put the book right by."""
+
+    __slots__ = ("_ahead", "_book", "_counts", "_found", "_layout")
+
+    def __init__(self, layout: Layout, book: Book) -> None:
+        self._layout = layout
+        self._book = book
+        self._counts = book.counts
+        self._found = [0, 0]
+        self._ahead = [0, 0]
+
+    def folder(self, name: str) -> None:
+        """Count the entries of one folder of each area."""
+        found = [survey.count_folder(f"{area}/{name}") for area in survey.areas(self._layout)]
+        for at, by_book in enumerate(self._book.totals()):
+            self._found[at] += sum(one[at] for one in found)
+            self._ahead[at] += by_book
+
+    def settle(self) -> None:
+        """Put the book right, after the last folder."""
+        entries, weight = (
+            found - round(ahead / len(FOLDERS))
+            for found, ahead in zip(self._found, self._ahead, strict=True)
+        )
+        self._book.settle(self._counts, entries, weight)
+
+
+def recount(layout: Layout, book: Book) -> None:
+    """Count all entries at once."""
+    count = Count(layout, book)
+    for folder in FOLDERS:
+        count.folder(folder)
+    count.settle()
+
+
+def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
+    """Look at every entry, some at a time; the book is put right at the end.
+
+    Args:
+        layout: the directory.
+        book: its book, which need not be open.
+        now: seconds since the epoch.
+
+    Yields:
+        The keys of those that nobody may be served any more, to be removed.
+    """
+    count = Count(layout, book)
+    for folder in FOLDERS:
+        looked = 0
+        over: list[str] = []
+        for area in survey.areas(layout):
+            for name in survey.names(f"{area}/{folder}"):
+                with suppress(OSError, CorruptRecordError):
+                    head = read_head(f"{area}/{folder}/{name}")
+                    if head.is_over(now, stale=True):
+                        over.append(head.key)
+                looked += 1
+                if looked % _STEP == 0:
+                    yield over
+                    over = []
+        yield over
+        count.folder(folder)
+    count.settle()

@@ -1,0 +1,206 @@
+"""The book tells how much a directory holds, whoever changes it and however they end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe.backends.file.book import UNBOUNDED, Book, Bounds, Totals
+from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.walk import Count, recount
+from aiocache_pe.protocols import Change
+from tests.helpers import unmeasured
+from tests.unit.backends.file.records import record
+
+BOUNDS = Bounds(max_entries=1000)
+DIES = """
+import os, signal, sys
+from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.layout import Layout
+from tests.unit.backends.file.records import record
+disk = Disk(Layout(sys.argv[1]))
+disk.write([record(f"dying{n}") for n in range(10)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def layout(cache_dir: Path) -> Layout:
+    return Layout(str(cache_dir))
+
+
+def opened(layout: Layout, bounds: Bounds = BOUNDS) -> Book:
+    book = Book(layout.book, layout.make_root, bounds)
+    assert book.look()
+    return book
+
+
+def truth(disk: Disk) -> Totals:
+    """What there is, by looking."""
+    files = list(Path(disk.layout.root).glob("default/??/*"))
+    return Totals(len(files), sum(file.stat().st_size for file in files))
+
+
+def test_there_is_no_book_before_somebody_has_bounds(layout: Layout) -> None:
+    disk = Disk(layout)
+    disk.write([record()])
+    assert disk.room.book.add(1, 1) is None
+    assert disk.room.book.totals() == (0, 0)
+    assert not Path(layout.book).exists()
+
+
+def test_rows_of_several_are_one_sum(layout: Layout) -> None:
+    one, two = opened(layout), opened(layout)
+    assert one.add(3, 300) == (3, 300)
+    assert two.add(-1, -100) == (2, 200)
+    assert one.totals() == (2, 200)
+    one.close()
+    assert two.totals() == (2, 200)
+    three = opened(layout)
+    assert three.add(1, 50) == (3, 250)
+    assert not three.was_left
+    assert Path(layout.book).stat().st_size < 100  # the row that was given back serves again
+
+
+def test_threads_that_add_at_once_lose_nothing(layout: Layout) -> None:
+    books = [opened(layout), opened(layout)]
+    threads = [
+        threading.Thread(target=lambda book=book: [book.add(1, 10) for _ in range(200)])
+        for book in books * 2
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert books[0].totals() == (800, 8000)
+
+
+def test_every_change_is_in_the_book_also_of_those_without_bounds(layout: Layout) -> None:
+    opened(layout)
+    disk = Disk(layout)
+
+    def put(name: str, payload: bytes) -> Change:
+        return lambda before: record(name, payload)
+
+    disk.write([record(f"k{n}", b"x" * n) for n in range(50)])
+    disk.write([record("k7", b"replaced")])
+    disk.update("default:k8", put("k8", b"updated"))
+    disk.update("default:new", put("new", b"made"))
+    disk.update("default:k9", lambda before: None)
+    disk.update("default:absent", lambda before: None)
+    disk.update("default:k10", lambda before: before)
+    disk.delete(["default:k1", "default:absent"])
+    disk.delete(["default:k2"], lambda head: False)
+    disk.write([record("other")])
+    path = Path(layout.path("default:k3"))
+    path.write_bytes(b"d" * path.stat().st_size)
+    disk.read(["default:k3"])  # damaged, so it is set aside
+    assert not path.exists()
+    assert disk.room.book.totals() == truth(disk)
+    assert disk.clear("default:") == 49
+    assert disk.room.book.totals() == (0, 0)
+
+
+def test_what_the_library_keeps_for_itself_is_not_counted(layout: Layout) -> None:
+    opened(layout)
+    disk = Disk(layout)
+    disk.update("default+stats:counters", lambda before: record("x"))
+    long = "a" * 200
+    disk.update(f"{long}+tags:t", lambda before: record("x"))
+    assert disk.room.book.totals() == (0, 0)
+    assert disk.clear("default+stats:") == 1
+    assert disk.room.book.totals() == (0, 0)
+
+
+def test_who_is_killed_leaves_a_row_that_is_gone_on_with(layout: Layout) -> None:
+    opened(layout).close()
+    command = [sys.executable, "-c", DIES, layout.root]
+    root = Path(__file__).parents[4]
+    killed = subprocess.run(command, cwd=root, env=unmeasured(), timeout=60, check=False)
+    assert killed.returncode == -9
+    book = opened(layout)
+    assert book.was_left
+    assert book.totals().entries == 10
+    book.add(-10, 0)
+    assert book.totals().entries == 0
+
+
+def test_bounds_are_noted_for_who_has_none(layout: Layout) -> None:
+    assert Book(layout.book, layout.make_root, UNBOUNDED).noted == UNBOUNDED
+    opened(layout, Bounds(7, None))
+    assert opened(layout, UNBOUNDED).noted == (7, None)
+    opened(layout, Bounds(None, 9))
+    assert opened(layout, UNBOUNDED).noted == (None, 9)
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense of some length, longer than a header is"])
+def test_a_book_that_was_spoilt_begins_anew(layout: Layout, content: bytes) -> None:
+    book = opened(layout)
+    book.add(5, 5)
+    book.close()
+    Path(layout.book).write_bytes(content)
+    book = opened(layout)
+    assert book.counts == 0
+    recount(layout, book)
+    assert book.totals() == (0, 0)
+    Path(layout.book).write_bytes(b"")  # while it is open
+    assert book.counts == 0
+    assert book.add(1, 1) == (1, 1)
+
+
+def test_a_directory_that_was_removed_has_a_new_book(layout: Layout) -> None:
+    book = opened(layout)
+    book.add(5, 5)
+    Path(layout.book).unlink()
+    assert book.look()
+    assert book.totals() == (0, 0)
+
+
+def test_a_count_puts_right_what_was_done_by_hand(layout: Layout) -> None:
+    book = opened(layout)
+    disk = Disk(layout)
+    disk.write([record(str(n)) for n in range(100)])
+    for file in list(Path(layout.root).glob("default/??/*"))[:40]:
+        file.unlink()
+    recount(layout, book)
+    assert book.totals() == truth(disk) == (60, truth(disk).weight)
+
+
+def test_of_two_counts_at_once_one_counts(layout: Layout) -> None:
+    disk = Disk(layout)
+    disk.write([record(str(n)) for n in range(100)])
+    book = opened(layout)
+    counts = [Count(layout, book), Count(layout, book)]
+    for folder in FOLDERS:
+        for count in counts:
+            count.folder(folder)
+    for count in counts:
+        count.settle()
+    assert book.totals() == truth(disk)
+    assert book.counts == 1
+
+
+def test_what_happens_during_a_count_is_in_it_about_half(layout: Layout) -> None:
+    """On the average nothing is lost: the error is a small part of what was changed."""
+    disk, book = Disk(layout), opened(layout)
+    disk.write([record(f"old{n}") for n in range(500)])
+    recount(layout, book)
+    count = Count(layout, book)
+    for n, folder in enumerate(FOLDERS):
+        count.folder(folder)
+        disk.write([record(f"new{n}-{m}") for m in range(4)])
+    count.settle()
+    assert abs(book.totals().entries - truth(disk).entries) < 150  # of 1,024; five deviations
+
+
+def test_a_folder_in_which_no_book_can_be_opened_is_an_error(layout: Layout) -> None:
+    layout.make_root()
+    Path(layout.book).mkdir()
+    assert not Book(layout.book, layout.make_root, UNBOUNDED).look()
+    with pytest.raises(OSError, match=r"\.book"):
+        Book(layout.book, layout.make_root, BOUNDS).look()

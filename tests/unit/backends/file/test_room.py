@@ -1,0 +1,180 @@
+"""A directory stays within its bounds, and what should not go does not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe import CacheManager
+from aiocache_pe.backends.file import room
+from aiocache_pe.backends.file.book import Bounds
+from aiocache_pe.backends.file.candidates import Seen, look_at
+from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.events import Event, Removed
+from tests.unit.backends.file.records import record
+
+
+def bounded(cache_dir: Path, entries: int | None, weight: int | None = None) -> Disk:
+    return Disk(Layout(str(cache_dir)), Bounds(entries, weight), "lru")
+
+
+def files(cache_dir: Path) -> list[Path]:
+    return list(cache_dir.glob("default/??/*"))
+
+
+async def test_entries_are_never_more_than_allowed(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_entries=10) as cache:
+        for n in range(40):
+            await cache.set(f"k{n}", n)
+            assert len(files(cache_dir)) == min(10, n + 1)
+            assert await cache.get(f"k{n}") == n
+        await cache.set_many({f"m{n}": n for n in range(100)})
+        stats = await cache.get_stats()
+        assert stats.total_entries == 10
+        assert stats.evictions == 130
+
+
+async def test_bytes_are_never_more_than_allowed(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_bytes=20_000) as cache:
+        for n in range(100):
+            await cache.set(f"k{n % 60}", "x" * (50 * n % 3000))
+            assert sum(file.stat().st_size for file in files(cache_dir)) <= 20_000
+
+
+async def test_all_namespaces_share_the_room(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_entries=10) as cache:
+        other = cache.namespace("other: one")
+        for n in range(30):
+            await other.set(f"k{n}", n)
+        for n in range(9):
+            await cache.set(f"k{n}", n)
+        assert (await cache.get_stats()).total_entries == 9
+        assert (await other.get_stats()).evictions == 29
+        assert (await cache.get_stats()).evictions == 0
+
+
+async def test_what_goes_is_told(cache_dir: Path) -> None:
+    told: list[Event] = []
+    async with CacheManager(directory=cache_dir, max_entries=1, eviction="fifo") as cache:
+        cache.subscribe(Removed, told.append)
+        await cache.set("first", 1)
+        await cache.set("second", 2)
+        await cache.incr("third")
+    assert told == [
+        Removed("default", "first", "evicted"),
+        Removed("default", "second", "evicted"),
+    ]
+
+
+async def test_what_alone_is_too_heavy_is_not_stored(
+    cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with CacheManager(directory=cache_dir, max_bytes=10_000) as cache:
+        await cache.set("other", 1)
+        assert await cache.set("k", "small")
+        assert not await cache.set("k", "x" * 10_000)
+        assert await cache.get("k") is None  # what was to be replaced is not right any more
+        assert not await cache.set("new", "x" * 10_000)
+        assert await cache.get("other") == 1
+        assert (await cache.get_stats()).errors == 2
+    assert "exceeds max_bytes=10000" in caplog.text
+
+
+async def test_what_was_there_before_the_bounds_counts(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir) as cache:
+        await cache.set_many({f"k{n}": n for n in range(50)})
+    async with CacheManager(directory=cache_dir, max_entries=20) as cache:
+        await cache.set("new", 1)
+        assert (await cache.get_stats()).total_entries == 20
+        assert await cache.get("new") == 1
+
+
+async def test_cleaning_up_keeps_the_bounds_that_others_set(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_entries=20) as cache:
+        await cache.set_many({f"k{n}": n for n in range(10)})
+    async with CacheManager(directory=cache_dir) as unbounded:
+        await unbounded.set_many({f"u{n}": n for n in range(50)})
+        assert (await unbounded.get_stats()).total_entries == 60
+        assert await unbounded.cleanup_expired() == 0
+        stats = await unbounded.get_stats()
+        assert (stats.total_entries, stats.evictions) == (20, 40)
+        await unbounded.set_many({f"v{n}": n for n in range(50)})
+    async with CacheManager(directory=cache_dir, max_entries=30) as cache:
+        await cache.cleanup_expired()
+        assert (await cache.get_stats()).total_entries == 30
+
+
+async def test_files_that_are_no_entries_stay(cache_dir: Path, tmp_path: Path) -> None:
+    mine = [cache_dir / "notes.txt", cache_dir / "photos" / "3f" / "cat.jpg"]
+    for file in mine:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine" * 1000)
+    elsewhere = tmp_path / "elsewhere" / "3f"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "3f3f3f3f-mine").write_text("mine" * 1000)
+    (cache_dir / "link").symlink_to(elsewhere.parent)
+    async with CacheManager(directory=cache_dir, max_bytes=1000) as cache:
+        await cache.set_many({f"k{n}": n for n in range(50)})
+        await cache.cleanup_expired()
+        assert (await cache.get_stats()).total_entries > 1
+    assert all(file.exists() for file in mine)
+    assert (elsewhere / "3f3f3f3f-mine").exists()
+
+
+def test_what_is_read_stays(cache_dir: Path) -> None:
+    disk = bounded(cache_dir, 10)
+    disk.write([record(str(n)) for n in range(10)])
+    for n in range(10, 200):
+        disk.add_usage([("default:3", 1, time.time())])
+        disk.write([record(str(n))])
+    assert list(disk.read(["default:3", "default:4"])) == ["default:3"]
+
+
+def test_what_was_used_since_it_was_looked_at_stays(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate may wait for long until it is its turn."""
+    disk = bounded(cache_dir, 3)
+    disk.write([record(name) for name in "abc"])
+    stale = [look_at(disk.layout.path(f"default:{name}")) for name in "ba"]
+    disk.add_usage([("default:a", 1, time.time() + 1)])
+    disk.write([record("b", b"another")])
+    monkeypatch.setattr(disk.room, "_candidates", stale)
+    disk.write([record("d")])
+    assert sorted(disk.read([f"default:{name}" for name in "abcd"])) == [
+        "default:a",
+        "default:b",
+        "default:d",
+    ]
+
+
+def test_who_finds_nothing_to_remove_gives_up(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = bounded(cache_dir, 3)
+    disk.write([record("a")])
+    assert disk.room.book.is_whole
+    disk.room.book.add(100, 0)  # as if others had removed a hundred by hand
+    disk.write([record("b")])
+    assert list(disk.read(["default:a", "default:b"])) == ["default:b"]
+    disk.room.enforce()
+    assert disk.room.book.totals().entries == 1
+
+    monkeypatch.setattr(room, "_IN_VAIN", 5)
+    monkeypatch.setattr(disk.room, "_candidates", [])
+    gone = Seen(f"{cache_dir}/default/00/00000000-gone", 1, 1, 1, 0)
+    monkeypatch.setattr(room, "choose", lambda layout, order: [gone])
+    disk.write([record(str(n)) for n in range(4)])
+    assert len(files(cache_dir)) == 5
+
+
+def test_damage_goes_like_any_other(cache_dir: Path) -> None:
+    disk = bounded(cache_dir, 2)
+    disk.write([record("a")])
+    Path(disk.layout.path("default:a")).write_bytes(b"damaged")
+    disk.write([record("b"), record("c")])
+    assert len(files(cache_dir)) == 2
+    assert list(disk.room.evicted) == []

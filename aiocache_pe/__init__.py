@@ -17,6 +17,7 @@ from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.digests import FileDigest, file_digest
 from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
 from aiocache_pe.exceptions import (
     BackendError,
@@ -58,6 +59,7 @@ __all__ = [
     "ConfigurationError",
     "CorruptRecordError",
     "DeadlockError",
+    "FileDigest",
     "InvalidKeyError",
     "InvalidTTLError",
     "LockTimeoutError",
@@ -71,6 +73,7 @@ __all__ = [
     "bypass",
     "cached",
     "cached_batch",
+    "file_digest",
     "get_cache",
     "keep_warm",
     "make_cache_key",

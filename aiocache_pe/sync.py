@@ -29,6 +29,8 @@ from aiocache_pe import shared, warming
 from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
+from aiocache_pe.digests import FileDigest
+from aiocache_pe.digests import file_digest_blocking as file_digest
 from aiocache_pe.portal import portal
 from aiocache_pe.recordings.directory import recording
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -39,10 +41,12 @@ from aiocache_pe.warming import AnyCache, Calls, WarmReport
 
 __all__ = [
     "CacheManager",
+    "FileDigest",
     "WarmReport",
     "bypass",
     "cached",
     "cached_batch",
+    "file_digest",
     "get_cache",
     "keep_warm",
     "make_cache_key",

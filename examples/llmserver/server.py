@@ -22,6 +22,7 @@ _WHOLE = {
 _STREAMS = {
     "/v1/chat/completions": shapes.chat_chunks,
     "/v1/messages": shapes.message_events,
+    "/v1/responses": shapes.response_events,
 }
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 Json = dict[str, Any]
 _ids = itertools.count(1)
+_ARGUMENTS = ('{"city":', '"Paris"}')
+"""What the model calls a tool with, in the pieces of a stream."""
 
 
 def text_of(body: Json) -> str:
@@ -42,7 +44,7 @@ def chat(body: Json) -> Json:
     if body.get("tools"):
         name = body["tools"][0]["function"]["name"]
         call = {"id": f"call_{next(_ids)}", "type": "function"}
-        call["function"] = {"name": name, "arguments": '{"city":"Paris"}'}  # type: ignore[assignment]
+        call["function"] = {"name": name, "arguments": "".join(_ARGUMENTS)}  # type: ignore[assignment]
         message, reason = message | {"content": None, "tool_calls": [call]}, "tool_calls"
     elif body.get("max_tokens", 100) < len(words_of(body)):
         reason = "length"
@@ -53,10 +55,17 @@ def chat(body: Json) -> Json:
 def chat_chunks(body: Json) -> Iterator[str]:
     """A chat completion as a stream of events."""
     head = _chat_head(body, "chat.completion.chunk")
-    for word in words_of(body):
-        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
-        yield _event(head | {"choices": [choice]})
-    yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    deltas: list[Json] = [{"content": word} for word in words_of(body)]
+    if body.get("tools"):
+        name = body["tools"][0]["function"]["name"]
+        call = {"index": 0, "id": f"call_{next(_ids)}", "type": "function"}
+        begun = call | {"function": {"name": name, "arguments": ""}}
+        pieces = [{"index": 0, "function": {"arguments": piece}} for piece in _ARGUMENTS]
+        deltas = [{"tool_calls": [piece]} for piece in (begun, *pieces)]
+    for delta in deltas:
+        yield _event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    reason = "tool_calls" if body.get("tools") else "stop"
+    yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
     if (body.get("stream_options") or {}).get("include_usage"):
         yield _event(head | {"choices": [], "usage": usage(body)})
     yield "data: [DONE]\n\n"
@@ -105,6 +114,33 @@ def response(body: Json) -> Json:
     }
 
 
+def response_events(body: Json) -> Iterator[str]:
+    """An answer of the Responses API as a stream of events."""
+    whole = response(body)
+    [item] = whole["output"]
+    [part] = item["content"]
+    place = {"item_id": item["id"], "output_index": 0}
+    place_in_it = place | {"content_index": 0}
+    begun = whole | {"status": "in_progress", "output": [], "usage": None}
+    empty = part | {"text": ""}
+    events: list[Json] = [
+        {"type": "response.created", "response": begun},
+        {"type": "response.in_progress", "response": begun},
+        {"type": "response.output_item.added", "item": item | {"content": []}} | place,
+        {"type": "response.content_part.added", "part": empty} | place_in_it,
+        *(
+            {"type": "response.output_text.delta", "delta": word, "logprobs": []} | place_in_it
+            for word in words_of(body)
+        ),
+        {"type": "response.output_text.done", "text": part["text"], "logprobs": []} | place_in_it,
+        {"type": "response.content_part.done", "part": part} | place_in_it,
+        {"type": "response.output_item.done", "item": item} | place,
+        {"type": "response.completed", "response": whole},
+    ]
+    for number, event in enumerate(events):
+        yield _named(event | {"sequence_number": number})
+
+
 def message(body: Json) -> Json:
     """A message of Anthropic's API."""
     content: list[Json] = [{"type": "text", "text": text_of(body)}]
@@ -124,7 +160,16 @@ def message_events(body: Json) -> Iterator[str]:
         delta = {"type": "text_delta", "text": word}
         yield _named({"type": "content_block_delta", "index": 0, "delta": delta})
     yield _named({"type": "content_block_stop", "index": 0})
-    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    reason = "end_turn"
+    if body.get("tools"):
+        reason, call = "tool_use", {"type": "tool_use", "id": f"toolu_{next(_ids)}"}
+        block = call | {"name": body["tools"][0]["name"], "input": {}}
+        yield _named({"type": "content_block_start", "index": 1, "content_block": block})
+        for piece in _ARGUMENTS:
+            delta = {"type": "input_json_delta", "partial_json": piece}
+            yield _named({"type": "content_block_delta", "index": 1, "delta": delta})
+        yield _named({"type": "content_block_stop", "index": 1})
+    ended = {"stop_reason": reason, "stop_sequence": None}
     used = {"output_tokens": len(words_of(body))}
     yield _named({"type": "message_delta", "delta": ended, "usage": used})
     yield _named({"type": "message_stop"})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager, cached, digests
+from aiocache_pe import CacheManager, cached, digests, sync
 from aiocache_pe.digests import file_digest, file_digest_blocking
 
 OLD = 1_600_000_000_000_000_000
@@ -94,3 +94,20 @@ def test_only_so_many_are_remembered(
 async def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await file_digest(tmp_path / "absent")
+
+
+def test_a_path_counts_by_its_content_where_the_key_is_built_of_it(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("the same")
+    other.write_text("the same")
+    calls = list[Path]()
+
+    @sync.cached(key=lambda path: sync.file_digest(path), backend="memory")  # noqa: PLW0108
+    def read(path: Path) -> str:
+        calls.append(path)
+        return path.read_text()
+
+    assert read(one) == read(other) == "the same"
+    other.write_text("another text")
+    assert read(other) == "another text"
+    assert calls == [one, other]

@@ -45,6 +45,20 @@ class Client:
             return [chunk async for chunk in stream]
         return await asyncio.to_thread(list, stream)
 
+    async def gathered(self, helper: Callable[..., Any], asked: dict[str, Any]) -> Any:
+        """What an SDK's own helper makes of a stream that it reads to its end."""
+        final = "get_final_response" if "input" in asked else "get_final_message"
+        manager = helper(**asked)
+        if hasattr(manager, "__aenter__"):
+            async with manager as stream:
+                return await getattr(stream, final)()
+
+        def gather() -> Any:
+            with manager as stream:
+                return getattr(stream, final)()
+
+        return await asyncio.to_thread(gather)
+
 
 @asynccontextmanager
 async def client(

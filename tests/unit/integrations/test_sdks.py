@@ -66,15 +66,46 @@ async def test_a_stream_is_replayed_chunk_by_chunk(
 ) -> None:
     async with client(way, files, server) as sdk:
         with_usage = CHAT | {"stream_options": {"include_usage": True}}
-        streams = [(sdk.openai.chat.completions.create, with_usage)]
+        chat = sdk.openai.chat.completions.create
+        streams = [
+            (chat, with_usage),
+            (chat, with_usage | {"tools": [TOOL]}),
+            (sdk.openai.responses.create, {"model": "tiny", "input": "What is love?"}),
+        ]
         if sdk.anthropic is not None:
-            streams.append((sdk.anthropic.messages.create, CHAT | {"max_tokens": 100}))
+            message = CHAT | {"max_tokens": 100}
+            tools = [{"name": "weather", "input_schema": {"type": "object"}}]
+            create = sdk.anthropic.messages.create
+            streams += [(create, message), (create, message | {"tools": tools})]
         for call, asked in streams:
             first, second = await sdk.read(call, **asked), await sdk.read(call, **asked)
-            assert len(first) > 5
+            assert len(first) >= 5
             assert first == second
             assert len(server.requests) == 1
             server.requests.clear()
+
+
+async def test_what_the_sdks_put_together_of_a_stream_is_the_same(
+    way: str, files: CacheManager, server: ModelServer
+) -> None:
+    """By their own helpers, which read to the last event and close the stream."""
+    async with client(way, files, server) as sdk:
+        asked = {"model": "tiny", "input": "What is love?"}
+        responses = [await sdk.gathered(sdk.openai.responses.stream, asked) for _ in range(2)]
+        assert responses[0].output_text.startswith("You asked 3 words")
+        assert responses[0] == responses[1]
+        assert len(server.requests) == 1
+        if sdk.anthropic is not None:
+            tools = [{"name": "weather", "input_schema": {"type": "object"}}]
+            told = CHAT | {"max_tokens": 100, "tools": tools}
+            messages = [await sdk.gathered(sdk.anthropic.messages.stream, told) for _ in range(2)]
+            assert messages[0].content[1].input == {"city": "Paris"}
+            assert messages[0] == messages[1]
+            assert len(server.requests) == 2
+    stats = await files.get_stats()
+    assert stats.hits == (1 if sdk.anthropic is None else 2)
+    assert stats.input_tokens_saved == 7 * stats.hits
+    assert stats.output_tokens_saved > 0
 
 
 async def test_the_raw_answer_says_where_it_is_from(
@@ -102,6 +133,7 @@ async def test_the_api_key_is_nowhere(
         for call, asked in calls(sdk).values():
             await sdk.ask(call, **asked)
         await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+        await sdk.read(sdk.openai.responses.create, model="tiny", input="Why?")
         server.failures = [500]
         with pytest.raises(openai.InternalServerError) as failed:
             await sdk.ask(sdk.openai.embeddings.create, model="e", input="x")

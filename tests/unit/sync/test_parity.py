@@ -57,7 +57,8 @@ def test_a_verb_blocks_and_says_so(verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit", "keep_warm"]
+    "name",
+    ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit", "file_digest", "keep_warm"],
 )
 def test_a_function_takes_the_same_arguments(name: str) -> None:
     assert parameters(getattr(sync, name)) == parameters(getattr(aiocache_pe, name))
@@ -69,7 +70,7 @@ def test_every_public_function_that_is_awaited_has_a_twin() -> None:
         for name in aiocache_pe.__all__
         if inspect.iscoroutinefunction(getattr(aiocache_pe, name))
     }
-    assert awaited == {"warm_cache", "most_hit"}
+    assert awaited == {"file_digest", "warm_cache", "most_hit"}
     assert awaited <= set(sync.__all__)
     assert not any(inspect.iscoroutinefunction(getattr(sync, name)) for name in awaited)
 

@@ -6,6 +6,7 @@ by string, tell siblings from floors, and know which third-party package belongs
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from tests.architecture.source import (
     imports,
     modules,
     own_imports,
+    tree,
 )
 
 PLAN = "tests/architecture/layers.py"
@@ -129,3 +131,18 @@ def test_importing_the_library_imports_no_client() -> None:
     code = f"import sys, {LIBRARY}; print(*sorted(set({asked!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_mode_is_asked_where_it_may_be_replaced() -> None:
+    """While something is recorded, ``steering.mode`` is another function; see there."""
+    taken = [name for name in modules() if f"{LIBRARY}.steering.mode" in _names_from(name)]
+    assert not taken, f"call steering.mode(), and import no mode: {taken}"
+
+
+def _names_from(module: str) -> set[str]:
+    return {
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }

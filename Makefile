@@ -1,6 +1,6 @@
 # Everything a fresh machine needs is python3.11 (or a later python3) with venv, and make.
 #
-#   make demo    search the standard library's documentation, first without cache, then with it
+#   make demo    every example, first without cache, then with it
 #   make test    the whole test suite, in random order
 #
 # Each target installs what it needs into .venv, which is made anew when pyproject.toml changes.
@@ -22,8 +22,8 @@ SOURCES := aiocache_pe pytest_aiocache_pe tests examples benchmarks
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY)-demo  ## search the standard library's documentation: cold, warm, hit rate
-	$(BIN)/python -m examples.docsearch $(DEMO_ARGS)
+demo: $(READY)-demo  ## every example twice: cold, warm, hit rate
+	$(BIN)/python -m examples $(DEMO_ARGS)
 
 test: $(READY)-test $(READY)-demo  ## run the whole suite in random order
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

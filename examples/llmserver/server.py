@@ -27,10 +27,11 @@ _STREAMS = {
 
 
 class ModelServer(ThreadingHTTPServer):
-    """A model server on a free port of this machine.
+    """A model server on this machine.
 
     Args:
         seconds: how long it thinks before each answer.
+        port: where to listen; 0 for any port that is free.
 
     Attributes:
         url: where it is.
@@ -41,8 +42,8 @@ class ModelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, seconds: float = 0.0, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.seconds = seconds
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.requests: list[tuple[str, dict[str, Any]]] = []
@@ -54,9 +55,9 @@ class ModelServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def model_server(seconds: float = 0.0) -> Generator[ModelServer]:
+def model_server(seconds: float = 0.0, port: int = 0) -> Generator[ModelServer]:
     """Run one for the time of the block."""
-    with ModelServer(seconds) as server:
+    with ModelServer(seconds, port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

@@ -1,0 +1,113 @@
+"""OpenAI's own client, cached: one argument, and nothing else in the program changes.
+
+    python -m examples.llm_client [QUESTIONS]
+
+It asks the server that ``OPENAI_BASE_URL`` names, or one on this machine. Run it twice: the
+second time no request is sent, streams included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import httpx2
+from openai import AsyncOpenAI
+
+from aiocache_pe import CacheManager
+from aiocache_pe.integrations.httpx2 import AsyncCacheTransport
+from examples.told import telling
+from examples.upstream import api_key, model
+
+QUESTIONS = ["What is a lease?", "Why are tags tokens?", "When is a hit stale?"]
+
+
+class CachedLLMClient:
+    """A chat model of which no question is asked twice.
+
+    Args:
+        base_url: the server's.
+        model: the model.
+        cache: where answers are kept.
+        system: what the model is told before each question.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, cache: CacheManager, system: str = "Be brief."
+    ) -> None:
+        self._model = model
+        self._system = system
+        transport = AsyncCacheTransport(cache, ttl="30d")
+        http = httpx2.AsyncClient(transport=transport, timeout=600)
+        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key(), http_client=http)
+
+    async def ask(self, question: str, system: str | None = None) -> str:
+        """The answer in one piece.
+
+        Args:
+            question: what to ask.
+            system: what the model is told before, if not the usual.
+        """
+        answer = await self._client.chat.completions.create(
+            model=self._model,
+            temperature=0,
+            messages=[
+                {"role": "system", "content": system or self._system},
+                {"role": "user", "content": question},
+            ],
+        )
+        return answer.choices[0].message.content or ""
+
+    async def stream(self, question: str) -> AsyncIterator[str]:
+        """The answer in the pieces in which it comes, or came."""
+        stream = await self._client.chat.completions.create(
+            model=self._model,
+            stream=True,
+            messages=[
+                {"role": "system", "content": self._system},
+                {"role": "user", "content": question},
+            ],
+        )
+        async for chunk in stream:
+            if chunk.choices and chunk.choices[0].delta.content:
+                yield chunk.choices[0].delta.content
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.close()
+
+
+async def main(questions: list[str]) -> None:
+    """Ask each question twice: in one piece, and as a stream."""
+    with model() as (base_url, name):
+        print(f"asking {name} at {base_url}")
+        async with (
+            CacheManager(namespace="llm") as cache,
+            telling(cache),
+            CachedLLMClient(base_url, name, cache) as llm,
+        ):
+            for question in questions:
+                began = time.perf_counter()
+                answer = await llm.ask(question)
+                print(f"  {(time.perf_counter() - began) * 1000:7.2f} ms  {question} {answer}")
+                began, streamed = time.perf_counter(), ""
+                async for word in llm.stream(question):
+                    streamed += word
+                print(
+                    f"  {(time.perf_counter() - began) * 1000:7.2f} ms  streamed, {streamed!r:.40}"
+                )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:] or QUESTIONS))

@@ -1,10 +1,11 @@
-"""Going through a directory to count it, all at once or a little at a time.
+"""Going through a directory, all at once or a little at a time: what is over, how much is there.
 
 While it is counted, folder after folder, others change it, and what they change is in
 the count when it happened before its folder's turn, and not when it happened after. But
 entries are in folders by digest, so each folder gets a 256th of all changes: what the
 book says at each folder's turn tells on the average what the count is ahead or behind.
-Where nobody changes anything it is exact.
+Where nobody changes anything it is exact. Otherwise it is the better the less is replaced
+meanwhile, so counting is done apart from the much slower reading.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.exceptions import CorruptRecordError
 
-_STEP = 64  # entries: a millisecond or two
+_STEP = 64  # entries to read: a millisecond or two
+_COUNT_STEP = 2048  # and to count
 
 
 class Count:
@@ -33,12 +35,13 @@ class Count:
         self._found = [0, 0]
         self._ahead = [0, 0]
 
-    def folder(self, name: str) -> None:
-        """Count the entries of one folder of each area."""
+    def folder(self, name: str) -> int:
+        """Count the entries of one folder of each area; how many there are."""
         found = [survey.count_folder(f"{area}/{name}") for area in survey.areas(self._layout)]
         for at, by_book in enumerate(self._book.totals()):
             self._found[at] += sum(one[at] for one in found)
             self._ahead[at] += by_book
+        return sum(entries for entries, _ in found)
 
     def settle(self) -> None:
         """Put the book right, after the last folder."""
@@ -68,7 +71,6 @@ def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
     Yields:
         The keys of those that nobody may be served any more, to be removed.
     """
-    count = Count(layout, book)
     for folder in FOLDERS:
         looked = 0
         over: list[str] = []
@@ -83,5 +85,10 @@ def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
                     yield over
                     over = []
         yield over
-        count.folder(folder)
+    count, looked = Count(layout, book), 0
+    for folder in FOLDERS:
+        looked += count.folder(folder)
+        if looked >= _COUNT_STEP:
+            looked = 0
+            yield []
     count.settle()

@@ -11,36 +11,51 @@
 
 from __future__ import annotations
 
-from aiocache_pe.callkey import make_cache_key
-from aiocache_pe.codecs.types import register
-from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
-from aiocache_pe.decorators.cached import cached
-from aiocache_pe.decorators.cached_batch import cached_batch
-from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
-from aiocache_pe.digests import FileDigest, file_digest
-from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
-from aiocache_pe.exceptions import (
-    BackendError,
-    CacheClosedError,
-    CacheError,
-    ConfigurationError,
-    CorruptRecordError,
-    DeadlockError,
-    InvalidKeyError,
-    InvalidTTLError,
-    LockTimeoutError,
-    MissingDependencyError,
-    SecretRequiredError,
-    SerializationError,
-    UnrecordedCallError,
-    UnstableIdentityError,
-)
-from aiocache_pe.manager import CacheManager
-from aiocache_pe.prices import Price
-from aiocache_pe.recordings.directory import recording
-from aiocache_pe.shared import get_cache
-from aiocache_pe.steering import bypass, read_only, refresh
-from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
+from typing import TYPE_CHECKING
+
+from aiocache_pe.names import HOMES, load
+
+if TYPE_CHECKING:  # what `load` finds, for type checkers
+    from aiocache_pe.callkey import make_cache_key
+    from aiocache_pe.codecs.types import register
+    from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
+    from aiocache_pe.decorators.cached import cached
+    from aiocache_pe.decorators.cached_batch import cached_batch
+    from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+    from aiocache_pe.digests import FileDigest, file_digest
+    from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
+    from aiocache_pe.exceptions import (
+        BackendError,
+        CacheClosedError,
+        CacheError,
+        ConfigurationError,
+        CorruptRecordError,
+        DeadlockError,
+        InvalidKeyError,
+        InvalidTTLError,
+        LockTimeoutError,
+        MissingDependencyError,
+        SecretRequiredError,
+        SerializationError,
+        UnrecordedCallError,
+        UnstableIdentityError,
+    )
+    from aiocache_pe.manager import CacheManager
+    from aiocache_pe.prices import Price
+    from aiocache_pe.recordings.directory import recording
+    from aiocache_pe.shared import get_cache
+    from aiocache_pe.steering import bypass, read_only, refresh
+    from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
+else:
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - the types are above
+        """A public name, imported when it is first asked for."""
+        value = globals()[name] = load(name)
+        return value
+
+    def __dir__():  # noqa: ANN202 - the same
+        return sorted({*globals(), *HOMES})
+
 
 __version__ = "0.1.0"
 

@@ -101,7 +101,7 @@ LAYERS = (
         ("callfile", "decorators", "shared", "sync", "warmable", "warming"),
         talk=True,
     ),
-    Layer("front", ("",)),
+    Layer("front", ("", "names"), talk=True),
     Layer("callers", ("__main__", "cli", "integrations", "testing"), talk=True),
 )
 
@@ -110,6 +110,7 @@ NAMES_BACKENDS = ("config",)
 
 IMPORTS_LATE = {
     "callfile": "a file of calls names the modules that its functions are in",
+    "names": "a public name is imported when it is first used; what is in it only goes down",
     "portal": "anyio takes as long to import as all the rest, and few programs need its thread",
     "config": "a store's client is imported when a store of that kind is asked for",
 }

@@ -93,11 +93,15 @@ def as_ruff_sorts(name: str) -> tuple[int, str]:
 
 
 def test_the_front_door_names_all_it_shows() -> None:
+    """To type checkers and to programs it shows the same, from the same modules."""
+    [guarded] = [node for node in tree("aiocache_pe").body if isinstance(node, ast.If)]
+    assert ast.unparse(guarded.test) == "TYPE_CHECKING"
     shown = {
-        alias.asname or alias.name
-        for node in tree("aiocache_pe").body
-        if isinstance(node, ast.ImportFrom) and node.module != "__future__"
+        alias.name: node.module
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
     named = set(importlib.import_module("aiocache_pe").__all__)
-    assert {name for name in shown if not name.startswith("_")} == named - {"__version__"}
+    assert set(shown) == named - {"__version__"}
+    assert shown == importlib.import_module("aiocache_pe.names").HOMES

@@ -68,3 +68,17 @@ def test_importing_the_library_imports_no_store() -> None:
 
 def test_the_version_is_that_of_the_distribution() -> None:
     assert aiocache_pe.__version__.count(".") == 2
+
+
+def test_a_name_that_there_is_not_is_refused_as_ever() -> None:
+    with pytest.raises(AttributeError, match="module 'aiocache_pe' has no attribute 'nonsense'"):
+        aiocache_pe.nonsense  # type: ignore[attr-defined] # noqa: B018 - it is to fail
+    assert set(aiocache_pe.__all__) <= set(dir(aiocache_pe))
+
+
+def test_importing_the_library_imports_what_is_used() -> None:
+    code = "import sys, aiocache_pe; aiocache_pe.CacheError; print('asyncio' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert done.stdout == "False\n"

@@ -1,0 +1,59 @@
+"""The public names, and where each is at home.
+
+``import aiocache_pe`` imports none of them: a name is looked up when it is first used (PEP 562),
+so a program pays for the parts that it uses, and the command line for few. What is imported
+when is all that depends on it, not what there is: a test asks for every name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_NAMES = {
+    "aiocache_pe.callkey": ("make_cache_key",),
+    "aiocache_pe.codecs.types": ("register",),
+    "aiocache_pe.decorators.batches": ("AsyncCachedBatch", "CachedBatch"),
+    "aiocache_pe.decorators.cached": ("cached",),
+    "aiocache_pe.decorators.cached_batch": ("cached_batch",),
+    "aiocache_pe.decorators.decorated": ("AsyncCachedFunction", "CachedFunction"),
+    "aiocache_pe.digests": ("FileDigest", "file_digest"),
+    "aiocache_pe.entry": ("CacheEntry", "CacheInfo", "CacheStats"),
+    "aiocache_pe.exceptions": (
+        "BackendError",
+        "CacheClosedError",
+        "CacheError",
+        "ConfigurationError",
+        "CorruptRecordError",
+        "DeadlockError",
+        "InvalidKeyError",
+        "InvalidTTLError",
+        "LockTimeoutError",
+        "MissingDependencyError",
+        "SecretRequiredError",
+        "SerializationError",
+        "UnrecordedCallError",
+        "UnstableIdentityError",
+    ),
+    "aiocache_pe.manager": ("CacheManager",),
+    "aiocache_pe.prices": ("Price",),
+    "aiocache_pe.recordings.directory": ("recording",),
+    "aiocache_pe.shared": ("get_cache",),
+    "aiocache_pe.steering": ("bypass", "read_only", "refresh"),
+    "aiocache_pe.warming": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
+}
+HOMES = {name: module for module, names in _NAMES.items() for name in names}
+"""The module of each public name."""
+
+
+def load(name: str) -> Any:
+    """The object of a public name.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    try:
+        home = HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'aiocache_pe' has no attribute {name!r}") from None
+    return getattr(importlib.import_module(home), name)

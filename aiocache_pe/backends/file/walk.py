@@ -20,6 +20,7 @@ from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.exceptions import CorruptRecordError
 
 _STEP = 64  # entries to read: a millisecond or two
+_FOLDERS_STEP = 64  # folders to list, if there is less in them
 _COUNT_STEP = 2048  # and to count
 
 
@@ -71,9 +72,9 @@ def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
     Yields:
         The keys of those that nobody may be served any more, to be removed.
     """
-    for folder in FOLDERS:
-        looked = 0
-        over: list[str] = []
+    over: list[str] = []
+    looked = 0
+    for number, folder in enumerate(FOLDERS, 1):
         for area in survey.areas(layout):
             for name in survey.names(f"{area}/{folder}"):
                 with suppress(OSError, CorruptRecordError):
@@ -84,7 +85,9 @@ def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
                 if looked % _STEP == 0:
                     yield over
                     over = []
-        yield over
+        if number % _FOLDERS_STEP == 0:
+            yield over
+            over = []
     count, looked = Count(layout, book), 0
     for folder in FOLDERS:
         looked += count.folder(folder)

@@ -29,7 +29,7 @@ def files(directory: Path) -> int:
 
 async def rounds_end(cache: CacheManager) -> None:
     tender = cache._shared.tender
-    await poll(lambda: tender._loop is None)
+    await poll(lambda: tender._loop is None, deadline=60)
 
 
 async def use(cache: CacheManager) -> None:

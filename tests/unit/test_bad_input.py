@@ -211,6 +211,12 @@ TABLE: list[Case] = [
         (-1, ConfigurationError, "memory_max_bytes -1 is not accepted"),
     ),
     *cases(
+        "CacheManager('memory', prices=value)",
+        ([("a", 1)], ConfigurationError, "prices is a mapping from models to prices, not list"),
+        ({"small": 1}, ConfigurationError, "the price of 'small' is 1; accepted are Price(input="),
+        ({1: {"input": 1}}, ConfigurationError, "a model's name in prices is a str, not 1"),
+    ),
+    *cases(
         "CacheManager(eviction=value)",
         (
             "best",

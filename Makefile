@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 READY := $(VENV)/.ready
-SOURCES := aiocache_pe pytest_aiocache_pe tests examples benchmarks
+SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:

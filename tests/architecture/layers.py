@@ -112,6 +112,7 @@ IMPORTS_LATE = {
     "callfile": "a file of calls names the modules that its functions are in",
     "names": "a public name is imported when it is first used; what is in it only goes down",
     "portal": "anyio takes as long to import as all the rest, and few programs need its thread",
+    "integrations.pytest": "most runs of tests have nothing to do with recordings",
     "config": "a store's client is imported when a store of that kind is asked for",
 }
 """Who may import inside a function, or by a string, and why that hides no cycle."""
@@ -125,6 +126,7 @@ FOREIGN = {
     "httpx": ("integrations.httpx",),
     "httpx2": ("integrations.httpx2",),
     "langchain_core": ("integrations.langchain",),
+    "pytest": ("integrations.pytest",),
     "msgspec": ("",),  # the record's own format: everywhere
     "numpy": ("codecs",),
     "pydantic": ("codecs",),

@@ -1,6 +1,6 @@
 """A plugin for pytest: marked tests are answered by recordings, each by its own directory.
 
-Outside of the library, so that a run of tests that records nothing does not import it.
+A run of tests that records nothing imports no more of the library than the names in it.
 """
 
 from __future__ import annotations

@@ -227,8 +227,17 @@ def test_tests_of_all_kinds_are_steered(pytester: pytest.Pytester, run: Run) -> 
     broken.stdout.fnmatch_lines(["*test_with_parameters-plain/ask-plain-*.json is no recording*"])
 
 
-def test_who_records_nothing_does_not_import_the_library(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import sys\ndef test_it():\n    assert 'aiocache_pe' not in sys.modules")
+def test_who_records_nothing_does_not_import_what_does_the_work(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile("""
+        import sys
+
+        def test_it():
+            ours = {name for name in sys.modules if name.startswith("aiocache_pe.")}
+            names, plugin = "aiocache_pe.names", "aiocache_pe.integrations.pytest"
+            assert ours == {names, "aiocache_pe.integrations", plugin}
+    """)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cov", "-p", "no:cacheprovider"],
         cwd=pytester.path,

@@ -8,6 +8,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?= -n auto --maxprocesses=4
 DEMO_ARGS ?=
+TRACES ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,8 +48,9 @@ types: $(READY)-lint $(READY)-test $(READY)-demo  ## check types with mypy and p
 arch: $(READY)-test  ## check that imports only go down, and what else keeps the house in order
 	$(BIN)/python -m pytest tests/architecture
 
-bench: $(READY)-bench  ## measure against other caches
+bench: $(READY)-bench  ## measure against other caches; with TRACES=FOLDER hit ratios too
 	$(BIN)/python -m benchmarks
+	$(if $(TRACES),$(BIN)/python -m benchmarks.traces "$(TRACES)")
 
 bench-quick: $(READY)-bench  ## the same in a minute, for a first look
 	$(BIN)/python -m benchmarks --quick

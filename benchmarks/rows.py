@@ -1,7 +1,7 @@
 """The rows: which operation of which contender stands beside which, and what is promised.
 
 Targets are those of the project's performance table. A row is added here and nowhere
-else; P5 and P9 will be, when there is something to measure.
+else; P5 will be, when there is something to measure, and P9 is `benchmarks.traces`.
 """
 
 from __future__ import annotations
@@ -231,6 +231,7 @@ PROCESS = Row(
     "whole processes",
     (
         Line("import aiocache_pe", "processes", "import_ours", 10, "ms"),
+        Line("from aiocache_pe import CacheManager, cached", "processes", "names_ours", 10, "ms"),
         Line("aiocache-pe --get", "processes", "command_get", 10, "ms"),
         Line("bare Python", "processes", "bare", 10, "ms"),
         Line("import aiocache", "processes", "import_aiocache", 10, "ms"),

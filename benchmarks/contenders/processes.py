@@ -24,6 +24,11 @@ def import_ours(job: Job) -> Sample:
     return _imported(job, "aiocache_pe")
 
 
+def names_ours(job: Job) -> Sample:
+    """What nearly every program uses of it; ``import aiocache_pe`` alone loads no part."""
+    return _started(job, "-c", "from aiocache_pe import CacheManager, cached")
+
+
 def import_cashews(job: Job) -> Sample:
     """``import cashews``."""
     return _imported(job, "cashews")

@@ -15,7 +15,6 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import log2
-from statistics import median
 from typing import NamedTuple
 
 from aiocache_pe.backends.file import survey, usage
@@ -119,8 +118,8 @@ def by_worth(seen: Sequence[Seen]) -> list[Seen]:
     content management techniques for Web proxy caches", ACM SIGMETRICS PER, 2000), and what
     was once popular goes when it is not read any more.
     """
-    unread = [one.used for one in seen if not one.hits]
-    lifetime = 2 * (max(unread) - median(unread)) if unread else 0.0
+    unread = sorted(one.used for one in seen if not one.hits)
+    lifetime = 2 * (unread[-1] - unread[len(unread) // 2]) if unread else 0
     return sorted(seen, key=lambda one: one.used + lifetime * min(log2(1 + one.hits), _MOST_READ))
 
 

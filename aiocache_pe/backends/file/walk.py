@@ -21,13 +21,14 @@ from aiocache_pe.exceptions import CorruptRecordError
 
 _STEP = 64  # entries to read: a millisecond or two
 _FOLDERS_STEP = 64  # folders to list, if there is less in them
+_CHANCE = 16  # entries that a count may be wrong by while others change things
 _COUNT_STEP = 2048  # and to count
 
 
 class Count:
     """A count under way, to put the book right by."""
 
-    __slots__ = ("_ahead", "_book", "_counts", "_found", "_layout")
+    __slots__ = ("_ahead", "_book", "_counts", "_found", "_layout", "_moved", "_totals")
 
     def __init__(self, layout: Layout, book: Book) -> None:
         self._layout = layout
@@ -35,21 +36,27 @@ class Count:
         self._counts = book.counts
         self._found = [0, 0]
         self._ahead = [0, 0]
+        self._totals = book.totals()
+        self._moved = False  # whether others changed something meanwhile
 
     def folder(self, name: str) -> int:
         """Count the entries of one folder of each area; how many there are."""
         found = [survey.count_folder(f"{area}/{name}") for area in survey.areas(self._layout)]
-        for at, by_book in enumerate(self._book.totals()):
+        totals = self._book.totals()
+        self._moved = self._moved or totals != self._totals
+        for at, by_book in enumerate(totals):
             self._found[at] += sum(one[at] for one in found)
             self._ahead[at] += by_book
         return sum(entries for entries, _ in found)
 
     def settle(self) -> None:
-        """Put the book right, after the last folder."""
+        """Put the book right, after the last folder, unless chance may be all that is wrong."""
         entries, weight = (
             found - round(ahead / len(FOLDERS))
             for found, ahead in zip(self._found, self._ahead, strict=True)
         )
+        if self._moved and self._book.is_whole and abs(entries) <= _CHANCE:
+            return
         self._book.settle(self._counts, entries, weight)
 
 

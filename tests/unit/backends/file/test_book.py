@@ -198,6 +198,18 @@ def test_what_happens_during_a_count_is_in_it_about_half(layout: Layout) -> None
     assert abs(book.totals().entries - truth(disk).entries) < 150  # of 1,024; five deviations
 
 
+def test_a_count_spoils_no_book_for_what_chance_may_be(layout: Layout) -> None:
+    disk, book = Disk(layout), opened(layout)
+    recount(layout, book)
+    count = Count(layout, book)
+    for n, folder in enumerate(FOLDERS):
+        count.folder(folder)
+        if n % 64 == 0:
+            disk.write([record(f"new{n}")])
+    count.settle()
+    assert book.totals() == truth(disk)
+
+
 def test_a_folder_in_which_no_book_can_be_opened_is_an_error(layout: Layout) -> None:
     layout.make_root()
     Path(layout.book).mkdir()

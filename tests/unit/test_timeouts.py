@@ -62,7 +62,7 @@ async def test_a_refresh_has_no_more_time_than_a_caller(
     failed: list[events.LoadFailed] = []
     memory.subscribe(events.LoadFailed, failed.append)
     factory = Factory()
-    await memory.get_or_set("k", factory, 10, stale_ttl=100, hard_timeout=0.01)
+    await memory.get_or_set("k", factory, 10, stale_ttl=100)
     clock.advance(11)
     factory.hold()
     assert await memory.get_or_set("k", factory, 10, stale_ttl=100, hard_timeout=0.01) == 1

@@ -48,11 +48,11 @@ class Mode(Enum):
 
 def tape() -> Tape | None:
     """The recording that calls go to: this task's, else the process's; ``None`` for none."""
-    own = _own.get()
-    if own is not None:
-        return own.tape
-    places = _places[-1:]  # in one step: another thread may leave its block meanwhile
-    return places[0].tape if places else None
+    own, places = _own.get(), _places.copy()  # another thread may leave its block meanwhile
+    for place in places:
+        if place is own:  # not in a task that outlived its block
+            return place.tape
+    return places[-1].tape if places else None
 
 
 class Recorded:

@@ -12,6 +12,7 @@ import pytest
 from examples.llmserver.server import model_server
 
 pytest_plugins = ("pytester",)
+pytestmark = pytest.mark.timeout(300)  # they begin processes, on a machine that may be busy
 NO_NETWORK = """
 import socket
 import pytest

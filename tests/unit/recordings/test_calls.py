@@ -240,6 +240,45 @@ async def test_tasks_have_recordings_of_their_own(tapes: Path, memory: CacheMana
     assert list((tapes / "one").glob("answer-one-*.json"))
 
 
+async def test_a_task_that_outlives_its_block_is_none_of_it(
+    tapes: Path, memory: CacheManager
+) -> None:
+    @cached(cache=memory)
+    async def answer(question: str) -> str:
+        return question.upper()
+
+    async def later() -> list[str]:
+        await left.wait()
+        own = await answer("plainly")
+        async with recording(tapes / "next", "record"):
+            return [own, await answer("recorded")]
+
+    left = asyncio.Event()
+    async with recording(tapes / "first"):
+        task = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    left.set()
+    assert await task == ["PLAINLY", "RECORDED"]
+    assert [path.name[:16] for path in (tapes / "next").iterdir()] == ["answer-recorded-"]
+
+
+def test_blocks_may_end_in_another_order(tapes: Path) -> None:
+    @blocking.cached(backend="memory", version="order")
+    def answer(question: str) -> str:
+        return question.upper()
+
+    first, second = recording(tapes / "first"), recording(tapes / "second", "record")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert answer("why?") == "WHY?"
+    second.__exit__(None, None, None)
+    with recording(tapes / "third", "record"):
+        answer("why?")
+    assert sorted(path.name for path in tapes.iterdir()) == ["second", "third"]
+    assert mode() is None
+
+
 async def test_get_or_set_is_recorded_by_its_key(tapes: Path, memory: CacheManager) -> None:
     twin = blocking.CacheManager.of(memory)
     with recording(tapes, "record"):

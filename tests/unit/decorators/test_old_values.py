@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,19 +105,25 @@ def test_a_plain_function_that_is_slow_is_left_to_finish(
 
 
 def test_a_plain_function_can_be_given_up(plain: sync.CacheManager) -> None:
-    go, ended = threading.Event(), threading.Event()
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 
     @cached(hard_timeout=0.01, cache=plain)
     def f() -> int:
+        begun.set()
         assert go.wait(10)
         ended.set()
         return 1
 
-    with pytest.raises(LoadTimeoutError, match=r"within 0.01 s"):
-        f()
+    while not begun.is_set():  # on a busy machine it may be given up before it begins
+        with pytest.raises(LoadTimeoutError, match=r"within 0.01 s"):
+            f()
     go.set()
     assert ended.wait(10)
-    assert f() == 1
+    answers = list[int]()
+    while not answers:
+        with suppress(LoadTimeoutError):  # the same
+            answers.append(f())
+    assert answers == [1]
 
 
 def test_a_plain_function_under_a_timeout_computes_once_and_raises_its_own(

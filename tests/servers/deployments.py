@@ -88,10 +88,10 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries, each with a replica."""
+    """Three primaries, each with a replica, or some of them without."""
 
-    def __init__(self, folder: Path) -> None:
-        ports = free_ports(6)
+    def __init__(self, folder: Path, replicas: int = 3) -> None:
+        ports = free_ports(3 + replicas)
         lines = [
             "cluster-enabled yes",
             "cluster-node-timeout 1000",
@@ -117,11 +117,15 @@ class Cluster:
                 if n < 3:
                     asked(client, "CLUSTER ADDSLOTS", *range(bounds[n], bounds[n + 1]))
                 asked(clients[0], "CLUSTER MEET", "127.0.0.1", self.nodes[n].port)
-            poll_blocking(lambda: all(_known(client) == 6 for client in clients), deadline=60)
+            poll_blocking(
+                lambda: all(_known(client) == len(clients) for client in clients), deadline=60
+            )
             names = [asked(client, "CLUSTER MYID").decode() for client in clients]
             for n, client in enumerate(clients[3:]):
                 asked(client, "CLUSTER REPLICATE", names[n])
-            poll_blocking(lambda: all(_is_whole(client) for client in clients), deadline=60)
+            poll_blocking(
+                lambda: all(_is_whole(client, len(names) - 3) for client in clients), deadline=60
+            )
         finally:
             for client in clients:
                 client.close()
@@ -147,13 +151,13 @@ def _known(client: Redis) -> int:
     return int(asked(client, "CLUSTER INFO")["cluster_known_nodes"])
 
 
-def _is_whole(client: Redis) -> bool:
+def _is_whole(client: Redis, expected: int) -> bool:
     nodes = asked(client, "CLUSTER NODES")
     replicas = sum("slave" in node["flags"] for node in nodes.values())
     info = asked(client, "CLUSTER INFO")
     replication: Any = client.info("replication")
     linked = replication["role"] == "master" or replication["master_link_status"] == "up"
-    return replicas == 3 and info["cluster_state"] == "ok" and linked
+    return replicas == expected and info["cluster_state"] == "ok" and linked
 
 
 class TlsProxy:

@@ -181,6 +181,8 @@ def _cluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         ssl=tls,
         max_connections=limit,
+        # It would close all connections, those in use too, at every fifth slot that moved.
+        reinitialize_steps=0,
         # A slot that moves, or a primary that was just replaced, is worth a moment.
         retry=Retry(ExponentialBackoff(cap=0.3, base=0.05), 4),
         **options,

@@ -51,6 +51,7 @@ class Connections:
 
         class Owned(base):  # type: ignore[misc]  # the client has one class for each transport
             ssl_context: Any
+            _writer: Any
 
             def __init__(self, **settings: Any) -> None:
                 super().__init__(**settings)
@@ -62,6 +63,22 @@ class Connections:
                 if owner.is_closed:
                     self._close()
                 owner.check()
+
+            async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - it is the client's
+                writer = self._writer
+                if writer is None or self.health_check_interval or not isinstance(command, list):
+                    await super().send_packed_command(command, check_health)
+                    return
+                # The client begins a task to send, for its time-out; nearly always the kernel
+                # takes all at once, and there is nothing to wait for.
+                writer.writelines(command)
+                if writer.transport.is_closing() or writer.transport.get_write_buffer_size():
+                    await super().send_packed_command([], check_health=False)
+
+            async def _send_packed_command(self, command: Any) -> None:
+                if self._writer is None:  # closed by another task since it was connected
+                    raise RedisConnectionError("the connection was closed meanwhile")
+                await super()._send_packed_command(command)
 
         return Owned
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -39,6 +40,7 @@ logger = logging.getLogger("aiocache_pe")
 _PING = 1.0  # seconds between two signs of life
 _PATIENCE = 3.0  # seconds without one
 _PAUSES = (0.1, 2.0)  # seconds between two tries to listen: the first, the longest
+_HEALTHY = 10.0  # seconds of listening, after which a loss is a new one
 _FORBIDDEN = 30.0  # seconds, where the server does not permit it
 
 
@@ -182,6 +184,7 @@ class Tracker:
         pause, longest = _PAUSES
         told = False
         while True:
+            begun = time.monotonic()
             try:
                 await self._listen_once()
             except ResponseError as error:
@@ -197,6 +200,8 @@ class Tracker:
             finally:
                 with self._lock:
                     self._lose()
+            if time.monotonic() - begun >= _HEALTHY:
+                pause, told = _PAUSES[0], False
             await asyncio.sleep(pause)
             pause = min(pause * 2, max(longest, pause))
 
@@ -239,6 +244,7 @@ async def _connections(client: Client) -> dict[str, Any]:
     own: dict[str, Any] = {"protocol": 3, "socket_timeout": _PATIENCE}
     if isinstance(client, RedisCluster):
         await client.initialize()
+        await client.nodes_manager.initialize()  # who is primary now, not when it began
         return {
             node.name: node.connection_class(**(node.connection_kwargs | own))
             for node in client.get_primaries()

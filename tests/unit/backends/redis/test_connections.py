@@ -16,6 +16,7 @@ from aiocache_pe import CacheError
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.backends.redis.names import lease_name
+from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, Sentinels
@@ -154,6 +155,21 @@ async def test_nothing_connects_once_all_is_closed(redis_server: Server) -> None
     with pytest.raises(RedisConnectionError, match="closed"):
         await late.connect()
     assert owner.connected == 0
+
+
+async def test_what_the_kernel_does_not_take_at_once_is_sent_whole(backend: RedisBackend) -> None:
+    large = bytes(16 * 1024 * 1024)
+    await backend.write([record("large", large)])
+    found = (await backend.read([f"{AREA}large"]))[f"{AREA}large"]
+    assert isinstance(found, Record)
+    assert found.payload == large
+    await backend.delete([f"{AREA}large"])
+
+
+async def test_a_connection_closed_by_another_task_is_told_as_such() -> None:
+    connection = Connections().kind(Connection)(host="127.0.0.1", port=1)
+    with pytest.raises(RedisConnectionError, match="closed meanwhile"):
+        await connection._send_packed_command([b"PING"])
 
 
 async def test_a_client_of_the_users_keeps_its_connections(redis_server: Server) -> None:

@@ -1,7 +1,7 @@
 """The rows: which operation of which contender stands beside which, and what is promised.
 
 Targets are those of the project's performance table. A row is added here and nowhere
-else; P5 will be, when there is something to measure, and P9 is `benchmarks.traces`.
+else; P9 is `benchmarks.traces`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Row:
 
 def all_rows(sizes: Sequence[int]) -> tuple[Row, ...]:
     """Every row; ``sizes`` are the numbers of entries for P8."""
-    return (*FIXED, *at_sizes(sizes), PROCESS, KEYS, VALUES, REFERENCE)
+    return (*FIXED, *OVER_REDIS, *at_sizes(sizes), PROCESS, KEYS, VALUES, REFERENCE)
 
 
 def _sets(title: str, kind: Literal["new", "again"]) -> Row:
@@ -198,6 +198,40 @@ FIXED = (
             Target("ours, memory", 15, how="value"),
             Target("ours, file", 15, how="value"),
         ),
+    ),
+)
+
+OVER_REDIS = (
+    Row(
+        "P5",
+        "Redis get, past the memory tier",
+        (
+            Line("ours", "ours_redis", "get", 4000),
+            Line("redis.asyncio and json", "bare_redis", "get", 4000),
+            Line("aiocache", "aiocache_redis", "get", 4000),
+            Line("cashews", "cashews_redis", "get", 4000),
+        ),
+        (Target("ours", 1.10, "redis.asyncio and json"),),
+    ),
+    Row(
+        "P5",
+        "Redis get, kept in memory and tracked",
+        (
+            Line("ours", "ours_redis", "tracked_get", 50_000),
+            Line("cashews, client-side", "cashews_redis", "client_side_get", 20_000),
+        ),
+        (Target("ours", 0.6, "cashews, client-side"),),
+    ),
+    Row(
+        "P5",
+        "Redis get_many of 1,000",
+        (
+            Line("ours", "ours_redis", "get_many", 100),
+            Line("redis.asyncio and json", "bare_redis", "get_many", 100),
+            Line("aiocache", "aiocache_redis", "get_many", 100),
+            Line("cashews", "cashews_redis", "get_many", 100),
+        ),
+        (Target("ours", 1.25, "redis.asyncio and json"),),
     ),
 )
 

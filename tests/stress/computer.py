@@ -1,7 +1,7 @@
 """A process that asks for values that are slow to compute, and notes each computation.
 
-``python -m tests.stress.computer crowd DIRECTORY LOG SECONDS TASKS`` asks for one key, with
-many tasks at once, when it is told to by a line on its input. ``... march DIRECTORY LOG
+``python -m tests.stress.computer crowd STORE LOG SECONDS TASKS`` asks for one key, with
+many tasks at once, when it is told to by a line on its input. ``... march STORE LOG
 SECONDS LAST`` asks for one key after another, with random times to compute. The log is
 everybody's: a line is one ``write`` to a file opened for appending, so its lines are in
 the order in which things happened.
@@ -68,7 +68,14 @@ async def march(cache: CacheManager, log: Log, seconds: float, last: int) -> Non
         log.note("has", key, os.getpid())
 
 
+def manager(store: str) -> CacheManager:
+    """Over a Redis, or over files in a directory."""
+    if "://" in store:
+        return CacheManager("redis", redis_url=store, fallback=None)
+    return CacheManager(directory=store)
+
+
 if __name__ == "__main__":
-    _, what, directory, notes, longest, size = sys.argv
+    _, what, store, notes, longest, size = sys.argv
     run = {"crowd": crowd, "march": march}[what]
-    asyncio.run(run(CacheManager(directory=directory), Log(Path(notes)), float(longest), int(size)))
+    asyncio.run(run(manager(store), Log(Path(notes)), float(longest), int(size)))

@@ -20,6 +20,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from tests.helpers import poll_blocking
+from tests.servers.process import Server
 from tests.stress.computer import KEY, Log, key_of
 from tests.stress.scale import dice, report, scaled
 
@@ -32,10 +33,10 @@ MARCHING, KILLS = 6, 20  # 200 in full
 class Computer:
     """A process of `tests.stress.computer`."""
 
-    def __init__(self, what: str, directory: Path, log: Path, seconds: float, size: int) -> None:
+    def __init__(self, what: str, store: Path | str, log: Path, seconds: float, size: int) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.stress.computer", what, str(directory)),
+                *(sys.executable, "-m", "tests.stress.computer", what, str(store)),
                 *(str(log), str(seconds), str(size)),
             ],
             cwd=ROOT,
@@ -82,12 +83,21 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def computers(cache_dir: Path, log: Path) -> Iterator[list[Computer]]:
+def store(request: pytest.FixtureRequest, cache_dir: Path) -> Path | str:
+    """What the processes share: a directory, or a Redis of the test's own."""
+    if getattr(request, "param", "file") == "file":
+        return cache_dir
+    server: Server = request.getfixturevalue("own_redis")
+    return server.url
+
+
+@pytest.fixture
+def computers(store: Path | str, log: Path) -> Iterator[list[Computer]]:
     """Processes that are ready to ask for one key, with many tasks each."""
     with ExitStack() as stack:
         computers: list[Computer] = []
         for _ in range(PROCESSES):
-            computers.append(Computer("crowd", cache_dir, log, scaled(10) * SECONDS / 10, TASKS))
+            computers.append(Computer("crowd", store, log, scaled(10) * SECONDS / 10, TASKS))
             stack.callback(computers[-1].kill)
         for computer in computers:
             computer.hear("ready")
@@ -134,7 +144,10 @@ def test_many_threads_compute_once(store: str, cache_dir: Path) -> None:
     report(f"32 threads over {store}, a factory of {seconds:g} s: 1 call")
 
 
-def test_many_processes_compute_once(computers: list[Computer], log: Path) -> None:
+@pytest.mark.parametrize("store", ["file", "redis"], indirect=True)
+def test_many_processes_compute_once(
+    computers: list[Computer], log: Path, request: pytest.FixtureRequest
+) -> None:
     began = time.monotonic()
     for computer in computers:
         computer.go()
@@ -143,11 +156,12 @@ def test_many_processes_compute_once(computers: list[Computer], log: Path) -> No
         computer.end()
     assert len(begun(log)) == 1
     report(
-        f"{PROCESSES} processes x {TASKS} tasks: 1 call, all served after "
-        f"{time.monotonic() - began:.2f} s"
+        f"{PROCESSES} processes x {TASKS} tasks over {request.node.callspec.id}: 1 call, "
+        f"all served after {time.monotonic() - began:.2f} s"
     )
 
 
+@pytest.mark.parametrize("store", ["file", "redis"], indirect=True)
 def test_when_the_computing_process_is_killed_another_takes_over(
     computers: list[Computer], log: Path
 ) -> None:

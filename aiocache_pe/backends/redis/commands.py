@@ -118,11 +118,13 @@ class Commands:
         """
         told_before: dict[bytes, None] = {}
         order: deque[bytes] = deque()
-        client = self._clients.link().client
+        link = self._clients.link()
+        client = link.client
         nodes: Sequence[str] = ("",)
         if isinstance(client, RedisCluster):
             with translated(self.place):
-                await client.initialize()
+                async with link.limit:
+                    await client.initialize()
             nodes = [node.name for node in client.get_primaries()]
         for node in nodes:
             cursor: Any = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import RedisCluster
 
-from aiocache_pe.backends.redis.clients import Clients
+from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Commands
 from aiocache_pe.backends.redis.errors import translated
 from aiocache_pe.backends.redis.names import ENTRIES
@@ -99,10 +99,16 @@ async def _latency(clients: Clients, commands: Commands) -> Check:
 
 
 async def _info(clients: Clients, commands: Commands, section: str) -> dict[str, Any]:
-    client = clients.link().client
+    link = clients.link()
+    client = link.client
     with translated(commands.place):
-        if isinstance(client, RedisCluster):
-            await client.initialize()
-            node = client.get_random_primary_node()
-            return dict(await client.info(section, target_nodes=node))
-        return dict(await client.info(section))
+        async with link.limit:
+            return await _info_of(client, section)
+
+
+async def _info_of(client: Client, section: str) -> dict[str, Any]:
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        node = client.get_random_primary_node()
+        return dict(await client.info(section, target_nodes=node))
+    return dict(await client.info(section))

@@ -62,8 +62,10 @@ class RedisLease:
             await asyncio.sleep(_RENEWED)
             begun = time.monotonic()
             try:
-                self._lock.redis = self._current().client
-                await self._lock.reacquire()
+                link = self._current()
+                self._lock.redis = link.client
+                async with link.limit:
+                    await self._lock.reacquire()
             except LockError:
                 self._owned = False
                 return

@@ -206,8 +206,9 @@ class Tracker:
             pause = min(pause * 2, max(longest, pause))
 
     async def _listen_once(self) -> None:
-        client = self._clients.link().client
-        connections = await _connections(client)
+        link = self._clients.link()
+        async with link.limit:  # so that the client is not closed while it begins
+            connections = await _connections(link.client)
         try:
             for connection in connections.values():
                 connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001

@@ -204,10 +204,13 @@ def test_it_works_when_the_program_is_ending(concurrency: int, early: str) -> No
     assert (done.stdout, done.stderr) == ("[2, 4, 6, 2]\n", "")
 
 
-def test_an_interrupt_reaches_the_function(tmp_path: Path) -> None:
+def test_an_interrupt_reaches_the_function() -> None:
     code = """
+import signal
 import time
 from aiocache_pe.sync import cached_batch
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have come ignored
 
 @cached_batch(backend="memory")
 def slow(numbers):

@@ -142,7 +142,7 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         return desk.serve(future)
     except CancelledError:
         if desk.computed:  # the loop was ended before it could store the value
-            return desk.computed[-1]  # type: ignore[no-any-return]
+            return desk.computed[-1]  # type: ignore[no-any-return]  # what the function returned
         raise
 
 

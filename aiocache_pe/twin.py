@@ -235,3 +235,16 @@ class CacheManager:
 
     def __repr__(self) -> str:
         return f"sync.{self.asynchronous!r}"
+
+
+def asynchronous(cache: object) -> manager.CacheManager:
+    """The async manager of either kind.
+
+    Raises:
+        TypeError: it is no manager.
+    """
+    if isinstance(cache, CacheManager):
+        return cache.asynchronous
+    if not isinstance(cache, manager.CacheManager):
+        raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
+    return cache

@@ -117,7 +117,7 @@ async def warm_cache(
     ahead = math.inf if refresh else 0.0
     if before_expiry is not None and not refresh:
         ahead = math.inf if (given := duration("before_expiry", before_expiry)) is None else given
-    steps, total = await _steps(_asynchronous(cache), calls, ttl)
+    steps, total = await _steps(twin.asynchronous(cache), calls, ttl)
     return await _Warming(ahead, on_progress, WarmReport(total)).run(steps, concurrency)
 
 
@@ -143,7 +143,7 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
         >>> run(main())
         ['b']
     """
-    manager = _asynchronous(cache)
+    manager = twin.asynchronous(cache)
     space = manager.loader.opened()
     await manager.loader.flush()
     backend = space.engine.backend
@@ -199,7 +199,7 @@ async def keep_warm(
     """
     if isinstance(calls, AsyncIterable | Iterator):
         raise TypeError("keep_warm goes through the calls again and again; give it a list")
-    manager = _asynchronous(cache)
+    manager = twin.asynchronous(cache)
     ahead = duration("before_expiry", before_expiry) or 0.0
     await _steps(manager, calls, ttl)  # what is no call is said here, not in the background
 
@@ -303,11 +303,3 @@ async def _given(
     else:
         for item in items:
             yield made(item)
-
-
-def _asynchronous(cache: AnyCache) -> CacheManager:
-    if isinstance(cache, twin.CacheManager):
-        return cache.asynchronous
-    if not isinstance(cache, CacheManager):
-        raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
-    return cache

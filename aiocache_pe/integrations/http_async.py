@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from aiocache_pe import steering
@@ -15,7 +16,7 @@ from aiocache_pe.integrations.http_caching import (
     StaleWatch,
     as_bytes,
     chunks_of,
-    told,
+    response_of,
     without_coding,
 )
 from aiocache_pe.integrations.requests import Asked
@@ -39,7 +40,7 @@ class AsyncExchange:
     def __init__(self, caching: HttpCaching, send: Send, library: Any, stream_class: Any) -> None:
         self._caching = caching
         self._send = send
-        self._library = library
+        self._response = partial(response_of, library)
         self._stream_class = stream_class
 
     async def answer(self, request: Any) -> Any:
@@ -129,22 +130,6 @@ class AsyncExchange:
 
         stream = self._stream_class(chunks(), close)
         return self._response(response.status_code, without_coding(headers), "miss", stream=stream)
-
-    def _response(
-        self,
-        status: int,
-        headers: Any,
-        where_from: str,
-        body: bytes | None = None,
-        stream: Any = None,
-    ) -> Any:
-        return self._library.Response(
-            status,
-            headers=told(headers, where_from),
-            content=body,
-            stream=stream,
-            extensions={"http_version": b"HTTP/1.1"},
-        )
 
 
 async def _replayed(chunks: list[bytes]) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ The request is sent in the thread that makes it; the loop that serves threads do
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from aiocache_pe import blocking, steering
@@ -18,7 +19,7 @@ from aiocache_pe.integrations.http_caching import (
     StaleWatch,
     as_bytes,
     chunks_of,
-    told,
+    response_of,
     without_coding,
 )
 from aiocache_pe.integrations.requests import Asked
@@ -47,7 +48,7 @@ class BlockingExchange:
     ) -> None:
         self._caching = caching
         self._send = send
-        self._library = library
+        self._response = partial(response_of, library)
         self._stream_class = stream_class
 
     def answer(self, request: Any) -> Any:
@@ -138,19 +139,3 @@ class BlockingExchange:
 
         stream = self._stream_class(chunks(), close)
         return self._response(response.status_code, without_coding(headers), "miss", stream=stream)
-
-    def _response(
-        self,
-        status: int,
-        headers: Any,
-        where_from: str,
-        body: bytes | None = None,
-        stream: Any = None,
-    ) -> Any:
-        return self._library.Response(
-            status,
-            headers=told(headers, where_from),
-            content=body,
-            stream=stream,
-            extensions={"http_version": b"HTTP/1.1"},
-        )

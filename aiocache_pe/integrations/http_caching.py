@@ -69,13 +69,8 @@ class HttpCaching:
         stale_ttl: Duration | None = None,
         lock: bool | Duration = True,
     ) -> None:
-        if cache is None:
-            cache = get_cache()
-        elif isinstance(cache, twin.CacheManager):
-            cache = cache.asynchronous
-        elif not isinstance(cache, CacheManager):
-            raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
-        self._cache = cache if namespace is None else cache.namespace(namespace)
+        manager = twin.asynchronous(get_cache() if cache is None else cache)
+        self._cache = manager if namespace is None else manager.namespace(namespace)
         self.loader: Loader = self._cache.loader
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
         lifetime: Lifetime = self.loader.lifetime(ttl)
@@ -228,6 +223,25 @@ def without_coding(headers: Pairs) -> list[list[str]]:
 def told(headers: Iterable[Iterable[str]], where_from: str) -> Pairs:
     """Headers, with the one that says where an answer is from."""
     return [*((name, value) for name, value in headers), (HEADER, where_from)]
+
+
+def response_of(
+    library: Any,
+    status: int,
+    headers: Iterable[Iterable[str]],
+    where_from: str,
+    body: bytes | None = None,
+    *,
+    stream: Any = None,
+) -> Any:
+    """A response of httpx, or of httpx2."""
+    return library.Response(
+        status,
+        headers=told(headers, where_from),
+        content=body,
+        stream=stream,
+        extensions={"http_version": b"HTTP/1.1"},
+    )
 
 
 def as_text(body: bytes) -> str | bytes:

@@ -80,13 +80,8 @@ class LangChainCache(BaseCache):
         namespace: str = "langchain",
         tags: Iterable[str] = (),
     ) -> None:
-        if cache is None:
-            cache = get_cache()
-        elif isinstance(cache, twin.CacheManager):
-            cache = cache.asynchronous
-        elif not isinstance(cache, CacheManager):
-            raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
-        self._cache = cache.namespace(namespace)
+        manager = twin.asynchronous(get_cache() if cache is None else cache)
+        self._cache = manager.namespace(namespace)
         self._blocking = twin.CacheManager.of(self._cache)
         self._ttl = self._cache.loader.seconds(ttl)
         self._tags = check_tags(tags)

@@ -211,7 +211,7 @@ class Tracker:
             connections = await _connections(link.client)
         try:
             for connection in connections.values():
-                connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001
+                connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001 - no public way
                 await connection.connect()
                 await connection.send_command(
                     "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRIES

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -19,18 +20,17 @@ from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import namespace_prefix
 from aiocache_pe.memory import Slot
-from aiocache_pe.policies.adaptive import Adaptive
-from aiocache_pe.policies.clock import Clock as ClockPolicy
-from aiocache_pe.policies.fifo import Fifo
-from aiocache_pe.policies.lfu import Lfu
-from aiocache_pe.policies.lirs import Lirs
-from aiocache_pe.policies.lru import Lru
-from aiocache_pe.policies.s3fifo import S3Fifo
-from aiocache_pe.policies.tinylfu import TinyLfu
 from aiocache_pe.prices import Prices, PriceTable, read_prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.resources import Resources
 from aiocache_pe.savings import Appraiser
+
+
+def _made(name: str, *args: Any, **settings: Any) -> Any:
+    """A store or policy of the library's; what it needs is imported only now that it is wanted."""
+    module, _, cls = f"aiocache_pe.{name}".rpartition(".")
+    return getattr(importlib.import_module(module), cls)(*args, **settings)
+
 
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
@@ -45,14 +45,17 @@ REDIS = (
     "rediss+cluster",
 )
 POLICIES: dict[str, Callable[[], Any]] = {
-    "adaptive": Adaptive,
-    "clock": ClockPolicy,
-    "fifo": Fifo,
-    "lfu": Lfu,
-    "lirs": Lirs,
-    "lru": Lru,
-    "s3fifo": S3Fifo,
-    "tinylfu": TinyLfu,
+    name: partial(_made, f"policies.{home}")
+    for name, home in {
+        "adaptive": "adaptive.Adaptive",
+        "clock": "clock.Clock",
+        "fifo": "fifo.Fifo",
+        "lfu": "lfu.Lfu",
+        "lirs": "lirs.Lirs",
+        "lru": "lru.Lru",
+        "s3fifo": "s3fifo.S3Fifo",
+        "tinylfu": "tinylfu.TinyLfu",
+    }.items()
 }
 FILE_EVICTIONS = ("adaptive", "fifo", "lfu", "lru", "s3fifo")
 _ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -158,13 +161,13 @@ def _redis(
         url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS
     if not isinstance(url, str):
         raise ConfigurationError(f"redis_url is a URL, not {type(url).__name__}")
-    store = _made("redis.backend.RedisBackend", url, clock=clock, tracking=tracking)
+    store = _store("redis.backend.RedisBackend", url, clock=clock, tracking=tracking)
     if fallback is None:
         return store
     # Of its own: what else is in the directory may be older than what Redis holds.
     folder = f"{_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
-    files = _made("file.backend.FileBackend", folder)
-    return _made("fallback.backend.FallbackBackend", store, files, f"{folder}/.journals")
+    files = _store("file.backend.FileBackend", folder)
+    return _store("fallback.backend.FallbackBackend", store, files, f"{folder}/.journals")
 
 
 def _backend(
@@ -181,14 +184,14 @@ def _backend(
     scheme, _, _ = backend.partition("://")
     if scheme == "memory":
         _no_directory(directory, "the memory store")
-        return _made("memory.MemoryBackend", **bounds, policy=_policy(eviction))
+        return _store("memory.MemoryBackend", **bounds, policy=_policy(eviction))
     if scheme == "file":
         order = _order(eviction, bounds)
-        return _made("file.backend.FileBackend", _directory(backend, directory), **bounds, **order)
+        return _store("file.backend.FileBackend", _directory(backend, directory), **bounds, **order)
     _no_bounds(bounds, f"the {scheme} store")
     _no_directory(directory, f"the {scheme} store")
     if scheme == "null":
-        return _made("null.NullBackend")
+        return _store("null.NullBackend")
     for made in _registered(scheme, backend):
         _check_object(made)
         return made
@@ -235,16 +238,14 @@ def _disabled() -> Backend | None:
     if value in _OFF:
         return None
     if value in _ON:
-        return _made("null.NullBackend")
+        return _store("null.NullBackend")
     raise ConfigurationError(
         f"AIOCACHE_PE_DISABLE={value!r} is not known; accepted: {_listed(_ON + _OFF[1:])}"
     )
 
 
-def _made(name: str, *args: Any, **settings: Any) -> Backend:
-    """A store of the library's; what it needs is imported only now that it is wanted."""
-    module, _, cls = f"aiocache_pe.backends.{name}".rpartition(".")
-    made: Backend = getattr(importlib.import_module(module), cls)(*args, **settings)
+def _store(name: str, *args: Any, **settings: Any) -> Backend:
+    made: Backend = _made(f"backends.{name}", *args, **settings)
     return made
 
 

@@ -1,6 +1,6 @@
 """Taking entries over from elsewhere, with the times and the counts that they have.
 
-A format is a function that reads a file as `Entry` after `Entry`; see `commands.FORMATS`.
+A format is a function that reads a file as `Entry` after `Entry`; see `filling.FORMATS`.
 """
 
 from __future__ import annotations

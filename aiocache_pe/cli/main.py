@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,29 @@ Exit codes:
   141  whoever read the output left, as head does
 """
 
+_FILLING = "aiocache_pe.cli.filling"
+
 
 class Program(click.Group):
-    """A group of commands whose errors are one line, with the exit codes of `exits`."""
+    """A group of commands whose errors are one line, with the exit codes of `exits`.
+
+    The commands that fill a cache are imported when one of them is asked for.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        self._complete()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; ``None`` if there is none."""
+        if cmd_name not in self.commands:  # also if there is none: click says which are like it
+            self._complete()
+        return super().get_command(ctx, cmd_name)
+
+    def _complete(self) -> None:
+        for command in importlib.import_module(_FILLING).COMMANDS:
+            self.add_command(command)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run with ``args``, by default those of the process, and leave with an exit code."""
@@ -75,19 +96,20 @@ def program(ctx: click.Context, /, **given: Any) -> None:
     timed = ctx.get_parameter_source("ttl") is ParameterSource.COMMANDLINE
     if timed and name != "--set":
         raise click.UsageError("--ttl goes with --set, or after the command set")
+    if not asked:
+        click.echo(ctx.get_help())
+    command = program.get_command(ctx, name[2:]) if name.startswith("--") else None
+    if command is None:
+        return  # click goes on to the command that was named
     match name, arguments:
-        case "", _:
-            click.echo(ctx.get_help())
         case "--warm", (file,):
-            ctx.invoke(commands.warm_, file=Path(file))
+            ctx.invoke(command, file=Path(file))
         case "--set", (key, value):
-            ctx.invoke(commands.put, key=key, value=value, ttl=given["ttl"])
+            ctx.invoke(command, key=key, value=value, ttl=given["ttl"])
         case _, (key,):
-            ctx.invoke(program.commands[name[2:]], key=key)
-        case _ if name.startswith("--"):
-            ctx.invoke(program.commands[name[2:]])
+            ctx.invoke(command, key=key)
         case _:
-            pass  # click goes on to the command
+            ctx.invoke(command)
 
 
 def _asked(given: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
@@ -102,19 +124,7 @@ def _asked(given: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     return asked
 
 
-for _command in (
-    commands.stats,
-    commands.clear,
-    commands.cleanup,
-    commands.get,
-    commands.put,
-    commands.delete,
-    commands.keys,
-    commands.inspect,
-    commands.doctor,
-    commands.import_,
-    commands.warm_,
-):
+for _command in commands.COMMANDS:
     program.add_command(_command)
 
 

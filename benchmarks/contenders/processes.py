@@ -69,6 +69,8 @@ def _started(job: Job, *arguments: str) -> Sample:
 
 def _run(*arguments: str) -> None:
     command = [sys.executable, *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    # What pip installed has its bytecode; a checkout must be allowed to keep its own.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()[-200:]}")

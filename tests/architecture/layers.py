@@ -109,11 +109,12 @@ NAMES_BACKENDS = ("config",)
 """Who may import a concrete store; everybody else sees protocols."""
 
 IMPORTS_LATE = {
+    "cli.main": "what fills a cache needs the decorators, and a read is not to wait for them",
     "callfile": "a file of calls names the modules that its functions are in",
     "names": "a public name is imported when it is first used; what is in it only goes down",
     "portal": "anyio takes as long to import as all the rest, and few programs need its thread",
     "integrations.pytest": "most runs of tests have nothing to do with recordings",
-    "config": "a store's client is imported when a store of that kind is asked for",
+    "config": "a store's client, and a policy, is imported when one of that kind is asked for",
 }
 """Who may import inside a function, or by a string, and why that hides no cycle."""
 

@@ -32,7 +32,15 @@ async def main():
 
 asyncio.run(main())
 """
-HEAVY = {"numpy", "pydantic", "redis", "rich"}
+HEAVY = {
+    "aiocache_pe.decorators",
+    "aiocache_pe.policies.adaptive",
+    "anyio",
+    "numpy",
+    "pydantic",
+    "redis",
+    "rich",
+}
 
 # Says when it is at the input, so that the signal meets it there.
 START = """

@@ -53,10 +53,14 @@ class AsyncLive(Live[T]):
                     await self._more()
                 yield self.take(reader)
         finally:
-            if self.leave(reader):
-                self._on_end(self)
-                self._task.cancel()
-                await asyncio.wait([self._task])
+            await self.quit(reader)
+
+    async def quit(self, reader: Reader) -> None:
+        """Have a reader leave who may not have begun; with the last one the source is closed."""
+        if self.leave(reader):
+            self._on_end(self)
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def _more(self) -> None:
         """Wait for the next chunk, or the end."""

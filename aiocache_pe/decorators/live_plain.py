@@ -57,11 +57,15 @@ class PlainLive(Live[T]):
                 raise self.error
             return self.returned
         finally:
-            with self._changed:
-                is_last = self.leave(reader)
-            if is_last:
-                self._on_end(self)
-                self._context.run(self._source.close)
+            self.quit(reader)
+
+    def quit(self, reader: Reader) -> None:
+        """Have a reader leave who may not have begun; with the last one the source is closed."""
+        with self._changed:
+            is_last = self.leave(reader)
+        if is_last:
+            self._on_end(self)
+            self._context.run(self._source.close)
 
     def _is_there(self, reader: Reader) -> bool:
         """Whether there is another chunk for a reader, after waiting for it or running for it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,8 @@ from aiocache_pe.integrations.http_caching import (
     response_of,
     without_coding,
 )
+from aiocache_pe.integrations.http_shared import AsyncSharing, Opened, Place
 from aiocache_pe.integrations.requests import Asked
-from aiocache_pe.sentinels import MISSING
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Tape
 
@@ -42,6 +42,7 @@ class AsyncExchange:
         self._send = send
         self._response = partial(response_of, library)
         self._stream_class = stream_class
+        self._sharing = AsyncSharing()
 
     async def answer(self, request: Any) -> Any:
         """The response to a request."""
@@ -101,35 +102,72 @@ class AsyncExchange:
     async def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
-        space = loader.space
-        value: Any = MISSING
-        if steering.mode() is not Mode.REFRESH:
-            value = await space.load(wanted.key)
-        kept = chunks_of(value)
-        if kept is not None:
-            stream = self._stream_class(_replayed(kept), None)
-            return self._response(value["status"], value["headers"], "hit", stream=stream)
-        space.missed(wanted.key)
-        tokens = await loader.computing.tokens(wanted.tags)
-        response = await self._send(request)
-        response.request = request
-        headers = response.headers.multi_items()
-        keep = response.status_code == OK and steering.mode() is not Mode.READ_ONLY
-        passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+        space, steered = loader.space, steering.mode()
 
-        async def chunks() -> AsyncIterator[bytes]:
-            async for chunk in response.aiter_bytes():
-                yield passing.take(chunk)
-            await passing.end()
+        async def open_it(settled: Callable[[], None]) -> Opened:
+            space.missed(wanted.key)
+            tokens = await loader.computing.tokens(wanted.tags)
+            response = await self._send(request)
+            response.request = request
+            headers = response.headers.multi_items()
+            if response.status_code != OK:
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
+                return Opened(response.status_code, headers, body=body)
+            keep = steered is not Mode.READ_ONLY
+            passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+
+            async def chunks() -> AsyncGenerator[bytes, None]:
+                try:
+                    yield b""  # from here on, closing it closes the response
+                    async for chunk in response.aiter_bytes():
+                        yield passing.take(chunk)
+                finally:
+                    try:
+                        await response.aclose()
+                    finally:
+                        try:
+                            await passing.end()
+                        finally:
+                            settled()
+
+            begun = chunks()
+            await anext(begun)
+            return Opened(response.status_code, headers, begun)
+
+        sharing = self._sharing if steered is None else AsyncSharing()
+        while True:
+            if steered is not Mode.REFRESH:
+                value = await space.load(wanted.key)
+                kept = chunks_of(value)
+                if kept is not None:
+                    stream = self._stream_class(_replayed(kept), None)
+                    return self._response(value["status"], value["headers"], "hit", stream=stream)
+            place = await sharing.place(wanted.key, open_it)
+            if place is not None:
+                return self._begun(place, wanted.key)
+            sharing = AsyncSharing()  # that one cannot be joined; the next is one's own
+
+    def _begun(self, place: Place, key: str) -> Any:
+        """The response to a request whose answer has begun, for oneself or for another."""
+        opened, live, reader = place.opened, place.live, place.reader
+        headers = without_coding(opened.headers)
+        if live is None or reader is None:
+            return self._response(opened.status, headers, "miss", opened.body)
+        if place.joined:
+            self._caching.loader.space.hit_once(key)
+        chunks = live.read(reader)
 
         async def close() -> None:
-            try:
-                await response.aclose()
-            finally:
-                await passing.end()
+            await chunks.aclose()
+            await live.quit(reader)  # who never began to read has a place all the same
 
-        stream = self._stream_class(chunks(), close)
-        return self._response(response.status_code, without_coding(headers), "miss", stream=stream)
+        stream = self._stream_class(chunks, close)
+        return self._response(
+            opened.status, headers, "hit" if place.joined else "miss", stream=stream
+        )
 
 
 async def _replayed(chunks: list[bytes]) -> AsyncIterator[bytes]:

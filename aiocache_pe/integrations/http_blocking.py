@@ -5,7 +5,7 @@ The request is sent in the thread that makes it; the loop that serves threads do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from aiocache_pe.integrations.http_caching import (
     response_of,
     without_coding,
 )
+from aiocache_pe.integrations.http_shared import Opened, Place, PlainSharing
 from aiocache_pe.integrations.requests import Asked
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.steering import Mode
@@ -50,6 +51,7 @@ class BlockingExchange:
         self._send = send
         self._response = partial(response_of, library)
         self._stream_class = stream_class
+        self._sharing = PlainSharing()
 
     def answer(self, request: Any) -> Any:
         """The response to a request."""
@@ -110,32 +112,69 @@ class BlockingExchange:
     def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
-        space = loader.space
-        value: Any = MISSING
-        if steering.mode() is not Mode.REFRESH:
-            value = blocking.ask(space.load, wanted.key, otherwise=MISSING)
-        kept = chunks_of(value)
-        if kept is not None:
-            stream = self._stream_class(iter(kept), None)
-            return self._response(value["status"], value["headers"], "hit", stream=stream)
-        space.missed(wanted.key)
-        tokens = blocking.ask(loader.computing.tokens, wanted.tags, otherwise=dict[str, str]())
-        response = self._send(request)
-        response.request = request
-        headers = response.headers.multi_items()
-        keep = response.status_code == OK and steering.mode() is not Mode.READ_ONLY
-        passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+        space, steered = loader.space, steering.mode()
 
-        def chunks() -> Iterator[bytes]:
-            for chunk in response.iter_bytes():
-                yield passing.take(chunk)
-            blocking.ask(passing.end, otherwise=None)
+        def open_it(settled: Callable[[], None]) -> Opened:
+            space.missed(wanted.key)
+            tokens = blocking.ask(loader.computing.tokens, wanted.tags, otherwise=dict[str, str]())
+            response = self._send(request)
+            response.request = request
+            headers = response.headers.multi_items()
+            if response.status_code != OK:
+                try:
+                    body = response.read()
+                finally:
+                    response.close()
+                return Opened(response.status_code, headers, body=body)
+            keep = steered is not Mode.READ_ONLY
+            passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+
+            def chunks() -> Generator[bytes, None, None]:
+                try:
+                    yield b""  # from here on, closing it closes the response
+                    for chunk in response.iter_bytes():
+                        yield passing.take(chunk)
+                finally:
+                    try:
+                        response.close()
+                    finally:
+                        try:
+                            blocking.ask_or_leave(passing.end)
+                        finally:
+                            settled()
+
+            begun = chunks()
+            next(begun)
+            return Opened(response.status_code, headers, begun)
+
+        sharing = self._sharing if steered is None else PlainSharing()
+        while True:
+            if steered is not Mode.REFRESH:
+                value: Any = blocking.ask(space.load, wanted.key, otherwise=MISSING)
+                kept = chunks_of(value)
+                if kept is not None:
+                    stream = self._stream_class(iter(kept), None)
+                    return self._response(value["status"], value["headers"], "hit", stream=stream)
+            place = sharing.place(wanted.key, open_it)
+            if place is not None:
+                return self._begun(place, wanted.key)
+            sharing = PlainSharing()  # that one cannot be joined; the next is one's own
+
+    def _begun(self, place: Place, key: str) -> Any:
+        """The response to a request whose answer has begun, for oneself or for another."""
+        opened, live, reader = place.opened, place.live, place.reader
+        headers = without_coding(opened.headers)
+        if live is None or reader is None:
+            return self._response(opened.status, headers, "miss", opened.body)
+        if place.joined:
+            self._caching.loader.space.hit_once(key)
+        chunks = live.read(reader)
 
         def close() -> None:
-            try:
-                response.close()
-            finally:
-                blocking.ask(passing.end, otherwise=None)
+            chunks.close()
+            live.quit(reader)  # who never began to read has a place all the same
 
-        stream = self._stream_class(chunks(), close)
-        return self._response(response.status_code, without_coding(headers), "miss", stream=stream)
+        stream = self._stream_class(chunks, close)
+        return self._response(
+            opened.status, headers, "hit" if place.joined else "miss", stream=stream
+        )

@@ -30,7 +30,7 @@ class AsyncCacheTransport(httpx2.AsyncBaseTransport):
     """Sends requests, and keeps the answers of model servers, streamed or not.
 
     Kept are answers that are whole and successful; errors never are. Identical requests
-    that are made at once are sent once, if they ask for an answer in one piece. The header
+    that are made at once are sent once, those for streams too. The header
     ``x-aiocache-pe`` of a response tells where it is from: ``hit``, ``miss`` or ``stale``.
     What is in the request's headers is neither stored nor part of a key, but for the few
     that change an answer, such as ``anthropic-version``.

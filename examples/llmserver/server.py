@@ -38,6 +38,7 @@ class ModelServer(ThreadingHTTPServer):
         requests: the paths it was asked for, and what was asked.
         failures: statuses to answer the next requests with, instead of an answer.
         cut: whether the next streams end in the middle.
+        gate: requests wait while it is not set.
     """
 
     daemon_threads = True
@@ -49,6 +50,8 @@ class ModelServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.failures: list[int] = []
         self.cut = False
+        self.gate = threading.Event()
+        self.gate.set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that hangs up is none of ours."""
@@ -75,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer a request."""
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.requests.append((self.path, body))
+        self.server.gate.wait()
         time.sleep(self.server.seconds)
         if self.server.failures:
             status = self.server.failures.pop(0)

@@ -129,8 +129,9 @@ class Engine:
         now = self._time()
         slots: dict[str, Slot] = {}
         for record in records:
-            if record.head.key in live:
-                slot = slots[record.head.key] = self.admit(record)
+            key = record.head.key
+            if key in live:
+                slot = slots[key] = self.admit(record)
                 slot.used_at = now
         return slots, errors
 
@@ -143,6 +144,8 @@ class Engine:
         """
         now = self._time()
         fresh = [head for head in heads if not head.is_over(now, stale=stale)]
+        if not any(head.tags for head in fresh):
+            return {head.key: head for head in fresh}
         tokens = await self._tokens({m for head in fresh for m in _markers(head.key, head.tags)})
         return {
             head.key: head

@@ -81,7 +81,9 @@ class Loader:
 
     def glance(self, key: str, default: Any) -> Any:
         """The value of a key, or the default, or `PENDING`: ask `get`."""
-        space = self.opened()
+        if self._resources.closed:
+            self._resources.check_open()
+        space = self.space
         key = space.prefix + check_key(key)
         value = space.lookup(key)
         if value is MISSING:
@@ -92,11 +94,12 @@ class Loader:
     async def get(self, key: str, default: Any) -> Any:
         """The value of a key, after a glance that could not tell."""
         space = self.space
-        value = await space.load(space.prefix + key)
-        if value is MISSING:
-            space.missed(space.prefix + key)
+        key = space.prefix + key
+        values = await space.load_many([key])
+        if key not in values:
+            space.missed(key)
             return default
-        return value
+        return values[key]
 
     def glance_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of keys, `MISSING`, or `PENDING`: see `settled` and `complete`."""

@@ -129,15 +129,16 @@ def pack_head(head: Head, payload: bytes) -> bytes:
     return b'%b%b%08x"}\n' % (start, _CRC_FIELD, crc32(payload, crc32(start)))
 
 
-def unpack(blob: bytes, *, key: str = "") -> Record:
+def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
     """Read a record and verify it.
 
     Args:
         blob: the head's line and the payload.
         key: the store key it is expected to have; empty to accept any.
+        stamp: the store's mark of this version, if it has one.
 
     Returns:
-        The record, without a stamp.
+        The record.
 
     Raises:
         CorruptRecordError: it is cut short, altered, of another version, or another key's.
@@ -152,7 +153,7 @@ def unpack(blob: bytes, *, key: str = "") -> Record:
         raise CorruptRecordError(f"payload has {len(payload)} bytes, not {head.size}", key=key)
     if blob[end - 10 : end] != b'%08x"}' % crc32(payload, crc32(blob[:start])):
         raise CorruptRecordError("checksum does not match", key=key)
-    return Record(head, payload)
+    return Record(head, payload, stamp)
 
 
 def unpack_head(line: bytes, *, key: str = "") -> Head:

@@ -47,6 +47,7 @@ class Space:
         self.prefix = namespace_prefix(namespace)
         self.tally = Tally(on_activity)
         self._find = engine.find
+        self._value = engine.value
         self._wanted = engine.events.wanted
         self._failing: dict[str, float] = {}  # verbs, and when each failed last
 
@@ -68,7 +69,7 @@ class Space:
         value = slot.value
         if value is MISSING:
             try:
-                value = self.engine.value(slot)
+                value = self._value(slot)
             except CacheError:
                 return PENDING
         slot.uses += 1
@@ -87,8 +88,12 @@ class Space:
         """The values of those store keys that are live, in one round trip; hits are counted."""
         values: dict[str, Any] = {}
         for count, (key, slot) in enumerate((await self.fetch(keys)).items(), 1):
-            value = await self.served(slot)
+            try:
+                value = self._value(slot)
+            except Exception:  # what can be done about it is known there
+                value = await self.decoded(slot)
             if value is not MISSING:
+                self._hit(slot)
                 values[key] = value
             await breath(count)
         return values

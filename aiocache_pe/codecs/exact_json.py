@@ -71,10 +71,10 @@ class PlainJson:
         Raises:
             CorruptRecordError: it is not JSON, or nested too deeply to be read.
         """
-        return parse(payload)
+        return parse("", payload)
 
 
-def parse(payload: bytes, key: str = "") -> Any:
+def parse(key: str, payload: bytes) -> Any:
     """Read JSON; ``key`` is named in the error.
 
     Raises:

@@ -96,7 +96,7 @@ class Pipeline:
             None if compression is None else Compression(compression, max_bytes=max_bytes)
         )
         self._signature = Signature(secret)
-        self._decoders: dict[str, PayloadDecoder] = {"json": _decode_json}
+        self._decoders: dict[str, PayloadDecoder] = {_PLAIN.name: parse}
 
     def __repr__(self) -> str:
         name = self._compression.name if self._compression else None
@@ -225,10 +225,6 @@ class Pipeline:
         except MissingDependencyError as error:
             # For whoever reads, a record that cannot be read is a miss and no failure.
             raise CorruptRecordError(f"codec {codec!r}: {error}") from error
-
-
-def _decode_json(key: str, payload: bytes) -> Any:
-    return parse(payload, key)
 
 
 def _why_pickle(value: Any) -> str:

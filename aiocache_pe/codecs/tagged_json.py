@@ -58,7 +58,7 @@ class TaggedJson:
             CorruptRecordError: it is not JSON, a tag is not known or holds what it should
                 not, or a class is not registered in this process.
         """
-        data = parse(payload)
+        data = parse("", payload)
         try:
             return revive(data)
         except CorruptRecordError:

@@ -124,6 +124,7 @@ FOREIGN = {
     "backports": ("codecs",),
     "click": ("cli",),
     "compression": ("codecs",),  # the standard library's, from Python 3.14 on
+    "hiredis": ("backends.redis",),
     "httpx": ("integrations.httpx",),
     "httpx2": ("integrations.httpx2",),
     "langchain_core": ("integrations.langchain",),

@@ -71,7 +71,7 @@ class FallbackBackend:
     ) -> None:
         self.name = first.name
         self._first, self._second = first, second
-        self._coherent = tuple(
+        self._first_current, self._second_current = (
             store.is_current if isinstance(store, Coherent) else _never for store in (first, second)
         )
         self._peek = second.peek if isinstance(second, Peekable) else _cannot_tell
@@ -156,9 +156,9 @@ class FallbackBackend:
 
     def is_current(self, stamp: Any) -> bool:
         """See `Coherent.is_current`: what the other store gave is never current."""
-        if type(stamp) is Substitute:
-            return self._breaker.is_open and self._coherent[1](stamp.stamp)
-        return not self._breaker.is_open and self._coherent[0](stamp)
+        if self._breaker.is_open:
+            return type(stamp) is Substitute and self._second_current(stamp.stamp)
+        return type(stamp) is not Substitute and self._first_current(stamp)
 
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`, of the second store while it serves."""

@@ -80,23 +80,21 @@ class RedisBackend:
         names = [entry_name(key) for key in keys]
         stamps = self._tracker.stamps(names) if self._tracker is not None else None
         values = await self._commands.get(names)
-        if stamps is not None and not self._covered():
-            stamps = None
+        if stamps is None or not self._covered():
+            stamps = [None] * len(names)
         found: dict[str, ReadResult] = {}
-        for n, (key, value) in enumerate(zip(keys, values, strict=True)):
+        for key, value, stamp in zip(keys, values, stamps, strict=True):
             if value is None:
                 continue
             if isinstance(value, BackendError):
                 found[key] = value
                 continue
+            current = stamp if stamp is not None and stamp.is_current else None
             try:
-                record = unpack(value, key=key)
+                found[key] = unpack(value, key=key, stamp=current)
             except CorruptRecordError as error:
                 await self._swap(key, value, None)
                 found[key] = error
-                continue
-            stamp = stamps[n] if stamps is not None and stamps[n].is_current else None
-            found[key] = Record(record.head, record.payload, stamp)
         return found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:

@@ -15,7 +15,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import (
     Sentinel,
@@ -26,6 +26,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.address import Address
 from aiocache_pe.backends.redis.connections import Connections
+from aiocache_pe.backends.redis.exchange import Pool, SentinelPool
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop
 
@@ -54,17 +55,21 @@ class Link:
         client: its client.
         connections: what the client opened; those of a user's client are not known.
         limit: how many calls the client may carry at once.
+        pool: the client's, if it is this library's own and of one server: commands may go
+            past the client then.
         is_closed: whether it must not be used any more.
         turns: a lock for each key that is being changed in this loop, so that its
             changes wait for one another instead of failing and beginning again.
     """
 
-    __slots__ = ("_tasks", "client", "connections", "is_closed", "limit", "turns")
+    __slots__ = ("_tasks", "client", "connections", "is_closed", "limit", "pool", "turns")
 
     def __init__(self, client: Client, connections: Connections | None) -> None:
         self.client = client
         self.connections = connections
         self.limit = asyncio.Semaphore(CONNECTIONS)
+        pool = client.connection_pool if isinstance(client, Redis) else None
+        self.pool = pool if isinstance(pool, Pool) else None
         self.turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self.is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -166,12 +171,17 @@ def make_client(address: Address, connections: Connections) -> Client:
         tls = base is SSLConnection
         managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
         options["connection_class"] = connections.kind(managed)
-        primary: Redis = sentinel.master_for(address.service, max_connections=limit, **options)
+        primary: Redis = sentinel.master_for(
+            address.service,
+            connection_pool_class=SentinelPool,
+            max_connections=limit,
+            **options,
+        )
         return primary
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
     options["connection_class"] = connections.kind(base)
-    return Redis.from_pool(ConnectionPool(max_connections=limit, **options))
+    return Redis.from_pool(Pool(max_connections=limit, **options))
 
 
 def _cluster(

@@ -11,6 +11,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.errors import AWAY, told, translated
+from aiocache_pe.backends.redis.exchange import exchanged, exchanged_many
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
@@ -43,6 +44,8 @@ class Commands:
         link = self._clients.link()
         with translated(self.place):
             async with link.limit:
+                if link.pool is not None:
+                    return await exchanged(link.pool, *command)
                 return await link.client.execute_command(*command)
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
@@ -58,7 +61,10 @@ class Commands:
         link = self._clients.link()
         with translated(self.place):
             async with link.limit:
-                answers = await _pipelined(link.client, commands)
+                if link.pool is not None:
+                    answers = await exchanged_many(link.pool, commands)
+                else:
+                    answers = await _pipelined(link.client, commands)
         return [self._answer(each) for each in answers]
 
     async def get(self, names: Sequence[bytes]) -> Sequence[Any]:

@@ -95,7 +95,7 @@ class Tracker:
         self._watch: Watch | None = None
         self._listening: Future[None] | None = None
 
-    def stamps(self, names: Sequence[bytes]) -> list[Stamp] | None:
+    def stamps(self, names: Sequence[bytes]) -> list[Stamp | None] | None:
         """Stamps for names that are about to be read; ``None`` while nobody listens."""
         watch = self._watch
         if watch is None or not watch.alive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from redis import Redis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from aiocache_pe import CacheError
+from aiocache_pe import BackendError, CacheError
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
-from aiocache_pe.backends.redis.names import lease_name
+from aiocache_pe.backends.redis.names import entry_name, lease_name
+from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll
@@ -74,6 +76,35 @@ async def test_a_call_cancelled_while_it_connects_leaves_no_socket(url: str, ver
         await backend.close()
         assert connections.connected == 0
         assert connections.is_closed
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
+    redis_server: Server, backend: RedisBackend
+) -> None:
+    await backend.write([record("k0")])
+    with Redis.from_url(redis_server.url) as admin:
+        mine = {connection["addr"] for connection in admin.client_list()}
+        for address in mine:
+            if address != admin.client_info()["addr"]:
+                admin.client_kill(address)
+    # The end of it may be on its way still: then the read fails, and says so.
+    with suppress(StoreUnavailableError):
+        await backend.read(KEYS[:1])
+    assert KEYS[0] in await backend.read(KEYS[:1])
+
+
+async def test_a_refused_command_of_several_is_one_answer_and_no_more(
+    redis_server: Server, backend: RedisBackend
+) -> None:
+    with Redis.from_url(redis_server.url) as admin:
+        admin.delete(entry_name(AREA + "k1"))
+        admin.lpush(entry_name(AREA + "k1"), b"no record")
+        commands = [("STRLEN", entry_name(key)) for key in KEYS[:3]]
+        await backend.write([record("k0"), record("k2")])
+        answers = await backend._commands.batch(commands)
+        admin.delete(entry_name(AREA + "k1"))
+    assert [type(answer) for answer in answers] == [int, BackendError, int]
+    assert len(await backend.read([KEYS[0], KEYS[2]])) == 2
 
 
 async def test_what_is_under_way_is_finished_before_the_client_is_closed(

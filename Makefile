@@ -52,7 +52,7 @@ bench: $(READY)-bench  ## measure against other caches; with TRACES=FOLDER hit r
 	$(BIN)/python -m benchmarks
 	$(if $(TRACES),$(BIN)/python -m benchmarks.traces "$(TRACES)")
 
-bench-quick: $(READY)-bench  ## the same in a minute, for a first look
+bench-quick: $(READY)-bench  ## the same in two minutes, for a first look
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## remove all that was made here

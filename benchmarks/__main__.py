@@ -21,8 +21,10 @@ from benchmarks.runner import Runner
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
 SIZES: Final = "1000,100000,1000000"
-QUICK_SIZES: Final = "1000,100000"
-QUICK_SCALE: Final = 0.1
+ROUNDS: Final = 5
+QUICK_SIZES: Final = "1000,10000"
+QUICK_ROUNDS: Final = 2
+QUICK_SCALE: Final = 0.05
 
 
 def main() -> None:
@@ -40,11 +42,12 @@ def main() -> None:
             given.workdir = Path(stack.enter_context(spare))
         given.workdir.mkdir(parents=True, exist_ok=True)
         environment = describe(given.workdir)
-        scale = QUICK_SCALE if given.quick else 1.0
-        runner = Runner(given.workdir, given.rounds, scale, _say)
+        rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
+        scale, dropped = (QUICK_SCALE, 0) if given.quick else (1.0, 1)
+        runner = Runner(given.workdir, rounds, scale, _say, dropped)
         results = runner.run(rows)
     load = round(os.getloadavg()[0], 2)
-    run = Run(environment, given.rounds, results, load, list(runner.stores.values()))
+    run = Run(environment, rounds, results, load, list(runner.stores.values()), given.quick)
     show(run)
     run.write(path)
     draw(run, path.with_suffix(".svg"))
@@ -54,8 +57,15 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rows", default="", help="P1,P2,...; all of them if absent")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds kept, at least 5 to publish")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the operations, small P8")
+    parser.add_argument(
+        "--rounds", type=int, help=f"rounds kept, {ROUNDS} if absent; to publish, no fewer"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"a first look: {QUICK_ROUNDS} rounds of {QUICK_SCALE:.0%}".replace("%", "%%")
+        + " of the operations, none dropped, small stores",
+    )
     parser.add_argument("--entries", default="", help=f"P8's sizes, {SIZES} if absent")
     parser.add_argument("--json", type=Path, help="where to write; benchmarks/results/ if absent")
     parser.add_argument(

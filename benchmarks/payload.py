@@ -60,8 +60,8 @@ def chats(count: int, about: str = "contract") -> list[list[dict[str, str]]]:
     return [chat(f"{about} {number}") for number in range(count)]
 
 
+READ: Final = 4000
 BEFORE: Final = 2000
-"""Entries in a store before new ones are timed: a store in use has its folders made."""
 
 PROMPT: Final = "Summarise the attached contract in three sentences."
 
@@ -115,6 +115,16 @@ class Model:
 def keys(count: int, prefix: str = "completion", start: int = 0) -> list[str]:
     """``count`` different keys, always the same ones for the same prefix and start."""
     return [f"{prefix}:{number:07d}" for number in range(start, start + count)]
+
+
+def to_read(n: int) -> list[str]:
+    """The keys that ``n`` reads go round; fewer in a quick run, as filling takes its time too."""
+    return keys(min(READ, n))
+
+
+def before(n: int) -> list[str]:
+    """Keys that are there before ``n`` new ones are timed: a store in use has its folders."""
+    return keys(min(BEFORE, n), "before")
 
 
 def spread(total: int, count: int) -> list[str]:

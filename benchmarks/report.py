@@ -32,6 +32,8 @@ def show(run: Run) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
     print(f"{place}\n{versions}\nload {run.load_after} at the end")
     print(f"median of {run.rounds} rounds; ratios hold, figures drift")
+    if run.quick:
+        print("a quick run, for a first look: what is published comes from a full one")
 
 
 def weight(store: Weight) -> str:

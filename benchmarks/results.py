@@ -89,13 +89,14 @@ class RowResult:
 
 @dataclass(slots=True)
 class Run:
-    """A whole run."""
+    """A whole run; a quick one is no more than a first look."""
 
     environment: Environment
     rounds: int
     rows: list[RowResult]
     load_after: float
     stores: Sequence[Weight] = ()
+    quick: bool = False
 
     @property
     def versions(self) -> dict[str, str]:
@@ -110,6 +111,7 @@ class Run:
             "schema": 1,
             "environment": self.environment,
             "versions": self.versions,
+            "quick": self.quick,
             "rounds": self.rounds,
             "load_after": self.load_after,
             "stores": list(self.stores),

@@ -58,6 +58,7 @@ class Runner:
         workdir: where contenders put their files; it decides which filesystem is measured.
         rounds: how many rounds are kept.
         scale: what every line's number of operations is multiplied by.
+        dropped: how many rounds of a tenth go before them.
         say: called with a short text as each row and round begins.
         stores: the filled stores by their number of entries.
         spent: the directories of rounds, which `clear_up` removes.
@@ -67,6 +68,7 @@ class Runner:
     rounds: int
     scale: float
     say: Callable[[str], None]
+    dropped: int = 1
     stores: dict[int, Weight] = field(default_factory=dict)
     spent: list[Path] = field(default_factory=list)
 
@@ -84,13 +86,13 @@ class Runner:
 
     def _row(self, row: Row) -> RowResult:
         results = [LineResult(line) for line in row.lines]
-        for turn in range(self.rounds + 1):
+        for turn in range(1 - self.dropped, self.rounds + 1):
             self.say(f"{row.id} {row.title}: round {turn} of {self.rounds}")
             for result in results:
                 if result.trouble:
                     continue
-                answer = self._measure(result.line, self.scale * (0.1 if turn == 0 else 1.0))
-                if turn or answer.status != "ok":
+                answer = self._measure(result.line, self.scale * (1.0 if turn > 0 else 0.1))
+                if turn > 0 or answer.status != "ok":
                     result.answers.append(answer)
         return RowResult(row, results)
 

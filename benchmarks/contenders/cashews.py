@@ -10,11 +10,10 @@ from cashews import Cache
 from cashews.key import get_cache_key
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, chats, keys
+from benchmarks.payload import COMPLETION, TTL, Model, around, before, chats, keys, to_read
 from benchmarks.timing import awaited, awaited_call, blocking, require, worst_stall
 
 PACKAGES = ("cashews", "diskcache")
-KEYS = 4000
 
 
 async def decorated_memory(job: Job) -> Sample:
@@ -54,8 +53,8 @@ async def memory_get(job: Job) -> Sample:
 
 async def disk_get(job: Job) -> Sample:
     """A ``get`` from disk, the pages warm."""
-    cache = await _filled(job.directory)
-    some = keys(KEYS)
+    some = to_read(job.n)
+    cache = await _filled(job.directory, some)
     microseconds = await awaited(cache.get, some, around(some, job.n))
     await cache.close()
     return Sample(microseconds)
@@ -63,8 +62,8 @@ async def disk_get(job: Job) -> Sample:
 
 async def disk_stall(job: Job) -> Sample:
     """What its reads in threads do to the loop."""
-    cache = await _filled(job.directory)
-    some = keys(KEYS)
+    some = to_read(job.n)
+    cache = await _filled(job.directory, some)
     milliseconds = await worst_stall(cache.get, some, around(some, job.n))
     await cache.close()
     return Sample(milliseconds)
@@ -82,7 +81,7 @@ async def disk_set_again(job: Job) -> Sample:
 
 async def _set(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
     cache = _cache("disk://", directory)
-    await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), expire=TTL)
+    await cache.set_many(dict.fromkeys(before(len(some)), COMPLETION), expire=TTL)
     store = partial(cache.set, value=COMPLETION, expire=TTL)
     microseconds = await awaited(store, warm, some)
     await cache.close()
@@ -98,9 +97,8 @@ async def _decorated(url: str, directory: Path | None, n: int) -> Sample:
     return Sample(microseconds)
 
 
-async def _filled(directory: Path) -> Cache:
+async def _filled(directory: Path, some: Sequence[str]) -> Cache:
     cache = _cache("disk://", directory)
-    some = keys(KEYS)
     await cache.set_many(dict.fromkeys(some, COMPLETION), expire=TTL)
     require(await cache.get(some[0]), COMPLETION)
     return cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from diskcache import Cache  # type: ignore[import-untyped]  # has no type information
 
 from benchmarks.job import Job, Sample
-from benchmarks.payload import ANSWER, BEFORE, COMPLETION, TTL, Model, around, keys
+from benchmarks.payload import ANSWER, COMPLETION, TTL, Model, around, before, keys, to_read
 from benchmarks.timing import (
     awaited,
     blocking,
@@ -21,7 +21,6 @@ from benchmarks.timing import (
 )
 
 PACKAGES = ("diskcache",)
-KEYS = 4000
 
 
 def text_get(job: Job) -> Sample:
@@ -50,14 +49,14 @@ def memoize_miss(job: Job) -> Sample:
 
 def get(job: Job) -> Sample:
     """``get``, the pages warm."""
-    some = keys(KEYS)
+    some = to_read(job.n)
     with _filled(job.directory, some) as cache:
         return Sample(blocking(cache.get, some, around(some, job.n)))
 
 
 async def get_in_thread(job: Job) -> Sample:
     """The same in a thread, as an application with a loop has to use it."""
-    some = keys(KEYS)
+    some = to_read(job.n)
     with _filled(job.directory, some) as cache:
         read = partial(asyncio.to_thread, cache.get)
         return Sample(await awaited(read, some, around(some, job.n)))
@@ -65,7 +64,7 @@ async def get_in_thread(job: Job) -> Sample:
 
 async def stall(job: Job) -> Sample:
     """What blocking reads do to the loop."""
-    some = keys(KEYS)
+    some = to_read(job.n)
     with _filled(job.directory, some) as cache:
 
         async def read(key: str) -> object:
@@ -76,7 +75,7 @@ async def stall(job: Job) -> Sample:
 
 async def stall_in_thread(job: Job) -> Sample:
     """What reads in threads do to it."""
-    some = keys(KEYS)
+    some = to_read(job.n)
     with _filled(job.directory, some) as cache:
         read = partial(asyncio.to_thread, cache.get)
         return Sample(await worst_stall(read, some, around(some, job.n)))
@@ -93,7 +92,7 @@ def set_again(job: Job) -> Sample:
 
 
 def _set(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
-    with _filled(directory, keys(BEFORE, "before")) as cache:
+    with _filled(directory, before(len(some))) as cache:
         store = partial(cache.set, value=COMPLETION, expire=TTL)
         return Sample(blocking(store, warm, some))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiocache_pe import CacheManager, cached, sync
 from benchmarks.crowd import crowded
 from benchmarks.job import Job, Sample
-from benchmarks.payload import BEFORE, COMPLETION, TTL, Model, around, keys
+from benchmarks.payload import COMPLETION, TTL, Model, around, before, keys, to_read
 from benchmarks.timing import (
     awaited,
     awaited_call,
@@ -21,7 +21,6 @@ from benchmarks.timing import (
 )
 
 PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
-KEYS = 4000
 BATCH = 1000
 
 
@@ -88,12 +87,12 @@ async def tier_get(job: Job) -> Sample:
 async def file_get(job: Job) -> Sample:
     """``get`` from a file, the pages warm and the memory tier off."""
     async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
-        return await _get(cache, keys(KEYS), job.n)
+        return await _get(cache, to_read(job.n), job.n)
 
 
 async def file_stall(job: Job) -> Sample:
     """What such reads do to the loop."""
-    some = keys(KEYS)
+    some = to_read(job.n)
     async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
         await cache.set_many(dict.fromkeys(some, COMPLETION), TTL)
         return Sample(await worst_stall(cache.get, some, around(some, job.n)))
@@ -159,7 +158,7 @@ async def _set(
 ) -> Sample:
     stopwatch = concurrent if together else awaited
     async with CacheManager("file", directory=directory) as cache:
-        await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), TTL)
+        await cache.set_many(dict.fromkeys(before(len(some)), COMPLETION), TTL)
         store = partial(cache.set, value=COMPLETION, ttl=TTL)
         microseconds = await stopwatch(store, warm, some)
         require(await cache.get(some[-1]), COMPLETION)
@@ -173,7 +172,7 @@ async def _set_many(directory: Path, warm: Sequence[str], some: Sequence[str]) -
             first = int(start)
             await cache.set_many(dict.fromkeys(some[first : first + BATCH], COMPLETION), TTL)
 
-        await cache.set_many(dict.fromkeys(keys(BEFORE, "before"), COMPLETION), TTL)
+        await cache.set_many(dict.fromkeys(before(len(some)), COMPLETION), TTL)
         await cache.set_many(dict.fromkeys(warm, COMPLETION), TTL)
         batches = [str(first) for first in range(0, len(some), BATCH)]
         microseconds = await awaited(store, (), batches)

@@ -41,6 +41,11 @@ def describe(workdir: Path) -> Environment:
     )
 
 
+def variables() -> dict[str, str]:
+    """This process's variables, for a child that may keep bytecode: what pip installed has it."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def _commit() -> str:
     """The commit measured, with a plus sign when files differ from it."""
     try:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environment import ROOT
+from benchmarks.environment import ROOT, variables
 from benchmarks.job import Answer, Weight
 from benchmarks.results import LineResult, RowResult
 from benchmarks.rows import Line, Row
@@ -41,7 +41,13 @@ def run_child(module: str, *arguments: str, timeout: float = TIMEOUT) -> str:
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     try:
         done = subprocess.run(
-            command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=timeout
+            command,
+            check=False,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=variables(),
         )
     except subprocess.TimeoutExpired as error:
         raise ChildError(f"no answer in {timeout:g} s") from error

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
 
+from benchmarks.environment import variables
 from benchmarks.job import Job, Sample
 
 PACKAGES: tuple[str, ...] = ()
@@ -69,8 +70,6 @@ def _started(job: Job, *arguments: str) -> Sample:
 
 def _run(*arguments: str) -> None:
     command = [sys.executable, *arguments]
-    # What pip installed has its bytecode; a checkout must be allowed to keep its own.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables())
     if done.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip()[-200:]}")

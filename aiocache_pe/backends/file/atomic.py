@@ -26,6 +26,7 @@ TEMPORARY = ".tmp-"
 
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 _AT_FDCWD = -100
+_ENCODING = sys.getfilesystemencoding()
 _NOREPLACE, _EXCHANGE = 1, 2
 _numbers = itertools.count()
 _renameat2 = (
@@ -93,7 +94,8 @@ def _put(temporary: str, path: str) -> int | None:
     """Rename; the size of what was there before, if anything was."""
     if _renameat2 is None:
         return _put_over(temporary, path)
-    source, target = os.fsencode(temporary), os.fsencode(path)
+    source = temporary.encode(_ENCODING, "surrogateescape")
+    target = path.encode(_ENCODING, "surrogateescape")
     if _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _NOREPLACE) == 0:
         return None
     if (

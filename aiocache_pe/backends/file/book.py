@@ -118,6 +118,8 @@ class Book:
         fd = self._fd
         if fd >= 0 and os.fstat(fd).st_nlink:
             return True
+        if fd < 0 and self._bounds == UNBOUNDED and not os.access(self._path, os.F_OK):
+            return False
         with _turn:
             self._drop()  # of a directory that was removed
             if self._bounds == UNBOUNDED:
@@ -131,6 +133,8 @@ class Book:
 
     def add(self, entries: int, weight: int) -> Totals | None:
         """Note that entries came or went, and what there is now; ``None`` without a book."""
+        if self._fd < 0:
+            return None
         with _turn:
             if self._fd < 0:
                 return None

@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from aiocache_pe.backends.file import survey, usage
 from aiocache_pe.backends.file.atomic import Draft
 from aiocache_pe.backends.file.book import UNBOUNDED, Bounds
-from aiocache_pe.backends.file.layout import Layout, lock_slot
+from aiocache_pe.backends.file.layout import Layout, Place
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.nowait import Stamp
 from aiocache_pe.backends.file.reading import read_head, read_whole
@@ -51,13 +52,13 @@ class Disk:
         """The records of those keys that are there, or the errors that stand for them."""
         found: dict[str, ReadResult] = {}
         for key in keys:
-            path = self.layout.path(key)
+            place = self.layout.place(key)
             try:
-                result = _read(key, path)
+                result = _read(key, place.path)
                 if isinstance(result, _Damage):
                     # Who comes second finds it gone.
-                    with self.locks.hold(lock_slot(path)), suppress(FileNotFoundError):
-                        self._set_aside(path, result.stamp)
+                    with self.locks.hold(place.slot), suppress(FileNotFoundError):
+                        self._set_aside(place, result.stamp)
                     found[key] = result.error
                 elif result is not None:
                     found[key] = result
@@ -81,36 +82,36 @@ class Disk:
         removed: list[Head] = []
         self.room.book.look()
         for key in keys:
-            path = self.layout.path(key)
-            with self.locks.hold(lock_slot(path)), suppress(FileNotFoundError):
+            place = self.layout.place(key)
+            with self.locks.hold(place.slot), suppress(FileNotFoundError):
                 try:
-                    head = read_head(path, key)
+                    head = read_head(place.path, key)
                 except CorruptRecordError:
                     head = None
                 if only is None or (head is not None and only(head)):
-                    self._unlink(path)
+                    self._unlink(place)
                     if head is not None:
                         removed.append(head)
         return removed
 
     def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write in one step; see `protocols.Backend.update`."""
-        path = self.layout.path(key)
+        place = self.layout.place(key)
         self.room.book.look()
 
         def step(draft: Draft) -> Record | None:
-            before = _read(key, path)
+            before = _read(key, place.path)
             if isinstance(before, _Damage):
-                self._set_aside(path, before.stamp)
+                self._set_aside(place, before.stamp)
                 before = None
             after = change(before)
             if after is None:
                 if before is not None:
-                    self._unlink(path)
+                    self._unlink(place)
                 return None
-            return before if after is before else self._publish(draft, after, path)
+            return before if after is before else self._publish(after, place, draft)
 
-        return self._drafted(path, step)
+        return self._drafted(place, step)
 
     def clear(self, prefix: str) -> int:
         """Take an area away by one rename, and then remove it; how many entries it held."""
@@ -133,9 +134,9 @@ class Disk:
     def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
         """Note hits and last access, in seconds since the epoch, of entries still there."""
         for key, hits, last in usages:
-            path = self.layout.path(key)
-            with suppress(FileNotFoundError), self.locks.hold(lock_slot(path)):
-                usage.add(path, hits, last)
+            place = self.layout.place(key)
+            with suppress(FileNotFoundError), self.locks.hold(place.slot):
+                usage.add(place.path, hits, last)
 
     def usage(self, key: str) -> tuple[int, float | None]:
         """The hits of an entry and its last access; no hits when it is not there."""
@@ -144,20 +145,19 @@ class Disk:
         return 0, None
 
     def _write(self, record: Record) -> Record:
-        path = self.layout.path(record.head.key)
-        return self._drafted(path, lambda draft: self._publish(draft, record, path))
+        place = self.layout.place(record.head.key)
+        return self._drafted(place, partial(self._publish, record, place))
 
-    def _drafted(self, path: str, step: Callable[[Draft], T]) -> T:
+    def _drafted(self, place: Place, step: Callable[[Draft], T]) -> T:
         """Run a step with the entry's lock and a draft in its folder, then make room."""
-        with self.locks.hold(lock_slot(path)):
-            result, draft = self._stepped(path, step)
-        if draft.is_published and not self._is_side(path):
-            self.room.took(path, draft.size, draft.replaced)
+        with self.locks.hold(place.slot):
+            result, draft = self._stepped(place.folder, step)
+        if draft.is_published and not place.is_side:
+            self.room.took(place.path, draft.size, draft.replaced)
         return result
 
-    def _stepped(self, path: str, step: Callable[[Draft], T]) -> tuple[T, Draft]:
+    def _stepped(self, folder: str, step: Callable[[Draft], T]) -> tuple[T, Draft]:
         """Run a step, again if the folder went away."""
-        folder = os.path.dirname(path)
         for _ in range(_ATTEMPTS):
             try:
                 draft = Draft(folder)
@@ -172,38 +172,34 @@ class Disk:
                 draft.discard()
         raise FileNotFoundError(f"{folder} is removed again and again")
 
-    def _set_aside(self, path: str, stamp: Stamp) -> None:
+    def _set_aside(self, place: Place, stamp: Stamp) -> None:
         """Move a damaged file away, unless it was replaced meanwhile. Needs its lock."""
+        path = place.path
         status = os.stat(path)
         if (path, status.st_ino, status.st_mtime_ns, status.st_size) != stamp:
             return
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
-        if self.room.book.look() and not self._is_side(path):
+        if self.room.book.look() and not place.is_side:
             self.room.gave(stamp[3])
         os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
 
-    def _publish(self, draft: Draft, record: Record, path: str) -> Record:
+    def _publish(self, record: Record, place: Place, draft: Draft) -> Record:
         head = pack_head(record.head, record.payload)
         try:
             self.room.check(len(head) + len(record.payload))
         except OSError:
             with suppress(FileNotFoundError):  # what it was to replace is not right any more
-                self._unlink(path)
+                self._unlink(place)
             raise
         draft.fill((head, record.payload))
-        return Record(record.head, record.payload, draft.publish(path))
+        return Record(record.head, record.payload, draft.publish(place.path))
 
-    def _unlink(self, path: str) -> None:
+    def _unlink(self, place: Place) -> None:
         """Remove an entry. Needs its lock."""
-        weight = os.stat(path).st_size
-        os.unlink(path)
-        if not self._is_side(path):
+        weight = os.stat(place.path).st_size
+        os.unlink(place.path)
+        if not place.is_side:
             self.room.gave(weight)
-
-    def _is_side(self, path: str) -> bool:
-        """Whether a file is no entry of a user's, and so neither counted nor evicted."""
-        area = path[len(self.layout.root) + 1 : path.rindex("/") - len("/3f")]
-        return is_side(area)
 
 
 class _Damage:

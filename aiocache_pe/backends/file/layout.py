@@ -25,13 +25,30 @@ from __future__ import annotations
 
 import os
 from hashlib import blake2b
+from typing import NamedTuple
 
-from aiocache_pe.keys import quote, unquote
+from aiocache_pe.keys import is_side, quote, unquote
 
 LONGEST_NAME = 120
 _SHOWN_OF_LONG = 72
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
+
+
+class Place(NamedTuple):
+    """Where an entry lies.
+
+    Attributes:
+        path: its file.
+        folder: the folder of that.
+        slot: the byte of ``.locks`` that its changes lock.
+        is_side: whether it is no entry of a user's, and so neither counted nor evicted.
+    """
+
+    path: str
+    folder: str
+    slot: int
+    is_side: bool
 
 
 class Layout:
@@ -57,6 +74,11 @@ class Layout:
             return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest[:8]}-{shown}"
         start = shown[:_SHOWN_OF_LONG]
         return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest}-{start}~"
+
+    def place(self, key: str) -> Place:
+        """The file of a store key, and what a change of it has to know besides."""
+        path = self.path(key)
+        return Place(path, path[: path.rindex("/")], lock_slot(path), is_side(key))
 
     def area(self, prefix: str) -> str:
         """The folder of all keys that begin with ``prefix``, an area with its colon."""

@@ -12,7 +12,7 @@ import pytest
 from aiocache_pe.backends.file import survey
 from aiocache_pe.backends.file.atomic import TEMPORARY
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.layout import FOLDERS, Layout, Place
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.glob import matcher
 from aiocache_pe.record import Record
@@ -131,13 +131,13 @@ def test_a_damaged_file_that_was_replaced_meanwhile_stays(
     path_of(disk, "a").write_bytes(b"nonsense")
     set_aside = Disk._set_aside
 
-    def late(self: Disk, path: str, stamp: Any) -> None:
+    def late(self: Disk, place: Place, stamp: Any) -> None:
         fresh = Disk(Layout(str(cache_dir)))
         fresh.locks = self.locks
         monkeypatch.setattr(Disk, "_set_aside", set_aside)
-        Path(path).unlink()
-        Path(path).write_bytes(b"another's version")
-        set_aside(self, path, stamp)
+        Path(place.path).unlink()
+        Path(place.path).write_bytes(b"another's version")
+        set_aside(self, place, stamp)
 
     monkeypatch.setattr(Disk, "_set_aside", late)
     assert isinstance(disk.read(["default:a"])["default:a"], CorruptRecordError)

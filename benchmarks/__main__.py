@@ -8,18 +8,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environment import ROOT, describe
+from benchmarks.environment import describe, results_path
 from benchmarks.plot import draw
 from benchmarks.report import show
 from benchmarks.results import Run
-from benchmarks.rows import Row, all_rows
+from benchmarks.row import Row
+from benchmarks.rows import all_rows
 from benchmarks.runner import Runner
 
-RESULTS: Final = ROOT / "benchmarks" / "results"
 SIZES: Final = "1000,100000,1000000"
 ROUNDS: Final = 5
 QUICK_SIZES: Final = "1000,10000"
@@ -34,8 +33,7 @@ def main() -> None:
         int(size) for size in (given.entries or (QUICK_SIZES if given.quick else SIZES)).split(",")
     ]
     rows = _chosen(all_rows(sizes), given.rows)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    path: Path = given.json or RESULTS / f"{stamp}.json"
+    path: Path = given.json or results_path("quick" if given.quick else "run")
     with ExitStack() as stack:
         if given.workdir is None:
             spare = tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 class Environment(TypedDict):
@@ -39,6 +40,11 @@ def describe(workdir: Path) -> Environment:
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         filesystem=_filesystem(workdir),
     )
+
+
+def results_path(kind: str) -> Path:
+    """Where what was measured just now is written, if nobody says where."""
+    return RESULTS / f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
 
 
 def variables() -> dict[str, str]:

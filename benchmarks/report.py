@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.job import Weight
 from benchmarks.results import LineResult, RowResult, Run
-from benchmarks.rows import Unit
+from benchmarks.row import Unit
 
 HEAD: Final = ("", "median", "min", "max", "to first", "")
 STYLES: Final = {"met": "green", "short": "red", "open": "dim", "failed": "red"}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.environment import Environment
 from benchmarks.job import Answer, Weight
-from benchmarks.rows import Line, Row, Target
+from benchmarks.row import Line, Row, Target
 
 
 @dataclass(slots=True)
@@ -51,6 +51,15 @@ class LineResult:
             "notes": [dict(answer.notes) for answer in self.answers if answer.notes],
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> LineResult:
+        """What `to_json` gave."""
+        answers = [Answer("ok", value) for value in data["samples"]]
+        if data["status"] != "ok":
+            answers.append(Answer(data["status"], detail=data["detail"]))
+        names = (part.name for part in fields(Line))
+        return cls(Line(**{name: data[name] for name in names}), answers)
+
 
 @dataclass(slots=True)
 class RowResult:
@@ -81,10 +90,19 @@ class RowResult:
             "title": self.row.title,
             "lines": [line.to_json() for line in self.lines],
             "targets": [
-                {"target": str(target), "reached": figure, "verdict": word}
+                {"target": str(target), "reached": figure, "verdict": word, **asdict(target)}
                 for target, figure, word in self.verdicts()
             ],
         }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RowResult:
+        """What `to_json` gave."""
+        lines = [LineResult.from_json(line) for line in data["lines"]]
+        names = [part.name for part in fields(Target)]
+        targets = [Target(**{name: said[name] for name in names}) for said in data["targets"]]
+        of_row = tuple(result.line for result in lines)
+        return cls(Row(data["id"], data["title"], of_row, tuple(targets)), lines)
 
 
 @dataclass(slots=True)
@@ -97,13 +115,30 @@ class Run:
     load_after: float
     stores: Sequence[Weight] = ()
     quick: bool = False
+    read: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def versions(self) -> dict[str, str]:
         """Every distribution that took part."""
+        if self.read:
+            return dict(self.read)
         answers = [a for row in self.rows for line in row.lines for a in line.answers]
         found = {name: v for answer in answers for name, v in answer.versions.items()}
         return dict(sorted(found.items()))
+
+    @classmethod
+    def of(cls, path: Path) -> Run:
+        """The run that a file tells of."""
+        data = json.loads(path.read_text())
+        return cls(
+            data["environment"],
+            data["rounds"],
+            [RowResult.from_json(row) for row in data["rows"]],
+            data["load_after"],
+            data["stores"],
+            data["quick"],
+            data["versions"],
+        )
 
     def write(self, path: Path) -> None:
         """Write it all as JSON."""

@@ -6,79 +6,10 @@ else; P9 is `benchmarks.traces`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Literal
 
-Unit = Literal["us", "ms", "bytes"]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One contender in a row.
-
-    Attributes:
-        label: how the table and the targets call it; unique in its row.
-        contender: a module of `benchmarks.contenders`.
-        operation: a function of that module.
-        n: how many operations one round times.
-        unit: of one operation.
-        entries: how many entries the store shall hold beforehand.
-    """
-
-    label: str
-    contender: str
-    operation: str
-    n: int
-    unit: Unit = "us"
-    entries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A promise about the medians of one line, or of two.
-
-    Attributes:
-        line: the label of the line it is about.
-        bound: what is promised.
-        against: the label of the line it is divided by, or whose median is taken off.
-        how: "ratio", "difference", or "value" when nothing is compared.
-        least: whether the bound is to be reached rather than kept.
-    """
-
-    line: str
-    bound: float
-    against: str = ""
-    how: Literal["ratio", "difference", "value"] = "ratio"
-    least: bool = False
-
-    def __str__(self) -> str:
-        sign = {"ratio": f" / {self.against}", "difference": f" - {self.against}", "value": ""}
-        return f"{self.line}{sign[self.how]} {'>=' if self.least else '<='} {self.bound:g}"
-
-    def figure(self, medians: Mapping[str, float]) -> float | None:
-        """What was reached, or ``None`` when a line it needs has no median."""
-        needed = [self.line] if self.how == "value" else [self.line, self.against]
-        values = [medians[label] for label in needed if label in medians]
-        if len(values) < len(needed):
-            return None
-        if self.how == "value":
-            return values[0]
-        return values[0] / values[1] if self.how == "ratio" else values[0] - values[1]
-
-    def met(self, figure: float) -> bool:
-        """Whether that keeps the promise."""
-        return figure >= self.bound if self.least else figure <= self.bound
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Lines that are measured side by side; the first one is what the others are divided by."""
-
-    id: str
-    title: str
-    lines: tuple[Line, ...]
-    targets: tuple[Target, ...] = ()
+from benchmarks.row import Line, Row, Target, Unit
 
 
 def all_rows(sizes: Sequence[int]) -> tuple[Row, ...]:
@@ -266,7 +197,7 @@ PROCESS = Row(
     (
         Line("import aiocache_pe", "processes", "import_ours", 10, "ms"),
         Line("from aiocache_pe import CacheManager, cached", "processes", "names_ours", 10, "ms"),
-        Line("aiocache-pe --get", "processes", "command_get", 10, "ms"),
+        Line("aiocache-pe --get", "processes", "get_ours", 10, "ms"),
         Line("bare Python", "processes", "bare", 10, "ms"),
         Line("import aiocache", "processes", "import_aiocache", 10, "ms"),
         Line("import cashews", "processes", "import_cashews", 10, "ms"),
@@ -284,7 +215,7 @@ KEYS = Row(
     (
         Line("ours, new call", "ours_keys", "new", 10_000),
         Line("ours, known call", "ours_keys", "again", 50_000),
-        Line("json and sha256 by hand", "ours_keys", "by_hand", 10_000),
+        Line("json and sha256 by hand", "bare", "key_of_chat", 10_000),
         Line("aiocache", "aiocache", "key", 10_000),
         Line("cashews", "cashews", "key", 10_000),
     ),

@@ -24,7 +24,7 @@ from typing import Final
 from benchmarks.environment import ROOT, variables
 from benchmarks.job import Answer, Weight
 from benchmarks.results import LineResult, RowResult
-from benchmarks.rows import Line, Row
+from benchmarks.row import Line, Row
 
 TIMEOUT: Final = 900.0
 """Seconds after which a child counts as failed."""

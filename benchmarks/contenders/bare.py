@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from hashlib import sha256
+from typing import Any
 
 from benchmarks.crowd import AskOne, crowded
 from benchmarks.job import Job, Sample
-from benchmarks.payload import ANSWER, Model, around, keys
-from benchmarks.timing import awaited_call, worst_stall
+from benchmarks.payload import ANSWER, Model, around, chats, keys
+from benchmarks.timing import awaited_call, blocking, worst_stall
 
 PACKAGES: tuple[str, ...] = ()
 
@@ -47,3 +50,12 @@ async def stall(job: Job) -> Sample:
 
     some = keys(4000)
     return Sample(await worst_stall(read, some, around(some, job.n)))
+
+
+def key_of_chat(job: Job) -> Sample:
+    """The key of a chat call as many an application makes it: SHA-256 of sorted JSON."""
+
+    def key(messages: Any) -> str:
+        return sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
+
+    return Sample(blocking(key, chats(job.n // 10, "warm"), chats(job.n)))

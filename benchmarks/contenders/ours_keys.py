@@ -1,10 +1,8 @@
-"""What it takes to make the key of a chat call, by aiocache_pe and by hand."""
+"""What it takes to make the key of a chat call."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 from aiocache_pe.callkey import CallKey
@@ -23,15 +21,6 @@ def new(job: Job) -> Sample:
 def again(job: Job) -> Sample:
     """Of a call that was made before: it is remembered."""
     return Sample(blocking(_maker(), [chat("again")], [chat("again")] * job.n))
-
-
-def by_hand(job: Job) -> Sample:
-    """As many an application does it: SHA-256 of sorted JSON."""
-
-    def key(messages: Any) -> str:
-        return sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
-
-    return Sample(blocking(key, chats(job.n // 10, "warm"), chats(job.n)))
 
 
 def _maker() -> Callable[[Any], str]:

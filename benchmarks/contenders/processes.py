@@ -45,7 +45,7 @@ def import_diskcache(job: Job) -> Sample:
     return _imported(job, "diskcache")
 
 
-def command_get(job: Job) -> Sample:
+def get_ours(job: Job) -> Sample:
     """``aiocache-pe --get KEY`` of a key that is there."""
     os.environ["AIOCACHE_PE_DIRECTORY"] = str(job.directory)
     _run("-m", "aiocache_pe", "--set", "answer", '{"text": "42"}')

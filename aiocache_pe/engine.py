@@ -19,7 +19,7 @@ from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.events import EventBus
 from aiocache_pe.exceptions import CacheError, SecretRequiredError
 from aiocache_pe.keys import side_area
-from aiocache_pe.memory import Slot
+from aiocache_pe.memory import Sealed, Slot
 from aiocache_pe.protocols import Backend, Change, Clock, Coherent, Peekable, SecretKeeper
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
@@ -101,13 +101,15 @@ class Engine:
         now = self._time()
         if slot.expires_at <= now and not (stale and slot.stale_until > now):
             return MISSING
-        if slot.tags is not None:
-            verdict = self._check_tags(key, slot.tags)
+        rare = slot.rare
+        if rare is not None and rare.tags:
+            verdict = self._check_tags(key, rare.tags)
             if verdict is not None:
                 return verdict
         slot.used_at = now
-        if self._on_hit is not None:
-            self._on_hit(slot)
+        on_hit = self._on_hit
+        if on_hit is not None:
+            on_hit(slot)
         return slot
 
     async def fetch(
@@ -160,13 +162,12 @@ class Engine:
             CorruptRecordError: the payload cannot be trusted or is of no known codec.
             SecretRequiredError: it is signed, and the secret is not known yet.
         """
-        payload = slot.payload  # before the value: `share` takes it away after setting that
-        value = slot.value
-        if value is not MISSING:
-            return value
-        value = self.pipeline.decode(slot.key, slot.codec, payload)
+        held = slot.held
+        if type(held) is not Sealed:
+            return held
+        value = self.pipeline.decode(slot.key, held.codec, held.payload)
         if is_immutable(value):
-            slot.share(value)
+            slot.held = value
         return value
 
     async def record_for(self, item: Item) -> Record:

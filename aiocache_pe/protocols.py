@@ -17,6 +17,7 @@ capability     verb                                      without it
 `Leasing`      one of all processes computes a value     once per process and loop
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
 `Examinable`   tell how fit it is                        ``doctor`` has nothing to say
+`Located`      tell where an entry lies                  ``inspect`` does not say it
 =============  ========================================  ==============================
 """
 
@@ -269,6 +270,15 @@ class Examinable(Protocol):
 
     async def examine(self) -> Sequence[Check]:
         """Look at what the store needs; what is wrong is in the answer and not raised."""
+        ...
+
+
+@runtime_checkable
+class Located(Protocol):
+    """A store whose entries are somewhere that people can look at."""
+
+    def location(self, key: str) -> str:
+        """Where the entry of a store key lies, or would."""
         ...
 
 

@@ -12,7 +12,7 @@ from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import namespace_prefix
-from aiocache_pe.protocols import Examinable
+from aiocache_pe.protocols import Examinable, Located
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import MISSING
 
@@ -130,7 +130,10 @@ async def inspect(session: Session, key: str) -> None:
     record = (await session.store.read([store_key])).get(store_key)
     if not isinstance(record, Record):  # it went away just now
         raise AbsentError(key)
-    facts = _facts(record, entry, left) | {"unreadable": unreadable or None}
+    facts = _facts(record, entry, left) | {
+        "file": session.store.location(store_key) if isinstance(session.store, Located) else None,
+        "unreadable": unreadable or None,
+    }
     if session.json:
         output.as_json({"key": key, "namespace": session.namespace, **facts})
     else:
@@ -168,7 +171,6 @@ def _facts(record: Record, entry: CacheEntry | None, left: float) -> dict[str, A
         "size_bytes": None if entry is None else entry.size_bytes,
         "tags": sorted(head.tags),
         "codec": head.codec,
-        "file": _file(record.stamp),
     }
 
 
@@ -195,15 +197,6 @@ def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("file", facts["file"]),
     ]
     return [(name, value) for name, value in told if value is not None]
-
-
-def _file(stamp: object) -> str | None:
-    """Where the file store keeps it: its stamp begins with the path."""
-    match stamp:
-        case (str(path), *_):
-            return path
-        case _:
-            return None
 
 
 def _tell_removed(session: Session, removed: int) -> None:

@@ -189,7 +189,9 @@ class Pipeline:
             small = self._compression.apply(key, codec, payload)
             if small is not None:
                 return f"{codec}+{self._compression.name}", small
-        return codec, payload
+        # Whoever encodes leaves room behind the bytes, up to half of them, that would be
+        # kept as long as they are.
+        return codec, bytes(memoryview(payload))
 
     def _make_decoder(self, codec: str) -> PayloadDecoder:
         name, *suffixes = codec.split("+")

@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import math
 
-from aiocache_pe.memory import OVERHEAD, Slot
-from aiocache_pe.record import Head, Record
+import pytest
+
+from aiocache_pe.memory import OVERHEAD, Sealed, Slot
+from aiocache_pe.record import Head, Record, Savings
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING
+
+
+def slot(head: Head, payload: bytes = b"1") -> Slot:
+    return Slot(Record(head, payload, "stamp"))
 
 
 def test_a_slot_knows_all_that_a_hit_asks() -> None:
     head = Head(1, "default:k", "json", 1.0, 5, expires_at=9.0, tags={"t": "1"}, cost=0.5)
-    slot = Slot(Record(head, b"[1,2]", "stamp"))
-    assert (slot.key, slot.codec, slot.payload) == ("default:k", "json", b"[1,2]")
-    assert (slot.stamp, slot.expires_at, slot.tags, slot.cost) == ("stamp", 9.0, {"t": "1"}, 0.5)
-    assert (slot.value, slot.uses, slot.counted) == (MISSING, 0, 0)
-    assert slot.size == OVERHEAD + len("default:k") + 5
+    made = slot(head, b"[1,2]")
+    assert isinstance(made.held, Sealed)
+    assert (made.key, made.held.codec, made.held.payload) == ("default:k", "json", b"[1,2]")
+    assert (made.stamp, made.expires_at, made.tags, made.cost) == ("stamp", 9.0, {"t": "1"}, 0.5)
+    assert (made.uses, made.counted, made.kept, made.used_at) == (0, 0, False, 0.0)
 
 
-def test_for_ever_is_later_than_any_time_and_no_tags_are_none() -> None:
-    slot = Slot(Record(Head(1, "default:k", "json", 1.0, 1), b"1"))
-    assert slot.expires_at == math.inf
-    assert slot.tags is None
+@pytest.mark.parametrize(
+    ("expires_at", "stale_until", "told"),
+    [(None, None, math.inf), (9.0, None, 9.0), (9.0, 20.0, 20.0), (9.0, 5.0, 9.0)],
+)
+def test_a_slot_is_never_stale_before_it_expires(
+    expires_at: float | None, stale_until: float | None, told: float
+) -> None:
+    made = slot(Head(1, "default:k", "json", 1.0, 1, expires_at, stale_until=stale_until))
+    assert made.expires_at == (math.inf if expires_at is None else expires_at)
+    assert made.stale_until == told
 
 
-def test_a_shared_value_takes_the_place_of_its_payload() -> None:
-    slot = Slot(Record(Head(1, "default:k", "json", 1.0, 1), b"1"))
-    slot.share(1)
-    assert (slot.value, slot.payload) == (1, b"")
+def test_what_most_entries_have_none_of_is_none() -> None:
+    plain = slot(Head(1, "default:k", "json", 1.0, 1))
+    assert (plain.rare, plain.tags, plain.saves) == (None, None, None)
+    saving = slot(Head(1, "default:k", "json", 1.0, 1, saves=Savings(1, 2, 3.0)))
+    assert (saving.tags, saving.saves) == (None, Savings(1, 2, 3.0))
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 5000, 1 << 20])
+def test_a_slot_weighs_its_value_and_key_and_what_it_takes_itself(size: int) -> None:
+    exact = OVERHEAD + len("default:k") + size
+    made = slot(Head(1, "default:k", "json", 1.0, size))
+    assert exact <= made.size < exact + 16
+    assert made.size % 16 == 0
 
 
 def test_markers_are_false_and_say_what_they_are() -> None:

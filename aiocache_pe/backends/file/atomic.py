@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiocache_pe.backends.file.nowait import Stamp
+from aiocache_pe.backends.file.stamps import Stamp, stamp_of
 
 TEMPORARY = ".tmp-"
 
@@ -75,7 +75,7 @@ class Draft:
         self._close()
         self.replaced = _put(self.path, path)
         self.is_published = True
-        return path, status.st_ino, status.st_mtime_ns, status.st_size
+        return stamp_of(path, status)
 
     def discard(self) -> None:
         """Remove it, unless it was published."""

@@ -12,8 +12,9 @@ from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.hops import GroupCommit, Hops
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
-from aiocache_pe.backends.file.nowait import CachedReader, Stamp
+from aiocache_pe.backends.file.nowait import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
+from aiocache_pe.backends.file.stamps import is_current, telling
 from aiocache_pe.backends.file.tending import Walk
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.glob import matcher
@@ -116,24 +117,7 @@ class FileBackend:
         self._disk.close()
         self._leases.close()
 
-    def is_current(self, stamp: Stamp) -> bool:
-        """See `Coherent.is_current`: one ``stat``, of a path that was just in use.
-
-        A version has its own inode, size and modification time, the last set by its
-        writer to the nanosecond of the write. Where the file system keeps only
-        milliseconds or seconds, nothing is ever current.
-        """
-        path, inode, modified, size = stamp
-        try:
-            status = os.stat(path)
-        except OSError:
-            return False
-        return (
-            status.st_mtime_ns == modified
-            and status.st_ino == inode
-            and status.st_size == size
-            and modified % 1_000_000 != 0
-        )
+    is_current = staticmethod(is_current)
 
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`: from the kernel's caches, or not at all."""
@@ -144,7 +128,7 @@ class FileBackend:
             record = unpack(found[0], key=key)
         except CorruptRecordError:
             return PENDING  # `read` will set it aside, which takes the disk
-        return Record(record.head, record.payload, found[1])
+        return Record(record.head, record.payload, telling(found[1]))
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""
@@ -178,6 +162,10 @@ class FileBackend:
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""
         return await self._hops.run(load_secret, self._layout)
+
+    def location(self, key: str) -> str:
+        """See `Located.location`: the entry's file."""
+        return self._layout.path(key)
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""

@@ -18,9 +18,9 @@ from aiocache_pe.backends.file.atomic import Draft
 from aiocache_pe.backends.file.book import UNBOUNDED, Bounds
 from aiocache_pe.backends.file.layout import Layout, Place
 from aiocache_pe.backends.file.locks import ByteLocks
-from aiocache_pe.backends.file.nowait import Stamp
 from aiocache_pe.backends.file.reading import read_head, read_whole
 from aiocache_pe.backends.file.room import Room
+from aiocache_pe.backends.file.stamps import Stamp, is_current, telling, weight
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.keys import is_side
 from aiocache_pe.protocols import Change, Condition, ReadResult
@@ -175,12 +175,11 @@ class Disk:
     def _set_aside(self, place: Place, stamp: Stamp) -> None:
         """Move a damaged file away, unless it was replaced meanwhile. Needs its lock."""
         path = place.path
-        status = os.stat(path)
-        if (path, status.st_ino, status.st_mtime_ns, status.st_size) != stamp:
+        if not is_current(stamp):
             return
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
         if self.room.book.look() and not place.is_side:
-            self.room.gave(stamp[3])
+            self.room.gave(weight(stamp))
         os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
 
     def _publish(self, record: Record, place: Place, draft: Draft) -> Record:
@@ -192,7 +191,7 @@ class Disk:
                 self._unlink(place)
             raise
         draft.fill((head, record.payload))
-        return Record(record.head, record.payload, draft.publish(place.path))
+        return Record(record.head, record.payload, telling(draft.publish(place.path)))
 
     def _unlink(self, place: Place) -> None:
         """Remove an entry. Needs its lock."""
@@ -221,4 +220,4 @@ def _read(key: str, path: str) -> Record | _Damage | None:
         record = unpack(blob, key=key)
     except CorruptRecordError as error:
         return _Damage(error, stamp)
-    return Record(record.head, record.payload, stamp)
+    return Record(record.head, record.payload, telling(stamp))

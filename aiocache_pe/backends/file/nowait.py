@@ -18,6 +18,7 @@ import os
 import sys
 from stat import S_ISREG
 
+from aiocache_pe.backends.file.stamps import Stamp, stamp_of
 from aiocache_pe.sentinels import PENDING, Pending
 
 LARGEST = 64 * 1024  # bytes; above this, copying costs more than a hop to a thread
@@ -33,10 +34,6 @@ _NOT_ON_THIS_SYSTEM = (
     errno.E2BIG,  # nor the structure
     errno.EOPNOTSUPP,  # tmpfs and some overlays
 )
-
-Stamp = tuple[str, int, int, int]
-"""Path, inode, modification time in ns, size: what tells one version of an entry from
-another. The time is set by the writer to its own nanosecond, so it never repeats."""
 
 
 class _OpenHow(ctypes.Structure):
@@ -92,7 +89,7 @@ class CachedReader:
             return self._refused(error.errno or 0)
         finally:
             os.close(fd)
-        return bytes(buffer), (path, status.st_ino, status.st_mtime_ns, size)
+        return bytes(buffer), stamp_of(path, status)
 
     def _refused(self, number: int) -> None | Pending:
         if number in _NOT_THERE:

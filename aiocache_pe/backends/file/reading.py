@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aiocache_pe.backends.file.nowait import Stamp
+from aiocache_pe.backends.file.stamps import Stamp, stamp_of
 from aiocache_pe.record import Head, unpack_head
 
 _PLAIN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # for whoever plants a pipe
@@ -38,7 +38,7 @@ def read_whole(path: str) -> tuple[bytes, Stamp]:
     finally:
         os.close(fd)
     blob = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return blob, (path, status.st_ino, status.st_mtime_ns, status.st_size)
+    return blob, stamp_of(path, status)
 
 
 def read_head(path: str, key: str = "") -> Head:

@@ -13,6 +13,7 @@ import pytest
 
 from aiocache_pe.backends.file import atomic
 from aiocache_pe.backends.file.atomic import TEMPORARY, Draft
+from aiocache_pe.backends.file.stamps import stamp_of
 
 
 def without_system_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,13 +65,8 @@ def test_versions_follow_each_other_and_leave_nothing(folder: Path) -> None:
 def test_a_stamp_tells_one_version_from_another(folder: Path) -> None:
     stamps = [publish(folder, b"same") for _ in range(50)]
     assert len(set(stamps)) == 50
-    status = (folder / "entry").stat()
-    assert stamps[-1] == (
-        str(folder / "entry"),
-        status.st_ino,
-        status.st_mtime_ns,
-        status.st_size,
-    )
+    path = folder / "entry"
+    assert stamps[-1] == stamp_of(str(path), path.stat())
 
 
 def test_a_reader_never_sees_half_an_entry(folder: Path) -> None:

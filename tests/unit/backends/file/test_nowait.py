@@ -13,6 +13,7 @@ import pytest
 
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.nowait import LARGEST, CachedReader
+from aiocache_pe.backends.file.stamps import stamp_of
 from aiocache_pe.sentinels import PENDING
 from tests.unit.backends.file.records import record
 
@@ -42,8 +43,7 @@ def test_a_file_is_read_whole_with_its_stamp(
     path, content = tmp_path / "file", os.urandom(size)
     path.write_bytes(content)
     status = path.stat()
-    stamp = (str(path), status.st_ino, status.st_mtime_ns, size)
-    assert reader.read(str(path)) == (content, stamp)
+    assert reader.read(str(path)) == (content, stamp_of(str(path), status))
 
 
 def test_what_is_not_there_is_known_at_once(reader: CachedReader, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from aiocache_pe.backends.file import usage
 from aiocache_pe.backends.file.backend import FileBackend
+from aiocache_pe.record import Record
+from aiocache_pe.sentinels import PENDING
 from tests.unit.backends.file.records import record
 
 
@@ -68,7 +70,7 @@ async def test_counting_leaves_copies_in_memory_current(cache_dir: Path) -> None
     backend = FileBackend(cache_dir)
     [stored] = await backend.write([record()])
     await backend.add_usage({"default:k": (1, 1_700_000_000.0), "default:absent": (1, 1.0)})
-    assert isinstance(stored.stamp, tuple)
+    assert isinstance(stored.stamp, bytes)
     assert backend.is_current(stored.stamp)
     assert await backend.usage("default:k") == (1, 1_700_000_000.0)
     assert await backend.usage("default:absent") == (0, None)
@@ -78,11 +80,13 @@ async def test_counting_leaves_copies_in_memory_current(cache_dir: Path) -> None
 async def test_a_coarse_file_system_makes_nothing_current(cache_dir: Path) -> None:
     backend = FileBackend(cache_dir)
     [stored] = await backend.write([record()])
-    assert isinstance(stored.stamp, tuple)
-    path, inode, modified, size = stored.stamp
-    whole = modified - modified % 1_000_000
+    assert isinstance(stored.stamp, bytes)
+    path = backend.location("default:k")
+    whole = Path(path).stat().st_mtime_ns // 1_000_000 * 1_000_000
     os.utime(path, ns=(whole, whole))
-    assert not backend.is_current((path, inode, whole, size))
+    assert not backend.is_current(stored.stamp)
+    for found in (backend.peek("default:k"), (await backend.read(["default:k"]))["default:k"]):
+        assert found is PENDING or (isinstance(found, Record) and found.stamp is None)
     await backend.delete(["default:k"])
     assert not backend.is_current(stored.stamp)
     await backend.close()

@@ -6,7 +6,8 @@ import atexit
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
+from weakref import WeakSet
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,14 +40,25 @@ class Pool(ThreadPoolExecutor):
         return done
 
 
+class Ending(Protocol):
+    """What has threads of its own."""
+
+    def end(self) -> None:
+        """Called once, when the program is ending; the threads are waited for after it."""
+
+
 class _Program:
     """What is known of the program's end."""
 
-    is_ending = False
+    def __init__(self) -> None:
+        self.is_ending = False
+        self.things = WeakSet[Ending]()
 
     def end(self) -> None:
         """It has begun."""
         self.is_ending = True
+        for thing in list(self.things):
+            thing.end()
 
 
 _program = _Program()
@@ -58,3 +70,8 @@ getattr(threading, "_register_atexit", atexit.register)(_program.end)
 def is_ending() -> bool:
     """Whether the program is over, and pools may refuse what they are given."""
     return _program.is_ending
+
+
+def ends_with_program(thing: Ending) -> None:
+    """Call ``thing.end()`` when the program is over; this does not keep it alive."""
+    _program.things.add(thing)

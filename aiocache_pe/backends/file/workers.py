@@ -1,0 +1,155 @@
+"""Threads for disk work that are cheap to ask.
+
+The pools of `concurrent.futures` make a future of their own for each piece of work, with
+a condition in it, and one of the event loop's that waits for it. Here the loop's own is the
+only one. That halves what a trip takes of the loop's time, 60 us before, and of the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from aiocache_pe.pool import ends_with_program, is_ending
+
+T = TypeVar("T")
+_Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class Workers:
+    """An executor for `asyncio.loop.run_in_executor`: a few threads, made when they are needed.
+
+    They end after `shutdown`, when nobody holds this object any more, and with the program,
+    in each case after the work that they have been given. Once the program is ending, work
+    is done by the thread that asks for it.
+
+    Args:
+        most: how many threads at most.
+        name: what their names begin with.
+
+    Example:
+        >>> import asyncio
+        >>> workers = Workers(2, "example")
+        >>> async def main():
+        ...     return await asyncio.get_running_loop().run_in_executor(workers, pow, 2, 3)
+        >>> asyncio.run(main())
+        8
+        >>> workers.shutdown()
+    """
+
+    __slots__ = ("__weakref__", "_crew", "_most", "_name")
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._crew = _Crew()
+        ends_with_program(self)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any) -> asyncio.Future[T]:
+        """Have a function called; a future of the running loop, which may be cancelled.
+
+        Raises:
+            RuntimeError: after `shutdown`, or where no loop is running.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        work = partial(fn, *args) if args else fn
+        crew = self._crew
+        with crew.lock:
+            if not crew.has_ended:
+                crew.unfinished += 1
+                if crew.unfinished > len(crew.threads) < self._most:
+                    self._hire()
+                crew.jobs.put((work, loop, done))
+                return done
+        if not is_ending():
+            raise RuntimeError("these threads were told to end")
+        _settle(done, *_outcome(work))
+        return done
+
+    def end(self) -> None:
+        """Take no more work; the threads end after what they have."""
+        crew = self._crew
+        with crew.lock:
+            crew.has_ended = True
+            crew.dismiss()
+
+    def shutdown(self) -> None:
+        """The same, and wait for them."""
+        self.end()
+        for thread in self._crew.threads:
+            thread.join()
+
+    def __del__(self) -> None:
+        # Without the lock: nobody can ask for work any more, and in a forked child a thread
+        # that is not there may have it.
+        self._crew.dismiss()
+
+    def _hire(self) -> None:
+        """One more thread, unless the system has none to give and there are others."""
+        crew = self._crew
+        name = f"{self._name}_{len(crew.threads)}"
+        thread = threading.Thread(target=_serve, args=(crew,), name=name)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not crew.threads:
+                crew.unfinished -= 1
+                raise
+        else:
+            crew.threads.append(thread)
+
+
+class _Crew:
+    """What the threads have in common; not the object that they work for, which may go."""
+
+    __slots__ = ("has_ended", "jobs", "lock", "threads", "unfinished")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.unfinished = 0
+        self.has_ended = False
+
+    def dismiss(self) -> None:
+        for _ in self.threads:
+            self.jobs.put(None)
+
+
+def _serve(crew: _Crew) -> None:
+    while (job := crew.jobs.get()) is not None:
+        _do(crew, *job)
+        del job  # what was worked on is not kept while there is nothing to do
+
+
+def _do(
+    crew: _Crew, work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
+) -> None:
+    result, error = (None, None) if done.cancelled() else _outcome(work)
+    with crew.lock:
+        crew.unfinished -= 1
+    with suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(_settle, done, result, error)
+    del error  # which knows this frame
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+    try:
+        return work(), None
+    except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+        return None, error
+
+
+def _settle(done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if error is None:
+        done.set_result(result)
+    else:
+        done.set_exception(error)

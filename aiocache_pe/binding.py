@@ -32,14 +32,16 @@ class Binder:
     """
 
     __slots__ = (
-        "_defaults",
+        "_all",
         "_dropped",
         "_names",
         "_positional",
+        "_required",
         "_self",
         "_signature",
         "_title",
         "_variadic",
+        "defaults",
         "ignored",
         "names",
     )
@@ -52,11 +54,10 @@ class Binder:
             raise ConfigurationError(f"{self._title} does not tell its parameters") from error
         parameters = self._signature.parameters
         self._names = tuple(parameters)
-        self._defaults = {
-            name: each.default
-            for name, each in parameters.items()
-            if each.default is not Parameter.empty
-        }
+        self._all = {name: each.default for name, each in parameters.items()}
+        self._required = frozenset(
+            name for name, default in self._all.items() if default is Parameter.empty
+        )
         kinds = [each.kind for each in parameters.values()]
         # How many arguments may be bound by zipping; -1 where only `inspect` can bind at all.
         plain = all(kind in _PLAIN for kind in kinds)
@@ -74,6 +75,8 @@ class Binder:
         )
         self.names = frozenset(self._names) - self.ignored
         """The parameters that count."""
+        self.defaults = {n: each for n, each in self._all.items() if n not in self._required}
+        """What parameters are that no argument is given for."""
 
     @property
     def drops(self) -> bool:
@@ -124,16 +127,16 @@ class Binder:
         takes over for all others, and for the errors.
         """
         if len(args) <= self._positional:
-            given = dict(zip(self._names, args, strict=False))
-            if not kwargs.keys() & given.keys():
-                given |= kwargs
-                named = {
-                    name: given[name] if name in given else self._defaults[name]
-                    for name in self._names
-                    if name in given or name in self._defaults
-                }
-                if len(named) == len(self._names) and not given.keys() - named.keys():
-                    return named
+            given = dict(zip(self._names, args))  # noqa: B905 - there are fewer arguments
+            given.update(kwargs)
+            named = self._all | given
+            # Nothing is given twice, or missing, or unknown.
+            if (
+                len(given) == len(args) + len(kwargs)
+                and self._required.issubset(given)
+                and len(named) == len(self._names)
+            ):
+                return named
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as error:

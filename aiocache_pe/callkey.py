@@ -14,7 +14,7 @@ from marshal import dumps
 from typing import Any
 
 from aiocache_pe.binding import Binder
-from aiocache_pe.identity import canonical
+from aiocache_pe.identity import canonical, canonical_call
 
 _NO_REFERENCES = 2  # marshal's version: later ones write equal values in several ways
 _LONGEST = 16_384  # bytes of arguments worth remembering
@@ -61,7 +61,7 @@ class CallKey:
         True
     """
 
-    __slots__ = ("_binder", "_drops", "_memo", "_seen", "_start", "_weight")
+    __slots__ = ("_binder", "_bound", "_drops", "_known", "_memo", "_seen", "_start", "_weight")
 
     def __init__(
         self, function: Callable[..., Any], *, start: str, ignore: Collection[str] = ()
@@ -69,6 +69,12 @@ class CallKey:
         self._start = start
         self._binder = Binder(function, ignore)
         self._drops = self._binder.drops
+        self._bound = self._binder.bound if self._drops else self._binder.all_bound
+        self._known = {
+            name: (value, canonical_call({name: value}, way_out=_WAY_OUT, known={}))
+            for name, value in self._binder.defaults.items()
+            if type(value) in _SCALARS
+        }
         self._memo: dict[bytes, str] = {}
         self._seen: set[int] = set()
         self._weight = 0
@@ -109,12 +115,9 @@ class CallKey:
         self._memo[written] = key
 
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        named = self._binder.bound(args, kwargs)
-        texts: list[str] = []
-        for name, value in named.items():
-            texts.append(f"{name}=")
-            texts.append(canonical(value, path=name, way_out=_WAY_OUT))
-        return self._start + with_digest("".join(texts), named.values())
+        named = self._bound(args, kwargs)
+        identity = canonical_call(named, way_out=_WAY_OUT, known=self._known)
+        return self._start + with_digest(identity, named.values())
 
 
 def with_digest(identity: str, values: Iterable[Any]) -> str:
@@ -137,6 +140,8 @@ def with_digest(identity: str, values: Iterable[Any]) -> str:
 
 def shown(text: str) -> str:
     """As much of a text as a key shows, on one line."""
+    if len(text) <= _SHOWN and text.isprintable() and " " not in text:
+        return text
     return " ".join(text[: 4 * _SHOWN].split())[:_SHOWN]
 
 

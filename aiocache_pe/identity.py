@@ -10,7 +10,7 @@ never hits, or that hits for another object.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiocache_pe.anatomy import inner_of, kind_name, parts_of
@@ -43,12 +43,43 @@ def canonical(value: Any, *, path: str = "value", way_out: str = "pass plain dat
     out: list[str] = []
     try:
         _write(value, out)
-    except _RefusedError as refused:
-        raise _explained(refused.value, path, value, way_out) from None
-    except RecursionError:
-        raise UnstableIdentityError(
-            f"{path} contains itself, or is nested too deeply to be part of a key", path=path
-        ) from None
+    except (_RefusedError, RecursionError) as error:
+        raise _explained(error, path, value, way_out) from None
+    return "".join(out)
+
+
+def canonical_call(
+    named: Mapping[str, Any], *, way_out: str, known: Mapping[str, tuple[Any, str]]
+) -> str:
+    """The identity of a call: each argument's after its parameter's name.
+
+    Args:
+        named: the arguments by the names of the parameters.
+        way_out: what an error advises.
+        known: what was written before, by name: an argument that cannot change, and its text.
+
+    Returns:
+        The text; equal texts mean equal arguments of the same types.
+
+    Raises:
+        UnstableIdentityError: an argument, or something in it, has no such identity.
+
+    Example:
+        >>> canonical_call({"query": "cats", "limit": 10}, way_out="leave it out", known={})
+        'query=s4:catslimit=ia;'
+    """
+    out: list[str] = []
+    for name, value in named.items():
+        if name in known and known[name][0] is value:
+            out.append(known[name][1])
+        elif type(value) is str:
+            out.append(f"{name}=s{len(value)}:{value}")
+        else:
+            out.append(f"{name}=")
+            try:
+                _write(value, out)
+            except (_RefusedError, RecursionError) as error:
+                raise _explained(error, name, value, way_out) from None
     return "".join(out)
 
 
@@ -74,7 +105,10 @@ def _write_sequence(sign: str) -> Writer:
     def write(value: Any, out: list[str]) -> None:
         out.append(f"{sign}{len(value)}[")
         for item in value:
-            _write(item, out)
+            if type(item) is dict:
+                _write_dict(item, out)
+            else:
+                _write(item, out)
         out.append("]")
 
     return write
@@ -89,21 +123,40 @@ def _write_set(sign: str) -> Writer:
 
 
 def _write_dict(value: dict[Any, Any], out: list[str]) -> None:
-    out.append(f"d{len(value)}{{")
     for key in value:
         if type(key) is not str:
             pairs = sorted((_alone(key), _alone(item)) for key, item in value.items())
+            out.append(f"d{len(value)}{{")
             out.extend(text for pair in pairs for text in pair)
-            break
-    else:
-        for key in sorted(value):
-            item = value[key]
-            if type(item) is str:  # what most of a chat consists of
-                out.append(f"s{len(key)}:{key}s{len(item)}:{item}")
-            else:
-                out.append(f"s{len(key)}:{key}")
-                _write(item, out)
-    out.append("}")
+            out.append("}")
+            return
+    keys = tuple(value)
+    for key, begun in _ORDERS.get(keys) or _in_order(keys):
+        item = value[key]
+        if type(item) is str:  # what most of a chat consists of
+            out.append(f"{begun}s{len(item)}:{item}")
+        else:
+            out.append(begun)
+            _write(item, out)
+    out.append("}" if keys else "d0{}")
+
+
+_Order = tuple[tuple[str, str], ...]
+_ORDERS: dict[tuple[str, ...], _Order] = {}
+"""The keys of dicts, sorted, each with what is written up to its value: all chats' messages
+have the same few."""
+_MOST_ORDERS, _MOST_KEYS, _LONGEST_KEY = 256, 32, 32
+
+
+def _in_order(keys: tuple[str, ...]) -> _Order:
+    begun = [f"s{len(key)}:{key}" for key in sorted(keys)]
+    begun[:1] = [f"d{len(keys)}{{{first}" for first in begun[:1]]
+    order = tuple(zip(sorted(keys), begun, strict=True))
+    if len(keys) <= _MOST_KEYS and max(map(len, keys), default=0) <= _LONGEST_KEY:
+        if len(_ORDERS) >= _MOST_ORDERS:
+            _ORDERS.clear()
+        _ORDERS[keys] = order
+    return order
 
 
 def _alone(value: Any) -> str:
@@ -149,9 +202,15 @@ def _write_object(value: Any, out: list[str]) -> None:
     out.append("]")
 
 
-def _explained(refused: Any, path: str, root: Any, way_out: str) -> UnstableIdentityError:
-    kind = type(refused)
-    where = _where(refused, root, path, frozenset()) or path
+def _explained(
+    error: _RefusedError | RecursionError, path: str, root: Any, way_out: str
+) -> UnstableIdentityError:
+    if isinstance(error, RecursionError):
+        return UnstableIdentityError(
+            f"{path} contains itself, or is nested too deeply to be part of a key", path=path
+        )
+    kind = type(error.value)
+    where = _where(error.value, root, path, frozenset()) or path
     return UnstableIdentityError(
         f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no identity that "
         f"outlives the process, so it cannot be part of a cache key; {way_out}, or "

@@ -225,3 +225,20 @@ def test_a_call_that_is_made_once_takes_the_memory_of_a_number() -> None:
     again = [call_key.key(("x" * 1000, number), {}) for number in range(9_000, 10_000)]
     assert again == keys[9_000:]
     assert len(call_key._memo) == 1000
+
+
+def test_a_default_is_written_as_the_same_argument_and_as_no_other() -> None:
+    def call(a: Any, b: Any = 0.5, c: Any = True, d: Any = "x", e: Any = None) -> None: ...
+
+    key = CallKey(call, start="").key
+    same = {key((1,), {}), key((1, float("0.5"), True), {}), key((1,), {"d": str(b"x", "ascii")})}
+    assert len(same) == 1
+    others: list[dict[str, Any]] = [
+        {"b": 0},
+        {"c": 1},
+        {"c": 1.0},
+        {"d": b"x"},
+        {"e": ""},
+        {"e": "x", "d": None},
+    ]
+    assert len(same | {key((1,), other) for other in others}) == 1 + len(others)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, HttpUrl, computed_field
 
+from aiocache_pe import identity
 from aiocache_pe.exceptions import UnstableIdentityError
 from aiocache_pe.identity import canonical
 from tests.unit.calls import DIFFERENT, Client, Name, Question
@@ -236,3 +237,21 @@ def test_objects_at_one_address_never_meet() -> None:
     for _ in range(100):  # each takes the place in memory of the one before
         with pytest.raises(UnstableIdentityError):
             canonical(Plain())
+
+
+def test_a_key_of_a_dict_that_only_equals_a_text_is_told_apart_whichever_came_first() -> None:
+    plain = {"role": 1, "b": 2}
+    before = canonical(plain)
+    assert canonical({Name("role"): 1, "b": 2}) != before
+    assert canonical(plain) == canonical({"b": 2, "role": 1}) == before
+
+
+def test_dicts_of_ever_other_keys_do_not_fill_the_memory() -> None:
+    for number in range(3000):
+        assert canonical({f"k{number}": 1, "a": {}}).endswith(
+            f"s{len(str(number)) + 1}:k{number}i1;}}"
+        )
+    canonical({"x" * 1000: 1})
+    remembered = list(identity._ORDERS)  # pyright: ignore[reportPrivateUsage]
+    assert len(remembered) <= 256
+    assert max(len(key) for keys in remembered for key in keys) <= 32

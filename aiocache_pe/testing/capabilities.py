@@ -84,8 +84,30 @@ class CapabilityContract(OverAStore):
             await backend.add_usage({AREA + "a": (3, 1600.0)})
             assert await backend.usage(AREA + "a") == (5, 1600.0)
             assert await backend.usage(AREA + "absent") == (0, None)
-            await backend.write([record("a")])
+            await backend.write([record("a", created_at=2000.0)])
             assert await backend.usage(AREA + "a") == (0, None)
+            await backend.add_usage({AREA + "a": (1, 2100.0)})
+            await backend.delete([AREA + "a"])
+            assert await backend.usage(AREA + "a") == (0, None)
+            await backend.add_usage({})
+
+        self.run(test)
+
+    def test_usage_is_no_entry_and_changes_none(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Usage):
+                return
+            names = [*NAMES, "{tagged}", "a{}b", "}{", "{", "}", "{a", "a}"]
+            await backend.write([record(name) for name in names])
+            await backend.add_usage({AREA + name: (n + 1, 1500.0) for n, name in enumerate(names)})
+            usages = [await backend.usage(AREA + name) for name in names]
+            assert usages == [(n + 1, 1500.0) for n in range(len(names))]
+            seen = [head.key async for heads in backend.scan(AREA) for head in heads]
+            assert sorted(seen) == sorted(AREA + name for name in names)
+            if isinstance(backend, Sized):
+                assert (await backend.totals(AREA))[0] == len(names)
+            assert await backend.clear(AREA) == len(names)
+            assert {await backend.usage(AREA + name) for name in names} == {(0, None)}
 
         self.run(test)
 

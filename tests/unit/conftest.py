@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from aiocache_pe import CacheManager
 from aiocache_pe.testing.clock import FakeClock
+from tests.servers.process import Server
 
 STORES: dict[str, dict[str, Any]] = {
     "memory": {"backend": "memory"},
@@ -33,12 +35,19 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, "redis"])
 async def cache(
     request: pytest.FixtureRequest, cache_dir: Path, clock: FakeClock
 ) -> AsyncIterator[CacheManager]:
     """A cache over each store in turn, with and without the memory tier in front."""
-    async with manager_over(request.param, cache_dir, clock) as manager:
+    if request.param == "redis":
+        server: Server = request.getfixturevalue("redis_server")
+        with Redis.from_url(server.url) as admin:
+            admin.flushall()
+        made = CacheManager("redis", redis_url=server.url, directory=cache_dir, clock=clock)
+    else:
+        made = manager_over(request.param, cache_dir, clock)
+    async with made as manager:
         yield manager
 
 

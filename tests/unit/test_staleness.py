@@ -14,6 +14,7 @@ from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.refreshes import RETRY_AFTER
 from aiocache_pe.testing import FakeClock, Recorder
+from tests.helpers import poll
 from tests.unit.factories import Factory, outcome, settled
 
 STALE: dict[str, Any] = {"ttl": 10, "stale_ttl": 100}
@@ -237,7 +238,7 @@ async def test_after_a_soft_timeout_the_factory_goes_on(
     clock.advance(11)
     factory.hold()
     assert await cache.get_or_set("k", factory, **soft) == 1
-    assert factory.running == 1
+    await poll(lambda: factory.running == 1)
     factory.release()
     await settled(cache)
     assert await cache.get("k") == 2

@@ -20,6 +20,7 @@ from aiocache_pe.protocols import (
     Peekable,
     ReadResult,
     Sized,
+    Usage,
 )
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
@@ -173,6 +174,16 @@ class FallbackBackend:
             lambda: _totals(self._first, prefix), lambda: _totals(self._second, prefix)
         )
 
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """See `Usage.add_usage`; each store keeps that of what it served itself."""
+        await self._ask(
+            lambda: _add_usage(self._first, usage), lambda: _add_usage(self._second, usage)
+        )
+
+    async def usage(self, key: str) -> tuple[int, float | None]:
+        """See `Usage.usage`."""
+        return await self._ask(lambda: _usage(self._first, key), lambda: _usage(self._second, key))
+
     async def try_lease(self, key: str) -> Lease | None:
         """See `Leasing.try_lease`; a store that leases nothing leaves everybody a turn."""
         return await self._ask(lambda: _lease(self._first, key), lambda: _lease(self._second, key))
@@ -294,6 +305,15 @@ async def _totals(store: Backend, prefix: str) -> tuple[int, int]:
         entries += len(heads)
         weight += sum(head.size for head in heads)
     return entries, weight
+
+
+async def _add_usage(store: Backend, usage: Mapping[str, tuple[int, float]]) -> None:
+    if isinstance(store, Usage):
+        await store.add_usage(usage)
+
+
+async def _usage(store: Backend, key: str) -> tuple[int, float | None]:
+    return await store.usage(key) if isinstance(store, Usage) else (0, None)
 
 
 async def _lease(store: Backend, key: str) -> Lease | None:

@@ -13,9 +13,10 @@ from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
 from aiocache_pe.backends.redis.health import examine
 from aiocache_pe.backends.redis.lease import RedisLease, take
-from aiocache_pe.backends.redis.names import entry_name, match, store_key
+from aiocache_pe.backends.redis.names import entry_name, match, store_key, usage_name
 from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
 from aiocache_pe.backends.redis.tracking import Stamp, Tracker
+from aiocache_pe.backends.redis.usage import add, read
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.glob import matcher
@@ -112,20 +113,22 @@ class RedisBackend:
         """See `Backend.delete`; a condition costs a second round trip."""
         names = [entry_name(key) for key in keys]
         if only is None:
-            calls: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
+            wanted: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
         else:
             lines = await self._commands.heads(names)
-            calls = []
+            wanted = []
             for key, name, line in zip(keys, names, lines, strict=True):
                 head = None if line is None else _head(line, key)
                 if head is not None and line and only(head):
-                    calls.append((name, line))
+                    wanted.append((name, line))
         try:
-            taken = await self._commands.run_many(TAKE, calls)
+            taken = await self._commands.run_many(
+                TAKE, [((name, usage_name(name)), (line,)) for name, line in wanted]
+            )
         finally:
             self._changed(keys)
         heads: list[Head] = []
-        for (name, _), line in zip(calls, taken, strict=True):
+        for (name, _), line in zip(wanted, taken, strict=True):
             if isinstance(line, BackendError):
                 raise line
             head = None if line is None else _head(line, store_key(name) or "")
@@ -169,8 +172,9 @@ class RedisBackend:
             async for names in self._commands.scan(match(prefix)):
                 rest = iter(names)
                 while some := list(islice(rest, _UNLINKED)):
-                    answers = await self._commands.batch([("UNLINK", name) for name in some])
-                    removed += sum(answer for answer in answers if isinstance(answer, int))
+                    besides = [("UNLINK", usage_name(name)) for name in some]
+                    gone = await self._commands.batch([("UNLINK", n) for n in some] + besides)
+                    removed += sum(n for n in gone[: len(some)] if isinstance(n, int))
         finally:
             if self._tracker is not None:
                 self._tracker.changed_below(entry_name(prefix))
@@ -199,6 +203,14 @@ class RedisBackend:
             weight += sum(size for size in sizes if isinstance(size, int))
         return entries, weight
 
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """See `Usage.add_usage`."""
+        await add(self._commands, [(key, hits, last) for key, (hits, last) in usage.items()])
+
+    async def usage(self, key: str) -> tuple[int, float | None]:
+        """See `Usage.usage`."""
+        return await read(self._commands, key)
+
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
         return [check async for check in examine(self._clients, self._commands)]
@@ -207,7 +219,9 @@ class RedisBackend:
         """Store a record, or nothing, in the place of a value; not if it is there no more."""
         new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
         try:
-            done = await self._commands.run(SWAP, entry_name(key), digest(blob), new, life)
+            name = entry_name(key)
+            names, args = (name, usage_name(name)), (digest(blob), new, life)
+            done = await self._commands.run(SWAP, (names, args))
         finally:
             self._changed([key])
         return bool(done)

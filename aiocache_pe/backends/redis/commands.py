@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 from typing import Any
 
 from redis.asyncio import RedisCluster
@@ -16,9 +17,12 @@ from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
 Command = tuple[Any, ...]
+ScriptCall = tuple[Sequence[bytes], Sequence[bytes | str]]
+"""The names and the arguments of a call of a script; the names lie in one slot."""
 
 _SCAN_COUNT = 500
 _REMEMBERED = 20_000
+_TOGETHER = 500  # calls of a script; the server does nothing else meanwhile
 _HEAD_GUESS = 1023  # bytes; most heads are a fifth of that
 
 
@@ -80,21 +84,35 @@ class Commands:
             return await self.batch([("GET", name) for name in names])
         return await self.call("MGET", *names)  # type: ignore[no-any-return]  # it is the server's answer
 
-    async def run(self, script: Script, name: bytes, *args: bytes | str) -> Any:
-        """Run a script on one name."""
-        [answer] = await self.run_many(script, [(name, *args)])
+    async def run(self, script: Script, call: ScriptCall) -> Any:
+        """Run a script once."""
+        [answer] = await self.run_many(script, [call])
         if isinstance(answer, BackendError):
             raise answer
         return answer
 
-    async def run_many(self, script: Script, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run a script on several names, in one round trip once the server knows it."""
-        answers = await self.batch([("EVALSHA", script.sha, 1, *call) for call in calls])
+    async def run_many(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run a script several times, in one round trip once the server knows it."""
+        tails = [(len(names), *names, *args) for names, args in calls]
+        answers = await self.batch([("EVALSHA", script.sha, *tail) for tail in tails])
         unknown = [n for n, each in enumerate(answers) if _is_unknown_script(each)]
-        again = await self.batch([("EVAL", script.source, 1, *calls[n]) for n in unknown])
+        again = await self.batch([("EVAL", script.source, *tails[n]) for n in unknown])
         for n, answer in zip(unknown, again, strict=True):
             answers[n] = answer
         return answers
+
+    async def run_together(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run a script that takes the names and arguments of several calls one after the other.
+
+        In one round trip, and where there are no slots to part them by, hundreds at a time.
+        """
+        if isinstance(self._clients.link().client, RedisCluster):
+            return await self.run_many(script, calls)
+        joined: list[ScriptCall] = []
+        for start in range(0, len(calls), _TOGETHER):
+            names, args = zip(*calls[start : start + _TOGETHER], strict=True)
+            joined.append((list(chain.from_iterable(names)), list(chain.from_iterable(args))))
+        return await self.run_many(script, joined)
 
     async def heads(self, names: Sequence[bytes]) -> list[bytes | None]:
         """The first lines of several values; ``None`` where there is none."""

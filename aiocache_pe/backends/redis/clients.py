@@ -37,6 +37,7 @@ T = TypeVar("T")
 CONNECTIONS = 16
 """At most so many per event loop (and per node of a Cluster)."""
 
+_SILENCE = 0.3  # seconds without a sign of life, while several calls wait
 _PATIENCE = 5.0  # seconds; what is under way is bounded by the client's own time-outs
 
 _DEFAULTS: dict[str, Any] = {
@@ -160,6 +161,8 @@ def make_client(address: Address, connections: Connections) -> Client:
     if address.kind == "cluster":
         return _cluster(address, connections, limit, options, tls=base is SSLConnection)
     options["retry"] = Retry(NoBackoff(), 0)
+    # Who says how long a call may take means all of them.
+    patience = address.options.get("socket_timeout") or _SILENCE
     if address.kind == "sentinel":
         # The sentinels have no password of the server's, and no database.
         shared = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
@@ -174,6 +177,7 @@ def make_client(address: Address, connections: Connections) -> Client:
         primary: Redis = sentinel.master_for(
             address.service,
             connection_pool_class=SentinelPool,
+            patience=patience,
             max_connections=limit,
             **options,
         )
@@ -181,7 +185,7 @@ def make_client(address: Address, connections: Connections) -> Client:
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
     options["connection_class"] = connections.kind(base)
-    return Redis.from_pool(Pool(max_connections=limit, **options))
+    return Redis.from_pool(Pool(patience=patience, max_connections=limit, **options))
 
 
 def _cluster(

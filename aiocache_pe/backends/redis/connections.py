@@ -9,11 +9,72 @@ all of them at the end and lets none be made after that.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakSet
 
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+
+class _Owned(AbstractConnection):
+    """A connection that tells its owner that it is there."""
+
+    owner: ClassVar[Connections]
+    ssl_context: Any
+    _reader: Any
+    _writer: Any
+    _parser: Any
+    _cut: str | None = None
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.owner.admit(self)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes still to be sent, and those of an answer that is not whole yet."""
+        part = self._parser._reader  # noqa: SLF001 - nobody else knows
+        return self._writer.transport.get_write_buffer_size(), part.len() if part else 0
+
+    def cut(self, why: str) -> None:
+        """Let whoever waits for it know that nothing will come."""
+        self._cut = why
+        self._writer.transport.abort()
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """The next answer."""
+        try:
+            return await super().read_response(*args, **options)
+        except RedisConnectionError as error:
+            if self._cut is None:
+                raise
+            raise RedisTimeoutError(self._cut) from error
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - it is the client's
+        """Send what is packed."""
+        writer = self._writer
+        if writer is None or self.health_check_interval or not isinstance(command, list):
+            await super().send_packed_command(command, check_health)
+            return
+        # The client begins a task to send, for its time-out; nearly always the kernel
+        # takes all at once, and there is nothing to wait for.
+        writer.writelines(command)
+        if writer.transport.is_closing() or writer.transport.get_write_buffer_size():
+            await super().send_packed_command([], check_health=False)
+
+    async def _connect(self) -> None:
+        self.owner.check()
+        self._cut = None
+        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # the other base's
+        if self.owner.is_closed:
+            self._close()  # type: ignore[no-untyped-call]  # the client's has no annotations
+        self.owner.check()
+
+    async def _send_packed_command(self, command: Any) -> None:
+        if self._writer is None:  # closed by another task since it was connected
+            raise RedisConnectionError("the connection was closed meanwhile")
+        await super()._send_packed_command(command)
 
 
 class Connections:
@@ -47,40 +108,7 @@ class Connections:
         Args:
             base: which of the client's kinds.
         """
-        owner = self
-
-        class Owned(base):  # type: ignore[misc]  # the client has one class for each transport
-            ssl_context: Any
-            _writer: Any
-
-            def __init__(self, **settings: Any) -> None:
-                super().__init__(**settings)
-                owner.admit(self)
-
-            async def _connect(self) -> None:
-                owner.check()
-                await super()._connect()
-                if owner.is_closed:
-                    self._close()
-                owner.check()
-
-            async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - it is the client's
-                writer = self._writer
-                if writer is None or self.health_check_interval or not isinstance(command, list):
-                    await super().send_packed_command(command, check_health)
-                    return
-                # The client begins a task to send, for its time-out; nearly always the kernel
-                # takes all at once, and there is nothing to wait for.
-                writer.writelines(command)
-                if writer.transport.is_closing() or writer.transport.get_write_buffer_size():
-                    await super().send_packed_command([], check_health=False)
-
-            async def _send_packed_command(self, command: Any) -> None:
-                if self._writer is None:  # closed by another task since it was connected
-                    raise RedisConnectionError("the connection was closed meanwhile")
-                await super()._send_packed_command(command)
-
-        return Owned
+        return type("Owned", (_Owned, base), {"owner": self})
 
     def admit(self, connection: Any) -> None:
         """Take in a new connection; it shares what the first one knows of certificates.

@@ -14,18 +14,29 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ResponseError
 
+from aiocache_pe.backends.redis.silence import Silence
+
 
 class Pool(ConnectionPool):
     """Gives connections out and takes them back without telling anybody.
 
     Both are single steps for the other tasks of the loop, so there is no lock.
+
+    Args:
+        patience: seconds of silence after which none of its connections is waited for.
+        settings: of its connections.
     """
+
+    def __init__(self, *args: Any, patience: float, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._silence = Silence(patience, lambda: self._in_use_connections)
 
     async def get_connection(
         self, command_name: object = None, *keys: object, **options: object
     ) -> Any:
         """A connection that is ready to be used."""
         connection: Any = self.get_available_connection()  # type: ignore[no-untyped-call]  # has no annotations
+        self._silence.watch()
         try:
             await self.ensure_connection(connection)
         except BaseException:
@@ -36,6 +47,7 @@ class Pool(ConnectionPool):
     async def release(self, connection: Any) -> None:
         """Take it back."""
         self._in_use_connections.remove(connection)
+        self._silence.answers += connection.is_connected  # it is not after a call was left
         try:
             if connection.should_reconnect():
                 await connection.disconnect()

@@ -75,8 +75,10 @@ class RedisLease:
 
     async def _give_back(self) -> None:
         with suppress(*_TROUBLE):  # lost, or out of reach: then it ends by itself
-            self._lock.redis = self._current().client
-            await self._lock.release()
+            link = self._current()
+            self._lock.redis = link.client
+            async with link.limit:
+                await self._lock.release()
 
     def _current(self) -> Link:
         if self._link.is_closed:

@@ -52,3 +52,13 @@ async def test_a_lease_whose_server_is_gone_is_lost_in_the_end(own_redis: Server
     await held.release()
     await asyncio.sleep(0)
     await backend.close()
+
+
+async def test_many_leases_given_back_at_once_are_free_at_once(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    for _ in range(2):
+        leases = await asyncio.gather(*(backend.try_lease(f"many{n}") for n in range(100)))
+        held = [lease for lease in leases if lease is not None]
+        assert len(held) == 100
+        await asyncio.gather(*(lease.release() for lease in held))
+    await backend.close()

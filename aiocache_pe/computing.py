@@ -168,7 +168,16 @@ class Computing:
 
     async def _looked_up_or_computed(self, wanted: Wanted, patience: float | None) -> Any:
         space, key = self._space, wanted.key
-        value, turn = await self._look_or_take(key, lambda: space.load(key), patience)
+        under_way = space.engine.under_way
+
+        async def look() -> Any:
+            under_way.discard(key)  # a look at what is there, not at who computes it: we do
+            value = await space.load(key)
+            if value is MISSING:
+                under_way.add(key)
+            return value
+
+        value, turn = await self._look_or_take(key, look, patience)
         if value is not MISSING:
             return value
         async with turn:

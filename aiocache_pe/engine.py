@@ -77,6 +77,8 @@ class Engine:
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = backend.is_current if isinstance(backend, Coherent) else _never
         self._peek = backend.peek if isinstance(backend, Peekable) else _cannot_tell
+        self.under_way: set[str] = set()
+        """Keys whose values are being computed: who wants one need not look, but can wait."""
         self._time = clock.time
         self._appraise = appraise
 
@@ -92,6 +94,8 @@ class Engine:
         """
         slot = self._slots.get(key)
         if slot is None or not self._is_current(slot.stamp):
+            if key in self.under_way:
+                return PENDING
             record = self._peek(key)
             if record is None:
                 return MISSING

@@ -114,12 +114,17 @@ class Flight:
 
 
 class Flights:
-    """The flights of a cache, kept apart by event loop."""
+    """The flights of a cache, kept apart by event loop.
 
-    __slots__ = ("_flights",)
+    Args:
+        under_way: where the keys of flights are noted, those of all loops.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_flights", "_under_way")
+
+    def __init__(self, under_way: set[str] | None = None) -> None:
         self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
+        self._under_way = set[str]() if under_way is None else under_way
 
     async def run(self, key: str, work: Work, patience: float | None = None) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
@@ -145,7 +150,7 @@ class Flights:
             flight = flights.get(key)
             joined = flight is not None
             if flight is None:
-                flight = _begun(flights, key, work, left)
+                flight = self._begun(flights, key, work, left)
             elif flight.is_around:
                 return await work(left), False
             waiter = flight.join(patience if joined else None)
@@ -163,11 +168,18 @@ class Flights:
                     _forget(flights, key, flight)
                     flight.task.cancel()
 
+    def _begun(
+        self, flights: dict[str, Flight], key: str, work: Work, left: float | None
+    ) -> Flight:
+        flight = flights[key] = Flight(asyncio.get_running_loop())
+        self._under_way.add(key)
 
-def _begun(flights: dict[str, Flight], key: str, work: Work, left: float | None) -> Flight:
-    flight = flights[key] = Flight(asyncio.get_running_loop())
-    flight.begin(lambda: work(left), lambda: _forget(flights, key, flight))
-    return flight
+        def landed() -> None:
+            self._under_way.discard(key)
+            _forget(flights, key, flight)
+
+        flight.begin(lambda: work(left), landed)
+        return flight
 
 
 def _is_cancelled() -> bool:

@@ -46,6 +46,9 @@ class PerLoop(Generic[T]):
             RuntimeError: no event loop is running in this thread.
         """
         loop = asyncio.get_running_loop()
+        thing = self._things.get(loop)  # only this thread, which runs the loop, puts it there
+        if thing is not None:
+            return thing
         with self._lock:
             thing = self._things.get(loop)
             if thing is None:

@@ -39,7 +39,7 @@ class Resources:
 
     def __init__(self, engine: Engine, *, owns_backend: bool) -> None:
         self.engine = engine
-        self.flights = Flights()
+        self.flights = Flights(engine.under_way)
         self.joint = Joint()
         self.turns = Turns(engine.backend)
         self.refreshes = Refreshes(engine.clock)

@@ -15,6 +15,7 @@ capability     verb                                      without it
 `Sweeper`      remove what dead writers left             nothing is left behind
 `Tending`      go through the store, bit by bit          the store removes what is over
 `Leasing`      one of all processes computes a value     once per process and loop
+`Probed`       tell whether all of it is there          one read has to tell
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
 `Examinable`   tell how fit it is                        ``doctor`` has nothing to say
 `Located`      tell where an entry lies                  ``inspect`` does not say it
@@ -239,6 +240,18 @@ class Leasing(Protocol):
         Cancelling this leaves no lease behind.
         """
         ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A store of which a part may be away."""
+
+    async def probe(self) -> None:
+        """Return if all of it can be used.
+
+        Raises:
+            StoreUnavailableError: a part of it, or all of it, is away.
+        """
 
 
 @runtime_checkable

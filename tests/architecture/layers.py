@@ -66,6 +66,7 @@ LAYERS = (
             "ttl",
         ),
     ),
+    Layer("background", ("background",)),
     Layer("calls", ("blocking", "callkey", "keytemplate"), talk=True),
     Layer("recordings", ("recordings",)),
     Layer("stores", ("backends", "backends.*")),

@@ -13,7 +13,7 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract
 from aiocache_pe.testing.stores import AREA
-from tests.servers.deployments import Cluster, Sentinels
+from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
 from tests.servers.process import Server
 
 
@@ -53,6 +53,12 @@ class TestCluster(OverRedis):
     @pytest.fixture(autouse=True)
     def _server(self, cluster: Cluster) -> None:
         self.url = cluster.url
+
+
+class TestSecuredCluster(OverRedis):
+    @pytest.fixture(autouse=True)
+    def _server(self, secured_cluster: SecuredCluster) -> None:
+        self.url = secured_cluster.url
 
 
 class TestFallback(OverRedis):

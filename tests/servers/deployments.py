@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import ssl
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import trustme
 from redis import Redis
@@ -18,11 +20,15 @@ from tests.helpers import poll_blocking
 from tests.servers.process import Server, free_ports
 
 USER, PASSWORD = "app", "correct horse"
+_RIGHTS = "~aiocache_pe* &* +@all -@dangerous +cluster|slots"
 ACL = (
-    f'user {USER} on ">{PASSWORD}" ~aiocache_pe* &* +@all -@dangerous +client|tracking +info',
-    'user untracked on ">pw" ~aiocache_pe* &* +@all -@dangerous -client',
+    f'user {USER} on ">{PASSWORD}" {_RIGHTS} +client|tracking +info',
+    f'user untracked on ">pw" {_RIGHTS} -client',
     "user default off",
 )
+
+# The proxies have this process's interpreter to share with those who connect to them.
+_PATIENT = "&socket_connect_timeout=20&socket_timeout=10"
 
 
 class Sentinels:
@@ -88,17 +94,33 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries, each with a replica, or some of them without."""
+    """Three primaries, each with a replica, or some of them without.
 
-    def __init__(self, folder: Path, replicas: int = 3) -> None:
-        ports = free_ports(3 + replicas)
+    Args:
+        folder: for all of them.
+        replicas: how many of the primaries have one.
+        ports: where they listen.
+        announced: the ports that clients are told instead.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        replicas: int = 3,
+        ports: Sequence[int] = (),
+        announced: Sequence[int] = (),
+    ) -> None:
+        ports = ports or free_ports(3 + replicas)
         lines = [
             "cluster-enabled yes",
             "cluster-node-timeout 1000",
             "repl-diskless-sync yes",
             "repl-diskless-sync-delay 0",
         ]
-        self.nodes = [Server(folder / f"node{n}", port, lines) for n, port in enumerate(ports)]
+        self.nodes = [
+            Server(folder / f"node{n}", port, lines + _announcing(port, announced[n : n + 1]))
+            for n, port in enumerate(ports)
+        ]
 
     @property
     def url(self) -> str:
@@ -140,6 +162,43 @@ class Cluster:
         for node in self.nodes:
             with Redis(port=node.port) as client, contextlib.suppress(RedisError):
                 client.flushall()
+
+
+def _announcing(port: int, announced: Sequence[int]) -> list[str]:
+    return [
+        line
+        for other in announced
+        for line in (f"cluster-announce-port {other}", f"cluster-announce-bus-port {port + 10_000}")
+    ]
+
+
+class SecuredCluster:
+    """A Cluster with users, each of its primaries behind TLS, which is all that clients see."""
+
+    def __init__(self, folder: Path) -> None:
+        ports = free_ports(3)
+        self._proxies = [TlsProxy(folder / f"proxy{n}", port) for n, port in enumerate(ports)]
+        self._cluster = Cluster(folder, 0, ports, [proxy.port for proxy in self._proxies])
+        authorities = folder / "authorities.pem"
+        authorities.write_bytes(b"".join(each.authority.read_bytes() for each in self._proxies))
+        hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in self._proxies[:2])
+        self.url = f"rediss+cluster://{USER}:{quote(PASSWORD)}@{hosts}?ssl_ca_certs={authorities}{_PATIENT}"
+
+    def start(self) -> None:
+        """Start all, join them, and let only the users in."""
+        self._cluster.start()
+        for node, proxy in zip(self._cluster.nodes, self._proxies, strict=True):
+            proxy.start()
+            with Redis(port=node.port) as admin:
+                for line in ACL:
+                    user, _, rules = line.removeprefix("user ").partition(" ")
+                    asked(admin, "ACL", "SETUSER", user, *shlex.split(rules))
+
+    def kill(self) -> None:
+        """End all."""
+        self._cluster.kill()
+        for proxy in self._proxies:
+            proxy.stop()
 
 
 def asked(client: Redis, *command: Any) -> Any:
@@ -229,8 +288,7 @@ def secured(folder: Path) -> tuple[Server, TlsProxy, Sequence[str]]:
     """A server with users, behind TLS; the last is a URL for each of them."""
     server = Server(folder / "secured", free_ports(1)[0], ACL)
     proxy = TlsProxy(folder / "proxy", server.port)
-    # The proxy has this process's interpreter to share with those who connect to it.
-    query = f"ssl_ca_certs={proxy.authority}&socket_connect_timeout=20&socket_timeout=10"
+    query = f"ssl_ca_certs={proxy.authority}{_PATIENT}"
     urls = [
         f"rediss://{user}:{word}@127.0.0.1:{proxy.port}/0?{query}"
         for user, word in ((USER, "correct%20horse"), ("untracked", "pw"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.deployments import Cluster, Sentinels, secured
+from tests.servers.deployments import Cluster, SecuredCluster, Sentinels, secured
 from tests.servers.process import Server, free_ports
 
 
@@ -61,6 +61,17 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Cluster of six, shared by tests that leave it so."""
     deployment = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.kill()
+
+
+@pytest.fixture(scope="session")
+def secured_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredCluster]:
+    """A Cluster with TLS and users, shared by tests that leave it so."""
+    deployment = SecuredCluster(tmp_path_factory.mktemp("secured-cluster"))
     try:
         deployment.start()
         yield deployment

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from aiocache_pe.backends.fallback.breaker import Breaker
-from aiocache_pe.backends.fallback.journal import Journal, Touched
-from aiocache_pe.exceptions import StoreUnavailableError
+from aiocache_pe.backends.fallback import optional
+from aiocache_pe.backends.fallback.breaker import Sleep
+from aiocache_pe.backends.fallback.switch import AWAY, Switch, is_counter
 from aiocache_pe.protocols import (
     Backend,
     Change,
     Coherent,
     Condition,
     Lease,
-    Leasing,
     Peekable,
     ReadResult,
-    Sized,
-    Usage,
 )
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
 
+P = ParamSpec("P")
 T = TypeVar("T")
-
-_AWAY = (StoreUnavailableError, OSError)
-_PROBE = "aiocache_pe+probe:"
-_CHUNK = 500
-_FEW = 100
-_GRACE = 0.2  # seconds from the first answer to trust
-_GLANCE = 0.002  # seconds between two looks whether what is under way is done
 
 
 class Substitute(NamedTuple):
@@ -55,6 +45,7 @@ class FallbackBackend:
         folder: for the journal, which outlives the process.
         pauses: the first pause between two tries of the first store, and the longest,
             in seconds.
+        sleep: makes the pauses; tests hand in one that does not wait.
 
     Example:
         >>> from aiocache_pe.backends.memory import MemoryBackend
@@ -69,6 +60,7 @@ class FallbackBackend:
         folder: str,
         *,
         pauses: tuple[float, float] = (0.1, 2.0),
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.name = first.name
         self._first, self._second = first, second
@@ -76,14 +68,8 @@ class FallbackBackend:
             store.is_current if isinstance(store, Coherent) else _never for store in (first, second)
         )
         self._peek = second.peek if isinstance(second, Peekable) else _cannot_tell
-        self._journal = Journal(folder)
-        self._lock = threading.Lock()
-        self._under_way = 0
-        self._settling = False
-        # A journal that is there may be a dead process's; then it has to be settled first.
-        self._breaker = Breaker(
-            repr(first), self._recover, is_open=self._journal.has_others(), pauses=pauses
-        )
+        self._switch = Switch(first, second, folder, pauses, sleep)
+        self._breaker = self._switch.breaker
 
     def __repr__(self) -> str:
         return f"FallbackBackend({self._first!r}, {self._second!r})"
@@ -95,7 +81,7 @@ class FallbackBackend:
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`."""
-        return await self._ask(
+        return await self._switch.ask(
             lambda: self._first.read(keys), lambda: self._substitutes(keys), counted=keys
         )
 
@@ -106,11 +92,11 @@ class FallbackBackend:
             return [_marked(record) for record in await self._second.write(records)]
 
         keys = [record.head.key for record in records]
-        return await self._change(lambda: self._first.write(records), second, keys)
+        return await self._switch.change(lambda: self._first.write(records), second, keys)
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
-        return await self._change(
+        return await self._switch.change(
             lambda: self._first.delete(keys, only), lambda: self._second.delete(keys, only), keys
         )
 
@@ -121,7 +107,7 @@ class FallbackBackend:
             stored = await self._second.update(key, change)
             return None if stored is None else _marked(stored)
 
-        return await self._change(lambda: self._first.update(key, change), second, [key])
+        return await self._switch.change(lambda: self._first.update(key, change), second, [key])
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; one that the first breaks off is not continued."""
@@ -131,7 +117,7 @@ class FallbackBackend:
                 async for heads in self._first.scan(prefix, pattern):
                     begun = True
                     yield heads
-            except _AWAY as error:
+            except AWAY as error:
                 self._breaker.open(error)
                 if begun:
                     raise
@@ -143,7 +129,7 @@ class FallbackBackend:
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
-        return await self._change(
+        return await self._switch.change(
             lambda: self._first.clear(prefix),
             lambda: self._second.clear(prefix),
             areas=[prefix],
@@ -151,7 +137,7 @@ class FallbackBackend:
 
     async def close(self) -> None:
         """See `Backend.close`: closes both stores."""
-        self._breaker.stop()
+        self._switch.stop()
         await self._first.close()
         await self._second.close()
 
@@ -163,30 +149,37 @@ class FallbackBackend:
 
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`, of the second store while it serves."""
-        if not self._breaker.is_open or _is_counter(key):
+        if not self._breaker.is_open or is_counter(key):
             return PENDING
         found = self._peek(key)
         return _marked(found) if isinstance(found, Record) else PENDING
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""
-        return await self._ask(
-            lambda: _totals(self._first, prefix), lambda: _totals(self._second, prefix)
-        )
+        return await self._asked(optional.totals, prefix)
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`; each store keeps that of what it served itself."""
-        await self._ask(
-            lambda: _add_usage(self._first, usage), lambda: _add_usage(self._second, usage)
-        )
+        await self._asked(optional.add_usage, usage)
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await self._ask(lambda: _usage(self._first, key), lambda: _usage(self._second, key))
+        return await self._asked(optional.usage_of, key)
 
     async def try_lease(self, key: str) -> Lease | None:
         """See `Leasing.try_lease`; a store that leases nothing leaves everybody a turn."""
-        return await self._ask(lambda: _lease(self._first, key), lambda: _lease(self._second, key))
+        return await self._asked(optional.lease, key)
+
+    async def _asked(
+        self,
+        verb: Callable[Concatenate[Backend, P], Awaitable[T]],
+        *args: P.args,
+        **settings: P.kwargs,
+    ) -> T:
+        first, second = self._first, self._second
+        return await self._switch.ask(
+            lambda: verb(first, *args, **settings), lambda: verb(second, *args, **settings)
+        )
 
     async def _substitutes(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         found = await self._second.read(keys)
@@ -195,138 +188,10 @@ class FallbackBackend:
             for key, result in found.items()
         }
 
-    async def _ask(
-        self,
-        first: Callable[[], Awaitable[T]],
-        second: Callable[[], Awaitable[T]],
-        *,
-        counted: Iterable[str] = (),
-    ) -> T:
-        if not self._breaker.is_open:
-            try:
-                return await self._breaker.call(first)
-            except _AWAY as error:
-                self._breaker.open(error)
-        self._breaker.watch()
-        self._refuse_counters(counted)
-        return await second()
-
-    async def _change(
-        self,
-        first: Callable[[], Awaitable[T]],
-        second: Callable[[], Awaitable[T]],
-        keys: Sequence[str] = (),
-        areas: Sequence[str] = (),
-    ) -> T:
-        failed = False
-        while True:
-            while self._settling:  # noqa: ASYNC110 - an Event is one loop's, this is all loops'
-                await asyncio.sleep(_GLANCE)
-            if not self._breaker.is_open:
-                try:
-                    return await self._breaker.call(first)
-                except _AWAY as error:
-                    failed = True
-                    self._breaker.open(error)
-            with self._lock:
-                if self._settling or not (self._breaker.is_open or failed):
-                    continue
-                self._under_way += 1
-            # Begun is finished, cancelled or not: nothing may come after the settlement.
-            work = asyncio.ensure_future(self._noted(second, keys, areas))
-            work.add_done_callback(self._done)
-            return await asyncio.shield(work)
-
-    async def _noted(
-        self, second: Callable[[], Awaitable[T]], keys: Sequence[str], areas: Sequence[str]
-    ) -> T:
-        self._breaker.watch()
-        self._refuse_counters(keys)
-        await self._journal.note(keys, areas)
-        return await second()
-
-    def _done(self, work: asyncio.Future[Any]) -> None:
-        with self._lock:
-            self._under_way -= 1
-        if not work.cancelled():
-            work.exception()  # its caller may have gone
-
-    def _refuse_counters(self, keys: Iterable[str]) -> None:
-        """What adds up may not begin anew elsewhere: it waits in the process meanwhile."""
-        if any(_is_counter(key) for key in keys):
-            raise StoreUnavailableError(f"{self._first!r} is away; its counters wait for it")
-
-    async def _recover(self) -> None:
-        """Try the first store; when it answers, settle what it missed and trust it.
-
-        Calls that were let go may still be in the server's buffers and will be carried
-        out by it when it wakes; so it is given a moment before it is told what to remove.
-        """
-        await self._first.read([_PROBE])
-        await asyncio.sleep(_GRACE)
-        await asyncio.to_thread(self._journal.adopt)
-        while len(self._journal) > _FEW:
-            await self._settle(self._journal.pending(_CHUNK))
-        with self._lock:
-            self._settling = True  # changes wait from here on
-        try:
-            while self._under_way:  # noqa: ASYNC110 - an Event is one loop's
-                await asyncio.sleep(_GLANCE)
-            while len(self._journal):
-                await self._settle(self._journal.pending(_CHUNK))
-            await asyncio.to_thread(self._journal.finish)
-            self._breaker.close()
-        finally:
-            self._settling = False
-
-    async def _settle(self, touched: Touched) -> None:
-        for area in touched.areas:
-            await self._first.clear(area)
-        if touched.keys:
-            await self._first.delete(touched.keys)
-            await self._second.delete(touched.keys)
-        self._journal.settled(touched)
-
 
 def _marked(record: Record) -> Record:
     stamp = None if record.stamp is None else Substitute(record.stamp)
     return Record(record.head, record.payload, stamp)
-
-
-def _is_counter(key: str) -> bool:
-    return key.partition(":")[0].endswith("+stats")
-
-
-async def _totals(store: Backend, prefix: str) -> tuple[int, int]:
-    if isinstance(store, Sized):
-        return await store.totals(prefix)
-    entries = weight = 0
-    async for heads in store.scan(prefix):
-        entries += len(heads)
-        weight += sum(head.size for head in heads)
-    return entries, weight
-
-
-async def _add_usage(store: Backend, usage: Mapping[str, tuple[int, float]]) -> None:
-    if isinstance(store, Usage):
-        await store.add_usage(usage)
-
-
-async def _usage(store: Backend, key: str) -> tuple[int, float | None]:
-    return await store.usage(key) if isinstance(store, Usage) else (0, None)
-
-
-async def _lease(store: Backend, key: str) -> Lease | None:
-    return await store.try_lease(key) if isinstance(store, Leasing) else _Free()
-
-
-class _Free:
-    """The lease of a store that has none."""
-
-    is_lost = False
-
-    async def release(self) -> None:
-        """Nothing is held."""
 
 
 def _never(stamp: object) -> bool:

@@ -12,18 +12,18 @@ import logging
 import random
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 from weakref import WeakMethod
 
+from aiocache_pe.background import Background
 from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.portal import PortalEndedError, portal
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
 
 Recover = Callable[[], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[object]]
 
 
 class Breaker:
@@ -35,6 +35,7 @@ class Breaker:
             the store and puts it in order, then calls `close`; raises if it is still away.
         is_open: whether to begin without trust.
         pauses: the first pause between two tries, and the longest, in seconds.
+        sleep: makes the pauses; tests hand in one that does not wait.
     """
 
     def __init__(
@@ -44,19 +45,21 @@ class Breaker:
         *,
         is_open: bool = False,
         pauses: tuple[float, float] = (0.1, 2.0),
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._name = name
         self._recover: WeakMethod[Recover] = WeakMethod(recover)
         self._pauses = pauses
+        self._sleep = sleep
+        self._background = Background()
         self.is_open = is_open
         self.after_fork()
         renewed_at_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a task: the parent's is not in this process."""
+        """Begin without calls under way: the parent's are not in this process."""
         self._lock = threading.Lock()
         self._calls: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
-        self._prober: Future[None] | None = None
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Await something of the store, but only for as long as it is trusted.
@@ -93,49 +96,21 @@ class Breaker:
 
     def watch(self) -> None:
         """See to it that somebody tries; called in a running loop while it is open."""
-        with self._lock:
-            if self._prober is not None and not self._prober.done():
-                return
-            asking: Future[None] = Future()
-            self._prober = asking
-        # Elsewhere: the portal's thread may have to be started first, which takes time.
-        asyncio.get_running_loop().run_in_executor(None, self._begin, asking)
+        self._background.begin(_probing, self._recover, self._pauses, self._sleep)
 
     def stop(self) -> None:
         """Let nobody try any more, until the next `watch`."""
-        with self._lock:
-            prober, self._prober = self._prober, None
-        if prober is not None:
-            prober.cancel()
-
-    def _begin(self, asking: Future[None]) -> None:
-        try:
-            probing = portal.begin(_probing, self._recover, self._pauses)
-        except PortalEndedError:
-            asking.cancel()
-            return
-
-        def cancelled(future: Future[None]) -> None:
-            if future.cancelled():
-                probing.cancel()
-
-        def ended(future: Future[None]) -> None:
-            if not asking.done():
-                with suppress(Exception):
-                    asking.set_result(None)
-
-        asking.add_done_callback(cancelled)
-        probing.add_done_callback(ended)
+        self._background.stop()
 
     def _let_go(self, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
         if scope in self._calls:
             scope.reschedule(loop.time())
 
 
-async def _probing(recover: WeakMethod[Recover], pauses: tuple[float, float]) -> None:
+async def _probing(recover: WeakMethod[Recover], pauses: tuple[float, float], sleep: Sleep) -> None:
     pause, longest = pauses
     while True:
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        await sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         method = recover()
         if method is None:  # its store is gone
             return

@@ -1,7 +1,8 @@
 """What was changed while the first store was away, so that it can be told when it is back.
 
 It is kept in memory and in a file of this process, locked by it (``flock``) for as long
-as it lives. A journal that nobody locks is a dead process's; who finds it adopts it.
+as it lives. A journal that nobody locks is a dead process's; who finds it adopts it, at the
+start, when the first store is back, or while it is in use.
 """
 
 from __future__ import annotations
@@ -86,21 +87,28 @@ class Journal:
                 for name in names:
                     self._pending.pop((kind, name), None)
 
-    def adopt(self) -> None:
-        """Take over what dead processes noted."""
+    def adopt(self) -> bool:
+        """Take over what dead processes noted; whether there was any such journal.
+
+        The lock says who is dead, and who of several takes it over.
+        """
         try:
             names = os.listdir(self._folder)
         except OSError:
-            return
+            return False
+        adopted = False
         for name in names:
             path = f"{self._folder}/{name}"
             with self._lock:
                 if name.startswith(_PREFIX) and path not in self._files.values():
-                    self._adopt(path)
+                    adopted |= self._adopt(path)
+        return adopted
 
     def finish(self) -> None:
-        """Remove the files: everything is settled."""
+        """Remove the files, if everything is settled."""
         with self._lock:
+            if self._pending:  # adopted just now
+                return
             files, self._files, self._own = self._files, {}, None
             for fd, path in files.items():
                 with suppress(OSError):
@@ -111,27 +119,46 @@ class Journal:
         lines = "".join(json.dumps(entry) + "\n" for entry in entries)
         with self._lock:
             if self._own is None:
-                os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                path = f"{self._folder}/{_PREFIX}{os.getpid()}-{os.urandom(4).hex()}"
-                fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                self._own = fd
-                self._files[fd] = path
+                self._own = self._begin()
             os.write(self._own, lines.encode("ascii"))
 
-    def _adopt(self, path: str) -> None:
+    def _begin(self) -> int:
+        """A file of this process's own; it has its name only when it is locked.
+
+        Else it could be taken for a dead one's, and be removed with what is noted in it.
+        """
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        name = f"{os.getpid()}-{os.urandom(4).hex()}"
+        draft, path = f"{self._folder}/.{name}", f"{self._folder}/{_PREFIX}{name}"
+        fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.rename(draft, path)
+        except BaseException:
+            os.close(fd)
+            with suppress(OSError):
+                os.unlink(draft)
+            raise
+        self._files[fd] = path
+        return fd
+
+    def _adopt(self, path: str) -> bool:
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError:
-            return
+            return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # its process lives
+            if not os.fstat(fd).st_nlink:  # settled, and removed, since it was opened
+                raise FileNotFoundError(path)
+        except OSError:  # or its process lives, or another has adopted it
             os.close(fd)
-            return
+            return False
         self._files[fd] = path
         with open(path, encoding="ascii", errors="replace") as lines:
             for line in lines:
-                with suppress(ValueError):  # half a line: its change was never made
+                with suppress(ValueError, TypeError):  # half a line: its change was never made
                     kind, name = json.loads(line)
-                    self._pending[kind, name] = None
+                    if kind in {"k", "a"} and isinstance(name, str):
+                        self._pending[kind, name] = None
+        return True

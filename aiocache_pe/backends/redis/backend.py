@@ -211,6 +211,10 @@ class RedisBackend:
         """See `Usage.usage`."""
         return await read(self._commands, key)
 
+    async def probe(self) -> None:
+        """See `Probed.probe`; of a Cluster, every primary has to answer."""
+        await self._commands.probe()
+
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
         return [check async for check in examine(self._clients, self._commands)]

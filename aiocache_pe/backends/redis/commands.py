@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.errors import AWAY, told, translated
 from aiocache_pe.backends.redis.exchange import exchanged, exchanged_many
+from aiocache_pe.backends.redis.names import ENTRIES
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
@@ -164,6 +166,24 @@ class Commands:
                 if int(cursor) == 0:
                     break
 
+    async def probe(self) -> None:
+        """Return if every primary answers.
+
+        Raises:
+            StoreUnavailableError: one does not, or slots have none.
+        """
+        link = self._clients.link()
+        client = link.client
+        if not isinstance(client, RedisCluster):
+            await self.call("GET", ENTRIES)
+            return
+        with translated(self.place):
+            async with link.limit:
+                await client.initialize()
+                await client.nodes_manager.initialize()  # who is primary now
+                nodes = client.get_primaries()
+                await asyncio.gather(*(_answers(node) for node in nodes))
+
     def _answer(self, answer: Any) -> Any:
         if not isinstance(answer, Exception):
             return answer
@@ -205,6 +225,15 @@ async def _pipelined(client: Client, commands: Sequence[Command]) -> list[Any]:
         for command in commands:
             pipeline.execute_command(*command)
         return await pipeline.execute(raise_on_error=False)
+
+
+async def _answers(node: Any) -> None:
+    try:
+        await node.execute_command("GET", ENTRIES)
+    except ClusterDownError:
+        raise
+    except ResponseError:  # the slot is another's: that is an answer
+        return
 
 
 def _is_unknown_script(answer: object) -> bool:

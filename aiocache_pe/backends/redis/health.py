@@ -64,7 +64,7 @@ async def _memory(clients: Clients, commands: Commands) -> Check:
 
 async def _tracking(clients: Clients, commands: Commands) -> Check:
     try:
-        await commands.call("CLIENT", "TRACKING", "OFF")
+        await _asked(clients, commands, "CLIENT", "TRACKING", "OFF")
     except StoreUnavailableError:
         raise
     except BackendError as error:
@@ -96,6 +96,19 @@ async def _latency(clients: Clients, commands: Commands) -> Check:
         "ok" if middle < _SLOW else "warning",
         f"{middle * 1000:.2f} ms for a read, median of {_ASKED}",
     )
+
+
+async def _asked(clients: Clients, commands: Commands, *command: str) -> None:
+    """A command that concerns no key; of a Cluster, any primary is asked."""
+    link = clients.link()
+    client = link.client
+    if not isinstance(client, RedisCluster):
+        await commands.call(*command)
+        return
+    with translated(commands.place):
+        async with link.limit:
+            await client.initialize()
+            await client.get_random_primary_node().execute_command(*command)
 
 
 async def _info(clients: Clients, commands: Commands, section: str) -> dict[str, Any]:

@@ -21,8 +21,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -32,8 +30,8 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.names import ENTRIES
+from aiocache_pe.background import Background
 from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.portal import PortalEndedError, portal
 
 logger = logging.getLogger("aiocache_pe")
 
@@ -85,6 +83,7 @@ class Tracker:
     def __init__(self, clients: Clients, place: str) -> None:
         self._clients = clients
         self._place = place
+        self._background = Background()
         self.after_fork()
         renewed_at_fork(self)
 
@@ -93,13 +92,12 @@ class Tracker:
         self._lock = threading.Lock()
         self._stamps: WeakValueDictionary[bytes, Stamp] = WeakValueDictionary()
         self._watch: Watch | None = None
-        self._listening: Future[None] | None = None
 
     def stamps(self, names: Sequence[bytes]) -> list[Stamp | None] | None:
         """Stamps for names that are about to be read; ``None`` while nobody listens."""
         watch = self._watch
         if watch is None or not watch.alive:
-            self._start()
+            self._background.begin(self._listen)
             return None
         with self._lock:
             return [self._stamp(name, watch) for name in names]
@@ -130,11 +128,9 @@ class Tracker:
 
     def stop(self) -> None:
         """End the listening, until somebody reads again."""
+        self._background.stop()
         with self._lock:
-            listening, self._listening = self._listening, None
             self._lose()
-        if listening is not None:
-            listening.cancel()
 
     def _stamp(self, name: bytes, watch: Watch) -> Stamp:
         stamp = self._stamps.get(name)
@@ -146,33 +142,6 @@ class Tracker:
         if self._watch is not None:
             self._watch.alive = False
         self._watch = None
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._listening is not None and not self._listening.done():
-                return
-            promise: Future[None] = Future()
-            self._listening = promise
-        # In a thread: the portal's may have to be started first, which takes time.
-        asyncio.get_running_loop().run_in_executor(None, self._begin, promise)
-
-    def _begin(self, promise: Future[None]) -> None:
-        try:
-            listening = portal.begin(self._listen)
-        except PortalEndedError:
-            promise.cancel()
-            return
-
-        def stopped(future: Future[None]) -> None:
-            if future.cancelled():
-                listening.cancel()
-
-        def ended(future: Future[None]) -> None:
-            with suppress(Exception):
-                promise.set_result(None)
-
-        promise.add_done_callback(stopped)
-        listening.add_done_callback(ended)
 
     async def _listen(self) -> None:
         try:

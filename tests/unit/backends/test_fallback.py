@@ -175,6 +175,38 @@ async def test_what_a_killed_process_changed_is_settled_by_the_next(
         assert list(cache_dir.rglob("journal-*")) == []
 
 
+async def test_what_a_killed_process_changed_is_settled_by_one_that_lives(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    """The one that lives had no trouble itself: it asked nothing while the server was away."""
+    url = own_redis.url
+    async with (
+        CacheManager("redis", redis_url=url, directory=cache_dir, memory_max_bytes=0) as one,
+        CacheManager("redis", redis_url=url, directory=cache_dir, memory_max_bytes=0) as two,
+    ):
+        await one.set("deleted", "old")
+        await one.set("overwritten", "old")
+        assert await two.get("deleted") == "old"
+        kept = held(own_redis, "deleted", "overwritten")
+        own_redis.kill()
+        died = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", DELETES_AND_DIES, url, str(cache_dir)],
+            check=False,
+        )
+        assert died.returncode == -signal.SIGKILL
+        assert list(cache_dir.rglob("journal-*")) != []
+        restart_with(own_redis, *kept)
+        await poll(lambda: list(cache_dir.rglob("journal-*")) == [], deadline=60)
+        await is_back(one)
+        await is_back(two)
+        for cache in (one, two):
+            assert await cache.get("deleted") is None
+            assert await cache.get("overwritten") is None
+        assert await one.set("overwritten", "newer")
+        assert await two.get("overwritten") == "newer"
+
+
 async def test_who_is_cancelled_leaves_nothing_behind(
     own_redis: Server, cache: CacheManager
 ) -> None:

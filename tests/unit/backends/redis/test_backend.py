@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -16,7 +18,7 @@ from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.stores import AREA, record
-from tests.servers.deployments import Cluster, Sentinels
+from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
 from tests.servers.process import Server
 from tests.stress.scale import report, scaled
 
@@ -97,13 +99,35 @@ async def test_no_error_tells_the_password() -> None:
     await backend.close()
 
 
-async def test_a_wrong_password_is_told_without_it(secured_redis: list[str]) -> None:
-    url = secured_redis[0].replace("correct%20horse", "hunter2")
-    backend = RedisBackend(url)
-    with pytest.raises(StoreUnavailableError) as caught:
-        await backend.read([AREA + "k"])
-    assert "hunter2" not in str(caught.value)
-    await backend.close()
+async def test_a_wrong_password_is_told_without_it(
+    secured_redis: list[str], secured_cluster: SecuredCluster
+) -> None:
+    for url in (secured_redis[0], secured_cluster.url):
+        backend = RedisBackend(url.replace("correct%20horse", "hunter2"))
+        with pytest.raises(StoreUnavailableError) as caught:
+            await backend.read([AREA + "k"])
+        assert "hunter2" not in str(caught.value)
+        assert "hunter2" not in repr(backend)
+        await backend.close()
+
+
+async def test_every_primary_of_a_secured_cluster_answers_its_user(
+    secured_cluster: SecuredCluster,
+) -> None:
+    async with CacheManager(
+        "redis", redis_url=secured_cluster.url, fallback=None, namespace="secured"
+    ) as cache:
+        wanted = {f"k{n}": n for n in range(200)}  # in slots of all three
+        assert await cache.set_many(wanted, tags=["all"])
+        assert await cache.get_many(wanted) == wanted
+        assert sorted([key async for key in cache.keys("*")]) == sorted(wanted)
+        assert await cache.incr("counted") == 1
+        backend = cache._shared.engine.backend
+        assert isinstance(backend, RedisBackend)
+        await backend.probe()
+        checks = await backend.examine()
+        assert [check for check in checks if check.level == "failure"] == []
+        assert await cache.clear() == 201
 
 
 def test_a_store_of_a_module_outlives_its_loops(
@@ -158,3 +182,31 @@ async def test_a_scan_tells_each_of_many_keys_once(cluster: Cluster) -> None:
     assert await backend.totals(AREA) >= (2000, 0)
     assert await backend.clear(AREA) >= 2000
     await backend.close()
+
+
+async def test_a_cluster_is_there_when_every_primary_is(tmp_path: Path) -> None:
+    deployment = Cluster(tmp_path / "cluster", replicas=0)
+    backend = RedisBackend(deployment.url, tracking=False)
+    try:
+        deployment.start()
+        await backend.probe()
+        last = deployment.nodes[-1]
+        last.kill()
+        with pytest.raises(StoreUnavailableError):
+            await backend.probe()
+        await asyncio.to_thread(last.start)
+        await poll_probe(backend)
+    finally:
+        await backend.close()
+        deployment.kill()
+
+
+async def poll_probe(backend: RedisBackend) -> None:
+    """Wait until it says that all is there."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return await backend.probe()
+        except StoreUnavailableError:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)

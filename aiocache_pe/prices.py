@@ -79,7 +79,7 @@ class PriceTable:
 
     def find(self, model: str | None) -> Price | None:
         """The price of a model: by its name, or by that without the date of its release."""
-        if model is None:
+        if model is None or not self._prices:
             return None
         return self._prices.get(model) or self._prices.get(_RELEASE.sub("", model))
 

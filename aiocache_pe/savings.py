@@ -8,6 +8,7 @@ stream that was recorded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from aiocache_pe.prices import PriceTable
@@ -58,7 +59,7 @@ class Appraiser:
         for part in _parts(value):
             usage = _first(part, _USAGE)
             model = model or _first(part, _MODEL)
-            if usage is None or isinstance(usage, str):
+            if usage is None or type(usage) in _NEVER:
                 continue
             # Of several parts of a stream the last one tells how much it was in the end.
             sent = sum(map(_count, [_first(usage, _SENT), *_each(usage, _CACHED)])) or sent
@@ -81,12 +82,20 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _first(thing: Any, names: tuple[str, ...]) -> Any:
-    return next((found for found in _each(thing, names) if found is not None), None)
+    for found in _each(thing, names):
+        if found is not None:
+            return found
+    return None
 
 
 def _each(thing: Any, names: tuple[str, ...]) -> Iterator[Any]:
-    get = thing.get if isinstance(thing, Mapping) else lambda name: getattr(thing, name, None)
-    return map(get, names)
+    if type(thing) is dict or isinstance(thing, Mapping):  # to ask for the ABC takes longer
+        return map(thing.get, names)
+    return map(partial(_attribute, thing), names)
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    return getattr(thing, name, None)
 
 
 def _count(value: Any) -> int:

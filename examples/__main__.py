@@ -9,7 +9,6 @@ a model ask one server on this machine, unless ``OPENAI_BASE_URL`` names another
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aiocache_pe.sync import CacheManager
+from examples.demo import directory_option, empty, show_head
 from examples.told import Told
 from examples.upstream import model
 
@@ -105,31 +105,16 @@ def compared(runs: dict[str, tuple[Told, Told]]) -> Table:
 def show_an_entry(console: Console, directory: Path) -> None:
     """Where entries are, and what one looks like."""
     path = min(path for path in directory.glob("*/*/*http*") if path.is_file())
-    text = path.read_text(encoding="utf-8")[:HEAD]
-    console.print(
-        "\nEach answer is a file, a line about it and then its value:"
-        f"\n$ head -c {HEAD} '{path}'\n{text} ...",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    show_head(console, path, HEAD)
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(EXAMPLES)))
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/demo-cache"),
-    show_default=True,
-    help="Where to cache; it is emptied first.",
-)
+@directory_option
 def main(names: tuple[str, ...], directory: Path) -> None:
     """Run examples (by default all), cold and warm."""
     console = Console()
-    if directory.exists():
-        console.print(f"emptying {directory}, which an earlier run left")
-        shutil.rmtree(directory)
+    empty(console, directory)
     runs: dict[str, tuple[Told, Told]] = {}
     with ExitStack() as stack:
         base_url, model_name = stack.enter_context(model())

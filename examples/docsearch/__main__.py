@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aiocache_pe import CacheManager, CacheStats
+from examples.demo import directory_option, empty, show_head
 from examples.docsearch.queries import QUERIES
 from examples.docsearch.worker import Report
 
@@ -79,32 +79,17 @@ def show_an_entry(console: Console, directory: Path) -> None:
     """Where the entries are, and what one looks like."""
     entries = sorted(path for path in directory.rglob("*docsearch*") if path.is_file())
     found = "\n".join(map(str, entries[:2]))
-    head = entries[0].read_text()[:HEAD]
-    console.print(
-        "\nEach answer is a file, a line about it and then its value:"
-        f"\n$ find {directory} -name '*docsearch*' | head -2\n{found}"
-        f"\n$ head -c {HEAD} '{entries[0]}'\n{head} ...",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    find = f"$ find {directory} -name '*docsearch*' | head -2"
+    show_head(console, entries[0], HEAD, find, found)
 
 
 @click.command()
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data/demo-cache"),
-    show_default=True,
-    help="Where to cache; it is emptied first.",
-)
+@directory_option
 @click.option("--only", multiple=True, help="Search these modules only (default: all).")
 def main(directory: Path, only: tuple[str, ...]) -> None:
     """Search the standard library's documentation, twice, and show what the cache saved."""
     console = Console()
-    if directory.exists():
-        console.print(f"emptying {directory}, which an earlier run left")
-        shutil.rmtree(directory)
+    empty(console, directory)
     console.print(f"first process: {len(QUERIES)} questions, nothing cached ...")
     cold, cold_seconds = run_process(directory.absolute(), only)
     first = asyncio.run(read_stats(directory))

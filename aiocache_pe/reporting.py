@@ -165,6 +165,8 @@ class Reporter:
 
     async def _report(self) -> None:
         for space in self.spaces():
+            while space.tally.settle():  # noqa: ASYNC110 - nothing is waited for
+                await asyncio.sleep(0)
             report, usage = space.tally.take()
             self._usage.add(space, usage)
             if report:

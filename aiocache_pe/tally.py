@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from itertools import repeat
 
 from aiocache_pe.memory import Slot
 from aiocache_pe.record import Savings
 
-_MANY = 4096  # loose reads to add up before there are more
+_MANY = 256  # reads to add up at a time: a quarter of a millisecond
 
 
 class Tally:
@@ -30,7 +31,7 @@ class Tally:
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
-        self._touched: list[Slot] = []
+        self._touched: deque[Slot] = deque()
         self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
@@ -48,7 +49,7 @@ class Tally:
             if len(self._loose) == 1:
                 self._on_first()
             elif len(self._loose) >= _MANY:
-                self._settle()
+                self._settle_loose()
 
     def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
         """Raise a counter; unless told otherwise, this brings about a report."""
@@ -56,23 +57,36 @@ class Tally:
         if report:
             self._on_first()
 
+    def settle(self) -> bool:
+        """Add up some of the hits that were noted; whether there are more.
+
+        For who has the time to let others run in between: a second of reading can touch
+        thousands of slots, and `take` would hold up the loop until it had seen them all.
+        """
+        touched = self._touched
+        with suppress(IndexError):
+            for _ in range(_MANY):
+                slot = touched.popleft()
+                uses = slot.uses
+                fresh, slot.counted = uses - slot.counted, uses
+                self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
+        return len(touched) > 0
+
     def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
         """What there is to report; the counting begins anew.
 
         Returns:
             The counters that are not zero, and per store key its hits and last access.
         """
-        touched, self._touched = self._touched, []
-        for slot in touched:
-            uses = slot.uses
-            fresh, slot.counted = uses - slot.counted, uses
-            self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
-        self._settle()
+        for _ in range(len(self._touched) // _MANY + 1):  # not what is noted meanwhile
+            self.settle()
+        self._settle_loose()
         reads, self._reads = self._reads, defaultdict(int)
         last, self._last = self._last, {}
         report, self.counts = self.counts, defaultdict(float)
         report["hits"] += sum(reads.values())
-        usage = {key: (hits, last.get(key, 0.0)) for key, hits in reads.items()}
+        seen = map(last.get, reads, repeat(0.0))
+        usage = dict(zip(reads, zip(reads.values(), seen, strict=True), strict=True))
         return {name: count for name, count in report.items() if count}, usage
 
     def give_back(self, report: Mapping[str, float]) -> None:
@@ -80,7 +94,7 @@ class Tally:
         for name, count in report.items():
             self.counts[name] += count
 
-    def _settle(self) -> None:
+    def _settle_loose(self) -> None:
         # Taken out one by one: who is about to add to it must not be left with an old one.
         loose = self._loose
         with suppress(IndexError):

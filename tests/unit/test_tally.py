@@ -46,6 +46,31 @@ def test_hits_are_added_up_per_key_with_what_they_saved() -> None:
     assert usage == {"default:a": (3, 3.0), "default:b": (1, 9.0)}
 
 
+def test_many_hits_are_added_up_in_steps_and_reported_once() -> None:
+    tally, slots = Tally(lambda: None), [slot(f"default:{n}") for n in range(1000)]
+    for each in slots:
+        hit(tally, each)
+    steps = 1
+    while tally.settle():
+        steps += 1
+        hit(tally, slots[0])  # again, after it was added up
+    assert steps >= 4
+    report, usage = tally.take()
+    assert report == {"hits": 1000 + steps - 1}
+    assert usage == {each.key: (1, 1000.0) for each in slots} | {"default:0": (steps, 1000.0)}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_was_not_added_up_before_is_when_it_is_taken(kept: bool) -> None:
+    tally = Tally(lambda: None)
+    for n in range(1000):
+        hit(tally, slot(f"default:{n}", kept=kept))
+    report, usage = tally.take()
+    assert report == {"hits": 1000}
+    assert len(usage) == 1000
+    assert tally.take() == ({}, {})
+
+
 def test_what_was_taken_is_not_counted_twice() -> None:
     tally, one = Tally(lambda: None), slot()
     hit(tally, one)

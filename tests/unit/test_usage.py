@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from aiocache_pe import CacheManager
@@ -46,3 +47,24 @@ async def test_at_close_all_that_is_left_is_written_at_once() -> None:
         entry = await cache.entry("7")
         assert entry is not None
         assert entry.hit_count == 2
+
+
+async def test_much_usage_is_taken_in_without_holding_up_the_loop() -> None:
+    backend, turns = Watched(), 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    cache = CacheManager(backend)
+    await cache.set_many({str(n): n for n in range(2000)})
+    for _ in range(2):
+        await cache.get_many([str(n) for n in range(2000)])
+    other = asyncio.create_task(count_turns())
+    await cache._shared.reporter.flush()
+    other.cancel()
+    assert turns >= 2000 // 256 * 2
+    assert backend.chunks == [2000]
+    assert [(await backend.usage(f"default:{n}"))[0] for n in range(2000)] == [2] * 2000

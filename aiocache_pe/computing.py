@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aiocache_pe import events
@@ -12,12 +13,13 @@ from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.copies import copy_of
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import LoadTimeoutError
+from aiocache_pe.flight import Left
 from aiocache_pe.memory import Slot
 from aiocache_pe.refreshes import Refreshed
 from aiocache_pe.resources import Resources
 from aiocache_pe.sentinels import MISSING, Sentinel
 from aiocache_pe.space import Space
-from aiocache_pe.terms import Terms, Wanted
+from aiocache_pe.terms import Options, Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds
 from aiocache_pe.turns import Turn
 
@@ -36,21 +38,41 @@ class Computing:
         self._resources = resources
         self._space = space
 
-    async def once(self, wanted: Wanted) -> Any:
+    def joining(self, options: Options) -> Callable[[str], Coroutine[Any, Any, Any] | None]:
+        """How a caller waits for a value that is being computed, given its key.
+
+        Returns:
+            `Flights.join`; where more than a key is needed to wait, a function that
+            never finds anything to wait for.
+        """
+        if options.serve_old or options.hard_timeout is not None:
+            return _nothing_to_join
+        return partial(self._resources.flights.join, patience=options.lock)
+
+    async def once(self, wanted: Wanted, joined: Any = MISSING) -> Any:
         """The value, for a caller who found none; a value that is its own.
+
+        Args:
+            wanted: which.
+            joined: what it came to if the caller has waited already (`joining`).
 
         Raises:
             LoadTimeoutError: it took longer than the caller had time.
             Whatever the factory raised.
         """
         key, options = wanted.key, wanted.terms.options
-        work = self._resources.flights.run(
-            key, lambda patience: self._looked_up_or_computed(wanted, patience), options.lock
-        )
-        hard = options.hard_timeout
-        value, joined = await (work if hard is None else self._within(hard, key, work))
-        if not joined:
-            return value
+        value = joined
+        if joined is MISSING or isinstance(joined, Left):
+            work = self._resources.flights.run(
+                key,
+                lambda patience: self._looked_up_or_computed(wanted, patience),
+                options.lock,
+                None if joined is MISSING else joined,
+            )
+            hard = options.hard_timeout
+            value, shared = await (work if hard is None else self._within(hard, key, work))
+            if not shared:
+                return value
         # Another caller has this very object and may change it.
         own = self._space.lookup(key)
         if not isinstance(own, Sentinel):
@@ -194,6 +216,10 @@ class Computing:
             if not limit.expired():
                 raise
             raise LoadTimeoutError(key[len(self._space.prefix) :], seconds) from error
+
+
+def _nothing_to_join(_: str) -> None:
+    return None
 
 
 async def copied(value: Any, factory: Callable[[], Any]) -> Any:

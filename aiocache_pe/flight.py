@@ -9,9 +9,9 @@ when the last one has left, the work is cancelled too. (The idea is Go's
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiocache_pe.per_loop import PerLoop
 
@@ -113,6 +113,17 @@ class Flight:
             self._set_alarm(min(later))
 
 
+class Left(NamedTuple):
+    """What a caller has left who waited for another's work in vain.
+
+    Attributes:
+        patience: how many seconds to wait for others, now that it is this caller's turn;
+            ``None`` for not asking them.
+    """
+
+    patience: float | None
+
+
 class Flights:
     """The flights of a cache, kept apart by event loop.
 
@@ -126,7 +137,26 @@ class Flights:
         self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
         self._under_way = set[str]() if under_way is None else under_way
 
-    async def run(self, key: str, work: Work, patience: float | None = None) -> tuple[Any, bool]:
+    def join(self, key: str, patience: float | None) -> Coroutine[Any, Any, Any] | None:
+        """Wait for work that another caller began.
+
+        Args:
+            key: what tells one piece of work from another.
+            patience: how many seconds to wait; ``None`` for as long as it takes.
+
+        Returns:
+            What to await: the result, or a `Left` if there is none for this caller. ``None``
+            if there is no such work, or this is called inside it.
+        """
+        flights = self._flights.get()
+        flight = flights.get(key)
+        if flight is None or flight.is_around:
+            return None
+        return _outcome(flights, key, flight, patience)
+
+    async def run(
+        self, key: str, work: Work, patience: float | None = None, before: Left | None = None
+    ) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
 
         Args:
@@ -136,6 +166,7 @@ class Flights:
                 itself would last for ever.
             patience: how many seconds to wait for another caller's work. When that is
                 over, one of those who waited does it as well, and the others wait for it.
+            before: how it ended when this caller has waited already.
 
         Returns:
             The result, and whether it is another caller's.
@@ -145,28 +176,18 @@ class Flights:
             cancelled, the next of them does it.
         """
         flights = self._flights.get()
-        left = patience
+        left = patience if before is None else before.patience
         while True:
             flight = flights.get(key)
-            joined = flight is not None
             if flight is None:
                 flight = self._begun(flights, key, work, left)
-            elif flight.is_around:
+                return await _waited(flights, key, flight, flight.join(None)), False
+            if flight.is_around:
                 return await work(left), False
-            waiter = flight.join(patience if joined else None)
-            try:
-                return await waiter, joined
-            except asyncio.CancelledError:
-                # Who did the work was stopped, and not we: then it is our turn. So it is
-                # when we waited for too long; the work goes on, but nobody joins it.
-                if not joined or not waiter.cancelled() or _is_cancelled():
-                    raise
-                left = patience if flight.task.cancelled() else 0.0
-                _forget(flights, key, flight)
-            finally:
-                if flight.leave(waiter):
-                    _forget(flights, key, flight)
-                    flight.task.cancel()
+            outcome = await _outcome(flights, key, flight, patience)
+            if not isinstance(outcome, Left):
+                return outcome, True
+            left = outcome.patience
 
     def _begun(
         self, flights: dict[str, Flight], key: str, work: Work, left: float | None
@@ -180,6 +201,33 @@ class Flights:
 
         flight.begin(lambda: work(left), landed)
         return flight
+
+
+async def _outcome(
+    flights: dict[str, Flight], key: str, flight: Flight, patience: float | None
+) -> Any:
+    """What another caller's flight comes to, or a `Left`."""
+    waiter = flight.join(patience)
+    try:
+        return await _waited(flights, key, flight, waiter)
+    except asyncio.CancelledError:
+        # Who did the work was stopped, and not we: then it is our turn. So it is
+        # when we waited for too long; the work goes on, but nobody joins it.
+        if not waiter.cancelled() or _is_cancelled():
+            raise
+        _forget(flights, key, flight)
+        return Left(patience if flight.task.cancelled() else 0.0)
+
+
+async def _waited(
+    flights: dict[str, Flight], key: str, flight: Flight, waiter: asyncio.Future[Any]
+) -> Any:
+    try:
+        return await waiter
+    finally:
+        if flight.leave(waiter):
+            _forget(flights, key, flight)
+            flight.task.cancel()
 
 
 def _is_cancelled() -> bool:

@@ -165,11 +165,16 @@ class Loader:
             self.space.missed(wanted.key)
         return await called(wanted.factory)
 
-    def load_once(self, wanted: Wanted) -> Coroutine[Any, Any, Any]:
-        """The value, for who has looked already and found nothing without waiting."""
+    def load_once(self, wanted: Wanted, joined: Any = MISSING) -> Coroutine[Any, Any, Any]:
+        """The value, for who has looked already and found nothing without waiting.
+
+        Args:
+            wanted: which.
+            joined: see `Computing.once`.
+        """
         if wanted.terms.options.serve_old:
             return self._kept_or_computed(wanted)
-        return self.computing.once(wanted)
+        return self.computing.once(wanted, joined)
 
     async def kept(self, wanted: Wanted) -> Any:
         """What is stored and may be served, be it old while a newer value is computed."""

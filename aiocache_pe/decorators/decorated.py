@@ -6,7 +6,7 @@ being a method. The kinds differ in how they wait (`functions`, `streams_async`,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from glob import escape
 from typing import (
@@ -58,6 +58,7 @@ class Decorated(Generic[P, R]):
     __name__: str
     __qualname__: str
     _lookup: Callable[[str], Any]
+    _join: Callable[[str], Coroutine[Any, Any, Any] | None]
     _loader: Loader
     _terms: Terms
     _cache: CacheManager
@@ -105,6 +106,7 @@ class Decorated(Generic[P, R]):
         self._terms = self._settings.terms(cache)
         if self._terms.options.refresh_ahead is not None:
             self._lookup = lambda key: loader.lookup(key, self._terms)
+        self._join = loader.computing.joining(self._terms.options)
         register_annotation(return_annotation(self._function))
         self._key = self._settings.keys(self._function, loader.space.prefix).key
 

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import steering
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
-from aiocache_pe.sentinels import Sentinel
+from aiocache_pe.sentinels import MISSING, Sentinel
 from aiocache_pe.steering import Mode
 from aiocache_pe.terms import Wanted
 from aiocache_pe.waiting import load_wanted
@@ -33,8 +33,16 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
         if value.__class__ is not Sentinel:
             self._hits += 1
             return value  # type: ignore[no-any-return]
+        joined: Any = MISSING
+        waiting = self._join(key)
+        if waiting is not None:  # most of a crowd needs no more than that
+            joined = await waiting
+            value = self._lookup(key)
+            if value.__class__ is not Sentinel:
+                self._hits += 1
+                return value  # type: ignore[no-any-return]
         factory, called = self._factory(args, kwargs)
-        value = await self._loader.load_once(self._wanted(key, factory, args, kwargs))
+        value = await self._loader.load_once(self._wanted(key, factory, args, kwargs), joined)
         self._hits += not called
         return value  # type: ignore[no-any-return]
 

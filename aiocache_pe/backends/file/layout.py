@@ -24,6 +24,8 @@ has all 32 digits and only the beginning of its text, marked by a final ``~``.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ from aiocache_pe.keys import is_side, quote, unquote
 
 LONGEST_NAME = 120
 _SHOWN_OF_LONG = 72
+_RECENT, _SHORT = 4096, 256  # paths remembered, and the longest key of one in characters
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
@@ -54,7 +57,7 @@ class Place(NamedTuple):
 class Layout:
     """Names of files for store keys, and back."""
 
-    __slots__ = ("book", "damaged", "leases", "locks", "root", "secret", "swept")
+    __slots__ = ("_remembered", "book", "damaged", "leases", "locks", "root", "secret", "swept")
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
@@ -64,16 +67,12 @@ class Layout:
         self.swept = f"{self.root}/.swept"
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
+        # A miss asks for a path three times, to look, to look again and to write.
+        self._remembered: Callable[[str], str] = lru_cache(_RECENT)(partial(_path, self.root))
 
     def path(self, key: str) -> str:
         """The file of a store key."""
-        area, _, rest = key.partition(":")
-        digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        shown = quote(rest, upper=True)
-        if len(shown) <= LONGEST_NAME:
-            return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest[:8]}-{shown}"
-        start = shown[:_SHOWN_OF_LONG]
-        return f"{self.root}/{area_folder(area)}/{digest[:2]}/{digest}-{start}~"
+        return self._remembered(key) if len(key) <= _SHORT else _path(self.root, key)
 
     def place(self, key: str) -> Place:
         """The file of a store key, and what a change of it has to know besides."""
@@ -100,6 +99,16 @@ class Layout:
         self.make_root()
         os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
         os.makedirs(folder, mode=0o700, exist_ok=True)
+
+
+def _path(root: str, key: str) -> str:
+    area, _, rest = key.partition(":")
+    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    shown = quote(rest, upper=True)
+    if len(shown) <= LONGEST_NAME:
+        return f"{root}/{area_folder(area)}/{digest[:2]}/{digest[:8]}-{shown}"
+    start = shown[:_SHOWN_OF_LONG]
+    return f"{root}/{area_folder(area)}/{digest[:2]}/{digest}-{start}~"
 
 
 def _privately(path: str, flags: int) -> int:

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.helpers import poll_blocking
-from tests.servers.process import Server, free_ports
+from tests.servers.process import PATIENT, Server, free_ports
 
 USER, PASSWORD = "app", "correct horse"
 _RIGHTS = "~aiocache_pe* &* +@all -@dangerous +cluster|slots"
@@ -26,9 +26,6 @@ ACL = (
     f'user untracked on ">pw" {_RIGHTS} -client',
     "user default off",
 )
-
-# The proxies have this process's interpreter to share with those who connect to them.
-_PATIENT = "&socket_connect_timeout=20&socket_timeout=10"
 
 
 class Sentinels:
@@ -182,7 +179,9 @@ class SecuredCluster:
         authorities = folder / "authorities.pem"
         authorities.write_bytes(b"".join(each.authority.read_bytes() for each in self._proxies))
         hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in self._proxies[:2])
-        self.url = f"rediss+cluster://{USER}:{quote(PASSWORD)}@{hosts}?ssl_ca_certs={authorities}{_PATIENT}"
+        self.url = (
+            f"rediss+cluster://{USER}:{quote(PASSWORD)}@{hosts}{PATIENT}&ssl_ca_certs={authorities}"
+        )
 
     def start(self) -> None:
         """Start all, join them, and let only the users in."""
@@ -288,9 +287,10 @@ def secured(folder: Path) -> tuple[Server, TlsProxy, Sequence[str]]:
     """A server with users, behind TLS; the last is a URL for each of them."""
     server = Server(folder / "secured", free_ports(1)[0], ACL)
     proxy = TlsProxy(folder / "proxy", server.port)
-    query = f"ssl_ca_certs={proxy.authority}{_PATIENT}"
+    # The proxy has this process's interpreter to share with those who connect to it.
+    query = f"{PATIENT}&ssl_ca_certs={proxy.authority}"
     urls = [
-        f"rediss://{user}:{word}@127.0.0.1:{proxy.port}/0?{query}"
+        f"rediss://{user}:{word}@127.0.0.1:{proxy.port}/0{query}"
         for user, word in ((USER, "correct%20horse"), ("untracked", "pw"))
     ]
     return server, proxy, urls

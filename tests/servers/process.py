@@ -19,6 +19,9 @@ from pathlib import Path
 
 from tests.helpers import poll_blocking
 
+PATIENT = "?socket_timeout=20&socket_connect_timeout=20"
+"""What to add to a URL where a busy machine is no outage."""
+
 _PORTS = range(10_000, 22_000)
 
 

@@ -25,11 +25,10 @@ from aiocache_pe.backends.redis.names import entry_name
 from aiocache_pe.memory import Slot
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, asked
-from tests.servers.process import Server
+from tests.servers.process import PATIENT, Server
 from tests.stress.scale import dice, report, scaled
 
 KEYS, WRITERS, READERS = 200, 4, 4
-PATIENT = "?socket_timeout=20&socket_connect_timeout=20"  # a busy machine is no outage
 LATE = 0.05  # seconds after which what was acknowledged must be seen
 
 

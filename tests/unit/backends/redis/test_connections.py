@@ -83,10 +83,10 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
 ) -> None:
     await backend.write([record("k0")])
     with Redis.from_url(redis_server.url) as admin:
-        mine = {connection["addr"] for connection in admin.client_list()}
-        for address in mine:
-            if address != admin.client_info()["addr"]:
-                admin.client_kill(address)
+        own = admin.client_id()
+        for client in admin.client_list():
+            if int(client["id"]) != own:
+                admin.client_kill_filter(_id=client["id"])
     # The end of it may be on its way still: then the read fails, and says so.
     with suppress(StoreUnavailableError):
         await backend.read(KEYS[:1])

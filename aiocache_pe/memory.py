@@ -81,7 +81,8 @@ class Slot:
         self.expires_at = math.inf if head.expires_at is None else head.expires_at
         self.cost = head.cost
         self.size = _weight(OVERHEAD + len(head.key) + head.size)
-        self.rare = _rare(head)
+        plain = not head.tags and head.stale_until is None and head.saves is None
+        self.rare = None if plain else _rare(head)
         self.uses = 0
         self.counted = 0
         self.kept = False
@@ -103,9 +104,7 @@ class Slot:
         return None if self.rare is None else self.rare.saves
 
 
-def _rare(head: Head) -> Rare | None:
-    if not head.tags and head.stale_until is None and head.saves is None:
-        return None
+def _rare(head: Head) -> Rare:
     gone_at = head.gone_at
     return Rare(head.tags, math.inf if gone_at is None else gone_at, head.saves)
 

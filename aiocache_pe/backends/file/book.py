@@ -35,6 +35,7 @@ _BOUNDS, _COUNTED = struct.Struct("<qq"), struct.Struct("<q")  # two parts of it
 _BOUNDS_AT, _COUNTED_AT = 8, 24
 _ROW = struct.Struct("<qqq")  # entries, bytes, whether somebody has it or had it when it died
 _MOST_ROWS = 4096
+_USUAL_ROWS = 32  # more processes than usually have a directory open, and a small read
 _SETTLING = 1 << 40  # the byte to lock, far from those of the rows
 _NONE = -1
 
@@ -229,6 +230,8 @@ class Book:
 
     def _table(self) -> tuple[int, ...]:
         """The numbers of all rows, with zeros for our own where it is missing."""
-        data = os.pread(self._fd, _MOST_ROWS * _ROW.size, _HEADER.size)
+        data = os.pread(self._fd, _USUAL_ROWS * _ROW.size, _HEADER.size)
+        if len(data) == _USUAL_ROWS * _ROW.size:  # there may be more
+            data = os.pread(self._fd, _MOST_ROWS * _ROW.size, _HEADER.size)
         data = data.ljust((self._row + 1) * _ROW.size, b"\0")
         return struct.unpack_from(f"<{len(data) // _ROW.size * 3}q", data)

@@ -67,6 +67,16 @@ def test_rows_of_several_are_one_sum(layout: Layout) -> None:
     assert Path(layout.book).stat().st_size < 100  # the row that was given back serves again
 
 
+def test_many_processes_at_once_are_one_sum(layout: Layout) -> None:
+    books = list[Book]()
+    for number in range(1, 71):
+        books.append(opened(layout))
+        assert books[-1].add(1, 10) == (number, number * 10)
+    assert {book.totals() for book in books} == {(70, 700)}
+    for book in books:
+        book.close()
+
+
 def test_threads_that_add_at_once_lose_nothing(layout: Layout) -> None:
     books = [opened(layout), opened(layout)]
     threads = [

@@ -33,7 +33,9 @@ def main() -> None:
         int(size) for size in (given.entries or (QUICK_SIZES if given.quick else SIZES)).split(",")
     ]
     rows = _chosen(all_rows(sizes), given.rows)
-    path: Path = given.json or results_path("quick" if given.quick else "run")
+    path: Path = given.json or results_path(
+        "quick" if given.quick else "part" if given.rows else "run"
+    )
     with ExitStack() as stack:
         if given.workdir is None:
             spare = tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True)

@@ -265,7 +265,7 @@ class Engine:
         """A slot for a record, kept in the memory tier if there is one."""
         slot = Slot(record)
         if self.tier is not None and record.stamp is not None:
-            slot.kept = self.tier.put(slot)
+            self.tier.put(slot)
         return slot
 
     def forget(self, keys: Iterable[str]) -> None:

@@ -53,19 +53,22 @@ class Slot:
         size: what the slot weighs, in bytes.
         rare: what most have none of.
         uses: how often it was a hit; ``counted`` of these are already reported.
-        kept: whether it is in the tier, to be hit again; not when it did not fit.
         used_at: when it was last a hit, seconds since the epoch.
+        chain, before, after, mark: the policy's.
     """
 
     # Not a struct, as the rest: it would not be known to the garbage collector and be smaller
     # by 16 bytes, but to set an attribute, as a hit does twice, takes three times as long.
     __slots__ = (
+        "after",
+        "before",
+        "chain",
         "cost",
         "counted",
         "expires_at",
         "held",
-        "kept",
         "key",
+        "mark",
         "rare",
         "size",
         "stamp",
@@ -79,14 +82,22 @@ class Slot:
         self.held: Any = Sealed(head.codec, record.payload)
         self.stamp = record.stamp
         self.expires_at = math.inf if head.expires_at is None else head.expires_at
-        self.cost = head.cost
+        self.cost = head.cost or 0.0  # one for all
         self.size = _weight(OVERHEAD + len(head.key) + head.size)
         plain = not head.tags and head.stale_until is None and head.saves is None
         self.rare = None if plain else _rare(head)
         self.uses = 0
         self.counted = 0
-        self.kept = False
         self.used_at = 0.0
+        self.chain: Any = None
+        self.before: Any = None
+        self.after: Any = None
+        self.mark = 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is in the tier, to be hit again; not when it did not fit, or went."""
+        return self.chain is not None
 
     @property
     def tags(self) -> dict[str, str] | None:

@@ -336,11 +336,18 @@ class Node(Protocol):
         key: its store key.
         size: what it weighs, in bytes.
         uses: raised by every hit, without a lock; a policy compares it with what it saw.
+        chain, before, after: where it stands, for the policy (`policies.chain`); ``None``
+            while no policy holds it.
+        mark: a number that the policy notes of it.
     """
 
     key: str
     size: int
     uses: int
+    chain: Any
+    before: Any
+    after: Any
+    mark: int
 
 
 N = TypeVar("N", bound=Node)

@@ -41,8 +41,11 @@ class Tally:
         """Note a slot at its first hit since the last report."""
         if slot.kept:
             self._touched.append(slot)
-            if len(self._touched) == 1:
+            count = len(self._touched)
+            if count == 1:
                 self._on_first()
+            elif count > _MANY:
+                self._let_go()
         else:  # made for this one read: noted is what it amounts to, so that it can go
             slot.counted = slot.uses
             self._loose.append((slot.key, slot.used_at, slot.cost, slot.saves))
@@ -66,10 +69,7 @@ class Tally:
         touched = self._touched
         with suppress(IndexError):
             for _ in range(_MANY):
-                slot = touched.popleft()
-                uses = slot.uses
-                fresh, slot.counted = uses - slot.counted, uses
-                self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
+                self._count_slot(touched.popleft())
         return len(touched) > 0
 
     def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
@@ -93,6 +93,24 @@ class Tally:
         """Count again what could not be reported."""
         for name, count in report.items():
             self.counts[name] += count
+
+    def _let_go(self) -> None:
+        """Look at the two that wait the longest: what left the tier is held only here by now."""
+        touched = self._touched
+        with suppress(IndexError):
+            for _ in range(2):
+                slot = touched.popleft()
+                if not slot.kept:
+                    self._count_slot(slot)
+                    continue
+                touched.append(slot)
+                if len(touched) == 1:  # all others were reported meanwhile
+                    self._on_first()
+
+    def _count_slot(self, slot: Slot) -> None:
+        uses = slot.uses
+        fresh, slot.counted = uses - slot.counted, uses
+        self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
 
     def _settle_loose(self) -> None:
         # Taken out one by one: who is about to add to it must not be left with an old one.

@@ -184,8 +184,15 @@ def at_sizes(sizes: Sequence[int]) -> tuple[Row, ...]:
         if operation == "open_":
             targets.append(Target(many, 20, how="value"))
         rows.append(Row("P8", f"{title}, by entries in the store", lines, tuple(targets)))
-    overhead = Line("ours", "ours_at_size", "tier_overhead", 5000, "bytes")
-    kept = Row("P8", "memory tier, own bytes per entry", (overhead,), (_OVERHEAD,))
+    overhead = (
+        Line("ours", "ours_at_size", "tier_overhead", 10_000, "bytes"),
+        Line("ours, full", "ours_at_size", "full_adaptive", 40_000, "bytes"),
+        *(
+            Line(f"ours, full, {policy}", "ours_at_size", f"full_{policy}", 10_000, "bytes")
+            for policy in ("clock", "fifo", "lfu", "lirs", "lru", "s3fifo", "tinylfu")
+        ),
+    )
+    kept = Row("P8", "memory tier, own bytes per entry", overhead, (_OVERHEAD,))
     return (*rows, kept)
 
 

@@ -32,12 +32,14 @@ Play = Callable[[Sequence[str], int], int]
 class Node:
     """An entry that weighs one."""
 
-    __slots__ = ("key", "size", "uses")
+    __slots__ = ("after", "before", "chain", "key", "mark", "size", "uses")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.size = 1
         self.uses = 0
+        self.chain = self.before = self.after = None
+        self.mark = 0
 
 
 def played_by(policy: str) -> Play:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.forks import renewed_at_fork
@@ -20,7 +21,10 @@ _BATCH = 1000
 class Cell:
     """A record in memory; records given out carry their cell as the stamp."""
 
-    __slots__ = ("head", "key", "last", "payload", "reads", "size", "uses")
+    __slots__ = (
+        *("head", "key", "last", "payload", "reads", "size", "uses"),
+        *("after", "before", "chain", "mark"),
+    )
 
     def __init__(self, record: Record) -> None:
         self.head = record.head
@@ -28,6 +32,10 @@ class Cell:
         self.key = record.head.key
         self.size = len(record.payload) + len(self.key)
         self.uses = 0
+        self.chain: Any = None
+        self.before: Any = None
+        self.after: Any = None
+        self.mark = 0
         self.reads = 0
         self.last: float | None = None
 

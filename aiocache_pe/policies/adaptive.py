@@ -25,7 +25,7 @@ from aiocache_pe.protocols import EvictionPolicy, N
 
 _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, Lru)
 _BUFFER = 128  # hits remembered between two changes
-_SCALE = 2048  # entries of a miniature, at the most
+_SCALE = 1024  # entries of a miniature, at the most
 _MARGIN = 0.01  # by how much of all requests the winner must win
 _FADING = 0.9  # how much of the requests is kept from one epoch to the next, as of the scores
 _HANDED_ON = 8  # nodes that go from the old policy to the new at each change

@@ -7,45 +7,43 @@ raises a counter in the node itself.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.policies.chain import Chain
 from aiocache_pe.protocols import N
 
 
 class Clock(Generic[N]):
     """Evicts the oldest that was not used since it was last looked at."""
 
-    __slots__ = ("_nodes",)
+    __slots__ = ("_queue",)
 
     lock_free = True
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._nodes: OrderedDict[str, tuple[N, int]] = OrderedDict()
+        self._queue = Chain[N]()
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._queue)
 
     def add(self, node: N) -> None:
         """Behind the hand, as it is used so far."""
-        self._nodes[node.key] = (node, node.uses)
-        self._nodes.move_to_end(node.key)
+        node.mark = node.uses
+        self._queue.append(node)
 
     def discard(self, node: N) -> None:
         """Forget it, if it is this very node."""
-        held = self._nodes.get(node.key)
-        if held is not None and held[0] is node:
-            del self._nodes[node.key]
+        self._queue.discard(node)
 
     def evict(self) -> N:
         """The first one not used since; one round at the most, while others go on hitting."""
-        for _ in range(len(self._nodes)):
-            key, (node, seen) = self._nodes.popitem(last=False)
-            if node.uses == seen:
-                return node
-            self._nodes[key] = (node, node.uses)
-        if not self._nodes:
-            raise LookupError("nothing to evict")
-        return self._nodes.popitem(last=False)[1][0]
+        for _ in range(len(self._queue)):
+            node = self._queue.first
+            uses = node.uses
+            if uses == node.mark:
+                break
+            node.mark = uses
+            self._queue.touch(node)
+        return self._queue.pop()

@@ -5,40 +5,52 @@ from __future__ import annotations
 from array import array
 
 _LEAST = 64  # places of the smallest table
-_ROOM = 4  # places for each key, so that few fall into the same
+_ROOM = 1.5  # places for each key at the least, so that few have to make way
+_ROW = 4  # places, any of which may be a key's
 _MASK = (1 << 32) - 1
 
 
 class Ghosts:
-    """Remembers the last keys that went, as many as the cache holds entries.
+    """Remembers keys that went, each with a number that says when.
 
-    A table of 32 bits of a key's hash and the number of its going; of two keys that fall
-    into one place the later counts. So it may forget, a little, and is right otherwise
-    but for one key in four thousand million.
+    A table of 32 bits of a key's hash and of the number, in rows of four places: a key comes
+    first in its row, and whoever stood last there is forgotten. So it may forget, a little,
+    and is right otherwise but for one key in a thousand million.
     """
 
-    __slots__ = ("_gone", "_remembered", "_table")
+    __slots__ = ("_table",)
 
     def __init__(self) -> None:
         self._table = array("Q", bytes(8 * _LEAST))
-        self._gone = 0  # how many went so far
-        self._remembered = 0  # how many of the last of these count
 
-    def add(self, key: str, remembered: int) -> None:
-        """A key goes; the last ``remembered`` are to be known."""
-        self._remembered = remembered
-        while remembered * _ROOM > len(self._table):
-            self._table = self._table * 2  # every key finds itself in either of its two places
-        self._gone += 1
-        code = hash(key)
-        self._table[code % len(self._table)] = (code & _MASK) << 32 | self._gone & _MASK
+    def add(self, key: str, number: int, remembered: int) -> None:
+        """A key goes.
 
-    def take(self, key: str) -> bool:
-        """Whether a key went lately; it is forgotten with that."""
+        Args:
+            key: which.
+            number: when, by the policy's own counting; 32 bits of it are kept.
+            remembered: how many keys are to be known.
+        """
+        table = self._table
+        while remembered * _ROOM > len(table):
+            table = self._table = table * 2  # every key finds itself where it was, and beyond
         code = hash(key)
-        place = code % len(self._table)
-        entry = self._table[place]
-        if entry >> 32 != code & _MASK or not entry:
-            return False
-        self._table[place] = 0
-        return (self._gone - entry) & _MASK < self._remembered
+        row = code % len(table) & -_ROW
+        table[row + 3], table[row + 2], table[row + 1] = table[row + 2], table[row + 1], table[row]
+        table[row] = (code & _MASK) << 32 | number & _MASK
+
+    def take(self, key: str) -> int | None:
+        """The number with which a key went, in 32 bits; it is forgotten with that."""
+        table, code = self._table, hash(key)
+        row, wanted = code % len(table) & -_ROW, code & _MASK
+        for place in range(row, row + _ROW):
+            entry = table[place]
+            if entry >> 32 == wanted and entry:
+                table[place] = 0
+                return entry & _MASK
+        return None
+
+
+def since(then: int, now: int) -> int:
+    """How much later one number is than another that was kept in 32 bits."""
+    return (now - then) & _MASK

@@ -10,108 +10,112 @@ goes from there. So a loop that is longer than the cache keeps a part of itself.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.policies.chain import Chain
+from aiocache_pe.policies.ghosts import Ghosts
 from aiocache_pe.protocols import N
 
 _QUEUE = 0.01
-_GHOSTS = 2.0  # remembered in the stack after they went, for each that is here
+_GHOSTS = 2  # remembered after they went, for each that is here
+_STEPS = 512  # by so many turns the uses of all that is here are told apart
+_BITS = 16
+_MASK = (1 << _BITS) - 1
 
 
 class Lirs(Generic[N]):
     """Evicts what was not used twice in a short time; a hit moves its node.
 
+    The stack of the paper is not kept: an entry is in it if it was used after the low entry
+    that was not used for the longest. So each has the turn of its last use as its mark, also
+    of those that went.
+
     Args:
         queue: the share of entries that are not low.
     """
 
-    __slots__ = ("_ghosts", "_low", "_queue", "_share", "_stack", "on_hit")
+    __slots__ = ("_ghosts", "_gone", "_left", "_low", "_queue", "_share", "_turn", "on_hit")
 
     lock_free = False
     on_hit: Callable[[N], None] | None
 
     def __init__(self, queue: float = _QUEUE) -> None:
         self._share = queue
-        self._low: dict[str, N] = {}
-        self._queue: OrderedDict[str, N] = OrderedDict()
-        self._ghosts: OrderedDict[str, None] = OrderedDict()  # those of the stack that went
-        self._stack: OrderedDict[str, None] = OrderedDict()
+        self._low = Chain[N]()  # the least recently used first
+        self._queue = Chain[N]()
+        self._ghosts = Ghosts()
+        self._gone = 0
+        self._turn = 0
+        self._left = 0  # uses until the next turn
         self.on_hit = self._used
 
     def __len__(self) -> int:
-        return len(self._low) + len(self._queue)
+        return self._low.length + self._queue.length
 
     def add(self, node: N) -> None:
-        """Low if there is room for that, or if it is still in the stack."""
-        key = node.key
-        self._forget(key)
-        known = key in self._ghosts
-        self._ghosts.pop(key, None)
-        self._stack[key] = None
-        self._stack.move_to_end(key)
-        if known or len(self._low) < (1 - self._share) * len(self) or not self._low:
+        """Low if there is room for that, or if it would still be in the stack."""
+        low = self._low
+        ghost = self._ghosts.take(node.key)
+        known = ghost is not None and self._is_known(ghost)
+        node.mark = self._now()
+        if known or not low.length or low.length < (1 - self._share) * len(self):
             self._raise(node)
         else:
-            self._queue[key] = node
+            self._queue.append(node)
 
     def discard(self, node: N) -> None:
         """Forget it, if it is this very node."""
-        key = node.key
-        if (self._low.get(key) or self._queue.get(key)) is node:
-            self._forget(key)
-            self._stack.pop(key, None)
-            self._prune()
+        self._low.discard(node)
+        self._queue.discard(node)
 
     def evict(self) -> N:
-        """The first of the queue; its place in the stack remembers it."""
-        if not self._queue:
-            if not self._low:
-                raise LookupError("nothing to evict")
-            self._lower()
-        key, node = self._queue.popitem(last=False)
-        if key in self._stack:
-            self._ghosts[key] = None
-            if len(self._ghosts) > _GHOSTS * (len(self) + 1):
-                self._stack.pop(self._ghosts.popitem(last=False)[0])
+        """The first of the queue, which is remembered if it would be in the stack."""
+        if not self._queue.length:
+            self._queue.append(self._low.pop())
+        node = self._queue.pop()
+        if self._is_in_stack(node.mark):
+            self._gone += 1
+            size = len(self) + 1
+            going = self._gone // (1 + size // _STEPS)
+            self._ghosts.add(node.key, going << _BITS | node.mark & _MASK, _GHOSTS * size)
         return node
 
     def _used(self, node: N) -> None:
-        key = node.key
-        if key in self._low:
-            self._stack.move_to_end(key)
-            self._prune()
-        elif key in self._queue:
-            known = key in self._stack
-            self._stack[key] = None
-            self._stack.move_to_end(key)
-            if known:  # raised is the node that stands here: the one hit may have been replaced
-                self._raise(self._queue.pop(key))
+        if node.chain is self._low:
+            self._low.touch(node)
+            node.mark = self._now()
+        elif node.chain is self._queue:
+            known = self._is_in_stack(node.mark)
+            node.mark = self._now()
+            if known:
+                self._queue.remove(node)
+                self._raise(node)
             else:
-                self._queue.move_to_end(key)
+                self._queue.touch(node)
 
     def _raise(self, node: N) -> None:
-        self._low[node.key] = node
-        if len(self._low) > max(1.0, (1 - self._share) * len(self)):
-            self._lower()
+        low = self._low
+        low.append(node)
+        if low.length > max(1.0, (1 - self._share) * len(self)):
+            self._queue.append(low.pop())
 
-    def _lower(self) -> None:
-        """The low entry at the bottom of the stack becomes one of the queue."""
-        self._prune()
-        key, _ = self._stack.popitem(last=False)
-        self._queue[key] = self._low.pop(key)
-        self._prune()
+    def _is_in_stack(self, mark: int) -> bool:
+        """Whether a use of this turn is later than that of the low entry used the longest ago."""
+        low = self._low
+        return bool(low.length) and 0 < (mark - low.first.mark & _MASK) <= _MASK >> 1
 
-    def _prune(self) -> None:
-        """The bottom of the stack is a low entry."""
-        while self._stack:
-            key = next(iter(self._stack))
-            if key in self._low:
-                return
-            del self._stack[key]
-            self._ghosts.pop(key, None)
+    def _is_known(self, ghost: int) -> bool:
+        """Whether one that went would be in the stack, and is among the last that went."""
+        size = len(self) + 1
+        unit = 1 + size // _STEPS
+        ago = (self._gone // unit - (ghost >> _BITS)) & _MASK
+        return ago * unit < _GHOSTS * size and self._is_in_stack(ghost)
 
-    def _forget(self, key: str) -> None:
-        self._low.pop(key, None)
-        self._queue.pop(key, None)
+    def _now(self) -> int:
+        """The turn, one number for all uses in it."""
+        if not self._left:
+            self._turn += 1
+            self._left = 1 + len(self) // _STEPS
+        self._left -= 1
+        return self._turn

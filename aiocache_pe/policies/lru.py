@@ -18,13 +18,4 @@ class Lru(Fifo[N]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_hit = self._touch
-
-    def add(self, node: N) -> None:
-        """Most recent, also when its key was there."""
-        super().add(node)
-        self._touch(node)
-
-    def _touch(self, node: N) -> None:
-        if node.key in self._nodes:
-            self._nodes.move_to_end(node.key)
+        self.on_hit = self._queue.touch

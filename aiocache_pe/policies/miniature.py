@@ -7,6 +7,8 @@ sample is, has nearly the hit ratio of the whole.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiocache_pe.protocols import EvictionPolicy
 
 _KEPT = 0.9  # how much of the score is kept from one epoch to the next
@@ -15,12 +17,16 @@ _KEPT = 0.9  # how much of the score is kept from one epoch to the next
 class Mark:
     """A node without an entry: a key that would be there."""
 
-    __slots__ = ("key", "size", "uses")
+    __slots__ = ("after", "before", "chain", "key", "mark", "size", "uses")
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.size = 1
         self.uses = 0
+        self.mark = 0
+        self.chain: Any = None
+        self.before: Any = None
+        self.after: Any = None
 
 
 class Miniature:

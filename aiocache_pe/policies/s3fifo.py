@@ -12,11 +12,11 @@ difference between it and what it was when the policy last looked.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic
 
-from aiocache_pe.policies.ghosts import Ghosts
+from aiocache_pe.policies.chain import Chain
+from aiocache_pe.policies.ghosts import Ghosts, since
 from aiocache_pe.protocols import N
 
 _SMALL = 0.1  # the share of the small queue
@@ -26,50 +26,55 @@ _MOST = 3  # uses above this do not count
 class S3Fifo(Generic[N]):
     """Evicts what was tried and not used; a hit costs nothing."""
 
-    __slots__ = ("_ghosts", "_main", "_small")
+    __slots__ = ("_ghosts", "_gone", "_main", "_remembered", "_small")
 
     lock_free = True
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._small: OrderedDict[str, tuple[N, int]] = OrderedDict()  # with uses seen
-        self._main: OrderedDict[str, tuple[N, int]] = OrderedDict()
+        self._small = Chain[N]()
+        self._main = Chain[N]()
         self._ghosts = Ghosts()
+        self._gone = 0  # how many went from the small queue so far
+        self._remembered = 0  # how many of the last of these count
 
     def __len__(self) -> int:
-        return len(self._small) + len(self._main)
+        return self._small.length + self._main.length
 
     def add(self, node: N) -> None:
         """Into the small queue; into the main one if it went only lately."""
-        self._forget(node.key)
-        queue = self._main if self._ghosts.take(node.key) else self._small
-        queue[node.key] = (node, node.uses)
+        node.mark = node.uses
+        gone = self._ghosts.take(node.key)
+        lately = gone is not None and since(gone, self._gone) < self._remembered
+        (self._main if lately else self._small).append(node)
 
     def discard(self, node: N) -> None:
         """Forget it, if it is this very node."""
-        held = self._small.get(node.key) or self._main.get(node.key)
-        if held is not None and held[0] is node:
-            self._forget(node.key)
+        self._small.discard(node)
+        self._main.discard(node)
 
     def evict(self) -> N:
         """The first that was not used enough; few rounds, while others go on hitting."""
+        small, main = self._small, self._main
         size = len(self)
         patience = 2 * _MOST * size
-        while self._small and (len(self._small) >= _SMALL * size or not self._main):
-            key, (node, seen) = self._small.popitem(last=False)
-            if node.uses - seen <= 1:
-                self._ghosts.add(key, size)
+        while small.length and (small.length >= _SMALL * size or not main.length):
+            node = small.pop()
+            uses = node.uses
+            if uses - node.mark <= 1:
+                self._gone += 1
+                self._remembered = size
+                self._ghosts.add(node.key, self._gone, size)
                 return node
-            self._main[key] = (node, node.uses)
-        while self._main:
-            key, (node, seen) = self._main.popitem(last=False)
-            uses = min(node.uses - seen, _MOST)
-            if uses <= 0 or patience <= 0:
-                return node
+            node.mark = uses
+            main.append(node)
+        while main.length:
+            node = main.first
+            uses = node.uses
+            fresh = min(uses - node.mark, _MOST)
+            if fresh <= 0 or patience <= 0:
+                break
             patience -= 1
-            self._main[key] = (node, node.uses - uses + 1)
-        raise LookupError("nothing to evict")
-
-    def _forget(self, key: str) -> None:
-        self._small.pop(key, None)
-        self._main.pop(key, None)
+            node.mark = uses - fresh + 1
+            main.touch(node)
+        return main.pop()

@@ -9,10 +9,10 @@ a segmented LRU (Karedla, Love and Wherry, 1994): on trial, and protected once u
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.policies.chain import Chain
 from aiocache_pe.policies.sketch import Sketch
 from aiocache_pe.protocols import N
 
@@ -35,63 +35,51 @@ class TinyLfu(Generic[N]):
     def __init__(self, window: float = _WINDOW) -> None:
         self._share = window
         self._sketch = Sketch()
-        self._window: OrderedDict[str, N] = OrderedDict()
-        self._trial: OrderedDict[str, N] = OrderedDict()
-        self._protected: OrderedDict[str, N] = OrderedDict()
+        self._window = Chain[N]()
+        self._trial = Chain[N]()
+        self._protected = Chain[N]()
         self.on_hit = self._used
 
     def __len__(self) -> int:
-        return len(self._window) + len(self._trial) + len(self._protected)
+        return self._window.length + self._trial.length + self._protected.length
 
     def add(self, node: N) -> None:
         """Into the window, most recent; who is pushed out of it is on trial."""
-        self._forget(node.key)
-        self._window[node.key] = node
+        window = self._window
+        window.append(node)
         size = len(self)
         self._sketch.add(node.key, size)
-        while len(self._window) > max(1.0, self._share * size):
-            key, leaving = self._window.popitem(last=False)
-            self._trial[key] = leaving
+        while window.length > max(1.0, self._share * size):
+            self._trial.append(window.pop())
 
     def discard(self, node: N) -> None:
         """Forget it, if it is this very node."""
-        if self._held(node.key) is node:
-            self._forget(node.key)
+        for chain in (self._window, self._trial, self._protected):
+            chain.discard(node)
 
     def evict(self) -> N:
         """The less popular of the one that leaves the window and the one that would go."""
-        count = self._sketch.count
-        while len(self._window) > 1 and len(self._window) >= self._share * len(self):
-            key, node = self._window.popitem(last=False)
-            rest = self._trial or self._protected
+        window, rest = self._window, self._trial or self._protected
+        if window.length > 1 and window.length >= self._share * len(self):
+            node = window.pop()
             if not rest:
                 return node
-            other = next(iter(rest))
-            if count(key) <= count(other):
+            other = rest.first
+            if self._sketch.count(node.key) <= self._sketch.count(other.key):
                 return node
-            self._trial[key] = node
-            return rest.pop(other)
-        for queue in (self._trial, self._protected, self._window):
-            if queue:
-                return queue.popitem(last=False)[1]
-        raise LookupError("nothing to evict")
+            rest.remove(other)
+            self._trial.append(node)
+            return other
+        return (rest or window).pop()
 
     def _used(self, node: N) -> None:
-        key = node.key
-        self._sketch.add(key, len(self))
-        if key in self._window:
-            self._window.move_to_end(key)
-        elif key in self._protected:
-            self._protected.move_to_end(key)
-        elif key in self._trial:
-            self._protected[key] = self._trial.pop(key)
-            if len(self._protected) > _PROTECTED * (len(self) - len(self._window)):
-                key, node = self._protected.popitem(last=False)
-                self._trial[key] = node
-
-    def _held(self, key: str) -> N | None:
-        return self._window.get(key) or self._trial.get(key) or self._protected.get(key)
-
-    def _forget(self, key: str) -> None:
-        for queue in (self._window, self._trial, self._protected):
-            queue.pop(key, None)
+        self._sketch.add(node.key, len(self))
+        trial, protected = self._trial, self._protected
+        if node.chain is trial:
+            trial.remove(node)
+            protected.append(node)
+            if protected.length > _PROTECTED * (trial.length + protected.length):
+                trial.append(protected.pop())
+        else:
+            self._window.touch(node)
+            protected.touch(node)

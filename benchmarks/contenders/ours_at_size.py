@@ -18,12 +18,14 @@ from sys import getsizeof
 from time import perf_counter
 
 from aiocache_pe import CacheManager
+from aiocache_pe.memory import OVERHEAD, Slot
 from benchmarks.job import Job, Sample
 from benchmarks.payload import COMPLETION, TTL, around, keys, spread
 from benchmarks.timing import awaited, require
 
 PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
 WORKING_SET = 1000
+_PART = 5000  # entries that are written at once
 
 
 async def open_(job: Job) -> Sample:
@@ -72,29 +74,86 @@ async def tier_overhead(job: Job) -> Sample:
     Two fillings whose texts differ only in length give a line: its slope says how many
     copies of a payload are kept, and where it begins is what an entry costs by itself.
     """
+    return await _overhead(job, "adaptive", full=False)
+
+
+async def full_adaptive(job: Job) -> Sample:
+    """The same of a tier that half of the entries had to leave again, with the default policy."""
+    return await _overhead(job, "adaptive", full=True)
+
+
+async def full_clock(job: Job) -> Sample:
+    """And so on, policy by policy."""
+    return await _overhead(job, "clock", full=True)
+
+
+async def full_fifo(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "fifo", full=True)
+
+
+async def full_lfu(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "lfu", full=True)
+
+
+async def full_lirs(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "lirs", full=True)
+
+
+async def full_lru(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "lru", full=True)
+
+
+async def full_s3fifo(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "s3fifo", full=True)
+
+
+async def full_tinylfu(job: Job) -> Sample:
+    """See `full_adaptive`."""
+    return await _overhead(job, "tinylfu", full=True)
+
+
+async def _overhead(job: Job, policy: str, *, full: bool) -> Sample:
     short, long = 200, 1200
-    low = await _traced(job, "short", short)
-    high = await _traced(job, "long", long)
+    low = await _traced(job, short, policy, full=full)
+    high = await _traced(job, long, policy, full=full)
     copies = (high - low) / (long - short)
-    key = getsizeof(keys(1, "short")[0])
-    return Sample(low - copies * short - key, {"copies_of_payload": round(copies, 3)})
+    [key] = keys(1, "k")
+    own = low - copies * getsizeof(_text(key, short)) - getsizeof("default:" + key)
+    return Sample(own, {"copies_of_payload": round(copies, 3)})
 
 
-async def _traced(job: Job, name: str, length: int) -> float:
-    """Bytes per entry in memory, with all entries of one text length in the tier."""
-    directory = job.directory / name
-    async with CacheManager("file", directory=directory, memory_max_bytes=1 << 30) as cache:
-        await cache.set_many({key: _text(key, length) for key in keys(100, "first")}, TTL)
+async def _traced(job: Job, length: int, policy: str, *, full: bool) -> float:
+    """Bytes per entry in memory, with entries of one text length in the tier."""
+    weight = OVERHEAD + len("default:") + len(keys(1, "k")[0]) + length + len('""')
+    room = job.n // 2 * (weight + 15) if full else 1 << 40  # 15: weights are rounded up
+    async with CacheManager(
+        "file", directory=job.directory / str(length), memory_max_bytes=room, eviction=policy
+    ) as cache:
+        await cache.set_many({key: _text(key, length) for key in keys(100, "f")}, TTL)
         gc.collect()
         tracemalloc.start()
-        await cache.set_many({key: _text(key, length) for key in keys(job.n, name)}, TTL)
-        for key in keys(job.n, name):
-            require(await cache.get(key), _text(key, length))
+        # In parts, for a batch of a million would itself be most of what is held meanwhile.
+        for start in range(0, job.n, _PART):
+            some = keys(min(_PART, job.n - start), "k", start)
+            await cache.set_many({key: _text(key, length) for key in some}, TTL)
+        # Past the counting: what is counted waits for the next report, tier or none.
+        engine = cache._shared.engine  # noqa: SLF001 - nothing public shows the tier
+        for key in keys(job.n, "default:k"):
+            slot = engine.find(key)
+            if not isinstance(slot, Slot):
+                slot = (await engine.fetch([key]))[0][key]
+            require(engine.value(slot), _text(key.partition(":")[2], length))
+        del slot, some, key  # which are not the tier's
         await asyncio.sleep(0)  # the loop lets go of what it called last
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    return held / job.n
+        return held / (len(engine.tier.nodes) if engine.tier is not None else 1)
 
 
 def _text(key: str, length: int) -> str:

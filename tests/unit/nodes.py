@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from aiocache_pe.config import POLICIES as ALL
 from aiocache_pe.protocols import EvictionPolicy
@@ -15,6 +16,10 @@ class Node:
         self.key = key
         self.size = size
         self.uses = 0
+        self.chain: Any = None
+        self.before: Any = None
+        self.after: Any = None
+        self.mark = 0
 
     def __repr__(self) -> str:
         return f"Node({self.key!r}, {self.size})"

@@ -10,13 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiocache_pe.memory import Slot
+from aiocache_pe.policies.fifo import Fifo
 from aiocache_pe.record import Head, Record
 from aiocache_pe.tally import Tally
 
 
 def slot(key: str = "default:k", cost: float = 0.0, *, kept: bool = True) -> Slot:
     made = Slot(Record(Head(1, key, "json", 0.0, 1, cost=cost), b"1"))
-    made.kept = kept
+    if kept:
+        Fifo[Slot]().add(made)
     return made
 
 
@@ -95,6 +97,21 @@ def test_a_slot_that_is_not_kept_is_not_held_by_the_counting() -> None:
     before = sys.getrefcount(one)
     hit(tally, one)
     assert sys.getrefcount(one) == before
+
+
+def test_slots_that_left_the_tier_are_not_held_until_the_next_report() -> None:
+    tally, queue = Tally(lambda: None), Fifo[Slot]()
+    slots = [slot(f"default:{n}", kept=False) for n in range(1000)]
+    before = [sys.getrefcount(made) for made in slots]
+    for made in slots:
+        queue.add(made)
+        hit(tally, made)
+        if len(queue) > 100:
+            queue.evict()
+    after = [sys.getrefcount(made) for made in slots]
+    assert sum(now > then for now, then in zip(after, before, strict=True)) <= 400
+    assert after[0] == before[0]
+    assert tally.take()[0] == {"hits": 1000}
 
 
 def test_what_could_not_be_reported_is_counted_again() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.policies.adaptive import Adaptive
-from aiocache_pe.policies.ghosts import Ghosts
+from aiocache_pe.policies.ghosts import Ghosts, since
 from aiocache_pe.policies.sketch import Sketch
 from tests.unit.nodes import POLICIES, Node
 
@@ -109,13 +109,22 @@ def test_what_was_just_written_is_never_what_goes(policy: str) -> None:
         assert cache.nodes[key] is node
 
 
-def test_ghosts_are_known_once_and_for_a_while() -> None:
+def test_ghosts_are_known_once_and_by_when_they_went() -> None:
     ghosts = Ghosts()
     for n in range(1000):
-        ghosts.add(str(n), 100)
-    assert sum(ghosts.take(str(n)) for n in range(900)) == 0
-    assert sum(ghosts.take(str(n)) for n in range(900, 1000)) > 80
-    assert sum(ghosts.take(str(n)) for n in range(1000)) == 0
+        ghosts.add(str(n), n, 100)
+    took = [ghosts.take(str(n)) for n in range(1000)]
+    assert all(gone in (None, n) for n, gone in enumerate(took))
+    assert sum(gone is not None for gone in took[900:]) > 80
+    assert not any(ghosts.take(str(n)) for n in range(1000))
+
+
+def test_a_number_that_was_kept_in_32_bits_is_not_too_old_when_they_are_used_up() -> None:
+    ghosts, now = Ghosts(), (1 << 32) + 5
+    ghosts.add("a", now - 10, 1)
+    then = ghosts.take("a")
+    assert then is not None
+    assert since(then, now) == 10
 
 
 def test_a_sketch_counts_what_is_asked_and_forgets_it() -> None:

@@ -69,7 +69,9 @@ class Computer:
 
 
 def lines(log: Path) -> list[tuple[str, ...]]:
-    return [tuple(line.split()) for line in log.read_text().splitlines()] if log.exists() else []
+    text = log.read_text() if log.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # without one that is being written
+    return [tuple(line.split()) for line in whole.splitlines()]
 
 
 def begun(log: Path) -> list[int]:

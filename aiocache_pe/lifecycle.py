@@ -8,6 +8,7 @@ works, without asking the user to close anything.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
@@ -15,10 +16,17 @@ from contextlib import suppress
 from aiocache_pe.per_loop import PerLoop
 
 logger = logging.getLogger("aiocache_pe")
+_PATIENCE = 10.0  # seconds that the last wait for the others, at most
+_others: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
+"""What the last wait for: one for each of the others, done when it has finished."""
 
 
 class AtLoopEnd:
     """Calls an async function when a loop in which it was armed comes to its end.
+
+    Args:
+        callback: the function.
+        last: whether it gives back what others use to finish: it is called after theirs.
 
     Example:
         >>> import asyncio
@@ -33,26 +41,49 @@ class AtLoopEnd:
 
     __slots__ = ("_waiting",)
 
-    def __init__(self, callback: Callable[[], Awaitable[None]]) -> None:
-        self._waiting = PerLoop(lambda: _begun(callback))
+    def __init__(self, callback: Callable[[], Awaitable[None]], *, last: bool = False) -> None:
+        until_closed = _last_of_all if last else _one_of_all
+        self._waiting = PerLoop(lambda: _begun(until_closed(callback)))
 
     def arm(self) -> None:
         """Arm it for the running loop; once is enough, more do no harm."""
         self._waiting.get()
 
 
-async def _until_closed(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+async def _one_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    others = _others.get()
+    finished = asyncio.get_running_loop().create_future()
+    others.add(finished)
     try:
         yield
     finally:
         try:
-            await callback()
-        except Exception:
-            logger.exception("could not finish at the end of the event loop")
+            await _called(callback)
+        finally:
+            others.discard(finished)
+            finished.set_result(None)
 
 
-def _begun(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    generator = _until_closed(callback)
+async def _last_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    others = _others.get()
+    try:
+        yield
+    finally:
+        try:
+            if others:
+                await asyncio.wait(set(others), timeout=_PATIENCE)
+        finally:
+            await _called(callback)
+
+
+async def _called(callback: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await callback()
+    except Exception:
+        logger.exception("could not finish at the end of the event loop")
+
+
+def _begun(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
     step = generator.__anext__()  # registers the generator with the running loop
     with suppress(StopIteration):  # it stands at its `yield`
         step.send(None)

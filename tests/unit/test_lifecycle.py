@@ -91,3 +91,25 @@ def test_an_error_at_the_end_is_logged_and_does_not_replace_the_result(
         assert asyncio.run(main()) == "result"
     assert "could not finish at the end of the event loop" in caplog.text
     assert "disk full" in caplog.text
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_others_use_is_given_back_after_they_have_finished(is_first: bool) -> None:
+    finished = list[str]()
+
+    async def report() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        finished.append("report")
+
+    async def give_back() -> None:
+        finished.append("give back")
+
+    ends = [AtLoopEnd(give_back, last=True), AtLoopEnd(report)]
+
+    async def main() -> None:
+        for end in ends if is_first else reversed(ends):
+            end.arm()
+
+    asyncio.run(main())
+    assert finished == ["report", "give back"]

@@ -113,7 +113,7 @@ class Clients:
     def __init__(self, address: Address, client: Client | None = None) -> None:
         self._address = address
         self._client = client
-        self._at_end = AtLoopEnd(self.close_here)
+        self._at_end = AtLoopEnd(self.close_here, last=True)
         self._links: PerLoop[list[Link]] = PerLoop(list)
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 

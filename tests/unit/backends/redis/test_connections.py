@@ -18,6 +18,7 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.backends.redis.names import entry_name, lease_name
 from aiocache_pe.exceptions import StoreUnavailableError
+from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll
@@ -211,3 +212,25 @@ async def test_a_client_of_the_users_keeps_its_connections(redis_server: Server)
         assert len(client.connection_pool._available_connections) == 1
         assert client.connection_pool._available_connections[0].is_connected
         assert len(await backend.read(KEYS[:1])) == 1
+
+
+def test_what_asks_for_one_more_at_the_end_of_a_loop_leaves_no_socket(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    made = list[Connections]()
+
+    async def report() -> None:
+        for _ in range(3):  # a report takes several calls
+            await asyncio.sleep(0.01)
+            await backend.read(KEYS)
+            made.append(opened(backend))
+
+    at_end = AtLoopEnd(report)
+
+    async def main() -> None:
+        at_end.arm()
+        await backend.read(KEYS)
+
+    asyncio.run(main())
+    assert len(made) == 3
+    assert [each.connected for each in made] == [0, 0, 0]
+    assert all(each.is_closed for each in made)

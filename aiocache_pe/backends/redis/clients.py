@@ -98,8 +98,10 @@ class Link:
         finally:
             self.is_closed = True
             if self.connections is not None:
-                await self.client.aclose()
-                await self.connections.close()
+                try:
+                    await self.client.aclose()
+                finally:
+                    await self.connections.close()
 
 
 class Clients:

@@ -42,6 +42,17 @@ class _Owned(AbstractConnection):
         self._cut = why
         self._writer.transport.abort()
 
+    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002 - it is the client's
+        """Close it; with ``nowait`` at once, without the farewell of TLS, which takes turns."""
+        if nowait and self._writer is not None:
+            self._writer.transport.abort()
+        await super().disconnect(nowait, *args, **options)
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+        super()._close()  # type: ignore[no-untyped-call]  # the client's has no annotations
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """The next answer."""
         try:
@@ -68,7 +79,7 @@ class _Owned(AbstractConnection):
         self._cut = None
         await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # the other base's
         if self.owner.is_closed:
-            self._close()  # type: ignore[no-untyped-call]  # the client's has no annotations
+            self._close()
         self.owner.check()
 
     async def _send_packed_command(self, command: Any) -> None:

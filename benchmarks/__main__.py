@@ -45,13 +45,20 @@ def main() -> None:
         rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
         scale, dropped = (QUICK_SCALE, 0) if given.quick else (1.0, 1)
         runner = Runner(given.workdir, rounds, scale, _say, dropped)
+        stack.callback(_clear_up, runner)
         results = runner.run(rows)
-    load = round(os.getloadavg()[0], 2)
-    run = Run(environment, rounds, results, load, list(runner.stores.values()), given.quick)
-    show(run)
-    run.write(path)
-    draw(run, path.with_suffix(".svg"))
-    print(f"written: {path} and {path.with_suffix('.svg').name}")
+        load = round(os.getloadavg()[0], 2)
+        run = Run(environment, rounds, results, load, list(runner.stores.values()), given.quick)
+        show(run)
+        run.write(path)
+        draw(run, path.with_suffix(".svg"))
+        print(f"written: {path} and {path.with_suffix('.svg').name}")
+
+
+def _clear_up(runner: Runner) -> None:
+    """Said, and done after all is written, for it can take as long as the measuring."""
+    _say("removing what the rounds have left")
+    runner.clear_up()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -181,7 +181,11 @@ class Flights:
             flight = flights.get(key)
             if flight is None:
                 flight = self._begun(flights, key, work, left)
-                return await _waited(flights, key, flight, flight.join(None)), False
+                waiter = flight.join(None)
+                try:
+                    return await waiter, False
+                finally:
+                    _leave(flights, key, flight, waiter)
             if flight.is_around:
                 return await work(left), False
             outcome = await _outcome(flights, key, flight, patience)
@@ -209,7 +213,7 @@ async def _outcome(
     """What another caller's flight comes to, or a `Left`."""
     waiter = flight.join(patience)
     try:
-        return await _waited(flights, key, flight, waiter)
+        return await waiter
     except asyncio.CancelledError:
         # Who did the work was stopped, and not we: then it is our turn. So it is
         # when we waited for too long; the work goes on, but nobody joins it.
@@ -217,17 +221,17 @@ async def _outcome(
             raise
         _forget(flights, key, flight)
         return Left(patience if flight.task.cancelled() else 0.0)
-
-
-async def _waited(
-    flights: dict[str, Flight], key: str, flight: Flight, waiter: asyncio.Future[Any]
-) -> Any:
-    try:
-        return await waiter
     finally:
-        if flight.leave(waiter):
-            _forget(flights, key, flight)
-            flight.task.cancel()
+        _leave(flights, key, flight, waiter)
+
+
+def _leave(
+    flights: dict[str, Flight], key: str, flight: Flight, waiter: asyncio.Future[Any]
+) -> None:
+    """Wait no more; who is the last to leave stops the work."""
+    if flight.leave(waiter):
+        _forget(flights, key, flight)
+        flight.task.cancel()
 
 
 def _is_cancelled() -> bool:

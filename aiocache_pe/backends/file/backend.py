@@ -124,11 +124,11 @@ class FileBackend:
         found = self._cached.read(self._layout.path(key))
         if found is None or found is PENDING:
             return found
+        blob, stamp = found
         try:
-            record = unpack(found[0], key=key)
+            return unpack(blob, key=key, stamp=telling(stamp))
         except CorruptRecordError:
             return PENDING  # `read` will set it aside, which takes the disk
-        return Record(record.head, record.payload, telling(found[1]))
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""

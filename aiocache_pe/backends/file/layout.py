@@ -33,7 +33,7 @@ from aiocache_pe.keys import is_side, quote, unquote
 
 LONGEST_NAME = 120
 _SHOWN_OF_LONG = 72
-_RECENT, _SHORT = 4096, 256  # paths remembered, and the longest key of one in characters
+_RECENT, _SHORT = 1024, 256  # paths remembered, and the longest key of one in characters
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 

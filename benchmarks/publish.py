@@ -1,7 +1,8 @@
 """What was measured, as the documentation shows it: ``python -m benchmarks.publish``.
 
 The newest full run and the newest hit ratios in ``benchmarks/results``, or those that are
-named, become the pictures and the table of ``docs/performance.md``. A quick run is refused.
+named, become the pictures and the tables of ``docs/performance.md`` and of the README. A
+quick run is refused.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from benchmarks import plot, plot_hits
+from benchmarks import beside, plot, plot_hits
 from benchmarks.environment import RESULTS, ROOT
 from benchmarks.hits import Hits
 from benchmarks.results import Run
 
 DOCS: Final = ROOT / "docs"
 PAGE: Final = "performance.md"
+README: Final = ROOT / "README.md"
 AT_A_GLANCE: Final = (
     "decorated call, hit in memory",
     "decorated call, hit over files",
@@ -27,6 +29,7 @@ AT_A_GLANCE: Final = (
 )
 """The rows that the README shows: hits, which is what a cache is for."""
 _TABLE: Final = re.compile("(<!-- targets -->\n).*(<!-- end of targets -->)", re.DOTALL)
+_BESIDE: Final = re.compile("(<!-- beside -->\n).*(<!-- end of beside -->)", re.DOTALL)
 _HITS: Final = re.compile("(<!-- hit ratios -->\n).*(<!-- end of hit ratios -->)", re.DOTALL)
 
 
@@ -36,6 +39,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, help="JSON of a full run; the newest if absent")
     parser.add_argument("--hits", type=Path, help="JSON of hit ratios; the newest if absent")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where the documentation is")
+    parser.add_argument("--readme", type=Path, default=README, help="where its table goes")
     given = parser.parse_args()
     run_path, hits_path = given.run or _newest("run"), given.hits or _newest("hits")
     if run_path is None and hits_path is None:
@@ -45,6 +49,7 @@ def main() -> None:
         if run.quick:
             sys.exit(f"{run_path} is a quick run; what is published comes from a full one")
         publish_run(run, given.docs)
+        _replace(given.readme, _BESIDE, beside.table(run))
     if hits_path is not None:
         publish_hits(Hits.of(hits_path), given.docs)
     print(f"published: {', '.join(str(path) for path in (run_path, hits_path) if path)}")

@@ -46,10 +46,11 @@ HITS = Hits(
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    """A folder with the page, as it is in the documentation."""
+    """A folder with the page and the README, as they are in the documentation."""
     folder = tmp_path / "docs"
     folder.mkdir()
-    shutil.copy(ROOT / "docs" / publish.PAGE, folder)
+    for page in (ROOT / "docs" / publish.PAGE, publish.README):
+        shutil.copy(page, folder)
     return folder
 
 
@@ -78,7 +79,8 @@ def test_what_is_published_is_svg_and_a_table(
     run(tmp_path).write(tmp_path / "run.json")
     HITS.write(tmp_path / "hits.json")
     given = [f"--{name}={tmp_path / name}.json" for name in ("run", "hits")]
-    monkeypatch.setattr(sys, "argv", ["publish", *given, f"--docs={docs}"])
+    given += [f"--docs={docs}", f"--readme={docs / 'README.md'}"]
+    monkeypatch.setattr(sys, "argv", ["publish", *given])
     publish.main()
     publish.main()  # a second time changes the same place
     for name in ("performance", "performance-at-a-glance"):
@@ -91,6 +93,8 @@ def test_what_is_published_is_svg_and_a_table(
     assert f"| P1 | {TITLE} | <slower> / ours >= 10 | 13.56 | met |" in page
     assert f"| P1 | {TITLE} | ours - broken <= 1 |  | open |" in page
     assert page.count("| web | 100 | 50.00 | 40.00 | 30.00 | 60.00 |") == 1
+    readme = (docs / "README.md").read_text()
+    assert readme.count(f"| {TITLE} | 2.2 |  |  |  |  |") == 1  # what was not measured is left out
 
 
 def test_a_quick_run_is_not_published(

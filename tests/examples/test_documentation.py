@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,27 +24,37 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
+def programs(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """What a page has to be run, as text and command.
+
+    A page's Python is one program, run as far as it goes before each block of the shell, and
+    at the end.
+    """
+    python, is_run = "", True
+    for language, text in blocks(page):
+        if language == "toml":
+            tomllib.loads(text)
+        elif language == "python":
+            python, is_run = python + text, False
+        elif language not in NOT_RUN:
+            assert language == "sh", f"{page.name} has a block in {language or 'no language'}"
+            if not is_run:
+                yield python, [sys.executable, "-c", python]
+                is_run = True
+            yield text, ["bash", "-euo", "pipefail", "-c", text]
+    if not is_run:
+        yield python, [sys.executable, "-c", python]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_code_block_runs(page: Path, tmp_path: Path) -> None:
-    """In the order of the page and in one directory; a page's Python is one program."""
+    """In the order of the page and in one directory."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONWARNINGS": "error",
         "PYTHONPATH": str(ROOT),
     }
-    program = ""
-    for language, text in blocks(page):
-        if language in NOT_RUN:
-            continue
-        if language == "toml":
-            tomllib.loads(text)
-            continue
-        if language == "python":
-            program += text
-            command = [sys.executable, "-c", program]
-        else:
-            assert language == "sh", f"{page.name} has a block in {language or 'no language'}"
-            command = ["bash", "-euo", "pipefail", "-c", text]
+    for text, command in programs(page):
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

@@ -175,8 +175,12 @@ class Usage(Protocol):
 class Sweeper(Protocol):
     """A store in which dead processes leave things behind."""
 
-    async def sweep(self) -> None:
-        """Remove what nobody will ever use: half-written files, emptied folders."""
+    async def sweep(self, now: float) -> None:
+        """Remove what nobody will ever use: half-written files, notes of what was to end.
+
+        Args:
+            now: seconds since the epoch.
+        """
 
 
 @runtime_checkable

@@ -84,8 +84,9 @@ async def cleanup(space: Space) -> int:
         return [head for head in heads if head.key not in served]
 
     removed = await remove_matching(space, None, "expired", dead, lambda _: True)
-    if isinstance(space.engine.backend, Sweeper):
-        await space.survive("sweep", space.engine.backend.sweep(), None)
+    engine = space.engine
+    if isinstance(engine.backend, Sweeper):
+        await space.survive("sweep", engine.backend.sweep(engine.clock.time()), None)
     return removed
 
 

@@ -64,7 +64,7 @@ class BrokenEverywhere(Broken):
     async def usage(self, key: str) -> tuple[int, float | None]:
         self._fail()
 
-    async def sweep(self) -> None:
+    async def sweep(self, now: float) -> None:
         self._fail()
 
     async def secret(self) -> bytes:

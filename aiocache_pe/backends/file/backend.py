@@ -15,7 +15,7 @@ from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.nowait import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.stamps import is_current, telling
-from aiocache_pe.backends.file.tending import Walk
+from aiocache_pe.backends.file.tending import Walk, expire_due
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.glob import matcher
 from aiocache_pe.per_loop import PerLoop
@@ -143,9 +143,10 @@ class FileBackend:
         """See `Usage.usage`."""
         return await self._hops.run(self._disk.usage, key)
 
-    async def sweep(self) -> None:
+    async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
         await self._hops.run(survey.sweep, self._layout)
+        await self._hops.run(expire_due, self._disk, now)
         await self._hops.run(self._disk.room.enforce)
         self._tell()
 

@@ -16,11 +16,12 @@ from typing import TypeVar
 from aiocache_pe.backends.file import survey, usage
 from aiocache_pe.backends.file.atomic import Draft
 from aiocache_pe.backends.file.book import UNBOUNDED, Bounds
-from aiocache_pe.backends.file.layout import Layout, Place
+from aiocache_pe.backends.file.layout import Layout, Place, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head, read_whole
 from aiocache_pe.backends.file.room import Room
 from aiocache_pe.backends.file.stamps import Stamp, is_current, telling, weight
+from aiocache_pe.backends.file.wheel import Wheel
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.keys import is_side
 from aiocache_pe.protocols import Change, Condition, ReadResult
@@ -39,7 +40,7 @@ class Disk:
         eviction: what goes first, one of `candidates.ORDERS`.
     """
 
-    __slots__ = ("layout", "locks", "room")
+    __slots__ = ("layout", "locks", "room", "wheel")
 
     def __init__(
         self, layout: Layout, bounds: Bounds = UNBOUNDED, eviction: str = "adaptive"
@@ -47,6 +48,7 @@ class Disk:
         self.layout = layout
         self.locks = ByteLocks(layout.locks, layout.make_root)
         self.room = Room(layout, self.locks, bounds, eviction)
+        self.wheel = Wheel(layout)
 
     def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
         """The records of those keys that are there, or the errors that stand for them."""
@@ -126,10 +128,38 @@ class Disk:
         survey.remove_tree(trash)
         return entries
 
+    def expire(self, names: Sequence[str], now: float) -> list[Head]:
+        """Remove entries that nobody may be served any more; those that end later are noted.
+
+        Args:
+            names: paths in the directory, in which nothing is trusted.
+            now: seconds since the epoch.
+
+        Returns:
+            The heads of those that were there and were removed.
+        """
+        removed: list[Head] = []
+        self.room.book.look()
+        areas = frozenset(survey.areas(self.layout))
+        for path in (survey.entry_path(self.layout, areas, name) for name in names):
+            if path is not None:
+                with suppress(OSError, CorruptRecordError), self.locks.hold(lock_slot(path)):
+                    head = read_head(path)
+                    place = self.layout.place(head.key)
+                    if place.path != path:  # a file that was put there by hand
+                        continue
+                    if head.is_over(now, stale=True):
+                        self._unlink(place)
+                        removed.append(head)
+                    elif head.gone_at is not None:
+                        self.wheel.note(place, head.gone_at, now)
+        return removed
+
     def close(self) -> None:
         """Give back the files that are open; they are opened again when they are needed."""
         self.locks.close()
         self.room.book.close()
+        self.wheel.close()
 
     def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
         """Note hits and last access, in seconds since the epoch, of entries still there."""
@@ -191,6 +221,9 @@ class Disk:
                 self._unlink(place)
             raise
         draft.fill((head, record.payload))
+        gone_at = record.head.gone_at
+        if gone_at is not None and not place.is_side:
+            self.wheel.note(place, gone_at, max(time.time(), record.head.created_at))
         return Record(record.head, record.payload, telling(draft.publish(place.path)))
 
     def _unlink(self, place: Place) -> None:

@@ -7,7 +7,9 @@
         .locks                        one byte per key, never written, only locked
         .leases                       the same for the leases of who computes
         .book                         how much there is, once there are bounds
-        .swept                        by its time: when somebody last looked for what is over
+        .expiring/                    what ends when, a file for each span of time
+        .swept  .walked               by their times: when somebody last looked for what is
+                                      over, and when through all that there is
         .secret                       0600, made when the first pickle is signed
         .damaged/                     files that failed verification, moved aside
         default/                      an area: the namespace `default`
@@ -57,14 +59,27 @@ class Place(NamedTuple):
 class Layout:
     """Names of files for store keys, and back."""
 
-    __slots__ = ("_remembered", "book", "damaged", "leases", "locks", "root", "secret", "swept")
+    __slots__ = (
+        "_remembered",
+        "book",
+        "damaged",
+        "expiring",
+        "leases",
+        "locks",
+        "root",
+        "secret",
+        "swept",
+        "walked",
+    )
 
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.locks = f"{self.root}/.locks"
         self.leases = f"{self.root}/.leases"
         self.book = f"{self.root}/.book"
+        self.expiring = f"{self.root}/.expiring"
         self.swept = f"{self.root}/.swept"
+        self.walked = f"{self.root}/.walked"
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
         # A miss asks for a path three times, to look, to look again and to write.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 
 from aiocache_pe.backends.file.atomic import TEMPORARY
@@ -16,6 +17,7 @@ from aiocache_pe.keys import is_side
 from aiocache_pe.record import Head
 
 _ABANDONED_AFTER = 3600.0  # seconds; a write takes milliseconds
+_ENTRY = re.compile(r"(?P<area>[^/]+)/(?P<folder>[0-9a-f]{2})/(?P<file>[0-9a-f]{8}[^/\0]+)")
 _DAMAGED_KEPT = 7 * 86400.0  # seconds, for whoever wants to know what happened
 
 
@@ -75,6 +77,23 @@ def areas(layout: Layout) -> list[str]:
             and not is_side(item.name)
         ]
     return []
+
+
+def entry_path(layout: Layout, areas: Container[str], name: str) -> str | None:
+    """The file that a path in the directory stands for, if it may be an entry of an area.
+
+    Args:
+        layout: the directory.
+        areas: what `areas` tells of it, none of which is a link.
+        name: the path, as somebody wrote it down: it may be anything.
+    """
+    found = _ENTRY.fullmatch(name)
+    if found is None or not is_entry(found["file"]):
+        return None
+    area = f"{layout.root}/{found['area']}"
+    if area not in areas or os.path.islink(f"{area}/{found['folder']}"):
+        return None
+    return f"{layout.root}/{name}"
 
 
 def sweep(layout: Layout) -> None:

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.walk import steps
+from aiocache_pe.backends.file.due import due, is_overfull
+from aiocache_pe.backends.file.walk import counting, steps
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.record import Head
 
 _INTERVAL = 600.0  # seconds from the beginning of one round to that of the next
+_WALK_INTERVAL = 86400.0  # seconds from the end of a walk through everything to the next one
+_Step = Callable[[], Sequence[Head]]
 
 
 class Walk:
     """The round that this process makes, if it does.
 
-    A round removes what nobody may be served any more and puts the book right. That one
-    was begun is noted by the time of the file ``.swept``; who dies in the midst of it
-    leaves the rest to the next one.
+    A round removes what nobody may be served any more, of what was noted to end by now
+    (`aiocache_pe.backends.file.wheel`). Once a day, and in a directory where that was never
+    done, it goes through everything besides, for what was not noted, and puts the book
+    right; the latter also when somebody died who may not have kept it. That a round was
+    begun is noted by the time of the file ``.swept``, and by that of ``.walked`` that
+    everything was looked at; who dies in the midst of it leaves the rest to the next one.
     """
 
     __slots__ = ("__weakref__", "_disk", "_one", "_steps")
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
-        self._steps: Iterator[list[str]] | None = None
+        self._steps: Iterator[_Step] | None = None
         self.after_fork()
         renewed_at_fork(self)
 
@@ -48,14 +56,12 @@ class Walk:
             return None
         try:
             if self._steps is None:
-                if not self._begin(now):
-                    return None
-                self._steps = steps(self._disk.layout, self._disk.room.book, now)
-            over = next(self._steps, None)
-            if over is None:
+                self._steps = self._begun(now)
+            step = next(self._steps, None) if self._steps is not None else None
+            if step is None:
                 self._steps = None
                 return None
-            return self._disk.delete(over, lambda head: head.is_over(now, stale=True))
+            return step()
         finally:
             self._one.release()
 
@@ -64,22 +70,55 @@ class Walk:
         with self._one:
             self._steps = None
 
-    def _begin(self, now: float) -> bool:
-        """Whether to begin a round now, which is noted then."""
+    def _begun(self, now: float) -> Iterator[_Step] | None:
+        """A round, if it is time for one, which is noted then."""
         layout, book = self._disk.layout, self._disk.room.book
         if not os.path.isdir(layout.root):
-            return False
+            return None
         is_short = book.look() and book.was_left
-        try:
-            since = now - os.stat(layout.swept).st_mtime
-        except FileNotFoundError:
-            since = _INTERVAL
-        if abs(since) < _INTERVAL and not is_short:
-            return False
+        if not is_short and not _is_longer_ago(layout.swept, _INTERVAL, now):
+            return None
         book.was_left = False
-        with open(layout.swept, "wb", opener=_privately):
-            os.utime(layout.swept, (now, now))
+        _note(layout.swept, now)
+        return self._round(now, is_short=is_short)
+
+    def _round(self, now: float, *, is_short: bool) -> Iterator[_Step]:
+        disk, layout, book = self._disk, self._disk.layout, self._disk.room.book
+        if is_overfull(layout, now):
+            with suppress(FileNotFoundError):  # also if this round is not made to its end
+                os.unlink(layout.walked)
+        yield tuple
+        for names in due(layout, now):
+            yield partial(disk.expire, names, now)
+        walks = _is_longer_ago(layout.walked, _WALK_INTERVAL, now)
+        if walks:
+            for keys in steps(layout, now):
+                yield partial(disk.delete, keys, lambda head: head.is_over(now, stale=True))
+        if book.look() and (walks or is_short):
+            for _ in counting(layout, book):
+                yield tuple
+        if walks:
+            _note(layout.walked, now)
+
+
+def expire_due(disk: Disk, now: float) -> None:
+    """Do at once what a round does for what was noted."""
+    for names in due(disk.layout, now):
+        disk.expire(names, now)
+
+
+def _is_longer_ago(path: str, seconds: float, now: float) -> bool:
+    """Whether a file's time is that long ago, or nonsense, or there is no such file."""
+    try:
+        return abs(now - os.stat(path).st_mtime) >= seconds
+    except FileNotFoundError:
         return True
+
+
+def _note(path: str, now: float) -> None:
+    """Give a file the time of now."""
+    with open(path, "wb", opener=_privately):
+        os.utime(path, (now, now))
 
 
 def _privately(path: str, flags: int) -> int:

@@ -68,12 +68,11 @@ def recount(layout: Layout, book: Book) -> None:
     count.settle()
 
 
-def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
-    """Look at every entry, some at a time; the book is put right at the end.
+def steps(layout: Layout, now: float) -> Iterator[list[str]]:
+    """Look at every entry, some at a time.
 
     Args:
         layout: the directory.
-        book: its book, which need not be open.
         now: seconds since the epoch.
 
     Yields:
@@ -95,6 +94,10 @@ def steps(layout: Layout, book: Book, now: float) -> Iterator[list[str]]:
         if number % _FOLDERS_STEP == 0:
             yield over
             over = []
+
+
+def counting(layout: Layout, book: Book) -> Iterator[list[str]]:
+    """Count the entries, some at a time, and put the book right at the end."""
     count, looked = Count(layout, book), 0
     for folder in FOLDERS:
         looked += count.folder(folder)

@@ -1,0 +1,152 @@
+"""What ends when, so that nobody has to look at everything to find what is over.
+
+A timing wheel (G. Varghese and T. Lauck, "Hashed and hierarchical timing wheels", SOSP
+1987) of files. A bucket, a file in ``.expiring``, is a span of time, named by its end in
+seconds since the epoch, and has a line for each entry that ends in it: the entry's path in
+the directory. The further away, the longer are the spans, up to a sixteenth of what is
+left, and nothing moves to a finer one when it draws near, as in the timers of Linux since
+4.8: what is over is served to nobody, so it may stay for a sixteenth longer.
+
+A line is written before its entry is, by one call that appends: a line without an entry is
+harmless, an entry without a line would stay until everything is looked at. For the same
+reason no line is taken out: what is removed, replaced or made to last leaves its own, and
+who comes to it looks at the entry. One that ends later than its line says is noted again
+then. So what is replaced again and again needs no new line as long as it has one, which a
+table of fixed size tells of what this process wrote lately.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from contextlib import suppress
+from stat import S_ISREG
+
+from aiocache_pe.backends.file.layout import Layout, Place
+from aiocache_pe.forks import renewed_at_fork
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes, a million lines. A bucket is not written beyond: to look at everything when its time
+has come takes no longer, and what is replaced all the time cannot fill a disk with lines."""
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+OPEN_BUCKET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last for whoever plants a pipe
+
+_LEAST_BITS = 6  # of the shortest span, 64 seconds; all ends are multiples of it
+_NEVER = 1 << 37  # seconds; the year 6325
+_MOST_OPEN = 8  # buckets
+_KNOWN = 1 << 15  # entries in the table: 32 bits of digest, 32 bits for the end of its bucket
+_END = (1 << 32) - 1
+
+
+class Wheel:
+    """The wheel of one directory, as it is written.
+
+    Args:
+        layout: the directory.
+    """
+
+    __slots__ = ("__weakref__", "_buckets", "_folder", "_known", "_one", "_path", "_start")
+
+    def __init__(self, layout: Layout) -> None:
+        self._path = layout.expiring
+        self._start = len(layout.root) + 1
+        self._folder = -1
+        self._buckets: dict[int, _Bucket] = {}
+        self._known = array("Q")
+        self.after_fork()
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew: a thread of the parent may have been at it."""
+        self._one = threading.Lock()
+        self._drop()
+
+    def note(self, place: Place, gone_at: float, now: float) -> None:
+        """See to it that an entry is looked at when its time is over.
+
+        If that cannot be written down, it is found when everything is looked at.
+
+        Args:
+            place: the entry's, whose lock is held.
+            gone_at: when nobody may be served it any more, seconds since the epoch.
+            now: seconds since the epoch.
+        """
+        if not 0 <= gone_at < _NEVER:
+            return
+        end, at = _end_of_bucket(gone_at, now), place.slot % _KNOWN
+        with suppress(OSError), self._one:
+            self._look()
+            known = self._known[at]
+            if known >> 32 != place.slot or not now < (known & _END) << _LEAST_BITS <= end:
+                self._append(end, os.fsencode(place.path[self._start :]) + b"\n")
+                self._known[at] = place.slot << 32 | end >> _LEAST_BITS
+
+    def close(self) -> None:
+        """Give back the files; they are opened again when they are needed."""
+        with self._one:
+            self._drop()
+
+    def __del__(self) -> None:
+        self._drop()
+
+    def _look(self) -> None:
+        """Open the folder, and anew if the directory was removed."""
+        if self._folder >= 0:
+            with suppress(OSError):
+                if os.fstat(self._folder).st_nlink:
+                    return
+            self._drop()
+        with suppress(FileExistsError):
+            os.mkdir(self._path, 0o700)
+        self._folder = os.open(self._path, OPEN_FOLDER)
+        self._known = array("Q", bytes(8 * _KNOWN))
+
+    def _append(self, end: int, line: bytes) -> None:
+        bucket = self._buckets.pop(end, None)
+        if bucket is None:
+            bucket = _Bucket(self._folder, end)
+            if len(self._buckets) == _MOST_OPEN:  # the first is that which was not used for longest
+                self._buckets.pop(next(iter(self._buckets))).close()
+        self._buckets[end] = bucket
+        bucket.append(line)
+
+    def _drop(self) -> None:
+        while self._buckets:
+            self._buckets.popitem()[1].close()
+        folder, self._folder = self._folder, -1
+        if folder >= 0:
+            with suppress(OSError):
+                os.close(folder)
+
+
+class _Bucket:
+    """A bucket that is open to be written."""
+
+    __slots__ = ("_fd", "_left")
+
+    def __init__(self, folder: int, end: int) -> None:
+        flags = OPEN_BUCKET | os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        self._fd = os.open(str(end), flags, 0o600, dir_fd=folder)
+        status = os.fstat(self._fd)
+        if not S_ISREG(status.st_mode) or status.st_nlink > 1:
+            self.close()
+            raise OSError(f"{end} in .expiring is not a file of the cache's own")
+        self._left = LARGEST - status.st_size
+
+    def append(self, line: bytes) -> None:
+        if self._left > 0:
+            written = os.write(self._fd, line)
+            self._left -= written
+            if written < len(line):
+                raise OSError("no room for the end of a line")
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self._fd)
+
+
+def _end_of_bucket(gone_at: float, now: float) -> int:
+    left = int(max(gone_at - now, 0.0))
+    span = 1 << max(_LEAST_BITS, left.bit_length() - 5)
+    return (int(gone_at) // span + 1) * span

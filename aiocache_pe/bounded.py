@@ -1,13 +1,16 @@
-"""A mapping in memory that stays within its bounds."""
+"""A mapping in memory that stays within its bounds, and lets go of what is over."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Generic
+from typing import Final, Generic
 
+from aiocache_pe.expiring import Calendar
 from aiocache_pe.forks import held_at_fork
 from aiocache_pe.protocols import EvictionPolicy, N
+
+_STEPS: Final = 4  # nodes that are over go with each that comes, so their number falls
 
 
 class Bounded(Generic[N]):
@@ -21,9 +24,15 @@ class Bounded(Generic[N]):
         max_entries: how many nodes at most; ``None`` for any number.
         max_bytes: what they may weigh together; ``None`` for any weight.
         on_evict: called, under the lock, with every node that had to go.
+        calendar: knows when nodes are over. Some of these go at each change, and more where
+            room is needed, before any that is not over.
+        on_expire: called, under the lock, with every node that went so.
     """
 
-    __slots__ = ("_lock", "_max_bytes", "_max_entries", "_on_evict", "_policy", "nodes", "weight")
+    __slots__ = (
+        *("_lock", "_max_bytes", "_max_entries", "_on_evict", "_policy"),
+        *("_calendar", "_on_expire", "nodes", "weight"),
+    )
 
     def __init__(
         self,
@@ -32,6 +41,8 @@ class Bounded(Generic[N]):
         max_entries: int | None = None,
         max_bytes: int | None = None,
         on_evict: Callable[[N], object] | None = None,
+        calendar: Calendar[N] | None = None,
+        on_expire: Callable[[N], object] | None = None,
     ) -> None:
         self.nodes: dict[str, N] = {}
         self.weight = 0
@@ -39,6 +50,8 @@ class Bounded(Generic[N]):
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._on_evict = on_evict
+        self._calendar = calendar
+        self._on_expire = on_expire
         self._lock = threading.RLock()
         held_at_fork(self._lock)
 
@@ -64,16 +77,19 @@ class Bounded(Generic[N]):
             if before is not None:
                 # It stays in `nodes` till the new one takes its place: who looks without the
                 # lock sees the one or the other, and never that there is none.
-                self.weight -= before.size
-                self._policy.discard(before)
+                self._forget(before)
             if not self._may_hold(node):
                 self.nodes.pop(node.key, None)
                 return False
+            if self._calendar is not None:
+                self._let_go(self._calendar, node)
             while self._is_full_for(node):
                 self._evict()
             self.nodes[node.key] = node
             self.weight += node.size
             self._policy.add(node)
+            if self._calendar is not None:
+                self._calendar.add(node)
             return True
 
     def discard(self, key: str) -> N | None:
@@ -81,8 +97,7 @@ class Bounded(Generic[N]):
         with self._lock:
             node = self.nodes.pop(key, None)
             if node is not None:
-                self.weight -= node.size
-                self._policy.discard(node)
+                self._forget(node)
             return node
 
     def drop(self, node: N) -> None:
@@ -99,6 +114,50 @@ class Bounded(Generic[N]):
                 self.discard(key)
             return len(keys)
 
+    def expire(self, now: float, most: int) -> list[N]:
+        """Remove nodes that are over.
+
+        Args:
+            now: seconds since the epoch.
+            most: how many to remove.
+
+        Returns:
+            Those that went; fewer than ``most`` when there are no more.
+        """
+        gone: list[N] = []
+        with self._lock:
+            while len(gone) < most and (node := self._expired(now)) is not None:
+                gone.append(node)
+        return gone
+
+    def _forget(self, node: N) -> None:
+        """A node leaves, or is about to be replaced."""
+        self.weight -= node.size
+        self._policy.discard(node)
+        if self._calendar is not None:
+            self._calendar.discard(node)
+
+    def _let_go(self, calendar: Calendar[N], coming: N) -> None:
+        """Some of what is over; all of it if need be, before anything else has to go."""
+        now, steps = calendar.now(), 0
+        while steps < _STEPS or self._is_full_for(coming):
+            node = self._expired(now)
+            if node is None:
+                return
+            steps += 1
+            if self._on_expire is not None:
+                self._on_expire(node)
+
+    def _expired(self, now: float) -> N | None:
+        """A node that was over and is removed now."""
+        key = None if self._calendar is None else self._calendar.over(now)
+        if key is None:
+            return None
+        node = self.nodes.pop(key)
+        self.weight -= node.size
+        self._policy.discard(node)
+        return node
+
     def _may_hold(self, node: N) -> bool:
         if self._max_bytes is not None and node.size > self._max_bytes:
             return False
@@ -114,6 +173,8 @@ class Bounded(Generic[N]):
         node = self._policy.evict()
         del self.nodes[node.key]
         self.weight -= node.size
+        if self._calendar is not None:
+            self._calendar.discard(node)
         if self._on_evict is not None:
             self._on_evict(node)
 

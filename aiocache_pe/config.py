@@ -98,7 +98,7 @@ def build(
         _no_bounds(bounds, "the Redis store")
         store = _redis(chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0)
     elif store is None:
-        store = _backend(chosen, directory, eviction, bounds)
+        store = _backend(chosen, directory, eviction, bounds, time)
     pipeline = Pipeline(
         compression=compression,
         secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
@@ -175,6 +175,7 @@ def _backend(
     directory: str | os.PathLike[str] | None,
     eviction: str | None,
     bounds: dict[str, int | None],
+    clock: Clock,
 ) -> Backend:
     if not isinstance(backend, str):
         _check_object(backend)
@@ -184,7 +185,7 @@ def _backend(
     scheme, _, _ = backend.partition("://")
     if scheme == "memory":
         _no_directory(directory, "the memory store")
-        return _store("memory.MemoryBackend", **bounds, policy=_policy(eviction))
+        return _store("memory.MemoryBackend", **bounds, policy=_policy(eviction), clock=clock)
     if scheme == "file":
         order = _order(eviction, bounds)
         return _store("file.backend.FileBackend", _directory(backend, directory), **bounds, **order)

@@ -12,6 +12,7 @@ capability     verb                                      without it
 `Sized`        how many entries, how many bytes          counted by a scan
 `Usage`        who was read how often, and when          hit counts last for the process
 `Evicting`     tell what had to go to make room         evictions are not counted
+`Expiring`     tell what it removed as it was over       expirations are not counted
 `Sweeper`      remove what dead writers left             nothing is left behind
 `Tending`      go through the store, bit by bit          the store removes what is over
 `Leasing`      one of all processes computes a value     once per process and loop
@@ -207,6 +208,14 @@ class Evicting(Protocol):
     on_evict: Callable[[Head], object] | None
     """Called, in any thread, for every entry that had to go. A store that evicts in threads
     of its own calls it in the event loop, where it is handed over as an event."""
+
+
+@runtime_checkable
+class Expiring(Protocol):
+    """A store that removes what is over not only when it is tended, but at other times too."""
+
+    on_expire: Callable[[Head], object] | None
+    """Called, in any thread, for every entry that went so; not for what `Tending.tend` returns."""
 
 
 class Lease(Protocol):

@@ -8,7 +8,7 @@ from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
 from aiocache_pe.joint import Joint
-from aiocache_pe.protocols import Evicting
+from aiocache_pe.protocols import Evicting, Expiring
 from aiocache_pe.record import Head
 from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.reporting import Reporter
@@ -51,6 +51,8 @@ class Resources:
         self._owns_backend = owns_backend
         if isinstance(engine.backend, Evicting):
             engine.backend.on_evict = self.reporter.evicted
+        if isinstance(engine.backend, Expiring):
+            engine.backend.on_expire = self.reporter.expired
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""

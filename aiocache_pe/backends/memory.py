@@ -8,14 +8,16 @@ from itertools import islice
 from typing import Any
 
 from aiocache_pe.bounded import Bounded
+from aiocache_pe.expiring import Calendar
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.glob import matcher
 from aiocache_pe.keys import is_side
 from aiocache_pe.policies.fifo import Fifo
-from aiocache_pe.protocols import Change, Condition, EvictionPolicy, ReadResult
+from aiocache_pe.protocols import Change, Clock, Condition, EvictionPolicy, ReadResult
 from aiocache_pe.record import Head, Record
 
 _BATCH = 1000
+_STEP = 256  # entries that a step of a round removes: half a millisecond
 
 
 class Cell:
@@ -67,10 +69,14 @@ class MemoryLease:
 class MemoryBackend:
     """Records in a dict. Nothing in it waits, and any thread or loop may use it.
 
+    What nobody may be served any more is removed at writes, a few at each, and in rounds.
+
     Args:
         max_entries: how many entries at most; ``None`` for any number.
         max_bytes: what keys and payloads may weigh together; ``None`` for any weight.
         policy: makes the policy that chooses what goes.
+        clock: the time, that of the manager. Without one, what is over is only removed in
+            rounds (`tend`), for which the manager tells the time.
 
     Example:
         >>> import asyncio
@@ -86,14 +92,22 @@ class MemoryBackend:
         max_entries: int | None = None,
         max_bytes: int | None = None,
         policy: Callable[[], EvictionPolicy[Cell]] = Fifo,
+        clock: Clock | None = None,
     ) -> None:
         self._cells = Bounded(
-            policy(), max_entries=max_entries, max_bytes=max_bytes, on_evict=self._evicted
+            policy(),
+            max_entries=max_entries,
+            max_bytes=max_bytes,
+            on_evict=self._evicted,
+            calendar=Calendar(_gone_at, None if clock is None else clock.time),
+            on_expire=self._expired,
         )
         self._side = Bounded[Cell](Fifo())  # what the library keeps for itself is never evicted
         self._hit = self._cells.on_hit
         self._secret = os.urandom(32)
         self.on_evict: Callable[[Head], object] | None = None
+        self.on_expire: Callable[[Head], object] | None = None
+        self._is_tended = False  # whether the round that is under way has nothing left to do
         self._leases: dict[str, MemoryLease] = {}
         renewed_at_fork(self)
 
@@ -185,6 +199,15 @@ class MemoryBackend:
             sizes = [cell.size for key, cell in place.nodes.items() if key.startswith(prefix)]
         return len(sizes), sum(sizes)
 
+    async def tend(self, now: float) -> Sequence[Head] | None:
+        """See `Tending.tend`; a step that finds less than it may remove is the last."""
+        if self._is_tended:
+            self._is_tended = False
+            return None
+        gone = self._cells.expire(now, _STEP)
+        self._is_tended = 0 < len(gone) < _STEP
+        return [cell.head for cell in gone] or None
+
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
         for key, (hits, last) in usage.items():
@@ -218,3 +241,11 @@ class MemoryBackend:
     def _evicted(self, cell: Cell) -> None:
         if self.on_evict is not None:
             self.on_evict(cell.head)
+
+    def _expired(self, cell: Cell) -> None:
+        if self.on_expire is not None:
+            self.on_expire(cell.head)
+
+
+def _gone_at(cell: Cell) -> float | None:
+    return cell.head.gone_at

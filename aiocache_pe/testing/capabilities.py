@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiocache_pe.protocols import Backend, Coherent, Leasing, Peekable, Sized, Usage
+from aiocache_pe.protocols import (
+    Backend,
+    Coherent,
+    Leasing,
+    Peekable,
+    Sized,
+    Tending,
+    Usage,
+)
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING
 from aiocache_pe.testing.stores import AREA, NAMES, OverAStore, content, record
@@ -108,6 +116,38 @@ class CapabilityContract(OverAStore):
                 assert (await backend.totals(AREA))[0] == len(names)
             assert await backend.clear(AREA) == len(names)
             assert {await backend.usage(AREA + name) for name in names} == {(0, None)}
+
+        self.run(test)
+
+    def test_a_round_removes_what_is_over_and_nothing_else(self) -> None:
+        async def test(backend: Backend) -> None:
+            if not isinstance(backend, Tending):
+                return
+            tending, much_later = backend, 1e9
+
+            async def whole_round() -> list[str]:
+                gone: list[str] = []
+                while (heads := await tending.tend(much_later)) is not None:
+                    gone.extend(head.key.removeprefix(AREA) for head in heads)
+                return gone
+
+            over = [f"over {n}" for n in range(1000)]
+            kept = {
+                "no end": record("no end"),
+                "later": record("later", expires_at=1.5e9),
+                "stale": record("stale", expires_at=1500.0, stale_until=1.5e9),
+                "longer": record("longer", expires_at=1.5e9),
+                "for ever": record("for ever"),
+            }
+            await backend.write([record(name, expires_at=1500.0) for name in over])
+            await backend.write([record(name, expires_at=1500.0) for name in kept])
+            await backend.write([record("deleted", expires_at=1500.0)])
+            await backend.delete([AREA + "deleted"])
+            await backend.write(list(kept.values())[:-1])
+            await backend.update(AREA + "for ever", lambda before: kept["for ever"])
+            assert sorted(await whole_round()) == sorted(over)
+            left = [head.key async for heads in backend.scan(AREA) for head in heads]
+            assert sorted(left) == sorted(AREA + name for name in kept)
 
         self.run(test)
 

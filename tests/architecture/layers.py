@@ -46,7 +46,7 @@ LAYERS = (
         ),
         talk=True,
     ),
-    Layer("anatomy", ("anatomy",)),
+    Layer("anatomy", ("anatomy", "expiring")),
     Layer(
         "tools",
         ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop", "savings"),

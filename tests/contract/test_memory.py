@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.policies.clock import Clock
 from aiocache_pe.protocols import Backend
-from aiocache_pe.testing import BackendContract
+from aiocache_pe.testing import BackendContract, FakeClock
 
 
 class TestMemory(BackendContract):
@@ -16,3 +16,10 @@ class TestMemory(BackendContract):
 class TestBoundedMemory(BackendContract):
     async def make_backend(self) -> Backend:
         return MemoryBackend(max_entries=10_000, max_bytes=100_000_000, policy=Clock)
+
+
+class TestMemoryThatIsToldTheTime(BackendContract):
+    """By a clock at which no record of the contract is over."""
+
+    async def make_backend(self) -> Backend:
+        return MemoryBackend(clock=FakeClock(1000.0))

@@ -1,4 +1,4 @@
-"""Whatever is put, hit and removed in whatever order: bounds hold and weights add up."""
+"""Whatever is put, hit, over and removed in whatever order: bounds hold, weights add up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from aiocache_pe.bounded import Bounded
-from tests.unit.nodes import POLICIES, Node
+from aiocache_pe.config import POLICIES
+from aiocache_pe.expiring import Calendar
+from aiocache_pe.testing import FakeClock
+from tests.unit.nodes import Ending
 
 KEYS = st.sampled_from([f"{area}:{n}" for area in "ab" for n in range(6)])
 
 
+TTLS = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 3.0, 60.0, 2e3, 1e5, 5e6])
+LATE = 3 * 86_400 + 2  # seconds after which even what lived for months is gone
+
+
 class BoundedMachine(RuleBasedStateMachine):
-    """A bounded mapping beside a plain dict that is told of every eviction."""
+    """A bounded mapping beside a plain dict that is told of all that goes by itself."""
 
     @initialize(
         policy=st.sampled_from(sorted(POLICIES)),
@@ -22,17 +29,48 @@ class BoundedMachine(RuleBasedStateMachine):
     )
     def begin(self, policy: str, entries: int | None, weight: int | None) -> None:
         self.entries, self.heaviest = entries, weight
-        self.model: dict[str, Node] = {}
-        self.bounded = Bounded(
-            POLICIES[policy](), max_entries=entries, max_bytes=weight, on_evict=self.evicted
+        self.model: dict[str, Ending] = {}
+        self.clock = FakeClock()
+        self.calendar = Calendar[Ending](lambda node: node.end, self.clock.time)
+        self.bounded = Bounded[Ending](
+            POLICIES[policy](),
+            max_entries=entries,
+            max_bytes=weight,
+            on_evict=self.evicted,
+            calendar=self.calendar,
+            on_expire=self.expired,
         )
 
-    def evicted(self, node: Node) -> None:
+    def evicted(self, node: Ending) -> None:
         assert self.model.pop(node.key) is node
 
-    @rule(key=KEYS, size=st.integers(0, 35))
-    def put(self, key: str, size: int) -> None:
-        node = Node(key, size)
+    def expired(self, node: Ending) -> None:
+        self.evicted(node)
+        assert node.end is not None
+        assert node.end <= self.clock.time()
+
+    @rule(seconds=st.sampled_from([0.2, 1.0, 30.0, 4e3, 1e6]))
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(most=st.integers(0, 3))
+    def expire(self, most: int) -> None:
+        gone = self.bounded.expire(self.clock.time(), most)
+        assert len(gone) <= most
+        for node in gone:
+            self.expired(node)
+
+    @rule()
+    def expire_all(self) -> None:
+        now = self.clock.time()
+        for node in self.bounded.expire(now, 1000):
+            self.expired(node)
+        ends = [node.end for node in self.model.values() if node.end is not None]
+        assert all(end + LATE > now for end in ends)
+
+    @rule(key=KEYS, size=st.integers(0, 35), ttl=TTLS)
+    def put(self, key: str, size: int, ttl: float | None) -> None:
+        node = Ending(key, None if ttl is None else self.clock.time() + ttl, size)
         self.model.pop(key, None)
         fits = (self.entries is None or self.entries > 0) and (
             self.heaviest is None or size <= self.heaviest
@@ -56,7 +94,7 @@ class BoundedMachine(RuleBasedStateMachine):
     @rule(key=KEYS, same=st.booleans())
     def drop(self, key: str, same: bool) -> None:
         held = self.model.get(key)
-        self.bounded.drop(held if same and held is not None else Node(key))
+        self.bounded.drop(held if same and held is not None else Ending(key, None))
         if same:
             self.model.pop(key, None)
 
@@ -72,6 +110,7 @@ class BoundedMachine(RuleBasedStateMachine):
         if not hasattr(self, "bounded"):
             return
         assert self.bounded.nodes == self.model
+        assert len(self.calendar) == sum(node.end is not None for node in self.model.values())
         assert self.bounded.weight == sum(node.size for node in self.model.values())
         assert self.entries is None or len(self.model) <= self.entries
         assert self.heaviest is None or self.bounded.weight <= self.heaviest

@@ -25,6 +25,14 @@ class Node:
         return f"Node({self.key!r}, {self.size})"
 
 
+class Ending(Node):
+    """A node with an end."""
+
+    def __init__(self, key: str, end: float | None, size: int = 1) -> None:
+        super().__init__(key, size)
+        self.end = end
+
+
 POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = ALL
 OLDEST_FIRST = ("clock", "fifo", "lfu", "lru", "s3fifo")
 """Those that let the oldest go, of what nobody used."""

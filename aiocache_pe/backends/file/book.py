@@ -7,10 +7,10 @@ row, which may well be negative, means nothing.
 
 A row belongs to whoever holds the lock of its byte. When a process dies, its row stays as
 it was and the next one goes on with it: all that can be missing is what was being put in
-its place at that very moment. It says so itself, for a row that was not closed is marked,
-and whoever finds the mark has the directory counted anew (`aiocache_pe.backends.file.walk`).
-Scattered counters that are summed up when asked are known from operating systems, for
-instance as the per-CPU counters of Linux.
+its place at that very moment. It says so itself, for a row that is given back is marked,
+and whoever finds one without it has the directory counted anew
+(`aiocache_pe.backends.file.walk`). Scattered counters that are summed up when asked are known
+from operating systems, for instance as the per-CPU counters of Linux.
 
 There is a book once somebody opens the directory with bounds. From then on all who
 change something keep it, with bounds or without.
@@ -33,7 +33,7 @@ _MAGIC = b"aiocpe1\n"
 _HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, how often all was counted
 _BOUNDS, _COUNTED = struct.Struct("<qq"), struct.Struct("<q")  # two parts of it
 _BOUNDS_AT, _COUNTED_AT = 8, 24
-_ROW = struct.Struct("<qqq")  # entries, bytes, whether somebody has it or had it when it died
+_ROW = struct.Struct("<qqq")  # entries, bytes, changes; of a row given back, with a minus
 _MOST_ROWS = 4096
 _USUAL_ROWS = 32  # more processes than usually have a directory open, and a small read
 _SETTLING = 1 << 40  # the byte to lock, far from those of the rows
@@ -141,13 +141,21 @@ class Book:
                 return None
             table = self._table()
             at = 3 * self._row
-            row = _ROW.pack(table[at] + entries, table[at + 1] + weight, 1)
+            is_change = entries != 0 or weight != 0
+            changes = max(1, table[at + 2] + is_change)
+            row = _ROW.pack(table[at] + entries, table[at + 1] + weight, changes)
             os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
         return Totals(sum(table[0::3]) + entries, sum(table[1::3]) + weight)
 
     def totals(self) -> Totals:
         """What there is, by the book; nothing without one."""
         return self.add(0, 0) or Totals(0, 0)
+
+    @property
+    def changes(self) -> int:
+        """How many changes were ever noted, nearly; what counts is how many come meanwhile."""
+        with _turn:
+            return sum(map(abs, self._table()[2::3])) if self._fd >= 0 else 0
 
     @property
     def noted(self) -> Bounds:
@@ -184,8 +192,8 @@ class Book:
         with _turn, suppress(OSError):
             if self._fd >= 0:
                 at = _HEADER.size + self._row * _ROW.size
-                entries, weight, _ = _ROW.unpack(os.pread(self._fd, _ROW.size, at))
-                os.pwrite(self._fd, _ROW.pack(entries, weight, 0), at)
+                entries, weight, changes = _ROW.unpack(os.pread(self._fd, _ROW.size, at))
+                os.pwrite(self._fd, _ROW.pack(entries, weight, -abs(changes)), at)
         self._drop()
 
     __del__ = close
@@ -209,8 +217,8 @@ class Book:
             at = _HEADER.size + self._row * _ROW.size
             row = os.pread(fd, _ROW.size, at)
             entries, weight, had = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
-            self.is_whole, self.was_left = self.counts > 0, had != 0
-            os.pwrite(fd, _ROW.pack(entries, weight, 1), at)
+            self.is_whole, self.was_left = self.counts > 0, had > 0
+            os.pwrite(fd, _ROW.pack(entries, weight, abs(had) + 1), at)
         except (OSError, StopIteration):
             self._fd = -1
             os.close(fd)

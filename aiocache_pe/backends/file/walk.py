@@ -4,14 +4,16 @@ While it is counted, folder after folder, others change it, and what they change
 the count when it happened before its folder's turn, and not when it happened after. But
 entries are in folders by digest, so each folder gets a 256th of all changes: what the
 book says at each folder's turn tells on the average what the count is ahead or behind.
-Where nobody changes anything it is exact. Otherwise it is the better the less is replaced
-meanwhile, so counting is done apart from the much slower reading.
+Where nobody changes anything it is exact. Otherwise chance is in it, the more the more is
+replaced meanwhile, so counting is done apart from the much slower reading, and a book that
+chance alone may differ from is left as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from math import sqrt
 
 from aiocache_pe.backends.file import survey
 from aiocache_pe.backends.file.book import Book
@@ -21,30 +23,27 @@ from aiocache_pe.exceptions import CorruptRecordError
 
 _STEP = 64  # entries to read: a millisecond or two
 _FOLDERS_STEP = 64  # folders to list, if there is less in them
-_CHANCE = 16  # entries that a count may be wrong by while others change things
+_CHANCE = 4  # standard deviations that a count may be wrong by while others change things
 _COUNT_STEP = 2048  # and to count
 
 
 class Count:
     """A count under way, to put the book right by."""
 
-    __slots__ = ("_ahead", "_book", "_counts", "_found", "_layout", "_moved", "_totals")
+    __slots__ = ("_ahead", "_book", "_changes", "_counts", "_found", "_layout")
 
     def __init__(self, layout: Layout, book: Book) -> None:
         self._layout = layout
         self._book = book
         self._counts = book.counts
+        self._changes = book.changes
         self._found = [0, 0]
         self._ahead = [0, 0]
-        self._totals = book.totals()
-        self._moved = False  # whether others changed something meanwhile
 
     def folder(self, name: str) -> int:
         """Count the entries of one folder of each area; how many there are."""
         found = [survey.count_folder(f"{area}/{name}") for area in survey.areas(self._layout)]
-        totals = self._book.totals()
-        self._moved = self._moved or totals != self._totals
-        for at, by_book in enumerate(totals):
+        for at, by_book in enumerate(self._book.totals()):
             self._found[at] += sum(one[at] for one in found)
             self._ahead[at] += by_book
         return sum(entries for entries, _ in found)
@@ -55,9 +54,16 @@ class Count:
             found - round(ahead / len(FOLDERS))
             for found, ahead in zip(self._found, self._ahead, strict=True)
         )
-        if self._moved and self._book.is_whole and abs(entries) <= _CHANCE:
-            return
-        self._book.settle(self._counts, entries, weight)
+        if not self._book.is_whole or self._is_sure(entries, weight):
+            self._book.settle(self._counts, entries, weight)
+
+    def _is_sure(self, entries: int, weight: int) -> bool:
+        """Whether more is wrong than chance would have it."""
+        found, size = self._found
+        replaced = min(self._book.changes - self._changes, found)
+        chance = _CHANCE * sqrt(replaced)
+        heavy = 2 * size / max(1, found)  # as few, or one in four, are the heavy ones
+        return abs(entries) > chance or abs(weight) > chance * heavy
 
 
 def recount(layout: Layout, book: Book) -> None:

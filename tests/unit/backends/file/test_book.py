@@ -195,29 +195,46 @@ def test_of_two_counts_at_once_one_counts(layout: Layout) -> None:
     assert book.counts == 1
 
 
-def test_what_happens_during_a_count_is_in_it_about_half(layout: Layout) -> None:
+def counted_meanwhile(disk: Disk, book: Book, per_folder: int) -> None:
+    """Count, while entries come and go: as many of each, so that the whole stays the same."""
+    count = Count(disk.layout, book)
+    for n, folder in enumerate(FOLDERS):
+        count.folder(folder)
+        disk.write([record(f"{n}-{m}") for m in range(per_folder)])
+        disk.delete([f"default:{n - 1}-{m}" for m in range(per_folder)])
+    count.settle()
+
+
+def test_a_book_is_put_right_while_others_change_things(layout: Layout) -> None:
     """On the average nothing is lost: the error is a small part of what was changed."""
     disk, book = Disk(layout), opened(layout)
     disk.write([record(f"old{n}") for n in range(500)])
     recount(layout, book)
-    count = Count(layout, book)
-    for n, folder in enumerate(FOLDERS):
-        count.folder(folder)
-        disk.write([record(f"new{n}-{m}") for m in range(4)])
-    count.settle()
-    assert abs(book.totals().entries - truth(disk).entries) < 150  # of 1,024; five deviations
+    book.add(-400, -40_000)
+    counted_meanwhile(disk, book, 2)
+    assert abs(book.totals().entries - truth(disk).entries) < 110  # five deviations
 
 
-def test_a_count_spoils_no_book_for_what_chance_may_be(layout: Layout) -> None:
+@pytest.mark.parametrize("per_folder", [0, 1, 8])
+def test_a_count_spoils_no_book_for_what_chance_may_be(layout: Layout, per_folder: int) -> None:
     disk, book = Disk(layout), opened(layout)
+    disk.write([record(f"old{n}") for n in range(500)])
     recount(layout, book)
-    count = Count(layout, book)
-    for n, folder in enumerate(FOLDERS):
-        count.folder(folder)
-        if n % 64 == 0:
-            disk.write([record(f"new{n}")])
-    count.settle()
+    counted_meanwhile(disk, book, per_folder)
     assert book.totals() == truth(disk)
+
+
+def test_changes_are_counted_on_whoever_comes_and_goes(layout: Layout) -> None:
+    one, two = opened(layout), opened(layout)
+    before = one.changes
+    for _ in range(3):
+        one.add(1, 100)
+        two.add(0, 0)  # which is none
+    assert one.changes == two.changes == before + 3
+    two.close()
+    assert one.changes == before + 3
+    assert not opened(layout).was_left
+    assert one.changes >= before + 3
 
 
 def test_a_folder_in_which_no_book_can_be_opened_is_an_error(layout: Layout) -> None:

@@ -77,46 +77,6 @@ async def tier_overhead(job: Job) -> Sample:
     return await _overhead(job, "adaptive", full=False)
 
 
-async def full_adaptive(job: Job) -> Sample:
-    """The same of a tier that half of the entries had to leave again, with the default policy."""
-    return await _overhead(job, "adaptive", full=True)
-
-
-async def full_clock(job: Job) -> Sample:
-    """And so on, policy by policy."""
-    return await _overhead(job, "clock", full=True)
-
-
-async def full_fifo(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "fifo", full=True)
-
-
-async def full_lfu(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "lfu", full=True)
-
-
-async def full_lirs(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "lirs", full=True)
-
-
-async def full_lru(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "lru", full=True)
-
-
-async def full_s3fifo(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "s3fifo", full=True)
-
-
-async def full_tinylfu(job: Job) -> Sample:
-    """See `full_adaptive`."""
-    return await _overhead(job, "tinylfu", full=True)
-
-
 async def _overhead(job: Job, policy: str, *, full: bool) -> Sample:
     short, long = 200, 1200
     low = await _traced(job, short, policy, full=full)
@@ -125,6 +85,21 @@ async def _overhead(job: Job, policy: str, *, full: bool) -> Sample:
     [key] = keys(1, "k")
     own = low - copies * getsizeof(_text(key, short)) - getsizeof("default:" + key)
     return Sample(own, {"copies_of_payload": round(copies, 3)})
+
+
+async def _full(policy: str, job: Job) -> Sample:
+    """The same of a tier that half of the entries had to leave again, by a policy."""
+    return await _overhead(job, policy, full=True)
+
+
+full_adaptive = partial(_full, "adaptive")
+full_clock = partial(_full, "clock")
+full_fifo = partial(_full, "fifo")
+full_lfu = partial(_full, "lfu")
+full_lirs = partial(_full, "lirs")
+full_lru = partial(_full, "lru")
+full_s3fifo = partial(_full, "s3fifo")
+full_tinylfu = partial(_full, "tinylfu")
 
 
 async def _traced(job: Job, length: int, policy: str, *, full: bool) -> float:

@@ -191,9 +191,10 @@ class Book:
         """Give the row back; the next `look` takes one again."""
         with _turn, suppress(OSError):
             if self._fd >= 0:
-                at = _HEADER.size + self._row * _ROW.size
-                entries, weight, changes = _ROW.unpack(os.pread(self._fd, _ROW.size, at))
-                os.pwrite(self._fd, _ROW.pack(entries, weight, -abs(changes)), at)
+                at = 3 * self._row
+                entries, weight, changes = self._table()[at : at + 3]
+                row = _ROW.pack(entries, weight, -abs(changes))
+                os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
         self._drop()
 
     __del__ = close

@@ -60,7 +60,8 @@ class Count:
     def _is_sure(self, entries: int, weight: int) -> bool:
         """Whether more is wrong than chance would have it."""
         found, size = self._found
-        replaced = min(self._book.changes - self._changes, found)
+        meanwhile = max(0, self._book.changes - self._changes)  # less than none: it was emptied
+        replaced = min(meanwhile, found)
         chance = _CHANCE * sqrt(replaced)
         heavy = 2 * size / max(1, found)  # as few, or one in four, are the heavy ones
         return abs(entries) > chance or abs(weight) > chance * heavy

@@ -224,6 +224,22 @@ def test_a_count_spoils_no_book_for_what_chance_may_be(layout: Layout, per_folde
     assert book.totals() == truth(disk)
 
 
+def test_a_book_that_is_emptied_during_a_count_is_begun_anew_by_the_next(layout: Layout) -> None:
+    disk, book = Disk(layout), opened(layout)
+    disk.write([record(str(n)) for n in range(100)])
+    recount(layout, book)
+    count = Count(layout, book)
+    Path(layout.book).write_bytes(b"")
+    for folder in FOLDERS:
+        count.folder(folder)
+    count.settle()
+    book.close()
+    book = opened(layout)
+    assert not book.is_whole
+    recount(layout, book)
+    assert book.totals() == truth(disk)
+
+
 def test_changes_are_counted_on_whoever_comes_and_goes(layout: Layout) -> None:
     one, two = opened(layout), opened(layout)
     before = one.changes

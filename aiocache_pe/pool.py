@@ -73,5 +73,7 @@ def is_ending() -> bool:
 
 
 def ends_with_program(thing: Ending) -> None:
-    """Call ``thing.end()`` when the program is over; this does not keep it alive."""
+    """Call ``thing.end()`` when the program is over, now if it is; does not keep it alive."""
+    if is_ending():
+        thing.end()
     _program.things.add(thing)

@@ -171,6 +171,7 @@ def _started(awaits: Iterable[Settling]) -> _Running:
     from anyio.from_thread import BlockingPortal  # noqa: PLC0415
 
     ready: Future[_Running] = Future()
+    served = threading.Event()
 
     async def serve() -> None:
         async with BlockingPortal() as serving:
@@ -181,14 +182,18 @@ def _started(awaits: Iterable[Settling]) -> _Running:
             await serving.sleep_until_stopped()
         for thing in list(awaits):
             await thing.settle()
+        served.set()
 
     def run() -> None:
         try:
             anyio.run(serve)
         except BaseException as error:
-            if ready.done():
+            if not ready.done():
+                ready.set_exception(error)
+            # Python 3.12 begins no thread when the program ends, and asyncio wants one to
+            # wait for the pool of its loop. That pool has ended by then.
+            elif not (served.is_set() and is_ending() and isinstance(error, RuntimeError)):
                 raise
-            ready.set_exception(error)
 
     threading.Thread(target=run, name="aiocache_pe", daemon=True).start()
     return ready.result()

@@ -27,6 +27,11 @@ from aiocache_pe.sync import CacheManager, cached
 
 def threads():
     return sorted(one.name for one in threading.enumerate() if one.name.startswith("aiocache_pe"))
+
+def end_without_new_threads():  # as Python 3.12 does
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading._register_atexit(lambda: setattr(threading.Thread, "start", refuse))
 """
 
 
@@ -154,9 +159,14 @@ def test_it_works_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> Non
 
 
 @pytest.mark.parametrize("used_before", [True, False])
-def test_handlers_of_atexit_can_store_and_read(tmp_path: Path, used_before: bool) -> None:
+@pytest.mark.parametrize("threads_begin", [True, False])
+def test_handlers_of_atexit_can_store_and_read(
+    tmp_path: Path, used_before: bool, threads_begin: bool
+) -> None:
     source = f"""
         cache = CacheManager()
+        if not {threads_begin}:
+            end_without_new_threads()
 
         @cached(cache=cache)
         def double(n):

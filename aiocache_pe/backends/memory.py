@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from aiocache_pe.bounded import Bounded
+from aiocache_pe.exceptions import BackendError
 from aiocache_pe.expiring import Calendar
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.glob import matcher
@@ -73,7 +74,8 @@ class MemoryBackend:
 
     Args:
         max_entries: how many entries at most; ``None`` for any number.
-        max_bytes: what keys and payloads may weigh together; ``None`` for any weight.
+        max_bytes: what keys and payloads may weigh together; ``None`` for any weight. One
+            that alone is heavier is refused with a `BackendError`.
         policy: makes the policy that chooses what goes.
         clock: the time, that of the manager. Without one, what is over is only removed in
             rounds (`tend`), for which the manager tells the time.
@@ -102,6 +104,7 @@ class MemoryBackend:
             calendar=Calendar(_gone_at, None if clock is None else clock.time),
             on_expire=self._expired,
         )
+        self._max_bytes = max_bytes
         self._side = Bounded[Cell](Fifo())  # what the library keeps for itself is never evicted
         self._hit = self._cells.on_hit
         self._secret = os.urandom(32)
@@ -124,7 +127,16 @@ class MemoryBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        return [self._put(record) for record in records]
+        stored: list[Record] = []
+        refused: list[BackendError] = []
+        for record in records:
+            try:
+                stored.append(self._put(record))
+            except BackendError as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
+        return stored
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
@@ -235,7 +247,8 @@ class MemoryBackend:
 
     def _put(self, record: Record) -> Record:
         cell = Cell(record)
-        self._place(cell.key).put(cell)
+        if not self._place(cell.key).put(cell):
+            raise BackendError(f"an entry of {cell.size} bytes exceeds max_bytes={self._max_bytes}")
         return cell.record()
 
     def _evicted(self, cell: Cell) -> None:

@@ -183,6 +183,8 @@ def _backend(
         _no_directory(directory, "a backend object")
         return backend
     scheme, _, _ = backend.partition("://")
+    if scheme in ("memory", "null"):
+        _nothing_after(backend)
     if scheme == "memory":
         _no_directory(directory, "the memory store")
         return _store("memory.MemoryBackend", **bounds, policy=_policy(eviction), clock=clock)
@@ -220,6 +222,11 @@ def _directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
             raise ConfigurationError(
                 f"{backend!r} names no local path; accepted: file:///absolute/path"
             )
+        if parts.query or parts.fragment:
+            raise ConfigurationError(
+                f"{backend!r} has more than a path; settings are arguments, and in a path ? and # "
+                "are written %3F and %23"
+            )
         _no_directory(directory, "a file URL")
         directory = unquote(parts.path)
     elif directory is None:
@@ -231,7 +238,7 @@ def _directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
     path = os.fspath(directory)
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"directory {path!r} is not a path; accepted: a non-empty str")
-    return path
+    return os.path.expanduser(path)  # noqa: PTH111 - leaves ~nobody as it is, Path raises
 
 
 def _disabled() -> Backend | None:
@@ -309,6 +316,12 @@ def _no_bounds(bounds: dict[str, int | None], where: str) -> None:
             raise ConfigurationError(
                 f"{name} bounds the file store and the memory store; {where} cannot be bounded here"
             )
+
+
+def _nothing_after(url: str) -> None:
+    scheme, _, rest = url.partition("://")
+    if rest:
+        raise ConfigurationError(f"{url!r} goes on after {scheme}://; settings are arguments")
 
 
 def _no_directory(directory: object, where: str) -> None:

@@ -76,10 +76,23 @@ def refused(says: str, **settings: Any) -> None:
         ({"backend": "redis+sentinel://a"}, "names the service after the hosts"),
         ({"backend": "redis+cluster://a/1"}, "a Redis Cluster has only database 0"),
         ({"backend": "redis://a?decode_responses=1"}, "decode_responses cannot be set"),
+        ({"backend": "redis://a?timeout=1"}, "'timeout' is no setting of a Redis URL; accepted:"),
+        ({"backend": "redis://a?max_connection="}, "'max_connection' is no setting of a Redis URL"),
+        ({"backend": "redis://a?ssl_certfile=x"}, "'ssl_certfile' is no setting of a Redis URL"),
+        ({"backend": "redis+cluster://a?b=1"}, "'b' is no setting of a Redis URL"),
+        ({"backend": "redis+sentinel://a/s?b=1"}, "'b' is no setting of a Redis URL"),
+        ({"redis_url": "unix:///a?b=1"}, "'b' is no setting of a Redis URL"),
+        ({"backend": "redis://a?max_connections=0"}, "max_connections .* number of at least 1"),
+        ({"backend": "redis://a/main"}, "the database of a Redis URL is a number"),
+        ({"backend": "redis+sentinel://a/s/main"}, "the database of a Redis URL is a number"),
         ({"backend": "redis://a", "max_bytes": 9}, "bounds the file store and .*; the Redis store"),
         ({"backend": "file://relative/path"}, "names no local path; accepted: file:///absolute"),
         ({"backend": "file://"}, "names no local path; accepted: file:///absolute"),
         ({"backend": "file:///a%00b"}, "is not a path"),
+        ({"backend": "file:///a?b"}, "'file:///a.b' has more than a path; settings are arg"),
+        ({"backend": "file:///a#b"}, "'file:///a#b' has more than a path; settings are arg"),
+        ({"backend": "memory://?max_entries=5"}, "goes on after memory://; settings are arguments"),
+        ({"backend": "null://x"}, "'null://x' goes on after null://; settings are arguments"),
         ({"directory": 7}, "directory is a path, not int: 7"),
         ({"directory": b"cache"}, "directory is a path, not bytes"),
         ({"directory": ""}, "directory '' is not a path; accepted: a non-empty str"),
@@ -150,7 +163,11 @@ def test_namespaces_and_times_are_checked_as_everywhere(
         ({"backend": "file"}, "FileBackend('{cwd}/data/cache')"),
         ({"directory": "x"}, "FileBackend('{cwd}/x')"),
         ({"directory": PurePosixPath("/x/y")}, "FileBackend('/x/y')"),
+        ({"directory": "~/x"}, "FileBackend('/home/ada/x')"),
+        ({"directory": PurePosixPath("~/x")}, "FileBackend('/home/ada/x')"),
+        ({"directory": "~nobody-here/x"}, "FileBackend('{cwd}/~nobody-here/x')"),
         ({"backend": "file:///a%20b/c"}, "FileBackend('/a b/c')"),
+        ({"backend": "file:///a%3Fb/~"}, "FileBackend('/a?b/~')"),
         ({"backend": "file://localhost/a"}, "FileBackend('/a')"),
         ({"backend": "memory"}, "MemoryBackend(0 entries)"),
         ({"backend": "memory://"}, "MemoryBackend(0 entries)"),
@@ -159,6 +176,10 @@ def test_namespaces_and_times_are_checked_as_everywhere(
         (
             {"backend": "redis", "directory": "/x"},
             "FallbackBackend(RedisBackend('redis://localhost:6379/0'), FileBackend('/x/.fallback-8375a338'))",  # noqa: E501
+        ),
+        (
+            {"redis_url": "unix:///run/redis.sock?db=2&client_name=a@b", "fallback": None},
+            "RedisBackend('unix:///run/redis.sock')",
         ),
         (
             {"redis_url": "redis://:hunter2@a/1?socket_timeout=9", "fallback": None},
@@ -179,6 +200,7 @@ def test_a_backend_has_many_names(
     settings: dict[str, Any], shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
     shown = shown.format(cwd=tmp_path)
     assert repr(CacheManager(**settings)) == f"CacheManager({shown}, namespace='default')"
     assert list(tmp_path.iterdir()) == []  # nothing is made before it is needed

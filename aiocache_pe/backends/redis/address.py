@@ -7,14 +7,15 @@
 ======================  ==============================================================
 
 A user and password stand before the hosts, as in every URL; the query holds settings of
-`redis.asyncio`, for instance ``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``.
+`redis.asyncio`, for instance ``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``. What the client
+would not know is refused here, for at its first call that would look like a server's failure.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from redis.asyncio.connection import parse_url
 
@@ -33,6 +34,16 @@ KINDS: dict[str, Kind] = {
 }
 _DEFAULT_PORTS = {"standalone": 6379, "cluster": 6379, "sentinel": 26379}
 _DECODING = ("decode_responses", "encoding", "encoding_errors")
+_TLS = tuple(
+    f"ssl_{name}"
+    for name in ("ca_certs", "ca_data", "cert_reqs", "certfile", "check_hostname", "keyfile")
+)
+_SETTINGS = (
+    *("client_name", "db", "health_check_interval", "max_connections", "password", "protocol"),
+    *("socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_timeout"),
+    "username",
+)
+"""Those of `redis.asyncio` that text can say, and that mean something to each kind of client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,8 @@ def parse(url: str) -> Address:
 
 def _parsed(url: str, scheme: str, kind: Kind) -> Address:
     parts = urlsplit(url)
+    if parts.fragment:
+        raise ValueError("what comes after # means nothing")
     shown = f"{scheme}://{_without_user(parts.netloc)}{parts.path}"
     if scheme == "unix":
         return Address(kind, shown, (), options=_options(parts))
@@ -93,7 +106,7 @@ def _parsed(url: str, scheme: str, kind: Kind) -> Address:
     one_host = parts._replace(scheme=base, netloc=_first(parts.netloc))
     if kind == "sentinel":
         service, _, database = parts.path.strip("/").partition("/")
-        if not service:
+        if not service or "@" in service:  # that would be the end of a password with a slash
             raise ConfigurationError(
                 f"{scheme} names the service after the hosts: {scheme}://host:26379/service"
             )
@@ -111,9 +124,25 @@ def _parsed(url: str, scheme: str, kind: Kind) -> Address:
 
 def _options(parts: SplitResult) -> dict[str, Any]:
     options: dict[str, Any] = dict(parse_url(parts.geturl()))
-    for name in _DECODING:
-        if name in options:
+    database = parts.path.strip("/")
+    if parts.scheme != "unix" and database and not database.isdecimal():
+        # Not what stands there: a slash in a password would make it a part of that.
+        raise ConfigurationError(
+            "the database of a Redis URL is a number, as in redis://host:6379/0; special "
+            "characters of a password are percent-encoded"
+        )
+    accepted = (*_SETTINGS, *_TLS) if parts.scheme == "rediss" else _SETTINGS
+    for name in parse_qs(parts.query, keep_blank_values=True):
+        if name in _DECODING:
             raise ConfigurationError(f"{name} cannot be set: records are bytes")
+        if name not in accepted:
+            # An @ is the end of a password that had a question mark in it.
+            shown = "what the query names" if "@" in parts.query else repr(name)
+            raise ConfigurationError(
+                f"{shown} is no setting of a Redis URL; accepted: {', '.join(accepted)}"
+            )
+    if options.get("max_connections", 1) < 1:
+        raise ConfigurationError("max_connections of a Redis URL is a number of at least 1")
     options.pop("host", None)
     options.pop("port", None)
     return options

@@ -35,7 +35,7 @@ Client = Redis | RedisCluster
 T = TypeVar("T")
 
 CONNECTIONS = 16
-"""At most so many per event loop (and per node of a Cluster)."""
+"""At most so many calls at once per event loop, if the URL says nothing else."""
 
 _SILENCE = 0.3  # seconds without a sign of life, while several calls wait
 _PATIENCE = 5.0  # seconds; what is under way is bounded by the client's own time-outs
@@ -63,12 +63,13 @@ class Link:
             changes wait for one another instead of failing and beginning again.
     """
 
-    __slots__ = ("_tasks", "client", "connections", "is_closed", "limit", "pool", "turns")
+    __slots__ = ("_calls", "_tasks", "client", "connections", "is_closed", "limit", "pool", "turns")
 
-    def __init__(self, client: Client, connections: Connections | None) -> None:
+    def __init__(self, client: Client, connections: Connections | None, calls: int) -> None:
         self.client = client
         self.connections = connections
-        self.limit = asyncio.Semaphore(CONNECTIONS)
+        self.limit = asyncio.Semaphore(calls)
+        self._calls = calls
         pool = client.connection_pool if isinstance(client, Redis) else None
         self.pool = pool if isinstance(pool, Pool) else None
         self.turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
@@ -93,7 +94,7 @@ class Link:
                 async with asyncio.timeout(_PATIENCE):
                     while self._tasks:
                         await asyncio.wait(self._tasks)
-                    for _ in range(CONNECTIONS):
+                    for _ in range(self._calls):
                         await self.limit.acquire()
         finally:
             self.is_closed = True
@@ -142,12 +143,23 @@ class Clients:
 
     def _new(self) -> Link:
         if self._client is not None:
-            return Link(self._client, None)
+            return Link(self._client, None, _calls_of(self._client))
         connections = Connections()
         client = make_client(self._address, connections)
         self._at_end.arm()
         self._loops.add(asyncio.get_running_loop())
-        return Link(client, connections)
+        return Link(client, connections, _calls(self._address))
+
+
+def _calls(address: Address) -> int:
+    """How many calls may be under way at once, each of which takes a connection."""
+    return int(address.options.get("max_connections", CONNECTIONS))
+
+
+def _calls_of(client: Client) -> int:
+    """The same with a client of the user's, which fails when its pool has no more."""
+    most = client.connection_pool.max_connections if isinstance(client, Redis) else CONNECTIONS
+    return max(1, min(CONNECTIONS, most))
 
 
 def make_client(address: Address, connections: Connections) -> Client:
@@ -159,7 +171,8 @@ def make_client(address: Address, connections: Connections) -> Client:
     """
     options = _DEFAULTS | address.options
     base = options.pop("connection_class", Connection)
-    limit = options.pop("max_connections", None) or CONNECTIONS + 8  # a few to look after itself
+    options.pop("max_connections", None)
+    limit = _calls(address) + 8  # a few to look after itself, as a Cluster's client does
     if address.kind == "cluster":
         return _cluster(address, connections, limit, options, tls=base is SSLConnection)
     options["retry"] = Retry(NoBackoff(), 0)

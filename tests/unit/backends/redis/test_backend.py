@@ -99,6 +99,37 @@ async def test_no_error_tells_the_password() -> None:
     await backend.close()
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://:1/hunter2@host:6379/0", "redis://:1?hunter2@host:6379/0"),
+        *("redis://:1#hunter2@host:6379/0", "redis+cluster://:1/hunter2@host"),
+        "redis+sentinel://:1/hunter2@host:26379/0",
+    ],
+)
+def test_what_is_left_of_a_password_that_was_not_encoded_is_not_told(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        RedisBackend(url)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("most", [1, 4])
+async def test_more_calls_than_connections_wait_for_one(redis_server: Server, most: int) -> None:
+    url = f"{redis_server.url}?max_connections={most}"
+    keys = [f"{AREA}wait{n}" for n in range(50)]
+    for backend in (
+        RedisBackend(url, tracking=False),
+        RedisBackend(client=redis.asyncio.Redis.from_url(url), tracking=False),
+    ):
+        await asyncio.gather(*(backend.write([record(key.removeprefix(AREA))]) for key in keys))
+        found = await asyncio.gather(*(backend.read([key]) for key in keys))
+        assert [list(each) for each in found] == [[key] for key in keys]
+        link = backend._clients.link()
+        await backend.close()
+        if link.connections is None:
+            await link.client.aclose()
+
+
 async def test_a_wrong_password_is_told_without_it(
     secured_redis: list[str], secured_cluster: SecuredCluster
 ) -> None:

@@ -9,12 +9,16 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from aiocache_pe.backends.file.layout import Layout
-from aiocache_pe.backends.file.wheel import LARGEST, OPEN_BUCKET, OPEN_FOLDER
+from aiocache_pe.backends.file.wheel import (
+    LARGEST,
+    OPEN_BUCKET,
+    OPEN_FOLDER,
+    ends_of_buckets,
+)
 
 GRACE = 64
 """Seconds from the end of a bucket to its turn, for clocks that differ and writers that halt."""
-_STEP = 64  # entries, as in a step of a walk
-_LONGEST = 1024  # bytes of a line; the longest path has 300
+_STEP = 2048  # bytes, of some 64 entries as in a step of a walk; the longest line has 300
 
 
 def due(layout: Layout, now: float) -> Iterator[list[str]]:
@@ -62,8 +66,7 @@ def _folder(layout: Layout) -> Generator[int | None, None, None]:
 
 
 def _past(folder: int | None, now: float) -> list[str]:
-    names = [] if folder is None else os.listdir(folder)
-    ends = {name: int(name) for name in names if name.isdecimal() and name.isascii()}
+    ends = {} if folder is None else ends_of_buckets(folder)
     return sorted((name for name in ends if ends[name] + GRACE <= now), key=ends.__getitem__)
 
 
@@ -78,11 +81,15 @@ def _reading(folder: int | None, bucket: str) -> Generator[BinaryIO, None, None]
 
 
 def _batches(file: BinaryIO) -> Iterator[list[str]]:
-    batch: list[str] = []
-    while line := file.readline(_LONGEST):
-        batch.append(os.fsdecode(line.rstrip(b"\n")))
-        if len(batch) == _STEP:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    """The lines from where the file stands, but for one at the end that is not whole.
+
+    Of what is larger than a bucket may be, which is none of ours, the rest is left out.
+    """
+    for _ in range(2 * LARGEST // _STEP):  # any two steps go on by more than the length of one
+        chunk = file.read(_STEP)
+        lines, _, begun = chunk.rpartition(b"\n")
+        if len(begun) < _STEP:
+            file.seek(-len(begun), os.SEEK_CUR)
+            if begun == chunk:
+                return
+        yield [os.fsdecode(line) for line in lines.split(b"\n") if line]

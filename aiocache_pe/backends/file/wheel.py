@@ -13,6 +13,9 @@ reason no line is taken out: what is removed, replaced or made to last leaves it
 who comes to it looks at the entry. One that ends later than its line says is noted again
 then. So what is replaced again and again needs no new line as long as it has one, which a
 table of fixed size tells of what this process wrote lately.
+
+A line that was cut off, by a full disk or the end of its writer, spoils none but itself:
+each begins with a newline as well as ending in one.
 """
 
 from __future__ import annotations
@@ -29,12 +32,16 @@ from aiocache_pe.forks import renewed_at_fork
 LARGEST = 64 * 1024 * 1024
 """Bytes, a million lines. A bucket is not written beyond: to look at everything when its time
 has come takes no longer, and what is replaced all the time cannot fill a disk with lines."""
+MOST = 1024
+"""Buckets. There are 450 at most whose time is to come; where nobody makes rounds, those whose
+time is past would pile up, so the oldest go and everything is looked at in the next round."""
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 OPEN_BUCKET = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # the last for whoever plants a pipe
 
 _LEAST_BITS = 6  # of the shortest span, 64 seconds; all ends are multiples of it
 _NEVER = 1 << 37  # seconds; the year 6325
 _MOST_OPEN = 8  # buckets
+_AT_ONCE = 1024 * 1024  # bytes to write before looking what others have written
 _KNOWN = 1 << 15  # entries in the table: 32 bits of digest, 32 bits for the end of its bucket
 _END = (1 << 32) - 1
 
@@ -46,10 +53,10 @@ class Wheel:
         layout: the directory.
     """
 
-    __slots__ = ("__weakref__", "_buckets", "_folder", "_known", "_one", "_path", "_start")
+    __slots__ = ("__weakref__", "_buckets", "_folder", "_known", "_layout", "_one", "_start")
 
     def __init__(self, layout: Layout) -> None:
-        self._path = layout.expiring
+        self._layout = layout
         self._start = len(layout.root) + 1
         self._folder = -1
         self._buckets: dict[int, _Bucket] = {}
@@ -79,7 +86,7 @@ class Wheel:
             self._look()
             known = self._known[at]
             if known >> 32 != place.slot or not now < (known & _END) << _LEAST_BITS <= end:
-                self._append(end, os.fsencode(place.path[self._start :]) + b"\n")
+                self._append(end, os.fsencode(place.path[self._start :]))
                 self._known[at] = place.slot << 32 | end >> _LEAST_BITS
 
     def close(self) -> None:
@@ -98,18 +105,35 @@ class Wheel:
                     return
             self._drop()
         with suppress(FileExistsError):
-            os.mkdir(self._path, 0o700)
-        self._folder = os.open(self._path, OPEN_FOLDER)
+            os.mkdir(self._layout.expiring, 0o700)
+        self._folder = os.open(self._layout.expiring, OPEN_FOLDER)
         self._known = array("Q", bytes(8 * _KNOWN))
 
-    def _append(self, end: int, line: bytes) -> None:
-        bucket = self._buckets.pop(end, None)
-        if bucket is None:
-            bucket = _Bucket(self._folder, end)
-            if len(self._buckets) == _MOST_OPEN:  # the first is that which was not used for longest
-                self._buckets.pop(next(iter(self._buckets))).close()
+    def _append(self, end: int, path: bytes) -> None:
+        bucket = self._buckets.pop(end, None) or self._opened(end)
         self._buckets[end] = bucket
-        bucket.append(line)
+        bucket.append(b"\n%b\n" % path)
+
+    def _opened(self, end: int) -> _Bucket:
+        bucket = _Bucket(self._folder, end)
+        if len(self._buckets) == _MOST_OPEN:  # the first is that which was not used for longest
+            self._buckets.pop(next(iter(self._buckets))).close()
+        if bucket.is_new:
+            self._forget()
+        return bucket
+
+    def _forget(self) -> None:
+        """Remove the oldest buckets if there are too many."""
+        ends: dict[str, int] = {}
+        with suppress(OSError):
+            ends = ends_of_buckets(self._folder)
+        surplus = sorted(ends, key=ends.__getitem__)[:-MOST]
+        if surplus:
+            with suppress(OSError):
+                os.unlink(self._layout.walked)
+        for bucket in surplus:
+            with suppress(OSError):
+                os.unlink(bucket, dir_fd=self._folder)
 
     def _drop(self) -> None:
         while self._buckets:
@@ -123,7 +147,7 @@ class Wheel:
 class _Bucket:
     """A bucket that is open to be written."""
 
-    __slots__ = ("_fd", "_left")
+    __slots__ = ("_fd", "_left", "is_new")
 
     def __init__(self, folder: int, end: int) -> None:
         flags = OPEN_BUCKET | os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -132,9 +156,12 @@ class _Bucket:
         if not S_ISREG(status.st_mode) or status.st_nlink > 1:
             self.close()
             raise OSError(f"{end} in .expiring is not a file of the cache's own")
-        self._left = LARGEST - status.st_size
+        self.is_new = status.st_size == 0
+        self._left = 0
 
     def append(self, line: bytes) -> None:
+        if self._left <= 0:
+            self._left = min(_AT_ONCE, LARGEST - os.fstat(self._fd).st_size)
         if self._left > 0:
             written = os.write(self._fd, line)
             self._left -= written
@@ -144,6 +171,12 @@ class _Bucket:
     def close(self) -> None:
         with suppress(OSError):
             os.close(self._fd)
+
+
+def ends_of_buckets(folder: int) -> dict[str, int]:
+    """The buckets in a folder that is open, and when they end, in seconds since the epoch."""
+    names = os.listdir(folder)
+    return {name: int(name) for name in names if name.isdecimal() and name.isascii()}
 
 
 def _end_of_bucket(gone_at: float, now: float) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,18 +18,22 @@ from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.record import Head
 from tests.unit.backends.file.records import record
-
-NOW = time.time()
-SOON, LATER, DAY = NOW + 2000, NOW + 20_000, 86_400.0
+from tests.unit.backends.file.rounds import (
+    DAY,
+    LATER,
+    NOW,
+    SOON,
+    lines,
+    looked_through,
+    made_round,
+    names,
+    write,
+)
 
 
 @pytest.fixture
 def backend(cache_dir: Path) -> FileBackend:
-    """A store in which somebody looked at everything just now."""
-    made = FileBackend(cache_dir)
-    write(made, "lasts")
-    assert made_round(made, NOW) == []
-    return made
+    return looked_through(cache_dir)
 
 
 @pytest.fixture
@@ -46,40 +48,6 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(verbs, "read_head", noted)
     monkeypatch.setattr(walk, "read_head", noted)
     return seen
-
-
-def write(backend: FileBackend, *names: str, ends: float | None = None) -> None:
-    asyncio.run(backend.write([record(name, expires_at=ends) for name in names]))
-
-
-def made_round(backend: FileBackend, now: float) -> list[str] | None:
-    """The names that a round removed; ``None`` if there was none."""
-
-    async def go() -> list[str] | None:
-        removed: list[str] | None = None
-        while (heads := await backend.tend(now)) is not None:
-            removed = (removed or []) + [head.key.partition(":")[2] for head in heads]
-        return removed
-
-    return asyncio.run(go())
-
-
-def names(directory: Path) -> set[str]:
-    return {path.name.partition("-")[2] for path in directory.glob("default/??/*")}
-
-
-def lines(directory: Path) -> list[str]:
-    return [
-        line
-        for bucket in sorted(directory.glob(".expiring/*"))
-        for line in bucket.read_text().splitlines()
-    ]
-
-
-def plant(directory: Path, text: bytes) -> None:
-    """A bucket whose turn it was long ago."""
-    (directory / ".expiring").mkdir(parents=True, exist_ok=True)
-    (directory / ".expiring" / "640").write_bytes(text)
 
 
 def test_a_round_looks_at_nothing_but_what_was_to_end(
@@ -200,17 +168,6 @@ def test_a_bucket_that_was_not_read_to_its_end_is_begun_again(
     asyncio.run(backend.close())
 
 
-def test_a_line_that_is_written_while_a_bucket_is_read_is_read(cache_dir: Path) -> None:
-    plant(cache_dir, b"one\n")
-    with (cache_dir / ".expiring" / "640").open("ab", buffering=0) as late:
-        batches: Iterator[list[str]] = due.due(Layout(str(cache_dir)), NOW)
-        assert next(batches) == ["one"]
-        late.write(b"two\n")
-        assert next(batches) == ["two"]
-        assert list(batches) == []
-    assert lines(cache_dir) == []
-
-
 def test_entries_that_were_not_noted_are_found_within_a_day(
     backend: FileBackend, cache_dir: Path
 ) -> None:
@@ -263,98 +220,6 @@ def test_the_wheel_is_private(backend: FileBackend, cache_dir: Path) -> None:
     folder = cache_dir / ".expiring"
     assert oct(folder.stat().st_mode)[-3:] == "700"
     assert [oct(path.stat().st_mode)[-3:] for path in folder.iterdir()] == ["600"]
-
-
-def test_lines_lead_nowhere_but_to_entries(
-    backend: FileBackend, cache_dir: Path, tmp_path: Path
-) -> None:
-    other = FileBackend(tmp_path / "other")
-    write(other, "k", "x", ends=SOON)
-    [target] = (path for path in (tmp_path / "other").glob("default/??/*") if "-k" in path.name)
-    folder, file = target.parts[-2:]
-    (cache_dir / "linked").symlink_to(tmp_path / "other" / "default")
-    shutil.rmtree(cache_dir / "default" / folder, ignore_errors=True)
-    (cache_dir / "default" / folder).symlink_to(target.parent)
-    misplaced = cache_dir / "default" / "00" / "00000000-misplaced"
-    misplaced.parent.mkdir(exist_ok=True)
-    shutil.copy(target, misplaced)
-    plant(
-        cache_dir,
-        b"../../etc/passwd\n/etc/passwd\n.locks\n\n\0\n\xff\xfe\ndefault/00\n"
-        + f"../other/default/{folder}/{file}\nlinked/{folder}/{file}\n".encode()
-        + f"default/{folder}/{file}\ndefault/00/{misplaced.name}\n".encode()
-        + f"default/../default/{folder}/{file}\ndefault/00/00000000-\0\n".encode()
-        + b"default/00/00000000-absent\n"
-        + b"x" * 5000,
-    )
-    assert made_round(backend, SOON + 300) == []
-    assert len(names(tmp_path / "other")) == 2
-    assert misplaced.exists()
-    assert lines(cache_dir) == []
-
-
-def as_link(bucket: Path, victim: Path) -> None:
-    bucket.symlink_to(victim)
-
-
-def as_second_name(bucket: Path, victim: Path) -> None:
-    os.link(victim, bucket)
-
-
-def as_pipe(bucket: Path, victim: Path) -> None:
-    os.mkfifo(bucket)
-
-
-def as_folder(bucket: Path, victim: Path) -> None:
-    bucket.mkdir()
-
-
-@pytest.mark.parametrize("planted", [as_link, as_second_name, as_pipe, as_folder])
-def test_what_was_planted_in_the_place_of_a_bucket_is_not_written(
-    backend: FileBackend,
-    cache_dir: Path,
-    tmp_path: Path,
-    planted: Callable[[Path, Path], None],
-) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    write(backend, "k", ends=SOON)
-    [bucket] = (cache_dir / ".expiring").iterdir()
-    asyncio.run(backend.close())
-    bucket.unlink()
-    planted(bucket, victim)
-    write(backend, "k", "j", ends=SOON)
-    assert victim.read_text() == "precious"
-    assert names(cache_dir) == {"k", "j", "lasts"}
-    assert made_round(backend, SOON + 300) == []
-    assert sorted(made_round(backend, NOW + DAY) or ()) == ["j", "k"]
-    assert victim.read_text() == "precious"
-
-
-def test_what_was_planted_in_the_place_of_the_wheel_is_not_entered(
-    backend: FileBackend, cache_dir: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim" / "640").write_text("precious")
-    (cache_dir / ".expiring").symlink_to(tmp_path / "victim")
-    write(backend, "k", ends=SOON)
-    assert made_round(backend, SOON + 300) == []
-    assert [path.name for path in (tmp_path / "victim").iterdir()] == ["640"]
-    assert made_round(backend, NOW + DAY) == ["k"]
-
-
-def test_an_entry_is_written_though_there_is_no_room_for_its_line(
-    backend: FileBackend, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = os.write
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda fd, line: real(fd, line[:9]))
-        Disk(Layout(str(cache_dir))).write([record("torn", expires_at=SOON)])
-    assert len(lines(cache_dir)) == 1
-    write(backend, "torn", ends=SOON)  # glued to it
-    write(backend, "whole", ends=SOON)
-    assert made_round(backend, SOON + 300) == ["whole"]
-    assert made_round(backend, NOW + DAY) == ["torn"]
 
 
 def open_below(directory: Path) -> list[str]:

@@ -16,7 +16,7 @@ from aiocache_pe.space import Space
 from aiocache_pe.staleness import Staleness
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Call
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
+from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, check_plain, checked
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 
@@ -77,7 +77,10 @@ class Loader:
 
     def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
         """The same for one that may depend on the value."""
-        return ttl if callable(ttl) else self.seconds(ttl)
+        if callable(ttl):
+            check_plain("ttl", ttl)
+            return ttl
+        return self.seconds(ttl)
 
     def glance(self, key: str, default: Any) -> Any:
         """The value of a key, or the default, or `PENDING`: ask `get`."""

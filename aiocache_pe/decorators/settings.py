@@ -15,7 +15,7 @@ from aiocache_pe.manager import CacheManager
 from aiocache_pe.naming import full_name
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import USUAL, Options, Terms, agreed
+from aiocache_pe.terms import USUAL, Options, Terms, agreed, check_plain
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 
@@ -67,6 +67,15 @@ class Settings:
             raise TypeError(f"version is a str or an int, not {_shown(self.version)}")
         if self.namespace is not None:
             namespace_prefix(self.namespace)
+        self._check_functions()
+        object.__setattr__(self, "ignore", _names(self.ignore))
+        object.__setattr__(self, "tags", check_tags(self.tags))
+        if self.ignore and self.key is not None:
+            raise ConfigurationError(
+                "ignore= has no meaning beside key=, which says itself what counts"
+            )
+
+    def _check_functions(self) -> None:
         if self.key is not None and not isinstance(self.key, str) and not callable(self.key):
             raise TypeError(
                 f"key is a template such as '{{prompt}}:{{model}}' or a function of the call's "
@@ -74,12 +83,9 @@ class Settings:
             )
         if self.cache_if is not None and not callable(self.cache_if):
             raise TypeError(f"cache_if is a function of the result, not {_shown(self.cache_if)}")
-        object.__setattr__(self, "ignore", _names(self.ignore))
-        object.__setattr__(self, "tags", check_tags(self.tags))
-        if self.ignore and self.key is not None:
-            raise ConfigurationError(
-                "ignore= has no meaning beside key=, which says itself what counts"
-            )
+        for name in ("ttl", "key", "cache_if"):
+            if callable(value := getattr(self, name)):
+                check_plain(name, value)
 
     def find_cache(self) -> CacheManager:
         """The cache to use; the process's shared one is made when it is first asked for."""

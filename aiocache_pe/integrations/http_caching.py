@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from aiocache_pe import events, twin
 from aiocache_pe.integrations.answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.requests import Asked, asked, checked_headers, is_worth_it
+from aiocache_pe.keys import check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
+from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, check_plain, checked
 from aiocache_pe.ttl import TTL, Duration
 
 HEADER = "x-aiocache-pe"
@@ -75,9 +76,11 @@ class HttpCaching:
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
         lifetime: Lifetime = self.loader.lifetime(ttl)
         self.terms: Terms = agreed(lifetime, self._is_kept, checked(options))
-        self._tags: Sequence[str] = tuple(tags)
+        self._tags: Sequence[str] = check_tags(tags)
         self._vary = checked_headers(vary)
         self._store_truncated = store_truncated
+        if cacheable is not None:
+            check_plain("cacheable", cacheable)
         self._cacheable = cacheable
         self._end = self._cache.subscribe(events.Stale, _note_stale) if stale_ttl else None
 

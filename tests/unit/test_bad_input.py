@@ -29,6 +29,7 @@ from aiocache_pe import (
 )
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import Miss
+from aiocache_pe.integrations.httpx2 import AsyncCacheTransport
 from aiocache_pe.testing.clock import FakeClock
 from tests.unit.broken import Secretless
 
@@ -302,7 +303,23 @@ TABLE: list[Case] = [
         ([""], InvalidKeyError, "tag of 0 characters"),
         (["user:{id}"], ConfigurationError, "tag 'user:{id}' has a field {id}; accepted"),
     ),
-    *cases("cached(cache_if=value)", (True, TypeError, "cache_if is a function of the result")),
+    *cases(
+        "cached(cache_if=value)",
+        (True, TypeError, "cache_if is a function of the result"),
+        (hello, TypeError, "cache_if is a plain function, as its answer is needed at once, not an"),
+    ),
+    *cases("cached(ttl=value)", (hello, TypeError, "ttl is a plain function, as its answer")),
+    *cases("cached(key=value)", (hello, TypeError, "key is a plain function, as its answer")),
+    *cases(
+        "cache.get_or_set('k', int, value)",
+        (hello, TypeError, "ttl is a plain function, as its answer"),
+    ),
+    *cases(
+        "AsyncCacheTransport(cacheable=value)",
+        (hello, TypeError, "cacheable is a plain function, as its answer"),
+        ("POST", TypeError, "cacheable is a function, not str: 'POST'"),
+    ),
+    *cases("AsyncCacheTransport(tags=value)", ("llm", TypeError, "tags are an iterable of str")),
     *cases("cached(cache_none=value)", ("no", TypeError, "cache_none is True or False, not str")),
     *cases("cached(cache=cache, backend=value)", ("file", ConfigurationError, "give one of them")),
     *cases(
@@ -326,6 +343,7 @@ TABLE: list[Case] = [
     *cases("FakeClock().advance(value)", (-1, ValueError, "time does not go back: -1")),
 ]
 NAMES: dict[str, Any] = {
+    "AsyncCacheTransport": AsyncCacheTransport,
     "CacheManager": CacheManager,
     "FakeClock": FakeClock,
     "LAMBDA": LAMBDA,

@@ -82,6 +82,7 @@ def build(
     Raises:
         ConfigurationError: a setting cannot work.
     """
+    settings = dict(locals())
     policy = _policy(eviction)
     bounds = {
         "max_entries": _count("max_entries", max_entries),
@@ -105,7 +106,7 @@ def build(
     )
     tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
     engine = Engine(store, pipeline, time, tier, Appraiser(_prices(prices)).worth)
-    return Resources(engine, owns_backend=owned)
+    return Resources(engine, owns_backend=owned, settings=settings)
 
 
 def namespace(name: str | None) -> str:

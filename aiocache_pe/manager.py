@@ -13,6 +13,7 @@ from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
+from aiocache_pe.portable import Portable
 from aiocache_pe.prices import Prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
@@ -26,7 +27,7 @@ Now = Callable[[], T]
 TTLOf = TTL | Default | Callable[[T], TTL]
 
 
-class CacheManager:
+class CacheManager(Portable):
     """A cache over a store, for any number of tasks, threads and event loops.
 
     It works at once and needs no set-up; ``async with`` or `close` gives back what it
@@ -45,8 +46,7 @@ class CacheManager:
         namespace: keeps the keys of several users of one store apart. Default:
             ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
         ttl: how long entries live when they are not given a time of their own.
-        max_entries: how many entries the file store or the memory store may hold, of all
-            namespaces together.
+        max_entries: how many entries the file or the memory store may hold, in all namespaces.
         max_bytes: what they may weigh: the files of the file store, or keys and payloads
             of the memory store, in bytes. An entry that alone is heavier is not stored.
         eviction: what goes when there is no room: ``"adaptive"`` (the default),

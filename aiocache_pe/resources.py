@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
@@ -22,6 +24,7 @@ class Resources:
     Args:
         engine: the engine.
         owns_backend: whether closing closes the store too; not one that the user made.
+        settings: what the manager was told, for one like it in another process.
     """
 
     __slots__ = (
@@ -33,12 +36,14 @@ class Resources:
         "joint",
         "refreshes",
         "reporter",
+        "settings",
         "tender",
         "turns",
     )
 
-    def __init__(self, engine: Engine, *, owns_backend: bool) -> None:
+    def __init__(self, engine: Engine, *, owns_backend: bool, settings: Mapping[str, Any]) -> None:
         self.engine = engine
+        self.settings = settings
         self.flights = Flights(engine.under_way)
         self.joint = Joint()
         self.turns = Turns(engine.backend)

@@ -80,6 +80,7 @@ LAYERS = (
             "engine",
             "joint",
             "loading",
+            "portable",
             "refreshes",
             "reporting",
             "resources",

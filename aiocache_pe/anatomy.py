@@ -74,6 +74,8 @@ def inner_of(value: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(value, type):
         return []
     kind: Any = type(value)
+    if kind.__module__ == "numpy" and _is_of_objects(value):
+        return [(f"{path}.flat[{index}]", item) for index, item in enumerate(value.flat)]
     names = list(getattr(kind, "model_fields", ())) + list(getattr(kind, "__struct_fields__", ()))
     names += [field.name for field in dataclasses.fields(kind)] if _has_fields(kind) else []
     return [(f"{path}.{name}", getattr(value, name, None)) for name in names]
@@ -106,6 +108,8 @@ def _of_libraries(value: Any, kind: Any) -> Parts | None:
     if module == "pathlib":
         return (str(value),)
     if module == "numpy" and hasattr(value, "dtype"):
+        if _is_of_objects(value):
+            return "|O", value.shape, value.ravel().tolist()
         if value.dtype.hasobject or hasattr(value, "mask"):  # addresses; values that do not count
             return None
         return _dtype_text(value.dtype), value.shape, value.tobytes()
@@ -123,6 +127,11 @@ def _of_libraries(value: Any, kind: Any) -> Parts | None:
         if value is msgspec.UNSET:
             return ()
     return None
+
+
+def _is_of_objects(value: Any) -> bool:
+    """Whether it is a plain array of whatever, as pandas has for text."""
+    return type(value).__name__ == "ndarray" and value.dtype.char == "O"
 
 
 def _dtype_text(dtype: Any) -> str:

@@ -154,6 +154,8 @@ def check_function(function: Any, decorator: str) -> None:
     Raises:
         TypeError: it is no function, or none with a name.
     """
+    if isinstance(function, property):
+        raise TypeError(f"{decorator} takes a function, so it stands below @property, not above")
     if not callable(function) or isinstance(function, type):
         raise TypeError(f"{decorator} takes a function, not {function!r:.80}")
     if not hasattr(function, "__qualname__"):

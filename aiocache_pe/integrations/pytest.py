@@ -175,9 +175,16 @@ def _directory(item: pytest.Item) -> Path | None:
         return None
     given = None
     if mark is not None:
-        given = mark.args[0] if mark.args else mark.kwargs.get("directory")
+        given = _given(*mark.args, **mark.kwargs)
     home = item.path.parent / "recordings"
     return home / given if given else home / item.path.stem / _folder(item)
+
+
+def _given(directory: str | os.PathLike[str] | None = None) -> str | os.PathLike[str] | None:
+    """What a mark says, if it says but that."""
+    if not isinstance(directory, str | os.PathLike | None):
+        raise TypeError(f"{MARK} takes a directory, not {directory!r:.80}")
+    return directory
 
 
 def _folder(item: pytest.Item) -> str:

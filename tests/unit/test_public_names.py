@@ -46,6 +46,10 @@ def test_every_error_is_in_the_drawn_tree_and_under_one_root(name: str) -> None:
     assert issubclass(getattr(aiocache_pe, name), aiocache_pe.CacheError)
 
 
+def test_every_error_that_a_user_may_see_can_be_imported_from_the_top() -> None:
+    assert set(str(exceptions.__doc__).split()) & set(vars(exceptions)) == ERRORS
+
+
 def test_every_verb_of_the_manager_is_explained() -> None:
     verbs = [
         member

@@ -258,6 +258,7 @@ def plain(number: int) -> int:
         (lambda: cached("1h"), TypeError, "takes a function, not '1h'"),  # type: ignore[call-overload]
         (lambda: cached(60), TypeError, "takes a function, not 60"),  # type: ignore[call-overload]
         (lambda: cached(Answer), TypeError, "takes a function, not <class"),
+        (lambda: cached(property(len)), TypeError, "so it stands below @property, not above"),  # type: ignore[call-overload]
         (lambda: cached(partial(plain, 1)), TypeError, "a function with a name, not functools"),
         (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
         (lambda: cached(min), ValueError, "min does not tell its parameters"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aiocache_pe.integrations.pytest import _given as given
 from examples.llmserver.server import model_server
 
 pytest_plugins = ("pytester",)
@@ -226,6 +227,12 @@ def test_tests_of_all_kinds_are_steered(pytester: pytest.Pytester, run: Run) -> 
     broken = run("--aiocache-record=replay", "-k", "plain")
     broken.assert_outcomes(errors=1)
     broken.stdout.fnmatch_lines(["*test_with_parameters-plain/ask-plain-*.json is no recording*"])
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((5,), {}), (("a", "b"), {}), ((), {"mode": "off"})])
+def test_a_mark_that_says_something_else_is_refused(args: Any, kwargs: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a directory, not 5|takes from 0 to 1|'mode'"):
+        given(*args, **kwargs)
 
 
 def test_who_records_nothing_does_not_import_what_does_the_work(

@@ -24,11 +24,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from backports import zstd
-
 from aiocache_pe import CacheManager
 from aiocache_pe.keys import quote
 from aiocache_pe.record import Head, pack_head, unpack
+from tests import zstd
 
 MIB = 1024 * 1024
 BOMB = 10 * 1024 * MIB

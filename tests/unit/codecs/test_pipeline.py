@@ -261,7 +261,7 @@ from aiocache_pe.codecs.pipeline import Pipeline
 p = Pipeline(compression="gzip")
 assert p.decode("k", *p.encode("k", {"a": [1] * 5000})) == {"a": [1] * 5000}
 assert p.decode("k", *p.encode("k", (1, {2}))) == (1, {2})
-heavy = "numpy pydantic pydantic_core fractions zoneinfo pickle backports.zstd"
+heavy = "numpy pydantic pydantic_core fractions zoneinfo pickle backports.zstd compression.zstd"
 print([name for name in heavy.split() if name in sys.modules])
 """
     found = subprocess.run(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection
 from inspect import Parameter
 from typing import Any
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.signatures import signature_of
 
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _PLAIN = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -49,7 +49,7 @@ class Binder:
     def __init__(self, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
         self._title = getattr(function, "__qualname__", repr(function))
         try:
-            self._signature = inspect.signature(function)
+            self._signature = signature_of(function)
         except ValueError as error:
             raise ConfigurationError(f"{self._title} does not tell its parameters") from error
         parameters = self._signature.parameters

@@ -11,10 +11,11 @@ from aiocache_pe import steering
 from aiocache_pe.batching import WantedMany, plainly
 from aiocache_pe.decorators.batch_calls import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch_results import put_together, taken_apart, value_of
-from aiocache_pe.decorators.decorated import Decorated, return_annotation
+from aiocache_pe.decorators.decorated import Decorated
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.sentinels import MISSING
+from aiocache_pe.signatures import return_annotation
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Tape
 

@@ -6,6 +6,7 @@ being a method. The kinds differ in how they wait (`functions`, `streams_async`,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from glob import escape
@@ -17,7 +18,6 @@ from typing import (
     ParamSpec,
     Self,
     TypeVar,
-    get_type_hints,
     overload,
 )
 
@@ -31,6 +31,7 @@ from aiocache_pe.entry import CacheInfo
 from aiocache_pe.keytemplate import CallTags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.signatures import annotations_of, return_annotation
 from aiocache_pe.tape import Call
 from aiocache_pe.terms import Terms, Wanted
 
@@ -65,6 +66,8 @@ class Decorated(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         update_wrapper(self, function)
+        if sys.version_info >= (3, 14):  # it leaves these out, and those of the class would show
+            self.__annotations__ = annotations_of(function)
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._tags_of = CallTags(settings.tags, function).of
@@ -265,11 +268,3 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
         """The function, as a method of an instance."""
         return self if instance is None else AsyncCachedMethod(self, instance)
-
-
-def return_annotation(function: Callable[..., Any]) -> Any:
-    """What the function says it returns, so that such values need no pickle."""
-    try:
-        return get_type_hints(function, include_extras=True).get("return")
-    except Exception:  # noqa: BLE001 - reading an annotation runs it, and it may be mere words
-        return None

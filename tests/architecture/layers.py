@@ -46,7 +46,7 @@ LAYERS = (
         ),
         talk=True,
     ),
-    Layer("anatomy", ("anatomy", "expiring")),
+    Layer("anatomy", ("anatomy", "expiring", "signatures")),
     Layer(
         "tools",
         ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop", "savings"),
@@ -122,10 +122,11 @@ IMPORTS_LATE = {
 
 FOREIGN = {
     "aiofiles": ("backends.file",),
+    "annotationlib": ("signatures",),  # the standard library's, from Python 3.14 on
     "anyio": ("portal",),
     "backports": ("codecs",),
     "click": ("cli",),
-    "compression": ("codecs",),  # the standard library's, from Python 3.14 on
+    "compression": ("codecs",),  # the same
     "hiredis": ("backends.redis",),
     "httpx": ("integrations.httpx",),
     "httpx2": ("integrations.httpx2",),

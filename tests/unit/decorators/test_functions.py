@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError, InvalidTTLError
 from aiocache_pe.testing.recorder import Recorder
 from tests.helpers import poll
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection as Session
 
 
 @dataclass
@@ -148,6 +151,16 @@ async def test_a_classs_instances_come_back_by_the_return_annotation(cache: Cach
     assert first == second == [Answer("why?", ["a"]), None]
     assert type(second[0]) is Answer
     assert first[0] is not second[0]
+
+
+async def test_they_do_also_when_another_annotation_names_nothing(cache: CacheManager) -> None:
+    @cached(cache=cache, ignore=["session"])
+    async def answer(session: Session | None, question: str) -> Answer:
+        return Answer(question, ["a"])
+
+    first, second = await answer(None, "why?"), await answer(None, "why?")
+    assert first == second
+    assert type(second) is Answer
 
 
 @pytest.mark.parametrize("annotation", ["NoSuchName", "some words", "1 +", "list[", "1 / 0"])

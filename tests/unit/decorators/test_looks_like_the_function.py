@@ -8,6 +8,7 @@ import doctest
 import functools
 import inspect
 import pickle
+import sys
 import typing
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -27,6 +28,7 @@ QUESTIONS = [
 
 
 @each_kind
+@pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated")
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
 def test_it_is_of_the_functions_kind(kind: Kind, question: Any) -> None:
     body = Counted().body()
@@ -51,6 +53,16 @@ def test_it_keeps_name_words_parameters_and_attributes(kind: Kind) -> None:
     assert decorated.__wrapped__ is made
     assert inspect.unwrap(decorated) is original
     assert repr(decorated) == f"<cached {made!r}>"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+def test_an_annotation_may_name_what_is_defined_later() -> None:
+    later: dict[str, Any] = {}
+    made = compile("def made(a: Answer) -> Answer: ...", "later", "exec", dont_inherit=True)
+    exec(made, later)
+    decorated = cached(backend="null")(later["made"])
+    later["Answer"] = str
+    assert typing.get_type_hints(decorated) == {"a": str, "return": str}
 
 
 @each_kind

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.policies.chain import Chain
-from aiocache_pe.policies.ghosts import Ghosts
+from aiocache_pe.policies.ghosts import NUMBER, Ghosts
 from aiocache_pe.protocols import N
 
 _QUEUE = 0.01
 _GHOSTS = 2  # remembered after they went, for each that is here
-_STEPS = 512  # by so many turns the uses of all that is here are told apart
-_BITS = 16
+_STEPS = 64  # by so many turns the uses of all that is here are told apart, or their going
+_BITS = 13  # of a turn that are compared; a ghost's others say when it went
 _MASK = (1 << _BITS) - 1
+_GONE = (1 << NUMBER - _BITS) - 1
 
 
 class Lirs(Generic[N]):
@@ -35,7 +36,10 @@ class Lirs(Generic[N]):
         queue: the share of entries that are not low.
     """
 
-    __slots__ = ("_ghosts", "_gone", "_left", "_low", "_queue", "_share", "_turn", "on_hit")
+    __slots__ = (
+        *("_ghosts", "_gone", "_left", "_low", "_queue", "_share", "_staying", "_turn"),
+        "on_hit",
+    )
 
     lock_free = False
     on_hit: Callable[[N], None] | None
@@ -45,7 +49,8 @@ class Lirs(Generic[N]):
         self._low = Chain[N]()  # the least recently used first
         self._queue = Chain[N]()
         self._ghosts = Ghosts()
-        self._gone = 0
+        self._gone = 0  # raised when so many went
+        self._staying = 0  # how many go until it is
         self._turn = 0
         self._left = 0  # uses until the next turn
         self.on_hit = self._used
@@ -75,10 +80,12 @@ class Lirs(Generic[N]):
             self._queue.append(self._low.pop())
         node = self._queue.pop()
         if self._is_in_stack(node.mark):
-            self._gone += 1
             size = len(self) + 1
-            going = self._gone // (1 + size // _STEPS)
-            self._ghosts.add(node.key, going << _BITS | node.mark & _MASK, _GHOSTS * size)
+            if not self._staying:
+                self._gone += 1
+                self._staying = 1 + size // _STEPS
+            self._staying -= 1
+            self._ghosts.add(node.key, self._gone << _BITS | node.mark & _MASK, _GHOSTS * size)
         return node
 
     def _used(self, node: N) -> None:
@@ -107,10 +114,11 @@ class Lirs(Generic[N]):
 
     def _is_known(self, ghost: int) -> bool:
         """Whether one that went would be in the stack, and is among the last that went."""
-        size = len(self) + 1
-        unit = 1 + size // _STEPS
-        ago = (self._gone // unit - (ghost >> _BITS)) & _MASK
-        return ago * unit < _GHOSTS * size and self._is_in_stack(ghost)
+        return self._ago(ghost) < _GHOSTS * (len(self) + 1) and self._is_in_stack(ghost)
+
+    def _ago(self, ghost: int) -> int:
+        """About how many went since."""
+        return (self._gone - (ghost >> _BITS) & _GONE) * (1 + len(self) // _STEPS)
 
     def _now(self) -> int:
         """The turn, one number for all uses in it."""

@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.policies.adaptive import Adaptive
-from aiocache_pe.policies.ghosts import Ghosts, since
+from aiocache_pe.policies.ghosts import NUMBER, Ghosts, since
 from aiocache_pe.policies.sketch import Sketch
 from tests.unit.nodes import POLICIES, Node
 
@@ -114,13 +114,13 @@ def test_ghosts_are_known_once_and_by_when_they_went() -> None:
     for n in range(1000):
         ghosts.add(str(n), n, 100)
     took = [ghosts.take(str(n)) for n in range(1000)]
-    assert all(gone in (None, n) for n, gone in enumerate(took))
+    assert sum(gone not in (None, n) for n, gone in enumerate(took)) < 25  # 4, on average
     assert sum(gone is not None for gone in took[900:]) > 80
-    assert not any(ghosts.take(str(n)) for n in range(1000))
+    assert sum(ghosts.take(str(n)) is not None for n in range(1000)) < 25
 
 
-def test_a_number_that_was_kept_in_32_bits_is_not_too_old_when_they_are_used_up() -> None:
-    ghosts, now = Ghosts(), (1 << 32) + 5
+def test_a_ghosts_number_is_not_too_old_when_its_bits_are_used_up() -> None:
+    ghosts, now = Ghosts(), (1 << NUMBER) + 5
     ghosts.add("a", now - 10, 1)
     then = ghosts.take("a")
     assert then is not None

@@ -174,8 +174,12 @@ class Engine:
             slot.held = value
         return value
 
-    async def record_for(self, item: Item) -> Record:
+    async def record_for(self, item: Item, now: float | None = None) -> Record:
         """Make the record of something to store.
+
+        Args:
+            item: the value, and what goes with it.
+            now: the time to write on it, seconds since the epoch; ``None`` to look.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
@@ -186,7 +190,8 @@ class Engine:
             if not await self.learn_secret():
                 raise
             codec, payload = self.pipeline.encode(item.key, item.value)
-        now = self._time()
+        if now is None:
+            now = self._time()
         expires_at = stale_until = None
         if item.ttl is not None:
             expires_at = now + item.ttl

@@ -153,7 +153,8 @@ class Space:
         """
 
         async def work() -> list[Slot]:
-            records = [await self.engine.record_for(item) for item in items]
+            now = self.engine.clock.time()  # one for all, so that they end as one
+            records = [await self.engine.record_for(item, now) for item in items]
             return await self._written(records)
 
         return await self.survive("write", work(), None)
@@ -168,10 +169,10 @@ class Space:
         """
 
         async def work() -> set[str]:
-            records: list[Record] = []
+            records, now = list[Record](), self.engine.clock.time()
             for count, item in enumerate(items, 1):
                 try:
-                    records.append(await self.engine.record_for(item))
+                    records.append(await self.engine.record_for(item, now))
                 except SerializationError as error:
                     self.failed("encode", error)
                 await breath(count)

@@ -27,7 +27,7 @@ class Tally:
         on_first: called at the first hit since the last report, to bring about the next.
     """
 
-    __slots__ = ("_last", "_loose", "_on_first", "_reads", "_touched", "counts")
+    __slots__ = ("_about", "_last", "_loose", "_on_first", "_reads", "_touched", "counts")
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
@@ -35,6 +35,7 @@ class Tally:
         self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
+        self._about = 0.0
         self._on_first = on_first
 
     def touched(self, slot: Slot) -> None:
@@ -110,7 +111,11 @@ class Tally:
     def _count_slot(self, slot: Slot) -> None:
         uses = slot.uses
         fresh, slot.counted = uses - slot.counted, uses
-        self._count(slot.key, fresh, slot.used_at, slot.cost, slot.saves)
+        used_at = slot.used_at
+        if not 0.0 <= used_at - self._about < 1.0:
+            self._about = used_at
+        slot.used_at = self._about  # it is told: one number will do for all of a second
+        self._count(slot.key, fresh, used_at, slot.cost, slot.saves)
 
     def _settle_loose(self) -> None:
         # Taken out one by one: who is about to add to it must not be left with an old one.

@@ -17,11 +17,11 @@ _KEPT = 0.9  # how much of the score is kept from one epoch to the next
 class Mark:
     """A node without an entry: a key that would be there."""
 
-    __slots__ = ("after", "before", "chain", "key", "mark", "size", "uses")
+    __slots__ = ("after", "before", "chain", "key", "mark", "uses")
+    size = 1
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.size = 1
         self.uses = 0
         self.mark = 0
         self.chain: Any = None

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from aiocache_pe import memory
 from aiocache_pe.memory import OVERHEAD, Sealed, Slot
 from aiocache_pe.record import Head, Record, Savings
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING
@@ -41,6 +42,19 @@ def test_what_most_entries_have_none_of_is_none() -> None:
     assert (plain.rare, plain.tags, plain.saves) == (None, None, None)
     saving = slot(Head(1, "default:k", "json", 1.0, 1, saves=Savings(1, 2, 3.0)))
     assert (saving.tags, saving.saves) == (None, Savings(1, 2, 3.0))
+
+
+def test_what_was_written_together_shares_its_end() -> None:
+    ends = [float(text) for text in ["1763877600.5"] * 200 + ["1763877660.25"]]
+    made = [slot(Head(1, "default:k", "json", 1.0, 1, end)) for end in ends]
+    assert [each.expires_at for each in made] == ends
+    assert len({id(each.expires_at) for each in made}) <= 3
+
+
+def test_ends_that_nobody_shares_take_no_room_for_long() -> None:
+    for n in range(1000):
+        assert slot(Head(1, "default:k", "json", 1.0, 1, 1000.5 + n)).expires_at == 1000.5 + n
+    assert len(memory._ends) <= 64
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 5000, 1 << 20])

@@ -48,6 +48,17 @@ def test_hits_are_added_up_per_key_with_what_they_saved() -> None:
     assert usage == {"default:a": (3, 3.0), "default:b": (1, 9.0)}
 
 
+def test_slots_share_the_time_that_was_reported() -> None:
+    tally, slots = Tally(lambda: None), [slot(f"default:{n}") for n in range(40)]
+    times = [1000.0 + n / 10 for n in range(40)]
+    for each, at in zip(slots, times, strict=True):
+        hit(tally, each, at)
+    _, usage = tally.take()
+    assert [last for _, last in usage.values()] == times
+    assert len({id(each.used_at) for each in slots}) <= 5
+    assert all(0.0 <= at - each.used_at < 1.0 for each, at in zip(slots, times, strict=True))
+
+
 def test_many_hits_are_added_up_in_steps_and_reported_once() -> None:
     tally, slots = Tally(lambda: None), [slot(f"default:{n}") for n in range(1000)]
     for each in slots:

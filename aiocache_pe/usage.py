@@ -59,6 +59,8 @@ class UsageLog:
             await space.survive("usage", backend.add_usage(usage), None)
             if gently:
                 await asyncio.sleep(_REST * (clock.monotonic() - began))
+        if not self._waiting:
+            self._waiting.clear()  # the room of all that ever waited at once
 
     async def _take_in(self) -> None:
         """Add up what came for the same entries, a little at a time."""

@@ -12,13 +12,14 @@ import gc
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from sys import getsizeof
 from time import perf_counter
 
 from aiocache_pe import CacheManager
-from aiocache_pe.memory import OVERHEAD, Slot
+from aiocache_pe.memory import OVERHEAD
 from benchmarks.job import Job, Sample
 from benchmarks.payload import COMPLETION, TTL, around, keys, spread
 from benchmarks.timing import awaited, require
@@ -26,6 +27,7 @@ from benchmarks.timing import awaited, require
 PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
 WORKING_SET = 1000
 _PART = 5000  # entries that are written at once
+_WITHOUT = 10_000  # entries at the most that show what is kept without a tier
 
 
 async def open_(job: Job) -> Sample:
@@ -72,19 +74,22 @@ async def tier_overhead(job: Job) -> Sample:
     """Bytes that the memory tier keeps for an entry besides its key and its payload.
 
     Two fillings whose texts differ only in length give a line: its slope says how many
-    copies of a payload are kept, and where it begins is what an entry costs by itself.
+    copies of a payload are kept, and where it begins is what an entry costs by itself. What
+    is kept without a tier as well, such as the paths of recent keys, is not the tier's.
     """
     return await _overhead(job, "adaptive", full=False)
 
 
 async def _overhead(job: Job, policy: str, *, full: bool) -> Sample:
     short, long = 200, 1200
-    low = await _traced(job, short, policy, full=full)
-    high = await _traced(job, long, policy, full=full)
+    fewer = replace(job, n=min(job.n, _WITHOUT), directory=job.directory / "without")
+    without, _ = await _traced(fewer, short, policy, 0)
+    low = await _traced_tier(job, short, policy, without, full=full)
+    high = await _traced_tier(job, long, policy, without, full=full)
     copies = (high - low) / (long - short)
     [key] = keys(1, "k")
     own = low - copies * getsizeof(_text(key, short)) - getsizeof("default:" + key)
-    return Sample(own, {"copies_of_payload": round(copies, 3)})
+    return Sample(own, {"copies_of_payload": round(copies, 3), "without_tier": without})
 
 
 async def _full(policy: str, job: Job) -> Sample:
@@ -102,10 +107,16 @@ full_s3fifo = partial(_full, "s3fifo")
 full_tinylfu = partial(_full, "tinylfu")
 
 
-async def _traced(job: Job, length: int, policy: str, *, full: bool) -> float:
-    """Bytes per entry in memory, with entries of one text length in the tier."""
+async def _traced_tier(job: Job, length: int, policy: str, without: int, *, full: bool) -> float:
+    """Bytes per entry of the tier, with entries of one text length in it."""
     weight = OVERHEAD + len("default:") + len(keys(1, "k")[0]) + length + len('""')
     room = job.n // 2 * (weight + 15) if full else 1 << 40  # 15: weights are rounded up
+    held, entries = await _traced(job, length, policy, room)
+    return (held - without) / entries
+
+
+async def _traced(job: Job, length: int, policy: str, room: int) -> tuple[int, int]:
+    """Bytes in memory when all entries were written and read, and entries of the tier."""
     async with CacheManager(
         "file", directory=job.directory / str(length), memory_max_bytes=room, eviction=policy
     ) as cache:
@@ -116,19 +127,18 @@ async def _traced(job: Job, length: int, policy: str, *, full: bool) -> float:
         for start in range(0, job.n, _PART):
             some = keys(min(_PART, job.n - start), "k", start)
             await cache.set_many({key: _text(key, length) for key in some}, TTL)
-        # Past the counting: what is counted waits for the next report, tier or none.
-        engine = cache._shared.engine  # noqa: SLF001 - nothing public shows the tier
-        for key in keys(job.n, "default:k"):
-            slot = engine.find(key)
-            if not isinstance(slot, Slot):
-                slot = (await engine.fetch([key]))[0][key]
-            require(engine.value(slot), _text(key.partition(":")[2], length))
-        del slot, some, key  # which are not the tier's
-        await asyncio.sleep(0)  # the loop lets go of what it called last
+        for key in keys(job.n, "k"):
+            require(await cache.get(key), _text(key, length))
+        # What was counted is reported a second later, tier or none: here, at once.
+        shared = cache._shared  # noqa: SLF001 - nothing public shows the tier
+        await shared.reporter.flush()
+        del some, key  # which are not the tier's
+        await asyncio.sleep(0.1)  # the loop and the threads let go of what they did last
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        return held / (len(engine.tier.nodes) if engine.tier is not None else 1)
+        tier = shared.engine.tier
+        return held, 0 if tier is None else len(tier.nodes)
 
 
 def _text(key: str, length: int) -> str:

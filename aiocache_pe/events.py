@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from aiocache_pe.plain import check_plain
+
 logger = logging.getLogger("aiocache_pe")
 
 Cause = Literal["deleted", "expired", "evicted", "cleared", "tag", "damaged"]
@@ -115,22 +117,22 @@ class EventBus:
         """Call ``handler`` with every event of exactly this kind.
 
         Args:
-            kind: the event class.
+            kind: the event class; `Event` stands for all of them.
             handler: called in the thread where the event happens; it must not block.
 
         Returns:
             A function that ends the subscription; calling it twice is harmless.
 
         Raises:
-            TypeError: it is no event class, or the handler cannot be called.
+            TypeError: it is no event class, or the handler cannot be called, or is async.
         """
         if not isinstance(kind, type) or not issubclass(kind, Event):
             raise TypeError(f"a kind of event is a class of aiocache_pe.events, not {kind!r:.80}")
-        if not callable(handler):
-            raise TypeError(f"a handler is a function, not {type(handler).__name__}")
+        check_plain("a handler", handler)
         subscription = _Subscription(handler)
-        self._handlers[kind] = (*self._handlers.get(kind, ()), subscription)
-        return lambda: self._drop(kind, subscription)
+        for each in Event.__subclasses__() if kind is Event else (kind,):
+            self._handlers[each] = (*self._handlers.get(each, ()), subscription)
+        return lambda: self._drop(subscription)
 
     def emit(self, event: Event) -> None:
         """Hand an event to its subscribers; one that raises is logged and dropped."""
@@ -142,11 +144,12 @@ class EventBus:
                 logger.exception(
                     "subscriber %r raised on %s and is dropped", subscription.handler, kind.__name__
                 )
-                self._drop(kind, subscription)
+                self._drop(subscription)
 
-    def _drop(self, kind: type[Event], subscription: _Subscription) -> None:
-        left = tuple(s for s in self._handlers.get(kind, ()) if s is not subscription)
-        if left:
-            self._handlers[kind] = left
-        else:
-            self._handlers.pop(kind, None)
+    def _drop(self, subscription: _Subscription) -> None:
+        for kind, there in list(self._handlers.items()):
+            left = tuple(one for one in there if one is not subscription)
+            if left:
+                self._handlers[kind] = left
+            else:
+                self._handlers.pop(kind, None)

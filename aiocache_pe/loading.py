@@ -10,13 +10,14 @@ from aiocache_pe.batching import Batching
 from aiocache_pe.computing import Computing, called
 from aiocache_pe.engine import Item
 from aiocache_pe.keys import check_key, check_keys, check_tags
+from aiocache_pe.plain import check_plain
 from aiocache_pe.resources import Resources
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
 from aiocache_pe.space import Space
 from aiocache_pe.staleness import Staleness
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Call
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, check_plain, checked
+from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 

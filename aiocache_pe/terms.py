@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypedDict
 
 from aiocache_pe.exceptions import ConfigurationError
@@ -155,21 +154,6 @@ def checked(given: LoadOptions) -> Options:
             f"hard_timeout={given.get('hard_timeout')!r}, after which nothing is served"
         )
     return options
-
-
-def check_plain(name: str, function: Callable[..., Any]) -> None:
-    """Refuse what is no function, or an async one: its answer is needed at once.
-
-    Raises:
-        TypeError: it is one. The coroutine of an async one would count as true.
-    """
-    if not callable(function):
-        raise TypeError(f"{name} is a function, not {type(function).__name__}: {function!r:.80}")
-    if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
-        raise TypeError(
-            f"{name} is a plain function, as its answer is needed at once, not an async one: "
-            f"{function!r:.80}"
-        )
 
 
 _NAMES = ", ".join(LoadOptions.__annotations__)

@@ -13,9 +13,10 @@ from aiocache_pe.keys import check_tags, namespace_prefix
 from aiocache_pe.keytemplate import BuiltKey, TemplateKey
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.naming import full_name
+from aiocache_pe.plain import check_plain
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import USUAL, Options, Terms, agreed, check_plain
+from aiocache_pe.terms import USUAL, Options, Terms, agreed
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 

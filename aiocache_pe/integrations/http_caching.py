@@ -16,9 +16,10 @@ from aiocache_pe.integrations.requests import Asked, asked, checked_headers, is_
 from aiocache_pe.keys import check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
+from aiocache_pe.plain import check_plain
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, check_plain, checked
+from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.ttl import TTL, Duration
 
 HEADER = "x-aiocache-pe"

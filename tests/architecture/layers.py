@@ -37,6 +37,7 @@ LAYERS = (
             "exceptions",
             "forks",
             "naming",
+            "plain",
             "pool",
             "prices",
             "protocols",

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from aiocache_pe.events import Event, EventBus, Hit, Miss, Removed
+from aiocache_pe.events import Event, EventBus, Hit, Miss, Removed, Stored
 
 
 def test_events_arrive_in_the_order_of_subscription() -> None:
@@ -19,11 +19,36 @@ def test_events_arrive_in_the_order_of_subscription() -> None:
 
 def test_a_subscriber_gets_its_own_kind_only() -> None:
     bus, seen = EventBus(), list[Event]()
-    bus.subscribe(Event, seen.append)
+    bus.subscribe(Stored, seen.append)
     bus.subscribe(Miss, seen.append)
     bus.emit(Hit("default", "k"))
     bus.emit(Miss("default", "k"))
     assert seen == [Miss("default", "k")]
+
+
+def test_a_subscriber_to_events_gets_all_kinds_in_turn_with_the_others() -> None:
+    bus, seen = EventBus(), list[str]()
+    bus.subscribe(Miss, lambda _: seen.append("first"))
+    leave = bus.subscribe(Event, lambda event: seen.append(type(event).__name__))
+    bus.subscribe(Miss, lambda _: seen.append("last"))
+    told = [Hit("a", "k"), Miss("a", "k"), Removed("a", "k", "expired"), Stored("a", "k", 1)]
+    for event in told:
+        bus.emit(event)
+    assert seen == ["Hit", "first", "Miss", "last", "Removed", "Stored"]
+    leave()
+    leave()  # harmless
+    assert list(bus.wanted) == [Miss]
+
+
+def test_a_subscriber_to_events_that_raises_is_dropped_from_all_kinds() -> None:
+    bus = EventBus()
+
+    def fail(event: Event) -> None:
+        raise ZeroDivisionError(event.key)
+
+    bus.subscribe(Event, fail)
+    bus.emit(Hit("default", "k"))
+    assert list(bus.wanted) == []
 
 
 def test_nobody_is_asked_after_the_last_one_left() -> None:

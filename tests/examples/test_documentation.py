@@ -19,6 +19,9 @@ NOT_RUN = {"text", "console"}
 """What a reader types that installs, or runs these very tests, and what programs print.
 Sessions, command and answer, are checked line by line in `tests/unit/cli/test_docs.py`."""
 
+LANGSMITH = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
+"""It asks so when it is imported, and Python 3.14 warns."""
+
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
@@ -51,7 +54,7 @@ def test_every_code_block_runs(page: Path, tmp_path: Path) -> None:
     """In the order of the page and in one directory."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONWARNINGS": "error",
+        "PYTHONWARNINGS": f"error,{LANGSMITH}",
         "PYTHONPATH": str(ROOT),
     }
     for text, command in programs(page):

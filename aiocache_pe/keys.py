@@ -10,11 +10,14 @@ nothing of namespaces.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 
 from aiocache_pe.exceptions import InvalidKeyError
 
 MAX_KEY_LENGTH = 65_536
 MAX_NAMESPACE_LENGTH = 200
+MAX_TAG_LENGTH = 200
+_TAG_SHOWN = 100  # characters of a longer one, before its digest
 
 _LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_.-")
 _BOTH = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -77,22 +80,32 @@ def check_mapping(mapping: object) -> None:
 
 
 def check_tags(tags: object) -> tuple[str, ...]:
-    """Tags, each once and sorted.
+    """Tags, each once and sorted; of one that is long, its beginning and a digest.
+
+    They stand in the head of every entry that carries them. They may be long, for what
+    fills a template such as ``"page:{url}"`` is not known before the call.
 
     Raises:
         TypeError: it is one string, or no iterable of strings.
-        InvalidKeyError: one of them is empty or longer than 200 characters.
+        InvalidKeyError: one of them is empty.
+
+    Example:
+        >>> check_tags(["news", "x" * 1000])[1].partition("~")[2]
+        'c9b2bd4ff487864c29fb41fab3e8187e'
     """
     if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
         raise TypeError(f"tags are an iterable of str, not {type(tags).__name__}: {tags!r:.80}")
     for tag in (found := tuple(tags)):
         if not isinstance(tag, str):
             raise TypeError(f"a tag is a str, not {type(tag).__name__}: {tag!r:.80}")
-        if not 0 < len(tag) <= MAX_NAMESPACE_LENGTH:
-            raise InvalidKeyError(
-                f"tag of {len(tag)} characters, 1 to {MAX_NAMESPACE_LENGTH} are accepted"
-            )
-    return tuple(sorted(set(found)))
+        if not tag:
+            raise InvalidKeyError("tag of 0 characters, at least 1 is accepted")
+    return tuple(sorted({tag if len(tag) <= MAX_TAG_LENGTH else _shortened(tag) for tag in found}))
+
+
+def _shortened(tag: str) -> str:
+    digest = blake2b(tag.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{tag[:_TAG_SHOWN]}~{digest}"
 
 
 def namespace_prefix(namespace: object) -> str:

@@ -167,7 +167,7 @@ class CallTags:
         """The tags for a call.
 
         Raises:
-            InvalidKeyError: one that was filled is empty, or too long.
+            InvalidKeyError: one that was filled is empty.
         """
         if not self._templates:
             return self._plain

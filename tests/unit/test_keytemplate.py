@@ -226,10 +226,9 @@ def test_tags_with_fields_are_filled_and_said_once() -> None:
     assert set(tags.of((7,), {"model": "x"})) == {"llm", "model:x", "7"}
 
 
-@pytest.mark.parametrize("prompt", ["", "x" * 201])
-def test_a_filled_tag_that_no_tag_can_be_is_refused(prompt: str) -> None:
-    with pytest.raises(InvalidKeyError, match=f"tag of {len(prompt)} characters"):
-        CallTags(("{prompt}",), ask).of((prompt,), {})
+def test_a_filled_tag_that_no_tag_can_be_is_refused() -> None:
+    with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
+        CallTags(("{prompt}",), ask).of(("",), {})
 
 
 def test_a_tag_that_fits_no_parameter_is_refused() -> None:

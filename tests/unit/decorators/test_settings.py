@@ -168,6 +168,14 @@ async def test_tags_are_filled_with_the_calls_arguments(kind: Kind, cache: Cache
     assert [await kind.of(count(a)) for a in "xyz"] == [6, 7, 8]
 
 
+async def test_a_tag_may_be_filled_with_something_long(kind: Kind, cache: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=cache, tags=["page:{a}"])
+    here, there = "https://a/" + "x" * 70_000, "https://a/" + "x" * 70_001
+    assert [await kind.of(count(a)) for a in (here, there, here)] == [1, 2, 1]
+    await cache.delete_by_tag(f"page:{here}")
+    assert [await kind.of(count(a)) for a in (here, there)] == [3, 2]
+
+
 async def test_a_tag_that_is_filled_with_nothing_is_refused(
     kind: Kind, memory: CacheManager
 ) -> None:

@@ -4,6 +4,8 @@ No policy is best everywhere: one keeps its part of a loop, one what is popular,
 was used last. So a few of them play the same requests in miniature, and the one that
 wins there decides on the real entries. Choosing among experts by their virtual caches
 goes back to Gramacy, Warmuth, Brandt and Ari, "Adaptive caching by refetching", NIPS 2002.
+Until the cache is full they play one that is a quarter of it, so that a policy that suits
+these requests badly is left before it lets go of anything: to change costs nothing then.
 
 A hit only appends its node to a short buffer, from which the policies learn at the next
 change, under the lock. If there were too many since the last change, the oldest are not
@@ -27,7 +29,10 @@ _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, 
 _BUFFER = 128  # hits remembered between two changes
 _SCALE = 1024  # entries of a miniature, at the most
 _MARGIN = 0.01  # by how much of all requests the winner must win
-_FADING = 0.9  # how much of the requests is kept from one epoch to the next, as of the scores
+_CHANCE = 8  # and by how many hits, for fewer may be chance
+_AHEAD = 4  # so much smaller than the cache is what they play until it is full
+_FIRST = 16, 128  # entries of a miniature until then, at the least and at the most
+_FADING = 0.9  # how much of requests and scores is kept from one epoch of a full cache to the next
 _HANDED_ON = 8  # nodes that go from the old policy to the new at each change
 
 
@@ -42,6 +47,7 @@ class Adaptive(Generic[N]):
         "_before",
         "_chosen",
         "_entries",
+        "_full",
         "_mask",
         "_miniatures",
         "_now",
@@ -60,7 +66,8 @@ class Adaptive(Generic[N]):
         self._before: EvictionPolicy[N] | None = None  # holds what is not yet handed on
         self._used: deque[N] = deque(maxlen=_BUFFER)
         self.on_hit = self._used.append
-        self._miniatures: list[Miniature] = []  # none while there is room for everything
+        self._full = False  # whether anything had to go so far
+        self._miniatures: list[Miniature] = []  # none while there are few entries
         self._entries = 0  # of a miniature
         self._mask = 0  # the sample: keys whose hash has none of these bits
         self._played = 0  # requests of this epoch
@@ -72,7 +79,10 @@ class Adaptive(Generic[N]):
     def add(self, node: N) -> None:
         """To the policy of now."""
         self._learn()
-        self._play(node.key)
+        if not self._miniatures:
+            self._foresee()
+        elif not hash(node.key) & self._mask:
+            self._play(node.key)
         self._now.add(node)
 
     def discard(self, node: N) -> None:
@@ -85,6 +95,8 @@ class Adaptive(Generic[N]):
     def evict(self) -> N:
         """What the policy of before still holds goes first."""
         self._learn()
+        if not self._full:
+            self._full, self._miniatures = True, []
         self._fit()
         return (self._before or self._now).evict()
 
@@ -94,7 +106,8 @@ class Adaptive(Generic[N]):
             node = self._used.popleft()
             if self._now.on_hit is not None:
                 self._now.on_hit(node)
-            self._play(node.key)
+            if self._miniatures and not hash(node.key) & self._mask:
+                self._play(node.key)
         if self._before is not None:
             for _ in range(min(_HANDED_ON, len(self._before))):
                 self._now.add(self._before.evict())
@@ -102,25 +115,46 @@ class Adaptive(Generic[N]):
                 self._before = None
 
     def _play(self, key: str) -> None:
-        if not self._miniatures or hash(key) & self._mask:
-            return
+        """A request for a key of the sample."""
+        if not self._full:
+            self._foresee()
         for miniature in self._miniatures:
             miniature.request(key, self._entries)
         self._played += 1
-        if self._played >= self._entries:
+        if self._miniatures and self._played >= self._entries:
             self._decide()
 
     def _decide(self) -> None:
-        """At the end of an epoch, change to the winner if it wins by enough."""
-        self._requests = self._requests * _FADING + self._played
+        """At the end of an epoch, leave a policy that others beat by more than chance.
+
+        Of those that only chance tells from the best, the first is taken: S3-FIFO before
+        TinyLFU, for its hits cost nothing.
+        """
+        kept = _FADING if self._full else 1.0
+        self._requests = self._requests * kept + self._played
         self._played = 0
         for miniature in self._miniatures:
-            miniature.end_epoch()
+            miniature.end_epoch(kept)
         scores = [miniature.score for miniature in self._miniatures]
-        best = max(range(len(scores)), key=scores.__getitem__)
-        if self._before is None and scores[best] > scores[self._chosen] + _MARGIN * self._requests:
-            self._chosen = best
-            self._before, self._now = self._now, _EXPERTS[best]()
+        chance = max(_CHANCE, _MARGIN * self._requests)
+        good = max(scores) - chance
+        if self._before is None and scores[self._chosen] < good:
+            self._chosen = next(i for i, score in enumerate(scores) if score >= good)
+            self._before, self._now = self._now, _EXPERTS[self._chosen]()
+
+    def _foresee(self) -> None:
+        """While nothing had to go: see who would do best if the cache were full already."""
+        size, (least, most) = len(self) // _AHEAD, _FIRST
+        if size < least:
+            self._miniatures, self._mask = [], 0
+            return
+        if not self._miniatures:
+            self._begin()
+        while size // (self._mask + 1) > most:
+            self._mask = 2 * self._mask + 1
+            for miniature in self._miniatures:
+                miniature.thin(self._mask)
+        self._entries = max(1, size // (self._mask + 1))
 
     def _fit(self) -> None:
         """The cache is full, so its size is known: scale the miniatures to it."""
@@ -131,6 +165,10 @@ class Adaptive(Generic[N]):
                 self._mask = 2 * self._mask + 1
             while self._mask and size // (self._mask + 1) <= _SCALE // 2:
                 self._mask //= 2
-            self._miniatures = [Miniature(expert()) for expert in _EXPERTS]
-            self._played, self._requests = 0, 0.0
+            self._begin()
         self._entries = max(1, size // (self._mask + 1))
+
+    def _begin(self) -> None:
+        """With new miniatures, of which nothing is known."""
+        self._miniatures = [Miniature(expert()) for expert in _EXPERTS]
+        self._played, self._requests = 0, 0.0

@@ -11,8 +11,6 @@ from typing import Any
 
 from aiocache_pe.protocols import EvictionPolicy
 
-_KEPT = 0.9  # how much of the score is kept from one epoch to the next
-
 
 class Mark:
     """A node without an entry: a key that would be there."""
@@ -62,7 +60,12 @@ class Miniature:
         mark = self._marks[key] = Mark(key)
         self._policy.add(mark)
 
-    def end_epoch(self) -> None:
-        """Bring the score up to date."""
-        self.score = self.score * _KEPT + self._hits
+    def thin(self, mask: int) -> None:
+        """Forget the keys that are no longer in the sample."""
+        for key in [key for key in self._marks if hash(key) & mask]:
+            self._policy.discard(self._marks.pop(key))
+
+    def end_epoch(self, kept: float) -> None:
+        """Bring the score up to date, of which so much is kept."""
+        self.score = self.score * kept + self._hits
         self._hits = 0

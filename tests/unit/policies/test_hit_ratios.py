@@ -79,6 +79,21 @@ def test_the_default_changes_when_the_requests_do() -> None:
     )
 
 
+def test_the_default_knows_who_is_best_before_anything_has_to_go() -> None:
+    requests = recent(1500)
+    best = max(played(name, requests, 250) for name in ("s3fifo", "lru"))
+    assert played("lirs", requests, 250) < best - 0.02  # with which it begins
+    assert played("adaptive", requests, 250) > best - 0.01
+
+
+def test_the_default_begins_anew_when_a_cache_that_was_never_full_is_emptied() -> None:
+    cache = Bounded[Node](Adaptive(), max_entries=2000)
+    hit_ratio(cache, recent(1900))
+    cache.remove_all()
+    assert hit_ratio(cache, recent(200)) > 0.3
+    assert hit_ratio(cache, loop(3000, 12)) > 0.4
+
+
 def test_the_default_learns_a_large_cache_from_a_sample() -> None:
     requests = loop(3000, 12)
     assert played("adaptive", requests, 2000) > 0.4

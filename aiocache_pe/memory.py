@@ -17,9 +17,16 @@ from aiocache_pe.record import Head, Record, Savings
 OVERHEAD: Final = 400  # bytes a slot takes besides its value and key, measured
 _GRAIN: Final = 16  # bytes, that memory is given out in
 _SHARED: Final = 1 << 16  # bytes; up to this, slots of a weight share the number
-_MANY: Final = 64  # ends that are shared at a time, by slots of what was written together
+_MANY: Final = 64  # moments that are shared at a time
 _weights: dict[int, int] = {}
-_ends: dict[float, float] = {}
+_moments: dict[float, float] = {}
+
+
+def shared(moment: float) -> float:
+    """The same number, one for all slots that have it, as those that were written together."""
+    if len(_moments) >= _MANY:
+        _moments.clear()
+    return _moments.setdefault(moment, moment)
 
 
 class Sealed(Struct, gc=False, eq=False):
@@ -84,7 +91,7 @@ class Slot:
         self.key = head.key
         self.held: Any = Sealed(head.codec, record.payload)
         self.stamp = record.stamp
-        self.expires_at = math.inf if head.expires_at is None else _end(head.expires_at)
+        self.expires_at = math.inf if head.expires_at is None else shared(head.expires_at)
         self.cost = head.cost or 0.0  # one for all
         self.size = _weight(OVERHEAD + len(head.key) + head.size)
         plain = not head.tags and head.stale_until is None and head.saves is None
@@ -121,12 +128,6 @@ class Slot:
 def _rare(head: Head) -> Rare:
     gone_at = head.gone_at
     return Rare(head.tags, math.inf if gone_at is None else gone_at, head.saves)
-
-
-def _end(expires_at: float) -> float:
-    if len(_ends) >= _MANY:
-        _ends.clear()
-    return _ends.setdefault(expires_at, expires_at)
 
 
 def _weight(size: int) -> int:

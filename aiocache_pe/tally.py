@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
 
-from aiocache_pe.memory import Slot
+from aiocache_pe.memory import Slot, shared
 from aiocache_pe.record import Savings
 
 _MANY = 256  # reads to add up at a time: a quarter of a millisecond
@@ -27,7 +27,7 @@ class Tally:
         on_first: called at the first hit since the last report, to bring about the next.
     """
 
-    __slots__ = ("_about", "_last", "_loose", "_on_first", "_reads", "_touched", "counts")
+    __slots__ = ("_last", "_loose", "_on_first", "_reads", "_touched", "counts")
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
@@ -35,7 +35,6 @@ class Tally:
         self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
-        self._about = 0.0
         self._on_first = on_first
 
     def touched(self, slot: Slot) -> None:
@@ -112,9 +111,7 @@ class Tally:
         uses = slot.uses
         fresh, slot.counted = uses - slot.counted, uses
         used_at = slot.used_at
-        if not 0.0 <= used_at - self._about < 1.0:
-            self._about = used_at
-        slot.used_at = self._about  # it is told: one number will do for all of a second
+        slot.used_at = shared(used_at // 1.0)  # it is told: one number will do for all
         self._count(slot.key, fresh, used_at, slot.cost, slot.saves)
 
     def _settle_loose(self) -> None:

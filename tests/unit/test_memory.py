@@ -54,7 +54,7 @@ def test_what_was_written_together_shares_its_end() -> None:
 def test_ends_that_nobody_shares_take_no_room_for_long() -> None:
     for n in range(1000):
         assert slot(Head(1, "default:k", "json", 1.0, 1, 1000.5 + n)).expires_at == 1000.5 + n
-    assert len(memory._ends) <= 64
+    assert len(memory._moments) <= 64
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 5000, 1 << 20])

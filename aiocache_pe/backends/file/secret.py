@@ -14,7 +14,7 @@ def load_secret(layout: Layout) -> bytes:
     """Read the directory's secret, or make it: 32 random bytes, for the owner's eyes only.
 
     Raises:
-        BackendError: others than the owner may read or replace it, so it is none.
+        BackendError: others than the owner may read or replace it, or it is empty: so it is none.
         OSError: it can be neither read nor made.
     """
     with suppress(FileNotFoundError):
@@ -23,10 +23,11 @@ def load_secret(layout: Layout) -> bytes:
     temporary = f"{layout.secret}-{os.getpid()}-{secrets.token_hex(4)}"
     fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, secrets.token_hex(32).encode("ascii"))
-    finally:
-        os.close(fd)
-    try:
+        try:
+            os.write(fd, secrets.token_hex(32).encode("ascii"))
+            os.fsync(fd)  # an empty file under that name would be there to stay
+        finally:
+            os.close(fd)
         with suppress(FileExistsError):  # another process was first: its secret it is
             os.link(temporary, layout.secret)
     finally:
@@ -44,6 +45,9 @@ def _read(path: str) -> bytes:
                 f"else (mode 0600, found {status.st_mode & 0o777:04o}); remove it if in doubt, "
                 "values pickled under it are then computed anew"
             )
-        return os.read(fd, 4096)
+        secret = os.read(fd, 4096)
+        if not secret:
+            raise BackendError(f"{path} is empty, so it is no secret; remove it, for a new one")
+        return secret
     finally:
         os.close(fd)

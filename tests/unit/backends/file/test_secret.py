@@ -13,6 +13,7 @@ import pytest
 from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.secret import load_secret
+from tests.helpers import unmeasured
 
 RACER = """
 import sys
@@ -128,3 +129,33 @@ async def test_a_secret_that_is_none_costs_pickles_and_nothing_else(cache_dir: P
         assert await cache.set("plain", 1)
         assert await cache.get("plain") == 1
         assert (await cache.get_stats()).errors >= 3
+
+
+async def test_an_empty_secret_is_named(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache_dir.mkdir()
+    (cache_dir / ".secret").touch(0o600)
+    async with CacheManager(directory=cache_dir) as cache:
+        assert not await cache.set("k", Unregistered())
+    assert f"{cache_dir}/.secret is empty, so it is no secret; remove it" in caplog.text
+
+
+def test_a_secret_that_cannot_be_written_leaves_nothing(cache_dir: Path) -> None:
+    cache_dir.mkdir()
+    script = """
+import resource, signal, sys
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.secret import load_secret
+
+layout = Layout(sys.argv[1])
+layout.make_root()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    load_secret(layout)
+except OSError as error:
+    print(error.strerror)
+"""
+    command = [sys.executable, "-c", script, str(cache_dir)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=unmeasured())
+    assert out.stdout == "File too large\n"
+    assert [path.name for path in cache_dir.iterdir() if "secret" in path.name] == []

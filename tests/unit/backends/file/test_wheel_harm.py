@@ -266,3 +266,20 @@ async def test_a_round_that_is_cancelled_is_gone_on_with(cache_dir: Path) -> Non
         await asyncio.sleep(STEP)
     await backend.close()
     assert list((cache_dir / ".expiring").iterdir()) == []
+
+
+async def test_a_round_that_cannot_be_noted_is_not_made_and_cleaning_up_still_is(
+    cache_dir: Path,
+) -> None:
+    backend = await asyncio.to_thread(looked_through, cache_dir)
+    await asyncio.to_thread(write, backend, "k", ends=SOON)
+    (cache_dir / ".swept").unlink()
+    (cache_dir / ".swept").mkdir()  # which stops root too, as a directory to read only would not
+    os.utime(cache_dir / ".swept", (NOW, NOW))
+    for _ in range(2):
+        with pytest.raises(OSError, match="swept"):
+            await backend.tend(SOON + 600)
+    assert names(cache_dir) == {"k", "lasts"}
+    await backend.sweep(SOON + 600)
+    assert names(cache_dir) == {"lasts"}
+    await backend.close()

@@ -125,9 +125,10 @@ class Tally:
     def _count(
         self, key: str, hits: int, used_at: float, cost: float, saves: Savings | None
     ) -> None:
-        # In each line no call, so no thread can come between its reading and its writing.
+        # Where something is raised, no call, so no thread can come between reading and writing.
         self._reads[key] += hits
-        self._last[key] = used_at
+        if used_at > self._last.get(key, 0.0):  # hits come in no order
+            self._last[key] = used_at
         if cost:
             self.counts["seconds_saved"] += hits * cost
         if saves is not None:

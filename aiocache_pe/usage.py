@@ -70,7 +70,9 @@ class UsageLog:
                 for _ in range(_MANY):
                     key, (hits, last) = usage.popitem()
                     before = self._waiting.get(key)
-                    self._waiting[key] = (space, hits + (before[1] if before else 0), last)
+                    if before is not None:
+                        hits, last = hits + before[1], max(last, before[2])
+                    self._waiting[key] = (space, hits, last)
             if usage:
                 await asyncio.sleep(0)
             elif self._incoming and self._incoming[0] is source:

@@ -103,6 +103,14 @@ def test_slots_of_the_same_key_are_one_entry_to_the_store(kept: bool) -> None:
     assert tally.take() == ({}, {})
 
 
+@pytest.mark.parametrize("first_kept", [True, False])
+def test_the_last_use_counts_in_whatever_order_they_are_added_up(first_kept: bool) -> None:
+    tally = Tally(lambda: None)
+    hit(tally, slot(kept=first_kept), 1.0)
+    hit(tally, slot(kept=not first_kept), 2.0)
+    assert tally.take()[1] == {"default:k": (2, 2.0)}
+
+
 def test_a_slot_that_is_not_kept_is_not_held_by_the_counting() -> None:
     tally, one = Tally(lambda: None), slot(kept=False)
     before = sys.getrefcount(one)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,11 +22,10 @@ from aiocache_pe.backends.file.book import Totals
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.survey import count
-from tests.helpers import unmeasured
 from tests.stress.feeder import SIZES, TASKS
 from tests.stress.scale import is_full, report, scaled
+from tests.stress.talking import talking
 
-ROOT = Path(__file__).parents[2]
 FEEDERS = 4
 VOLUME = scaled(5_000_000)  # bytes, of all feeders
 BOUND = 50_000_000 if is_full() else VOLUME * 4 // 5
@@ -41,19 +39,8 @@ def feeders(cache_dir: Path) -> Iterator[list[subprocess.Popen[str]]]:
     with ExitStack() as stack:
         processes = []
         for slot in range(FEEDERS):
-            command = [sys.executable, "-m", "tests.stress.feeder", str(cache_dir), str(slot)]
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [*command, str(BOUND), str(VOLUME // FEEDERS)],
-                    cwd=ROOT,
-                    env=unmeasured(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(process.kill)
-            processes.append(process)
+            feeder = talking("tests.stress.feeder", cache_dir, slot, BOUND, VOLUME // FEEDERS)
+            processes.append(stack.enter_context(feeder))
         for process in processes:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"

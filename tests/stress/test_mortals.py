@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,11 +20,10 @@ from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.survey import count
-from tests.helpers import unmeasured
 from tests.stress.mortals import LONG, plan
 from tests.stress.scale import dice, is_full, report, scaled
+from tests.stress.talking import talking
 
-ROOT = Path(__file__).parents[2]
 WRITERS, PHASES, DOOMED, DEATH = 4, 4, 1, 2
 WRITES = scaled(100)  # of a writer in a phase
 LATER = 4_000.0  # seconds from phase to phase: what was to end soon is over then
@@ -75,19 +73,8 @@ def writers(cache_dir: Path) -> Iterator[list[Writer]]:
         made = []
         for slot in range(WRITERS):
             bound = 1_000_000 if slot % 2 else 0
-            command = [sys.executable, "-m", "tests.stress.mortals", str(cache_dir), str(slot)]
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [*command, str(bound)],
-                    cwd=ROOT,
-                    env=unmeasured(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(process.kill)
-            made.append(Writer(slot, process))
+            writer = talking("tests.stress.mortals", cache_dir, slot, bound)
+            made.append(Writer(slot, stack.enter_context(writer)))
         yield made
 
 

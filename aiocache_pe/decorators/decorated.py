@@ -6,7 +6,6 @@ being a method. The kinds differ in how they wait (`functions`, `streams_async`,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from glob import escape
@@ -66,8 +65,7 @@ class Decorated(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         update_wrapper(self, function)
-        if sys.version_info >= (3, 14):  # it leaves these out, and those of the class would show
-            self.__annotations__ = annotations_of(function)
+        self.__annotations__ = annotations_of(function)  # left out there from Python 3.14 on
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._tags_of = CallTags(settings.tags, function).of

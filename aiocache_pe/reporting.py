@@ -45,13 +45,22 @@ _DELAY = 1.0  # seconds from the first thing to report to its report
 
 
 class _Timer:
-    """A loop's next report."""
+    """A loop's next report; none is begun in a loop that comes to its end."""
 
-    __slots__ = ("handle", "task")
+    __slots__ = ("ended", "handle", "task")
 
     def __init__(self) -> None:
+        self.ended = False
         self.handle: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+
+    async def end(self) -> None:
+        """Begin no report any more, and wait for the one that was begun."""
+        self.ended = True
+        if self.handle is not None:
+            self.handle.cancel()
+        if self.task is not None:
+            await asyncio.wait({self.task})
 
 
 class Reporter:
@@ -138,7 +147,7 @@ class Reporter:
         if loop is self._scheduled:
             return
         timer = self._timers.get()
-        if timer.handle is None:
+        if timer.handle is None and not timer.ended:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
         self._scheduled = loop
@@ -175,6 +184,7 @@ class Reporter:
     async def _finish(self) -> None:
         self._scheduled = None
         self._asked = False
+        await self._timers.get().end()
         await self.flush()
 
     async def _add(self, space: Space, report: Mapping[str, float]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from aiocache_pe.engine import Engine
 from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.protocols import Tending
 from aiocache_pe.record import Head
 
@@ -34,12 +35,22 @@ class Tender:
         on_expired: called with the head of every entry that was removed.
     """
 
-    __slots__ = ("__weakref__", "_due", "_engine", "_handle", "_loop", "_on_expired", "_task")
+    __slots__ = (
+        "__weakref__",
+        "_at_end",
+        "_due",
+        "_engine",
+        "_handle",
+        "_loop",
+        "_on_expired",
+        "_task",
+    )
 
     def __init__(self, engine: Engine, on_expired: Callable[[Head], object]) -> None:
         self._engine = engine
         self._on_expired = on_expired
         self._due = engine.clock.monotonic() + FIRST
+        self._at_end = AtLoopEnd(self._finish)
         self.after_fork()
         renewed_at_fork(self)
 
@@ -55,6 +66,7 @@ class Tender:
             return
         if not self._is_under_way():
             self._loop = asyncio.get_running_loop()
+            self._at_end.arm()
             self._begin()
 
     def stop(self) -> None:
@@ -77,6 +89,14 @@ class Tender:
             self._handle.cancel()
         if self._task is not None:
             self._task.cancel()
+
+    async def _finish(self) -> None:
+        """Leave no task to a loop that comes to its end: its timers fire until it is closed."""
+        task = self._task
+        if self._loop is asyncio.get_running_loop():
+            self.stop()
+            if task is not None:
+                await asyncio.wait({task})
 
     async def _step(self) -> None:
         loop, backend = asyncio.get_running_loop(), self._engine.backend

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from aiocache_pe import CacheManager
+from aiocache_pe import CacheManager, reporting
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.protocols import Change
@@ -138,3 +139,46 @@ async def test_damaged_counters_are_told_of_and_not_taken_for_zero(cache_dir: Pa
         assert [failure.verb for failure in failures] == ["stats"]
         await cache.set("b", 1)
         assert (await cache.get_stats()).sets == 1
+
+
+def test_a_report_that_comes_due_while_a_loop_ends_is_not_left_undone_in_it(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = CacheManager("file", directory=cache_dir)
+
+    async def use() -> None:
+        await cache.get("absent")
+        await cache.set("k", 1)
+
+    for number in range(60):
+        monkeypatch.setattr(reporting, "_DELAY", number % 30 * 0.0002)  # some when it ends
+        asyncio.run(use())
+    gc.collect()
+    assert not caplog.records  # "Task was destroyed but it is pending!"
+    stats = asyncio.run(cache.get_stats())
+    assert (stats.misses, stats.sets) == (60, 60)
+
+
+def test_what_is_done_while_a_loop_ends_begins_no_report_there() -> None:
+    cache = CacheManager("memory")
+    timers = cache._shared.reporter._timers
+
+    async def late() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await poll(lambda: timers.get().ended)
+            await cache.get("absent")
+
+    async def use() -> reporting._Timer:
+        generator = late()
+        await anext(generator)
+        await cache.get("absent")
+        kept.append(generator)
+        return timers.get()
+
+    kept: list[object] = []
+    timer = asyncio.run(use())
+    assert timer.handle is not None
+    assert timer.handle.cancelled()
+    assert asyncio.run(cache.get_stats()).misses == 2

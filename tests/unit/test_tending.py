@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import pytest
 
@@ -161,6 +162,8 @@ def test_a_round_of_a_loop_that_was_closed_is_forgotten() -> None:
         made.store.gate = asyncio.Event()
         made.tender.arm()
         await poll(lambda: made.store.under_way)
+        assert made.tender._task is not None
+        made.tender._task.cancel()
 
     async def go_on() -> None:
         assert not made.is_over()
@@ -171,9 +174,45 @@ def test_a_round_of_a_loop_that_was_closed_is_forgotten() -> None:
         await poll(made.is_over)
         await made.cache.close()
 
-    asyncio.run(begin())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()  # and not a word to those who wait for its end
     asyncio.run(go_on())
     assert made.store.steps == 3
+
+
+@pytest.mark.parametrize("when", ["at rest", "in a step"])
+def test_the_end_of_a_loop_ends_a_round(when: str, caplog: pytest.LogCaptureFixture) -> None:
+    made = Rounds()
+    made.store.length = 1000
+
+    async def late() -> AsyncGenerator[None, None]:  # keeps the loop alive for a while
+        try:
+            yield
+        finally:
+            await poll(made.is_over)
+            await asyncio.sleep(0)
+
+    async def begin() -> AsyncGenerator[None, None]:
+        made.store.gate = asyncio.Event()
+        made.store.gate.set()
+        made.tender.arm()
+        if when == "at rest":
+            await poll(lambda: made.told)
+        generator = late()
+        await anext(generator)
+        return generator
+
+    kept = asyncio.run(begin())
+    steps, task = made.store.steps, made.tender._task
+    assert task is not None
+    assert task.done()
+    assert made.tender._handle is None or made.tender._handle.cancelled()
+    del kept
+    gc.collect()
+    assert not caplog.records
+    assert made.store.steps == steps
 
 
 async def test_a_store_that_needs_no_tending_has_no_rounds() -> None:

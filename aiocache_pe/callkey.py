@@ -120,6 +120,26 @@ class CallKey:
         return self._start + with_digest(identity, named.values())
 
 
+class BoundKey:
+    """Makes the keys of a bound method's calls: those that it has in its class.
+
+    Args:
+        method: of an instance that counts, as its class has a method ``__cache_key__``.
+        start: what the keys begin with.
+        ignore: names of parameters that leave the key.
+    """
+
+    __slots__ = ("_instance", "_keys")
+
+    def __init__(self, method: Any, *, start: str, ignore: Collection[str] = ()) -> None:
+        self._instance = method.__self__
+        self._keys = CallKey(method.__func__, start=start, ignore=ignore)
+
+    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """The key of a call."""
+        return self._keys.key((self._instance, *args), kwargs)
+
+
 def with_digest(identity: str, values: Iterable[Any]) -> str:
     """A short key of what is long.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiocache_pe import twin
-from aiocache_pe.callkey import CallKey
+from aiocache_pe.callkey import BoundKey, CallKey
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import check_tags, namespace_prefix
 from aiocache_pe.keytemplate import BuiltKey, TemplateKey
@@ -126,7 +126,8 @@ class Settings:
         """
         start = store_prefix + self.start(function)
         if self.key is None:
-            return CallKey(function, start=start, ignore=frozenset(self.ignore))
+            make = BoundKey if _is_of_one_that_counts(function) else CallKey
+            return make(function, start=start, ignore=frozenset(self.ignore))
         if isinstance(self.key, str):
             return TemplateKey(self.key, function, start)
         return BuiltKey(self.key, start)
@@ -164,6 +165,12 @@ def check_function(function: Any, decorator: str) -> None:
             f"{decorator} takes a function with a name, not {function!r:.80}; define one that "
             "calls it"
         )
+
+
+def _is_of_one_that_counts(function: Callable[..., Any]) -> bool:
+    """Whether this is a method that has its ``self`` already, and that tells what it is."""
+    instance = getattr(function, "__self__", None)
+    return hasattr(function, "__func__") and hasattr(type(instance), "__cache_key__")
 
 
 def _names(ignore: object) -> frozenset[str]:

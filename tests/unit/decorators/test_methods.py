@@ -55,6 +55,25 @@ async def test_a_class_says_by_its_cache_key_whose_results_differ(
 
 
 @each_kind
+async def test_a_bound_method_has_the_keys_that_it_has_in_its_class(
+    kind: Kind, cache: CacheManager
+) -> None:
+    service = service_class(kind, cache)
+    service.__cache_key__ = lambda self: self.name
+    method = service.method.__wrapped__
+    bound = {
+        name: cached(cache=cache, ignore=["b"])(method.__get__(service(name))) for name in "ab"
+    }
+    for _ in range(2):
+        assert await kind.of(bound["a"](1)) == 1
+        assert await kind.of(bound["b"](a=1, b=3)) == 2
+    again = cached(cache=cache)(method.__get__(service("a")))
+    assert again.cache_key(1) == service("a").method.cache_key(1)
+    twice = [cached(cache=cache)(service(name).method).cache_key(1) for name in "ab"]
+    assert len(set(twice)) == 2
+
+
+@each_kind
 async def test_a_subclass_shares_the_method_that_it_inherits(
     kind: Kind, memory: CacheManager
 ) -> None:

@@ -14,7 +14,7 @@ from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract
 from aiocache_pe.testing.stores import AREA
 from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
-from tests.servers.process import PATIENT, Server
+from tests.servers.process import Server
 
 
 class OverRedis(BackendContract):
@@ -34,7 +34,7 @@ class TestStandalone(OverRedis):
     def _server(self, redis_server: Server) -> None:
         with Redis.from_url(redis_server.url) as admin:
             admin.flushall()
-        self.url = redis_server.url + PATIENT
+        self.url = redis_server.url
 
 
 class TestTlsAndUsers(OverRedis):
@@ -46,13 +46,13 @@ class TestTlsAndUsers(OverRedis):
 class TestSentinel(OverRedis):
     @pytest.fixture(autouse=True)
     def _server(self, sentinels: Sentinels) -> None:
-        self.url = sentinels.url + PATIENT
+        self.url = sentinels.url
 
 
 class TestCluster(OverRedis):
     @pytest.fixture(autouse=True)
     def _server(self, cluster: Cluster) -> None:
-        self.url = cluster.url + PATIENT
+        self.url = cluster.url
 
 
 class TestSecuredCluster(OverRedis):
@@ -66,7 +66,7 @@ class TestFallback(OverRedis):
 
     @pytest.fixture(autouse=True)
     def _server(self, redis_server: Server, cache_dir: Path) -> None:
-        self.url = redis_server.url + PATIENT
+        self.url = redis_server.url
         self.directory = cache_dir
 
     async def make_backend(self) -> Backend:

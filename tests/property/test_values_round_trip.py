@@ -87,8 +87,7 @@ class Store:
 def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Store]]:
-    # Patient, for on a busy machine a server that is late is no fault.
-    url = request.getfixturevalue("redis_server").url + "?socket_timeout=60"
+    url = request.getfixturevalue("redis_server").url
     stores = {kind: Store(kind, tmp_path_factory.mktemp("values"), url) for kind in STORES}
     yield stores
     for store in stores.values():

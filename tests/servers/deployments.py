@@ -20,6 +20,7 @@ from tests.helpers import poll_blocking
 from tests.servers.process import PATIENT, Server, free_ports
 
 USER, PASSWORD = "app", "correct horse"
+_CALM = 60  # seconds that a server may stand still on a busy machine, and nobody takes its place
 _RIGHTS = "~aiocache_pe* &* +@all -@dangerous +cluster|slots"
 ACL = (
     f'user {USER} on ">{PASSWORD}" {_RIGHTS} +client|tracking +info',
@@ -61,13 +62,16 @@ class Sentinels:
     def url(self) -> str:
         """The URL of the service."""
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.watchers)
-        return f"redis+sentinel://{hosts}/{self.service}"
+        return f"redis+sentinel://{hosts}/{self.service}{PATIENT}"
 
     def start(self) -> None:
         """Start all, until the Sentinels know one another and the replica."""
         for server in (*self.data, *self.watchers):
             server.start()
         poll_blocking(self._is_complete, deadline=60)
+        for watcher in self.watchers:
+            with Redis(port=watcher.port) as sentinel:
+                sentinel.sentinel_set(self.service, "down-after-milliseconds", _CALM * 1000)
 
     def primary_port(self) -> int:
         """Where the Sentinels say the primary is."""
@@ -122,7 +126,8 @@ class Cluster:
     @property
     def url(self) -> str:
         """A URL with two of the nodes."""
-        return f"redis+cluster://127.0.0.1:{self.nodes[0].port},127.0.0.1:{self.nodes[1].port}"
+        one, two = self.nodes[:2]
+        return f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}{PATIENT}"
 
     def start(self) -> None:
         """Start all and join them."""
@@ -145,9 +150,17 @@ class Cluster:
             poll_blocking(
                 lambda: all(_is_whole(client, len(names) - 3) for client in clients), deadline=60
             )
+            self.give_up_after(_CALM)
         finally:
             for client in clients:
                 client.close()
+
+    def give_up_after(self, seconds: float) -> None:
+        """Let the nodes take one for dead that is silent for so long; first it is a minute."""
+        for node in self.nodes:
+            if node.process is not None:
+                with Redis(port=node.port) as client:
+                    client.config_set("cluster-node-timeout", round(seconds * 1000))
 
     def kill(self) -> None:
         """End all."""

@@ -17,10 +17,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from redis import Redis
+
 from tests.helpers import poll_blocking
 
 PATIENT = "?socket_timeout=20&socket_connect_timeout=20"
-"""What to add to a URL where a busy machine is no outage."""
+"""What a URL says where a busy machine is no outage, and other settings follow with ``&``."""
 
 _PORTS = range(10_000, 22_000)
 
@@ -77,7 +79,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Its URL."""
+        """Its URL, by which it is given the time that a busy machine takes."""
+        return self.hasty_url + PATIENT
+
+    @property
+    def hasty_url(self) -> str:
+        """Its URL for those who find out that it hangs: with the time-outs of the library."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -90,7 +97,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        poll_blocking(self.answers, deadline=30)
+        poll_blocking(self.answers, deadline=60)
 
     def answers(self) -> bool:
         """Whether it takes commands."""
@@ -102,6 +109,11 @@ class Server:
             asked.sendall(b"PING\r\n")
             return asked.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
+
+    def save(self) -> None:
+        """Write what it holds to its disk; the next start reads it before anybody is answered."""
+        with Redis.from_url(self.url) as admin:
+            admin.save()
 
     def kill(self) -> None:
         """Kill it as the kernel would."""

@@ -25,7 +25,7 @@ from aiocache_pe.backends.redis.names import entry_name
 from aiocache_pe.memory import Slot
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, asked
-from tests.servers.process import PATIENT, Server
+from tests.servers.process import Server
 from tests.stress.scale import dice, report, scaled
 
 KEYS, WRITERS, READERS = 200, 4, 4
@@ -108,7 +108,7 @@ async def managers(own_cluster: Cluster, cache_dir: Path) -> AsyncIterator[list[
             await stack.enter_async_context(
                 CacheManager(
                     "redis",
-                    redis_url=own_cluster.url + PATIENT,
+                    redis_url=own_cluster.url,
                     directory=cache_dir / str(n),
                     fallback=None if n < 2 else "file",
                 )
@@ -120,7 +120,7 @@ async def managers(own_cluster: Cluster, cache_dir: Path) -> AsyncIterator[list[
 async def truth(cluster: Cluster, keys: list[str]) -> dict[str, Any]:
     """What the Cluster holds, asked past all memory."""
     async with CacheManager(
-        "redis", redis_url=cluster.url + PATIENT, memory_max_bytes=0, fallback=None
+        "redis", redis_url=cluster.url, memory_max_bytes=0, fallback=None
     ) as past:
         return await past.get_many(keys)
 
@@ -220,6 +220,7 @@ async def test_a_killed_primary_is_replaced_and_nothing_old_is_read_after_that(
     ):
         loads = (plain, fallen)
         await poll(lambda: all(load.counts["reads"] > 100 for load in loads), deadline=30)
+        own_cluster.give_up_after(1)
         killed = time.monotonic()
         own_cluster.nodes[0].kill()
         before = {key: version for key, (version, _) in plain.acknowledged.items()}

@@ -12,7 +12,7 @@ from redis import Redis
 
 from aiocache_pe import CacheManager
 from aiocache_pe.testing.clock import FakeClock
-from tests.servers.process import PATIENT, Server
+from tests.servers.process import Server
 
 STORES: dict[str, dict[str, Any]] = {
     "memory": {"backend": "memory"},
@@ -44,9 +44,7 @@ async def cache(
         server: Server = request.getfixturevalue("redis_server")
         with Redis.from_url(server.url) as admin:
             admin.flushall()
-        made = CacheManager(
-            "redis", redis_url=server.url + PATIENT, directory=cache_dir, clock=clock
-        )
+        made = CacheManager("redis", redis_url=server.url, directory=cache_dir, clock=clock)
     else:
         made = manager_over(request.param, cache_dir, clock)
     async with made as manager:

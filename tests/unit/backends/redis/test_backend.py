@@ -115,7 +115,7 @@ def test_what_is_left_of_a_password_that_was_not_encoded_is_not_told(url: str) -
 
 @pytest.mark.parametrize("most", [1, 4])
 async def test_more_calls_than_connections_wait_for_one(redis_server: Server, most: int) -> None:
-    url = f"{redis_server.url}?max_connections={most}"
+    url = f"{redis_server.url}&max_connections={most}"
     keys = [f"{AREA}wait{n}" for n in range(50)]
     for backend in (
         RedisBackend(url, tracking=False),

@@ -157,7 +157,7 @@ async def test_a_scan_goes_on_with_another_client(url: str) -> None:
 
 
 async def test_a_server_that_hangs_does_not_keep_a_client_from_closing(own_redis: Server) -> None:
-    backend = RedisBackend(f"{own_redis.url}?socket_timeout=0.5", tracking=False)
+    backend = RedisBackend(f"{own_redis.hasty_url}?socket_timeout=0.5", tracking=False)
     await backend.write([record("k0")])
     connections = opened(backend)
     own_redis.freeze()

@@ -9,7 +9,7 @@ from aiocache_pe.backends.redis.silence import Silence
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.testing.stores import AREA
 from tests.helpers import poll
-from tests.servers.process import PATIENT, Server
+from tests.servers.process import Server
 
 
 class Connection:
@@ -31,7 +31,7 @@ class Connection:
 
 
 async def test_all_who_wait_are_told_when_nothing_comes(own_redis: Server) -> None:
-    backend = RedisBackend(own_redis.url + PATIENT, tracking=False)
+    backend = RedisBackend(own_redis.url, tracking=False)
     await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(40)))
     pool = backend._clients.link().pool
     assert pool is not None
@@ -49,7 +49,7 @@ async def test_all_who_wait_are_told_when_nothing_comes(own_redis: Server) -> No
 
 
 async def test_who_says_how_long_a_call_may_take_is_believed(own_redis: Server) -> None:
-    backend = RedisBackend(f"{own_redis.url}?socket_timeout=30", tracking=False)
+    backend = RedisBackend(f"{own_redis.hasty_url}?socket_timeout=30", tracking=False)
     await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(8)))
     own_redis.freeze()
     asyncio.get_running_loop().call_later(0.8, own_redis.thaw)

@@ -253,7 +253,9 @@ class TlsProxy:
         assert self._ready.wait(30)
 
     def stop(self) -> None:
-        """End it, with all connections."""
+        """End it, with all connections, if it began."""
+        if not self._ready.is_set():
+            return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(30)
 

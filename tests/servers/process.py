@@ -25,6 +25,7 @@ PATIENT = "?socket_timeout=20&socket_connect_timeout=20"
 """What a URL says where a busy machine is no outage, and other settings follow with ``&``."""
 
 _PORTS = range(10_000, 22_000)
+_reserved: list[socket.socket] = []
 
 
 def server_program() -> str:
@@ -38,7 +39,7 @@ def server_program() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports of the loopback, all different, none of which is given to a client meanwhile.
+    """Ports of the loopback for servers of this process, which no other one is given.
 
     They lie below those that the kernel takes for outgoing connections, and so do the
     ports 10,000 above, where the nodes of a Cluster talk to each other.
@@ -46,10 +47,29 @@ def free_ports(count: int) -> list[int]:
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(_PORTS)
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            if port not in ports:
-                ports.append(port)
+        with suppress(OSError):
+            _reserved.extend([_reserve(port), _reserve(port + 10_000)])
+            ports.append(port)
     return ports
+
+
+def _reserve(port: int) -> socket.socket:
+    """Keep a port until this process ends, by a socket that is bound to it and does not listen.
+
+    Servers may listen there all the same, for they say that they take an address that is in
+    use like that; who looks for a port here does not say so, and is refused.
+
+    Raises:
+        OSError: somebody has it.
+    """
+    kept = socket.socket()
+    try:
+        kept.bind(("127.0.0.1", port))
+    except OSError:
+        kept.close()
+        raise
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return kept
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""Waiting for what another task, thread or process does, with an end to the patience."""
+"""What tests of every kind need: patience that has an end, and a look at what is held open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 STEP = 0.002
 """Seconds between two looks."""
@@ -33,6 +35,15 @@ def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) ->
     while not condition():
         assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
         time.sleep(STEP)
+
+
+def open_below(directory: Path) -> list[str]:
+    """What this process holds open below a directory; what other tests left is not meant."""
+    held: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed just now
+            held.append(str(descriptor.readlink()))
+    return [path for path in held if path.startswith(str(directory))]
 
 
 def unmeasured() -> dict[str, str]:

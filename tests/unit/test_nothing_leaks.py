@@ -6,14 +6,13 @@ import asyncio
 import gc
 import threading
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.helpers import poll_blocking
+from tests.helpers import open_below, poll_blocking
 
 
 async def use(cache: CacheManager) -> None:
@@ -23,13 +22,8 @@ async def use(cache: CacheManager) -> None:
 
 
 def held_below(directory: Path) -> list[str]:
-    """What this process holds open below a directory; what other tests left is not meant."""
     gc.collect()
-    held: list[str] = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # closed just now
-            held.append(str(descriptor.readlink()))
-    return [path for path in held if path.startswith(str(directory))]
+    return open_below(directory)
 
 
 def disk_threads() -> set[threading.Thread]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.record import Head
+from tests.helpers import open_below
 from tests.unit.backends.file.records import record
 from tests.unit.backends.file.rounds import (
     DAY,
@@ -222,22 +222,14 @@ def test_the_wheel_is_private(backend: FileBackend, cache_dir: Path) -> None:
     assert [oct(path.stat().st_mode)[-3:] for path in folder.iterdir()] == ["600"]
 
 
-def open_below(directory: Path) -> list[str]:
-    held: list[str] = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # closed just now
-            held.append(str(descriptor.readlink()))
-    return [path for path in held if path.startswith(f"{directory}/.expiring")]
-
-
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at descriptors in /proc")
 def test_few_buckets_are_open_and_none_after_closing(backend: FileBackend, cache_dir: Path) -> None:
     for n in range(30):
         write(backend, f"k{n}", ends=SOON + n * 1000)
     assert len(set(lines(cache_dir))) == 30
-    assert len(open_below(cache_dir)) == 9
+    assert len(open_below(cache_dir / ".expiring")) == 9
     asyncio.run(backend.close())
-    assert open_below(cache_dir) == []
+    assert open_below(cache_dir / ".expiring") == []
     write(backend, "k", ends=SOON)
     assert len(open_below(cache_dir)) == 2
     del backend

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from tests.helpers import unmeasured
 from tests.stress.scale import report
@@ -42,8 +45,20 @@ class ThisPython(KernelManager):
         return KernelSpec(argv=command, display_name="tests", language="python")
 
 
+@pytest.fixture
+def sockets() -> Iterator[str]:
+    """What the names of the kernel's sockets begin with; they must be short, unlike pytest's.
+
+    Ports that were free may be another's by the time that the kernel listens there.
+    """
+    with tempfile.TemporaryDirectory(prefix="aiocache_pe-") as folder:
+        yield f"{folder}/kernel"
+
+
 @pytest.mark.filterwarnings("default")  # Jupyter's own
-def test_cells_block_and_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_block_and_answer(
+    tmp_path: Path, sockets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     notebook: Any = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
@@ -54,6 +69,7 @@ def test_cells_block_and_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         timeout=PATIENCE,
         startup_timeout=PATIENCE,
         kernel_manager_class=ThisPython,
+        config=Config(KernelManager={"transport": "ipc", "ip": sockets}),
         resources={"metadata": {"path": str(tmp_path)}},
     )
     began = time.monotonic()

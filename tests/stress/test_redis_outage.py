@@ -90,6 +90,7 @@ async def test_callers_notice_nothing_and_nothing_old_comes_back(
                 for n in range(200):
                     await (cache.delete(f"own{n}") if n % 2 else cache.set(f"own{n}", "new"))
                 await asyncio.sleep(down)
+                await poll(lambda: len(load.times) >= TASKS, deadline=60)
                 times = sorted(load.times)
                 begun = time.perf_counter()
                 if way == "killed":

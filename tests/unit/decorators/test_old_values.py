@@ -160,8 +160,10 @@ def test_the_blocking_verb_takes_the_same_options(
     assert get() == 2
     refreshed(plain)
     assert get() == 3
+    go = threading.Event()
     with pytest.raises(LoadTimeoutError):
-        plain.get_or_set("slow", lambda: threading.Event().wait(0.2), hard_timeout=0.01)
+        plain.get_or_set("slow", lambda: go.wait(60), hard_timeout=0.01)
+    go.set()
 
     async def answer() -> int:
         return 7

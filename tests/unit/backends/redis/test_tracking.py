@@ -17,7 +17,7 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.names import entry_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
-from tests.helpers import poll
+from tests.helpers import poll, poll_blocking
 from tests.servers.process import Server
 
 KEY = AREA + "k"
@@ -111,7 +111,7 @@ async def test_a_loop_that_is_busy_delays_no_news(own_redis: Server) -> None:
         thread = threading.Thread(target=write)
         thread.start()
         thread.join()
-        time.sleep(0.2)  # noqa: ASYNC251 - the loop stands still, that is the point
+        poll_blocking(lambda: not is_tracked())  # the loop stands still, that is the point
         assert await cache.get("k") is None
         await cache._shared.engine.backend.close()
 

@@ -224,14 +224,15 @@ def test_the_wheel_is_private(backend: FileBackend, cache_dir: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at descriptors in /proc")
 def test_few_buckets_are_open_and_none_after_closing(backend: FileBackend, cache_dir: Path) -> None:
+    folder = cache_dir / ".expiring"
     for n in range(30):
         write(backend, f"k{n}", ends=SOON + n * 1000)
     assert len(set(lines(cache_dir))) == 30
-    assert len(open_below(cache_dir / ".expiring")) == 9
+    assert len(open_below(folder)) == 9
     asyncio.run(backend.close())
-    assert open_below(cache_dir / ".expiring") == []
+    assert open_below(folder) == []
     write(backend, "k", ends=SOON)
-    assert len(open_below(cache_dir)) == 2
+    assert len(open_below(folder)) == 2
     del backend
 
 

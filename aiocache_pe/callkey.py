@@ -14,6 +14,7 @@ from marshal import dumps
 from typing import Any
 
 from aiocache_pe.binding import Binder
+from aiocache_pe.exceptions import UnstableIdentityError
 from aiocache_pe.identity import canonical, canonical_call
 
 _NO_REFERENCES = 2  # marshal's version: later ones write equal values in several ways
@@ -71,9 +72,9 @@ class CallKey:
         self._drops = self._binder.drops
         self._bound = self._binder.bound if self._drops else self._binder.all_bound
         self._known = {
-            name: (value, canonical_call({name: value}, way_out=_WAY_OUT, known={}))
+            name: (value, _written(name, value))
             for name, value in self._binder.defaults.items()
-            if type(value) in _SCALARS
+            if type(value) in _SCALARS or _is_mark(value)
         }
         self._memo: dict[bytes, str] = {}
         self._seen: set[int] = set()
@@ -163,6 +164,24 @@ def shown(text: str) -> str:
     if len(text) <= _SHOWN and text.isprintable() and " " not in text:
         return text
     return " ".join(text[: 4 * _SHOWN].split())[:_SHOWN]
+
+
+def _written(name: str, default: Any) -> str:
+    """What is written of a parameter that has its default."""
+    try:
+        return canonical_call({name: default}, way_out=_WAY_OUT, known={})
+    except UnstableIdentityError:
+        return f"{name}=default;"
+
+
+def _is_mark(default: Any) -> bool:
+    """Whether a default has nothing to it but that it is the default, as ``object()`` has."""
+    kind: Any = type(default)
+    if kind.__new__ is not object.__new__ or hasattr(kind, "__cache_key__"):
+        return False
+    state = object.__getstate__(default)
+    # The OpenAI SDK writes its name as `__module__` on all that it exports.
+    return state is None or (type(state) is dict and state.keys() <= {"__module__"})
 
 
 def _is_plain(value: Any) -> bool:

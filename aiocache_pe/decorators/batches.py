@@ -162,7 +162,7 @@ class Batch(CachedBatch[P, T]):
                 result.close()
                 raise TypeError(
                     f"{self.__qualname__}() is no async function and returned a coroutine; "
-                    "decorate the async function itself"
+                    "decorate the async function itself, or an `async def` that awaits this"
                 )
             return self._apart(result, some)
 

@@ -107,7 +107,7 @@ class Function(CachedFunction[P, T]):
                 value.close()
                 raise TypeError(
                     f"{self.__qualname__}() is no async function and returned a coroutine; "
-                    "decorate the async function itself"
+                    "decorate the async function itself, or an `async def` that awaits this"
                 )
             return value  # type: ignore[no-any-return]
 

@@ -170,6 +170,43 @@ def test_a_refused_argument_is_named(call: Callable[[Callable[..., str]], str], 
         call(maker(plain))
 
 
+def test_a_default_that_only_marks_that_nothing_was_given_has_a_key() -> None:
+    class Omitted: ...
+
+    omitted, empty = Omitted(), object()
+    omitted.__module__ = "sdk"  # as that of OpenAI writes on all that it exports
+
+    def search(query: str, limit: Any = omitted, *, page: Any = empty) -> None: ...
+
+    key = maker(search)
+    keys = [key("a"), key("a", None), key("a", 10), key("a", page=1), key("b")]
+    assert len(set(keys)) == len(keys)
+    assert key(query="a", limit=omitted, page=empty) == key("a")
+    assert key("a").endswith(":a:58688d6826a74926488ad309d184a855")  # so it is in every process
+    for other in (Omitted(), object(), Service()):
+        with pytest.raises(UnstableIdentityError, match=r"limit is a .*\.(Omitted|object|Service)"):
+            key("a", other)
+
+
+def test_a_default_with_a_state_of_its_own_is_refused_as_any_other() -> None:
+    class Session:
+        def __init__(self, url: str) -> None:
+            self.url = url
+
+    class Slotted:
+        __slots__ = ("url",)
+
+        def __init__(self, url: str) -> None:
+            self.url = url
+
+    for session in (Session("a"), Slotted("a"), [object()]):
+
+        def fetch(query: str, session: Any = session) -> None: ...
+
+        with pytest.raises(UnstableIdentityError, match="session"):
+            maker(fetch)("a")
+
+
 def test_objects_at_one_address_never_share_a_key() -> None:
     key = maker(plain)
     assert len({key(Client(f"https://{n}")) for n in range(100)}) == 100

@@ -17,6 +17,7 @@ from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
 from tests.servers.process import Server
 
 
+@pytest.mark.usefixtures("lasting_leases")
 class OverRedis(BackendContract):
     """Empties the areas that the contract uses, in place of a new server for each test."""
 

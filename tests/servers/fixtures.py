@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from aiocache_pe.backends.redis import lease
 from tests.servers.deployments import Cluster, SecuredCluster, Sentinels, secured
 from tests.servers.process import Server, free_ports
+
+
+@pytest.fixture
+def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases over Redis that a machine does not lose by standing still for some seconds."""
+    monkeypatch.setattr(lease, "LIFE", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
+from aiocache_pe.backends.file.backend import FileBackend
 from tests.helpers import poll
 from tests.stress.history import ABSENT, Operation, is_linearizable
 from tests.stress.scale import dice, report, scaled
@@ -38,10 +39,10 @@ def merged(histories: list[History]) -> History:
     }
 
 
-def our_threads(since: set[threading.Thread]) -> list[str]:
-    """The library's threads that began since; one for the whole process may be older."""
-    began = set(threading.enumerate()) - since
-    return [thread.name for thread in began if thread.name.startswith("aiocache_pe")]
+def threads_of(cache: CacheManager) -> list[threading.Thread]:
+    """Those that work for it, if it is one over files."""
+    backend = cache._shared.engine.backend
+    return backend._hops._executor()._crew.threads if isinstance(backend, FileBackend) else []
 
 
 def explained(history: History, seed: str) -> int:
@@ -55,7 +56,7 @@ def explained(history: History, seed: str) -> int:
 @pytest.mark.parametrize("tier", [0, 64 * 1024 * 1024], ids=["no tier", "tier"])
 @pytest.mark.parametrize("backend", ["memory", "file"])
 def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier: int) -> None:
-    seed, count, before = secrets.token_hex(4), 0, set(threading.enumerate())
+    seed, count = secrets.token_hex(4), 0
     rounds = scaled(12 if backend == "memory" else 5)
     for number in range(rounds):
         directory = cache_dir / str(number) if backend == "file" else None
@@ -67,8 +68,10 @@ def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier:
             ]
             histories = [job.result(60) for job in jobs]
         count += explained(merged(histories), seed)
+        threads = threads_of(cache)
+        assert bool(threads) == (backend == "file")
         asyncio.run(cache.close())
-    assert not our_threads(since=before)
+        assert not any(thread.is_alive() for thread in threads)
     report(f"linearizable, {THREADS} threads over {backend}: {count} calls, {rounds} rounds")
 
 
@@ -121,7 +124,6 @@ async def compute(number: int, chance: random.Random, computing: list[int]) -> l
 async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: str) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-    before = set(threading.enumerate())
     chance = dice(secrets.token_hex(4))
     cache = CacheManager(backend, directory=cache_dir if backend == "file" else None)
     computing: list[int] = []
@@ -150,12 +152,14 @@ async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: 
 
     done = await asyncio.gather(*[caller() for _ in range(40)])
     assert (await cache.get_stats()).errors == 0
+    threads = threads_of(cache)
+    assert bool(threads) == (backend == "file")
     await cache.close()
     await poll(lambda: len(asyncio.all_tasks()) == 1)
     gc.collect()
     assert not computing
     assert not complaints
-    assert not our_threads(since=before)
+    assert not any(thread.is_alive() for thread in threads)
     report(f"storm over {backend}: {40 * scaled(20)} calls, {sum(done)} answered")
 
 

@@ -41,6 +41,7 @@ async def cache(
 ) -> AsyncIterator[CacheManager]:
     """A cache over each store in turn, with and without the memory tier in front."""
     if request.param == "redis":
+        request.getfixturevalue("lasting_leases")
         server: Server = request.getfixturevalue("redis_server")
         with Redis.from_url(server.url) as admin:
             admin.flushall()

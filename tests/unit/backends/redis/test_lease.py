@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from redis import Redis
 
 from aiocache_pe.backends.redis import lease as lease_module
@@ -13,13 +14,14 @@ from tests.helpers import poll
 from tests.servers.process import Server
 
 
+@pytest.mark.usefixtures("lasting_leases")
 async def test_a_lease_is_renewed_for_as_long_as_it_is_held(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url, tracking=False)
     held = await backend.try_lease("renewed")
     assert held is not None
     with Redis.from_url(redis_server.url) as admin:
-        admin.pexpire(lease_name("renewed"), 1500)
-        await poll(lambda: admin.pttl(lease_name("renewed")) > 2000)
+        admin.pexpire(lease_name("renewed"), 30_000)
+        await poll(lambda: admin.pttl(lease_name("renewed")) > 40_000)
     assert not held.is_lost
     assert await backend.try_lease("renewed") is None
     await held.release()

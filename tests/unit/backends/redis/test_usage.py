@@ -12,6 +12,7 @@ from redis import Redis
 from redis.crc import key_slot
 
 from aiocache_pe import BackendError, CacheManager
+from aiocache_pe.backends.redis import tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.names import USAGE, entry_name, usage_name
 from aiocache_pe.record import Record
@@ -25,7 +26,10 @@ NAME = entry_name(KEY)
 
 
 @pytest.fixture
-async def backend(own_redis: Server) -> AsyncIterator[RedisBackend]:
+async def backend(
+    own_redis: Server, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RedisBackend]:
+    monkeypatch.setattr(tracking, "_PATIENCE", 60.0)  # or copies end when the server is late
     made = RedisBackend(own_redis.url)
     yield made
     await made.close()

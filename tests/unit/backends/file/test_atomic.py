@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from aiocache_pe.backends.file import atomic
 from aiocache_pe.backends.file.atomic import TEMPORARY, Draft
-from aiocache_pe.backends.file.stamps import stamp_of
+from aiocache_pe.backends.file.stamps import stamp_of, telling
 
 
 def without_system_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +68,14 @@ def test_a_stamp_tells_one_version_from_another(folder: Path) -> None:
     assert len(set(stamps)) == 50
     path = folder / "entry"
     assert stamps[-1] == stamp_of(str(path), path.stat())
+
+
+def test_a_version_of_a_whole_millisecond_is_told_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_700_000_000_000_000_000)
+    stamp = publish(folder, b"content")
+    assert telling(stamp) == stamp
 
 
 def test_a_reader_never_sees_half_an_entry(folder: Path) -> None:

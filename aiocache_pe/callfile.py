@@ -37,13 +37,14 @@ def read_calls(path: str | os.PathLike[str]) -> list[Any]:
         OSError: the file cannot be read.
         ConfigurationError: a line means nothing; it says which and what is accepted.
     """
-    text = Path(path).read_text(encoding="utf-8")
+    text = Path(path).read_text(encoding="utf-8-sig")
     return list(parsed(text, os.fspath(path)))
 
 
 def parsed(text: str, name: str) -> Iterator[Any]:
     """The calls in a text, whose ``name`` errors give."""
-    for number, line in enumerate(text.splitlines(), 1):
+    # `splitlines` would also split at U+2028 and others, which JSON has within its texts.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 yield _call(json.loads(line))

@@ -60,6 +60,16 @@ def test_calls_and_entries_are_stored_once(cli: Cli, shop: str, spelling: list[s
     assert sorted(sys.modules[shop].calls) == [("hats", 10), ("shoes", 2)]
 
 
+def test_only_a_line_break_ends_a_line(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "calls.jsonl"
+    odd = "a\u2028b\u2029c\x85d"
+    lines = [json.dumps({"key": key, "value": odd}, ensure_ascii=False) for key in "xy"]
+    file.write_bytes("\r\n".join(["\ufeff# from an editor", *lines]).encode())
+    done = cli("warm", str(file))
+    assert (done.exit_code, done.output) == (0, "computed 2, present already 0\n")
+    assert json.loads(cli("get", "x", "--json").output)["value"] == odd
+
+
 def test_refresh_computes_what_is_there(cli: Cli, shop: str) -> None:
     file = write({"call": f"{shop}:find", "args": ["shoes"]})
     for _ in range(2):

@@ -67,10 +67,16 @@ async def test_there_are_as_many_threads_as_there_is_to_do_at_once_and_no_more()
 
 async def test_what_is_cancelled_before_it_begins_is_not_done() -> None:
     workers, go, done = Workers(1, "cancelled"), threading.Event(), list[str]()
-    first = asyncio.create_task(ask(workers, go.wait, 10))
+    begun = threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert go.wait(10)
+
+    first = asyncio.create_task(ask(workers, wait))
     second = asyncio.create_task(ask(workers, done.append, "second"))
     third = asyncio.create_task(ask(workers, done.append, "third"))
-    await asyncio.sleep(0)
+    await poll(begun.is_set)  # or the thread may come to the second before it is cancelled
     for task in (first, second):
         task.cancel()
     await asyncio.wait([first, second])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -58,3 +59,48 @@ class PerLoop(Generic[T]):
                     del self._things[ended]
                 thing = self._things[loop] = self._make()
             return thing
+
+
+class UnderWay:
+    """What tasks have begun and others must see done, kept apart by event loop.
+
+    A loop waits for its own only: another may stand still, and be waiting for this one.
+
+    Example:
+        >>> things = UnderWay()
+        >>> async def write(done):
+        ...     with things.one():
+        ...         await asyncio.sleep(0)
+        ...         done.append("written")
+        >>> async def main():
+        ...     done = []
+        ...     task = asyncio.create_task(write(done))
+        ...     await asyncio.sleep(0)
+        ...     await things.settled()
+        ...     return done
+        >>> asyncio.run(main())
+        ['written']
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        self._begun: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
+
+    @contextmanager
+    def one(self) -> Generator[None, None, None]:
+        """Something is under way, in a ``with``, until that ends, however it does."""
+        loop, begun = asyncio.get_running_loop(), self._begun.get()
+        done = loop.create_future()
+        begun.add(done)
+        try:
+            yield
+        finally:
+            begun.discard(done)
+            if not loop.is_closed():
+                done.set_result(None)
+
+    async def settled(self) -> None:
+        """Wait until all that is under way now has ended."""
+        if begun := set(self._begun.get()):
+            await asyncio.wait(begun)

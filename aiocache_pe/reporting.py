@@ -18,7 +18,7 @@ from aiocache_pe.exceptions import CacheError
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.keys import side_area, unquote
 from aiocache_pe.lifecycle import AtLoopEnd
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.per_loop import PerLoop, UnderWay
 from aiocache_pe.portal import PortalEndedError, portal
 from aiocache_pe.protocols import Sized
 from aiocache_pe.record import Head, Record
@@ -77,6 +77,7 @@ class Reporter:
         self._spaces: dict[str, Space] = {}
         self._usage = UsageLog(engine)
         self._timers = PerLoop(_Timer)
+        self._reports = UnderWay()
         self._at_end = AtLoopEnd(self._finish)
         self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
         self._asked = False  # whether the portal's loop was asked for a report
@@ -117,13 +118,16 @@ class Reporter:
             self.space(unquote(area)).removed(cause, 1, key=head.key)
 
     async def flush(self) -> None:
-        """Report everything that was counted so far."""
+        """Report everything that was counted so far; what others report of it is waited for."""
         await self._report()
+        await self._reports.settled()
         await self._usage.write()
+        await self._usage.written()
 
     async def stats(self, space: Space) -> CacheStats:
         """A namespace's counters of all processes, and its size now."""
         await self._report()
+        await self._reports.settled()  # they have taken what they add, and may not have added it
         counts = await space.survive("stats", self._read(space), {})
         for name, count in space.tally.counts.items():  # what could not be reported
             counts[name] = counts.get(name, 0) + count
@@ -176,10 +180,11 @@ class Reporter:
         for space in self.spaces():
             while space.tally.settle():  # noqa: ASYNC110 - nothing is waited for
                 await asyncio.sleep(0)
-            report, usage = space.tally.take()
-            self._usage.add(space, usage)
-            if report:
-                await self._add(space, report)
+            with self._reports.one():
+                report, usage = space.tally.take()
+                self._usage.add(space, usage)
+                if report:
+                    await self._add(space, report)
 
     async def _finish(self) -> None:
         self._scheduled = None

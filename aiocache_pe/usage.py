@@ -14,6 +14,7 @@ from contextlib import suppress
 from itertools import islice
 
 from aiocache_pe.engine import Engine
+from aiocache_pe.per_loop import UnderWay
 from aiocache_pe.protocols import Usage
 from aiocache_pe.space import Space
 
@@ -29,12 +30,13 @@ class UsageLog:
         engine: whose store is to know; without the capability `Usage` nothing is kept.
     """
 
-    __slots__ = ("_engine", "_incoming", "_waiting")
+    __slots__ = ("_chunks", "_engine", "_incoming", "_waiting")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._incoming: deque[tuple[Space, dict[str, tuple[int, float]]]] = deque()
         self._waiting: dict[str, tuple[Space, int, float]] = {}
+        self._chunks = UnderWay()
 
     def add(self, space: Space, usage: dict[str, tuple[int, float]]) -> None:
         """Take hits and last accesses, by store key, of one namespace; they are used up."""
@@ -56,11 +58,16 @@ class UsageLog:
             chunk = {key: self._waiting.pop(key) for key in keys}
             space = chunk[keys[0]][0]
             usage = {key: (hits, last) for key, (_, hits, last) in chunk.items()}
-            await space.survive("usage", backend.add_usage(usage), None)
+            with self._chunks.one():
+                await space.survive("usage", backend.add_usage(usage), None)
             if gently:
                 await asyncio.sleep(_REST * (clock.monotonic() - began))
         if not self._waiting:
             self._waiting.clear()  # the room of all that ever waited at once
+
+    async def written(self) -> None:
+        """Wait for what others are writing in this loop."""
+        await self._chunks.settled()
 
     async def _take_in(self) -> None:
         """Add up what came for the same entries, a little at a time."""

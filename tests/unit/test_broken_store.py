@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import BackendError, CacheManager, cached
+from aiocache_pe import BackendError, CacheManager, cached, reporting
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.protocols import Backend, ReadResult
@@ -86,8 +86,9 @@ async def test_a_number_is_not_made_up() -> None:
 
 
 async def test_it_is_logged_once_a_verb_and_not_once_a_call(
-    caplog: pytest.LogCaptureFixture, clock: FakeClock
+    caplog: pytest.LogCaptureFixture, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # nor is a report tried meanwhile
     recorder = Recorder(MemoryBackend())
     recorder.failing = OSError("away")
     cache = CacheManager(recorder, clock=clock)

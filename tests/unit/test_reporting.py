@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from aiocache_pe import CacheManager, reporting
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.protocols import Change
@@ -50,6 +51,47 @@ async def test_a_report_that_is_cancelled_is_counted_once(change_first: bool) ->
     backend.go.set()
     assert (await cache.get_stats()).misses == 1
     assert (await CacheManager(backend).get_stats()).misses == 1
+
+
+async def test_counters_that_another_is_adding_are_waited_for() -> None:
+    backend = Slow(change_first=False)
+    async with CacheManager(backend) as cache:
+        await cache.get("absent")
+        asked = [asyncio.create_task(cache.get_stats()) for _ in range(2)]
+        await poll(lambda: backend.waiting)
+        for _ in range(20):
+            await asyncio.sleep(0)  # the second has nothing to report, and would have looked
+        looked = [task.done() for task in asked]
+        backend.go.set()
+        assert looked == [False, False]
+        assert [(await task).misses for task in asked] == [1, 1]
+
+
+class SlowToNote(FileBackend):
+    """Notes who was read when it is let go."""
+
+    go: asyncio.Event
+    noting = 0
+
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        self.noting += 1
+        await self.go.wait()
+        await super().add_usage(usage)
+
+
+async def test_hits_that_another_is_noting_are_waited_for(cache_dir: Path) -> None:
+    backend = SlowToNote(cache_dir)
+    backend.go = asyncio.Event()
+    async with CacheManager(backend) as cache:
+        await cache.set("k", 1)
+        await cache.get("k")
+        asked = [asyncio.create_task(cache.entry("k")) for _ in range(2)]
+        await poll(lambda: backend.noting)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        backend.go.set()
+        assert [entry.hit_count for task in asked if (entry := await task)] == [1, 1]
+    await backend.close()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +201,10 @@ def test_a_report_that_comes_due_while_a_loop_ends_is_not_left_undone_in_it(
     assert (stats.misses, stats.sets) == (60, 60)
 
 
-def test_what_is_done_while_a_loop_ends_begins_no_report_there() -> None:
+def test_what_is_done_while_a_loop_ends_begins_no_report_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # none is due however slow the machine
     cache = CacheManager("memory")
     timers = cache._shared.reporter._timers
 

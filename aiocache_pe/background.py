@@ -60,8 +60,9 @@ def _begin(
     function: Callable[..., Coroutine[Any, Any, None]],
     args: tuple[Any, ...],
 ) -> None:
+    work: Future[None] = Future()
     try:
-        work = portal.begin(function, *args)
+        portal.begin(work, function, *args)
     except PortalEndedError:
         promise.cancel()
         return

@@ -78,13 +78,14 @@ class _Desk:
         function: computes a value.
 
     Attributes:
+        begun: whether the loop has been given the work.
         computed: what was computed here.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
-        self._is_left = False
+        self._is_left = self.begun = False
         self.computed: list[Any] = []
 
     async def factory(self, *args: Any) -> Any:
@@ -96,17 +97,25 @@ class _Desk:
         value = await order.result()
         return await value if isawaitable(value) else value
 
-    def serve(self, future: Future[T]) -> T:
-        """Compute what is ordered until something has come to its end, and return its result."""
+    def serve(self, loading: Loading[T], factory: Callable[..., Any] | None = None) -> T:
+        """Load something, and compute what is ordered until it has come to its end.
+
+        Args:
+            loading: runs in the portal's loop.
+            factory: what it is given, if not this desk's own.
+        """
+        future: Future[T] = Future()
         future.add_done_callback(lambda _: self._orders.put(None))
         try:
+            portal.begin(future, loading, factory or self.factory)
+            self.begun = True
             while (order := self._orders.get()) is not None:
                 self.computed.append(order.carry_out())
+            return portal.result(future)
         except BaseException:
             future.cancel()
             self._leave()
             raise
-        return portal.result(future)
 
     def _leave(self) -> None:
         """Sit here no longer: others may wait for what was ordered, and for ever."""
@@ -135,11 +144,11 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
     """
     desk = _Desk(function)
     try:
-        future = portal.begin(loading, desk.factory)
+        return desk.serve(loading)
     except PortalEndedError:  # called by a handler of `atexit`
+        if desk.begun:  # it is the function that says so
+            raise
         return _loaded_here(loading, function)
-    try:
-        return desk.serve(future)
     except CancelledError:
         if desk.computed:  # the loop was ended before it could store the value
             return desk.computed[-1]  # type: ignore[no-any-return]  # what the function returned
@@ -164,9 +173,8 @@ def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: 
     async def in_other_thread(*args: Any) -> Any:
         return await in_thread(partial(function, *args))
 
-    future = portal.begin(loading, in_other_thread if elsewhere else desk.factory)
     try:
-        return desk.serve(future)
+        return desk.serve(loading, in_other_thread if elsewhere else None)
     except CancelledError as error:
         if portal.has_ended:
             raise PortalEndedError("the interpreter is about to end") from error

@@ -88,31 +88,40 @@ class Portal:
             PortalEndedError: the interpreter is about to end, and a loop is running here.
             Whatever the function raised. A caller that is interrupted takes it along.
         """
+        future: Future[T] = Future()
         try:
-            future = self.begin(function, *args)
+            self.begin(future, function, *args)
+            return self.result(future)
         except PortalEndedError:
+            if future.done():  # it is the function that says so
+                raise
             return _run_here(function(*args))
-        return self.result(future)
+        except BaseException:
+            future.cancel()
+            raise
 
     def result(self, future: Future[T]) -> T:
-        """Wait for what `begin` began; a caller that is interrupted takes it along."""
+        """Wait for what `begin` began."""
         try:
             return future.result()
         except CancelledError:
             if self.has_ended:
                 _wait_for_the_end()
             raise
-        except BaseException:
-            future.cancel()
-            raise
 
-    def begin(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
+    def begin(
+        self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any
+    ) -> None:
         """The same without waiting.
 
-        Returns:
-            The result to come; cancelling it cancels the call.
+        Args:
+            future: the result to come; cancelling it cancels the call. It is the caller's, who
+                may be interrupted before this returns, and must be able to cancel even so.
+            function: called with the caller's context variables.
+            args: its arguments.
 
         Raises:
+            DeadlockError: the caller is the thread that would have to do the work.
             PortalEndedError: the interpreter is about to end, and nobody would do it.
         """
         running = self._running()
@@ -121,7 +130,7 @@ class Portal:
                 "a blocking call in the thread of the event loop that would do its work; "
                 "call the async function there, or the blocking one in another thread"
             )
-        return asyncio.run_coroutine_threadsafe(function(*args), running.loop)
+        running.loop.call_soon_threadsafe(_begin, future, function, args)
 
     def soon(self, function: Callable[[], object]) -> None:
         """Have a plain function called in the portal's loop, at the next occasion."""
@@ -147,6 +156,40 @@ class Portal:
             if self._begun is None:
                 self._begun = _started(self.awaits)
             return self._begun
+
+
+def _begin(
+    future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
+) -> None:
+    """Call an async function in the running loop, for one who waits for a future elsewhere."""
+    if future.cancelled():
+        return
+    try:
+        task = asyncio.ensure_future(function(*args))
+    except Exception as error:  # noqa: BLE001 - it is the caller's, who waits in a thread
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)
+        return
+    loop = asyncio.get_running_loop()
+
+    def cancel_too(future: Future[T]) -> None:
+        if future.cancelled() and not loop.is_closed():
+            loop.call_soon_threadsafe(task.cancel)
+
+    task.add_done_callback(partial(_hand_over, future))
+    future.add_done_callback(cancel_too)
+
+
+def _hand_over(future: Future[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():
+        future.cancel()
+    if not future.set_running_or_notify_cancel():
+        return
+    error = task.exception()
+    if error is None:
+        future.set_result(task.result())
+    else:
+        future.set_exception(error)
 
 
 def _run_here(work: Coroutine[Any, Any, T]) -> T:

@@ -287,22 +287,21 @@ except KeyboardInterrupt:
     say("interrupted")
 print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flush=True)
 """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         script(tmp_path, source),
         cwd=tmp_path,
         env=unmeasured() | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
     said = ["cancelled"] * (what == "an async factory") + ["interrupted", "works again True"]
     assert (sorted(out.splitlines()), err, process.returncode) == (said, "", 0)
 

@@ -82,14 +82,15 @@ class Room:
             self._make(bounds, self.book.totals())
 
     def _make(self, bounds: Bounds, totals: Totals, spare: str = "") -> None:
-        for _ in range(_IN_VAIN):
-            if not bounds.exceeded_by(totals):
-                return
+        in_vain = 0
+        while in_vain < _IN_VAIN and bounds.exceeded_by(totals):
             seen = self._next(spare)
             if seen is None:
                 return
             if self._remove(seen):
                 totals = self.book.totals()
+            else:
+                in_vain += 1
 
     def _next(self, spare: str) -> Seen | None:
         """The next candidate; ``None`` when nothing is there but what is to be spared."""

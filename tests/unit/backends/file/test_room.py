@@ -37,6 +37,21 @@ async def test_entries_are_never_more_than_allowed(cache_dir: Path) -> None:
         assert stats.evictions == 130
 
 
+async def test_however_much_is_over_a_smaller_bound_goes(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_IN_VAIN", 10)  # so that not as many files are needed
+    async with CacheManager(directory=cache_dir) as cache:
+        await cache.set_many({f"k{n}": n for n in range(100)})
+    async with CacheManager(directory=cache_dir, max_entries=40) as cache:
+        await cache.cleanup_expired()
+        assert len(files(cache_dir)) == 40
+    async with CacheManager(directory=cache_dir, max_entries=5) as cache:
+        await cache.set("new", 1)
+        assert len(files(cache_dir)) == 5
+        assert await cache.get("new") == 1
+
+
 async def test_bytes_are_never_more_than_allowed(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_bytes=20_000) as cache:
         for n in range(100):

@@ -270,6 +270,9 @@ class Engine:
         """A slot for a record, kept in the memory tier if there is one."""
         slot = Slot(record)
         if self.tier is not None and record.stamp is not None:
+            before = self.tier.nodes.get(slot.key)
+            if before is not None:  # which reports those of its uses that are not reported yet
+                slot.uses = slot.counted = before.uses
             self.tier.put(slot)
         return slot
 

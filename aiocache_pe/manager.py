@@ -358,7 +358,7 @@ class CacheManager(Portable):
         return await upkeep.clear(self.loader.opened())
 
     async def cleanup_expired(self) -> int:
-        """Remove what is expired, or dead by its tags, from the store; how many."""
+        """Remove what is expired, or dead by its tags; how many. Then enforce the bounds."""
         return await upkeep.cleanup(self.loader.opened())
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:

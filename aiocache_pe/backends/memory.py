@@ -247,7 +247,11 @@ class MemoryBackend:
 
     def _put(self, record: Record) -> Record:
         cell = Cell(record)
-        if not self._place(cell.key).put(cell):
+        place = self._place(cell.key)
+        before = place.nodes.get(cell.key)
+        if before is not None:
+            cell.uses = before.uses
+        if not place.put(cell):
             raise BackendError(f"an entry of {cell.size} bytes exceeds max_bytes={self._max_bytes}")
         return cell.record()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 import pytest
 
 from aiocache_pe import BackendError, CacheManager, cached
@@ -38,3 +41,43 @@ async def test_a_function_gives_its_result_all_the_same() -> None:
         assert [await answer(1000), await answer(1000)] == [HEAVY, HEAVY]
         assert answer.cache_info() == (0, 2)
         assert (await cache.get_stats()).errors == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cache: cache.set("popular", 2),
+        lambda cache: cache.touch("popular", ttl=60),
+        lambda cache: cache.incr("popular"),
+    ],
+    ids=["set", "touch", "incr"],
+)
+async def test_lfu_forgets_no_use_of_what_is_changed(
+    change: Callable[[CacheManager], Awaitable[object]],
+) -> None:
+    async with CacheManager("memory", max_entries=2, eviction="lfu") as cache:
+        await cache.set_many({"popular": 1, "other": 1})
+        for _ in range(3):
+            assert await cache.get("popular") == 1
+        assert await cache.get("other") == 1
+        await change(cache)
+        await cache.set("new", 1)
+        assert await cache.get_many(["popular", "other", "new"]) != {}
+        assert await cache.get("other") is None
+        assert await cache.get("popular") is not None
+        stats = await cache.get_stats()
+    assert stats.hits == 7  # each of them told once
+
+
+async def test_the_memory_tier_forgets_no_use_of_what_is_written_anew(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, eviction="lfu") as cache:
+        await cache.set("k", 1)
+        for number in range(3):
+            assert await cache.get("k") == 1 + number
+            await cache.set("k", 2 + number)
+        tier = cache._shared.engine.tier
+        assert tier is not None
+        slot = tier.nodes["default:k"]
+        assert (slot.uses, slot.counted) == (3, 3)
+        stats = await cache.get_stats()
+    assert (stats.hits, stats.sets) == (3, 4)

@@ -38,6 +38,7 @@ _MOST_ROWS = 4096
 _USUAL_ROWS = 32  # more processes than usually have a directory open, and a small read
 _SETTLING = 1 << 40  # the byte to lock, far from those of the rows
 _NONE = -1
+_GREATEST = 2**63 - 1  # bound that can be noted; no directory comes near it
 
 _turn = threading.RLock()  # of all books: held for three system calls, none of which waits
 held_at_fork(_turn)
@@ -213,7 +214,9 @@ class Book:
             if not os.pread(fd, _HEADER.size, 0).startswith(_MAGIC):
                 os.pwrite(fd, _HEADER.pack(_MAGIC, _NONE, _NONE, 0), 0)
             if self._bounds != UNBOUNDED:
-                bounds = (_NONE if bound is None else bound for bound in self._bounds)
+                bounds = (
+                    _NONE if bound is None else min(bound, _GREATEST) for bound in self._bounds
+                )
                 os.pwrite(fd, _BOUNDS.pack(*bounds), _BOUNDS_AT)
             at = _HEADER.size + self._row * _ROW.size
             row = os.pread(fd, _ROW.size, at)

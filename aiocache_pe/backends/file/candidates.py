@@ -77,9 +77,15 @@ def sample(layout: Layout) -> list[Seen]:
     return found
 
 
-def choose(layout: Layout, order: Order) -> list[Seen]:
-    """Candidates, the first to go last, so that they can be taken off the end."""
-    ordered = order(sample(layout))
+def choose(layout: Layout, order: Order, spare: str = "") -> list[Seen]:
+    """Candidates, the first to go last, so that they can be taken off the end.
+
+    Args:
+        layout: the directory.
+        order: in which they go.
+        spare: the path of one that is none, even if it is the first in the order.
+    """
+    ordered = order([seen for seen in sample(layout) if seen.path != spare])
     return ordered[: max(1, len(ordered) // _CHOSEN)][::-1]
 
 

@@ -94,14 +94,17 @@ class Room:
 
     def _next(self, spare: str) -> Seen | None:
         """The next candidate; ``None`` when nothing is there but what is to be spared."""
-        for _ in range(2):
-            with suppress(IndexError):  # other threads take from it as well
-                while True:
-                    seen = self._candidates.pop()
-                    if seen.path != spare:
-                        return seen
-            self._candidates = choose(self._layout, self._order)
-        return None
+        with suppress(IndexError):  # other threads take from it as well
+            while True:
+                seen = self._candidates.pop()
+                if seen.path != spare:
+                    return seen
+        chosen = choose(self._layout, self._order, spare)
+        if not chosen:
+            return None
+        seen = chosen.pop()
+        self._candidates = chosen
+        return seen
 
     def _remove(self, seen: Seen) -> bool:
         """Remove an entry, unless it was used or replaced since it was looked at."""

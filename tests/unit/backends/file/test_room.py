@@ -13,6 +13,7 @@ from aiocache_pe.backends.file.book import Bounds
 from aiocache_pe.backends.file.candidates import Seen, look_at
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.config import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
 from tests.unit.backends.file.records import record
 
@@ -50,6 +51,49 @@ async def test_however_much_is_over_a_smaller_bound_goes(
         await cache.set("new", 1)
         assert len(files(cache_dir)) == 5
         assert await cache.get("new") == 1
+
+
+@pytest.mark.parametrize("eviction", FILE_EVICTIONS)
+async def test_what_was_just_written_does_not_stand_in_the_way_of_making_room(
+    cache_dir: Path, eviction: str
+) -> None:
+    def opened() -> CacheManager:
+        return CacheManager(directory=cache_dir, max_entries=3, eviction=eviction)
+
+    names = [f"read{n}" for n in range(3)]
+    async with opened() as cache:
+        await cache.set_many(dict.fromkeys(names, 1))
+        assert len(await cache.get_many(names)) == 3
+    async with opened() as cache:  # these reads are noted by now
+        for n in range(4):  # not read, so by some policies it would be the first to go
+            await cache.set(f"new{n}", n)
+            assert len(files(cache_dir)) == 3
+            assert await cache.entry(f"new{n}") is not None
+        assert (await cache.get_stats()).evictions == 4
+
+
+async def test_what_the_library_keeps_for_itself_is_not_bounded(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_bytes=200) as cache:
+        assert await cache.set("k", 1, tags=["tag"])
+        assert await cache.get("k") == 1
+        assert (await cache.get_stats()).errors == 0
+        await cache.delete_by_tag("tag")
+        assert await cache.get("k") is None
+    async with CacheManager(directory=cache_dir, max_bytes=1) as cache:
+        assert await cache.delete_by_tag("tag")
+        assert not await cache.set("k", 1)
+        stats = await cache.get_stats()
+    assert (stats.hits, stats.misses, stats.errors) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("bounds", [(2**64, None), (None, 2**64)], ids=["entries", "bytes"])
+def test_a_bound_may_be_greater_than_any_disk(
+    cache_dir: Path, bounds: tuple[int | None, int | None]
+) -> None:
+    disk = bounded(cache_dir, *bounds)
+    disk.write([record("k")])
+    disk.room.enforce()
+    assert len(disk.read(["default:k"])) == 1
 
 
 async def test_bytes_are_never_more_than_allowed(cache_dir: Path) -> None:
@@ -181,7 +225,7 @@ def test_who_finds_nothing_to_remove_gives_up(
     monkeypatch.setattr(room, "_IN_VAIN", 5)
     monkeypatch.setattr(disk.room, "_candidates", [])
     gone = Seen(f"{cache_dir}/default/00/00000000-gone", 1, 1, 1, 0)
-    monkeypatch.setattr(room, "choose", lambda layout, order: [gone])
+    monkeypatch.setattr(room, "choose", lambda layout, order, spare: [gone])
     disk.write([record(str(n)) for n in range(4)])
     assert len(files(cache_dir)) == 5
 

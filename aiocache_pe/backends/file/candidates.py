@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import log2
@@ -54,8 +55,11 @@ def look_at(path: str) -> Seen:
 
     Raises:
         FileNotFoundError: it is gone.
+        IsADirectoryError: it was put there by hand.
     """
     status = os.stat(path, follow_symlinks=False)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(path)
     used = max(status.st_atime_ns, status.st_mtime_ns)
     return Seen(path, status.st_size, status.st_mtime_ns, used, usage.hits_of(path))
 

@@ -112,10 +112,10 @@ class Room:
             try:
                 if look_at(seen.path)[:4] != seen[:4]:
                     return False
-                with suppress(CorruptRecordError):
+                with suppress(CorruptRecordError, OSError):  # or a link that was put there
                     self.evicted.append(read_head(seen.path))
                 os.unlink(seen.path)
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 return False
             self.gave(seen.weight)
         return True

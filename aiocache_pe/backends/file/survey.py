@@ -58,7 +58,7 @@ def count_folder(folder: str) -> tuple[int, int]:
     entries = weight = 0
     with suppress(OSError), os.scandir(folder) as listing:
         for item in listing:
-            if not is_entry(item.name):
+            if not is_entry(item.name) or item.is_dir(follow_symlinks=False):
                 continue
             with suppress(FileNotFoundError):
                 weight += item.stat(follow_symlinks=False).st_size

@@ -237,3 +237,22 @@ def test_damage_goes_like_any_other(cache_dir: Path) -> None:
     disk.write([record("b"), record("c")])
     assert len(files(cache_dir)) == 2
     assert list(disk.room.evicted) == []
+
+
+async def test_what_is_named_like_an_entry_but_is_none_keeps_no_room_from_being_made(
+    cache_dir: Path,
+) -> None:
+    aside = cache_dir.parent / "aside"
+    aside.write_text("somebody's")
+    async with CacheManager(directory=cache_dir, max_entries=2, eviction="fifo") as cache:
+        await cache.set("k", 1)
+        folder = files(cache_dir)[0].parent
+        (folder / "00000000-folder").mkdir()
+        (folder / "00000000-link").symlink_to(aside)
+        for n in range(4):
+            assert await cache.set(f"k{n}", n)
+        await cache.cleanup_expired()
+        stats = await cache.get_stats()
+    assert (stats.errors, stats.total_entries) == (0, 2)
+    assert (folder / "00000000-folder").is_dir()
+    assert aside.read_text() == "somebody's"

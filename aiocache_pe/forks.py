@@ -4,11 +4,12 @@ Of all threads only the one that forked lives on in the child. A lock that anoth
 thread held stays taken there for ever, and what that thread was changing stays half
 changed; numbers that the parent is going to report would be reported by both.
 
-=================  ==================================================================
-`held_at_fork`     a lock is taken before a fork and given back after it, on both
-                   sides: what it protects is whole in the child, and free
-`renewed_at_fork`  an object's ``after_fork`` is called in the child
-=================  ==================================================================
+===================  ================================================================
+`held_at_fork`       a lock is taken before a fork and given back after it, on both
+                     sides: what it protects is whole in the child, and free
+`renewed_at_fork`    an object's ``after_fork`` is called in the child
+`no_fork_meanwhile`  forks wait for what is done in this context, as for an import
+===================  ================================================================
 
 Nothing is kept alive by either. `subprocess` does not fork in this sense.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import AbstractContextManager
 from typing import Protocol
 from weakref import WeakSet
 
@@ -48,6 +50,14 @@ def renewed_at_fork(thing: Forkable) -> None:
     """Call ``thing.after_fork()`` in every child that is forked from now on."""
     with _turn:
         _objects.add(thing)
+
+
+def no_fork_meanwhile() -> AbstractContextManager[object]:
+    """Have forks wait, as for an import: in a child, what another thread imports comes to no end.
+
+    Nothing may be done here that another thread does as well while it makes such objects.
+    """
+    return _turn
 
 
 def _before() -> None:

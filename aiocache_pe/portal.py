@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.forks import no_fork_meanwhile, renewed_at_fork
 from aiocache_pe.pool import Pool, is_ending
 
 T = TypeVar("T")
@@ -210,8 +210,10 @@ def _wait_for_the_end() -> None:
 
 def _started(awaits: Iterable[Settling]) -> _Running:
     # Most programs never get here, and this takes as long as all the rest to import.
-    import anyio  # noqa: PLC0415
-    from anyio.from_thread import BlockingPortal  # noqa: PLC0415
+    # A child that is forked meanwhile would wait for the rest of the import for ever.
+    with no_fork_meanwhile():
+        import anyio  # noqa: PLC0415
+        from anyio.from_thread import BlockingPortal  # noqa: PLC0415
 
     ready: Future[_Running] = Future()
     served = threading.Event()
@@ -229,6 +231,8 @@ def _started(awaits: Iterable[Settling]) -> _Running:
 
     def run() -> None:
         try:
+            with no_fork_meanwhile():
+                anyio.run(anyio.sleep, 0)  # the first time it imports the rest of anyio
             anyio.run(serve)
         except BaseException as error:
             if not ready.done():

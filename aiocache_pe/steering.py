@@ -15,6 +15,7 @@ from contextvars import ContextVar, Token
 from enum import Enum
 from typing import NamedTuple, Self
 
+from aiocache_pe.forks import held_at_fork
 from aiocache_pe.tape import Tape
 
 
@@ -27,7 +28,8 @@ class _Place(NamedTuple):
 _mode: ContextVar[Mode | None] = ContextVar("aiocache_pe_mode", default=None)
 _own: ContextVar[_Place | None] = ContextVar("aiocache_pe_tape", default=None)
 _places: list[_Place] = []  # those of the process's blocks, the innermost last
-_lock = threading.Lock()
+_lock = threading.RLock()
+held_at_fork(_lock)
 
 mode: Callable[[], Mode | None] = _mode.get
 """The mode of the running task; ``None`` when nothing was set.

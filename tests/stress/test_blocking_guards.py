@@ -306,6 +306,33 @@ print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flu
     assert (sorted(out.splitlines()), err, process.returncode) == (said, "", 0)
 
 
+def test_a_child_that_is_forked_while_the_loop_begins_works(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        importing = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "anyio._backends._asyncio":
+                    importing.set()
+                    time.sleep(0.2)
+
+        sys.meta_path.insert(0, Slow())
+        cache = CacheManager("memory")
+        thread = threading.Thread(target=cache.set, args=("k", 1))
+        thread.start()
+        assert importing.wait(20)
+        pid = os.fork()
+        if not pid:
+            os._exit(cache.get("other", 7))
+        thread.join()
+        print(cache.get("k"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+    )
+    assert out == "1 7\n"
+
+
 def test_many_threads_share_one_computation(tmp_path: Path) -> None:
     out = run(
         tmp_path,

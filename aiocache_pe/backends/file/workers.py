@@ -15,6 +15,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.pool import ends_with_program, is_ending
 
 T = TypeVar("T")
@@ -49,6 +50,13 @@ class Workers:
         self._name = name
         self._crew = _Crew()
         ends_with_program(self)
+        renewed_at_fork(self)
+
+    def after_fork(self) -> None:
+        """Have threads and a lock of the child's own; one of the parent's may hold the lock."""
+        has_ended = self._crew.has_ended
+        self._crew = _Crew()
+        self._crew.has_ended = has_ended
 
     def submit(self, fn: Callable[..., T], /, *args: Any) -> asyncio.Future[T]:
         """Have a function called; a future of the running loop, which may be cancelled.
@@ -86,8 +94,8 @@ class Workers:
             thread.join()
 
     def __del__(self) -> None:
-        # Without the lock: nobody can ask for work any more, and in a forked child a thread
-        # that is not there may have it.
+        # Without the lock: nobody can ask for work any more, and in a child that is being
+        # forked a thread that is not there may have it.
         self._crew.dismiss()
 
     def _hire(self) -> None:

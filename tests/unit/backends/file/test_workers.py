@@ -30,6 +30,33 @@ def finish():
 atexit.register(finish)
 print(asyncio.run(ask()) == threading.get_ident())
 """
+IN_A_CHILD = """
+import asyncio, os, signal, sys, threading
+from aiocache_pe.backends.file.workers import Workers
+
+workers, held = Workers(2, "forked"), threading.Event()
+
+async def ask():
+    return await asyncio.get_running_loop().run_in_executor(workers, pow, 2, 3)
+
+def hold():  # as a thread does in the moment in which it has done something
+    with workers._crew.lock:
+        held.set()
+        done.wait(60)
+
+asyncio.run(ask())
+done = threading.Event()
+threading.Thread(target=hold).start()
+held.wait(60)
+child = os.fork()
+if not child:
+    signal.alarm(30)
+    print(asyncio.run(ask()), flush=True)
+    sys.exit()
+status = os.waitpid(child, 0)[1]
+done.set()
+print(os.waitstatus_to_exitcode(status), asyncio.run(ask()))
+"""
 
 
 def threads_of(name: str) -> list[threading.Thread]:
@@ -160,3 +187,9 @@ def test_at_the_end_of_the_program_work_is_done_by_who_asks() -> None:
     command = [sys.executable, "-c", AT_THE_END]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_a_forked_child_has_threads_of_its_own_and_ends() -> None:
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", IN_A_CHILD]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("8\n0 8\n", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiocache_pe.cli.output import on_terminal
@@ -44,8 +44,9 @@ async def progress(doing: str) -> AsyncGenerator[Progress]:
         yield state
     finally:
         bar.cancel()
-        with suppress(asyncio.CancelledError):
-            await bar
+        await asyncio.wait({bar})  # and not for itself: its end would look like Ctrl-C
+        if not bar.cancelled():
+            bar.result()
 
 
 async def _show(doing: str, state: Progress) -> None:

@@ -229,6 +229,31 @@ async def test_kept_warm_an_entry_is_new_before_it_expires(clock: FakeClock) -> 
         assert counted.calls == [1, 1]
 
 
+async def test_who_is_cancelled_while_rounds_come_to_their_end_is_cancelled(
+    memory: CacheManager,
+) -> None:
+    resting, ending, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def sleep(_: float) -> None:
+        resting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await go.wait()
+
+    async def use() -> None:
+        async with keep_warm(memory, {"a": lambda: 1}, before_expiry=1, sleep=sleep):
+            await resting.wait()
+
+    task = asyncio.create_task(use())
+    await ending.wait()
+    task.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_kept_warm_what_can_be_had_once_is_refused(memory: CacheManager) -> None:
     for once in (iter([("a", 1)]), partial):
         with pytest.raises(TypeError):

@@ -12,13 +12,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from weakref import WeakSet
 
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.per_loop import PerLoop, UnderWay
 
 logger = logging.getLogger("aiocache_pe")
 _PATIENCE = 10.0  # seconds that the last wait for the others, at most
-_others: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
-"""What the last wait for: one for each of the others, done when it has finished."""
+_others = UnderWay()
+"""What the last wait for: each of the others until it has finished."""
 
 
 class AtLoopEnd:
@@ -39,11 +40,22 @@ class AtLoopEnd:
         goodbye
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("_ended", "_waiting")
 
     def __init__(self, callback: Callable[[], Awaitable[None]], *, last: bool = False) -> None:
         until_closed = _last_of_all if last else _one_of_all
-        self._waiting = PerLoop(lambda: _begun(until_closed(callback)))
+        ended = self._ended = WeakSet[asyncio.AbstractEventLoop]()
+
+        async def at_end() -> None:
+            ended.add(asyncio.get_running_loop())
+            await callback()
+
+        self._waiting = PerLoop(lambda: _begun(until_closed(at_end)))
+
+    @property
+    def has_come(self) -> bool:
+        """Whether the running loop has come to its end: it cancels no task that begins now."""
+        return asyncio.get_running_loop() in self._ended
 
     def arm(self) -> None:
         """Arm it for the running loop; once is enough, more do no harm."""
@@ -51,27 +63,19 @@ class AtLoopEnd:
 
 
 async def _one_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    others = _others.get()
-    finished = asyncio.get_running_loop().create_future()
-    others.add(finished)
-    try:
-        yield
-    finally:
+    with _others.one():
         try:
-            await _called(callback)
+            yield
         finally:
-            others.discard(finished)
-            finished.set_result(None)
+            await _called(callback)
 
 
 async def _last_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    others = _others.get()
     try:
         yield
     finally:
         try:
-            if others:
-                await asyncio.wait(set(others), timeout=_PATIENCE)
+            await _others.settled(_PATIENCE)
         finally:
             await _called(callback)
 

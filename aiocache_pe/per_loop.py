@@ -100,7 +100,7 @@ class UnderWay:
             if not loop.is_closed():
                 done.set_result(None)
 
-    async def settled(self) -> None:
-        """Wait until all that is under way now has ended."""
+    async def settled(self, patience: float | None = None) -> None:
+        """Wait until all that is under way now has ended, or for so many seconds."""
         if begun := set(self._begun.get()):
-            await asyncio.wait(begun)
+            await asyncio.wait(begun, timeout=patience)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.lifecycle import AtLoopEnd
@@ -48,15 +47,14 @@ class Refreshes:
         clock: the time.
     """
 
-    __slots__ = ("__weakref__", "_at_end", "_clock", "_ending", "_retry_at", "_running", "_tasks")
+    __slots__ = ("__weakref__", "_at_end", "_clock", "_retry_at", "_running", "_tasks")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._running: dict[str, Refreshing] = {}
         self._tasks: PerLoop[set[Refreshing]] = PerLoop(set)
         self._retry_at: dict[str, float] = {}
-        self._ending: WeakSet[asyncio.AbstractEventLoop] = WeakSet()  # nobody would wait in them
-        self._at_end = AtLoopEnd(self._finish)
+        self._at_end = AtLoopEnd(self.settle)
         portal.awaits.add(self)
         renewed_at_fork(self)
 
@@ -87,7 +85,7 @@ class Refreshes:
         if not self.may_begin(key):
             here = running is not None and running.get_loop() is asyncio.get_running_loop()
             return running if here else None
-        if asyncio.get_running_loop() in self._ending:
+        if self._at_end.has_come:
             return None
         tasks = self._tasks.get()
         task = asyncio.create_task(self._done(key, work), name=f"aiocache_pe-refresh {key:.80}")
@@ -108,11 +106,6 @@ class Refreshes:
         if late:
             logger.warning("%d refreshes took longer than %.0f s at the end", len(late), _GRACE)
             await asyncio.wait(late, timeout=_GRACE)
-
-    async def _finish(self) -> None:
-        """Leave no task to a loop that comes to its end: it cancels none that begin by then."""
-        self._ending.add(asyncio.get_running_loop())
-        await self.settle()
 
     async def _done(
         self, key: str, work: Callable[[], Coroutine[Any, Any, Refreshed]]

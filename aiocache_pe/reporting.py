@@ -45,18 +45,16 @@ _DELAY = 1.0  # seconds from the first thing to report to its report
 
 
 class _Timer:
-    """A loop's next report; none is begun in a loop that comes to its end."""
+    """A loop's next report."""
 
-    __slots__ = ("ended", "handle", "task")
+    __slots__ = ("handle", "task")
 
     def __init__(self) -> None:
-        self.ended = False
         self.handle: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
     async def end(self) -> None:
-        """Begin no report any more, and wait for the one that was begun."""
-        self.ended = True
+        """Begin no report, and wait for the one that was begun."""
         if self.handle is not None:
             self.handle.cancel()
         if self.task is not None:
@@ -151,7 +149,7 @@ class Reporter:
         if loop is self._scheduled:
             return
         timer = self._timers.get()
-        if timer.handle is None and not timer.ended:
+        if timer.handle is None and not self._at_end.has_come:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
         self._scheduled = loop

@@ -64,7 +64,7 @@ class Tender:
         """Begin a round in the running loop, if it is time and none is under way."""
         if self._engine.clock.monotonic() < self._due:
             return
-        if not self._is_under_way():
+        if not self._is_under_way() and not self._at_end.has_come:
             self._loop = asyncio.get_running_loop()
             self._at_end.arm()
             self._begin()

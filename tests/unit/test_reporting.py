@@ -206,13 +206,13 @@ def test_what_is_done_while_a_loop_ends_begins_no_report_there(
 ) -> None:
     monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # none is due however slow the machine
     cache = CacheManager("memory")
-    timers = cache._shared.reporter._timers
+    reporter = cache._shared.reporter
 
     async def late() -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await poll(lambda: timers.get().ended)
+            await poll(lambda: reporter._at_end.has_come)
             await cache.get("absent")
 
     async def use() -> reporting._Timer:
@@ -220,7 +220,7 @@ def test_what_is_done_while_a_loop_ends_begins_no_report_there(
         await anext(generator)
         await cache.get("absent")
         kept.append(generator)
-        return timers.get()
+        return reporter._timers.get()
 
     kept: list[object] = []
     timer = asyncio.run(use())

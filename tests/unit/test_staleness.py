@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -370,39 +369,3 @@ async def test_records_without_staleness_are_read_as_ever(
         await cache.set("k", 1, ttl=10)
         [path] = list((cache_dir / "default").rglob("*-k"))
         assert b"stale" not in path.read_bytes()
-
-
-def test_what_is_asked_for_while_a_loop_ends_is_served_stale_and_begins_no_refresh() -> None:
-    clock = FakeClock()
-    cache = CacheManager("memory", clock=clock)
-    refreshes = cache.loader._staleness._refreshes
-    calls: list[int] = []
-    kept: list[object] = []
-
-    async def ask() -> int:
-        async def compute() -> int:
-            calls.append(len(calls))
-            return calls[-1]
-
-        return await cache.get_or_set("k", compute, ttl=1, stale_ttl=100)
-
-    async def late() -> AsyncIterator[None]:
-        try:
-            yield
-        finally:
-            await poll(lambda: asyncio.get_running_loop() in refreshes._ending)
-            clock.advance(2)
-            kept.append(await ask())
-
-    async def use() -> None:
-        generator = late()
-        await anext(generator)
-        kept.append(generator)
-        await ask()
-        clock.advance(2)
-        await ask()
-        await refreshes.settle()
-
-    asyncio.run(use())
-    assert calls == [0, 1]
-    assert kept[1:] == [1]

@@ -11,13 +11,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.crc import key_slot
+from redis.exceptions import RedisError
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.fallback.backend import FallbackBackend
@@ -36,7 +38,10 @@ TICK = 0.005
 class Load:
     """Tasks that write numbers that only grow, and tasks that read them elsewhere."""
 
-    def __init__(self, writing: CacheManager, reading: CacheManager, prefix: str) -> None:
+    def __init__(
+        self, cluster: Cluster, writing: CacheManager, reading: CacheManager, prefix: str
+    ) -> None:
+        self._ports = [node.port for node in cluster.nodes]
         self.writing, self.reading, self.prefix = writing, reading, prefix
         self.acknowledged: dict[str, tuple[int, float]] = {}
         self.counts: Counter[str] = Counter()
@@ -65,10 +70,21 @@ class Load:
         self.acknowledged.clear()
 
     async def _hear(self) -> None:
-        """Count the seconds in which news could be heard, and none of a process that is held."""
-        while not self._stopped:
-            await asyncio.sleep(TICK)
-            self._heard += TICK
+        """Count the seconds in which news could be told and heard: in which nobody stood still.
+
+        A node that is moving keys, or has no processor, answers no ping and tells no news.
+        """
+        async with AsyncExitStack() as stack:
+            nodes = [
+                await stack.enter_async_context(AsyncRedis(port=port, socket_timeout=60))
+                for port in self._ports
+            ]
+            while not self._stopped:
+                await asyncio.sleep(TICK)
+                for node in nodes:
+                    with suppress(RedisError):  # it is dead
+                        await node.ping()
+                self._heard += TICK
 
     async def _write(self, number: int) -> None:
         chance = dice(f"writer {number}")
@@ -168,7 +184,7 @@ async def test_slots_that_move_lose_no_write_and_leave_nothing_old(
     mine = {slot for slot in slots if slot < 5461}  # of the first node
     one, two = own_cluster.nodes[:2]
     begun, moves = time.monotonic(), 0
-    async with Load(managers[0], managers[1], "moved") as load:
+    async with Load(own_cluster, managers[0], managers[1], "moved") as load:
         await poll(lambda: load.counts["reads"] > 100, deadline=30)
         for _ in range(scaled(1)):
             await asyncio.to_thread(move, own_cluster, mine, one, two)
@@ -224,8 +240,8 @@ async def test_a_killed_primary_is_replaced_and_nothing_old_is_read_after_that(
     own_cluster: Cluster, managers: list[CacheManager]
 ) -> None:
     async with (
-        Load(managers[0], managers[1], "plain") as plain,
-        Load(managers[2], managers[2], "default") as fallen,
+        Load(own_cluster, managers[0], managers[1], "plain") as plain,
+        Load(own_cluster, managers[2], managers[2], "default") as fallen,
     ):
         loads = (plain, fallen)
         await poll(lambda: all(load.counts["reads"] > 100 for load in loads), deadline=30)

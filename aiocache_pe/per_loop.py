@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -87,20 +86,33 @@ class UnderWay:
     def __init__(self) -> None:
         self._begun: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
 
-    @contextmanager
-    def one(self) -> Generator[None, None, None]:
+    def one(self) -> _One:
         """Something is under way, in a ``with``, until that ends, however it does."""
-        loop, begun = asyncio.get_running_loop(), self._begun.get()
-        done = loop.create_future()
-        begun.add(done)
-        try:
-            yield
-        finally:
-            begun.discard(done)
-            if not loop.is_closed():
-                done.set_result(None)
+        return _One(self._begun.get())
 
     async def settled(self, patience: float | None = None) -> None:
         """Wait until all that is under way now has ended, or for so many seconds."""
         if begun := set(self._begun.get()):
             await asyncio.wait(begun, timeout=patience)
+
+
+class _One:
+    """A part of what is under way.
+
+    No generator: the collector would run that to its end when a loop was dropped while
+    something was under way, in any thread, and with futures that are cleared already.
+    """
+
+    __slots__ = ("_begun", "_done")
+
+    def __init__(self, begun: set[asyncio.Future[None]]) -> None:
+        self._begun = begun
+        self._done = asyncio.get_running_loop().create_future()
+
+    def __enter__(self) -> None:
+        self._begun.add(self._done)
+
+    def __exit__(self, *_: object) -> None:
+        self._begun.discard(self._done)
+        if not self._done.get_loop().is_closed():
+            self._done.set_result(None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -113,3 +115,23 @@ def test_what_others_use_is_given_back_after_they_have_finished(is_first: bool) 
 
     asyncio.run(main())
     assert finished == ["report", "give back"]
+
+
+def test_a_loop_that_was_dropped_is_collected_without_complaint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    complaints = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    at_end, ended = counting()
+
+    async def main() -> None:
+        at_end.arm()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()  # and no asynchronous generator was closed before
+    asyncio.run(main())  # the first is forgotten, the second comes to its end
+    del loop
+    gc.collect()
+    assert complaints == []
+    assert len(ended) == 1

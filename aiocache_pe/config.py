@@ -19,11 +19,11 @@ from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import namespace_prefix
-from aiocache_pe.memory import Slot
 from aiocache_pe.prices import Prices, PriceTable, read_prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.resources import Resources
 from aiocache_pe.savings import Appraiser
+from aiocache_pe.slot import Slot
 
 
 def _made(name: str, *args: Any, **settings: Any) -> Any:
@@ -39,6 +39,7 @@ BACKENDS = ("file", "redis", "memory", "null")
 REDIS = (
     "redis",
     "rediss",
+    "unix",
     "redis+sentinel",
     "rediss+sentinel",
     "redis+cluster",
@@ -129,7 +130,8 @@ def _prices(prices: Prices | None) -> PriceTable:
 
 def is_redis(backend: str) -> bool:
     """Whether a backend's name or URL is Redis'."""
-    return backend.partition("://")[0] in REDIS
+    scheme, separator, _ = backend.partition("://")
+    return scheme in REDIS if separator else backend == "redis"
 
 
 def _chosen(backend: str | Backend | None, redis_url: str | None) -> str | Backend:

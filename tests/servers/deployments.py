@@ -21,10 +21,15 @@ from tests.servers.process import PATIENT, Server, free_ports
 
 USER, PASSWORD = "app", "correct horse"
 _CALM = 60  # seconds that a server may stand still on a busy machine, and nobody takes its place
-_RIGHTS = "~aiocache_pe* &* +@all -@dangerous +cluster|slots"
+RIGHTS = (
+    "~aiocache_pe* +get +set +getrange +mget +strlen +pttl +pexpire +del +unlink +scan "
+    "+eval +evalsha +script|load"
+)
+"""What `docs/redis.md` says that a user needs, and nothing more."""
+_CLUSTER = "+cluster|slots +command"
 ACL = (
-    f'user {USER} on ">{PASSWORD}" {_RIGHTS} +client|tracking +info',
-    f'user untracked on ">pw" {_RIGHTS} -client',
+    f'user {USER} on ">{PASSWORD}" {RIGHTS} {_CLUSTER} +client|tracking +ping +info',
+    f'user untracked on ">pw" {RIGHTS} {_CLUSTER}',
     "user default off",
 )
 

@@ -60,6 +60,8 @@ def refused(says: str, **settings: Any) -> None:
         ({"backend": "disk"}, "backend 'disk' is not known; accepted: 'file', 'redis', 'memory', "),
         ({"backend": ""}, "backend '' is not known"),
         ({"backend": "FILE"}, "backend 'FILE' is not known"),
+        ({"backend": "rediss"}, "backend 'rediss' is not known"),
+        ({"backend": "unix"}, "backend 'unix' is not known"),
         ({"backend": "ftp://host"}, "'ftp' is not known; .* entry points in the group"),
         ({"backend": 7}, "backend int lacks 'read', 'write', .*; accepted: 'file'"),
         ({"backend": MemoryBackend}, "backend is a class, MemoryBackend; give an object of it"),
@@ -179,6 +181,10 @@ def test_namespaces_and_times_are_checked_as_everywhere(
         ),
         (
             {"redis_url": "unix:///run/redis.sock?db=2&client_name=a@b", "fallback": None},
+            "RedisBackend('unix:///run/redis.sock')",
+        ),
+        (
+            {"backend": "unix:///run/redis.sock", "fallback": None},
             "RedisBackend('unix:///run/redis.sock')",
         ),
         (

@@ -1,7 +1,8 @@
-"""What the server has to do in one step: small Lua scripts over one key each.
+"""What the server has to do in one step: small Lua scripts.
 
-One key each, so that a Cluster can run them too. They are called by their digest; a
-server that does not know one yet is sent it whole.
+Each is over an entry and what is noted of its use, two names of one slot, so that a Cluster
+can run it too; `COUNT` takes many such pairs where there are no slots. They are called by their
+digest; a server that does not know one yet is sent it whole.
 """
 
 from __future__ import annotations

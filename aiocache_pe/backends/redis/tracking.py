@@ -38,6 +38,8 @@ logger = logging.getLogger("aiocache_pe")
 _PING = 1.0  # seconds between two signs of life
 _PATIENCE = 3.0  # seconds without one
 _PAUSES = (0.1, 2.0)  # seconds between two tries to listen: the first, the longest
+_BEGIN = (("PING",), ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRIES))
+"""What is asked of each primary, and may be forbidden."""
 _HEALTHY = 10.0  # seconds of listening, after which a loss is a new one
 _FORBIDDEN = 30.0  # seconds, where the server does not permit it
 
@@ -182,10 +184,9 @@ class Tracker:
             for connection in connections.values():
                 connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001 - no public way
                 await connection.connect()
-                await connection.send_command(
-                    "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRIES
-                )
-                await connection.read_response()
+                for command in _BEGIN:
+                    await connection.send_command(*command)
+                    await connection.read_response()
             watch = Watch(frozenset(connections))
             with self._lock:
                 self._watch = watch

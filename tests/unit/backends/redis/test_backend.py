@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import redis.asyncio
@@ -18,8 +19,8 @@ from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.stores import AREA, record
-from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
-from tests.servers.process import Server
+from tests.servers.deployments import RIGHTS, Cluster, SecuredCluster, Sentinels
+from tests.servers.process import Server, free_ports
 from tests.stress.scale import report, scaled
 
 
@@ -140,6 +141,31 @@ async def test_a_wrong_password_is_told_without_it(
         assert "hunter2" not in str(caught.value)
         assert "hunter2" not in repr(backend)
         await backend.close()
+
+
+async def test_a_server_is_reached_by_a_socket_of_the_machine() -> None:
+    with TemporaryDirectory() as folder:  # a short path: the kernel takes 107 bytes
+        server = Server(Path(folder), free_ports(1)[0], [f"unixsocket {folder}/s"])
+        try:
+            server.start()
+            url = f"unix://{folder}/s?db=3"
+            async with (
+                CacheManager(url, directory=folder, fallback=None) as one,
+                CacheManager(url, directory=folder, fallback=None) as other,
+            ):
+                assert await one.set("k", [1])
+                assert await other.get("k") == [1]
+                assert await one.incr("n") == 1
+                assert await other.incr("n") == 2
+            with Redis(port=server.port, db=3) as admin:
+                assert admin.exists(entry_name("default:k"))
+        finally:
+            server.kill()
+
+
+def test_the_users_of_these_tests_have_the_rights_that_the_docs_name() -> None:
+    page = Path(__file__).parents[4] / "docs" / "redis.md"
+    assert f"`{RIGHTS}`" in page.read_text(encoding="utf-8")
 
 
 async def test_every_primary_of_a_secured_cluster_answers_its_user(

@@ -203,4 +203,4 @@ def _tell_removed(session: Session, removed: int) -> None:
     if session.json:
         output.as_json({"removed": removed})
     else:
-        output.line(f"removed {removed:,} {'entry' if removed == 1 else 'entries'}")
+        output.line(f"removed {human.entries(removed)}")

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from aiocache_pe.cli import actions, options, values
+from aiocache_pe.cli import actions, human, options, values
 from aiocache_pe.cli.exits import DeclinedError
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.cli.output import on_terminal
@@ -36,7 +36,7 @@ def clear(settings: Settings) -> None:
 @options.common
 @options.settings
 def cleanup(settings: Settings) -> None:
-    """Remove what is expired, and what dead processes left."""
+    """Remove what is expired, what exceeds the bounds, and what dead processes left."""
     run(settings, actions.cleanup)
 
 
@@ -111,7 +111,6 @@ def _confirm(settings: Settings) -> None:
     if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
         raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")
     # Asked between two runs of the event loop: inside one, Ctrl-C would wait for Enter.
-    entries, of_what = run(settings, actions.count)
-    shown = "1 entry" if entries == 1 else f"{entries:,} entries"
-    if not click.confirm(f"Remove {shown} of {of_what}?", err=True):
+    count, of_what = run(settings, actions.count)
+    if not click.confirm(f"Remove {human.entries(count)} of {of_what}?", err=True):
         raise DeclinedError("nothing was removed")

@@ -4,9 +4,9 @@
 code  meaning
 ====  =====================================================================
 0     done
-1     no: there is no such entry, the question was answered with no, or not all was done
+1     no such entry, the question was answered with no, or not all was done
 2     the command line, or a file it names, means nothing, or nobody can answer
-3     the store, or a setting outside the command line, does not work
+3     the store or a setting does not work, or there is no cache
 130   Ctrl-C
 141   whoever read the output left, as ``head`` does
 ====  =====================================================================

@@ -1,12 +1,15 @@
-"""Sizes, durations and moments, as a person reads them."""
+"""Sizes, durations, moments and lists, as a person reads them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _AGES = 1e10  # seconds, some 300 years; digits below this are noise
+_NAMED = 5  # of a list that may be long
 
 
 def size(count: float) -> str:
@@ -42,6 +45,27 @@ def duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
+
+
+def entries(count: int) -> str:
+    """So many entries.
+
+    Example:
+        >>> entries(1), entries(2000)
+        ('1 entry', '2,000 entries')
+    """
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
+
+
+def first(things: Iterable[str], count: int) -> str:
+    """The first five of some things, and how many more there are.
+
+    Example:
+        >>> first(map(str, range(7)), 7)
+        '0; 1; 2; 3; 4; and 2 more'
+    """
+    more = f"; and {count - _NAMED:,} more" if count > _NAMED else ""
+    return "; ".join(islice(things, _NAMED)) + more
 
 
 def money(amount: float) -> str:

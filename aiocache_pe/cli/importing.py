@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from aiocache_pe.cli import output
+from aiocache_pe.cli import human, output
 from aiocache_pe.cli.exits import LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
@@ -24,7 +24,6 @@ from aiocache_pe.record import Record
 from aiocache_pe.space import Space
 
 _TOGETHER = 64  # entries that are stored at once
-_NAMED = 5  # entries left out that the error names; JSON names all
 Outcome = Literal["imported", "kept", "expired"]
 
 
@@ -79,9 +78,8 @@ async def import_entries(session: Session, entries: Iterable[Entry | Bad]) -> No
             session.check()
     _tell(session, counts, bad)
     if bad:
-        shown = "; ".join(f"{one.key!r} {one.reason}" for one in bad[:_NAMED])
-        more = f"; and {len(bad) - _NAMED:,} more" if len(bad) > _NAMED else ""
-        raise LeftOutError(f"{_entries(len(bad))} left out, all others are done: {shown}{more}")
+        named = human.first((f"{one.key!r} {one.reason}" for one in bad), len(bad))
+        raise LeftOutError(f"{human.entries(len(bad))} left out, all others are done: {named}")
 
 
 async def _take_over(space: Space, entry: Entry | Bad) -> Outcome | Bad:
@@ -121,12 +119,8 @@ def _tell(session: Session, counts: Counter[Outcome], bad: list[Bad]) -> None:
         told = {name: counts[name] for name in ("imported", "kept", "expired")}
         output.as_json({**told, "bad": [one._asdict() for one in bad]})
         return
-    output.line(f"imported {_entries(counts['imported'])}")
+    output.line(f"imported {human.entries(counts['imported'])}")
     if counts["kept"]:
-        output.line(f"{_entries(counts['kept'])} kept that the cache has as new, or newer")
+        output.line(f"{human.entries(counts['kept'])} kept that the cache has as new, or newer")
     if counts["expired"]:
-        output.line(f"{_entries(counts['expired'])} left out that expired")
-
-
-def _entries(count: int) -> str:
-    return f"{count:,} {'entry' if count == 1 else 'entries'}"
+        output.line(f"{human.entries(counts['expired'])} left out that expired")

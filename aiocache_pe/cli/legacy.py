@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from aiocache_pe.cli.exits import BadFileError
@@ -24,21 +23,19 @@ ACCEPTED = (
 )
 
 
-def read(path: Path) -> Iterator[Entry | Bad]:
-    """The entries of a file, in its order.
+def read(content: bytes, name: str) -> Iterator[Entry | Bad]:
+    """The entries in a file's content, in its order; errors give the file's ``name``.
 
     Raises:
-        BadFileError: it cannot be read, or is no such file; it says what is accepted.
+        BadFileError: it is no such file; the error says what is accepted.
     """
     try:
-        whole = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BadFileError(f"cannot read {path}: {error.strerror}") from error
+        whole = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BadFileError(f"{path} is not JSON ({error}); {ACCEPTED}") from error
+        raise BadFileError(f"{name} is not JSON ({error}); {ACCEPTED}") from error
     entries = _unwrapped(whole)
     if entries is None:
-        raise BadFileError(f"{path} is JSON, but no such cache; {ACCEPTED}")
+        raise BadFileError(f"{name} is JSON, but no such cache; {ACCEPTED}")
     return (_entry(key, described) for key, described in entries.items())
 
 

@@ -73,7 +73,7 @@ class Program(click.Group):
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 @click.option("--stats", is_flag=True, help="Show the counters.")
 @click.option("--clear", is_flag=True, help="Remove all entries; asks first.")
-@click.option("--cleanup", is_flag=True, help="Remove what is expired.")
+@click.option("--cleanup", is_flag=True, help="Remove what is expired, or exceeds the bounds.")
 @click.option("--warm", multiple=True, metavar="FILE", help="Fill the cache from a file of calls.")
 @click.option("--get", multiple=True, metavar="KEY", help="Print a value.")
 @click.option(

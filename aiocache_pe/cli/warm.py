@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
-from aiocache_pe.callfile import read_calls
-from aiocache_pe.cli import output
+from aiocache_pe.callfile import parsed
+from aiocache_pe.cli import human, output
 from aiocache_pe.cli.exits import BadFileError, LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.warming import WarmReport, warm_cache
 
-_NAMED = 5  # failures that the error names; JSON names up to twenty
 
-
-def read(file: Path) -> list[Any]:
-    """The calls in a file; its functions are looked for in the current directory too.
+def read(content: bytes, name: str) -> list[Any]:
+    """The calls in a file's content; functions are looked for in the current directory too.
 
     Raises:
-        BadFileError: it cannot be read, or a line means nothing.
+        BadFileError: it is no text, or a line means nothing; the error gives the ``name``.
     """
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        return read_calls(file)
-    except (ConfigurationError, OSError, UnicodeError) as error:
+        return list(parsed(content.decode("utf-8-sig"), name))
+    except ConfigurationError as error:
         raise BadFileError(str(error)) from error
+    except UnicodeError as error:
+        raise BadFileError(f"{name} is not UTF-8 text ({error})") from error
 
 
 async def warm(session: Session, calls: list[Any], concurrency: int, *, refresh: bool) -> None:
@@ -51,9 +50,9 @@ async def warm(session: Session, calls: list[Any], concurrency: int, *, refresh:
     session.check()
     _tell(session, report)
     if report.failed:
-        named = "; ".join(f"{words}: {_told(error)}" for words, error in report.failures[:_NAMED])
-        more = f"; and {report.failed - _NAMED:,} more" if report.failed > _NAMED else ""
-        raise LeftOutError(f"{report.failed:,} failed, all others are done: {named}{more}")
+        failures = (f"{words}: {_told(error)}" for words, error in report.failures)
+        named = human.first(failures, report.failed)
+        raise LeftOutError(f"{report.failed:,} failed, all others are done: {named}")
 
 
 def _tell(session: Session, report: WarmReport) -> None:

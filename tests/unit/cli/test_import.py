@@ -178,3 +178,13 @@ def test_a_store_that_fails_is_told(cli: Cli, legacy: Path) -> None:
     (legacy.parent / "data").write_text("in the way")
     result = cli(*IMPORT)
     assert result.exit_code == 3
+
+
+def test_the_standard_input_is_a_file_too(cli: Cli) -> None:
+    given = json.dumps({"k": {"value": "from a pipe", "created_at": MADE}})
+    done = cli(*IMPORT[:-1], "-", stdin=given)
+    assert (done.exit_code, done.output) == (0, "imported 1 entry\n")
+    assert entry("k").value == "from a pipe"
+    bad = cli(*IMPORT[:-1], "-", stdin="nonsense")
+    assert bad.exit_code == 2
+    assert "the standard input is not JSON" in bad.stderr

@@ -111,3 +111,15 @@ def test_a_line_that_means_nothing_is_named_and_nothing_is_stored(
     assert done.exit_code == 2
     assert told in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("spelling", [["warm"], ["--warm"]])
+def test_the_standard_input_is_a_file_too(cli: Cli, spelling: list[str]) -> None:
+    done = cli(*spelling, "-", stdin='{"key": "k", "value": 1}\n')
+    assert (done.exit_code, done.output) == (0, "computed 1, present already 0\n")
+    bad = cli(*spelling, "-", stdin="\n{}")
+    assert (bad.exit_code, bad.stdout) == (2, "")
+    assert "the standard input, line 2: accepted are" in bad.stderr
+    unreadable = cli(*spelling, "-", stdin=b"\xff")
+    assert unreadable.exit_code == 2
+    assert "the standard input is not UTF-8 text" in unreadable.stderr

@@ -49,7 +49,7 @@ class Tender:
     def __init__(self, engine: Engine, on_expired: Callable[[Head], object]) -> None:
         self._engine = engine
         self._on_expired = on_expired
-        self._due = engine.clock.monotonic() + FIRST
+        self._due: float | None = None  # not before it is used
         self._at_end = AtLoopEnd(self._finish)
         self.after_fork()
         renewed_at_fork(self)
@@ -62,7 +62,10 @@ class Tender:
 
     def arm(self) -> None:
         """Begin a round in the running loop, if it is time and none is under way."""
-        if self._engine.clock.monotonic() < self._due:
+        now = self._engine.clock.monotonic()
+        if self._due is None:
+            self._due = now + FIRST
+        if now < self._due:
             return
         if not self._is_under_way() and not self._at_end.has_come:
             self._loop = asyncio.get_running_loop()
@@ -107,6 +110,10 @@ class Tender:
                 removed = await backend.tend(self._engine.clock.time())
         except Exception as error:  # noqa: BLE001 - it is no caller's; it will be tried again
             logger.info("could not go through the store (%s: %s)", type(error).__name__, error)
+        except asyncio.CancelledError:  # perhaps by somebody who cancels all there is
+            if self._loop is loop:
+                self._loop = None
+            raise
         if self._loop is not loop:  # stopped
             return
         if removed is None:

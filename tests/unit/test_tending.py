@@ -51,6 +51,8 @@ class Rounds:
         self.store, self.clock, self.told = Tended(), FakeClock(), list[Head]()
         self.cache = CacheManager(self.store, clock=self.clock)
         self.tender = Tender(self.cache._shared.engine, self.told.append)
+        self.clock.advance(1000)  # made long before it is used
+        self.tender.arm()
         self.clock.advance(FIRST)
 
     def is_over(self) -> bool:
@@ -109,6 +111,19 @@ async def test_a_round_that_is_stopped_during_a_step_ends_there(rounds: Rounds) 
     assert rounds.store.steps == 3
 
 
+async def test_a_round_whose_task_is_cancelled_is_begun_again_later(rounds: Rounds) -> None:
+    rounds.store.gate.clear()
+    rounds.tender.arm()
+    await poll(lambda: rounds.store.under_way)
+    assert rounds.tender._task is not None
+    rounds.tender._task.cancel()  # as by a test runner that cancels all there is
+    await poll(lambda: not rounds.store.under_way)
+    rounds.store.gate.set()
+    rounds.tender.arm()
+    await poll(rounds.is_over)
+    assert rounds.store.steps == 3
+
+
 async def test_a_round_that_is_stopped_between_steps_takes_none_any_more(rounds: Rounds) -> None:
     rounds.store.length = 1000
     rounds.tender.arm()
@@ -159,17 +174,13 @@ def test_a_round_of_a_loop_that_was_closed_is_forgotten() -> None:
     made = Rounds()
 
     async def begin() -> None:
-        made.store.gate = asyncio.Event()
         made.tender.arm()
-        await poll(lambda: made.store.under_way)
-        assert made.tender._task is not None
-        made.tender._task.cancel()
+        await poll(lambda: made.told and not made.store.under_way)
 
     async def go_on() -> None:
         assert not made.is_over()
         made.tender.stop()  # there is nothing left to stop
-        made.store.gate = asyncio.Event()
-        made.store.gate.set()
+        made.store.length = made.store.steps + 2
         made.tender.arm()
         await poll(made.is_over)
         await made.cache.close()
@@ -179,7 +190,7 @@ def test_a_round_of_a_loop_that_was_closed_is_forgotten() -> None:
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()  # and not a word to those who wait for its end
     asyncio.run(go_on())
-    assert made.store.steps == 3
+    assert made.store.steps == made.store.length
 
 
 @pytest.mark.parametrize("when", ["at rest", "in a step"])

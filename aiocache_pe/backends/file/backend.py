@@ -15,7 +15,7 @@ from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.nowait import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.stamps import is_current, telling
-from aiocache_pe.backends.file.tending import Walk, expire_due
+from aiocache_pe.backends.file.tending import Rounds, expire_due
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.glob import matcher
 from aiocache_pe.per_loop import PerLoop
@@ -51,6 +51,8 @@ class FileBackend:
     name = "file"
     on_evict: Callable[[Head], object] | None
     """See `Evicting.on_evict`."""
+    on_expire: Callable[[Head], object] | None
+    """See `Expiring.on_expire`."""
 
     def __init__(
         self,
@@ -62,8 +64,8 @@ class FileBackend:
     ) -> None:
         self._layout = Layout(os.fspath(directory))
         self._disk = Disk(self._layout, Bounds(max_entries, max_bytes), eviction)
-        self.on_evict = None
-        self._walk = Walk(self._disk)
+        self.on_evict = self.on_expire = None
+        self._rounds = Rounds(self._disk)
         self._hops = Hops()
         self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._hops)
         self._cached = CachedReader()
@@ -113,7 +115,7 @@ class FileBackend:
         """See `Backend.close`; waits for the writes that are under way."""
         await self._commits.get().idle()
         await self._hops.close()
-        self._walk.close()
+        self._rounds.close()
         self._disk.close()
         self._leases.close()
 
@@ -146,13 +148,15 @@ class FileBackend:
     async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
         await self._hops.run(survey.sweep, self._layout)
-        await self._hops.run(expire_due, self._disk, now)
+        for head in await self._hops.run(expire_due, self._disk, now):
+            if self.on_expire is not None:
+                self.on_expire(head)
         await self._hops.run(self._disk.room.enforce)
         self._tell()
 
     async def tend(self, now: float) -> Sequence[Head] | None:
         """See `Tending.tend`; for all processes together, a round in ten minutes."""
-        removed = await self._hops.run(self._walk.step, now)
+        removed = await self._hops.run(self._rounds.step, now)
         self._tell()
         return removed
 

@@ -8,7 +8,7 @@ row, which may well be negative, means nothing.
 A row belongs to whoever holds the lock of its byte. When a process dies, its row stays as
 it was and the next one goes on with it: all that can be missing is what was being put in
 its place at that very moment. It says so itself, for a row that is given back is marked,
-and whoever finds one without it has the directory counted anew
+and whoever opens the book and finds one without, whose lock is free, has all counted anew
 (`aiocache_pe.backends.file.walk`). Scattered counters that are summed up when asked are known
 from operating systems, for instance as the per-CPU counters of Linux.
 
@@ -34,6 +34,7 @@ _HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, how often al
 _BOUNDS, _COUNTED = struct.Struct("<qq"), struct.Struct("<q")  # two parts of it
 _BOUNDS_AT, _COUNTED_AT = 8, 24
 _ROW = struct.Struct("<qqq")  # entries, bytes, changes; of a row given back, with a minus
+_CHANGES, _CHANGES_AT = struct.Struct("<q"), 16  # the last part of it
 _MOST_ROWS = 4096
 _USUAL_ROWS = 32  # more processes than usually have a directory open, and a small read
 _SETTLING = 1 << 40  # the byte to lock, far from those of the rows
@@ -95,7 +96,10 @@ class Book:
     is_whole: bool
     """Whether it tells of everything, also of what was there before the book."""
     was_left: bool
-    """Whether the row was that of a process that died, so that something may be missing."""
+    """Whether something may be missing, as the row was that of a process that died.
+
+    Until all is counted: who gives the row back before leaves that to the next one.
+    """
 
     def __init__(self, path: str, prepare: Callable[[], None], bounds: Bounds) -> None:
         self._path = path
@@ -194,7 +198,9 @@ class Book:
             if self._fd >= 0:
                 at = 3 * self._row
                 entries, weight, changes = self._table()[at : at + 3]
-                row = _ROW.pack(entries, weight, -abs(changes))
+                # What was left by who died, and is not counted yet, the next one is to count.
+                mark = abs(changes) if self.was_left else -abs(changes)
+                row = _ROW.pack(entries, weight, mark)
                 os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
         self._drop()
 
@@ -223,6 +229,7 @@ class Book:
             entries, weight, had = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
             self.is_whole, self.was_left = self.counts > 0, had > 0
             os.pwrite(fd, _ROW.pack(entries, weight, abs(had) + 1), at)
+            self._take_over()
         except (OSError, StopIteration):
             self._fd = -1
             os.close(fd)
@@ -230,6 +237,16 @@ class Book:
                 raise
             return False
         return True
+
+    def _take_over(self) -> None:
+        """Of those who died, also the ones whose rows nobody needs: what is missing is ours now."""
+        table = self._table()
+        for row, changes in enumerate(table[2::3]):
+            if changes > 0 and row != self._row and set_lock(self._fd, fcntl.F_WRLCK, row):
+                mark = _CHANGES.pack(-changes)
+                os.pwrite(self._fd, mark, _HEADER.size + row * _ROW.size + _CHANGES_AT)
+                set_lock(self._fd, fcntl.F_UNLCK, row)
+                self.was_left = True
 
     def _header(self) -> tuple[int, int, int]:
         """Bounds and counts."""

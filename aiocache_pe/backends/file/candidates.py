@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import random
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from math import log2
 from typing import NamedTuple
@@ -81,15 +81,15 @@ def sample(layout: Layout) -> list[Seen]:
     return found
 
 
-def choose(layout: Layout, order: Order, spare: str = "") -> list[Seen]:
+def choose(layout: Layout, order: Order, spare: Container[str] = ()) -> list[Seen]:
     """Candidates, the first to go last, so that they can be taken off the end.
 
     Args:
         layout: the directory.
         order: in which they go.
-        spare: the path of one that is none, even if it is the first in the order.
+        spare: paths of those that are none, even if they are the first in the order.
     """
-    ordered = order([seen for seen in sample(layout) if seen.path != spare])
+    ordered = order([seen for seen in sample(layout) if seen.path not in spare])
     return ordered[: max(1, len(ordered) // _CHOSEN)][::-1]
 
 

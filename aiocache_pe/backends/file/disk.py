@@ -82,7 +82,7 @@ class Disk:
     def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
         """Remove entries; the heads of those that were there, whole, and removed."""
         removed: list[Head] = []
-        self.room.book.look()
+        self.room.look()
         for key in keys:
             place = self.layout.place(key)
             with self.locks.hold(place.slot), suppress(FileNotFoundError):
@@ -118,13 +118,14 @@ class Disk:
     def clear(self, prefix: str) -> int:
         """Take an area away by one rename, and then remove it; how many entries it held."""
         trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
+        is_noted = not is_side(prefix) and self.room.look()
         try:
             os.rename(self.layout.area(prefix), trash)
         except FileNotFoundError:
             return 0
         entries, weight = survey.count(trash)
-        if not is_side(prefix) and self.room.book.look():
-            self.room.book.add(-entries, -weight)
+        if is_noted:
+            self.room.gave(weight, entries)
         survey.remove_tree(trash)
         return entries
 
@@ -139,7 +140,7 @@ class Disk:
             The heads of those that were there and were removed.
         """
         removed: list[Head] = []
-        self.room.book.look()
+        self.room.look()
         areas = frozenset(survey.areas(self.layout))
         for path in (survey.entry_path(self.layout, areas, name) for name in names):
             if path is not None:
@@ -194,6 +195,8 @@ class Disk:
             except FileNotFoundError:
                 self.layout.make_folder(folder)
                 continue
+            except FileExistsError:  # left by a process of the same number that was killed
+                continue
             try:
                 return step(draft), draft
             except FileNotFoundError:
@@ -208,9 +211,9 @@ class Disk:
         if not is_current(stamp):
             return
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
-        if self.room.book.look() and not place.is_side:
-            self.room.gave(weight(stamp))
         os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
+        if not place.is_side and self.room.look():
+            self.room.gave(weight(stamp))
 
     def _publish(self, record: Record, place: Place, draft: Draft) -> Record:
         head = pack_head(record.head, record.payload)

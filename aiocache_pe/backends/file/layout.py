@@ -26,6 +26,7 @@ has all 32 digits and only the beginning of its text, marked by a final ``~``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -36,6 +37,7 @@ from aiocache_pe.keys import is_side, quote, unquote
 LONGEST_NAME = 120
 _SHOWN_OF_LONG = 72
 _RECENT, _SHORT = 1024, 256  # paths remembered, and the longest key of one in characters
+_NAME = re.compile(r"[0-9a-f]{8}(-|[0-9a-f]{24}-.*~$).*", re.DOTALL)
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
@@ -147,7 +149,7 @@ def lock_slot(path: str) -> int:
 
 def is_entry(name: str) -> bool:
     """Whether a file may be an entry's, by its name."""
-    return name[8:9] == "-" or (name[32:33] == "-" and name.endswith("~"))
+    return _NAME.fullmatch(name) is not None
 
 
 def shown_key(name: str) -> str | None:
@@ -156,7 +158,7 @@ def shown_key(name: str) -> str | None:
     Returns:
         The key; ``None`` when the name holds only its beginning, or is not an entry's.
     """
-    if name[8:9] != "-" or name.endswith("~"):
+    if not is_entry(name) or name.endswith("~"):
         return None
     try:
         return unquote(name[9:])

@@ -56,13 +56,15 @@ class ByteLocks:
         self._opening = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
-    def hold(self, slot: int) -> Held:
+    def hold(self, slot: int, *, wait: bool = True) -> Held:
         """Hold the lock of a number from 0 to 2**62, in a ``with``.
 
         Entering it raises `LockTimeoutError` when the lock's holder did not give it back
-        within ten seconds, and `OSError` when the lock file cannot be opened.
+        within ten seconds, or at once if nobody is to ``wait``, and `OSError` when the lock
+        file cannot be opened.
         """
-        return Held(self._stripes[slot % _STRIPES], self._acquire, slot)
+        patience = _PATIENCE if wait else 0.0
+        return Held(self._stripes[slot % _STRIPES], self._acquire, slot, patience)
 
     def __del__(self) -> None:
         self.close()
@@ -74,8 +76,8 @@ class ByteLocks:
             with suppress(OSError):
                 os.close(fd)
 
-    def _acquire(self, slot: int) -> int:
-        pause, deadline = 0.0002, time.monotonic() + _PATIENCE
+    def _acquire(self, slot: int, patience: float) -> int:
+        pause, deadline = 0.0002, time.monotonic() + patience
         while True:
             fd = self._open()
             if set_lock(fd, fcntl.F_WRLCK, slot):
@@ -85,7 +87,7 @@ class ByteLocks:
                 continue
             if time.monotonic() > deadline:
                 raise LockTimeoutError(
-                    f"another process held lock {slot} of {self._path} for {_PATIENCE:.0f} s"
+                    f"another process held lock {slot} of {self._path} for {patience:.0f} s"
                 )
             time.sleep(pause)
             pause = min(pause * 2, 0.01)
@@ -123,18 +125,25 @@ class Held:
     A class, for a write needs it each time, and a generator would take twice as long.
     """
 
-    __slots__ = ("_acquire", "_fd", "_slot", "_stripe")
+    __slots__ = ("_acquire", "_fd", "_patience", "_slot", "_stripe")
 
-    def __init__(self, stripe: threading.Lock, acquire: Callable[[int], int], slot: int) -> None:
+    def __init__(
+        self,
+        stripe: threading.Lock,
+        acquire: Callable[[int, float], int],
+        slot: int,
+        patience: float,
+    ) -> None:
         self._stripe = stripe
         self._acquire = acquire
         self._slot = slot
+        self._patience = patience
 
     def __enter__(self) -> None:
-        if not self._stripe.acquire(timeout=_PATIENCE):
-            raise LockTimeoutError(f"a thread held lock {self._slot} for {_PATIENCE:.0f} s")
+        if not self._stripe.acquire(timeout=self._patience):
+            raise LockTimeoutError(f"a thread held lock {self._slot} for {self._patience:.0f} s")
         try:
-            self._fd = self._acquire(self._slot)
+            self._fd = self._acquire(self._slot, self._patience)
         except BaseException:
             self._stripe.release()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections import deque
 from contextlib import suppress
@@ -13,10 +14,11 @@ from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.walk import recount
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import CorruptRecordError, LockTimeoutError
 from aiocache_pe.record import Head
 
-_IN_VAIN = 10_000  # candidates that others were quicker with, before it is left to the next write
+logger = logging.getLogger("aiocache_pe")
+_IN_VAIN = 64  # candidates that are in use, before it is left to the next write
 
 
 class Room:
@@ -59,17 +61,52 @@ class Room:
 
         The caller holds no lock of an entry.
         """
-        totals = self.book.add(replaced is None, weight - (replaced or 0))
+        try:
+            self._took(path, replaced is None, weight - (replaced or 0))
+        except OSError as error:  # the entry is stored all the same
+            self._lost_count(error)
+
+    def _took(self, path: str, entries: int, weight: int) -> None:
+        totals = self.book.add(entries, weight)
         if totals is None or self._bounds == UNBOUNDED:
             return
-        if not self.book.is_whole:  # the directory is older than its bounds
+        if self._is_doubtful(Totals(totals.entries - entries, totals.weight - weight)):
             recount(self._layout, self.book)
             totals = self.book.totals()
-        self._make(self._bounds, totals, spare=path)
+        self._make(self._bounds, totals, path)
 
-    def gave(self, weight: int) -> None:
-        """An entry was removed."""
-        self.book.add(-1, -weight)
+    def _is_doubtful(self, before: Totals) -> bool:
+        """Whether what the book said before a write is no reason to remove anything yet.
+
+        Who dies while an area is cleared leaves it too high by all that was in that.
+        """
+        if not self.book.is_whole:  # the directory is older than its bounds
+            return True
+        return self.book.was_left and self._bounds.exceeded_by(before)
+
+    def gave(self, weight: int, entries: int = 1) -> None:
+        """Entries were removed, which weighed so much together."""
+        try:
+            self.book.add(-entries, -weight)
+        except OSError as error:
+            self._lost_count(error)
+
+    def look(self) -> bool:
+        """Open the book before something is removed; whether there is one.
+
+        What cannot be noted, on a full disk say, is removed all the same.
+        """
+        try:
+            return self.book.look()
+        except OSError as error:
+            self._lost_count(error)
+            return False
+
+    def _lost_count(self, error: OSError) -> None:
+        """Have everything counted anew, for a change could not be noted."""
+        if not self.book.was_left:
+            logger.warning("%s may exceed its bounds for a while: %s", self._layout.root, error)
+        self.book.was_left = True
 
     def enforce(self) -> None:
         """Count what there is and remove what exceeds the bounds.
@@ -81,23 +118,25 @@ class Room:
             recount(self._layout, self.book)
             self._make(bounds, self.book.totals())
 
-    def _make(self, bounds: Bounds, totals: Totals, spare: str = "") -> None:
-        in_vain = 0
+    def _make(self, bounds: Bounds, totals: Totals, *spared: str) -> None:
+        spare, in_vain = set(spared), 0
         while in_vain < _IN_VAIN and bounds.exceeded_by(totals):
             seen = self._next(spare)
             if seen is None:
+                if not in_vain:  # and the book says that there is more
+                    recount(self._layout, self.book)
                 return
-            if self._remove(seen):
-                totals = self.book.totals()
-            else:
+            if not self._remove(seen):
+                spare.add(seen.path)
                 in_vain += 1
+            totals = self.book.totals()
 
-    def _next(self, spare: str) -> Seen | None:
+    def _next(self, spare: set[str]) -> Seen | None:
         """The next candidate; ``None`` when nothing is there but what is to be spared."""
         with suppress(IndexError):  # other threads take from it as well
             while True:
                 seen = self._candidates.pop()
-                if seen.path != spare:
+                if seen.path not in spare:
                     return seen
         chosen = choose(self._layout, self._order, spare)
         if not chosen:
@@ -108,14 +147,17 @@ class Room:
 
     def _remove(self, seen: Seen) -> bool:
         """Remove an entry, unless it was used or replaced since it was looked at."""
-        with self._locks.hold(lock_slot(seen.path)):
-            try:
+        try:
+            with self._locks.hold(lock_slot(seen.path), wait=False):
                 if look_at(seen.path)[:4] != seen[:4]:
                     return False
+                head = None
                 with suppress(CorruptRecordError, OSError):  # or a link that was put there
-                    self.evicted.append(read_head(seen.path))
+                    head = read_head(seen.path)
                 os.unlink(seen.path)
-            except (FileNotFoundError, IsADirectoryError):
-                return False
-            self.gave(seen.weight)
+                self.gave(seen.weight)
+        except (OSError, LockTimeoutError):  # gone, in use just now, or not ours to remove
+            return False
+        if head is not None:
+            self.evicted.append(head)
         return True

@@ -18,6 +18,7 @@ from aiocache_pe.record import Head
 
 _ABANDONED_AFTER = 3600.0  # seconds; a write takes milliseconds
 _ENTRY = re.compile(r"(?P<area>[^/]+)/(?P<folder>[0-9a-f]{2})/(?P<file>[0-9a-f]{8}[^/\0]+)")
+_COUNTED_AFTER = 60.0  # seconds; who clears an area counts first what was in it
 _DAMAGED_KEPT = 7 * 86400.0  # seconds, for whoever wants to know what happened
 
 
@@ -27,7 +28,7 @@ def heads(
     """The heads of one folder's entries whose key matches; damaged ones are passed over."""
     base = f"{layout.area(prefix)}/{folder}"
     found: list[Head] = []
-    for name in names(base):
+    for name in _listed(base):
         shown = shown_key(name)
         if matches is not None and shown is not None and not matches(shown):
             continue
@@ -49,7 +50,7 @@ def totals(layout: Layout, prefix: str) -> tuple[int, int]:
 
 def count(area: str) -> tuple[int, int]:
     """The entries below a folder, and their bytes."""
-    counts = [count_folder(f"{area}/{folder}") for folder in names(area)]
+    counts = [count_folder(f"{area}/{folder}") for folder in _listed(area)]
     return sum(entries for entries, _ in counts), sum(weight for _, weight in counts)
 
 
@@ -102,7 +103,8 @@ def sweep(layout: Layout) -> None:
     with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
         for item in list(listing):
             if item.name.startswith(".trash-"):
-                remove_tree(item.path)
+                if _changed_before(item, now - _COUNTED_AFTER):
+                    remove_tree(item.path)
             elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
                 for folder in names(item.path):
                     _remove_old(f"{item.path}/{folder}", TEMPORARY, now - _ABANDONED_AFTER)
@@ -121,16 +123,32 @@ def remove_tree(folder: str) -> None:
 def _remove_old(folder: str, beginning: str, before: float) -> None:
     with suppress(OSError), os.scandir(folder) as listing:
         for item in listing:
-            if item.name.startswith(beginning):
+            if item.name.startswith(beginning) and _changed_before(item, before):
                 with suppress(OSError):
-                    # The change time: the modification time of a draft that was
-                    # exchanged is that of the version it replaced.
-                    if item.stat(follow_symlinks=False).st_ctime < before:
-                        os.unlink(item.path)
+                    os.unlink(item.path)
+
+
+def _changed_before(item: os.DirEntry[str], moment: float) -> bool:
+    # The change time: the modification time of a draft that was exchanged is that of the
+    # version it replaced.
+    with suppress(OSError):
+        return item.stat(follow_symlinks=False).st_ctime < moment
+    return False
 
 
 def names(folder: str) -> list[str]:
-    """What is in a folder, without what begins with a dot."""
+    """What is in a folder, without what begins with a dot; nothing if it cannot be read."""
+    with suppress(OSError):  # as one of another user's: it is not to stop all that goes on
+        return _listed(folder)
+    return []
+
+
+def _listed(folder: str) -> list[str]:
+    """What is in a folder, without what begins with a dot.
+
+    Raises:
+        OSError: it is there, and cannot be read.
+    """
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except (FileNotFoundError, NotADirectoryError):

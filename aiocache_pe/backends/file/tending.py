@@ -19,7 +19,7 @@ _WALK_INTERVAL = 86400.0  # seconds from the end of a walk through everything to
 _Step = Callable[[], Sequence[Head]]
 
 
-class Walk:
+class Rounds:
     """The round that this process makes, if it does.
 
     A round removes what nobody may be served any more, of what was noted to end by now
@@ -78,7 +78,6 @@ class Walk:
         is_short = book.look() and book.was_left
         if not is_short and not _is_longer_ago(layout.swept, _INTERVAL, now):
             return None
-        book.was_left = False
         _note(layout.swept, now)
         return self._round(now, is_short=is_short)
 
@@ -101,10 +100,9 @@ class Walk:
             _note(layout.walked, now)
 
 
-def expire_due(disk: Disk, now: float) -> None:
-    """Do at once what a round does for what was noted."""
-    for names in due(disk.layout, now):
-        disk.expire(names, now)
+def expire_due(disk: Disk, now: float) -> list[Head]:
+    """Do at once what a round does for what was noted; the heads of what was removed."""
+    return [head for names in due(disk.layout, now) for head in disk.expire(names, now)]
 
 
 def _is_longer_ago(path: str, seconds: float, now: float) -> bool:

@@ -21,10 +21,10 @@ from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.exceptions import CorruptRecordError
 
-_STEP = 64  # entries to read: a millisecond or two
-_FOLDERS_STEP = 64  # folders to list, if there is less in them
+_STEP = 64  # entries to read at a time: a millisecond or two
+_FOLDERS_STEP = 64  # folders to list at a time, if there is less in them
+_COUNT_STEP = 2048  # entries to count at a time
 _CHANCE = 4  # standard deviations that a count may be wrong by while others change things
-_COUNT_STEP = 2048  # and to count
 
 
 class Count:
@@ -56,6 +56,7 @@ class Count:
         )
         if not self._book.is_whole or self._is_sure(entries, weight):
             self._book.settle(self._counts, entries, weight)
+        self._book.was_left = False
 
     def _is_sure(self, entries: int, weight: int) -> bool:
         """Whether more is wrong than chance would have it."""
@@ -103,12 +104,12 @@ def steps(layout: Layout, now: float) -> Iterator[list[str]]:
             over = []
 
 
-def counting(layout: Layout, book: Book) -> Iterator[list[str]]:
+def counting(layout: Layout, book: Book) -> Iterator[None]:
     """Count the entries, some at a time, and put the book right at the end."""
     count, looked = Count(layout, book), 0
     for folder in FOLDERS:
         looked += count.folder(folder)
         if looked >= _COUNT_STEP:
             looked = 0
-            yield []
+            yield
     count.settle()

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
+import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import room
-from aiocache_pe.backends.file.book import Bounds
+from aiocache_pe import CacheError, CacheManager
+from aiocache_pe.backends.file import atomic, locks, room, survey, walk
+from aiocache_pe.backends.file.book import Book, Bounds
 from aiocache_pe.backends.file.candidates import Seen, look_at
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.config import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
+from aiocache_pe.record import Record
 from tests.unit.backends.file.records import record
 
 
@@ -219,8 +224,7 @@ def test_who_finds_nothing_to_remove_gives_up(
     disk.room.book.add(100, 0)  # as if others had removed a hundred by hand
     disk.write([record("b")])
     assert list(disk.read(["default:a", "default:b"])) == ["default:b"]
-    disk.room.enforce()
-    assert disk.room.book.totals().entries == 1
+    assert disk.room.book.totals().entries == 1  # counted, as nothing was left to remove
 
     monkeypatch.setattr(room, "_IN_VAIN", 5)
     monkeypatch.setattr(disk.room, "_candidates", [])
@@ -249,10 +253,117 @@ async def test_what_is_named_like_an_entry_but_is_none_keeps_no_room_from_being_
         folder = files(cache_dir)[0].parent
         (folder / "00000000-folder").mkdir()
         (folder / "00000000-link").symlink_to(aside)
+        (folder / "untitled-1.txt").write_text("a note")
         for n in range(4):
             assert await cache.set(f"k{n}", n)
         await cache.cleanup_expired()
         stats = await cache.get_stats()
     assert (stats.errors, stats.total_entries) == (0, 2)
     assert (folder / "00000000-folder").is_dir()
+    assert (folder / "untitled-1.txt").read_text() == "a note"
     assert aside.read_text() == "somebody's"
+
+
+def test_a_folder_that_cannot_be_listed_keeps_no_room_from_being_made(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listdir, secret = os.listdir, cache_dir / "other" / "3f"
+    secret.mkdir(parents=True)
+
+    def listed(folder: str) -> list[str]:
+        if folder == str(secret):
+            raise PermissionError(errno.EACCES, "not yours", folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", listed)
+    disk = bounded(cache_dir, 2)
+    for n in range(10):
+        assert not isinstance(disk.write([record(str(n))])[0], OSError)
+    assert len(files(cache_dir)) == 2
+    survey.sweep(disk.layout)
+    for keys in walk.steps(disk.layout, 1e9):
+        assert keys == []
+
+
+def test_what_others_hold_just_now_is_passed_over_and_nobody_waits(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "_PATIENCE", 60.0)
+    disk = bounded(cache_dir, 2)
+    disk.write([record("a")])
+    other = locks.ByteLocks(disk.layout.locks)
+    with other.hold(lock_slot(disk.layout.path("default:a"))):
+        outcomes = disk.write([record("b"), record("c")])
+        assert [isinstance(outcome, Record) for outcome in outcomes] == [True, True]
+        assert sorted(disk.read(["default:a", "default:b", "default:c"])) == [
+            "default:a",
+            "default:c",
+        ]
+        disk.update("default:only", lambda _: record("only"))
+    with other.hold(lock_slot(disk.layout.path("default:only"))):
+        held = bounded(cache_dir, 1)
+        held.write([record("d")])  # the next one to go cannot be removed now
+        assert len(files(cache_dir)) == 2
+    held.write([record("e")])
+    assert [path.name[9:] for path in files(cache_dir)] == ["e"]
+    held.close()
+
+
+def test_what_cannot_be_noted_is_stored_and_counted_later(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = bounded(cache_dir, 100)
+    disk.write([record("a"), record("b")])
+    with monkeypatch.context() as full:
+        full.setattr(Book, "add", _disk_full)
+        assert isinstance(disk.write([record("c")])[0], Record)
+        assert isinstance(disk.update("default:d", lambda _: record("d")), Record)
+        assert len(disk.delete(["default:a"])) == 1
+    assert caplog.text.count("may exceed its bounds for a while") == 1
+    assert disk.room.book.was_left
+    for _ in walk.counting(disk.layout, disk.room.book):
+        pass
+    assert disk.room.book.totals().entries == 3
+    assert not disk.room.book.was_left
+
+
+def test_where_no_book_can_be_made_entries_can_be_removed(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Disk(Layout(str(cache_dir))).write([record("a"), record("b")])
+    disk = bounded(cache_dir, 100)
+    monkeypatch.setattr(Book, "look", _disk_full)
+    assert len(disk.delete(["default:a"])) == 1
+    assert disk.clear("default:") == 1
+    assert list(cache_dir.glob(".trash-*")) == []
+
+
+def _disk_full(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def test_damage_that_cannot_be_moved_aside_is_noted_as_there(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = bounded(cache_dir, 100)
+    disk.write([record("a"), record("b")])
+    before = disk.room.book.totals()
+    Path(disk.layout.path("default:a")).write_bytes(b"x")
+    with monkeypatch.context() as forbidden:
+        forbidden.setattr(os, "rename", _disk_full)
+        for _ in range(3):
+            assert isinstance(disk.read(["default:a"])["default:a"], CacheError)
+    assert disk.room.book.totals() == before
+    disk.read(["default:a"])
+    assert disk.room.book.totals().entries == 1
+
+
+def test_a_draft_that_was_left_by_a_process_of_the_same_number_stands_in_nobodys_way(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = bounded(cache_dir, 100)
+    disk.write([record("a")])
+    folder = Path(disk.layout.path("default:a")).parent
+    monkeypatch.setattr(atomic, "_numbers", itertools.count(500))
+    (folder / f"{atomic.TEMPORARY}{os.getpid()}-500").write_text("half")
+    assert isinstance(disk.write([record("a")])[0], Record)

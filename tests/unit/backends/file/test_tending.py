@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from aiocache_pe import CacheManager
 from aiocache_pe.backends.file import due, walk
 from aiocache_pe.backends.file import tending as rounds
 from aiocache_pe.backends.file.backend import FileBackend
+from aiocache_pe.backends.file.book import Bounds
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.events import Event, Removed
@@ -128,6 +130,53 @@ def test_what_a_dead_process_left_out_of_the_book_is_found_soon(cache_dir: Path)
     assert whole_round(backend, 1002.0) is None
     assert book.look()
     assert book.totals().entries == 1
+
+
+def test_who_ends_before_all_is_counted_leaves_that_to_the_next(cache_dir: Path) -> None:
+    asyncio.run(FileBackend(cache_dir, max_entries=50).write([record("k")]))
+    layout = Layout(str(cache_dir))
+    backend = FileBackend(cache_dir)
+    assert whole_round(backend, 1000.0) == 0
+    asyncio.run(backend.close())
+    killed = Disk(layout).room.book
+    assert killed.look()
+    killed.add(30, 0)
+    killed.after_fork()
+    for _ in range(2):
+        early = FileBackend(cache_dir)
+        asyncio.run(early.write([record("early")]))
+        asyncio.run(early.tend(1001.0))  # the first step of a round
+        asyncio.run(early.close())
+        book = Disk(layout).room.book
+        assert book.look()
+        assert book.was_left
+        book.close()
+
+
+def test_what_a_killed_process_cleared_is_no_reason_to_remove_anything(cache_dir: Path) -> None:
+    disk = Disk(Layout(str(cache_dir)), Bounds(3, None))
+    disk.write([record("a")])
+    disk.room.book.add(3, 0)  # of an area that was cleared and counted, and not noted yet
+    disk.room.book.after_fork()  # killed
+    later = Disk(disk.layout, Bounds(3, None))
+    later.write([record("b")])
+    later.write([record("c")])
+    assert len(later.read([f"default:{name}" for name in "abc"])) == 3
+    assert later.room.book.totals().entries == 3
+
+
+async def test_what_a_cleanup_removes_of_other_namespaces_is_counted_there(
+    cache_dir: Path,
+) -> None:
+    clock = FakeClock(time.time())
+    async with CacheManager(directory=cache_dir, clock=clock) as cache:
+        other = cache.namespace("other")
+        await cache.set("k", 1, ttl=1)
+        await other.set("k", 1, ttl=1)
+        clock.advance(3600)
+        assert await cache.cleanup_expired() == 1
+        assert (await cache.get_stats()).expirations == 1
+        assert (await other.get_stats()).expirations == 1
 
 
 async def test_closing_does_not_wait_for_a_round(cache_dir: Path) -> None:

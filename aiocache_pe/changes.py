@@ -55,14 +55,21 @@ def _expiring(head: Head, now: float, ttl: float | None) -> Head:
 
 
 async def pop(space: Space, key: str) -> Any | Missing:
-    """Remove an entry and return its value, or `MISSING`; of several callers one gets it."""
+    """Remove an entry and return its value, or `MISSING`; of several callers one gets it.
+
+    Nobody gets what the store could not remove: it is still there for the next one.
+    """
     taken: list[Record] = []
 
     def take(record: Record | None) -> None:
         taken[:] = [] if record is None else [record]
 
-    await space.survive("delete", space.engine.update(key, take), None)
-    if not taken:
+    async def work() -> bool:
+        await space.engine.update(key, take)
+        return True
+
+    is_done = await space.survive("delete", work(), otherwise=False)
+    if not is_done or not taken:
         space.missed(key)
         return MISSING
     space.removed("deleted", 1, key=key)

@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from aiocache_pe import optional
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.events import EventBus
-from aiocache_pe.exceptions import CacheError, SecretRequiredError
+from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys import side_area
-from aiocache_pe.memory import Sealed, Slot
-from aiocache_pe.protocols import Backend, Change, Clock, Coherent, Peekable, SecretKeeper
+from aiocache_pe.protocols import Backend, Change, Clock, Coherent, SecretKeeper
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
+from aiocache_pe.slot import Sealed, Slot
 
 Found = Slot | Missing | Pending
 
@@ -45,6 +46,21 @@ class Item(NamedTuple):
     tags: Mapping[str, str] = {}
     cost: float = 0.0
     stale_ttl: float | None = None
+
+
+class Judged(NamedTuple):
+    """What is to be thought of some records, by store key.
+
+    Attributes:
+        live: the heads of those that are to be served.
+        doubtful: of those whose tags could not be read: they are not served, and nothing is
+            removed or made anew because of that.
+        errors: why not.
+    """
+
+    live: dict[str, Head]
+    doubtful: dict[str, Head]
+    errors: list[CacheError]
 
 
 class Engine:
@@ -75,8 +91,8 @@ class Engine:
         self.tier = tier if coherent else None
         self._slots: dict[str, Slot] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
-        self._is_current = backend.is_current if isinstance(backend, Coherent) else _never
-        self._peek = backend.peek if isinstance(backend, Peekable) else _cannot_tell
+        self._is_current = optional.is_current(backend)
+        self._peek = optional.peek(backend)
         self.under_way: set[str] = set()
         """Keys whose values are being computed: who wants one need not look, but can wait."""
         self._time = clock.time
@@ -129,9 +145,9 @@ class Engine:
             The slots found, and the errors that stood in the place of others.
         """
         results = await self.backend.read(keys)
-        errors = [result for result in results.values() if isinstance(result, CacheError)]
         records = [result for result in results.values() if isinstance(result, Record)]
-        live = await self.live_heads([record.head for record in records], stale=stale)
+        live, _, errors = await self.judged([record.head for record in records], stale=stale)
+        errors += [result for result in results.values() if isinstance(result, CacheError)]
         now = self._time()
         slots: dict[str, Slot] = {}
         for record in records:
@@ -142,7 +158,11 @@ class Engine:
         return slots, errors
 
     async def live_heads(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
-        """Those of some heads whose records are to be served now, by store key.
+        """Those of some heads whose records are to be served now, by store key; see `judged`."""
+        return (await self.judged(heads, stale=stale)).live
+
+    async def judged(self, heads: Iterable[Head], *, stale: bool = False) -> Judged:
+        """Which of some heads are those of records that are to be served now.
 
         Args:
             heads: the heads.
@@ -150,14 +170,17 @@ class Engine:
         """
         now = self._time()
         fresh = [head for head in heads if not head.is_over(now, stale=stale)]
-        if not any(head.tags for head in fresh):
-            return {head.key: head for head in fresh}
-        tokens = await self._tokens({m for head in fresh for m in _markers(head.key, head.tags)})
-        return {
-            head.key: head
-            for head in fresh
-            if all(tokens.get(m) == t for m, t in _markers(head.key, head.tags).items())
-        }
+        live, doubtful = dict[str, Head](), dict[str, Head]()
+        tokens, errors = await self._tokens(
+            {m for head in fresh if head.tags for m in _markers(head.key, head.tags)}
+        )
+        for head in fresh:
+            markers = _markers(head.key, head.tags)
+            if all(tokens.get(marker) == token for marker, token in markers.items()):
+                live[head.key] = head
+            elif not errors.keys().isdisjoint(markers):
+                doubtful[head.key] = head
+        return Judged(live, doubtful, list(errors.values()))
 
     def value(self, slot: Slot) -> Any:
         """The slot's value: shared if nobody can change it, else a copy of the caller's own.
@@ -258,7 +281,9 @@ class Engine:
             stored = await self.backend.update(key, change_if_live)
             if not unknown:
                 break
-            known = await self._tokens(unknown)
+            known, errors = await self._tokens(unknown)
+            if errors:  # it may be live, so nothing new is put in its place
+                raise next(iter(errors.values()))
             tokens |= {marker: known.get(marker) for marker in unknown}
         if stored is None:
             self.forget([key])
@@ -289,7 +314,7 @@ class Engine:
         before a value is computed: if the tag is deleted meanwhile, the value is dead.
         """
         area = side_area(prefix, "tags")
-        tokens = await self._tokens([area + tag for tag in tags])
+        tokens, _ = await self._tokens([area + tag for tag in tags])
         for marker in (area + tag for tag in tags if area + tag not in tokens):
             fresh = await self.record_for(Item(marker, os.urandom(6).hex()))
             stored = await self.backend.update(marker, _unless_there(fresh))
@@ -319,7 +344,8 @@ class Engine:
                 return MISSING
         return None
 
-    async def _tokens(self, markers: Iterable[str]) -> dict[str, str]:
+    async def _tokens(self, markers: Iterable[str]) -> tuple[dict[str, str], dict[str, CacheError]]:
+        """The tokens of markers, and why some could not be read; one that is damaged is none."""
         tokens: dict[str, str] = {}
         unknown: list[str] = []
         for marker in markers:
@@ -328,10 +354,15 @@ class Engine:
                 tokens[marker] = self.value(found)
             elif found is PENDING:
                 unknown.append(marker)
-        if unknown:
-            slots, _ = await self.fetch(unknown)
-            tokens |= {marker: self.value(slot) for marker, slot in slots.items()}
-        return tokens
+        if not unknown:
+            return tokens, {}
+        errors: dict[str, CacheError] = {}
+        for marker, result in (await self.backend.read(unknown)).items():
+            if isinstance(result, Record):
+                tokens[marker] = self.value(self.admit(result))
+            elif not isinstance(result, CorruptRecordError):
+                errors[marker] = result
+        return tokens, errors
 
 
 def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
@@ -345,11 +376,3 @@ def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
 def _unless_there(record: Record) -> Change:
     """A change that stores a record where there is none."""
     return lambda there: there or record
-
-
-def _never(stamp: object) -> bool:
-    return False
-
-
-def _cannot_tell(key: str) -> Pending:
-    return PENDING

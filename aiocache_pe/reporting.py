@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from aiocache_pe import optional
 from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
 from aiocache_pe.events import Cause
@@ -20,7 +21,6 @@ from aiocache_pe.keys import side_area, unquote
 from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.per_loop import PerLoop, UnderWay
 from aiocache_pe.portal import PortalEndedError, portal
-from aiocache_pe.protocols import Sized
 from aiocache_pe.record import Head, Record
 from aiocache_pe.space import Space
 from aiocache_pe.usage import UsageLog
@@ -127,9 +127,10 @@ class Reporter:
         await self._report()
         await self._reports.settled()  # they have taken what they add, and may not have added it
         counts = await space.survive("stats", self._read(space), {})
-        for name, count in space.tally.counts.items():  # what could not be reported
+        for name, count in space.tally.counts.copy().items():  # what could not be reported
             counts[name] = counts.get(name, 0) + count
-        entries, weight = await space.survive("totals", self._totals(space.prefix), (0, 0))
+        work = optional.totals(self._engine.backend, space.prefix)
+        entries, weight = await space.survive("totals", work, (0, 0))
         known = {name: counts[name] for name in _COUNTERS if name in counts}
         seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)
         return CacheStats(
@@ -176,7 +177,8 @@ class Reporter:
 
     async def _report(self) -> None:
         for space in self.spaces():
-            while space.tally.settle():  # noqa: ASYNC110 - nothing is waited for
+            for _ in space.tally.parts():
+                space.tally.settle()
                 await asyncio.sleep(0)
             with self._reports.one():
                 report, usage = space.tally.take()
@@ -238,16 +240,6 @@ class Reporter:
         except CacheError:
             return {}
         return counts if isinstance(counts, dict) else {}
-
-    async def _totals(self, prefix: str) -> tuple[int, int]:
-        backend = self._engine.backend
-        if isinstance(backend, Sized):
-            return await backend.totals(prefix)
-        entries = weight = 0
-        async for heads in backend.scan(prefix):
-            entries += len(heads)
-            weight += sum(head.size for head in heads)
-        return entries, weight
 
 
 def _counters_key(space: Space) -> str:

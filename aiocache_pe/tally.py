@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
 
-from aiocache_pe.memory import Slot, shared
 from aiocache_pe.record import Savings
+from aiocache_pe.slot import Slot, shared
 
 _MANY = 256  # reads to add up at a time: a quarter of a millisecond
 
@@ -60,8 +60,12 @@ class Tally:
         if report:
             self._on_first()
 
-    def settle(self) -> bool:
-        """Add up some of the hits that were noted; whether there are more.
+    def parts(self) -> range:
+        """In how many parts to `settle` what is noted by now; what comes meanwhile can wait."""
+        return range(len(self._touched) // _MANY + 1)
+
+    def settle(self) -> None:
+        """Add up some of the hits that were noted.
 
         For who has the time to let others run in between: a second of reading can touch
         thousands of slots, and `take` would hold up the loop until it had seen them all.
@@ -70,7 +74,6 @@ class Tally:
         with suppress(IndexError):
             for _ in range(_MANY):
                 self._count_slot(touched.popleft())
-        return len(touched) > 0
 
     def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
         """What there is to report; the counting begins anew.
@@ -78,7 +81,7 @@ class Tally:
         Returns:
             The counters that are not zero, and per store key its hits and last access.
         """
-        for _ in range(len(self._touched) // _MANY + 1):  # not what is noted meanwhile
+        for _ in self.parts():
             self.settle()
         self._settle_loose()
         reads, self._reads = self._reads, defaultdict(int)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from aiocache_pe import optional
 from aiocache_pe.entry import CacheEntry
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.protocols import Condition, Sweeper, Usage
+from aiocache_pe.protocols import Condition, Sweeper
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.space import Space
@@ -36,8 +37,8 @@ async def remove_matching(
         space: the namespace.
         pattern: a glob over keys; ``None`` for all.
         cause: what to count them as.
-        select: given a batch of heads and those of them that may be served, be it stale,
-            says which go.
+        select: given a batch of heads and those of them that may be served, be it stale, as
+            far as that can be told, says which go.
         counts: whether one that went is to be counted.
     """
     engine, total = space.engine, 0
@@ -45,7 +46,8 @@ async def remove_matching(
     async def work() -> None:
         nonlocal total
         async for heads in engine.backend.scan(space.prefix, pattern):
-            served = await engine.live_heads(heads, stale=True)
+            judged = await engine.judged(heads, stale=True)
+            served = judged.live | judged.doubtful
             chosen = {head.key: head for head in select(heads, served)}
             if chosen:
                 engine.forget(chosen)
@@ -117,9 +119,8 @@ async def entry(space: Space, key: str) -> CacheEntry | None:
     value = await space.decode(record)
     if value is MISSING:
         return None
-    hits, last = 0, None
-    if isinstance(engine.backend, Usage):
-        hits, last = await space.survive("usage", engine.backend.usage(key), (0, None))
+    nothing: tuple[int, float | None] = 0, None
+    hits, last = await space.survive("usage", optional.usage(engine.backend, key), nothing)
     head = record.head
     return CacheEntry(
         key=key[len(space.prefix) :],

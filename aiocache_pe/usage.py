@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
-from itertools import islice
 
 from aiocache_pe.engine import Engine
 from aiocache_pe.per_loop import UnderWay
@@ -52,12 +51,11 @@ class UsageLog:
         """Write what is waiting; gently, the loop is left alone for most of the time."""
         backend, clock = self._engine.backend, self._engine.clock
         await self._take_in()
-        while self._waiting and isinstance(backend, Usage):
+        while isinstance(backend, Usage):
             began = clock.monotonic()
-            keys = list(islice(self._waiting, _CHUNK if gently else None))
-            chunk = {key: self._waiting.pop(key) for key in keys}
-            space = chunk[keys[0]][0]
-            usage = {key: (hits, last) for key, (_, hits, last) in chunk.items()}
+            space, usage = self._next(_CHUNK if gently else len(self._waiting))
+            if space is None:
+                break
             with self._chunks.one():
                 await space.survive("usage", backend.add_usage(usage), None)
             if gently:
@@ -68,6 +66,15 @@ class UsageLog:
     async def written(self) -> None:
         """Wait for what others are writing in this loop."""
         await self._chunks.settled()
+
+    def _next(self, most: int) -> tuple[Space | None, dict[str, tuple[int, float]]]:
+        """Take some of what is waiting; no space if there is nothing."""
+        space, usage = None, dict[str, tuple[int, float]]()
+        with suppress(KeyError):  # the loop of a thread may have taken the rest
+            for _ in range(most):
+                key, (space, hits, last) = self._waiting.popitem()
+                usage[key] = hits, last
+        return space, usage
 
     async def _take_in(self) -> None:
         """Add up what came for the same entries, a little at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 
 from aiocache_pe import CacheManager
@@ -68,3 +69,23 @@ async def test_much_usage_is_taken_in_without_holding_up_the_loop() -> None:
     other.cancel()
     assert turns >= 2 * (2000 // 256)
     assert backend.chunks == [2000]
+
+
+async def test_loops_that_write_at_once_lose_nothing_and_disturb_nobody() -> None:
+    backend = Watched()
+    async with CacheManager(backend) as cache:
+        log = cache._shared.reporter._usage
+        space = cache._shared.reporter.space("default")
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        try:
+            for turn in range(20):
+                log.add(space, {f"default:{turn}-{n}": (1, 1.0) for n in range(1000)})
+                await log._take_in()
+                await asyncio.gather(
+                    *(asyncio.to_thread(lambda: asyncio.run(log.write(gently=True))) for _ in "ab"),
+                    log.write(),
+                )
+        finally:
+            sys.setswitchinterval(before)
+        assert sum(backend.chunks) == 20_000

@@ -6,16 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from aiocache_pe.backends.fallback import optional
+from aiocache_pe import optional
 from aiocache_pe.backends.fallback.breaker import Sleep
 from aiocache_pe.backends.fallback.switch import AWAY, Switch, is_counter
 from aiocache_pe.protocols import (
     Backend,
     Change,
-    Coherent,
     Condition,
     Lease,
-    Peekable,
     ReadResult,
 )
 from aiocache_pe.record import Head, Record
@@ -65,9 +63,9 @@ class FallbackBackend:
         self.name = first.name
         self._first, self._second = first, second
         self._first_current, self._second_current = (
-            store.is_current if isinstance(store, Coherent) else _never for store in (first, second)
+            optional.is_current(store) for store in (first, second)
         )
-        self._peek = second.peek if isinstance(second, Peekable) else _cannot_tell
+        self._peek = optional.peek(second)
         self._switch = Switch(first, second, folder, pauses, sleep)
         self._breaker = self._switch.breaker
 
@@ -164,11 +162,11 @@ class FallbackBackend:
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await self._asked(optional.usage_of, key)
+        return await self._asked(optional.usage, key)
 
     async def try_lease(self, key: str) -> Lease | None:
         """See `Leasing.try_lease`; a store that leases nothing leaves everybody a turn."""
-        return await self._asked(optional.lease, key)
+        return await self._asked(optional.try_lease, key)
 
     async def _asked(
         self,
@@ -192,11 +190,3 @@ class FallbackBackend:
 def _marked(record: Record) -> Record:
     stamp = None if record.stamp is None else Substitute(record.stamp)
     return Record(record.head, record.payload, stamp)
-
-
-def _never(stamp: object) -> bool:
-    return False
-
-
-def _cannot_tell(key: str) -> Pending:
-    return PENDING

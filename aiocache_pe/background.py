@@ -14,7 +14,7 @@ from aiocache_pe.portal import PortalEndedError, portal
 
 
 class Background:
-    """What goes on there at most once at a time, until it ends or is stopped.
+    """An async function that runs in the portal's loop, one at a time, until it ends or is stopped.
 
     Example:
         >>> heard = asyncio.Queue()

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiocache_pe import events
-from aiocache_pe.breath import breath
+from aiocache_pe.checkpoint import checkpoint
 from aiocache_pe.computing import Computing
 from aiocache_pe.copies import copy_or_same
 from aiocache_pe.joint import Joint
@@ -120,7 +120,7 @@ class Batching:
                 pending.append(key)
             elif value is not MISSING:
                 values[key] = value
-            await breath(count)
+            await checkpoint(count)
         if pending:
             values |= await self._space.load_many(pending)
 

@@ -14,10 +14,10 @@ from aiocache_pe.copies import copy_of
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.flight import Left
-from aiocache_pe.memory import Slot
 from aiocache_pe.refreshes import Refreshed
 from aiocache_pe.resources import Resources
 from aiocache_pe.sentinels import MISSING, Sentinel
+from aiocache_pe.slot import Slot
 from aiocache_pe.space import Space
 from aiocache_pe.terms import Options, Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds

@@ -17,7 +17,7 @@ from aiocache_pe.plain import check_plain
 
 logger = logging.getLogger("aiocache_pe")
 
-Cause = Literal["deleted", "expired", "evicted", "cleared", "tag", "damaged"]
+Cause = Literal["deleted", "expired", "evicted", "cleared"]
 
 
 class Event(msgspec.Struct, frozen=True):

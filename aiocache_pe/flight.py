@@ -17,7 +17,10 @@ from aiocache_pe.per_loop import PerLoop
 
 _inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
 Work = Callable[[float | None], Awaitable[Any]]
-"""What is to be done, given how many seconds it may wait for others; ``None`` for not at all."""
+"""What is to be done, given how many seconds it may wait for other loops and processes.
+
+``None`` is for not at all.
+"""
 
 
 class Flight:
@@ -117,8 +120,8 @@ class Left(NamedTuple):
     """What a caller has left who waited for another's work in vain.
 
     Attributes:
-        patience: how many seconds to wait for others, now that it is this caller's turn;
-            ``None`` for not asking them.
+        patience: how many seconds to wait for others elsewhere, now that it is this caller's
+            turn; ``None`` for not asking them.
     """
 
     patience: float | None
@@ -166,6 +169,8 @@ class Flights:
                 itself would last for ever.
             patience: how many seconds to wait for another caller's work. When that is
                 over, one of those who waited does it as well, and the others wait for it.
+                ``None`` waits as long as that takes; to the work it means that it is to wait
+                for nobody elsewhere (`Work`).
             before: how it ended when this caller has waited already.
 
         Returns:

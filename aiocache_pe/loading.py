@@ -77,7 +77,7 @@ class Loader:
         return Wanted(space.prefix + check_key(key), factory, terms, check_tags(tags))
 
     def lifetime(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
-        """The same for one that may depend on the value."""
+        """Seconds of a time to live, or the function that tells it from the value, checked."""
         if callable(ttl):
             check_plain("ttl", ttl)
             return ttl

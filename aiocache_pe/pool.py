@@ -55,7 +55,7 @@ class _Program:
         self.things = WeakSet[Ending]()
 
     def end(self) -> None:
-        """It has begun."""
+        """The interpreter's end has begun."""
         self.is_ending = True
         for thing in list(self.things):
             thing.end()

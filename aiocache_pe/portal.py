@@ -112,7 +112,7 @@ class Portal:
     def begin(
         self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any
     ) -> None:
-        """The same without waiting.
+        """Begin what `call` does, and do not wait for it.
 
         Args:
             future: the result to come; cancelling it cancels the call. It is the caller's, who

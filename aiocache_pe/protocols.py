@@ -2,7 +2,7 @@
 
 A store implements `Backend`, seven verbs over records, and nothing else. What it can
 do besides it says by implementing a capability as well; the manager asks with
-``isinstance`` once and does without where a store cannot:
+``isinstance`` and does without where a store cannot (`aiocache_pe.optional`):
 
 =============  ========================================  ==============================
 capability     verb                                      without it

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache_pe import events
-from aiocache_pe.breath import breath
+from aiocache_pe.checkpoint import checkpoint
 from aiocache_pe.engine import Engine, Item
 from aiocache_pe.exceptions import (
     CacheError,
@@ -21,10 +21,10 @@ from aiocache_pe.exceptions import (
     SerializationError,
 )
 from aiocache_pe.keys import namespace_prefix
-from aiocache_pe.memory import Sealed, Slot
 from aiocache_pe.protocols import Change
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
+from aiocache_pe.slot import Sealed, Slot
 from aiocache_pe.tally import Tally
 
 logger = logging.getLogger("aiocache_pe")
@@ -96,7 +96,7 @@ class Space:
             if value is not MISSING:
                 self._hit(slot)
                 values[key] = value
-            await breath(count)
+            await checkpoint(count)
         return values
 
     async def slot(self, key: str, *, stale: bool = False) -> Slot | None:
@@ -162,7 +162,7 @@ class Space:
     async def store_what_can_be(self, items: Sequence[Item]) -> set[str]:
         """Store values, in one round trip, but for those that cannot be stored exactly.
 
-        These are counted as errors. The loop gets a breath between some hundred values.
+        These are counted as errors. The loop has a turn between some hundred values.
 
         Returns:
             The keys of those that were stored.
@@ -175,7 +175,7 @@ class Space:
                     records.append(await self.engine.record_for(item, now))
                 except SerializationError as error:
                     self.failed("encode", error)
-                await breath(count)
+                await checkpoint(count)
             if records:
                 await self._written(records)
             return {record.head.key for record in records}
@@ -211,7 +211,7 @@ class Space:
             self.emit(events.Removed, key, cause, count)
 
     async def decode(self, record: Record) -> Any | Missing:
-        """The same of a record."""
+        """A record's value, as `decoded` gives a slot's."""
         return await self.decoded(Slot(record))
 
     async def decoded(self, slot: Slot) -> Any | Missing:

@@ -57,7 +57,7 @@ def tape() -> Tape | None:
     return places[-1].tape if places else None
 
 
-class Recorded:
+class ToTape:
     """Sends the calls within the block to a recording.
 
     Args:

@@ -47,7 +47,8 @@ class Options(NamedTuple):
     Attributes:
         stale_ttl, refresh_ahead, soft_timeout, hard_timeout: see there.
         jitter: given a time to live, says by how much to shorten it at most.
-        lock: the patience; ``None`` for asking nobody.
+        lock: the patience with others; ``None`` asks no other process or loop, and waits for
+            the tasks of this one as long as it takes.
     """
 
     stale_ttl: float | None = None

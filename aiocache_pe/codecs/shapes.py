@@ -2,7 +2,8 @@
 
 A shape knows one class. It takes an instance apart into its fields and, when there is
 more to it than its fields, the rest; and it makes an instance of those without running
-the class's own ``__init__``, which might compute, check or change. What an instance
+the class's own ``__init__``, which might compute, check or change. (Of msgspec's structs
+alone the ``__post_init__`` runs, and what it changed is set back.) What an instance
 carries is set back as it was, so it comes back as it was.
 
 The fields are stored by name. When the class has changed since, the names differ and
@@ -20,7 +21,7 @@ import msgspec
 
 from aiocache_pe.codecs.exactness import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.naming import module_of
+from aiocache_pe.naming import full_name
 
 _ABSENT = object()
 
@@ -45,7 +46,7 @@ class Shape(Protocol):
         """
 
 
-def full_name(cls: type) -> str:
+def stored_name(cls: type) -> str:
     """The name a class is stored by, ``module.Qualname``.
 
     A generic pydantic model is a class of its own for each parameter, so the
@@ -53,9 +54,9 @@ def full_name(cls: type) -> str:
     """
     generic = getattr(cls, "__pydantic_generic_metadata__", None)
     if generic and generic.get("origin"):
-        names = (full_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
-        return f"{full_name(generic['origin'])}[{', '.join(names)}]"
-    return f"{module_of(cls)}.{cls.__qualname__}"
+        names = (stored_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
+        return f"{stored_name(generic['origin'])}[{', '.join(names)}]"
+    return full_name(cls)
 
 
 def attributes(value: Any) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def parted(cls: type, state: Any, names: frozenset[str]) -> tuple[dict[str, Any]
     fields, rest = state if type(state) is list else (state, {})
     if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
         raise CorruptRecordError(
-            f"{full_name(cls)} has the fields {sorted(names)} now, and others in the record"
+            f"{stored_name(cls)} has the fields {sorted(names)} now, and others in the record"
         )
     return fields, rest
 
@@ -140,7 +141,7 @@ class AttributeShape:
         # A field with a default that ``__init__`` does not take lives in the class.
         default = getattr(self.cls, name, _ABSENT)
         if default is _ABSENT or name in self._slots:
-            raise NotExact(f"a {full_name(self.cls)} has no {name}")
+            raise NotExact(f"a {stored_name(self.cls)} has no {name}")
         return default
 
 
@@ -159,7 +160,7 @@ class NamedTupleShape:
     def take(self, value: Any) -> Any:
         """The items by their names, and the attributes a subclass may have."""
         if len(value) != len(self._names):
-            raise NotExact(f"a {full_name(self.cls)} has {len(value)} items")
+            raise NotExact(f"a {stored_name(self.cls)} has {len(value)} items")
         # By tuple's own iteration: a subclass may have another.
         fields = dict(zip(self._names, tuple.__iter__(value), strict=True))
         return joined(fields, attributes(value))
@@ -191,7 +192,7 @@ class EnumShape:
             return name
         if isinstance(value, Flag) and type(value.value) is int:
             return value.value
-        raise NotExact(f"a {full_name(self.cls)} is none of its members")
+        raise NotExact(f"a {stored_name(self.cls)} is none of its members")
 
     def make(self, state: Any) -> Any:
         """The member."""
@@ -199,7 +200,7 @@ class EnumShape:
         if member is None and type(state) is int and issubclass(self.cls, Flag):
             member = self.cls(state)
         if type(member) is not self.cls:
-            raise CorruptRecordError(f"{full_name(self.cls)} has no member {state!r:.80}")
+            raise CorruptRecordError(f"{stored_name(self.cls)} has no member {state!r:.80}")
         return member
 
 
@@ -221,13 +222,15 @@ class StructShape:
         try:
             fields = {name: getattr(value, name) for name in self._names}
         except AttributeError as error:
-            raise NotExact(f"a {full_name(self.cls)} is not complete: {error}") from None
+            raise NotExact(f"a {stored_name(self.cls)} is not complete: {error}") from None
         state = joined(fields, attributes(value))
         if self._runs_code:  # it will run again when the value is read: it may refuse
             try:
                 self.make(state)
             except Exception as error:
-                raise NotExact(f"a {full_name(self.cls)} cannot be made again: {error}") from error
+                raise NotExact(
+                    f"a {stored_name(self.cls)} cannot be made again: {error}"
+                ) from error
         return state
 
     def make(self, state: Any) -> Any:

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from aiocache_pe.codecs.exactness import NotExact
-from aiocache_pe.codecs.shapes import full_name, joined, parted
+from aiocache_pe.codecs.shapes import joined, parted, stored_name
 
 
 def is_model(cls: type) -> bool:
@@ -35,7 +35,7 @@ class ModelShape:
     def __init__(self, cls: Any) -> None:
         for name in ("__getstate__", "__setstate__"):
             if getattr(cls, name).__module__.partition(".")[0] != "pydantic":
-                raise TypeError(f"{full_name(cls)} has its own {name}")
+                raise TypeError(f"{stored_name(cls)} has its own {name}")
         cls.__new__(cls)
         self.cls = cls
 
@@ -47,7 +47,7 @@ class ModelShape:
         try:
             fields = {name: rest.pop(name) for name in names}
         except KeyError as error:
-            raise NotExact(f"a {full_name(self.cls)} has no {error.args[0]}") from None
+            raise NotExact(f"a {stored_name(self.cls)} has no {error.args[0]}") from None
         given = state.pop("__pydantic_fields_set__")
         more: dict[str, Any] = {}
         if given != fields.keys():
@@ -58,7 +58,7 @@ class ModelShape:
         if rest:
             more["attributes"] = rest
         if state:
-            raise NotExact(f"a {full_name(self.cls)} has the parts {sorted(state)}")
+            raise NotExact(f"a {stored_name(self.cls)} has the parts {sorted(state)}")
         return joined(fields, more)
 
     def make(self, state: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from aiocache_pe.codecs import tags, tags_late, tags_time, types
 from aiocache_pe.codecs.exact_json import FEW, are_plain_scalars, parse, to_json
 from aiocache_pe.codecs.exactness import MAX_DEPTH, MAX_NODES, NotExact
-from aiocache_pe.codecs.shapes import full_name
+from aiocache_pe.codecs.shapes import stored_name
 from aiocache_pe.codecs.tags import (
     Decoder,
     Encoder,
@@ -155,13 +155,13 @@ class _Writer:
 def _encoder_for(kind: type) -> Encoder:
     shape = types.shape_for(kind)
     if shape is not None:
-        name, take = full_name(kind), shape.take
+        name, take = stored_name(kind), shape.take
         # Not kept: another class of that name may be registered in its place.
         return lambda value, writer: {"$type": [name, writer.write(take(value))]}
     encoder = tags_late.encoder_for(kind)
     if encoder is None:
         hint = ", which is not registered" if types.can_be_registered(kind) else ""
-        raise NotExact(f"it holds a {full_name(kind)}{hint}")
+        raise NotExact(f"it holds a {stored_name(kind)}{hint}")
     _ENCODERS[kind] = encoder
     return encoder
 

@@ -21,7 +21,7 @@ from aiocache_pe.codecs.shapes import (
     NamedTupleShape,
     Shape,
     StructShape,
-    full_name,
+    stored_name,
 )
 from aiocache_pe.codecs.shapes_pydantic import ModelShape, is_model
 from aiocache_pe.exceptions import CorruptRecordError
@@ -62,7 +62,7 @@ def register(cls: C) -> C:
         raise TypeError(f"{cls!r:.100} is not a class that has instances of its own")
     if not _add(cls):
         raise TypeError(
-            f"{full_name(cls)} cannot be registered; accepted are dataclasses, pydantic models, "
+            f"{stored_name(cls)} cannot be registered; accepted are dataclasses, pydantic models, "
             "msgspec structs, enums and named tuples that derive from no other C type"
         )
     _add_fields(cls)
@@ -104,7 +104,7 @@ def register_annotation(annotation: Any) -> None:
 
 def shape_for(cls: type) -> Shape | None:
     """The shape of a registered class; ``None`` for any other."""
-    name = full_name(cls)
+    name = stored_name(cls)
     shape = _shapes.get(name)
     if shape is None and _resolve():
         shape = _shapes.get(name)
@@ -135,7 +135,7 @@ def can_be_registered(cls: type) -> bool:
 
 
 def _add(cls: type) -> bool:
-    name = full_name(cls)
+    name = stored_name(cls)
     known = _shapes.get(name)
     if known is not None and known.cls is cls:
         return True

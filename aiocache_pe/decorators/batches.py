@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from aiocache_pe import blocking, steering
-from aiocache_pe.breath import breath
+from aiocache_pe.checkpoint import checkpoint
 from aiocache_pe.decorators.batch_methods import AsyncBatchMethod, BatchMethod
 from aiocache_pe.decorators.batch_results import MisfitError
 from aiocache_pe.decorators.batched import Args, Batched, Compute, Kwargs, Plan
@@ -107,7 +107,7 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
         keys: list[str] = []
         for count, key in enumerate(self._keyed(call, steered), 1):
             keys.append(key)
-            await breath(count)
+            await checkpoint(count)
         plan = Plan(call, keys)
 
         async def compute(some: Sequence[str]) -> Sequence[Any]:
@@ -158,13 +158,7 @@ class Batch(CachedBatch[P, T]):
         def compute(some: Sequence[str]) -> Sequence[Any]:
             args, kwargs = self._called_for(plan, some, steered)
             result = self._function(*args, **kwargs)
-            if inspect.iscoroutine(result):
-                result.close()
-                raise TypeError(
-                    f"{self.__qualname__}() is no async function and returned a coroutine; "
-                    "decorate the async function itself, or an `async def` that awaits this"
-                )
-            return self._apart(result, some)
+            return self._apart(self._checked(result), some)
 
         def loading(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
             return self._loading(plan, factory, steered, known)

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from aiocache_pe import twin as sync
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
-from aiocache_pe.decorators.methods import OfClass
+from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
@@ -188,13 +188,7 @@ def cached(
         cache=cache,
     )
 
-    def decorate(function: Any) -> Any:
-        if isinstance(function, classmethod):
-            return OfClass(decorate(function.__func__))
-        if isinstance(function, staticmethod):
-            return staticmethod(decorate(function.__func__))
-        return _kind(function)(function, settings)
-
+    decorate = of_any_kind(lambda function: _kind(function)(function, settings))
     return decorate if function is None else decorate(function)
 
 

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from aiocache_pe import twin as sync
 from aiocache_pe.decorators.batched import Parts
 from aiocache_pe.decorators.batches import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
-from aiocache_pe.decorators.methods import OfClass
+from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -146,11 +146,8 @@ def cached_batch(
         cache=cache,
     )
 
+    @of_any_kind
     def decorate(function: Any) -> Any:
-        if isinstance(function, classmethod):
-            return OfClass(decorate(function.__func__))
-        if isinstance(function, staticmethod):
-            return staticmethod(decorate(function.__func__))
         check_function(function, "@cached_batch")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(

@@ -6,6 +6,7 @@ being a method. The kinds differ in how they wait (`functions`, `streams_async`,
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from glob import escape
@@ -177,6 +178,20 @@ class BlockingDecorated(Decorated[P, R]):
     def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
         return self.cache.invalidate(self._all_keys())
+
+    def _checked(self, result: Any) -> Any:
+        """What the function returned.
+
+        Raises:
+            TypeError: it is a coroutine, which can be no result.
+        """
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TypeError(
+                f"{self.__qualname__}() is no async function and returned a coroutine; "
+                "decorate the async function itself, or an `async def` that awaits this"
+            )
+        return result
 
 
 class AsyncDecorated(Decorated[P, R]):

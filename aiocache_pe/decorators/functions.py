@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -102,13 +101,6 @@ class Function(CachedFunction[P, T]):
         factory, called = super()._factory(args, kwargs)
 
         def compute() -> T:
-            value = factory()
-            if inspect.iscoroutine(value):
-                value.close()
-                raise TypeError(
-                    f"{self.__qualname__}() is no async function and returned a coroutine; "
-                    "decorate the async function itself, or an `async def` that awaits this"
-                )
-            return value  # type: ignore[no-any-return]
+            return self._checked(factory())  # type: ignore[no-any-return]
 
         return compute, called

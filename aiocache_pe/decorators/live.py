@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from aiocache_pe.decorators.recording import Recording
+from aiocache_pe.decorators.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -29,14 +29,14 @@ class Live(Generic[T]):
 
     Attributes:
         first: the reader who is there from the beginning.
-        recording: the chunks.
+        transcript: the chunks.
         has_ended: whether there will be no more.
         error: what to raise at the end.
         returned: what the source returned at the end.
     """
 
     def __init__(self) -> None:
-        self.recording = Recording()
+        self.transcript = Transcript()
         self.has_ended = False
         self.error: BaseException | None = None
         self.returned: Any = None
@@ -46,7 +46,7 @@ class Live(Generic[T]):
 
     def join(self) -> Reader | None:
         """A new reader, at the first chunk; ``None`` if it has ended or cannot be kept."""
-        if self.has_ended or self.recording.error is not None:
+        if self.has_ended or self.transcript.error is not None:
             return None
         reader = Reader()
         self._readers.add(reader)
@@ -62,12 +62,12 @@ class Live(Generic[T]):
 
     def put(self, chunk: T) -> None:
         """Take the next chunk from the source."""
-        self.recording.add(chunk)
-        self._newest = len(self.recording) - 1, chunk
+        self.transcript.add(chunk)
+        self._newest = len(self.transcript) - 1, chunk
 
     def has(self, reader: Reader) -> bool:
         """Whether the reader's next chunk is there."""
-        return reader.place < len(self.recording)
+        return reader.place < len(self.transcript)
 
     def take(self, reader: Reader) -> T:
         """The reader's next chunk: for the first reader the source's own, for others a copy."""
@@ -78,9 +78,9 @@ class Live(Generic[T]):
             self._newest = None
             chunk = newest[1]
         else:
-            chunk = self.recording.chunk(at)
-        if self.recording.error is not None:
-            self.recording.forget(min(other.place for other in self._readers))
+            chunk = self.transcript.chunk(at)
+        if self.transcript.error is not None:
+            self.transcript.forget(min(other.place for other in self._readers))
         return chunk
 
     def end(self, error: BaseException | None = None, returned: Any = None) -> None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from aiocache_pe.decorators.live import Live, Reader
-from aiocache_pe.decorators.recording import Recording
+from aiocache_pe.decorators.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class AsyncLive(Live[T]):
 
     def __init__(
         self,
-        source: Callable[[Recording], AsyncGenerator[T, None]],
+        source: Callable[[Transcript], AsyncGenerator[T, None]],
         on_end: Callable[[AsyncLive[T]], None],
     ) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class AsyncLive(Live[T]):
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
         self._task = asyncio.create_task(
-            self._run(source(self.recording)), name="aiocache_pe-stream"
+            self._run(source(self.transcript)), name="aiocache_pe-stream"
         )
 
     async def read(self, reader: Reader) -> AsyncGenerator[T, None]:

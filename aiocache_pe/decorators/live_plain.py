@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aiocache_pe.decorators.live import Live, Reader
-from aiocache_pe.decorators.recording import Recording
+from aiocache_pe.decorators.transcript import Transcript
 
 T = TypeVar("T")
 
@@ -27,11 +27,11 @@ class PlainLive(Live[T]):
 
     def __init__(
         self,
-        source: Callable[[Recording], Generator[T, None, Any]],
+        source: Callable[[Transcript], Generator[T, None, Any]],
         on_end: Callable[[PlainLive[T]], None],
     ) -> None:
         super().__init__()
-        self._source = source(self.recording)
+        self._source = source(self.transcript)
         self._context = copy_context()
         self._on_end = on_end
         self._changed = threading.Condition()

@@ -7,7 +7,7 @@ method and a classmethod have already, and with it, as a staticmethod wants it.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -160,6 +160,19 @@ class AsyncCachedMethod(AsyncMethod[P, F, R]):
     def invalidate(self, *args: Any, **kwargs: Any) -> Any:
         """Forget the result of one call; whether there was one."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+
+def of_any_kind(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same decorator, which also takes what ``@classmethod`` or ``@staticmethod`` gave."""
+
+    def decorated(function: Any) -> Any:
+        if isinstance(function, classmethod):
+            return OfClass(decorate(function.__func__))
+        if isinstance(function, staticmethod):
+            return staticmethod(decorate(function.__func__))
+        return decorate(function)
+
+    return decorated
 
 
 class OfClass:

@@ -16,9 +16,9 @@ from aiocache_pe import steering
 from aiocache_pe.decorators.decorated import AsyncCachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_async import AsyncLive
-from aiocache_pe.decorators.recording import Recording, chunks_of, refuse_sent
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
+from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode
@@ -79,12 +79,12 @@ class AsyncStream(
                 refuse_sent((yield chunk))
             return
         self._misses += 1
-        recording = Recording()
+        transcript = Transcript()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
-                recording.add(chunk)
+                transcript.add(chunk)
                 refuse_sent((yield chunk))
-        await tape.keep(call, recording.whole())
+        await tape.keep(call, transcript.whole())
 
     async def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""
@@ -118,7 +118,7 @@ class AsyncStream(
         return live, live.first
 
     async def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, recording: Recording
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: Transcript
     ) -> AsyncGenerator[T, None]:
         """The chunks of a call, which is stored at its end; or of another process's."""
         turn = None
@@ -147,8 +147,8 @@ class AsyncStream(
                         raise
                     yield chunk
             self._ended(key, taking.seconds)
-            if self._is_storable(steered, turn, recording.error):
-                value = recording.value()
+            if self._is_storable(steered, turn, transcript.error):
+                value = transcript.value()
                 await computing.keep(key, value, self._terms, tokens, taking.seconds)
         finally:
             if turn is not None:
@@ -157,8 +157,8 @@ class AsyncStream(
     async def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """The whole stream of a call, for nobody who reads."""
         self._misses += 1
-        recording = Recording()
+        transcript = Transcript()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
-                recording.add(chunk)
-        return recording.whole()
+                transcript.add(chunk)
+        return transcript.whole()

@@ -12,9 +12,9 @@ from aiocache_pe import blocking, steering
 from aiocache_pe.decorators.decorated import CachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_plain import PlainLive
-from aiocache_pe.decorators.recording import Recording, chunks_of, refuse_sent
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
+from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.steering import Mode
@@ -87,15 +87,15 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                 refuse_sent((yield chunk))
             return stored.get("returned")
         self._misses += 1
-        recording = Recording()
+        transcript = Transcript()
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
                     chunk = next(source)
                 except StopIteration as end:
-                    blocking.ask(tape.keep, call, recording.whole(end.value), otherwise=None)
+                    blocking.ask(tape.keep, call, transcript.whole(end.value), otherwise=None)
                     return end.value
-                recording.add(chunk)
+                transcript.add(chunk)
                 refuse_sent((yield chunk))
 
     def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
@@ -132,7 +132,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                 del self._lives[key]
 
     def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, recording: Recording
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: Transcript
     ) -> Generator[T, None, Any]:
         """The chunks of a call, which is stored at its end; or of another process's."""
         turn: Turn | None = None
@@ -164,8 +164,8 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                         raise
                     yield chunk
             self._ended(key, taking.seconds)
-            if self._is_storable(steered, turn, recording.error):
-                value = recording.value(returned)
+            if self._is_storable(steered, turn, transcript.error):
+                value = transcript.value(returned)
                 keep, terms, seconds = computing.keep, self._terms, taking.seconds
                 blocking.ask(keep, key, value, terms, tokens, seconds, otherwise=None)
             return returned
@@ -176,10 +176,10 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """The whole stream of a call, for nobody who reads."""
         self._misses += 1
-        recording = Recording()
+        transcript = Transcript()
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
-                    recording.add(next(source))
+                    transcript.add(next(source))
                 except StopIteration as end:
-                    return recording.whole(end.value)
+                    return transcript.whole(end.value)

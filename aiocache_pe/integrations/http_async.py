@@ -19,8 +19,8 @@ from aiocache_pe.integrations.http_caching import (
     response_of,
     without_coding,
 )
+from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.integrations.http_shared import AsyncSharing, Opened, Place
-from aiocache_pe.integrations.requests import Asked
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Tape
 

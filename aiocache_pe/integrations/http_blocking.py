@@ -22,8 +22,8 @@ from aiocache_pe.integrations.http_caching import (
     response_of,
     without_coding,
 )
+from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.integrations.http_shared import Opened, Place, PlainSharing
-from aiocache_pe.integrations.requests import Asked
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Tape

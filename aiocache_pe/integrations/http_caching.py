@@ -11,8 +11,8 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from aiocache_pe import events, twin
-from aiocache_pe.integrations.answers import Verdict, judge, judge_stream
-from aiocache_pe.integrations.requests import Asked, asked, checked_headers, is_worth_it
+from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
+from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
 from aiocache_pe.keys import check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
@@ -115,7 +115,7 @@ class HttpCaching:
             return value | _used(verdict.model, verdict.usage)
         return value | {"kept": False}
 
-    def recorded(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
+    def kept_stream(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
         """A stream, as it is kept; ``None`` if it is not."""
         verdict = judge_stream(b"".join(chunks))
         if not self._is_good(verdict):
@@ -193,7 +193,7 @@ class Passing:
         if not self._open:
             return
         self._open = False
-        value = self._caching.recorded(self._headers, self._taken)
+        value = self._caching.kept_stream(self._headers, self._taken)
         self._taken = []
         if value is not None:
             seconds = self._monotonic() - self._began

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from aiocache_pe.integrations.answers import judge, judge_stream
+from aiocache_pe.integrations.http_answers import judge, judge_stream
 from aiocache_pe.integrations.http_caching import OK, Fresh, as_bytes, as_text, without_coding
-from aiocache_pe.integrations.requests import Asked
+from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.loading import Loader
 from aiocache_pe.tape import Call, Tape
 
@@ -47,10 +47,10 @@ def call_of(what: Asked, loader: Loader) -> Call:
 
 
 def check_may_be_sent(tape: Tape | None, request: Any) -> None:
-    """Check that a request may be sent that a transport does not look at.
+    """Check that a request may be sent that is not recorded; while replaying, none may.
 
     Raises:
-        UnrecordedCallError: not where no call is to be made.
+        UnrecordedCallError: it may not.
     """
     if tape is not None:
         words = f"{request.method} {request.url.host}{request.url.path}"

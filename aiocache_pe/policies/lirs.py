@@ -19,8 +19,8 @@ from aiocache_pe.protocols import N
 
 _QUEUE = 0.01
 _GHOSTS = 2  # remembered after they went, for each that is here
-_STEPS = 64  # by so many turns the uses of all that is here are told apart, or their going
-_BITS = 13  # of a turn that are compared; a ghost's others say when it went
+_STEPS = 64  # turns in which the cache is used once over; uses in one turn count as simultaneous
+_BITS = 13  # of a ghost's number: the turn of its last use; the others tell when it went
 _MASK = (1 << _BITS) - 1
 _GONE = (1 << NUMBER - _BITS) - 1
 

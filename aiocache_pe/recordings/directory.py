@@ -28,7 +28,7 @@ from aiocache_pe.recordings.files import (
 )
 from aiocache_pe.recordings.unrecorded import VARIABLE, unrecorded
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.steering import Recorded as Block
+from aiocache_pe.steering import ToTape
 from aiocache_pe.tape import Call
 
 RecordMode = Literal["record", "replay", "off"]
@@ -63,7 +63,7 @@ class Recordings:
         self._files: dict[str, str] = {}  # by the digests in their names
         self._there: dict[str, Recorded] = {}
         self._used: set[str] = set()
-        self._block: Block | None = None
+        self._block: ToTape | None = None
 
     def find(self, call: Call) -> Any:
         """See `Tape.find`."""
@@ -195,7 +195,7 @@ class Recordings:
         self._files = {digest_in(name): name for name in self._there}
 
     def _enter(self) -> None:
-        self._block = Block(None if self.mode == "off" else self).__enter__()
+        self._block = ToTape(None if self.mode == "off" else self).__enter__()
 
     def _name(self, call: Call) -> str:
         """The name of a call's file: the one it has, if there is one."""
@@ -212,10 +212,10 @@ def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") ->
 
     So tests of code that asks a model run without network, key or cost, and fail where they
     ask what nobody recorded. Recorded are the calls of decorated functions of all kinds,
-    of ``get_or_set``, and what goes through the transports for httpx; caches are left out
-    of it, and ``bypass``, ``refresh`` and ``read_only`` do not count meanwhile. A call has
-    one answer, which never expires. Arguments and answers are written to files that are
-    made to be reviewed and committed; secrets are not.
+    of ``get_or_set``, of LangChain's models, and what goes through the transports for httpx;
+    caches are left out of it, and ``bypass``, ``refresh`` and ``read_only`` do not count
+    meanwhile. A call has one answer, which never expires. Arguments and answers are written
+    to files that are made to be reviewed and committed; secrets are not.
 
     Args:
         directory: where the files are.

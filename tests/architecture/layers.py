@@ -31,7 +31,7 @@ LAYERS = (
     Layer(
         "vocabulary",
         (
-            "breath",
+            "checkpoint",
             "clock",
             "entry",
             "exceptions",
@@ -50,7 +50,17 @@ LAYERS = (
     Layer("anatomy", ("anatomy", "expiring", "signatures")),
     Layer(
         "tools",
-        ("binding", "bounded", "digests", "glob", "identity", "memory", "per_loop", "savings"),
+        (
+            "binding",
+            "bounded",
+            "digests",
+            "glob",
+            "identity",
+            "optional",
+            "per_loop",
+            "savings",
+            "slot",
+        ),
     ),
     Layer(
         "parts",

@@ -7,7 +7,7 @@ import asyncio
 _MANY = 256  # items; decoding that many takes some milliseconds
 
 
-async def breath(count: int) -> None:
+async def checkpoint(count: int) -> None:
     """Give whatever else is to be done a turn, after some hundred items.
 
     Args:
@@ -18,7 +18,7 @@ async def breath(count: int) -> None:
         ...     result = 0
         ...     for count, number in enumerate(numbers, 1):
         ...         result += number
-        ...         await breath(count)
+        ...         await checkpoint(count)
         ...     return result
         >>> run(total(range(1000)))
         499500

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from aiocache_pe import memory
-from aiocache_pe.memory import OVERHEAD, Sealed, Slot
+from aiocache_pe import slot as room
 from aiocache_pe.record import Head, Record, Savings
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING
+from aiocache_pe.slot import OVERHEAD, Sealed, Slot
 
 
 def slot(head: Head, payload: bytes = b"1") -> Slot:
@@ -54,7 +54,7 @@ def test_what_was_written_together_shares_its_end() -> None:
 def test_ends_that_nobody_shares_take_no_room_for_long() -> None:
     for n in range(1000):
         assert slot(Head(1, "default:k", "json", 1.0, 1, 1000.5 + n)).expires_at == 1000.5 + n
-    assert len(memory._moments) <= 64
+    assert len(room._moments) <= 64
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 5000, 1 << 20])

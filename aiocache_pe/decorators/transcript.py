@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any
 
-from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.copies import copy_of, copy_or_same
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.terms import Terms
 
@@ -14,7 +13,7 @@ _MOST = 1_000_000
 """Chunks of a stream that is recorded; one that has more is not stored."""
 
 
-class Recording:
+class Transcript:
     """Takes down the chunks of a stream while they pass.
 
     Of a chunk that can be changed a copy is kept: whoever gets it may change it, and
@@ -38,7 +37,7 @@ class Recording:
         """Take down the next chunk."""
         kept = chunk
         try:
-            kept = chunk if is_immutable(chunk) else deepcopy(chunk)
+            kept = copy_of(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
             self.error = self.error or error
         self._chunks.append(kept)
@@ -53,11 +52,7 @@ class Recording:
         """
         if at < self._forgotten:
             raise CacheError(f"more than {_MOST} chunks behind another reader of this stream")
-        chunk = self._chunks[at - self._forgotten]
-        try:
-            return chunk if is_immutable(chunk) else deepcopy(chunk)
-        except Exception:  # noqa: BLE001 - the same again
-            return chunk
+        return copy_or_same(self._chunks[at - self._forgotten])
 
     def forget(self, before: int) -> None:
         """Of a stream that will not be stored, drop the chunks that all its readers have.
@@ -75,10 +70,10 @@ class Recording:
         return value if returned is None else value | {"returned": returned}
 
     def whole(self, returned: Any = None) -> dict[str, Any]:
-        """The same, for those who have no use for a stream that cannot be stored.
+        """As `value`, for those who have no use for a stream that cannot be stored.
 
         Raises:
-            Exception: it cannot; it says why.
+            Exception: it cannot be; the error says why.
         """
         if self.error is not None:
             raise self.error
@@ -104,7 +99,7 @@ def stream_terms(terms: Terms) -> Terms:
 
 
 def refuse_sent(sent: object) -> None:
-    """Check that nothing was sent into a cached stream: a recording could not answer.
+    """Check that nothing was sent into a cached stream: a transcript could not answer.
 
     Raises:
         TypeError: something was.

@@ -100,12 +100,6 @@ class Bounded(Generic[N]):
                 self._forget(node)
             return node
 
-    def drop(self, node: N) -> None:
-        """Remove this very node, not one that has taken its place."""
-        with self._lock:
-            if self.nodes.get(node.key) is node:
-                self.discard(node.key)
-
     def remove_all(self, prefix: str = "") -> int:
         """Remove every node whose key begins with ``prefix``; returns how many."""
         with self._lock:

@@ -76,7 +76,7 @@ class MemoryBackend:
         max_entries: how many entries at most; ``None`` for any number.
         max_bytes: what keys and payloads may weigh together; ``None`` for any weight. One
             that alone is heavier is refused with a `BackendError`.
-        policy: makes the policy that chooses what goes.
+        policy: makes the policy that chooses what goes; without bounds, nothing has to.
         clock: the time, that of the manager. Without one, what is over is only removed in
             rounds (`tend`), for which the manager tells the time.
 
@@ -96,8 +96,9 @@ class MemoryBackend:
         policy: Callable[[], EvictionPolicy[Cell]] = Fifo,
         clock: Clock | None = None,
     ) -> None:
+        is_bounded = max_entries is not None or max_bytes is not None
         self._cells = Bounded(
-            policy(),
+            policy() if is_bounded else Fifo(),
             max_entries=max_entries,
             max_bytes=max_bytes,
             on_evict=self._evicted,

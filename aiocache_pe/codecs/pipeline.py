@@ -164,25 +164,10 @@ class Pipeline:
                 or a registered class that this process has not.
             SecretRequiredError: it is signed and no secret is known.
         """
-        return (self._decoders.get(codec) or self.decoder_for(codec))(key, payload)
-
-    def decoder_for(self, codec: str) -> PayloadDecoder:
-        """The function that decodes payloads of one codec, to be kept by who reads many.
-
-        Args:
-            codec: what a record says of its payload.
-
-        Returns:
-            A function of key and payload that does what `decode` does.
-
-        Raises:
-            CorruptRecordError: no such codec, or one that needs a package that is not
-                installed.
-        """
         decoder = self._decoders.get(codec)
         if decoder is None:
             decoder = self._decoders[codec] = self._make_decoder(codec)
-        return decoder
+        return decoder(key, payload)
 
     def _compressed(self, key: str, codec: str, payload: bytes) -> tuple[str, bytes]:
         if self._compression is not None:

@@ -17,7 +17,7 @@ from aiocache_pe.policies.chain import Chain
 from aiocache_pe.policies.ghosts import NUMBER, Ghosts
 from aiocache_pe.protocols import N
 
-_QUEUE = 0.01
+_LOW = 0.99  # of all entries; the others are in the queue
 _GHOSTS = 2  # remembered after they went, for each that is here
 _STEPS = 64  # turns in which the cache is used once over; uses in one turn count as simultaneous
 _BITS = 13  # of a ghost's number: the turn of its last use; the others tell when it went
@@ -31,21 +31,17 @@ class Lirs(Generic[N]):
     The stack of the paper is not kept: an entry is in it if it was used after the low entry
     that was not used for the longest. So each has the turn of its last use as its mark, also
     of those that went.
-
-    Args:
-        queue: the share of entries that are not low.
     """
 
     __slots__ = (
-        *("_ghosts", "_gone", "_left", "_low", "_queue", "_share", "_staying", "_turn"),
+        *("_ghosts", "_gone", "_left", "_low", "_queue", "_staying", "_turn"),
         "on_hit",
     )
 
     lock_free = False
     on_hit: Callable[[N], None] | None
 
-    def __init__(self, queue: float = _QUEUE) -> None:
-        self._share = queue
+    def __init__(self) -> None:
         self._low = Chain[N]()  # the least recently used first
         self._queue = Chain[N]()
         self._ghosts = Ghosts()
@@ -64,7 +60,7 @@ class Lirs(Generic[N]):
         ghost = self._ghosts.take(node.key)
         known = ghost is not None and self._is_known(ghost)
         node.mark = self._now()
-        if known or not low.length or low.length < (1 - self._share) * len(self):
+        if known or not low.length or low.length < _LOW * len(self):
             self._raise(node)
         else:
             self._queue.append(node)
@@ -104,7 +100,7 @@ class Lirs(Generic[N]):
     def _raise(self, node: N) -> None:
         low = self._low
         low.append(node)
-        if low.length > max(1.0, (1 - self._share) * len(self)):
+        if low.length > max(1.0, _LOW * len(self)):
             self._queue.append(low.pop())
 
     def _is_in_stack(self, mark: int) -> bool:

@@ -16,24 +16,19 @@ from aiocache_pe.policies.chain import Chain
 from aiocache_pe.policies.sketch import Sketch
 from aiocache_pe.protocols import N
 
-_WINDOW = 0.01
+_WINDOW = 0.01  # of all: little suits lasting interest, much passing one
 _PROTECTED = 0.8  # of what is not the window
 
 
 class TinyLfu(Generic[N]):
-    """Evicts the less popular of two; a hit moves its node and counts.
+    """Evicts the less popular of two; a hit moves its node and counts."""
 
-    Args:
-        window: the share of the window: little suits lasting interest, much passing one.
-    """
-
-    __slots__ = ("_protected", "_share", "_sketch", "_trial", "_window", "on_hit")
+    __slots__ = ("_protected", "_sketch", "_trial", "_window", "on_hit")
 
     lock_free = False
     on_hit: Callable[[N], None] | None
 
-    def __init__(self, window: float = _WINDOW) -> None:
-        self._share = window
+    def __init__(self) -> None:
         self._sketch = Sketch()
         self._window = Chain[N]()
         self._trial = Chain[N]()
@@ -49,7 +44,7 @@ class TinyLfu(Generic[N]):
         window.append(node)
         size = len(self)
         self._sketch.add(node.key, size)
-        while window.length > max(1.0, self._share * size):
+        while window.length > max(1.0, _WINDOW * size):
             self._trial.append(window.pop())
 
     def discard(self, node: N) -> None:
@@ -60,7 +55,7 @@ class TinyLfu(Generic[N]):
     def evict(self) -> N:
         """The less popular of the one that leaves the window and the one that would go."""
         window, rest = self._window, self._trial or self._protected
-        if window.length > 1 and window.length >= self._share * len(self):
+        if window.length > 1 and window.length >= _WINDOW * len(self):
             node = window.pop()
             if not rest:
                 return node

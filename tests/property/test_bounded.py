@@ -91,13 +91,6 @@ class BoundedMachine(RuleBasedStateMachine):
     def discard(self, key: str) -> None:
         assert self.bounded.discard(key) is self.model.pop(key, None)
 
-    @rule(key=KEYS, same=st.booleans())
-    def drop(self, key: str, same: bool) -> None:
-        held = self.model.get(key)
-        self.bounded.drop(held if same and held is not None else Ending(key, None))
-        if same:
-            self.model.pop(key, None)
-
     @rule(area=st.sampled_from(["a:", "b:", "c:", ""]))
     def remove_all(self, area: str) -> None:
         going = [key for key in self.model if key.startswith(area)]

@@ -57,17 +57,6 @@ def test_a_node_in_the_place_of_another_counts_once() -> None:
     assert (len(bounded.nodes), bounded.weight) == (1, 5)
 
 
-def test_only_the_very_node_is_dropped() -> None:
-    bounded = Bounded(POLICIES["fifo"]())
-    old, new = Node("a"), Node("a")
-    bounded.put(old)
-    bounded.put(new)
-    bounded.drop(old)
-    assert bounded.nodes == {"a": new}
-    bounded.drop(new)
-    assert bounded.nodes == {}
-
-
 def test_discard_tells_what_was_there() -> None:
     bounded, node = Bounded(POLICIES["lru"]()), Node("a")
     bounded.put(node)

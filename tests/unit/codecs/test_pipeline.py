@@ -238,15 +238,6 @@ def test_without_the_package_zstd_names_its_extra(monkeypatch: pytest.MonkeyPatc
         Pipeline().decode(KEY, codec, payload)
 
 
-def test_a_decoder_can_be_kept() -> None:
-    reader = Pipeline()
-    decode = reader.decoder_for("json")
-    assert decode(KEY, b"[1]") == [1]
-    assert reader.decoder_for("json") is decode
-    with pytest.raises(CorruptRecordError, match="default:k"):
-        decode(KEY, b"[1")
-
-
 def test_each_reader_gets_a_value_of_its_own() -> None:
     reader = Pipeline()
     codec, payload = reader.encode(KEY, {"a": [1, (2, [3])]})

@@ -201,8 +201,9 @@ def _backend(
     for made in _registered(scheme, backend):
         _check_object(made)
         return made
+    shown = scheme.partition(":")[0][:40]  # a slash that is missing may stand before a password
     raise ConfigurationError(
-        f"backend {scheme!r} is not known; accepted: {_listed(BACKENDS)}, their URLs "
+        f"backend {shown!r} is not known; accepted: {_listed(BACKENDS)}, their URLs "
         f"(file:///path, redis://, memory://), a Backend object, and schemes registered as "
         f"entry points in the group {ENTRY_POINTS!r}"
     )

@@ -236,18 +236,19 @@ def _is_whole(client: Redis, expected: int) -> bool:
     return replicas == expected and info["cluster_state"] == "ok" and linked
 
 
-class TlsProxy:
-    """Takes TLS on a port of its own and passes on to a server that knows none."""
+class Proxy:
+    """Takes connections on a port of its own and passes on what comes to a server.
 
-    def __init__(self, folder: Path, target: int) -> None:
+    Args:
+        target: the server's port.
+        context: of TLS, for those who connect; ``None`` for none.
+    """
+
+    def __init__(self, target: int, context: ssl.SSLContext | None = None) -> None:
         self.port = free_ports(1)[0]
-        self.authority = folder / "ca.pem"
-        folder.mkdir(parents=True, exist_ok=True)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(self.authority))
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(self._context)
+        self._context = context
         self._target = target
+        self._deaf = asyncio.Event()  # of the connections that there are by now
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -263,6 +264,15 @@ class TlsProxy:
             return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(30)
+
+    def deafen(self) -> None:
+        """Pass nothing on any more of the connections that there are, and leave them open."""
+
+        def deafen() -> None:
+            self._deaf.set()
+            self._deaf = asyncio.Event()
+
+        self._loop.call_soon_threadsafe(deafen)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
@@ -281,11 +291,12 @@ class TlsProxy:
         await asyncio.sleep(0.05)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        deaf = self._deaf
         with contextlib.suppress(OSError, asyncio.CancelledError, ssl.SSLError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             ways = [
-                asyncio.ensure_future(_copy(reader, back)),
-                asyncio.ensure_future(_copy(there, writer)),
+                asyncio.ensure_future(_copy(reader, back, deaf)),
+                asyncio.ensure_future(_copy(there, writer, deaf)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -296,9 +307,26 @@ class TlsProxy:
                 writer.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+class TlsProxy(Proxy):
+    """Takes TLS and passes on to a server that knows none."""
+
+    def __init__(self, folder: Path, target: int) -> None:
+        self.authority = folder / "ca.pem"
+        folder.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.authority))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        super().__init__(target, context)
+
+
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event
+) -> None:
     with contextlib.suppress(OSError, ssl.SSLError):
         while data := await reader.read(65_536):
+            if deaf.is_set():
+                await asyncio.get_running_loop().create_future()
             writer.write(data)
             await writer.drain()
 

@@ -61,6 +61,7 @@ def refused(says: str, **settings: Any) -> None:
         ({"backend": ""}, "backend '' is not known"),
         ({"backend": "FILE"}, "backend 'FILE' is not known"),
         ({"backend": "rediss"}, "backend 'rediss' is not known"),
+        ({"backend": "redis:/user:hunter2@host"}, "^backend 'redis' is not known[^2]*$"),
         ({"backend": "unix"}, "backend 'unix' is not known"),
         ({"backend": "ftp://host"}, "'ftp' is not known; .* entry points in the group"),
         ({"backend": 7}, "backend int lacks 'read', 'write', .*; accepted: 'file'"),

@@ -135,7 +135,7 @@ class FallbackBackend:
 
     async def close(self) -> None:
         """See `Backend.close`: closes both stores."""
-        self._switch.stop()
+        await self._switch.close()
         await self._first.close()
         await self._second.close()
 

@@ -12,8 +12,9 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from aiocache_pe.forks import renewed_at_fork
@@ -22,10 +23,17 @@ _PREFIX = "journal-"
 
 
 class Touched(NamedTuple):
-    """Keys that were changed, and areas that were cleared."""
+    """Keys that were changed, and areas that were cleared.
+
+    Attributes:
+        keys: the keys.
+        areas: the areas.
+        marks: by kind and name, which of its changes was the last.
+    """
 
     keys: list[str]
     areas: list[str]
+    marks: Mapping[tuple[str, str], int]
 
 
 class Journal:
@@ -45,8 +53,10 @@ class Journal:
         for fd in getattr(self, "_files", {}):
             with suppress(OSError):
                 os.close(fd)
-        self._lock = threading.Lock()
-        self._pending: dict[tuple[str, str], None] = {}
+        self._lock = threading.Lock()  # of what is in memory
+        self._disk = threading.Lock()  # of the files; never taken in a loop's thread
+        self._pending: dict[tuple[str, str], int] = {}
+        self._count = 0
         self._files: dict[int, str] = {}  # open and locked
         self._own: int | None = None
 
@@ -59,9 +69,11 @@ class Journal:
     def pending(self, most: int) -> Touched:
         """Up to so many of the changes that are not settled."""
         with self._lock:
-            some = list(self._pending)[:most]
+            some = dict(islice(self._pending.items(), most))
         return Touched(
-            [n for kind, n in some if kind == "k"], [n for kind, n in some if kind == "a"]
+            [name for kind, name in some if kind == "k"],
+            [name for kind, name in some if kind == "a"],
+            some,
         )
 
     def __len__(self) -> int:
@@ -73,19 +85,22 @@ class Journal:
         Raises:
             OSError: they cannot be written down.
         """
-        entries = [("k", key) for key in keys] + [("a", area) for area in areas]
-        with self._lock:
-            fresh = [entry for entry in entries if entry not in self._pending]
-            self._pending.update(dict.fromkeys(fresh))
+        entries = _entries(keys, areas)
+        fresh = [entry for entry in entries if entry not in self._pending]
         if fresh:
             await asyncio.to_thread(self._append, fresh)
+        self._mark(entries)
+
+    def made(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
+        """Say that the changes are made: if they were settled before that, it was too early."""
+        self._mark(_entries(keys, areas))
 
     def settled(self, touched: Touched) -> None:
-        """Forget changes that the first store knows of."""
+        """Forget changes that the first store knows of, but those that were made since."""
         with self._lock:
-            for kind, names in zip("ka", touched, strict=True):
-                for name in names:
-                    self._pending.pop((kind, name), None)
+            for entry, mark in touched.marks.items():
+                if self._pending.get(entry) == mark:
+                    del self._pending[entry]
 
     def adopt(self) -> bool:
         """Take over what dead processes noted; whether there was any such journal.
@@ -99,14 +114,14 @@ class Journal:
         adopted = False
         for name in names:
             path = f"{self._folder}/{name}"
-            with self._lock:
+            with self._disk:
                 if name.startswith(_PREFIX) and path not in self._files.values():
                     adopted |= self._adopt(path)
         return adopted
 
     def finish(self) -> None:
         """Remove the files, if everything is settled."""
-        with self._lock:
+        with self._disk:
             if self._pending:  # adopted just now
                 return
             files, self._files, self._own = self._files, {}, None
@@ -115,12 +130,33 @@ class Journal:
                     os.unlink(path)
                 os.close(fd)
 
-    def _append(self, entries: Iterable[tuple[str, str]]) -> None:
-        lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+    def close(self) -> None:
+        """Leave what is not settled to whoever adopts the files."""
+        with self._disk:
+            files, self._files, self._own = self._files, {}, None
+            for fd in files:
+                with suppress(OSError):
+                    os.close(fd)
+            with self._lock:
+                self._pending.clear()
+
+    __del__ = close
+
+    def _mark(self, entries: Iterable[tuple[str, str]]) -> None:
         with self._lock:
+            for entry in entries:
+                self._count += 1
+                self._pending[entry] = self._count
+
+    def _append(self, entries: Iterable[tuple[str, str]]) -> None:
+        # A line ends what a full disk may have left of another.
+        lines = "".join(f"\n{json.dumps(entry)}\n" for entry in entries)
+        with self._disk:
             if self._own is None:
                 self._own = self._begin()
-            os.write(self._own, lines.encode("ascii"))
+            left = memoryview(lines.encode("ascii"))
+            while left:
+                left = left[os.write(self._own, left) :]
 
     def _begin(self) -> int:
         """A file of this process's own; it has its name only when it is locked.
@@ -160,5 +196,9 @@ class Journal:
                 with suppress(ValueError, TypeError):  # half a line: its change was never made
                     kind, name = json.loads(line)
                     if kind in {"k", "a"} and isinstance(name, str):
-                        self._pending[kind, name] = None
+                        self._mark([(kind, name)])
         return True
+
+
+def _entries(keys: Iterable[str], areas: Iterable[str]) -> list[tuple[str, str]]:
+    return [("k", key) for key in keys] + [("a", area) for area in areas]

@@ -129,11 +129,21 @@ class Switch:
         self._guarded = False
         self.breaker.stop()
 
+    async def close(self) -> None:
+        """Stop, and leave what is not settled to whoever uses the stores next."""
+        self.stop()
+        while self._under_way:  # noqa: ASYNC110 - an Event is one loop's
+            await asyncio.sleep(_GLANCE)
+        self._journal.close()
+
     async def _noted(self, second: Work[T], keys: Sequence[str], areas: Sequence[str]) -> T:
         self.breaker.watch()
         self._refuse_counters(keys)
         await self._journal.note(keys, areas)
-        return await second()
+        try:
+            return await second()
+        finally:
+            self._journal.made(keys, areas)
 
     def _done(self, work: asyncio.Future[Any]) -> None:
         with self._lock:

@@ -100,6 +100,8 @@ def _parsed(url: str, scheme: str, kind: Kind) -> Address:
         raise ValueError("what comes after # means nothing")
     shown = f"{scheme}://{_without_user(parts.netloc)}{parts.path}"
     if scheme == "unix":
+        if "@" in parts.path or (parts.netloc and "@" not in parts.netloc):
+            raise ValueError("a password has a slash that is not encoded")
         return Address(kind, shown, (), options=_options(parts))
     hosts = tuple(_host(each, kind) for each in _without_user(parts.netloc).split(","))
     base = scheme.partition("+")[0]

@@ -8,6 +8,8 @@ from itertools import islice
 from typing import Any
 from weakref import finalize
 
+from redis.asyncio import RedisCluster
+
 from aiocache_pe.backends.redis.address import Address, parse
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
@@ -67,7 +69,9 @@ class RedisBackend:
         self._clients = Clients(address, client)
         self._commands = Commands(self._clients, self._place)
         self._clock = SystemClock() if clock is None else clock
-        self._tracker = Tracker(self._clients, self._place) if tracking else None
+        # A Cluster's client knows who is primary, which the listeners' loop would have to ask it.
+        is_heard = tracking and not isinstance(client, RedisCluster)
+        self._tracker = Tracker(self._clients, self._place) if is_heard else None
         if self._tracker is not None:
             finalize(self, self._tracker.stop)
 
@@ -174,7 +178,10 @@ class RedisBackend:
                 while some := list(islice(rest, _UNLINKED)):
                     besides = [("UNLINK", usage_name(name)) for name in some]
                     gone = await self._commands.batch([("UNLINK", n) for n in some] + besides)
-                    removed += sum(n for n in gone[: len(some)] if isinstance(n, int))
+                    for number in gone[: len(some)]:
+                        if isinstance(number, BackendError):  # refused: it is still there
+                            raise number
+                        removed += number
         finally:
             if self._tracker is not None:
                 self._tracker.changed_below(entry_name(prefix))

@@ -225,8 +225,10 @@ async def _connections(client: Client) -> dict[str, Any]:
 
 
 async def _hear(connection: Connection) -> None:
-    while True:  # every answer is one to a ping; pushes are handled on the way
-        await connection.read_response(timeout=_PATIENCE, push_request=True)
+    # Every answer is one to a ping; pushes are handled on the way. Who hears nothing for as
+    # long as the connection has patience gets an error: a time-out given here would be none.
+    while True:
+        await connection.read_response(push_request=True)
 
 
 async def _ping(connection: Connection, watch: Watch) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ from redis import Redis
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.fallback.backend import FallbackBackend
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.protocols import Condition, ReadResult
+from aiocache_pe.record import Head
 from tests.helpers import poll
 from tests.servers.process import Server
+from tests.unit.backends.file.records import record
 
 DELETES_AND_DIES = """
 import asyncio, os, signal, sys
@@ -76,6 +80,84 @@ async def test_nothing_that_was_changed_meanwhile_comes_back(
         assert await cache.get(name) is None
     assert await cache.get("overwritten") in (2, None)
     assert await cache.get("counted") is None
+
+
+async def test_what_a_closed_cache_left_is_settled_by_the_next(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    def opened() -> CacheManager:
+        return CacheManager("redis", redis_url=own_redis.url, directory=cache_dir)
+
+    async with opened() as cache:
+        await cache.set("deleted", "old")
+        await cache.set("kept", 1)
+    crash(own_redis)
+    async with opened() as cache:
+        await cache.delete("deleted")
+    own_redis.start()
+    async with opened() as cache:
+        assert await cache.get("deleted") is None
+        assert store(cache).is_away  # until it has looked
+        await is_back(cache)
+        assert await cache.get("deleted") is None
+        assert await cache.get("kept") == 1
+    assert list(cache_dir.rglob("journal-*")) == []
+
+
+async def test_where_nothing_can_be_noted_the_server_is_trusted_again(
+    own_redis: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    async with CacheManager("redis", redis_url=own_redis.url, directory=tmp_path / "file") as cache:
+        assert await cache.set("k", 1)
+        crash(own_redis)
+        for _ in range(2):
+            assert not await cache.set("k", 2)
+            assert not await cache.delete("k")
+        own_redis.start()
+        await is_back(cache)
+        assert await cache.get("k") == 1  # as nobody was told that it is another
+
+
+class Slow(MemoryBackend):
+    """A store whose deletes are done, and take their time to say so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.is_away = False
+        self.deleted = 0
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        if self.is_away:
+            raise OSError("away")
+        return await super().read(keys)
+
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        removed = await super().delete(keys, only)
+        self.deleted += 1
+        await self.gate.wait()
+        return removed
+
+
+async def test_what_is_changed_during_a_long_settlement_is_settled_too(tmp_path: Path) -> None:
+    first, second = Slow(), Slow()
+    backend = FallbackBackend(first, second, str(tmp_path), pauses=(0.01, 0.01))
+    first.is_away = True
+    await backend.read(["default:0"])
+    assert backend.is_away
+    for n in range(101):  # so many that changes go on while they are settled
+        await backend.write([record(str(n))])
+    second.gate.clear()
+    before = second.deleted
+    first.is_away = False
+    await poll(lambda: second.deleted > before, deadline=30)
+    await backend.write([record("7")])
+    second.gate.set()
+    await poll(lambda: not backend.is_away, deadline=30)
+    assert await second.read(["default:7"]) == {}
+    await backend.close()
 
 
 async def test_a_cleared_namespace_stays_cleared(own_redis: Server, cache: CacheManager) -> None:

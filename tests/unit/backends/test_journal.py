@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -56,7 +58,7 @@ def test_of_many_survivors_one_takes_it_over(orphan: str) -> None:
         thread.join()
     assert sorted(adopted) == [False] * 7 + [True]
     [heir] = [journal for journal in survivors if len(journal)]
-    assert heir.pending(10) == (["key", "k\ud800"], ["area:"])
+    assert heir.pending(10)[:2] == (["key", "k\ud800"], ["area:"])
     assert heir.adopt() is False  # it has it
 
 
@@ -95,7 +97,7 @@ def test_what_is_damaged_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "journal-1-a").write_text("\n".join(lines))
     journal = Journal(str(tmp_path))
     assert journal.adopt()
-    assert journal.pending(10) == (["whole"], [])
+    assert journal.pending(10)[:2] == (["whole"], [])
 
 
 async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -104,3 +106,53 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert journal.adopt() is False
     with pytest.raises(OSError, match="journals"):
         await journal.note(["key"])
+
+
+async def test_what_is_changed_again_while_it_is_settled_is_settled_again(tmp_path: Path) -> None:
+    journal = Journal(str(tmp_path))
+    await journal.note(["k", "other"])
+    taken = journal.pending(10)
+    await journal.note(["k"])
+    journal.settled(taken)
+    assert journal.pending(10).keys == ["k"]
+    taken = journal.pending(10)
+    journal.made(["k"])
+    journal.settled(taken)
+    assert journal.pending(10).keys == ["k"]
+    journal.settled(journal.pending(10))
+    assert len(journal) == 0
+
+
+async def test_what_cannot_be_written_down_is_not_waiting_to_be_settled(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    journal = Journal(str(tmp_path / "file" / "journals"))
+    for _ in range(2):  # and it is an error each time
+        with pytest.raises(OSError, match="Not a directory"):
+            await journal.note(["k"])
+    assert len(journal) == 0
+
+
+async def test_half_a_line_that_a_full_disk_left_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, write = Journal(str(tmp_path)), os.write
+    await journal.note(["one"])
+
+    def full(fd: int, data: bytes) -> int:
+        if len(data) < 8:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return write(fd, data[: len(data) - 7])
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", full)
+        with pytest.raises(OSError, match="no space"):
+            await journal.note(["two"])
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
+        await journal.note(["three"])
+    journal.close()
+    assert len(journal) == 0
+    heir = Journal(str(tmp_path))
+    assert heir.adopt()
+    assert heir.pending(10).keys == ["one", "three"]
+    heir.close()

@@ -105,7 +105,8 @@ async def test_no_error_tells_the_password() -> None:
     [
         *("redis://:1/hunter2@host:6379/0", "redis://:1?hunter2@host:6379/0"),
         *("redis://:1#hunter2@host:6379/0", "redis+cluster://:1/hunter2@host"),
-        "redis+sentinel://:1/hunter2@host:26379/0",
+        *("redis+sentinel://:1/hunter2@host:26379/0", "unix://user:hunter2/x@/run/redis.sock"),
+        *("unix://user:1@/run/hunter2@redis.sock", "unix://hunter2/x/run/redis.sock"),
     ],
 )
 def test_what_is_left_of_a_password_that_was_not_encoded_is_not_told(url: str) -> None:
@@ -267,3 +268,26 @@ async def poll_probe(backend: RedisBackend) -> None:
         except StoreUnavailableError:
             assert time.monotonic() < end
             await asyncio.sleep(0.05)
+
+
+async def test_clearing_that_the_server_refuses_is_no_success(redis_server: Server) -> None:
+    with Redis.from_url(redis_server.url) as admin:
+        admin.acl_setuser(
+            "keeper", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-unlink"]
+        )
+    backend = RedisBackend(redis_server.url.replace("redis://", "redis://keeper:pw@"))
+    await backend.write([record("kept")])
+    with pytest.raises(BackendError, match="permission"):
+        await backend.clear(AREA)
+    await backend.close()
+    async with CacheManager(
+        "redis", redis_url=redis_server.url.replace("redis://", "redis://keeper:pw@"), fallback=None
+    ) as cache:
+        await cache.set("k", 1)
+        assert await cache.clear() == 0
+        assert (await cache.get_stats()).errors == 1
+
+
+def test_a_clusters_client_of_the_users_has_nobody_listening() -> None:
+    cluster = redis.asyncio.RedisCluster(host="127.0.0.1", port=1)
+    assert RedisBackend(client=cluster)._tracker is None

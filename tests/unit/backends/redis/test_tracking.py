@@ -6,18 +6,20 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
 
-from aiocache_pe import CacheManager
+from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.names import entry_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll, poll_blocking
+from tests.servers.deployments import Proxy
 from tests.servers.process import Server
 
 KEY = AREA + "k"
@@ -66,6 +68,30 @@ async def test_a_lost_listener_ends_all_copies_until_there_is_another(
                 other.client_kill_filter(_id=client["id"])
     await poll(lambda: not backend.is_current(copy.stamp))
     await kept(backend)
+
+
+async def test_a_listener_to_whom_nothing_comes_any_more_ends_all_copies(
+    own_redis: Server,
+) -> None:
+    """As behind a firewall that forgot the connection, or when the server's machine died."""
+    proxy = Proxy(own_redis.port)
+    proxy.start()
+    backend = RedisBackend(f"redis://127.0.0.1:{proxy.port}?socket_timeout=1")
+    try:
+        await backend.write([record("k", b"1")])
+        copy = await kept(backend)
+        proxy.deafen()
+        with Redis.from_url(own_redis.url) as other:
+            other.delete(entry_name(KEY))
+        await poll(lambda: not backend.is_current(copy.stamp), deadline=60)
+        for _ in range(100):  # commands meet connections of the same kind
+            with suppress(BackendError):
+                await backend.write([record("k", b"2")])
+                break
+        await kept(backend)
+    finally:
+        await backend.close()
+        proxy.stop()
 
 
 async def test_a_change_between_question_and_answer_keeps_the_answer_out(

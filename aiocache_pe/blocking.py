@@ -26,6 +26,10 @@ Loading = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any
 """An async function that is given a factory, and returns what that computed, or another did."""
 
 
+class LeavingError(RuntimeError):
+    """A function in a thread of nobody's wanted to end the program; by what is its cause."""
+
+
 class _Order:
     """A value that the loop waits for, to be computed in the caller's thread."""
 
@@ -41,8 +45,11 @@ class _Order:
         """What was computed; raises what was raised."""
         return await self._future
 
-    def carry_out(self) -> Any:
+    def carry_out(self) -> list[Any]:
         """Compute it, here and now, and tell the loop.
+
+        Returns:
+            The value, if there is one and it needs no loop any more.
 
         Raises:
             BaseException: an interrupt, which concerns this thread alone. All else that
@@ -58,9 +65,9 @@ class _Order:
                 raise
             failure = error  # the name in `except` is gone by the time it is used
             self._tell(lambda: None if future.done() else future.set_exception(failure))
-            return None
+            return []
         self._tell(lambda: None if future.done() else future.set_result(value))
-        return value
+        return [] if isawaitable(value) else [value]
 
     def turn_down(self) -> None:
         """Have the next one who waits for the value compute it."""
@@ -80,12 +87,13 @@ class _Desk:
     Attributes:
         begun: whether the loop has been given the work.
         computed: what was computed here.
+        was_cut: whether the loop was ended before it had come to an end.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
-        self._is_left = self.begun = False
+        self._is_left = self.begun = self.was_cut = False
         self.computed: list[Any] = []
 
     async def factory(self, *args: Any) -> Any:
@@ -110,9 +118,10 @@ class _Desk:
             portal.begin(future, loading, factory or self.factory)
             self.begun = True
             while (order := self._orders.get()) is not None:
-                self.computed.append(order.carry_out())
+                self.computed += order.carry_out()
             return portal.result(future)
         except BaseException:
+            self.was_cut = future.cancelled()
             future.cancel()
             self._leave()
             raise
@@ -150,7 +159,7 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
             raise
         return _loaded_here(loading, function)
     except CancelledError:
-        if desk.computed:  # the loop was ended before it could store the value
+        if desk.was_cut and desk.computed:  # before the value could be stored
             return desk.computed[-1]  # type: ignore[no-any-return]  # what the function returned
         raise
 
@@ -176,7 +185,7 @@ def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: 
     try:
         return desk.serve(loading, in_other_thread if elsewhere else None)
     except CancelledError as error:
-        if portal.has_ended:
+        if portal.has_ended and desk.was_cut:
             raise PortalEndedError("the interpreter is about to end") from error
         raise
 
@@ -200,6 +209,7 @@ async def in_thread(function: Callable[[], Any]) -> Any:
 
     Raises:
         RuntimeError: it raised ``StopIteration``, which no future takes.
+        LeavingError: it wanted to end the program, which would end this loop.
         Whatever else it raised.
     """
 
@@ -208,6 +218,8 @@ async def in_thread(function: Callable[[], Any]) -> Any:
             return function()
         except StopIteration as error:
             raise RuntimeError(f"{function!r} raised StopIteration") from error
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise LeavingError(f"{function!r} raised {type(error).__name__}") from error
 
     value = await asyncio.to_thread(call)
     return await value if isawaitable(value) else value

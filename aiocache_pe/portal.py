@@ -16,6 +16,7 @@ import atexit
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
@@ -25,6 +26,7 @@ from aiocache_pe.forks import no_fork_meanwhile, renewed_at_fork
 from aiocache_pe.pool import Pool, is_ending
 
 T = TypeVar("T")
+_THREADS = 1 << 16
 
 
 class PortalEndedError(RuntimeError):
@@ -141,7 +143,8 @@ class Portal:
         with self._lock:
             running, self._begun = self._begun, None
         if running is not None:
-            running.stop()
+            with suppress(RuntimeError):  # it ended by itself
+                running.stop()
             running.thread.join()
 
     def end(self) -> None:
@@ -153,7 +156,7 @@ class Portal:
         with self._lock:
             if self.has_ended or (self._begun is None and is_ending()):
                 raise PortalEndedError("the interpreter is about to end")
-            if self._begun is None:
+            if self._begun is None or self._begun.loop.is_closed():  # ended by a `SystemExit`
                 self._begun = _started(self.awaits)
             return self._begun
 
@@ -221,7 +224,8 @@ def _started(awaits: Iterable[Settling]) -> _Running:
     async def serve() -> None:
         async with BlockingPortal() as serving:
             loop = asyncio.get_running_loop()
-            loop.set_default_executor(Pool(thread_name_prefix="aiocache_pe"))
+            # As many threads as calls: one may wait for another that is to be made there too.
+            loop.set_default_executor(Pool(_THREADS, thread_name_prefix="aiocache_pe"))
             stop = partial(serving.stop, cancel_remaining=True)
             ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()

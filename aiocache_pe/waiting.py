@@ -32,7 +32,10 @@ def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: W
     detached = partial(blocking.in_thread, wanted.detached or factory)
     if wanted.terms.options.may_leave and not portal.has_ended:
         elsewhere = partial(blocking.in_thread, factory)
-        return portal.call(loading, wanted._replace(factory=elsewhere, detached=detached))
+        try:
+            return portal.call(loading, wanted._replace(factory=elsewhere, detached=detached))
+        except blocking.LeavingError as error:
+            raise (error.__cause__ or error) from None
     return blocking.load(
         lambda compute: loading(wanted._replace(factory=compute, detached=detached)), factory
     )

@@ -7,15 +7,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager, cached
+from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import DeadlockError
+from aiocache_pe.portal import Portal
 from tests.helpers import poll_blocking
 
 request: ContextVar[str] = ContextVar("request", default="none")
@@ -188,7 +189,7 @@ def test_where_waiting_would_never_end_an_error_says_so(plain: CacheManager) -> 
 
 AT_EXIT = """
 import atexit
-from aiocache_pe import CacheManager, cached
+from aiocache_pe import CacheManager, cached, sync
 cache = CacheManager(directory="cache")
 @cached(cache=cache)
 def function(a):
@@ -211,3 +212,76 @@ def test_it_can_be_called_when_the_program_ends(before: str, tmp_path: Path) -> 
         command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 3 [1] [2]\n", "")
+
+
+def test_an_error_that_looks_like_the_end_of_the_loop_is_raised() -> None:
+    with sync.CacheManager("memory") as plain:
+
+        @cached(cache=plain)
+        def function() -> int:
+            raise CancelledError
+
+        for _ in range(2):
+            with pytest.raises(CancelledError):
+                function()
+
+
+def test_many_calls_with_a_limit_are_all_made_at_once() -> None:
+    together = threading.Barrier(40)
+    with sync.CacheManager("memory") as plain:
+
+        @cached(cache=plain, hard_timeout=60)
+        def function(number: int) -> int:
+            together.wait(60)
+            return number
+
+        with ThreadPoolExecutor(40) as pool:
+            assert list(pool.map(function, range(40))) == list(range(40))
+
+
+def test_functions_with_limits_that_call_each_other_are_warmed() -> None:
+    with sync.CacheManager("memory") as plain:
+
+        @cached(cache=plain, hard_timeout=60)
+        def inner(number: int) -> int:
+            return number
+
+        @cached(cache=plain, hard_timeout=60)
+        def outer(number: int) -> int:
+            return inner(number)
+
+        report = sync.warm_cache(plain, [(outer, (n,)) for n in range(40)], concurrency=40)
+        assert (report.computed, report.failed) == (40, 0)
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_a_function_may_end_the_program_and_others_go_on(limit: int | None) -> None:
+    with sync.CacheManager("memory") as plain:
+
+        @cached(cache=plain, hard_timeout=limit)
+        def leave() -> int:
+            sys.exit(7)
+
+        with pytest.raises(SystemExit) as left:
+            leave()
+        assert left.value.code == 7
+        assert plain.get_or_set("k", lambda: 1) == 1
+
+
+def test_where_the_blocking_callers_loop_has_ended_it_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    own = Portal()
+
+    async def leave() -> None:
+        sys.exit(7)
+
+    async def answer() -> int:
+        return 42
+
+    with pytest.raises((SystemExit, CancelledError)):
+        own.call(leave)
+    own._begun.thread.join(60)  # type: ignore[union-attr]
+    assert own.call(answer) == 42
+    own.stop()

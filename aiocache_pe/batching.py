@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from aiocache_pe import events
 from aiocache_pe.checkpoint import checkpoint
 from aiocache_pe.computing import Computing
-from aiocache_pe.copies import copy_or_same
+from aiocache_pe.copies import Computed, copy_or_same
 from aiocache_pe.joint import Joint
 from aiocache_pe.sentinels import MISSING, PENDING
 from aiocache_pe.space import Space
@@ -42,19 +42,6 @@ class WantedMany(NamedTuple):
     tags: Callable[[str], Sequence[str]]
     size: int | None = None
     concurrency: int = 1
-
-
-class _Computed(NamedTuple):
-    """What was computed for one caller, and what others may have of it.
-
-    Attributes:
-        value: his own.
-        spare: a copy that was made before anybody could change it; `MISSING` where the
-            entry is one.
-    """
-
-    value: Any
-    spare: Any = MISSING
 
 
 class Batching:
@@ -126,7 +113,7 @@ class Batching:
 
     async def _anew(
         self, wanted: WantedMany, gate: asyncio.Semaphore, keys: Sequence[str]
-    ) -> Mapping[str, _Computed]:
+    ) -> Mapping[str, Computed]:
         """Values computed now, and stored."""
         space, computing = self._space, self._computing
         async with gate:
@@ -151,19 +138,19 @@ class Batching:
                 for key, value in values.items()
             ]
             stored = await computing.keep_all([item for item in items if item is not None])
-            return {
-                key: _Computed(value, MISSING if key in stored else copy_or_same(value))
-                for key, value in values.items()
-            }
+            made = {key: Computed(value, is_stored=key in stored) for key, value in values.items()}
+            for each in made.values():
+                each.keep_spare()
+            return made
 
-    async def _own(self, others: Mapping[str, _Computed]) -> dict[str, Any]:
+    async def _own(self, others: Mapping[str, Computed]) -> dict[str, Any]:
         """Values of the caller's own for those that were computed for others."""
         own: dict[str, Any] = {}
-        await self._look([key for key in others if others[key].spare is MISSING], own)
-        for key, (value, spare) in others.items():
+        await self._look([key for key, each in others.items() if each.is_stored], own)
+        for key, computed in others.items():
             if key not in own:
                 self._space.hit_once(key)
-                own[key] = copy_or_same(value if spare is MISSING else spare)
+                own[key] = copy_or_same(computed.spare)
         return own
 
 

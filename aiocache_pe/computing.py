@@ -10,7 +10,7 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.copies import copy_of
+from aiocache_pe.copies import Computed, copy_of
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.flight import Left
@@ -61,7 +61,7 @@ class Computing:
             Whatever the factory raised.
         """
         key, options = wanted.key, wanted.terms.options
-        value = joined
+        computed = joined
         if joined is MISSING or isinstance(joined, Left):
             work = self._resources.flights.run(
                 key,
@@ -70,18 +70,18 @@ class Computing:
                 None if joined is MISSING else joined,
             )
             hard = options.hard_timeout
-            value, shared = await (work if hard is None else self._within(hard, key, work))
+            computed, shared = await (work if hard is None else self._within(hard, key, work))
             if not shared:
-                return value
+                return computed.value
         # Another caller has this very object and may change it.
         own = self._space.lookup(key)
         if not isinstance(own, Sentinel):
             return own
-        if is_immutable(value):
+        if is_immutable(computed.value):
             self._space.hit_once(key)
-            return value
+            return computed.value
         own = await self._space.load(key)
-        return await copied(value, wanted.factory) if own is MISSING else own
+        return await copied(computed.spare, wanted.factory) if own is MISSING else own
 
     async def again(self, wanted: Wanted, seen: Slot) -> Refreshed:
         """A newer value than one that was seen, for nobody who waits.
@@ -99,24 +99,24 @@ class Computing:
                 return MISSING
             return await self._space.decoded(slot)
 
-        async def work(patience: float | None) -> Any:
+        async def work(patience: float | None) -> Computed:
             value, turn = await self._look_or_take(key, newer, patience)
             if value is not MISSING:
-                return value
+                return Computed(value, is_stored=True)
             async with turn:
                 return await self.anew(wanted, turn)
 
         run = self._resources.flights.run(key, work, wanted.terms.options.lock)
         hard = wanted.terms.options.hard_timeout
         try:
-            value, _ = await (run if hard is None else self._within(hard, key, run))
+            computed, _ = await (run if hard is None else self._within(hard, key, run))
         except LoadTimeoutError as error:
             self.failed(key, error)
             raise
-        return Refreshed(value, await newer() is not MISSING)
+        return Refreshed(computed.value, await newer() is not MISSING)
 
-    async def anew(self, wanted: Wanted, turn: Turn | None = None) -> Any:
-        """The value, computed now and stored."""
+    async def anew(self, wanted: Wanted, turn: Turn | None = None) -> Computed:
+        """The value, computed now and stored if it may be."""
         tokens = await self.tokens(wanted.tags)
         monotonic = self._space.engine.clock.monotonic
         began = monotonic()
@@ -127,9 +127,10 @@ class Computing:
             raise
         seconds = monotonic() - began
         self._space.emit(events.Loaded, wanted.key, seconds)
+        is_stored = False
         if turn is None or not turn.is_lost:  # else there may be a newer one
-            await self.keep(wanted.key, value, wanted.terms, tokens, seconds)
-        return value
+            is_stored = await self.keep(wanted.key, value, wanted.terms, tokens, seconds)
+        return Computed(value, is_stored=is_stored)
 
     async def look_or_take(
         self, key: str, terms: Terms, look: Callable[[], Awaitable[Any]]
@@ -147,15 +148,17 @@ class Computing:
 
     async def keep(
         self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
-    ) -> None:
+    ) -> bool:
         """Store a value that took some seconds to compute, if its terms allow it.
+
+        Returns:
+            Whether it is stored.
 
         Raises:
             Whatever the caller's own functions raised, ``cache_if`` and ``ttl``.
         """
         item = self.item(key, value, terms, tokens, seconds)
-        if item is not None:
-            await self.keep_all([item])
+        return item is not None and key in await self.keep_all([item])
 
     def item(
         self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
@@ -188,7 +191,7 @@ class Computing:
     ) -> tuple[Any, Turn]:
         return await self._resources.turns.look_or_take(self._space, key, look, patience)
 
-    async def _looked_up_or_computed(self, wanted: Wanted, patience: float | None) -> Any:
+    async def _looked_up_or_computed(self, wanted: Wanted, patience: float | None) -> Computed:
         space, key = self._space, wanted.key
         under_way = space.engine.under_way
 
@@ -201,7 +204,7 @@ class Computing:
 
         value, turn = await self._look_or_take(key, look, patience)
         if value is not MISSING:
-            return value
+            return Computed(value, is_stored=True)
         async with turn:
             space.missed(key)
             return await self.anew(wanted, turn)

@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.sentinels import MISSING
 
 _FLAT: Final = frozenset((str, int, float, bool, bytes, type(None)))
 
@@ -36,3 +37,29 @@ def copy_or_same(value: Any) -> Any:
         return copy_of(value)
     except Exception:  # noqa: BLE001 - a class may raise anything where it is copied
         return value
+
+
+class Computed:
+    """A value that was computed for one caller, and what others may have of it.
+
+    Args:
+        value: his own, who may change it as soon as he has it.
+        is_stored: whether others find it in the store.
+    """
+
+    __slots__ = ("_spare", "is_stored", "value")
+
+    def __init__(self, value: Any, *, is_stored: bool) -> None:
+        self.value = value
+        self.is_stored = is_stored
+        self._spare: Any = MISSING
+
+    def keep_spare(self) -> None:
+        """Make a copy for others, before anybody could change the value."""
+        if not self.is_stored:
+            self._spare = copy_or_same(self.value)
+
+    @property
+    def spare(self) -> Any:
+        """What to make copies of for others."""
+        return self.value if self._spare is MISSING else self._spare

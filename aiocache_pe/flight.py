@@ -132,13 +132,19 @@ class Flights:
 
     Args:
         under_way: where the keys of flights are noted, those of all loops.
+        on_shared: called with a result that several get, before any of them has it.
     """
 
-    __slots__ = ("_flights", "_under_way")
+    __slots__ = ("_flights", "_on_shared", "_under_way")
 
-    def __init__(self, under_way: set[str] | None = None) -> None:
+    def __init__(
+        self,
+        under_way: set[str] | None = None,
+        on_shared: Callable[[Any], object] = lambda _: None,
+    ) -> None:
         self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
         self._under_way = set[str]() if under_way is None else under_way
+        self._on_shared = on_shared
 
     def join(self, key: str, patience: float | None) -> Coroutine[Any, Any, Any] | None:
         """Wait for work that another caller began.
@@ -207,6 +213,9 @@ class Flights:
         def landed() -> None:
             self._under_way.discard(key)
             _forget(flights, key, flight)
+            task = flight.task
+            if len(flight.waiters) > 1 and not task.cancelled() and task.exception() is None:
+                self._on_shared(task.result())
 
         flight.begin(lambda: work(left), landed)
         return flight
@@ -216,13 +225,13 @@ async def _outcome(
     flights: dict[str, Flight], key: str, flight: Flight, patience: float | None
 ) -> Any:
     """What another caller's flight comes to, or a `Left`."""
-    waiter = flight.join(patience)
+    waiter, before = flight.join(patience), _cancellations()
     try:
         return await waiter
     except asyncio.CancelledError:
         # Who did the work was stopped, and not we: then it is our turn. So it is
         # when we waited for too long; the work goes on, but nobody joins it.
-        if not waiter.cancelled() or _is_cancelled():
+        if not waiter.cancelled() or _cancellations() > before:
             raise
         _forget(flights, key, flight)
         return Left(patience if flight.task.cancelled() else 0.0)
@@ -239,9 +248,10 @@ def _leave(
         flight.task.cancel()
 
 
-def _is_cancelled() -> bool:
+def _cancellations() -> int:
+    """How often this task was cancelled; it may be tidying up after that."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:

@@ -161,7 +161,7 @@ class Loader:
             return await tape.answer(self._call(wanted), lambda: called(wanted.factory))
         if mode is Mode.REFRESH:
             # Not shared: one that began earlier may have seen what is outdated by now.
-            return await self.computing.anew(wanted)
+            return (await self.computing.anew(wanted)).value
         if mode is Mode.READ_ONLY:
             value = await self.space.load(wanted.key)
             if value is not MISSING:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from aiocache_pe.copies import Computed
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.flight import Flights
@@ -44,7 +45,7 @@ class Resources:
     def __init__(self, engine: Engine, *, owns_backend: bool, settings: Mapping[str, Any]) -> None:
         self.engine = engine
         self.settings = settings
-        self.flights = Flights(engine.under_way)
+        self.flights = Flights(engine.under_way, Computed.keep_spare)
         self.joint = Joint()
         self.turns = Turns(engine.backend)
         self.refreshes = Refreshes(engine.clock)

@@ -176,9 +176,8 @@ class Space:
                 except SerializationError as error:
                     self.failed("encode", error)
                 await checkpoint(count)
-            if records:
-                await self._written(records)
-            return {record.head.key for record in records}
+            slots = await self._written(records) if records else []
+            return {slot.key for slot in slots}
 
         return await self.survive("write", work(), set())
 

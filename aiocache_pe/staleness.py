@@ -67,7 +67,7 @@ class Staleness:
             return MISSING
         late = space.engine.clock.time() - slot.expires_at
         if late < 0:
-            if self._is_due(slot, wanted.terms):
+            if self._is_surely_due(slot, wanted.terms):
                 self._refreshes.begin(key, lambda: self._computing.again(wanted, slot))
             return await space.served(slot)
         begun = self._refreshes.may_begin(key)
@@ -95,6 +95,13 @@ class Staleness:
         slot = await self._space.slot(key)
         own = MISSING if slot is None else await self._space.decoded(slot)
         return await copied(value, wanted.factory) if own is MISSING else own
+
+    def _is_surely_due(self, slot: Slot, terms: Terms) -> bool:
+        """The same; of what cannot be decoded nobody knows, and serving it tells why."""
+        try:
+            return self._is_due(slot, terms)
+        except Exception:  # noqa: BLE001 - of a codec, or of the user's `ttl`
+            return False
 
     def _is_due(self, slot: Slot, terms: Terms) -> bool:
         """Whether an entry is to be refreshed, though it is not at its end."""

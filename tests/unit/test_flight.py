@@ -228,3 +228,40 @@ def test_loops_in_other_threads_fly_by_themselves() -> None:
 
 async def _run(flights: Flights, work: Any) -> None:
     await flights.run("key", work)
+
+
+async def test_who_was_cancelled_before_may_still_run_out_of_patience() -> None:
+    flights, work = Flights(), Work()
+    [leader] = await crowd(flights, work, 1)
+
+    async def tidy_up() -> Any:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            work.end.set()
+            other = Work()
+            other.end.set()
+            blocked = asyncio.ensure_future(flights.run("other", Work()))
+            await asyncio.sleep(0)
+            try:
+                return await flights.run("other", other, 0.01)
+            finally:
+                blocked.cancel()
+
+    task = asyncio.create_task(tidy_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == ("result 1", False)
+    await leader
+
+
+async def test_what_several_get_is_told_of_before_any_has_it() -> None:
+    told = list[Any]()
+    flights, work = Flights(on_shared=told.append), Work()
+    tasks = await crowd(flights, work, 3)
+    work.end.set()
+    await tasks[0]
+    assert told == ["result 1"]
+    await asyncio.gather(*tasks)
+    assert await flights.run("key", work) == ("result 2", False)
+    assert told == ["result 1"]

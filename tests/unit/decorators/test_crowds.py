@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -110,3 +111,28 @@ async def test_an_error_reaches_all_and_a_cancelled_one_harms_nobody(factory: Fa
         assert [await outcome(call) for call in rest] == [RuntimeError] * (CALLERS - 1)
         factory.error = None
         assert await ask("why") == [2]
+
+
+@pytest.mark.parametrize("kept", ["not kept", "cannot be stored", "nowhere"])
+async def test_what_one_caller_does_to_a_result_that_is_not_stored_others_do_not_see(
+    kept: str,
+) -> None:
+    gate = asyncio.Event()
+    async with CacheManager("null" if kept == "nowhere" else "memory") as cache:
+
+        @cached(cache=cache, cache_if=lambda _: kept != "not kept")
+        async def function() -> list[Any]:
+            await gate.wait()
+            return [threading.Lock()] if kept == "cannot be stored" else [0]
+
+        async def change() -> list[Any]:
+            result = await function()
+            result.append("changed")
+            return result
+
+        tasks = [asyncio.create_task(change()) for _ in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gate.set()
+        results = await asyncio.gather(*tasks)
+        assert [len(result) for result in results] == [2] * 5

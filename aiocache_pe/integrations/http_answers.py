@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-_CUT = frozenset(("length", "max_tokens", "model_context_window_exceeded", "pause_turn"))
+_CUT = frozenset(
+    ("length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded", "pause_turn")
+)
+_PARTS = "choices", "candidates"  # of one answer, as OpenAI and as Google call them
+_REASONS = "stop_reason", "finish_reason", "finishReason"
 _LAST = frozenset(("message_stop", "response.completed"))
 _FAILED = frozenset(("error", "response.failed", "response.incomplete"))
 
@@ -48,7 +52,7 @@ def judge(body: bytes) -> Verdict:
     whole = not answer.get("error") and answer.get("type") != "error"
     if answer.get("object") == "response":
         whole = whole and status in ("completed", "incomplete")
-    return Verdict(whole, _is_cut(answer), _text(answer.get("model")), _dict(answer.get("usage")))
+    return Verdict(whole, _is_cut(answer), _model(answer), _usage(answer))
 
 
 def judge_stream(text: bytes) -> Verdict:
@@ -69,14 +73,15 @@ def judge_stream(text: bytes) -> Verdict:
             continue
         event = _dict(_parsed(data)) or {}
         kind = event.get("type") or name
-        ended = ended or kind in _LAST
+        # Google's streams have no last event of their own: the last part says why it ends.
+        ended = ended or kind in _LAST or _is_ended(event)
         failed = failed or kind in _FAILED or bool(event.get("error"))
         # OpenAI's chat chunks are the answer; Anthropic's and its responses' events hold it.
         for part in (event, event.get("message"), event.get("response"), event.get("delta")):
             if isinstance(part, dict):
                 truncated = truncated or _is_cut(part)
-                model = model or _text(part.get("model"))
-                used = _dict(part.get("usage")) or {}
+                model = model or _model(part)
+                used = _usage(part) or {}
                 usage |= {key: value for key, value in used.items() if value is not None}
     return Verdict(ended and not failed, truncated, model, usage or None)
 
@@ -96,22 +101,35 @@ def _events(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_cut(answer: dict[str, Any]) -> bool:
-    choices = answer.get("choices")
-    parts = [answer, *(choices if isinstance(choices, list) else ())]
-    reasons = [
-        part.get(name)
-        for part in parts
-        if isinstance(part, dict)
-        for name in ("stop_reason", "finish_reason")
-    ]
-    cut = any(isinstance(reason, str) and reason in _CUT for reason in reasons)
-    return cut or answer.get("status") == "incomplete"
+    return not _CUT.isdisjoint(_reasons(answer)) or answer.get("status") == "incomplete"
+
+
+def _is_ended(event: dict[str, Any]) -> bool:
+    return "candidates" in event and bool(_reasons(event))
+
+
+def _reasons(answer: dict[str, Any]) -> set[str]:
+    """Why an answer, or its parts, came to an end."""
+    parts: list[Any] = [answer]
+    for name in _PARTS:
+        some = answer.get(name)
+        parts += some if isinstance(some, list) else ()
+    found = (part.get(name) for part in parts if isinstance(part, dict) for name in _REASONS)
+    return {reason for reason in found if isinstance(reason, str) and reason}
+
+
+def _model(answer: dict[str, Any]) -> str | None:
+    return _text(answer.get("model")) or _text(answer.get("modelVersion"))
+
+
+def _usage(answer: dict[str, Any]) -> dict[str, Any] | None:
+    return _dict(answer.get("usage")) or _dict(answer.get("usageMetadata"))
 
 
 def _parsed(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

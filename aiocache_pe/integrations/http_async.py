@@ -84,7 +84,7 @@ class AsyncExchange:
             return http_recorded.recorded(fresh[-1], streams=what.streams)
 
         answer = await tape.answer(http_recorded.call_of(what, self._caching.loader), fetch)
-        given = http_recorded.given(answer, fresh)
+        given = http_recorded.given(answer, is_fresh=bool(fresh))
         if not what.streams:
             return self._response(*given[:3], b"".join(given.chunks))
         stream = self._stream_class(_replayed(given.chunks), None)

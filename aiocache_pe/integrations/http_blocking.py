@@ -94,7 +94,7 @@ class BlockingExchange:
             return http_recorded.recorded(fresh[-1], streams=what.streams)
 
         answer = blocking.load(lambda compute: tape.answer(call, compute), fetch)
-        given = http_recorded.given(answer, fresh)
+        given = http_recorded.given(answer, is_fresh=bool(fresh))
         if not what.streams:
             return self._response(*given[:3], b"".join(given.chunks))
         stream = self._stream_class(iter(given.chunks), None)

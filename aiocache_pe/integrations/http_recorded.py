@@ -8,7 +8,7 @@ and where a stream's chunks began and ended, are not kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from aiocache_pe.integrations.http_answers import judge, judge_stream
@@ -43,7 +43,7 @@ def call_of(what: Asked, loader: Loader) -> Call:
     path = what.words.partition(" ")[0].split("/")
     title, text = " ".join(path[-2:]), _last_text(what.body)
     key = loader.opened().prefix + what.key
-    return Call(key, what.words, title, what.body, text, is_worth=bool, is_same=_is_same)
+    return Call(key, what.words, title, what.body, text, is_worth=is_recorded, is_same=_is_same)
 
 
 def check_may_be_sent(tape: Tape | None, request: Any) -> None:
@@ -59,10 +59,10 @@ def check_may_be_sent(tape: Tape | None, request: Any) -> None:
 
 
 def recorded(fresh: Fresh, *, streams: bool) -> dict[str, Any]:
-    """An answer, as it is recorded if it is worth it: whole and no failure."""
+    """An answer, as it is recorded if it is worth it: whole and no failure (`is_recorded`)."""
     verdict = judge_stream(fresh.body) if streams else judge(fresh.body)
     if fresh.status != OK or not verdict.whole:
-        return {}
+        return {"failure": fresh}
     kind = {name: value for name, value in fresh.headers if name.lower() == "content-type"}
     answer: dict[str, Any] = {"status": fresh.status, "headers": kind}
     text = as_text(fresh.body)
@@ -74,17 +74,22 @@ def recorded(fresh: Fresh, *, streams: bool) -> dict[str, Any]:
     return answer | ({"body": text} if parsed is None else {"json": parsed})
 
 
-def given(answer: dict[str, Any], fresh: Sequence[Fresh]) -> Given:
+def is_recorded(answer: dict[str, Any]) -> bool:
+    """Whether an answer is one to record; a failure is told, to all who asked, and no more."""
+    return "failure" not in answer
+
+
+def given(answer: dict[str, Any], *, is_fresh: bool) -> Given:
     """What to answer with, whether it was recorded or not.
 
     Args:
         answer: as `recorded` made it.
-        fresh: what it was made of, if it just came.
+        is_fresh: whether it was sent for by whoever is to be answered.
     """
-    if not answer:  # a failure, which is told and not recorded
-        status, headers, body = fresh[-1]
+    if not is_recorded(answer):
+        status, headers, body = answer["failure"]
         return Given(status, without_coding(headers), "miss", [body])
-    where_from = "miss" if fresh else "hit"
+    where_from = "miss" if is_fresh else "hit"
     return Given(answer["status"], answer["headers"].items(), where_from, _chunks(answer))
 
 

@@ -167,7 +167,7 @@ def _messages(prompt: str) -> list[dict[str, Any]]:
     try:
         messages = msgspec.json.decode(prompt)
         return [each["kwargs"] for each in messages]
-    except (msgspec.DecodeError, UnicodeError, TypeError, KeyError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, KeyError):
         return []
 
 

@@ -30,12 +30,15 @@ class _Seen:
 
     Attributes:
         used: the names of files, by directory.
-        partly: directories of which a test did not come to its end, so that nobody knows.
+        partly: directories of which a test did not come to its end, or did not ask the
+            recordings, so that nobody knows.
+        stopped: whether tests that were to run did not.
     """
 
     def __init__(self) -> None:
         self.used: dict[str, set[str]] = {}
         self.partly: set[str] = set()
+        self.stopped = False
 
     def add(self, directory: str, names: list[str]) -> None:
         self.used.setdefault(directory, set()).update(names)
@@ -121,20 +124,28 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
             recordings.__exit__(None, None, None)
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker of pytest-xdist tells what it saw."""
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Note whether all ran; a worker of pytest-xdist tells what it saw."""
+    seen = session.config.stash[_seen]
+    complete = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if session.shouldstop or session.shouldfail or exitstatus not in complete:
+        seen.stopped = True
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        seen = session.config.stash[_seen]
         used = {directory: sorted(names) for directory, names in seen.used.items()}
-        output["aiocache_pe"] = {"used": used, "partly": sorted(seen.partly)}
+        output["aiocache_pe"] = {
+            "used": used,
+            "partly": sorted(seen.partly),
+            "stopped": seen.stopped,
+        }
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """And its controller takes it."""
     seen: _Seen = node.config.stash[_seen]
-    told = getattr(node, "workeroutput", {}).get("aiocache_pe", {})
+    told = getattr(node, "workeroutput", {}).get("aiocache_pe", {"stopped": True})  # it crashed
+    seen.stopped = seen.stopped or told["stopped"]
     seen.partly.update(told.get("partly", ()))
     for directory, names in told.get("used", {}).items():
         seen.add(directory, names)
@@ -148,6 +159,10 @@ def pytest_terminal_summary(
     seen = config.stash[_seen]
     if what is None or not seen.used:
         return
+    terminalreporter.section("recordings")
+    if seen.stopped:
+        terminalreporter.write_line("which are unused is not known: not all tests ran")
+        return
     from aiocache_pe.recordings.files import recorded_in  # noqa: PLC0415 - as above
 
     unused = [
@@ -158,7 +173,6 @@ def pytest_terminal_summary(
         if path.name not in names
     ]
     done = "removed" if what == "remove" else "not used"
-    terminalreporter.section("recordings")
     for path in unused:
         if what == "remove":
             path.unlink(missing_ok=True)
@@ -201,7 +215,7 @@ def _note(item: pytest.Item, recordings: Recordings) -> None:
     directory = str(recordings.directory)
     seen = item.config.stash[_seen]
     seen.add(directory, [path.name for path in recordings.used()])
-    if not item.stash.get(_passed, False):
+    if not item.stash.get(_passed, False) or recordings.mode == "off":
         seen.partly.add(directory)
 
 

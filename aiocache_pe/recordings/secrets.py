@@ -15,10 +15,12 @@ from aiocache_pe.codecs.exact_json import to_json
 
 HIDDEN = "<hidden>"
 _SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:api[_-]?key|apikey|password|passwd|secret|authorization|cookie|credentials?"
+    r"(?:^|[_-])(?:(?:access|account|api|encryption|private|secret|signing|subscription)[_-]?key"
+    r"|password|passwd|passphrase|secret|authorization|cookie|credentials?"
     r"|(?:access|api|auth|bearer|id|refresh|session)[_-]?token)$|^token$",
     re.IGNORECASE,
 )
+_NEW_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_VARIABLE = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$")
 _LIKE_A_KEY = re.compile(rb"\bsk-[A-Za-z0-9_-]{16,}|\b[Bb]earer [A-Za-z0-9._~+/=-]{16,}")
 _SHORTEST = 8
@@ -35,7 +37,7 @@ def without_secrets(arguments: Any) -> Any:
     if isinstance(arguments, Mapping):
         return {
             name: HIDDEN
-            if isinstance(name, str) and _SECRET_NAME.search(name)
+            if isinstance(name, str) and _SECRET_NAME.search(_NEW_WORD.sub("_", name))
             else without_secrets(value)
             for name, value in arguments.items()
         }

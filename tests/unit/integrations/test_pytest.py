@@ -198,6 +198,12 @@ def test_unused_recordings_are_told_and_removed_with_several_workers_too(
     told = run("--aiocache-unused=remove")
     told.assert_outcomes(passed=2, failed=1)
     told.stdout.fnmatch_lines(["0 recordings removed"])  # what a failing test needs is not known
+    run("--aiocache-unused=remove", "--aiocache-record=off").stdout.fnmatch_lines(
+        ["0 recordings removed"]  # nobody asked them
+    )
+    stopped = run("--aiocache-unused=remove", "-x")
+    stopped.stdout.fnmatch_lines(["which are unused is not known: not all tests ran"])
+    assert len(recorded(pytester)) == 4
     pytester.makepyfile(test_numbers=NUMBERS.format(numbers=[1, 2]))
     run("--aiocache-unused=remove").stdout.fnmatch_lines(["2 recordings removed"])
     assert len(recorded(pytester)) == 2

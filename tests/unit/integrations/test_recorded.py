@@ -102,6 +102,21 @@ async def test_failures_are_told_and_not_recorded(
 
 
 @each_way
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_failure_is_told_to_all_who_asked_at_once(
+    way: str, stream: bool, memory: CacheManager, server: ModelServer, tmp_path: Path
+) -> None:
+    server.failures += [429] * 3
+    async with client(way, memory, server) as sdk:
+        create = sdk.openai.chat.completions.create
+        with recording(tmp_path, "record"):
+            asked = [sdk.ask(create, stream=stream, **CHAT) for _ in range(3)]
+            errors = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(error) for error in errors} == {openai.RateLimitError}
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_way
 async def test_an_answer_that_a_limit_cut_short_is_recorded_for_tests_ask_for_few_words(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:

@@ -22,6 +22,7 @@ from aiocache_pe import (
     recording,
     register,
 )
+from aiocache_pe.recordings.secrets import HIDDEN, without_secrets
 
 SECRET = "a-key-that-is-nobodys-business"
 
@@ -313,3 +314,20 @@ async def test_files_are_whole_or_not_there(
     monkeypatch.undo()
     assert await answered(tmp_path, memory, "x", mode="replay") == ["old"]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("api_key", "apiKey", "X-Api-Key", "secret_key", "private_key", "access_key"),
+        *("aws_secret_access_key", "clientSecret", "client_secret", "accessToken", "passphrase"),
+        *("Ocp-Apim-Subscription-Key", "Authorization", "token"),
+    ],
+)
+def test_what_is_named_like_a_secret_is_hidden(name: str) -> None:
+    assert without_secrets({"settings": [{name: SECRET}]}) == {"settings": [{name: HIDDEN}]}
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "key", "keyboard", "secretary", "cookies_eaten"])
+def test_what_is_not_is_shown(name: str) -> None:
+    assert without_secrets({name: "shown"}) == {name: "shown"}

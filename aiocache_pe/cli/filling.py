@@ -5,13 +5,12 @@ They need most of the library, down to the decorators, so they are apart from th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import click
 
-from aiocache_pe.cli import legacy, options, warm
+from aiocache_pe.cli import legacy, options, values, warm
 from aiocache_pe.cli.exits import BadFileError
 from aiocache_pe.cli.importing import Bad, Entry, import_entries
 from aiocache_pe.cli.options import Settings
@@ -31,7 +30,7 @@ def _content(file: Path) -> tuple[bytes, str]:
         BadFileError: it cannot be read.
     """
     if str(file) == "-":
-        return sys.stdin.buffer.read(), "the standard input"
+        return values.standard_input(), "the standard input"
     try:
         return file.read_bytes(), str(file)
     except OSError as error:

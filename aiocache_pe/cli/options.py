@@ -32,7 +32,8 @@ def store_name(text: str) -> str:
     if scheme in ("memory", "null"):
         raise click.BadParameter(f"nobody can look into a {scheme} store of another process")
     if scheme not in ("file", "redis") and not rest:
-        raise click.BadParameter(f"{text!r} is no store; accepted: file, file:///path, redis")
+        shown = text.partition(":")[0][:40]  # it may be a URL with a password, mistyped
+        raise click.BadParameter(f"{shown!r} is no store; accepted: file, file:///path, redis")
     return text
 
 

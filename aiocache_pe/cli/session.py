@@ -129,10 +129,11 @@ def run(
     """
     _hush()
     try:
-        result = asyncio.run(_run(settings, action, creates=creates))
-        output.flush()
+        try:
+            result = asyncio.run(_run(settings, action, creates=creates))
+        finally:
+            output.flush()
     except (click.ClickException, click.exceptions.Exit):
-        output.flush()
         raise
     except BrokenPipeError:
         output.abandon()

@@ -27,7 +27,7 @@ def read(text: str) -> Any:
         ({'answer': 42}, 'hello', 'NaN')
     """
     if text == "-":
-        text = _standard_input()
+        text = _standard_text()
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -74,13 +74,24 @@ def _repr(value: object) -> str:
         return f"<its repr raises {type(error).__name__}>"
 
 
-def _standard_input() -> str:
+def standard_input() -> bytes:
+    """What the standard input holds.
+
+    Raises:
+        click.UsageError: it cannot be read.
+    """
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - started with <&-
         raise click.UsageError("the standard input is closed")
     try:
-        content: bytes = sys.stdin.buffer.read()
-        return content.decode("utf-8")
-    except (UnicodeDecodeError, OSError) as error:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise click.UsageError(f"the standard input cannot be read: {error}") from error
+
+
+def _standard_text() -> str:
+    try:
+        return standard_input().decode("utf-8")
+    except UnicodeDecodeError as error:
         raise click.UsageError(f"the standard input is no text to read: {error}") from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,10 +146,30 @@ def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == bool(words)
 
 
-def test_an_input_that_is_closed(tmp_path: Path) -> None:
-    command = f"{sys.executable} -m aiocache_pe set k - <&-"
+def test_an_output_that_is_full_or_left_where_there_is_an_error_too(tmp_path: Path) -> None:
+    (tmp_path / "cache.json").write_text('{"good": {"value": 1}, "bad": {}}')
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb") as left:
+        for output, code in ((full, 3), (left, 141)):
+            done = subprocess.run(
+                [*MODULE, "import", "--format", "legacy-json", "cache.json"],
+                cwd=tmp_path,
+                env=environment(),
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode == code
+            assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("command", ["set k -", "warm -", "import --format legacy-json -"])
+def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
-        ["/bin/sh", "-c", command],
+        ["/bin/sh", "-c", f"{sys.executable} -m aiocache_pe {command} <&-"],
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

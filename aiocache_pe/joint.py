@@ -38,8 +38,9 @@ class _Part(Flight):
 
     __slots__ = ("keys",)
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], mark: object) -> None:
         super().__init__(asyncio.get_running_loop())
+        self._mark = mark
         self.keys = keys
 
 
@@ -53,10 +54,14 @@ class _Air:
         self.watchers: list[dict[str, Any]] = []
 
     def begin(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Part]:
-        """Begin work on keys, some of them at a time."""
-        step = size or len(keys) or 1
+        """Begin work on keys, some of them at a time.
+
+        All parts have one mark: what asks inside one for a key of another must not wait for
+        that, which may be waiting for its own turn.
+        """
+        step, mark = size or len(keys) or 1, object()
         chunks = [keys[at : at + step] for at in range(0, len(keys), step)]
-        return [self._begun(chunk, work) for chunk in chunks]
+        return [self._begun(chunk, work, mark) for chunk in chunks]
 
     def forget(self, part: _Part, keys: Iterable[str]) -> None:
         """Let nobody join it for these keys any more."""
@@ -64,8 +69,8 @@ class _Air:
             if self.parts.get(key) is part:
                 del self.parts[key]
 
-    def _begun(self, keys: Sequence[str], work: Work) -> _Part:
-        part = _Part(keys)
+    def _begun(self, keys: Sequence[str], work: Work, mark: object) -> _Part:
+        part = _Part(keys, mark)
         self.parts.update(dict.fromkeys(keys, part))
         part.begin(lambda: work(keys), lambda: self._landed(part))
         return part

@@ -9,7 +9,8 @@ returned                              stored of one item
 a list                                the element; ``[array]`` as an array in one
                                       more dimension, if it has one dimension
 a matrix, numpy's, of rows            the row
-a tuple, any other array              ``{"batch": "tuple", "value": ...}``, ``"array"``
+a tuple, any other array              ``{"batch": "tuple", "value": ...}``, ``"array"``;
+                                      ``"objects"`` where the array is one of objects
 a list, of what looks like the above  ``{"batch": "list", "value": ...}``
 ====================================  =============================================
 """
@@ -46,13 +47,16 @@ def taken_apart(result: Any, count: int, name: str) -> list[Any]:
         >>> taken_apart((1, 2), 2, "f")
         [{'batch': 'tuple', 'value': 1}, {'batch': 'tuple', 'value': 2}]
     """
-    form = "array" if is_array_type(type(result)) else type(result).__name__
-    if form != "array" and type(result) not in (list, tuple):
+    is_array = is_array_type(type(result))
+    form = type(result).__name__
+    if is_array:
+        form = "objects" if result.dtype.hasobject else "array"
+    elif type(result) not in (list, tuple):
         raise TypeError(
             f"{name}() returned a {type(result).__name__}; accepted are a list, a tuple and a "
             "numpy array, with a result for each item"
         )
-    length = len(result) if form != "array" or result.ndim else 0
+    length = len(result) if not is_array or result.ndim else 0
     if length != count:
         raise ValueError(f"{name}() returned {length} results for {count} items")
     return [_stored(form, element) for element in result]
@@ -93,7 +97,20 @@ def put_together(entries: Sequence[Any], *, strict: bool) -> Any:
     for entry, (_, value) in zip(entries, read, strict=True):
         own.append(copy_or_same(value) if id(entry) in seen else value)
         seen.add(id(entry))
+    if form == "objects":
+        return _of_objects(own)
     return own if form == "list" else tuple(own)
+
+
+def _of_objects(values: list[Any]) -> Any:
+    """An array of any objects, or of rows of such."""
+    numpy = sys.modules["numpy"]
+    if all(is_array_type(type(value)) and value.dtype.hasobject for value in values):
+        return numpy.stack(values)
+    made = numpy.empty(len(values), object)
+    for place, value in enumerate(values):  # one by one: numpy would take lists for rows
+        made[place] = value
+    return made
 
 
 def _stored(form: str, element: Any) -> Any:

@@ -18,6 +18,7 @@ from aiocache_pe.sentinels import MISSING
 from aiocache_pe.signatures import return_annotation
 from aiocache_pe.steering import Mode
 from aiocache_pe.tape import Tape
+from aiocache_pe.terms import Terms
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
@@ -117,14 +118,14 @@ class Batched(Decorated[P, R]):
         """The key of each item, as ``cache.get`` takes it."""
         return [self._plain_key(*each) for each in self._parameter.call(args, kwargs).each()]
 
-    def _bind(self) -> None:
-        super()._bind()
+    def _adapted(self, terms: Terms) -> Terms:
         # What the users' functions are told is the result, not what is stored of it.
-        ttl, cache_if = self._terms.ttl, self._terms.cache_if
+        ttl, cache_if = terms.ttl, terms.cache_if
         if callable(ttl):
-            self._terms = self._terms._replace(ttl=lambda entry: ttl(value_of(entry)))
+            terms = terms._replace(ttl=lambda entry: ttl(value_of(entry)))
         if cache_if is not None:
-            self._terms = self._terms._replace(cache_if=lambda entry: cache_if(value_of(entry)))
+            terms = terms._replace(cache_if=lambda entry: cache_if(value_of(entry)))
+        return terms
 
     def _shortcut(self, call: BatchCall, steered: Mode | None) -> Callable[[], Any] | None:
         """What gives the result of a call that has no need of entries; ``None`` for others."""

@@ -118,7 +118,7 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
         try:
             return self._together(plan, entries, steered)
         except MisfitError:
-            return await self._called(self._instead(steered), args, kwargs)
+            return await self._called(self._instead(steered), *call.with_batch(call.items))
 
 
 class Batch(CachedBatch[P, T]):
@@ -150,7 +150,7 @@ class Batch(CachedBatch[P, T]):
         try:
             return self._together(plan, entries, steered)
         except MisfitError:
-            return self._called(self._instead(steered), args, kwargs)
+            return self._called(self._instead(steered), *call.with_batch(call.items))
 
     def _loaded(self, plan: Plan, known: dict[str, Any], steered: Mode | None) -> dict[str, Any]:
         """An entry for each key, of which some are known."""

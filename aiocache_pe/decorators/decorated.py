@@ -105,12 +105,16 @@ class Decorated(Generic[P, R]):
         cache = self._settings.find_cache()
         loader = cache.loader
         self._cache, self._loader, self._lookup = cache, loader, loader.space.lookup
-        self._terms = self._settings.terms(cache)
+        self._terms = self._adapted(self._settings.terms(cache))
         if self._terms.options.refresh_ahead is not None:
             self._lookup = lambda key: loader.lookup(key, self._terms)
         self._join = loader.computing.joining(self._terms.options)
         register_annotation(return_annotation(self._function))
         self._key = self._settings.keys(self._function, loader.space.prefix).key
+
+    def _adapted(self, terms: Terms) -> Terms:
+        """The terms, for what is stored of a result where that is not the result itself."""
+        return terms
 
     def _factory(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -78,6 +78,8 @@ class AsyncLive(Live[T]):
                         self._wanted.clear()
                         await self._wanted.wait()
                     self.put(await anext(source))
+                    if self.has_ended:  # the last one left, and the source went on all the same
+                        return
                     self._wake()
         except StopAsyncIteration:
             pass

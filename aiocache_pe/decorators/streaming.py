@@ -12,6 +12,7 @@ from aiocache_pe.decorators.transcript import chunks_of, stream_terms
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.steering import Mode
+from aiocache_pe.terms import Terms
 from aiocache_pe.turns import Turn
 
 P = ParamSpec("P")
@@ -53,9 +54,8 @@ class Streaming(Decorated[P, R]):
                 "while it lasts; limit the time where you read it"
             )
 
-    def _bind(self) -> None:
-        super()._bind()
-        self._terms = stream_terms(self._terms)
+    def _adapted(self, terms: Terms) -> Terms:
+        return stream_terms(terms)
 
     def _begun(self, key: str) -> Stopwatch:
         """The function is called, for somebody who reads."""

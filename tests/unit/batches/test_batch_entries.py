@@ -79,6 +79,12 @@ async def test_a_matrix_is_a_matrix_again(cache: CacheManager, dtype: str) -> No
     assert calls == [2, 1]
 
 
+def ragged(lists: list[list[int]]) -> np.ndarray[Any, Any]:
+    made = np.empty(len(lists), object)
+    made[:] = lists
+    return made
+
+
 RESULTS: dict[str, Any] = {
     "tuple": lambda texts: tuple(len(text) for text in texts),
     "tuple of lists": lambda texts: tuple([text] for text in texts),
@@ -89,6 +95,8 @@ RESULTS: dict[str, Any] = {
     "list of texts": lambda texts: [text.upper() for text in texts],
     "list of None": lambda texts: [None] * len(texts),
     "list of dicts": lambda texts: [{"batch": "tuple", "value": text} for text in texts],
+    "objects": lambda texts: np.array([text.upper() for text in texts], object),
+    "lists as objects": lambda texts: ragged([[len(text)] * len(text) for text in texts]),
     "empty vectors": lambda texts: np.empty((len(texts), 0)),
 }
 
@@ -113,6 +121,18 @@ async def test_a_hit_is_of_the_form_that_the_function_returned(
     assert function.cache_info() == (4, 3)
 
 
+async def test_rows_of_objects_are_rows_again(memory: CacheManager) -> None:
+    @cached_batch(cache=memory)
+    async def function(texts: list[str]) -> Any:
+        return np.array([[text, None] for text in texts], object)
+
+    for texts in (["a", "b"], ["b", "a", "b"]):
+        found = await function(texts)
+        assert found.dtype == object
+        assert found.tolist() == [[text, None] for text in texts]
+    assert function.cache_info() == (3, 2)
+
+
 async def test_what_does_not_fit_what_is_returned_now_is_computed_anew(
     memory: CacheManager,
 ) -> None:
@@ -124,8 +144,9 @@ async def test_what_does_not_fit_what_is_returned_now_is_computed_anew(
 
     await embed(["a", "b"])
     dtype = "float64"
-    mixed = await embed(["a", "c"])
+    mixed = await embed(text for text in ("a", "c"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert mixed.dtype == "float64"
+    assert mixed.shape == (2, 2)
     assert (await embed(["a", "c"])).dtype == "float64"
     with read_only():
         assert (await embed(["b", "c"])).dtype == "float64"

@@ -220,6 +220,19 @@ async def test_a_batch_that_calls_for_parts_of_itself_ends(memory: CacheManager)
     assert await asyncio.wait_for(factorials([5, 3]), 10) == [120, 6]
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_part_that_calls_for_another_part_does_not_wait_for_its_turn(
+    memory: CacheManager, concurrency: int
+) -> None:
+    @cached_batch(cache=memory, batch_size=1, concurrency=concurrency)
+    async def factorials(numbers: list[int]) -> list[int]:
+        return [
+            1 if number < 2 else number * (await factorials([number - 1]))[0] for number in numbers
+        ]
+
+    assert await asyncio.wait_for(factorials([5, 4, 3, 1]), 60) == [120, 24, 6, 1]
+
+
 async def test_nothing_is_left_of_a_flight(memory: CacheManager) -> None:
     held = Held(memory, batch_size=1, concurrency=4)
     tasks = [held.begin(*texts) for texts in ("ab", "bc", "cd")]

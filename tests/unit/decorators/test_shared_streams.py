@@ -362,3 +362,30 @@ async def test_a_hot_stream_is_refreshed_ahead(memory: CacheManager, clock: Fake
 def test_a_stream_has_no_hard_timeout(kind: str) -> None:
     with pytest.raises(ConfigurationError, match=r"hard_timeout= has no meaning for"):
         cached(hard_timeout=1)(made(kind, iter_of))
+
+
+async def test_a_source_that_goes_on_after_all_have_left_is_ended(memory: CacheManager) -> None:
+    ended = list[str]()
+
+    @cached(cache=memory)
+    async def stubborn() -> AsyncIterator[str]:
+        try:
+            yield "begun"
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            yield "aborted"
+        finally:
+            ended.append("closed")
+
+    async def read_on() -> None:
+        async for _ in stubborn():
+            pass
+
+    task = asyncio.create_task(read_on())
+    await poll(lambda: stubborn.cache_info().misses)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 60)
+    assert ended == ["closed"]

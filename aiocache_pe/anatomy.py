@@ -92,7 +92,11 @@ def _text(value: Any) -> Parts | None:
     zone = getattr(value, "tzinfo", None)
     if _is_nameless(value) or _is_nameless(zone):
         return None
-    return str(value), folded, None if zone is None else str(zone)
+    told = str(value), folded, None if zone is None else str(zone)
+    if isinstance(value, dt.timezone):  # whose name anybody may have chosen
+        offset = value.utcoffset(None)
+        return told if told[0] == str(dt.timezone(offset)) else (*told, str(offset))
+    return told
 
 
 def _is_nameless(zone: Any) -> bool:

@@ -257,16 +257,18 @@ class _Warming:
         return replace(self._report, total=self._report.done)
 
     async def _do(self, step: Warmable) -> None:
-        report = self._report
         try:
             left = await step.time_left()
             wanted = left is None or left <= self._ahead
             if wanted:
                 await step.run(anew=left is not None)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._failed(step, RuntimeError("the call was cancelled"))
         except Exception as error:  # noqa: BLE001 - what a user's function raises is its own
-            report = self._report
-            failures = (*report.failures, (step.words, error))[:_TOLD]
-            self._report = replace(report, failed=report.failed + 1, failures=failures)
+            self._failed(step, error)
         else:
             report = self._report
             computed = wanted and step.computes
@@ -277,6 +279,11 @@ class _Warming:
             )
         if self._tell is not None:
             self._tell(self._report)
+
+    def _failed(self, step: Warmable, error: Exception) -> None:
+        report = self._report
+        failures = (*report.failures, (step.words, error))[:_TOLD]
+        self._report = replace(report, failed=report.failed + 1, failures=failures)
 
 
 async def _steps(

@@ -144,6 +144,8 @@ DIFFERENT: dict[str, Any] = {
     "time": dt.time(12, 0),
     "timedelta": dt.timedelta(seconds=1),
     "timezone": UTC,
+    "timezone of a name": dt.timezone(dt.timedelta(hours=-6), "CST"),
+    "another of that name": dt.timezone(dt.timedelta(hours=8), "CST"),
     "decimal": Decimal("1.0"),
     "decimal with places": Decimal("1.00"),
     "fraction": fractions.Fraction(1, 3),

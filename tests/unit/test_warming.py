@@ -309,3 +309,15 @@ async def test_a_line_that_means_nothing_is_named(
     with pytest.raises(ConfigurationError, match=f"calls.jsonl, line 2: .*{said}"):
         await warm_cache(memory, path)
     assert not await memory.exists("first")
+
+
+async def test_a_call_that_is_cancelled_by_itself_ends_no_other(memory: CacheManager) -> None:
+    @cached(cache=memory)
+    async def function(number: int) -> int:
+        if number == 1:
+            raise asyncio.CancelledError
+        return number
+
+    report = await warm_cache(memory, [(function, (n,)) for n in range(4)], concurrency=1)
+    assert (report.total, report.computed, report.failed) == (4, 3, 1)
+    assert "was cancelled" in str(report.failures[0][1])

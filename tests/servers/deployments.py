@@ -295,8 +295,8 @@ class Proxy:
         with contextlib.suppress(OSError, asyncio.CancelledError, ssl.SSLError):
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             ways = [
-                asyncio.ensure_future(_copy(reader, back, deaf)),
-                asyncio.ensure_future(_copy(there, writer, deaf)),
+                asyncio.ensure_future(self._copy(reader, back, deaf)),
+                asyncio.ensure_future(self._copy(there, writer, deaf)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -305,6 +305,16 @@ class Proxy:
                     way.cancel()
                 back.close()
                 writer.close()
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event
+    ) -> None:
+        with contextlib.suppress(OSError, ssl.SSLError):
+            while data := await reader.read(65_536):
+                if deaf.is_set():
+                    await self._stopped.wait()
+                writer.write(data)
+                await writer.drain()
 
 
 class TlsProxy(Proxy):
@@ -318,17 +328,6 @@ class TlsProxy(Proxy):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         super().__init__(target, context)
-
-
-async def _copy(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event
-) -> None:
-    with contextlib.suppress(OSError, ssl.SSLError):
-        while data := await reader.read(65_536):
-            if deaf.is_set():
-                await asyncio.get_running_loop().create_future()
-            writer.write(data)
-            await writer.drain()
 
 
 def secured(folder: Path) -> tuple[Server, TlsProxy, Sequence[str]]:

@@ -232,7 +232,7 @@ async def _hear(connection: Connection) -> None:
 
 
 async def _ping(connection: Connection, watch: Watch) -> None:
-    while watch.alive:
+    while watch.alive and connection.is_connected:  # else it would connect anew, to hear nothing
         await connection.send_command("PING", check_health=False)
         await asyncio.sleep(_PING)
     raise ConnectionResetError("listening has to begin anew")

@@ -73,8 +73,9 @@ def _remarks(row: RowResult) -> Iterable[tuple[str, str]]:
 def _print_rich(title: str, cells: Sequence[tuple[str, ...]], row: RowResult) -> None:
     console = import_module("rich.console").Console(highlight=False)
     table = import_module("rich.table").Table(box=None)
-    for name in HEAD:
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for place, name in enumerate(HEAD):
+        is_last = place == len(HEAD) - 1  # the notes, which leave the figures their room
+        table.add_column(name, justify="right" if name else "left", no_wrap=not is_last)
     for line in cells:
         table.add_row(*line)
     console.print(title, style="bold")

@@ -48,7 +48,12 @@ def free_ports(count: int) -> list[int]:
     while len(ports) < count:
         port = secrets.choice(_PORTS)
         with suppress(OSError):
-            _reserved.extend([_reserve(port), _reserve(port + 10_000)])
+            own = _reserve(port)
+            try:
+                _reserved.extend([own, _reserve(port + 10_000)])
+            except OSError:
+                own.close()
+                raise
             ports.append(port)
     return ports
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from ctypes import c_int
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.engine import Item
-from aiocache_pe.record import Record
 from aiocache_pe.refreshes import RETRY_AFTER
 from aiocache_pe.testing import FakeClock, Recorder
 from tests.helpers import poll
@@ -373,30 +369,3 @@ async def test_records_without_staleness_are_read_as_ever(
         await cache.set("k", 1, ttl=10)
         [path] = list((cache_dir / "default").rglob("*-k"))
         assert b"stale" not in path.read_bytes()
-
-
-async def test_what_only_pickle_holds_is_served_in_a_new_process_whatever_its_ttl_asks(
-    cache_dir: Path,
-) -> None:
-    def opened() -> CacheManager:  # as a new process does, which does not know the secret yet
-        return CacheManager(directory=cache_dir)
-
-    options: dict[str, Any] = {"ttl": lambda value: value.value, "refresh_ahead": 0.5}
-    for _ in range(2):
-        async with opened() as cache:
-            value = await cache.get_or_set("k", lambda: c_int(100), **options)
-            assert value.value == 100
-    async with opened() as cache:
-        assert (await cache.get_stats()).sets == 1
-
-
-async def test_what_cannot_be_decoded_any_more_is_computed_whatever_its_ttl_asks(
-    cache_dir: Path,
-) -> None:
-    options: dict[str, Any] = {"ttl": lambda value: len(value) + 100, "refresh_ahead": 0.5}
-    async with CacheManager(directory=cache_dir) as cache:
-        engine = cache._shared.engine
-        record = await engine.record_for(Item("default:k", [1]))
-        head = msgspec.structs.replace(record.head, codec="of another version")
-        await engine.backend.write([Record(head, record.payload)])
-        assert await cache.get_or_set("k", lambda: [2], **options) == [2]

@@ -132,9 +132,13 @@ class Switch:
     async def close(self) -> None:
         """Stop, and leave what is not settled to whoever uses the stores next."""
         self.stop()
+        await self._idle()
+        self._journal.close()
+
+    async def _idle(self) -> None:
+        """Wait until no change is under way."""
         while self._under_way:  # noqa: ASYNC110 - an Event is one loop's
             await asyncio.sleep(_GLANCE)
-        self._journal.close()
 
     async def _noted(self, second: Work[T], keys: Sequence[str], areas: Sequence[str]) -> T:
         self.breaker.watch()
@@ -173,8 +177,7 @@ class Switch:
         with self._lock:
             self._settling = True  # changes wait from here on
         try:
-            while self._under_way:  # noqa: ASYNC110 - an Event is one loop's
-                await asyncio.sleep(_GLANCE)
+            await self._idle()
             while len(self._journal):
                 await self._settle(self._journal.pending(_CHUNK))
             await asyncio.to_thread(self._journal.finish)

@@ -14,7 +14,7 @@ from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.walk import recount
-from aiocache_pe.exceptions import CorruptRecordError, LockTimeoutError
+from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.record import Head
 
 logger = logging.getLogger("aiocache_pe")
@@ -156,7 +156,7 @@ class Room:
                     head = read_head(seen.path)
                 os.unlink(seen.path)
                 self.gave(seen.weight)
-        except (OSError, LockTimeoutError):  # gone, in use just now, or not ours to remove
+        except OSError:  # gone, in use just now, or not ours to remove
             return False
         if head is not None:
             self.evicted.append(head)

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiocache_pe.names import HOMES, load
+from aiocache_pe._exports import HOMES, load
 
 if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.callkey import make_cache_key
     from aiocache_pe.codecs.types import register
+    from aiocache_pe.context import bypass, read_only, refresh
     from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
     from aiocache_pe.decorators.cached import cached
     from aiocache_pe.decorators.cached_batch import cached_batch
@@ -46,7 +47,6 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.prices import Price
     from aiocache_pe.recordings.directory import recording
     from aiocache_pe.shared import get_cache
-    from aiocache_pe.steering import bypass, read_only, refresh
     from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
 else:
 

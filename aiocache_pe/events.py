@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from aiocache_pe.plain import check_plain
+from aiocache_pe._validation import check_plain
 
 logger = logging.getLogger("aiocache_pe")
 

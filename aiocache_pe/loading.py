@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
-from aiocache_pe import steering
+from aiocache_pe import context
+from aiocache_pe._validation import check_plain
 from aiocache_pe.batching import Batching
 from aiocache_pe.computing import Computing, called
+from aiocache_pe.context import Call, Mode
 from aiocache_pe.engine import Item
 from aiocache_pe.keys import check_key, check_keys, check_tags
-from aiocache_pe.plain import check_plain
 from aiocache_pe.resources import Resources
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
 from aiocache_pe.space import Space
 from aiocache_pe.staleness import Staleness
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Call
 from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.ttl import TTL, ttl_seconds
 
@@ -148,7 +147,7 @@ class Loader:
 
         `steering` may tell to go another way.
         """
-        mode = steering.mode()
+        mode = context.mode()
         if mode is not None:
             return await self.load_steered(mode, wanted)
         value = self.lookup(wanted.key, wanted.terms)
@@ -156,7 +155,7 @@ class Loader:
 
     async def load_steered(self, mode: Mode, wanted: Wanted) -> Any:
         """The value, on the way that a mode names."""
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None:
             return await tape.answer(self._call(wanted), lambda: called(wanted.factory))
         if mode is Mode.REFRESH:

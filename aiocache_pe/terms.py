@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
+from aiocache_pe.context import Call
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.tape import Call
 from aiocache_pe.ttl import TTL, Duration, duration
 
 PATIENCE = 300.0

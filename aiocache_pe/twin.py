@@ -12,7 +12,7 @@ from functools import partial, update_wrapper
 from inspect import getdoc
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from aiocache_pe import events, manager, steering
+from aiocache_pe import context, events, manager
 from aiocache_pe.blocking import in_batches
 from aiocache_pe.manager import Later, Now, TTLOf
 from aiocache_pe.portal import portal
@@ -204,7 +204,7 @@ class CacheManager:
         """
         loader = self.asynchronous.loader
         wanted = loader.wanted(key, factory, ttl, tags, options)
-        if steering.mode() is None:
+        if context.mode() is None:
             value = loader.lookup(wanted.key, wanted.terms)
             if not isinstance(value, Sentinel):
                 return value

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from aiocache_pe import steering, twin
+from aiocache_pe import context, twin
 from aiocache_pe.decorators.batched import Batched
 from aiocache_pe.decorators.decorated import AsyncDecorated, Decorated
 from aiocache_pe.decorators.methods import Method
@@ -133,7 +133,7 @@ def _by_key(cache: CacheManager, key: str, value: Any, ttl: TTL | Default) -> Wa
             return await cache.set(key, value, ttl)
         if not anew:
             return await cache.get_or_set(key, value, ttl)
-        with steering.refresh():
+        with context.refresh():
             return await cache.get_or_set(key, value, ttl)
 
     return Warmable(f"key {key!r:.200}", cache, [check_key(key)], run)

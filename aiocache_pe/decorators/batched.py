@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_origin
 
-from aiocache_pe import steering
+from aiocache_pe import context
 from aiocache_pe.batching import WantedMany, plainly
+from aiocache_pe.context import Mode, Tape
 from aiocache_pe.decorators.batch_calls import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch_results import put_together, taken_apart, value_of
 from aiocache_pe.decorators.decorated import Decorated
@@ -16,8 +17,6 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.signatures import return_annotation
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Tape
 from aiocache_pe.terms import Terms
 
 P = ParamSpec("P")
@@ -162,7 +161,7 @@ class Batched(Decorated[P, R]):
             self._parts.size,
             self._parts.concurrency,
         )
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None:
             return self._recorded(tape, plan, wanted)
         if steered is Mode.BYPASS:

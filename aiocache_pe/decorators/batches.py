@@ -6,15 +6,15 @@ import inspect
 from collections.abc import Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from aiocache_pe import blocking, steering
+from aiocache_pe import blocking, context
 from aiocache_pe.checkpoint import checkpoint
+from aiocache_pe.context import Mode
 from aiocache_pe.decorators.batch_methods import AsyncBatchMethod, BatchMethod
 from aiocache_pe.decorators.batch_results import MisfitError
 from aiocache_pe.decorators.batched import Args, Batched, Compute, Kwargs, Plan
 from aiocache_pe.decorators.decorated import AsyncDecorated, BlockingDecorated
 from aiocache_pe.portal import PortalEndedError
 from aiocache_pe.sentinels import Sentinel
-from aiocache_pe.steering import Mode
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -92,7 +92,7 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return await self._called(steering.mode(), args, kwargs)  # type: ignore[no-any-return]
+        return await self._called(context.mode(), args, kwargs)  # type: ignore[no-any-return]
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items, whatever is stored, and store what it returns."""
@@ -129,7 +129,7 @@ class Batch(CachedBatch[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return self._called(steering.mode(), args, kwargs)  # type: ignore[no-any-return]
+        return self._called(context.mode(), args, kwargs)  # type: ignore[no-any-return]
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items, whatever is stored, and store what it returns."""

@@ -21,10 +21,11 @@ from typing import (
     overload,
 )
 
-from aiocache_pe import steering
+from aiocache_pe import context
 from aiocache_pe import twin as sync
 from aiocache_pe.binding import Binder
 from aiocache_pe.codecs.types import register_annotation
+from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.entry import CacheInfo
@@ -32,7 +33,6 @@ from aiocache_pe.keytemplate import CallTags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.signatures import annotations_of, return_annotation
-from aiocache_pe.tape import Call
 from aiocache_pe.terms import Terms, Wanted
 
 P = ParamSpec("P")
@@ -141,7 +141,7 @@ class Decorated(Generic[P, R]):
         if self._terms.options.serve_old:
             # Of a refresh this caller is to know nothing: he is served meanwhile.
             wanted = wanted._replace(detached=self._factory(args, kwargs)[0])
-        if steering.tape() is not None:
+        if context.tape() is not None:
             wanted = wanted._replace(call=self._call(args, kwargs))
         return wanted
 

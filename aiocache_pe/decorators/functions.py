@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import steering
+from aiocache_pe import context
+from aiocache_pe.context import Mode
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
 from aiocache_pe.sentinels import MISSING, Sentinel
-from aiocache_pe.steering import Mode
 from aiocache_pe.terms import Wanted
 from aiocache_pe.waiting import load_wanted
 
@@ -24,7 +24,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, or give what it returned before."""
-        steered = steering.mode()
+        steered = context.mode()
         if steered is not None:
             return await self._steered(steered, args, kwargs)
         key = self._key(args, kwargs)
@@ -65,7 +65,7 @@ class Function(CachedFunction[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function, or give what it returned before."""
-        steered = steering.mode()
+        steered = context.mode()
         if steered is not None:
             return self._steered(steered, args, kwargs)
         key = self._key(args, kwargs)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiocache_pe import twin
+from aiocache_pe._validation import check_plain
 from aiocache_pe.callkey import BoundKey, CallKey
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys import check_tags, namespace_prefix
 from aiocache_pe.keytemplate import BuiltKey, TemplateKey
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.naming import full_name
-from aiocache_pe.plain import check_plain
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
 from aiocache_pe.terms import USUAL, Options, Terms, agreed

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import events
+from aiocache_pe.context import Mode
 from aiocache_pe.decorators.decorated import Decorated
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.transcript import chunks_of, stream_terms
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.steering import Mode
 from aiocache_pe.terms import Terms
 from aiocache_pe.turns import Turn
 

@@ -12,7 +12,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import steering
+from aiocache_pe import context
+from aiocache_pe.context import Mode, Tape
 from aiocache_pe.decorators.decorated import AsyncCachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_async import AsyncLive
@@ -21,8 +22,6 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
 from aiocache_pe.per_loop import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Tape
 from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import is_inside
 
@@ -41,7 +40,7 @@ class AsyncStream(
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         """Call the function, or replay the stream it gave before."""
-        return self._stream(steering.mode(), args, kwargs)
+        return self._stream(context.mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         """Call the function and store its stream, whatever is stored."""
@@ -50,7 +49,7 @@ class AsyncStream(
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None:
             return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)

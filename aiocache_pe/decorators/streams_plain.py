@@ -8,7 +8,8 @@ from contextlib import closing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import blocking, steering
+from aiocache_pe import blocking, context
+from aiocache_pe.context import Mode, Tape
 from aiocache_pe.decorators.decorated import CachedFunction
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_plain import PlainLive
@@ -17,8 +18,6 @@ from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
 from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Tape
 from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import Turn, is_inside
 
@@ -42,7 +41,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
         """Call the function, or replay the stream it gave before."""
-        return self._stream(steering.mode(), args, kwargs)
+        return self._stream(context.mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
         """Call the function and store its stream, whatever is stored."""
@@ -51,7 +50,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None:
             return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)

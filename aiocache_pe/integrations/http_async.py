@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from aiocache_pe import steering
+from aiocache_pe import context
+from aiocache_pe.context import Mode, Tape
 from aiocache_pe.integrations import http_recorded
 from aiocache_pe.integrations.http_caching import (
     OK,
@@ -21,8 +22,6 @@ from aiocache_pe.integrations.http_caching import (
 )
 from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.integrations.http_shared import AsyncSharing, Opened, Place
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Tape
 
 Send = Callable[[Any], Awaitable[Any]]
 
@@ -47,11 +46,11 @@ class AsyncExchange:
     async def answer(self, request: Any) -> Any:
         """The response to a request."""
         caching = self._caching
-        if steering.mode() is Mode.BYPASS:
+        if context.mode() is Mode.BYPASS:
             return await self._send(request)
         may = caching.may_be_kept(request)
         what = caching.asked(request, await request.aread()) if may else None
-        tape = steering.tape()
+        tape = context.tape()
         if what is None:
             http_recorded.check_may_be_sent(tape, request)
             return await self._send(request)
@@ -102,7 +101,7 @@ class AsyncExchange:
     async def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
-        space, steered = loader.space, steering.mode()
+        space, steered = loader.space, context.mode()
 
         async def open_it(settled: Callable[[], None]) -> Opened:
             space.missed(wanted.key)

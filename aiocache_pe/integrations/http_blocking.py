@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from aiocache_pe import blocking, steering
+from aiocache_pe import blocking, context
+from aiocache_pe.context import Mode, Tape
 from aiocache_pe.integrations import http_recorded
 from aiocache_pe.integrations.http_caching import (
     OK,
@@ -25,8 +26,6 @@ from aiocache_pe.integrations.http_caching import (
 from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.integrations.http_shared import Opened, Place, PlainSharing
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Tape
 from aiocache_pe.waiting import load_wanted
 
 
@@ -56,11 +55,11 @@ class BlockingExchange:
     def answer(self, request: Any) -> Any:
         """The response to a request."""
         caching = self._caching
-        if steering.mode() is Mode.BYPASS:
+        if context.mode() is Mode.BYPASS:
             return self._send(request)
         may = caching.may_be_kept(request)
         what = caching.asked(request, request.read()) if may else None
-        tape = steering.tape()
+        tape = context.tape()
         if what is None:
             http_recorded.check_may_be_sent(tape, request)
             return self._send(request)
@@ -112,7 +111,7 @@ class BlockingExchange:
     def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
-        space, steered = loader.space, steering.mode()
+        space, steered = loader.space, context.mode()
 
         def open_it(settled: Callable[[], None]) -> Opened:
             space.missed(wanted.key)

@@ -11,12 +11,12 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from aiocache_pe import events, twin
+from aiocache_pe._validation import check_plain
 from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
 from aiocache_pe.keys import check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.plain import check_plain
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
 from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked

@@ -18,16 +18,15 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe import blocking, steering, twin
+from aiocache_pe import blocking, context, twin
 from aiocache_pe.callkey import shown, with_digest
+from aiocache_pe.context import Call, Mode
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
 from aiocache_pe.identity import canonical
 from aiocache_pe.keys import check_tags
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, MISSING, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.steering import Mode
-from aiocache_pe.tape import Call
 from aiocache_pe.ttl import TTL
 
 try:
@@ -99,10 +98,10 @@ class LangChainCache(BaseCache):
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Keep what a model answered; not what cannot be kept exactly, which is counted."""
         value = self._written(return_val)
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None and value is not None:
             await tape.keep(_call(prompt, llm_string), value)
-        elif value is not None and steering.mode() not in (Mode.BYPASS, Mode.READ_ONLY):
+        elif value is not None and context.mode() not in (Mode.BYPASS, Mode.READ_ONLY):
             await self._cache.set(_key(prompt, llm_string), value, self._ttl, tags=self._tags)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
@@ -119,11 +118,11 @@ class LangChainCache(BaseCache):
 
     def _steered(self, prompt: str, llm_string: str) -> tuple[Any, str]:
         """What a recording has, or nothing; or the key to ask the cache for."""
-        tape = steering.tape()
+        tape = context.tape()
         if tape is not None:
             found = tape.find(_call(prompt, llm_string))
             return (None if found is MISSING else found), ""
-        if steering.mode() in (Mode.BYPASS, Mode.REFRESH):
+        if context.mode() in (Mode.BYPASS, Mode.REFRESH):
             return None, ""
         return None, _key(prompt, llm_string)
 

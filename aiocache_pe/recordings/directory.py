@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from aiocache_pe.codecs.likeness import difference
+from aiocache_pe.context import Call, ToTape
 from aiocache_pe.exceptions import (
     BackendError,
     CacheError,
@@ -28,8 +29,6 @@ from aiocache_pe.recordings.files import (
 )
 from aiocache_pe.recordings.unrecorded import VARIABLE, unrecorded
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.steering import ToTape
-from aiocache_pe.tape import Call
 
 RecordMode = Literal["record", "replay", "off"]
 MODES: tuple[RecordMode, ...] = ("record", "replay", "off")

@@ -20,9 +20,9 @@ from uuid import uuid4
 import msgspec
 
 from aiocache_pe.codecs.readable import PLAIN, read, readable
+from aiocache_pe.context import Call
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 from aiocache_pe.recordings.secrets import HIDDEN, blotted, secret_in, without_secrets
-from aiocache_pe.tape import Call
 
 _NUMBERS = re.compile(rb"\[\n\s*(?:-?[0-9.eE+-]+,?\n\s*)+\]")
 _NAME = re.compile(r".*-[0-9a-f]{16}\.json")

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from aiocache_pe.context import Call
 from aiocache_pe.exceptions import UnrecordedCallError
 from aiocache_pe.recordings.files import Recorded, shown
-from aiocache_pe.tape import Call
 
 VARIABLE = "AIOCACHE_PE_RECORD"
 _SHOWN = 100

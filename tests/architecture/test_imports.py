@@ -148,9 +148,9 @@ def test_importing_the_library_imports_no_client() -> None:
 
 
 def test_the_mode_is_asked_where_it_may_be_replaced() -> None:
-    """While something is recorded, ``steering.mode`` is another function; see there."""
-    taken = [name for name in modules() if f"{LIBRARY}.steering.mode" in _names_from(name)]
-    assert not taken, f"call steering.mode(), and import no mode: {taken}"
+    """While something is recorded, ``context.mode`` is another function; see there."""
+    taken = [name for name in modules() if f"{LIBRARY}.context.mode" in _names_from(name)]
+    assert not taken, f"call context.mode(), and import no mode: {taken}"
 
 
 def _names_from(module: str) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, bypass, read_only, refresh
-from aiocache_pe.steering import Mode, mode
+from aiocache_pe.context import Mode, mode
 
 BLOCKS = [(bypass, Mode.BYPASS), (refresh, Mode.REFRESH), (read_only, Mode.READ_ONLY)]
 each_block = pytest.mark.parametrize(("block", "wanted"), BLOCKS)

@@ -249,7 +249,7 @@ def test_who_records_nothing_does_not_import_what_does_the_work(
 
         def test_it():
             ours = {name for name in sys.modules if name.startswith("aiocache_pe.")}
-            names, plugin = "aiocache_pe.names", "aiocache_pe.integrations.pytest"
+            names, plugin = "aiocache_pe._exports", "aiocache_pe.integrations.pytest"
             assert ours == {names, "aiocache_pe.integrations", plugin}
     """)
     done = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 
 from aiocache_pe import CacheManager, UnrecordedCallError, bypass, cached, recording, refresh
 from aiocache_pe import sync as blocking
-from aiocache_pe.steering import mode
+from aiocache_pe.context import mode
 from aiocache_pe.testing.clock import FakeClock
 from tests.unit.decorators.kinds import Kind, each_kind
 

@@ -41,7 +41,7 @@ _NAMES = {
     "aiocache_pe.prices": ("Price",),
     "aiocache_pe.recordings.directory": ("recording",),
     "aiocache_pe.shared": ("get_cache",),
-    "aiocache_pe.steering": ("bypass", "read_only", "refresh"),
+    "aiocache_pe.context": ("bypass", "read_only", "refresh"),
     "aiocache_pe.warming": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }
 HOMES = {name: module for module, names in _NAMES.items() for name in names}

@@ -4,19 +4,71 @@ What is set holds for the calls made inside the ``with`` block, also by the task
 begun there, and for nobody else: it is a context variable. Only a recording holds for the
 whole process as well, for no call of a test is to get past it: not those of a thread, nor
 of a server that was there before, nor inside another block.
+
+What is asked of a recording, and what it is told of a call.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from aiocache_pe.forks import held_at_fork
-from aiocache_pe.tape import Tape
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call, as it is recorded: what tells it from others, and what people see of it.
+
+    Attributes:
+        key: its store key.
+        name: what is called.
+        title: what is called, in a word or two.
+        arguments: by their names.
+        text: what it is asked, for people; ``None`` for the first text of its arguments.
+        is_worth: whether an answer is to be recorded; ``None`` for every answer.
+        is_same: whether a newer answer says the same as an older one, given the older and
+            the newer; ``None`` if they must be equal.
+    """
+
+    key: str
+    name: str
+    title: str
+    arguments: Mapping[str, Any]
+    text: str | None = None
+    is_worth: Callable[[Any], bool] | None = None
+    is_same: Callable[[Any, Any], bool] | None = None
+
+
+class Tape(Protocol):
+    """A recording, to which calls go instead of to a cache."""
+
+    def find(self, call: Call) -> Any:
+        """What was recorded of a call, a value of the caller's own; `MISSING`: call and keep.
+
+        Raises:
+            UnrecordedCallError: nothing was, and no call is to be made.
+        """
+        ...
+
+    async def keep(self, call: Call, value: Any) -> None:
+        """Record what a call returned.
+
+        Raises:
+            SerializationError: it cannot be recorded so that it can be read and comes back
+                the same, or it holds a secret.
+            BackendError: the directory cannot be written.
+        """
+        ...
+
+    async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
+        """What was recorded of a call, or what it returns now, recorded."""
+        ...
 
 
 class _Place(NamedTuple):
@@ -34,7 +86,7 @@ held_at_fork(_lock)
 mode: Callable[[], Mode | None] = _mode.get
 """The mode of the running task; ``None`` when nothing was set.
 
-To be called as ``steering.mode()``: it is another function while something is recorded, so
+To be called as ``context.mode()``: it is another function while something is recorded, so
 that nobody pays for recordings but who records.
 """
 

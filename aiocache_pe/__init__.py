@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING
 from aiocache_pe._exports import HOMES, load
 
 if TYPE_CHECKING:  # what `load` finds, for type checkers
-    from aiocache_pe.callkey import make_cache_key
-    from aiocache_pe.codecs.types import register
+    from aiocache_pe.codecs.classes.registry import register
     from aiocache_pe.context import bypass, read_only, refresh
     from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
     from aiocache_pe.decorators.cached import cached
     from aiocache_pe.decorators.cached_batch import cached_batch
     from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
-    from aiocache_pe.digests import FileDigest, file_digest
     from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
     from aiocache_pe.exceptions import (
         BackendError,
@@ -43,6 +41,8 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
         UnrecordedCallError,
         UnstableIdentityError,
     )
+    from aiocache_pe.keys.call_key import make_cache_key
+    from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.manager import CacheManager
     from aiocache_pe.prices import Price
     from aiocache_pe.recordings.directory import recording

@@ -11,13 +11,13 @@ import importlib
 from typing import Any
 
 _NAMES = {
-    "aiocache_pe.callkey": ("make_cache_key",),
-    "aiocache_pe.codecs.types": ("register",),
+    "aiocache_pe.keys.call_key": ("make_cache_key",),
+    "aiocache_pe.codecs.classes.registry": ("register",),
     "aiocache_pe.decorators.batches": ("AsyncCachedBatch", "CachedBatch"),
     "aiocache_pe.decorators.cached": ("cached",),
     "aiocache_pe.decorators.cached_batch": ("cached_batch",),
     "aiocache_pe.decorators.decorated": ("AsyncCachedFunction", "CachedFunction"),
-    "aiocache_pe.digests": ("FileDigest", "file_digest"),
+    "aiocache_pe.keys.file_digest": ("FileDigest", "file_digest"),
     "aiocache_pe.entry": ("CacheEntry", "CacheInfo", "CacheStats"),
     "aiocache_pe.exceptions": (
         "BackendError",

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.portal import PortalEndedError, portal
+from aiocache_pe.runtime.portal import PortalEndedError, portal
 
 T = TypeVar("T")
 _BATCH = 256

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from aiocache_pe.expiring import Calendar
-from aiocache_pe.forks import held_at_fork
 from aiocache_pe.protocols import EvictionPolicy, N
+from aiocache_pe.runtime.fork import held_at_fork
 
 _STEPS: Final = 4  # nodes that are over go with each that comes, so their number falls
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys import check_key
+from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT
 from aiocache_pe.ttl import ttl_seconds
 from aiocache_pe.warmable import Valued

@@ -18,7 +18,7 @@ from aiocache_pe.clock import SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.prices import Prices, PriceTable, read_prices
 from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.resources import Resources

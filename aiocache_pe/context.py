@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self
 
-from aiocache_pe.forks import held_at_fork
+from aiocache_pe.runtime.fork import held_at_fork
 
 
 @dataclass(frozen=True, slots=True)

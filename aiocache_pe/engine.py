@@ -19,7 +19,7 @@ from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.events import EventBus
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
-from aiocache_pe.keys import side_area
+from aiocache_pe.keys.store_keys import side_area
 from aiocache_pe.protocols import Backend, Change, Clock, Coherent, SecretKeeper
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel

@@ -11,7 +11,7 @@ from aiocache_pe.batching import Batching
 from aiocache_pe.computing import Computing, called
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.engine import Item
-from aiocache_pe.keys import check_key, check_keys, check_tags
+from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
 from aiocache_pe.resources import Resources
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
 from aiocache_pe.space import Space

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from aiocache_pe import changes, config, events, upkeep
 from aiocache_pe.entry import CacheEntry, CacheStats
-from aiocache_pe.keys import check_key, check_keys, check_mapping, check_tags
+from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.portable import Portable
 from aiocache_pe.prices import Prices

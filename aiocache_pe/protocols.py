@@ -59,7 +59,7 @@ class Clock(Protocol):
 class Backend(Protocol):
     """A store of records under string keys, for any number of tasks and event loops.
 
-    Keys are store keys, ``area:key`` (see `aiocache_pe.keys`); a store may use the
+    Keys are store keys, ``area:key`` (see `aiocache_pe.keys.store_keys`); a store may use the
     part before the first colon to group them and needs to know nothing else of it.
     Whether a record is expired, and what its payload means, is the manager's business;
     a store may drop what is past ``head.gone_at`` whenever it likes, but not before: what

@@ -45,7 +45,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     Attributes:
         v: the format's version.
-        key: the store key (`aiocache_pe.keys`), so that a misplaced record is noticed.
+        key: the store key (`aiocache_pe.keys.store_keys`), so that a misplaced record is noticed.
         codec: how the payload was made, for instance ``json`` or ``pickle+zstd+hmac``.
         created_at: when it was written, seconds since the epoch.
         size: length of the payload in bytes.

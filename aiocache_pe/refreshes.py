@@ -11,11 +11,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.lifecycle import AtLoopEnd
-from aiocache_pe.per_loop import PerLoop
-from aiocache_pe.portal import portal
 from aiocache_pe.protocols import Clock
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
+from aiocache_pe.runtime.portal import portal
 
 logger = logging.getLogger("aiocache_pe")
 RETRY_AFTER = 5.0

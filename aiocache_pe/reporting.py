@@ -16,12 +16,11 @@ from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.keys import side_area, unquote
-from aiocache_pe.lifecycle import AtLoopEnd
-from aiocache_pe.per_loop import PerLoop, UnderWay
-from aiocache_pe.portal import PortalEndedError, portal
+from aiocache_pe.keys.store_keys import side_area, unquote
 from aiocache_pe.record import Head, Record
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop, UnderWay
+from aiocache_pe.runtime.portal import PortalEndedError, portal
 from aiocache_pe.space import Space
 from aiocache_pe.usage import UsageLog
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache_pe import events
-from aiocache_pe.checkpoint import checkpoint
 from aiocache_pe.engine import Engine, Item
 from aiocache_pe.exceptions import (
     CacheError,
@@ -20,9 +19,10 @@ from aiocache_pe.exceptions import (
     SecretRequiredError,
     SerializationError,
 )
-from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.protocols import Change
 from aiocache_pe.record import Record
+from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 from aiocache_pe.slot import Sealed, Slot
 from aiocache_pe.tally import Tally

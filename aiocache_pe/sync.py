@@ -26,14 +26,14 @@ from functools import partial
 from pathlib import Path
 
 from aiocache_pe import shared, warming
-from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.context import bypass, read_only, refresh
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
-from aiocache_pe.digests import FileDigest
-from aiocache_pe.digests import file_digest_blocking as file_digest
-from aiocache_pe.portal import portal
+from aiocache_pe.keys.call_key import make_cache_key
+from aiocache_pe.keys.file_digest import FileDigest
+from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
 from aiocache_pe.recordings.directory import recording
+from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 from aiocache_pe.twin import CacheManager

@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable, Sequence
 
 from aiocache_pe.engine import Engine
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.protocols import Tending
 from aiocache_pe.record import Head
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.loops import AtLoopEnd
 
 logger = logging.getLogger("aiocache_pe")
 FIRST = 10.0

@@ -13,8 +13,8 @@ from collections import deque
 from contextlib import suppress
 
 from aiocache_pe.engine import Engine
-from aiocache_pe.per_loop import UnderWay
 from aiocache_pe.protocols import Usage
+from aiocache_pe.runtime.loops import UnderWay
 from aiocache_pe.space import Space
 
 _CHUNK = 32

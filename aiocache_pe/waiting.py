@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from aiocache_pe import blocking
-from aiocache_pe.portal import portal
+from aiocache_pe.runtime.portal import portal
 from aiocache_pe.terms import Wanted
 
 

@@ -14,7 +14,7 @@ from aiocache_pe.decorators.decorated import AsyncDecorated, Decorated
 from aiocache_pe.decorators.methods import Method
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
-from aiocache_pe.keys import check_key
+from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiocache_pe import CacheManager, cached
-from aiocache_pe.digests import FileDigest, file_digest
+from aiocache_pe.keys.file_digest import FileDigest, file_digest
 from examples.told import telling
 
 Vector = npt.NDArray[np.float32]

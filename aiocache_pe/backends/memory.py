@@ -10,12 +10,12 @@ from typing import Any
 from aiocache_pe.bounded import Bounded
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.expiring import Calendar
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.glob import matcher
-from aiocache_pe.keys import is_side
+from aiocache_pe.keys.glob import matcher
+from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.policies.fifo import Fifo
 from aiocache_pe.protocols import Change, Clock, Condition, EvictionPolicy, ReadResult
 from aiocache_pe.record import Head, Record
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 _BATCH = 1000
 _STEP = 256  # entries that a step of a round removes: half a millisecond

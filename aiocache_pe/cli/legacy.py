@@ -15,7 +15,7 @@ from typing import Any
 
 from aiocache_pe.cli.exits import BadFileError
 from aiocache_pe.cli.importing import Bad, Entry
-from aiocache_pe.keys import check_key
+from aiocache_pe.keys.store_keys import check_key
 
 ACCEPTED = (
     'accepted is a JSON object from keys to {"value": ..., "created_at": ..., "expires_at": ..., '

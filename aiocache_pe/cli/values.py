@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from aiocache_pe.cli import output
-from aiocache_pe.codecs.exact_json import is_plain
+from aiocache_pe.codecs.plain_json import is_plain
 
 
 def read(text: str) -> Any:

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe.codecs.exactness import NotExact
+from aiocache_pe.codecs.base import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
 
 _SIMPLE = re.compile(r"[<>|](?:[?biufcSUVmM]\d{1,10}(?:\[[0-9a-zA-Z/]{1,20}\])?|[bBhHiIlLqQ])")

@@ -24,12 +24,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from aiocache_pe.codecs.base import NotExact
 from aiocache_pe.codecs.compression import Compression
-from aiocache_pe.codecs.exact_json import PlainJson, parse
-from aiocache_pe.codecs.exactness import NotExact
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
-from aiocache_pe.codecs.pickled import Pickled
-from aiocache_pe.codecs.raw_bytes import RawBytes
+from aiocache_pe.codecs.pickle_codec import Pickled
+from aiocache_pe.codecs.plain_json import PlainJson, RawBytes, parse
 from aiocache_pe.codecs.signing import Signature
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from aiocache_pe.exceptions import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocache_pe.codecs.exact_json import PlainJson
-from aiocache_pe.codecs.exactness import NotExact
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.plain_json import PlainJson
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from aiocache_pe.codecs import tags, tags_late, tags_time, types
-from aiocache_pe.codecs.exact_json import FEW, are_plain_scalars, parse, to_json
-from aiocache_pe.codecs.exactness import MAX_DEPTH, MAX_NODES, NotExact
-from aiocache_pe.codecs.shapes import stored_name
-from aiocache_pe.codecs.tags import (
+from aiocache_pe.codecs.base import MAX_DEPTH, MAX_NODES, NotExact
+from aiocache_pe.codecs.classes import registry
+from aiocache_pe.codecs.classes.shapes import stored_name
+from aiocache_pe.codecs.plain_json import FEW, are_plain_scalars, parse, to_json
+from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
+from aiocache_pe.codecs.tags.builtin import (
     Decoder,
     Encoder,
     Revive,
@@ -153,14 +154,14 @@ class _Writer:
 
 
 def _encoder_for(kind: type) -> Encoder:
-    shape = types.shape_for(kind)
+    shape = registry.shape_for(kind)
     if shape is not None:
         name, take = stored_name(kind), shape.take
         # Not kept: another class of that name may be registered in its place.
         return lambda value, writer: {"$type": [name, writer.write(take(value))]}
-    encoder = tags_late.encoder_for(kind)
+    encoder = lazy_imports.encoder_for(kind)
     if encoder is None:
-        hint = ", which is not registered" if types.can_be_registered(kind) else ""
+        hint = ", which is not registered" if registry.can_be_registered(kind) else ""
         raise NotExact(f"it holds a {stored_name(kind)}{hint}")
     _ENCODERS[kind] = encoder
     return encoder
@@ -168,13 +169,13 @@ def _encoder_for(kind: type) -> Encoder:
 
 def _read_type(payload: Any, revive: Revive) -> Any:
     name, state = array(payload, 2)
-    return types.shape_named(name).make(revive(state))
+    return registry.shape_named(name).make(revive(state))
 
 
-_ENCODERS: Final[dict[type, Encoder]] = {**tags.ENCODERS, **tags_time.ENCODERS}
+_ENCODERS: Final[dict[type, Encoder]] = {**builtin.ENCODERS, **datetimes.ENCODERS}
 _DECODERS: Final[dict[str, Decoder]] = {
-    **tags.DECODERS,
-    **tags_time.DECODERS,
-    **tags_late.DECODERS,
+    **builtin.DECODERS,
+    **datetimes.DECODERS,
+    **lazy_imports.DECODERS,
     "$type": _read_type,
 }

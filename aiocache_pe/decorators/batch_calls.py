@@ -8,7 +8,7 @@ from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.signatures import signature_of
+from aiocache_pe.keys.signatures import signature_of
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NO_BATCH = (str, bytes, bytearray, memoryview, dict, set, frozenset)

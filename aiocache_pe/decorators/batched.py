@@ -15,8 +15,8 @@ from aiocache_pe.decorators.batch_results import put_together, taken_apart, valu
 from aiocache_pe.decorators.decorated import Decorated
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys.signatures import return_annotation
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.signatures import return_annotation
 from aiocache_pe.terms import Terms
 
 P = ParamSpec("P")

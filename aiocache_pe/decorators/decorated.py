@@ -23,16 +23,15 @@ from typing import (
 
 from aiocache_pe import context
 from aiocache_pe import twin as sync
-from aiocache_pe.binding import Binder
-from aiocache_pe.codecs.types import register_annotation
+from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.entry import CacheInfo
-from aiocache_pe.keytemplate import CallTags
+from aiocache_pe.keys.key_template import CallTags
+from aiocache_pe.keys.signatures import Binder, annotations_of, return_annotation
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.signatures import annotations_of, return_annotation
 from aiocache_pe.terms import Terms, Wanted
 
 P = ParamSpec("P")

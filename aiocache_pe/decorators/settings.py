@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 from aiocache_pe import twin
 from aiocache_pe._validation import check_plain
-from aiocache_pe.callkey import BoundKey, CallKey
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys import check_tags, namespace_prefix
-from aiocache_pe.keytemplate import BuiltKey, TemplateKey
+from aiocache_pe.keys.call_key import BoundKey, CallKey
+from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
+from aiocache_pe.keys.qualified_names import full_name
+from aiocache_pe.keys.store_keys import check_tags, namespace_prefix
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.naming import full_name
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
 from aiocache_pe.terms import USUAL, Options, Terms, agreed

@@ -16,7 +16,7 @@ from aiocache_pe.decorators.live_plain import PlainLive
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 from aiocache_pe.terms import Wanted
 from aiocache_pe.turns import Turn, is_inside

@@ -14,7 +14,7 @@ from aiocache_pe import events, twin
 from aiocache_pe._validation import check_plain
 from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
-from aiocache_pe.keys import check_tags
+from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default

@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from aiocache_pe.callkey import shown, with_digest
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.identity import canonical
+from aiocache_pe.keys.call_key import shown, with_digest
+from aiocache_pe.keys.canonical import canonical
 
 PATHS = (
     "/chat/completions",

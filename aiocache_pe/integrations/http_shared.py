@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from aiocache_pe.decorators.live import Reader
 from aiocache_pe.decorators.live_async import AsyncLive
 from aiocache_pe.decorators.live_plain import PlainLive
-from aiocache_pe.flight import Flights
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.single_flight import Flights
 
 _GRACE = 1.0  # seconds in which whoever had an answer opened has to begin to read it
 

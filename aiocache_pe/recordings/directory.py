@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from aiocache_pe.codecs.likeness import difference
+from aiocache_pe.codecs.pickle_codec import difference
 from aiocache_pe.context import Call, ToTape
 from aiocache_pe.exceptions import (
     BackendError,
@@ -16,7 +16,6 @@ from aiocache_pe.exceptions import (
     ConfigurationError,
     UnrecordedCallError,
 )
-from aiocache_pe.flight import Flights
 from aiocache_pe.recordings.files import (
     Recorded,
     answer_of,
@@ -28,6 +27,7 @@ from aiocache_pe.recordings.files import (
     written,
 )
 from aiocache_pe.recordings.unrecorded import VARIABLE, unrecorded
+from aiocache_pe.runtime.single_flight import Flights
 from aiocache_pe.sentinels import MISSING
 
 RecordMode = Literal["record", "replay", "off"]

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aiocache_pe.codecs.exact_json import to_json
+from aiocache_pe.codecs.plain_json import to_json
 
 HIDDEN = "<hidden>"
 _SECRET_NAME = re.compile(

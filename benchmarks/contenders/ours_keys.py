@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aiocache_pe.callkey import CallKey
+from aiocache_pe.keys.call_key import CallKey
 from benchmarks.job import Job, Sample
 from benchmarks.payload import chat, chats
 from benchmarks.timing import blocking

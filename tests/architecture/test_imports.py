@@ -7,7 +7,6 @@ by string, tell siblings from floors, and know which third-party package belongs
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -25,7 +24,6 @@ from tests.architecture.layers import (
 )
 from tests.architecture.source import (
     LIBRARY,
-    ROOT,
     Import,
     foreign_imports,
     imports,
@@ -60,18 +58,6 @@ def test_every_place_is_taken() -> None:
     rooms = {name for layer in LAYERS for name in layer.rooms if not name.endswith("*")}
     taken = {placed[1] for module in modules() if (placed := room(module)) is not None}
     fail_with(rooms - taken, f"no module is in these rooms; take them out of {PLAN}:")
-
-
-def test_every_place_is_in_the_plan_for_people() -> None:
-    table = "\n".join(
-        line.split("|")[1]
-        for line in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()
-        if line.startswith("| `")
-    )
-    named = set(re.findall(r"`([\w.]+)/?`", table))
-    rooms = {name for layer in LAYERS for name in layer.rooms}
-    missing = {name for name in rooms if not name.startswith("__") and "*" not in name}
-    fail_with(missing - named - {""}, "ARCHITECTURE.md does not tell what is in these rooms:")
 
 
 def test_imports_go_down() -> None:

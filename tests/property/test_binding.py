@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiocache_pe.binding import Binder
-from aiocache_pe.callkey import CallKey
+from aiocache_pe.keys.call_key import CallKey
+from aiocache_pe.keys.signatures import Binder
 
 NAMES = "abcdef"
 KINDS = [

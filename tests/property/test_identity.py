@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiocache_pe.callkey import CallKey, make_cache_key
-from aiocache_pe.identity import canonical
+from aiocache_pe.keys.call_key import CallKey, make_cache_key
+from aiocache_pe.keys.canonical import canonical
 
 # Few and alike, so that two values drawn by chance are often nearly the same.
 SCALARS = (

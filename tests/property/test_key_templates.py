@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aiocache_pe.keytemplate import Template
+from aiocache_pe.keys.key_template import Template
 from tests.property.test_identity import VALUES, rebuilt, same
 
 # What might be taken for a separator, a number, a digest, or a part of another value.

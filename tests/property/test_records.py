@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aiocache_pe.backends.file.layout import Layout, lock_slot, shown_key
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys import namespace_prefix, quote, unquote
+from aiocache_pe.keys.store_keys import namespace_prefix, quote, unquote
 from aiocache_pe.record import Head, Savings, pack_head, unpack
 from aiocache_pe.ttl import ttl_seconds
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.codecs.exact_json import PlainJson
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.codecs.plain_json import PlainJson
 from aiocache_pe.codecs.tagged_json import TaggedJson
 from aiocache_pe.exceptions import (
     CorruptRecordError,

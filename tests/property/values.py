@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import BaseModel, HttpUrl
 
-from aiocache_pe.codecs.types import register, register_annotation
+from aiocache_pe.codecs.classes.registry import register, register_annotation
 
 
 @register

@@ -25,7 +25,7 @@ from random import Random
 from typing import Any
 
 from aiocache_pe import CacheManager
-from aiocache_pe.keys import quote
+from aiocache_pe.keys.store_keys import quote
 from aiocache_pe.record import Head, pack_head, unpack
 from tests import zstd
 

@@ -23,7 +23,7 @@ def bare_package(name: str) -> None:
 
 def keys() -> dict[str, str]:
     """The key of each call, by the call's name."""
-    from aiocache_pe.callkey import make_cache_key  # noqa: PLC0415 - once it can be
+    from aiocache_pe.keys.call_key import make_cache_key  # noqa: PLC0415 - once it can be
     from tests.unit.calls import DIFFERENT  # noqa: PLC0415
 
     return {name: make_cache_key(value, option=value) for name, value in DIFFERENT.items()}

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.binding import Binder
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys.signatures import Binder
 
 
 def plain(a: Any, b: Any = 2, *, c: Any = None) -> None: ...

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.callkey import CallKey, make_cache_key
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import UnstableIdentityError
+from aiocache_pe.keys.call_key import CallKey, make_cache_key
 from tests.unit.calls import DIFFERENT, Client
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager, cached, digests, sync
-from aiocache_pe.digests import file_digest, file_digest_blocking
+from aiocache_pe import CacheManager, cached, sync
+from aiocache_pe.keys import file_digest as digests
+from aiocache_pe.keys.file_digest import file_digest, file_digest_blocking
 
 OLD = 1_600_000_000_000_000_000
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.flight import Flights
+from aiocache_pe.runtime.single_flight import Flights
 from tests.helpers import poll
 
 who: ContextVar[str] = ContextVar("who", default="nobody")

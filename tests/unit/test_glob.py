@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiocache_pe.glob import matcher
+from aiocache_pe.keys.glob import matcher
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,8 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict, HttpUrl, computed_field
 
-from aiocache_pe import identity
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.identity import canonical
+from aiocache_pe.keys.canonical import canonical
 from tests.unit.calls import DIFFERENT, Client, Name, Question
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from aiocache_pe.exceptions import InvalidKeyError
-from aiocache_pe.keys import (
+from aiocache_pe.keys.store_keys import (
     MAX_KEY_LENGTH,
     check_key,
     check_keys,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import UnstableIdentityError
-from aiocache_pe.callkey import make_cache_key
 from aiocache_pe.exceptions import ConfigurationError, InvalidKeyError
-from aiocache_pe.keytemplate import BuiltKey, CallTags, Template, TemplateKey
+from aiocache_pe.keys.call_key import make_cache_key
+from aiocache_pe.keys.key_template import BuiltKey, CallTags, Template, TemplateKey
 from tests.unit.calls import DIFFERENT, Client
 
 DIGEST = "[0-9a-f]{32}"

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from aiocache_pe.lifecycle import AtLoopEnd
+from aiocache_pe.runtime.loops import AtLoopEnd
 
 
 def counting() -> tuple[AtLoopEnd, list[asyncio.AbstractEventLoop]]:

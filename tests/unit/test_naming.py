@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.naming import full_name, module_of
+from aiocache_pe.keys.qualified_names import full_name, module_of
 
 SCRIPT = """
 from aiocache_pe.naming import full_name
@@ -39,7 +39,7 @@ def ran(*arguments: str, directory: Path) -> list[str]:
 
 
 def test_what_is_in_a_module_is_known_by_it() -> None:
-    assert full_name(full_name) == "aiocache_pe.naming.full_name"
+    assert full_name(full_name) == "aiocache_pe.keys.qualified_names.full_name"
     assert full_name(SimpleNamespace) == "types.SimpleNamespace"
     assert full_name(pathlib.PurePath.joinpath) == "pathlib.PurePath.joinpath"
     assert module_of(len) == "builtins"

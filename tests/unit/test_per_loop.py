@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.runtime.loops import PerLoop
 
 
 class Bound:

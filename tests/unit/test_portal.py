@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from aiocache_pe.portal import Portal, portal
+from aiocache_pe.runtime.portal import Portal, portal
 from aiocache_pe.sync import CacheManager, cached_batch
 
 

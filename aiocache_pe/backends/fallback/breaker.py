@@ -16,8 +16,8 @@ from contextlib import suppress
 from typing import TypeVar
 from weakref import WeakMethod
 
-from aiocache_pe.background import Background
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.portal import Background
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")

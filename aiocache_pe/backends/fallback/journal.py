@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 _PREFIX = "journal-"
 

@@ -11,10 +11,10 @@ from weakref import WeakMethod
 
 from aiocache_pe.backends.fallback.breaker import Breaker, Sleep
 from aiocache_pe.backends.fallback.journal import Journal, Touched
-from aiocache_pe.background import Background
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.protocols import Backend, Probed
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.portal import Background
 
 T = TypeVar("T")
 Work = Callable[[], Awaitable[T]]

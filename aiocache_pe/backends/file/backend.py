@@ -17,10 +17,10 @@ from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.stamps import is_current, telling
 from aiocache_pe.backends.file.tending import Rounds, expire_due
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.glob import matcher
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.keys.glob import matcher
 from aiocache_pe.protocols import Change, Check, Condition, ReadResult
 from aiocache_pe.record import Head, Record, unpack
+from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
 
 EVICTIONS = tuple(ORDERS)

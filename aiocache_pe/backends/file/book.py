@@ -27,7 +27,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiocache_pe.backends.file.locks import open_locks, set_lock
-from aiocache_pe.forks import held_at_fork, renewed_at_fork
+from aiocache_pe.runtime.fork import held_at_fork, renewed_at_fork
 
 _MAGIC = b"aiocpe1\n"
 _HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, how often all was counted

@@ -23,7 +23,7 @@ from aiocache_pe.backends.file.room import Room
 from aiocache_pe.backends.file.stamps import Stamp, is_current, telling, weight
 from aiocache_pe.backends.file.wheel import Wheel
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
-from aiocache_pe.keys import is_side
+from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack
 

@@ -15,11 +15,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiofiles.os import wrap
 
-from aiocache_pe.backends.file.workers import Workers
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.forks import renewed_at_fork
-from aiocache_pe.pool import is_ending
 from aiocache_pe.record import Record
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.threads import Workers, is_ending
 
 _THREADS = 4
 _BATCH_RECORDS = 512

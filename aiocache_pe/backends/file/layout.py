@@ -32,7 +32,7 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
-from aiocache_pe.keys import is_side, quote, unquote
+from aiocache_pe.keys.store_keys import is_side, quote, unquote
 
 LONGEST_NAME = 120
 _SHOWN_OF_LONG = 72

@@ -23,7 +23,7 @@ from weakref import WeakSet
 
 from aiocache_pe.backends.file.hops import Hops
 from aiocache_pe.backends.file.locks import open_locks, set_lock
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 _OFFSETS = (1 << 62) - 1  # all that a lock may be at; two keys never meet
 

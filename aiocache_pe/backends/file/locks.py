@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from aiocache_pe.exceptions import LockTimeoutError
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 _STRIPES = 64
 _PATIENCE = 10.0  # seconds; a store operation takes well under a millisecond

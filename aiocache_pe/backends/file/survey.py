@@ -13,7 +13,7 @@ from aiocache_pe.backends.file.atomic import TEMPORARY
 from aiocache_pe.backends.file.layout import Layout, is_entry, shown_key
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys import is_side
+from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.record import Head
 
 _ABANDONED_AFTER = 3600.0  # seconds; a write takes milliseconds

@@ -11,8 +11,8 @@ from functools import partial
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.due import due, is_overfull
 from aiocache_pe.backends.file.walk import counting, steps
-from aiocache_pe.forks import renewed_at_fork
 from aiocache_pe.record import Head
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 _INTERVAL = 600.0  # seconds from the beginning of one round to that of the next
 _WALK_INTERVAL = 86400.0  # seconds from the end of a walk through everything to the next one

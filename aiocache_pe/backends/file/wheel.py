@@ -27,7 +27,7 @@ from contextlib import suppress
 from stat import S_ISREG
 
 from aiocache_pe.backends.file.layout import Layout, Place
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
 
 LARGEST = 64 * 1024 * 1024
 """Bytes, a million lines. A bucket is not written beyond: to look at everything when its time

@@ -21,7 +21,7 @@ from aiocache_pe.backends.redis.tracking import Stamp, Tracker
 from aiocache_pe.backends.redis.usage import add, read
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
-from aiocache_pe.glob import matcher
+from aiocache_pe.keys.glob import matcher
 from aiocache_pe.protocols import Change, Check, Clock, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
 

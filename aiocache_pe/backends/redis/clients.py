@@ -27,8 +27,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from aiocache_pe.backends.redis.address import Address
 from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.backends.redis.exchange import Pool, SentinelPool
-from aiocache_pe.lifecycle import AtLoopEnd
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
 
 Client = Redis | RedisCluster
 

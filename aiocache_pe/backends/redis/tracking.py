@@ -30,8 +30,8 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.names import ENTRIES
-from aiocache_pe.background import Background
-from aiocache_pe.forks import renewed_at_fork
+from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.portal import Background
 
 logger = logging.getLogger("aiocache_pe")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.codecs.types import register
+from aiocache_pe.codecs.classes.registry import register
 from aiocache_pe.manager import CacheManager
 from tests.unit.cli import shell
 from tests.unit.cli.conftest import Cli

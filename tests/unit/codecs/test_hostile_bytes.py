@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from aiocache_pe.codecs.classes.registry import register
 from aiocache_pe.codecs.pipeline import Pipeline
-from aiocache_pe.codecs.types import register
 from aiocache_pe.exceptions import CorruptRecordError, SecretRequiredError
 from tests import zstd
 from tests.unit.codecs.exactly import KEY, SECRET

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiocache_pe.codecs.likeness import difference
-from aiocache_pe.codecs.pickled import Pickled
+from aiocache_pe.codecs.pickle_codec import Pickled, difference
 from aiocache_pe.exceptions import SerializationError
 
 

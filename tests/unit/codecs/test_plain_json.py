@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.codecs.exact_json import PlainJson, is_plain
-from aiocache_pe.codecs.exactness import MAX_DEPTH
+from aiocache_pe.codecs.base import MAX_DEPTH
+from aiocache_pe.codecs.plain_json import PlainJson, is_plain
 from tests.unit.codecs.exactly import assert_round_trip, assert_same, codec_of
 
 EXACT: list[Any] = [

@@ -20,8 +20,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from aiocache_pe.codecs.classes.registry import register, register_annotation, shape_for
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
-from aiocache_pe.codecs.types import register, register_annotation, shape_for
 from aiocache_pe.exceptions import CorruptRecordError
 from tests.unit.codecs.exactly import assert_round_trip, codec_of, round_trip
 

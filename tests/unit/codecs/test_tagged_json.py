@@ -18,7 +18,7 @@ from uuid import UUID, SafeUUID, uuid1, uuid4
 import msgspec
 import pytest
 
-from aiocache_pe.codecs.exactness import MAX_DEPTH, NotExact
+from aiocache_pe.codecs.base import MAX_DEPTH, NotExact
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from tests.unit.codecs.exactly import assert_round_trip, assert_same, codec_of, round_trip
 

@@ -23,9 +23,9 @@ from typing import (
 import msgspec
 import pytest
 
+from aiocache_pe.codecs.classes.registry import register, register_annotation, shape_for
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
-from aiocache_pe.codecs.types import register, register_annotation, shape_for
 from aiocache_pe.exceptions import CorruptRecordError
 from tests.unit.codecs.exactly import assert_round_trip, codec_of, round_trip
 

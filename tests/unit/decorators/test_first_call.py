@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import cached, cached_batch
-from aiocache_pe.codecs.types import register_annotation
+from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.decorators import decorated
 
 

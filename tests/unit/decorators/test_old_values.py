@@ -14,8 +14,8 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.portal import portal
 from aiocache_pe.refreshes import RETRY_AFTER
+from aiocache_pe.runtime.portal import portal
 from aiocache_pe.testing import FakeClock
 from tests.helpers import poll_blocking
 from tests.unit.factories import settled

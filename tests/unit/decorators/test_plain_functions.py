@@ -16,7 +16,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.portal import Portal
+from aiocache_pe.runtime.portal import Portal
 from tests.helpers import poll_blocking
 
 request: ContextVar[str] = ContextVar("request", default="none")

@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, area_folder, lock_slot, shown_key
-from aiocache_pe.keys import namespace_prefix
+from aiocache_pe.keys.store_keys import namespace_prefix
 
 AWKWARD = (
     "",

@@ -14,7 +14,7 @@ from aiocache_pe.backends.file.atomic import TEMPORARY
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, Place
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
-from aiocache_pe.glob import matcher
+from aiocache_pe.keys.glob import matcher
 from aiocache_pe.record import Record
 from tests.unit.backends.file.records import record
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.backends.file.workers import Workers
+from aiocache_pe.runtime.threads import Workers
 from tests.helpers import poll, poll_blocking
 
 AT_THE_END = """

@@ -18,8 +18,8 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.backends.redis.names import entry_name, lease_name
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.lifecycle import AtLoopEnd
 from aiocache_pe.record import Record
+from aiocache_pe.runtime.loops import AtLoopEnd
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, Sentinels

@@ -11,8 +11,8 @@ import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from typing import Any, Final
 
-from aiocache_pe.codecs.exactness import NotExact
-from aiocache_pe.codecs.tags import Decoder, Encoder, Revive, Writer, array, text
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.tags.builtin import Decoder, Encoder, Revive, Writer, array, text
 from aiocache_pe.exceptions import CorruptRecordError
 
 

@@ -4,6 +4,8 @@ Those are dicts with string keys, lists, strings, ints of 64 bits, finite floats
 and ``None``, each of exactly that type. Most answers of APIs and models are such, and
 they are what must be fast: msgspec does the writing and the reading, and what is
 checked before is checked without recursion, long lists with functions written in C.
+
+Bytes as they are, without base64.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from aiocache_pe.codecs.exactness import MAX_DEPTH, MAX_NODES
+from aiocache_pe.codecs.base import MAX_DEPTH, MAX_NODES
 from aiocache_pe.exceptions import CorruptRecordError
 
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
@@ -164,3 +166,22 @@ def _numbers_are_plain(items: Collection[Any], kinds: set[type]) -> bool:
         ints = items if kinds == {int} else [item for item in items if type(item) is int]
         return min(ints) >= _LEAST and max(ints) <= _MOST
     return True
+
+
+class RawBytes:
+    """The serializer of ``bytes`` themselves; bytes within a value are tagged JSON's matter.
+
+    Example:
+        >>> RawBytes().encode(b"GIF89a")
+        b'GIF89a'
+    """
+
+    name = "bytes"
+
+    def encode(self, value: Any) -> bytes | None:
+        """The bytes, or ``None`` when the value is of another type."""
+        return value if type(value) is bytes else None
+
+    def decode(self, payload: bytes) -> Any:
+        """The bytes; also where a store hands out another buffer type."""
+        return bytes(payload)

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiocache_pe.anatomy import inner_of, kind_name, parts_of
 from aiocache_pe.exceptions import UnstableIdentityError
+from aiocache_pe.keys.value_parts import inner_of, kind_name, parts_of
 
 Writer = Callable[[Any, list[str]], None]
 

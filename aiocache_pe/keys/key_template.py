@@ -14,11 +14,11 @@ from pathlib import PurePath
 from string import Formatter
 from typing import Any, NamedTuple
 
-from aiocache_pe.binding import Binder
-from aiocache_pe.callkey import make_cache_key, shown, with_digest
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.identity import canonical
-from aiocache_pe.keys import check_tags
+from aiocache_pe.keys.call_key import make_cache_key, shown, with_digest
+from aiocache_pe.keys.canonical import canonical
+from aiocache_pe.keys.signatures import Binder
+from aiocache_pe.keys.store_keys import check_tags
 
 _LONGEST = 200
 _MOST_BITS = 2_000  # the least that may be set as the limit is 640 digits

@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any, Final
 
 from aiocache_pe.codecs import numpy_arrays
-from aiocache_pe.codecs.exactness import NotExact
-from aiocache_pe.codecs.tags import (
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.tags.builtin import (
     Decoder,
     Encoder,
     Revive,

@@ -14,8 +14,9 @@ from typing import Any, TypeVar, is_typeddict
 
 import msgspec
 
-from aiocache_pe.codecs.annotations import fields_of, parts_of
-from aiocache_pe.codecs.shapes import (
+from aiocache_pe.codecs.classes.annotations import fields_of, parts_of
+from aiocache_pe.codecs.classes.pydantic_models import ModelShape, is_model
+from aiocache_pe.codecs.classes.shapes import (
     AttributeShape,
     EnumShape,
     NamedTupleShape,
@@ -23,7 +24,6 @@ from aiocache_pe.codecs.shapes import (
     StructShape,
     stored_name,
 )
-from aiocache_pe.codecs.shapes_pydantic import ModelShape, is_model
 from aiocache_pe.exceptions import CorruptRecordError
 
 C = TypeVar("C", bound=type)

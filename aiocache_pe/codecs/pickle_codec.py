@@ -1,4 +1,9 @@
-"""Whether a copy is like its original all the way down, as far as pickle can tell.
+"""Pickle, for what nothing else can hold.
+
+Reading a pickle runs whatever it says, so this serializer is never used alone: the
+pipeline hands it only bytes whose signature was verified.
+
+Whether a copy is like its original all the way down, as far as pickle can tell.
 
 Most classes come back from pickle as they were, and a few do not: numpy's texts lose
 zeros at their end, and a path of Windows may be read otherwise than it is written. So
@@ -10,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-_PROTOCOL: Final = 4
+from aiocache_pe.exceptions import CorruptRecordError, SerializationError
+
+_COMPARED_PROTOCOL: Final = 4
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, bool, bytes, bytearray, type(None)})
 _NUMBERS: Final[frozenset[type]] = frozenset({float, complex})
 _SEQUENCES: Final[frozenset[type]] = frozenset({list, tuple})
@@ -75,7 +82,7 @@ def _parts(value: Any, kind: type) -> list[Any]:
         return list(value)
     if kind is dict:
         return [part for item in value.items() for part in item]
-    reduced = value.__reduce_ex__(_PROTOCOL)
+    reduced = value.__reduce_ex__(_COMPARED_PROTOCOL)
     if isinstance(reduced, str):
         return [reduced]
     # The items of a list's or a dict's subclass come as iterators.
@@ -91,3 +98,63 @@ def _pair(one: list[Any], other: list[Any], left: list[tuple[Any, Any]]) -> bool
         return False
     left += zip(one, other, strict=True)
     return True
+
+
+_PROTOCOL = 5
+
+
+class Pickled:
+    """The serializer of everything that pickle gives back."""
+
+    name = "pickle"
+
+    def encode(self, value: Any) -> bytes:
+        """The value as pickle.
+
+        Args:
+            value: anything.
+
+        Returns:
+            Bytes that were read back once, here, so that what a class cannot restore is
+            refused now instead of being a damaged entry at every read.
+
+        Raises:
+            SerializationError: it cannot be pickled, or not be restored as it was.
+        """
+        import pickle  # noqa: PLC0415 - few values need it, so few programs pay for it
+
+        kind = type(value)
+        try:
+            payload = pickle.dumps(value, _PROTOCOL)
+            copy = pickle.loads(payload)
+            changed = None if pickle.dumps(copy, _PROTOCOL) == payload else difference(value, copy)
+        except Exception as error:  # classes raise what they like when they are pickled
+            raise SerializationError(
+                f"pickle cannot hold this {kind.__qualname__} either: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        if type(copy) is not kind:
+            raise SerializationError(
+                f"pickle would turn this {kind.__qualname__} into a {type(copy).__qualname__}"
+            )
+        if changed is not None:
+            raise SerializationError(
+                f"pickle would give this {kind.__qualname__} back with another "
+                f"{changed.__qualname__} in it"
+            )
+        return payload
+
+    def decode(self, payload: bytes) -> Any:
+        """The value; only for bytes whose signature was verified.
+
+        Raises:
+            CorruptRecordError: a class it needs is gone or cannot restore itself.
+        """
+        import pickle  # noqa: PLC0415 - as above
+
+        try:
+            return pickle.loads(payload)
+        except Exception as error:  # as above
+            raise CorruptRecordError(
+                f"pickle cannot be restored: {type(error).__name__}: {error}"
+            ) from error

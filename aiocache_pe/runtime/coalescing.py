@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from aiocache_pe.flight import Flight
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.single_flight import Flight
 from aiocache_pe.terms import PATIENCE
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]

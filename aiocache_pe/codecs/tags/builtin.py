@@ -24,8 +24,8 @@ from uuid import UUID, SafeUUID
 
 import msgspec
 
-from aiocache_pe.codecs.exact_json import to_json
-from aiocache_pe.codecs.exactness import NotExact
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.plain_json import to_json
 from aiocache_pe.exceptions import CorruptRecordError
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from aiocache_pe.codecs.exactness import NotExact
-from aiocache_pe.codecs.shapes import joined, parted, stored_name
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.classes.shapes import joined, parted, stored_name
 
 
 def is_model(cls: type) -> bool:

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from aiocache_pe.codecs.exactness import NotExact
+from aiocache_pe.codecs.base import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.naming import full_name
+from aiocache_pe.keys.qualified_names import full_name
 
 _ABSENT = object()
 

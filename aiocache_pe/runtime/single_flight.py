@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from aiocache_pe.per_loop import PerLoop
+from aiocache_pe.runtime.loops import PerLoop
 
 _inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
 Work = Callable[[float | None], Awaitable[Any]]

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any
 
-from aiocache_pe.naming import full_name
+from aiocache_pe.keys.qualified_names import full_name
 
 Parts = tuple[Any, ...]
 
@@ -29,7 +29,7 @@ def parts_of(value: Any) -> Parts | None:
     """What makes up a value; ``None`` when that cannot be told.
 
     Args:
-        value: of no type that has an identity of its own (`aiocache_pe.identity`).
+        value: of no type that has an identity of its own (`aiocache_pe.keys.canonical`).
 
     Returns:
         Values whose identities together are that of the value.

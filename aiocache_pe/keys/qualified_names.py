@@ -50,6 +50,6 @@ def full_name(owner: Any) -> str:
 
     Example:
         >>> full_name(full_name)
-        'aiocache_pe.naming.full_name'
+        'aiocache_pe.keys.qualified_names.full_name'
     """
     return f"{module_of(owner)}.{owner.__qualname__}"

@@ -13,9 +13,9 @@ from hashlib import blake2b
 from marshal import dumps
 from typing import Any
 
-from aiocache_pe.binding import Binder
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.identity import canonical, canonical_call
+from aiocache_pe.keys.canonical import canonical, canonical_call
+from aiocache_pe.keys.signatures import Binder
 
 _NO_REFERENCES = 2  # marshal's version: later ones write equal values in several ways
 _LONGEST = 16_384  # bytes of arguments worth remembering
@@ -31,7 +31,7 @@ def make_cache_key(*args: Any, **kwargs: Any) -> str:
     """A deterministic key of any arguments: the same in every process, on every Python.
 
     Args:
-        args: values that have an identity; see `aiocache_pe.identity.canonical`.
+        args: values that have an identity; see `aiocache_pe.keys.canonical.canonical`.
         kwargs: the same, by name; their order does not matter.
 
     Returns:

@@ -1,0 +1,1 @@
+"""Values of classes: dataclasses, models and registered types."""

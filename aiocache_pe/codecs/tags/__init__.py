@@ -1,0 +1,1 @@
+"""Tagged JSON: the types of the standard library."""

@@ -1,0 +1,1 @@
+"""Keys made from arguments, names and patterns."""

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
-from aiocache_pe.bounded import Bounded
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine import Engine
+from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.prices import Prices, PriceTable, read_prices

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from aiocache_pe import optional
-from aiocache_pe.bounded import Bounded
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.events import EventBus
+from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import side_area
 from aiocache_pe.protocols import Backend, Change, Clock, Coherent, SecretKeeper

@@ -49,12 +49,12 @@ LAYERS = (
         ),
         talk=True,
     ),
-    Layer("keys.value_parts", ("keys.value_parts", "expiring", "keys.signatures")),
+    Layer("keys.value_parts", ("keys.value_parts", "eviction.expiry_buckets", "keys.signatures")),
     Layer(
         "tools",
         (
             "keys.signatures",
-            "bounded",
+            "eviction.bounded_map",
             "keys.file_digest",
             "keys.glob",
             "keys.canonical",
@@ -72,7 +72,7 @@ LAYERS = (
             "runtime.single_flight",
             "keys.store_keys",
             "runtime.loops",
-            "policies",
+            "eviction",
             "runtime.portal",
             "context",
             "tally",

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from aiocache_pe.bounded import Bounded
 from aiocache_pe.config import POLICIES
-from aiocache_pe.expiring import Calendar
+from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.eviction.expiry_buckets import Calendar
 from aiocache_pe.testing import FakeClock
 from tests.unit.nodes import Ending
 

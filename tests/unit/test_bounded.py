@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aiocache_pe.bounded import Bounded
-from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.eviction.fifo import Fifo
 from tests.unit.nodes import OLDEST_FIRST, POLICIES, Node
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.expiring import Calendar
+from aiocache_pe.eviction.expiry_buckets import Calendar
 from aiocache_pe.testing import FakeClock
 from tests.unit.nodes import Ending
 

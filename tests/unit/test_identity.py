@@ -21,6 +21,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, HttpUrl, computed_field
 
 from aiocache_pe.exceptions import UnstableIdentityError
+from aiocache_pe.keys import canonical as identity_module
 from aiocache_pe.keys.canonical import canonical
 from tests.unit.calls import DIFFERENT, Client, Name, Question
 
@@ -257,6 +258,6 @@ def test_dicts_of_ever_other_keys_do_not_fill_the_memory() -> None:
             f"s{len(str(number)) + 1}:k{number}i1;}}"
         )
     canonical({"x" * 1000: 1})
-    remembered = list(identity._ORDERS)  # pyright: ignore[reportPrivateUsage]
+    remembered = list(identity_module._ORDERS)  # pyright: ignore[reportPrivateUsage]
     assert len(remembered) <= 256
     assert max(len(key) for keys in remembered for key in keys) <= 32

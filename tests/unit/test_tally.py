@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.record import Head, Record
 from aiocache_pe.slot import Slot
 from aiocache_pe.tally import Tally

@@ -35,7 +35,7 @@ asyncio.run(main())
 """
 HEAVY = {
     "aiocache_pe.decorators",
-    "aiocache_pe.policies.adaptive",
+    "aiocache_pe.eviction.adaptive",
     "anyio",
     "numpy",
     "pydantic",

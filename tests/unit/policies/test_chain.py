@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from aiocache_pe.policies.chain import Chain
+from aiocache_pe.eviction.linked_list import Chain
 from tests.unit.nodes import POLICIES, Node
 
 

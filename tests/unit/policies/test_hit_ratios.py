@@ -8,10 +8,10 @@ from itertools import islice
 
 import pytest
 
-from aiocache_pe.bounded import Bounded
-from aiocache_pe.policies.adaptive import Adaptive
-from aiocache_pe.policies.ghosts import NUMBER, Ghosts, since
-from aiocache_pe.policies.sketch import Sketch
+from aiocache_pe.eviction.adaptive import Adaptive
+from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.eviction.frequency_sketch import Sketch
+from aiocache_pe.eviction.ghost_entries import NUMBER, Ghosts, since
 from tests.unit.nodes import POLICIES, Node
 
 

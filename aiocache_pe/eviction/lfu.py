@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable
 from typing import Generic
 
-from aiocache_pe.policies.chain import Chain
+from aiocache_pe.eviction.linked_list import Chain
 from aiocache_pe.protocols import N
 
 

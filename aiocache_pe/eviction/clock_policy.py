@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
-from aiocache_pe.policies.chain import Chain
+from aiocache_pe.eviction.linked_list import Chain
 from aiocache_pe.protocols import N
 
 

@@ -18,11 +18,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
-from aiocache_pe.policies.lirs import Lirs
-from aiocache_pe.policies.lru import Lru
-from aiocache_pe.policies.miniature import Miniature
-from aiocache_pe.policies.s3fifo import S3Fifo
-from aiocache_pe.policies.tinylfu import TinyLfu
+from aiocache_pe.eviction.lirs import Lirs
+from aiocache_pe.eviction.lru import Lru
+from aiocache_pe.eviction.s3fifo import S3Fifo
+from aiocache_pe.eviction.simulation import Miniature
+from aiocache_pe.eviction.tinylfu import TinyLfu
 from aiocache_pe.protocols import EvictionPolicy, N
 
 _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, Lru)

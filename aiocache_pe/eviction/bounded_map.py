@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Generic
 
-from aiocache_pe.expiring import Calendar
+from aiocache_pe.eviction.expiry_buckets import Calendar
 from aiocache_pe.protocols import EvictionPolicy, N
 from aiocache_pe.runtime.fork import held_at_fork
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiocache_pe.policies.fifo import Fifo
+from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.protocols import N
 
 

@@ -3,6 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """The time, handed in so that tests need not wait."""
+
+    def time(self) -> float:
+        """Seconds since the epoch, the same for all machines."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, for durations."""
+        ...
 
 
 class SystemClock:

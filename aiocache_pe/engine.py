@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from aiocache_pe import optional
+from aiocache_pe.backends import capabilities
+from aiocache_pe.backends.base import Backend, Change, Coherent, SecretKeeper
+from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import side_area
-from aiocache_pe.protocols import Backend, Change, Clock, Coherent, SecretKeeper
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 from aiocache_pe.slot import Sealed, Slot
@@ -91,8 +92,8 @@ class Engine:
         self.tier = tier if coherent else None
         self._slots: dict[str, Slot] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
-        self._is_current = optional.is_current(backend)
-        self._peek = optional.peek(backend)
+        self._is_current = capabilities.is_current(backend)
+        self._peek = capabilities.peek(backend)
         self.under_way: set[str] = set()
         """Keys whose values are being computed: who wants one need not look, but can wait."""
         self._time = clock.time

@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from aiocache_pe import changes, config, events, upkeep
+from aiocache_pe.backends.base import Backend
+from aiocache_pe.clock import Clock
 from aiocache_pe.entry import CacheEntry, CacheStats
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.portable import Portable
 from aiocache_pe.prices import Prices
-from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.terms import LoadOptions
 from aiocache_pe.ttl import TTL, ttl_seconds

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from aiocache_pe.protocols import Clock
+from aiocache_pe.clock import Clock
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
 from aiocache_pe.runtime.portal import portal

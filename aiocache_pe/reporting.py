@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from aiocache_pe import optional
+from aiocache_pe.backends import capabilities
 from aiocache_pe.engine import Engine
 from aiocache_pe.entry import CacheStats
 from aiocache_pe.events import Cause
@@ -128,7 +128,7 @@ class Reporter:
         counts = await space.survive("stats", self._read(space), {})
         for name, count in space.tally.counts.copy().items():  # what could not be reported
             counts[name] = counts.get(name, 0) + count
-        work = optional.totals(self._engine.backend, space.prefix)
+        work = capabilities.totals(self._engine.backend, space.prefix)
         entries, weight = await space.survive("totals", work, (0, 0))
         known = {name: counts[name] for name in _COUNTERS if name in counts}
         seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)

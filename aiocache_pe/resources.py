@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from aiocache_pe.backends.base import Evicting, Expiring
 from aiocache_pe.copies import Computed
 from aiocache_pe.engine import Engine
 from aiocache_pe.exceptions import CacheClosedError
-from aiocache_pe.protocols import Evicting, Expiring
 from aiocache_pe.record import Head
 from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.reporting import Reporter

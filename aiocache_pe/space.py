@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache_pe import events
+from aiocache_pe.backends.base import Change
 from aiocache_pe.engine import Engine, Item
 from aiocache_pe.exceptions import (
     CacheError,
@@ -20,7 +21,6 @@ from aiocache_pe.exceptions import (
     SerializationError,
 )
 from aiocache_pe.keys.store_keys import namespace_prefix
-from aiocache_pe.protocols import Change
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING, Missing

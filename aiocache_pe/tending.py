@@ -12,8 +12,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from aiocache_pe.backends.base import Tending
 from aiocache_pe.engine import Engine
-from aiocache_pe.protocols import Tending
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.loops import AtLoopEnd

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
-from aiocache_pe.protocols import Backend, Lease, Leasing
+from aiocache_pe.backends.base import Backend, Lease, Leasing
 from aiocache_pe.sentinels import MISSING, Missing
 from aiocache_pe.space import Space
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from aiocache_pe import optional
+from aiocache_pe.backends import capabilities
+from aiocache_pe.backends.base import Condition, Sweeper
 from aiocache_pe.entry import CacheEntry
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.protocols import Condition, Sweeper
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 from aiocache_pe.space import Space
@@ -120,7 +120,7 @@ async def entry(space: Space, key: str) -> CacheEntry | None:
     if value is MISSING:
         return None
     nothing: tuple[int, float | None] = 0, None
-    hits, last = await space.survive("usage", optional.usage(engine.backend, key), nothing)
+    hits, last = await space.survive("usage", capabilities.usage(engine.backend, key), nothing)
     head = record.head
     return CacheEntry(
         key=key[len(space.prefix) :],

@@ -12,8 +12,8 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
+from aiocache_pe.backends.base import Usage
 from aiocache_pe.engine import Engine
-from aiocache_pe.protocols import Usage
 from aiocache_pe.runtime.loops import UnderWay
 from aiocache_pe.space import Space
 

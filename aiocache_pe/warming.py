@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from aiocache_pe import twin, upkeep
+from aiocache_pe.backends.base import Usage
 from aiocache_pe.callfile import read_calls
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.protocols import Usage
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration, duration
 from aiocache_pe.warmable import Warmable, warmable

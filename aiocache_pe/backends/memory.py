@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from aiocache_pe.backends.base import Change, Condition, ReadResult
+from aiocache_pe.clock import Clock
+from aiocache_pe.eviction.base import EvictionPolicy
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.eviction.expiry_buckets import Calendar
 from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.keys.glob import matcher
 from aiocache_pe.keys.store_keys import is_side
-from aiocache_pe.protocols import Change, Clock, Condition, EvictionPolicy, ReadResult
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import renewed_at_fork
 

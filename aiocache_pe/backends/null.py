@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aiocache_pe.protocols import Change, Condition, ReadResult
+from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record
 
 

@@ -13,13 +13,13 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from aiocache_pe.backends.base import Usage
 from aiocache_pe.cli import human, output
 from aiocache_pe.cli.exits import LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.engine import Item
 from aiocache_pe.exceptions import SerializationError
-from aiocache_pe.protocols import Usage
 from aiocache_pe.record import Record
 from aiocache_pe.space import Space
 

@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar, runtime_checkable
 import click
 
 from aiocache_pe import config
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.cli import exits, output
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.exceptions import CacheError, InvalidKeyError
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.protocols import Backend
 
 T = TypeVar("T")
 

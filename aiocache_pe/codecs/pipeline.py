@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.base import NotExact, Serializer, Stage
 from aiocache_pe.codecs.compression import Compression
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
 from aiocache_pe.codecs.pickle_codec import Pickled
@@ -37,7 +37,6 @@ from aiocache_pe.exceptions import (
     MissingDependencyError,
     SecretRequiredError,
 )
-from aiocache_pe.protocols import Serializer, Stage
 
 MAX_BYTES = 64 * 1024 * 1024
 """What one payload may be decompressed to, unless told otherwise; larger ones are stored as

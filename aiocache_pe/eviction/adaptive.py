@@ -18,12 +18,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.lirs import Lirs
 from aiocache_pe.eviction.lru import Lru
 from aiocache_pe.eviction.s3fifo import S3Fifo
 from aiocache_pe.eviction.simulation import Miniature
 from aiocache_pe.eviction.tinylfu import TinyLfu
-from aiocache_pe.protocols import EvictionPolicy, N
 
 _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, Lru)
 _BUFFER = 128  # hits remembered between two changes

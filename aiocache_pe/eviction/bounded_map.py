@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Generic
 
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.expiry_buckets import Calendar
-from aiocache_pe.protocols import EvictionPolicy, N
 from aiocache_pe.runtime.fork import held_at_fork
 
 _STEPS: Final = 4  # nodes that are over go with each that comes, so their number falls

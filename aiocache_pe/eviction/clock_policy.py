@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.linked_list import Chain
-from aiocache_pe.protocols import N
 
 
 class Clock(Generic[N]):

@@ -15,7 +15,7 @@ from math import inf, isfinite
 from typing import Generic
 
 from aiocache_pe.clock import SystemClock
-from aiocache_pe.protocols import N
+from aiocache_pe.eviction.base import N
 
 _WIDTHS = (1, 64, 4096, 262_144)  # seconds: up to three days
 _MANY = 1024  # buckets of a width, about, before the next one is taken

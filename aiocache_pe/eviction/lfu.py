@@ -12,8 +12,8 @@ import heapq
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.linked_list import Chain
-from aiocache_pe.protocols import N
 
 
 class Lfu(Generic[N]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Generic
 
-from aiocache_pe.protocols import N
+from aiocache_pe.eviction.base import N
 
 
 class Chain(Generic[N]):

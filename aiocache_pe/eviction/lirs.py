@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.ghost_entries import NUMBER, Ghosts
 from aiocache_pe.eviction.linked_list import Chain
-from aiocache_pe.protocols import N
 
 _LOW = 0.99  # of all entries; the others are in the queue
 _GHOSTS = 2  # remembered after they went, for each that is here

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.fifo import Fifo
-from aiocache_pe.protocols import N
 
 
 class Lru(Fifo[N]):

@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.ghost_entries import Ghosts, since
 from aiocache_pe.eviction.linked_list import Chain
-from aiocache_pe.protocols import N
 
 _SMALL = 0.1  # the share of the small queue
 _MOST = 3  # uses above this do not count

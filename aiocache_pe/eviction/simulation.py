@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiocache_pe.protocols import EvictionPolicy
+from aiocache_pe.eviction.base import EvictionPolicy
 
 
 class Mark:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
+from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.frequency_sketch import Sketch
 from aiocache_pe.eviction.linked_list import Chain
-from aiocache_pe.protocols import N
 
 _WINDOW = 0.01  # of all: little suits lasting interest, much passing one
 _PROTECTED = 0.8  # of what is not the window

@@ -5,22 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiocache_pe.protocols import (
-    Backend,
-    Coherent,
-    Leasing,
-    Peekable,
-    Sized,
-    Tending,
-    Usage,
-)
+from aiocache_pe.backends.base import Backend, Coherent, Leasing, Peekable, Sized, Tending, Usage
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING
 from aiocache_pe.testing.stores import AREA, NAMES, OverAStore, content, record
 
 
 class CapabilityContract(OverAStore):
-    """What the manager relies on where a store offers it; see `aiocache_pe.protocols`."""
+    """What the manager relies on where a store offers it; see `aiocache_pe.backends.base`."""
 
     def test_a_stamp_is_current_until_the_record_changes(self) -> None:
         async def test(backend: Backend) -> None:

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import asyncio
 
-from aiocache_pe.protocols import Backend
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.record import Head, Record, pack_head, unpack
 from aiocache_pe.testing.capabilities import CapabilityContract
 from aiocache_pe.testing.stores import AREA, NAMES, content, record
 
 
 class BackendContract(CapabilityContract):
-    """What the manager relies on; see `aiocache_pe.protocols.Backend`."""
+    """What the manager relies on; see `aiocache_pe.backends.base.Backend`."""
 
     def test_what_was_never_written_is_not_there(self) -> None:
         async def test(backend: Backend) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from aiocache_pe.protocols import Backend
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.record import Head, Record
 
 T = TypeVar("T")

@@ -79,9 +79,10 @@ def test_only_config_names_a_concrete_store() -> None:
             found
             for found in own_imports()
             if is_in(found.target, ("backends",))
+            and not is_in(found.target, ("backends.base", "backends.capabilities"))
             and not is_in(found.source, ("backends", *NAMES_BACKENDS))
         ),
-        "see `aiocache_pe.protocols` instead of a concrete store:",
+        "see `aiocache_pe.backends.base` instead of a concrete store:",
     )
 
 

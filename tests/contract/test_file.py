@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.file.backend import FileBackend
-from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract
 
 

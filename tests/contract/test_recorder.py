@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract, Recorder
 
 

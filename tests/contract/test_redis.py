@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.protocols import Backend
 from aiocache_pe.testing import BackendContract
 from aiocache_pe.testing.stores import AREA
 from tests.servers.deployments import Cluster, SecuredCluster, Sentinels

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.backends.redis import lease
+from aiocache_pe.backends.redis import leases
 from tests.servers.deployments import Cluster, SecuredCluster, Sentinels, secured
 from tests.servers.process import Server, free_ports
 
@@ -15,7 +15,7 @@ from tests.servers.process import Server, free_ports
 @pytest.fixture
 def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases over Redis that a machine does not lose by standing still for some seconds."""
-    monkeypatch.setattr(lease, "LIFE", 60.0)
+    monkeypatch.setattr(leases, "LIFE", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file.book import Totals
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
-from aiocache_pe.backends.file.survey import count
+from aiocache_pe.backends.file.scan import count
+from aiocache_pe.backends.file.size_ledger import Totals
 from tests.stress.feeder import SIZES, TASKS
 from tests.stress.scale import is_full, report, scaled
 from tests.stress.talking import talking

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import survey
-from aiocache_pe.backends.file.atomic import TEMPORARY
+from aiocache_pe.backends.file import scan
+from aiocache_pe.backends.file.atomic_write import TEMPORARY
 from aiocache_pe.record import unpack
 from tests.helpers import poll_blocking
 from tests.stress.scale import dice, report, scaled
@@ -144,7 +144,7 @@ async def test_a_killed_writer_loses_no_acknowledged_write(
         assert (await cache.get_stats()).errors == 0
 
         later = time.time() + 7200
-        monkeypatch.setattr(survey, "time", SimpleNamespace(time=lambda: later))
+        monkeypatch.setattr(scan, "time", SimpleNamespace(time=lambda: later))
         await cache.cleanup_expired()
     assert not [file for file in entry_files(cache_dir) if file.name.startswith(TEMPORARY)]
     open_ends = Counter(len(may_be) > 1 for may_be in states.values())

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import atomic
+from aiocache_pe.backends.file import atomic_write
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.sentinels import PENDING
 from tests.helpers import poll
@@ -57,8 +57,10 @@ class Watch:
             if hasattr(os, name):
                 monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
         monkeypatch.setattr(builtins, "open", self._noted("builtin open", builtins.open))
-        if atomic._renameat2 is not None:
-            monkeypatch.setattr(atomic, "_renameat2", self._noted("renameat2", atomic._renameat2))
+        if atomic_write._renameat2 is not None:
+            monkeypatch.setattr(
+                atomic_write, "_renameat2", self._noted("renameat2", atomic_write._renameat2)
+            )
         monkeypatch.setattr(asyncio.Handle, "_run", self._timed(asyncio.Handle._run))
 
     def _noted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import pytest
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
-from aiocache_pe.backends.file.survey import count
+from aiocache_pe.backends.file.scan import count
 from tests.stress.mortals import LONG, plan
 from tests.stress.scale import dice, is_full, report, scaled
 from tests.stress.talking import talking

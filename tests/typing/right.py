@@ -24,9 +24,10 @@ from aiocache_pe import (
     register,
     sync,
 )
+from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.clock import Clock
 from aiocache_pe.events import Hit, Removed
-from aiocache_pe.protocols import Backend, Clock
 from aiocache_pe.testing.clock import FakeClock
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiocache_pe.config import POLICIES as ALL
-from aiocache_pe.protocols import EvictionPolicy
+from aiocache_pe.eviction.base import EvictionPolicy
 
 
 class Node:

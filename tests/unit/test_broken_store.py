@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import BackendError, CacheManager, cached, reporting
+from aiocache_pe.backends.base import Backend, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
-from aiocache_pe.protocols import Backend, ReadResult
 from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.recorder import Recorder
 from tests.unit.broken import Broken, BrokenEverywhere

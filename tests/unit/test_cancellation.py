@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
+from aiocache_pe.backends.base import Lease, Leasing
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Lease, Leasing
 from aiocache_pe.record import Record
 from tests.helpers import poll
 from tests.unit.factories import Factory, outcome

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe import BackendError, CacheManager
+from aiocache_pe.backends.base import Change, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Change, ReadResult
 from aiocache_pe.record import Record
 
 

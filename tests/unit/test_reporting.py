@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager, reporting
+from aiocache_pe.backends.base import Change
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
-from aiocache_pe.protocols import Change
 from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.recorder import Recorder
 from tests.helpers import poll

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached, events
+from aiocache_pe.backends.base import Lease
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Lease
 from tests.helpers import poll
 from tests.unit.factories import Factory, outcome
 

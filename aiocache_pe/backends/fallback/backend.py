@@ -6,16 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from aiocache_pe import optional
-from aiocache_pe.backends.fallback.breaker import Sleep
-from aiocache_pe.backends.fallback.switch import AWAY, Switch, is_counter
-from aiocache_pe.protocols import (
-    Backend,
-    Change,
-    Condition,
-    Lease,
-    ReadResult,
-)
+from aiocache_pe.backends import capabilities
+from aiocache_pe.backends.base import Backend, Change, Condition, Lease, ReadResult
+from aiocache_pe.backends.fallback.circuit_breaker import Sleep
+from aiocache_pe.backends.fallback.failover import AWAY, Switch, is_counter
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -63,9 +57,9 @@ class FallbackBackend:
         self.name = first.name
         self._first, self._second = first, second
         self._first_current, self._second_current = (
-            optional.is_current(store) for store in (first, second)
+            capabilities.is_current(store) for store in (first, second)
         )
-        self._peek = optional.peek(second)
+        self._peek = capabilities.peek(second)
         self._switch = Switch(first, second, folder, pauses, sleep)
         self._breaker = self._switch.breaker
 
@@ -154,19 +148,19 @@ class FallbackBackend:
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""
-        return await self._asked(optional.totals, prefix)
+        return await self._asked(capabilities.totals, prefix)
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`; each store keeps that of what it served itself."""
-        await self._asked(optional.add_usage, usage)
+        await self._asked(capabilities.add_usage, usage)
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await self._asked(optional.usage, key)
+        return await self._asked(capabilities.usage, key)
 
     async def try_lease(self, key: str) -> Lease | None:
         """See `Leasing.try_lease`; a store that leases nothing leaves everybody a turn."""
-        return await self._asked(optional.try_lease, key)
+        return await self._asked(capabilities.try_lease, key)
 
     async def _asked(
         self,

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from aiocache_pe.backends.file import health, survey
-from aiocache_pe.backends.file.book import Bounds
-from aiocache_pe.backends.file.candidates import ORDERS
+from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
+from aiocache_pe.backends.file import doctor, scan
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.hops import GroupCommit, Hops
+from aiocache_pe.backends.file.disk_executor import GroupCommit, Hops
+from aiocache_pe.backends.file.eviction_order import ORDERS
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
-from aiocache_pe.backends.file.nowait import CachedReader
+from aiocache_pe.backends.file.maintenance import Rounds, expire_due
+from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
-from aiocache_pe.backends.file.stamps import is_current, telling
-from aiocache_pe.backends.file.tending import Rounds, expire_due
+from aiocache_pe.backends.file.size_ledger import Bounds
+from aiocache_pe.backends.file.version import is_current, telling
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.glob import matcher
-from aiocache_pe.protocols import Change, Check, Condition, ReadResult
 from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
@@ -103,7 +103,7 @@ class FileBackend:
         """See `Backend.scan`; a folder, one of 256, is one batch and one hop."""
         matches = matcher(pattern)
         for folder in FOLDERS:
-            heads = await self._hops.run(survey.heads, self._layout, prefix, folder, matches)
+            heads = await self._hops.run(scan.heads, self._layout, prefix, folder, matches)
             if heads:
                 yield heads
 
@@ -134,7 +134,7 @@ class FileBackend:
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""
-        return await self._hops.run(survey.totals, self._layout, prefix)
+        return await self._hops.run(scan.totals, self._layout, prefix)
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
@@ -147,7 +147,7 @@ class FileBackend:
 
     async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
-        await self._hops.run(survey.sweep, self._layout)
+        await self._hops.run(scan.sweep, self._layout)
         for head in await self._hops.run(expire_due, self._disk, now):
             if self.on_expire is not None:
                 self.on_expire(head)
@@ -174,7 +174,7 @@ class FileBackend:
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return await self._hops.run(lambda: list(health.examine(self._layout.root)))
+        return await self._hops.run(lambda: list(doctor.examine(self._layout.root)))
 
     def _tell(self) -> None:
         """Tell, in the loop, of what was evicted in threads."""

@@ -13,18 +13,18 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from aiocache_pe.backends.file import survey, usage
-from aiocache_pe.backends.file.atomic import Draft
-from aiocache_pe.backends.file.book import UNBOUNDED, Bounds
+from aiocache_pe.backends.base import Change, Condition, ReadResult
+from aiocache_pe.backends.file import access_stats, scan
+from aiocache_pe.backends.file.atomic_write import Draft
+from aiocache_pe.backends.file.eviction import Room
+from aiocache_pe.backends.file.expiry_index import Wheel
 from aiocache_pe.backends.file.layout import Layout, Place, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head, read_whole
-from aiocache_pe.backends.file.room import Room
-from aiocache_pe.backends.file.stamps import Stamp, is_current, telling, weight
-from aiocache_pe.backends.file.wheel import Wheel
+from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds
+from aiocache_pe.backends.file.version import Stamp, is_current, telling, weight
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.keys.store_keys import is_side
-from aiocache_pe.protocols import Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
 _ATTEMPTS = 10
@@ -123,10 +123,10 @@ class Disk:
             os.rename(self.layout.area(prefix), trash)
         except FileNotFoundError:
             return 0
-        entries, weight = survey.count(trash)
+        entries, weight = scan.count(trash)
         if is_noted:
             self.room.gave(weight, entries)
-        survey.remove_tree(trash)
+        scan.remove_tree(trash)
         return entries
 
     def expire(self, names: Sequence[str], now: float) -> list[Head]:
@@ -141,8 +141,8 @@ class Disk:
         """
         removed: list[Head] = []
         self.room.look()
-        areas = frozenset(survey.areas(self.layout))
-        for path in (survey.entry_path(self.layout, areas, name) for name in names):
+        areas = frozenset(scan.areas(self.layout))
+        for path in (scan.entry_path(self.layout, areas, name) for name in names):
             if path is not None:
                 with suppress(OSError, CorruptRecordError), self.locks.hold(lock_slot(path)):
                     head = read_head(path)
@@ -167,12 +167,12 @@ class Disk:
         for key, hits, last in usages:
             place = self.layout.place(key)
             with suppress(FileNotFoundError), self.locks.hold(place.slot):
-                usage.add(place.path, hits, last)
+                access_stats.add(place.path, hits, last)
 
     def usage(self, key: str) -> tuple[int, float | None]:
         """The hits of an entry and its last access; no hits when it is not there."""
         with suppress(FileNotFoundError):
-            return usage.read(self.layout.path(key))
+            return access_stats.read(self.layout.path(key))
         return 0, None
 
     def _write(self, record: Record) -> Record:

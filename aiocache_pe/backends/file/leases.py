@@ -21,7 +21,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from weakref import WeakSet
 
-from aiocache_pe.backends.file.hops import Hops
+from aiocache_pe.backends.file.disk_executor import Hops
 from aiocache_pe.backends.file.locks import open_locks, set_lock
 from aiocache_pe.runtime.fork import renewed_at_fork
 

@@ -10,19 +10,19 @@ from weakref import finalize
 
 from redis.asyncio import RedisCluster
 
-from aiocache_pe.backends.redis.address import Address, parse
+from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
+from aiocache_pe.backends.redis.access_stats import add, read
+from aiocache_pe.backends.redis.client_tracking import Stamp, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
-from aiocache_pe.backends.redis.health import examine
-from aiocache_pe.backends.redis.lease import RedisLease, take
-from aiocache_pe.backends.redis.names import entry_name, match, store_key, usage_name
+from aiocache_pe.backends.redis.doctor import examine
+from aiocache_pe.backends.redis.key_names import entry_name, match, store_key, usage_name
+from aiocache_pe.backends.redis.leases import RedisLease, take
 from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
-from aiocache_pe.backends.redis.tracking import Stamp, Tracker
-from aiocache_pe.backends.redis.usage import add, read
-from aiocache_pe.clock import SystemClock
+from aiocache_pe.backends.redis.url import Address, parse
+from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.keys.glob import matcher
-from aiocache_pe.protocols import Change, Check, Clock, Condition, ReadResult
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
 
 _UNLINKED = 1000  # names at a time
@@ -37,7 +37,7 @@ class RedisBackend:
 
     Args:
         url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
-            ``redis+cluster://`` (`aiocache_pe.backends.redis.address`).
+            ``redis+cluster://`` (`aiocache_pe.backends.redis.url`).
         client: a `redis.asyncio` client to be used instead. It stays yours: it is not
             closed, and it works in the loop that it was made for.
         clock: the time from which the life of entries is counted.

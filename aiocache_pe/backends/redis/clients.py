@@ -24,9 +24,9 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import ExponentialBackoff, NoBackoff
 
-from aiocache_pe.backends.redis.address import Address
+from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import Connections
-from aiocache_pe.backends.redis.exchange import Pool, SentinelPool
+from aiocache_pe.backends.redis.url import Address
 from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
 
 Client = Redis | RedisCluster

@@ -12,9 +12,9 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
+from aiocache_pe.backends.redis.connection_pool import exchanged, exchanged_many
 from aiocache_pe.backends.redis.errors import AWAY, told, translated
-from aiocache_pe.backends.redis.exchange import exchanged, exchanged_many
-from aiocache_pe.backends.redis.names import ENTRIES
+from aiocache_pe.backends.redis.key_names import ENTRIES
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 

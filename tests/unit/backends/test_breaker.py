@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from aiocache_pe.backends.fallback.breaker import Breaker
+from aiocache_pe.backends.fallback.circuit_breaker import Breaker
 from tests.helpers import poll
 
 

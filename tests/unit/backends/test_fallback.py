@@ -16,9 +16,9 @@ import pytest
 from redis import Redis
 
 from aiocache_pe import CacheManager, cached
+from aiocache_pe.backends.base import Condition, ReadResult
 from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.protocols import Condition, ReadResult
 from aiocache_pe.record import Head
 from tests.helpers import poll
 from tests.servers.process import Server

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached_batch
+from aiocache_pe.backends.base import ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.protocols import ReadResult
 from aiocache_pe.testing.recorder import Recorder
 from tests.helpers import poll
 from tests.unit.broken import Broken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiocache_pe.protocols import EvictionPolicy
+from aiocache_pe.eviction.base import EvictionPolicy
 from tests.unit.nodes import POLICIES, Node
 
 

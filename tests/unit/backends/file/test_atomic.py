@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.backends.file import atomic
-from aiocache_pe.backends.file.atomic import TEMPORARY, Draft
-from aiocache_pe.backends.file.stamps import stamp_of, telling
+from aiocache_pe.backends.file import atomic_write
+from aiocache_pe.backends.file.atomic_write import TEMPORARY, Draft
+from aiocache_pe.backends.file.version import stamp_of, telling
 
 
 def without_system_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atomic, "_renameat2", None)
+    monkeypatch.setattr(atomic_write, "_renameat2", None)
 
 
 def without_flags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def without_flags(monkeypatch: pytest.MonkeyPatch) -> None:
         ctypes.set_errno(errno.EINVAL)
         return -1
 
-    monkeypatch.setattr(atomic, "_renameat2", refuse)
+    monkeypatch.setattr(atomic_write, "_renameat2", refuse)
 
 
 def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def without_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
         ctypes.set_errno(errno.EEXIST)
         return -1
 
-    monkeypatch.setattr(atomic, "_renameat2", refuse)
+    monkeypatch.setattr(atomic_write, "_renameat2", refuse)
 
 
 @pytest.fixture(

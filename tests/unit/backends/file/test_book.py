@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.backends.file.book import UNBOUNDED, Book, Bounds, Totals
+from aiocache_pe.backends.base import Change
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
-from aiocache_pe.backends.file.walk import Count, recount
-from aiocache_pe.protocols import Change
+from aiocache_pe.backends.file.scan import Count, recount
+from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Book, Bounds, Totals
 from tests.helpers import unmeasured
 from tests.unit.backends.file.records import record
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.backends.file import candidates
-from aiocache_pe.backends.file.candidates import ORDERS, Seen
+from aiocache_pe.backends.file import eviction_order
 from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.eviction_order import ORDERS, Seen
 from aiocache_pe.backends.file.layout import Layout
 from tests.unit.backends.file.records import record
 
@@ -66,10 +66,10 @@ def test_a_small_directory_is_looked_at_whole_and_a_large_one_in_part(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk(Layout(str(cache_dir)))
-    assert candidates.sample(disk.layout) == []
+    assert eviction_order.sample(disk.layout) == []
     disk.write([record(str(n)) for n in range(200)])
-    assert len(candidates.sample(disk.layout)) == 200
-    monkeypatch.setattr(candidates, "_SAMPLE", 20)
-    assert 20 <= len(candidates.sample(disk.layout)) < 200
-    monkeypatch.setattr(candidates, "_PER_FOLDER", 1)
-    assert len({Path(one.path).parent for one in candidates.sample(disk.layout)}) >= 20
+    assert len(eviction_order.sample(disk.layout)) == 200
+    monkeypatch.setattr(eviction_order, "_SAMPLE", 20)
+    assert 20 <= len(eviction_order.sample(disk.layout)) < 200
+    monkeypatch.setattr(eviction_order, "_PER_FOLDER", 1)
+    assert len({Path(one.path).parent for one in eviction_order.sample(disk.layout)}) >= 20

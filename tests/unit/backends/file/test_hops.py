@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from aiocache_pe.backends.file.hops import GroupCommit, Hops
+from aiocache_pe.backends.file.disk_executor import GroupCommit, Hops
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.record import Record
 from tests.helpers import poll

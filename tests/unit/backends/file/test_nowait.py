@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe.backends.file.backend import FileBackend
-from aiocache_pe.backends.file.nowait import LARGEST, CachedReader
-from aiocache_pe.backends.file.stamps import stamp_of
+from aiocache_pe.backends.file.reading import LARGEST, CachedReader
+from aiocache_pe.backends.file.version import stamp_of
 from aiocache_pe.sentinels import PENDING
 from tests.unit.backends.file.records import record
 

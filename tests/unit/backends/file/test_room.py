@@ -12,11 +12,12 @@ from typing import NoReturn
 import pytest
 
 from aiocache_pe import CacheError, CacheManager
-from aiocache_pe.backends.file import atomic, locks, room, survey, walk
-from aiocache_pe.backends.file.book import Book, Bounds
-from aiocache_pe.backends.file.candidates import Seen, look_at
+from aiocache_pe.backends.file import atomic_write, locks, scan
+from aiocache_pe.backends.file import eviction as eviction_module
 from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.eviction_order import Seen, look_at
 from aiocache_pe.backends.file.layout import Layout, lock_slot
+from aiocache_pe.backends.file.size_ledger import Book, Bounds
 from aiocache_pe.config import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Record
@@ -46,7 +47,7 @@ async def test_entries_are_never_more_than_allowed(cache_dir: Path) -> None:
 async def test_however_much_is_over_a_smaller_bound_goes(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_IN_VAIN", 10)  # so that not as many files are needed
+    monkeypatch.setattr(eviction_module, "_IN_VAIN", 10)  # so that not as many files are needed
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set_many({f"k{n}": n for n in range(100)})
     async with CacheManager(directory=cache_dir, max_entries=40) as cache:
@@ -226,10 +227,10 @@ def test_who_finds_nothing_to_remove_gives_up(
     assert list(disk.read(["default:a", "default:b"])) == ["default:b"]
     assert disk.room.book.totals().entries == 1  # counted, as nothing was left to remove
 
-    monkeypatch.setattr(room, "_IN_VAIN", 5)
+    monkeypatch.setattr(eviction_module, "_IN_VAIN", 5)
     monkeypatch.setattr(disk.room, "_candidates", [])
     gone = Seen(f"{cache_dir}/default/00/00000000-gone", 1, 1, 1, 0)
-    monkeypatch.setattr(room, "choose", lambda layout, order, spare: [gone])
+    monkeypatch.setattr(eviction_module, "choose", lambda layout, order, spare: [gone])
     disk.write([record(str(n)) for n in range(4)])
     assert len(files(cache_dir)) == 5
 
@@ -280,8 +281,8 @@ def test_a_folder_that_cannot_be_listed_keeps_no_room_from_being_made(
     for n in range(10):
         assert not isinstance(disk.write([record(str(n))])[0], OSError)
     assert len(files(cache_dir)) == 2
-    survey.sweep(disk.layout)
-    for keys in walk.steps(disk.layout, 1e9):
+    scan.sweep(disk.layout)
+    for keys in scan.steps(disk.layout, 1e9):
         assert keys == []
 
 
@@ -321,7 +322,7 @@ def test_what_cannot_be_noted_is_stored_and_counted_later(
         assert len(disk.delete(["default:a"])) == 1
     assert caplog.text.count("may exceed its bounds for a while") == 1
     assert disk.room.book.was_left
-    for _ in walk.counting(disk.layout, disk.room.book):
+    for _ in scan.counting(disk.layout, disk.room.book):
         pass
     assert disk.room.book.totals().entries == 3
     assert not disk.room.book.was_left
@@ -364,6 +365,6 @@ def test_a_draft_that_was_left_by_a_process_of_the_same_number_stands_in_nobodys
     disk = bounded(cache_dir, 100)
     disk.write([record("a")])
     folder = Path(disk.layout.path("default:a")).parent
-    monkeypatch.setattr(atomic, "_numbers", itertools.count(500))
-    (folder / f"{atomic.TEMPORARY}{os.getpid()}-500").write_text("half")
+    monkeypatch.setattr(atomic_write, "_numbers", itertools.count(500))
+    (folder / f"{atomic_write.TEMPORARY}{os.getpid()}-500").write_text("half")
     assert isinstance(disk.write([record("a")])[0], Record)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.backends.file.stamps import is_current, stamp_of, telling, weight
+from aiocache_pe.backends.file.version import is_current, stamp_of, telling, weight
 
 NAMES = ("plain", "\u00fc\u4e2d", os.fsdecode(b"not \xff utf-8"))
 

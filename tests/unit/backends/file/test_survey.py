@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.backends.file import survey
-from aiocache_pe.backends.file.atomic import TEMPORARY
+from aiocache_pe.backends.file import scan
+from aiocache_pe.backends.file.atomic_write import TEMPORARY
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, Place
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
@@ -29,7 +29,7 @@ def names(disk: Disk, pattern: str | None = None, prefix: str = "default:") -> l
     return sorted(
         head.key.partition(":")[2]
         for folder in FOLDERS
-        for head in survey.heads(disk.layout, prefix, folder, matches)
+        for head in scan.heads(disk.layout, prefix, folder, matches)
     )
 
 
@@ -56,15 +56,15 @@ def test_what_is_damaged_or_strange_is_passed_over(disk: Disk, cache_dir: Path) 
 
 
 def test_totals_count_files_and_bytes(disk: Disk) -> None:
-    assert survey.totals(disk.layout, "default:") == (0, 0)
+    assert scan.totals(disk.layout, "default:") == (0, 0)
     disk.write([record("a", bytes(1000)), record("b", bytes(500))])
     sizes = [path_of(disk, name).stat().st_size for name in "ab"]
     (path_of(disk, "a").parent / f"{TEMPORARY}1-1").write_bytes(bytes(9999))
-    assert survey.totals(disk.layout, "default:") == (2, sum(sizes))
+    assert scan.totals(disk.layout, "default:") == (2, sum(sizes))
 
 
 def test_sweep_removes_what_the_dead_left_and_nothing_else(disk: Disk, cache_dir: Path) -> None:
-    survey.sweep(disk.layout)  # nothing is there yet
+    scan.sweep(disk.layout)  # nothing is there yet
     disk.write([record("a"), record("damaged")])
     path_of(disk, "damaged").write_bytes(b"nonsense")
     disk.read(["default:damaged"])
@@ -74,21 +74,21 @@ def test_sweep_removes_what_the_dead_left_and_nothing_else(disk: Disk, cache_dir
     (cache_dir / ".trash-1-1" / "3f").mkdir(parents=True)
     (cache_dir / ".trash-1-1" / "3f" / "entry").write_text("cleared")
     (cache_dir / "notes.txt").write_text("mine")
-    survey.sweep(disk.layout)
+    scan.sweep(disk.layout)
     assert (cache_dir / ".trash-1-1" / "3f").is_dir()  # somebody may still be counting it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda real=time.time: real() + 61)
-        survey.sweep(disk.layout)
+        scan.sweep(disk.layout)
     assert not (cache_dir / ".trash-1-1").exists()
     assert draft.exists()  # somebody may still be writing it
     assert len(list((cache_dir / ".damaged").iterdir())) == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda real=time.time: real() + 2 * 3600)
-        survey.sweep(disk.layout)
+        scan.sweep(disk.layout)
         assert not draft.exists()
         assert len(list((cache_dir / ".damaged").iterdir())) == 1
         patch.setattr(time, "time", lambda real=time.time: real() + 8 * 86_400)
-        survey.sweep(disk.layout)
+        scan.sweep(disk.layout)
     assert list((cache_dir / ".damaged").iterdir()) == []
     assert (cache_dir / "notes.txt").read_text() == "mine"
     assert names(disk) == ["a"]

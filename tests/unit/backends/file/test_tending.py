@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import due, walk
-from aiocache_pe.backends.file import tending as rounds
+from aiocache_pe.backends.file import expiry_index, scan
+from aiocache_pe.backends.file import maintenance as rounds
 from aiocache_pe.backends.file.backend import FileBackend
-from aiocache_pe.backends.file.book import Bounds
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.size_ledger import Bounds
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Head
 from aiocache_pe.tending import AGAIN, FIRST
@@ -101,8 +101,8 @@ def test_of_several_processes_one_makes_the_round(cache_dir: Path) -> None:
 
 
 def test_a_round_goes_in_small_steps(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "_STEP", 3)
-    monkeypatch.setattr(due, "_STEP", 3)
+    monkeypatch.setattr(scan, "_STEP", 3)
+    monkeypatch.setattr(expiry_index, "_STEP", 3)
     backend = FileBackend(cache_dir, max_entries=5000)
     names = [f"k{n}" for n in range(2000)]
     asyncio.run(backend.write([record(name, expires_at=1.0) for name in names]))

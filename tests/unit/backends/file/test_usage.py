@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.backends.file import usage
+from aiocache_pe.backends.file import access_stats
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import PENDING
@@ -27,15 +27,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_was_never_read_has_no_last_access(path: Path) -> None:
-    assert usage.read(str(path)) == (0, None)
+    assert access_stats.read(str(path)) == (0, None)
     assert path.read_bytes() == b"content"
 
 
 def test_hits_add_up_and_the_last_access_is_the_last(path: Path) -> None:
     before = path.stat()
-    usage.add(str(path), 2, 1_700_000_000.25)
-    usage.add(str(path), 3, 1_700_000_100.5)
-    assert usage.read(str(path)) == (5, 1_700_000_100.5)
+    access_stats.add(str(path), 2, 1_700_000_000.25)
+    access_stats.add(str(path), 3, 1_700_000_100.5)
+    assert access_stats.read(str(path)) == (5, 1_700_000_100.5)
     after = path.stat()
     assert (after.st_mtime_ns, after.st_ino, after.st_size) == (
         before.st_mtime_ns,
@@ -52,18 +52,18 @@ def test_without_attributes_the_last_access_is_kept_all_the_same(
         raise OSError("not supported")
 
     monkeypatch.setattr(os, "setxattr", refuse)
-    usage.add(str(path), 2, 1_700_000_000.0)
-    assert usage.read(str(path)) == (0, 1_700_000_000.0)
-    monkeypatch.setattr(usage, "_has_attributes", False)
-    usage.add(str(path), 2, 1_700_000_001.0)
-    assert usage.read(str(path)) == (0, 1_700_000_001.0)
+    access_stats.add(str(path), 2, 1_700_000_000.0)
+    assert access_stats.read(str(path)) == (0, 1_700_000_000.0)
+    monkeypatch.setattr(access_stats, "_has_attributes", False)
+    access_stats.add(str(path), 2, 1_700_000_001.0)
+    assert access_stats.read(str(path)) == (0, 1_700_000_001.0)
 
 
 def test_an_attribute_that_says_nothing_counts_as_none(path: Path) -> None:
     os.setxattr(path, "user.aiocache_pe.hits", b"many")
-    assert usage.read(str(path)) == (0, None)
-    usage.add(str(path), 1, 1_700_000_000.0)
-    assert usage.read(str(path)) == (1, 1_700_000_000.0)
+    assert access_stats.read(str(path)) == (0, None)
+    access_stats.add(str(path), 1, 1_700_000_000.0)
+    assert access_stats.read(str(path)) == (1, 1_700_000_000.0)
 
 
 async def test_counting_leaves_copies_in_memory_current(cache_dir: Path) -> None:

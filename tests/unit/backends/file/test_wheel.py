@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe.backends.file import disk as verbs
-from aiocache_pe.backends.file import due, walk, wheel
+from aiocache_pe.backends.file import expiry_index, scan
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
@@ -46,7 +46,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return read_head(path, key)
 
     monkeypatch.setattr(verbs, "read_head", noted)
-    monkeypatch.setattr(walk, "read_head", noted)
+    monkeypatch.setattr(scan, "read_head", noted)
     return seen
 
 
@@ -85,7 +85,7 @@ def test_an_entry_stays_for_a_sixteenth_longer_at_most(
 ) -> None:
     end = time.time() + ttl
     write(backend, "k", ends=end)
-    assert made_round(backend, end + max(64, ttl / 16) + due.GRACE + 600) == ["k"]
+    assert made_round(backend, end + max(64, ttl / 16) + expiry_index.GRACE + 600) == ["k"]
 
 
 def test_a_year_of_ends_is_few_files(backend: FileBackend, cache_dir: Path) -> None:
@@ -180,8 +180,8 @@ def test_entries_that_were_not_noted_are_found_within_a_day(
 def test_a_bucket_that_is_full_has_everything_looked_at(
     backend: FileBackend, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheel, "LARGEST", 200)
-    monkeypatch.setattr(due, "LARGEST", 200)
+    monkeypatch.setattr(expiry_index, "LARGEST", 200)
+    monkeypatch.setattr(expiry_index, "LARGEST", 200)
     write(backend, *(f"k{n}" for n in range(50)), ends=SOON)
     assert len(lines(cache_dir)) < 10
     assert len(made_round(backend, SOON + 300) or ()) == 50

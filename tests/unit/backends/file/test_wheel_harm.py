@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe.backends.file import due, wheel
+from aiocache_pe.backends.file import expiry_index
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.record import Head
@@ -156,7 +156,7 @@ def test_what_could_not_be_noted_is_noted_when_it_is_written_again(
 def test_lines_that_are_written_while_a_bucket_is_read_are_read(cache_dir: Path) -> None:
     plant(cache_dir, b"\none\n\ntw")
     with (cache_dir / ".expiring" / "640").open("ab", buffering=0) as late:
-        batches: Iterator[list[str]] = due.due(Layout(str(cache_dir)), NOW)
+        batches: Iterator[list[str]] = expiry_index.due(Layout(str(cache_dir)), NOW)
         assert next(batches) == ["one"]
         late.write(b"o\n\nthree\n\nfo")
         assert next(batches) == ["two", "three"]
@@ -169,16 +169,18 @@ def test_lines_that_are_written_while_a_bucket_is_read_are_read(cache_dir: Path)
 def test_of_a_gigabyte_of_garbage_no_more_is_read_than_a_bucket_may_hold(
     backend: FileBackend, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, filling: bytes
 ) -> None:
-    monkeypatch.setattr(due, "LARGEST", 100_000)
+    monkeypatch.setattr(expiry_index, "LARGEST", 100_000)
     write(backend, "k", ends=SOON)
     [bucket] = (cache_dir / ".expiring").iterdir()
     plant(cache_dir, bucket.read_bytes() + filling * (200_000 // len(filling)))
     bucket.unlink()
     garbage = cache_dir / ".expiring" / "640"
     os.truncate(garbage, 1 << 30)
-    steps = list(due.due(Layout(str(cache_dir)), NOW))
-    assert len(steps) <= 4 * 100_000 // due._STEP  # twice, for who might be writing just then
-    assert max(sum(map(len, step)) for step in steps) <= due._STEP
+    steps = list(expiry_index.due(Layout(str(cache_dir)), NOW))
+    assert (
+        len(steps) <= 4 * 100_000 // expiry_index._STEP
+    )  # twice, for who might be writing just then
+    assert max(sum(map(len, step)) for step in steps) <= expiry_index._STEP
     assert steps[0][0].endswith("-k")
     assert not garbage.exists()
 
@@ -186,7 +188,7 @@ def test_of_a_gigabyte_of_garbage_no_more_is_read_than_a_bucket_may_hold(
 def test_where_nobody_makes_rounds_the_oldest_buckets_go_and_everything_is_looked_at(
     backend: FileBackend, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wheel, "MOST", 5)
+    monkeypatch.setattr(expiry_index, "MOST", 5)
     write(backend, *(f"lost{n}" for n in range(3)), ends=NOW - 1000)
     for n in range(1, 20):
         plant(cache_dir, b"", bucket=64 * n)

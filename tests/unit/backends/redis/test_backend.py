@@ -14,7 +14,7 @@ from redis import Redis
 
 from aiocache_pe import BackendError, CacheManager, CorruptRecordError
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.names import entry_name
+from aiocache_pe.backends.redis.key_names import entry_name
 from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.clock import FakeClock

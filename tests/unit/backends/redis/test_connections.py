@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from aiocache_pe import BackendError, CacheError
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
-from aiocache_pe.backends.redis.names import entry_name, lease_name
+from aiocache_pe.backends.redis.key_names import entry_name, lease_name
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import AtLoopEnd

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 from redis import Redis
 
-from aiocache_pe.backends.redis import lease as lease_module
+from aiocache_pe.backends.redis import leases as lease_module
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.names import lease_name
+from aiocache_pe.backends.redis.key_names import lease_name
 from tests.helpers import poll
 from tests.servers.process import Server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.silence import Silence
+from aiocache_pe.backends.redis.connection_pool import Silence
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.testing.stores import AREA
 from tests.helpers import poll

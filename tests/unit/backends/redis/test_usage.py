@@ -12,9 +12,9 @@ from redis import Redis
 from redis.crc import key_slot
 
 from aiocache_pe import BackendError, CacheManager
-from aiocache_pe.backends.redis import tracking
+from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.names import USAGE, entry_name, usage_name
+from aiocache_pe.backends.redis.key_names import USAGE, entry_name, usage_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.stores import AREA, record
 from aiocache_pe.warming import most_hit
@@ -29,7 +29,7 @@ NAME = entry_name(KEY)
 async def backend(
     own_redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RedisBackend]:
-    monkeypatch.setattr(tracking, "_PATIENCE", 60.0)  # or copies end when the server is late
+    monkeypatch.setattr(client_tracking, "_PATIENCE", 60.0)  # or copies end when the server is late
     made = RedisBackend(own_redis.url)
     yield made
     await made.close()

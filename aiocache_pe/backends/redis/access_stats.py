@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiocache_pe.backends.redis.commands import Commands
-from aiocache_pe.backends.redis.names import entry_name, usage_name
+from aiocache_pe.backends.redis.key_names import entry_name, usage_name
 from aiocache_pe.backends.redis.scripts import COUNT
 from aiocache_pe.exceptions import BackendError
 

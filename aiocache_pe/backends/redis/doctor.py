@@ -8,12 +8,12 @@ from typing import Any
 
 from redis.asyncio import RedisCluster
 
+from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Commands
 from aiocache_pe.backends.redis.errors import translated
-from aiocache_pe.backends.redis.names import ENTRIES
+from aiocache_pe.backends.redis.key_names import ENTRIES
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
-from aiocache_pe.protocols import Check
 
 _ASKED = 20
 _SLOW = 0.01  # seconds; above that, much of what is cached is computed as fast

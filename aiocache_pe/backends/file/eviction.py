@@ -8,12 +8,12 @@ import os
 from collections import deque
 from contextlib import suppress
 
-from aiocache_pe.backends.file.book import UNBOUNDED, Book, Bounds, Totals
-from aiocache_pe.backends.file.candidates import ORDERS, Seen, choose, look_at
+from aiocache_pe.backends.file.eviction_order import ORDERS, Seen, choose, look_at
 from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
-from aiocache_pe.backends.file.walk import recount
+from aiocache_pe.backends.file.scan import recount
+from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Book, Bounds, Totals
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.record import Head
 

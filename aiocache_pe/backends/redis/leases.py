@@ -17,7 +17,7 @@ from redis.exceptions import LockError, RedisClusterException, RedisError
 
 from aiocache_pe.backends.redis.clients import Clients, Link
 from aiocache_pe.backends.redis.errors import translated
-from aiocache_pe.backends.redis.names import lease_name
+from aiocache_pe.backends.redis.key_names import lease_name
 from aiocache_pe.exceptions import CacheError
 
 LIFE = 3.0

@@ -2,7 +2,7 @@
 
 A store implements `Backend`, seven verbs over records, and nothing else. What it can
 do besides it says by implementing a capability as well; the manager asks with
-``isinstance`` and does without where a store cannot (`aiocache_pe.optional`):
+``isinstance`` and does without where a store cannot (`aiocache_pe.backends.capabilities`):
 
 =============  ========================================  ==============================
 capability     verb                                      without it
@@ -26,7 +26,7 @@ capability     verb                                      without it
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.record import Head, Record
@@ -42,18 +42,6 @@ Condition = Callable[[Head], bool]
 ReadResult = Record | CacheError
 """A record, or in its place the error that says why it cannot be had: a
 `CorruptRecordError` for one that is damaged, a `BackendError` for one out of reach."""
-
-
-class Clock(Protocol):
-    """The time, handed in so that tests need not wait."""
-
-    def time(self) -> float:
-        """Seconds since the epoch, the same for all machines."""
-        ...
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start, for durations."""
-        ...
 
 
 class Backend(Protocol):
@@ -305,86 +293,4 @@ class Located(Protocol):
 
     def location(self, key: str) -> str:
         """Where the entry of a store key lies, or would."""
-        ...
-
-
-class Serializer(Protocol):
-    """One way to turn values into bytes and back, exactly.
-
-    ``name`` is written into every record it makes, so it must never change its meaning.
-    """
-
-    name: str
-
-    def encode(self, value: Any) -> bytes | None:
-        """The value's bytes, or ``None`` when this serializer cannot give it back exactly."""
-        ...
-
-    def decode(self, payload: bytes) -> Any:
-        """The value; raises `CorruptRecordError` on bytes it did not make."""
-        ...
-
-
-class Stage(Protocol):
-    """A transformation of the payload: a compression, a signature.
-
-    ``name`` is appended to the record's codec, ``json+zstd``, and undone in reverse.
-    """
-
-    name: str
-
-    def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
-        """The new payload, or ``None`` to leave this record as it is."""
-        ...
-
-    def undo(self, key: str, codec: str, payload: bytes) -> bytes:
-        """The payload before `apply`; raises `CorruptRecordError` when it is not its own."""
-        ...
-
-
-class Node(Protocol):
-    """What bounds and eviction policies see of an entry in memory.
-
-    Attributes:
-        key: its store key.
-        size: what it weighs, in bytes.
-        uses: raised by every hit, without a lock; a policy compares it with what it saw.
-        chain, before, after: where it stands, for the policy (`policies.chain`); ``None``
-            while no policy holds it.
-        mark: a number that the policy notes of it.
-    """
-
-    key: str
-    size: int
-    uses: int
-    chain: Any
-    before: Any
-    after: Any
-    mark: int
-
-
-N = TypeVar("N", bound=Node)
-
-
-class EvictionPolicy(Protocol[N]):
-    """Chooses what goes when there is no room. No I/O, no clock; called under a lock."""
-
-    on_hit: Callable[[N], None] | None
-    """Called at every hit, by policies that must know; ``None`` keeps hits free."""
-
-    lock_free: bool
-    """Whether `on_hit` is one step that any thread may take at any time, without the lock."""
-
-    def __len__(self) -> int:
-        """How many nodes it holds."""
-        ...
-
-    def add(self, node: N) -> None:
-        """A node came in."""
-
-    def discard(self, node: N) -> None:
-        """A node was removed by others."""
-
-    def evict(self) -> N:
-        """Choose a node, forget it, and return it; `LookupError` when there is none."""
         ...

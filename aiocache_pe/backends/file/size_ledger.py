@@ -9,7 +9,7 @@ A row belongs to whoever holds the lock of its byte. When a process dies, its ro
 it was and the next one goes on with it: all that can be missing is what was being put in
 its place at that very moment. It says so itself, for a row that is given back is marked,
 and whoever opens the book and finds one without, whose lock is free, has all counted anew
-(`aiocache_pe.backends.file.walk`). Scattered counters that are summed up when asked are known
+(`aiocache_pe.backends.file.scan`). Scattered counters that are summed up when asked are known
 from operating systems, for instance as the per-CPU counters of Linux.
 
 There is a book once somebody opens the directory with bounds. From then on all who

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakMethod
 
-from aiocache_pe.backends.fallback.breaker import Breaker, Sleep
+from aiocache_pe.backends.base import Backend, Probed
+from aiocache_pe.backends.fallback.circuit_breaker import Breaker, Sleep
 from aiocache_pe.backends.fallback.journal import Journal, Touched
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.protocols import Backend, Probed
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.portal import Background
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from math import log2
 from typing import NamedTuple
 
-from aiocache_pe.backends.file import survey, usage
+from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry
 
 _SAMPLE = 512  # entries to look at before some are chosen; in a smaller directory it is all
@@ -61,16 +61,16 @@ def look_at(path: str) -> Seen:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(path)
     used = max(status.st_atime_ns, status.st_mtime_ns)
-    return Seen(path, status.st_size, status.st_mtime_ns, used, usage.hits_of(path))
+    return Seen(path, status.st_size, status.st_mtime_ns, used, access_stats.hits_of(path))
 
 
 def sample(layout: Layout) -> list[Seen]:
     """Some of the entries, or all if there are few."""
     found: list[Seen] = []
-    areas = survey.areas(layout)
+    areas = scan.areas(layout)
     for folder in random.sample(FOLDERS, len(FOLDERS)):
         for area in areas:
-            names = [name for name in survey.names(f"{area}/{folder}") if is_entry(name)]
+            names = [name for name in scan.names(f"{area}/{folder}") if is_entry(name)]
             if len(names) > _PER_FOLDER:
                 names = random.sample(names, _PER_FOLDER)
             for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from aiocache_pe.protocols import Backend, Coherent, Lease, Leasing, Peekable, Sized, Usage
+from aiocache_pe.backends.base import Backend, Coherent, Lease, Leasing, Peekable, Sized, Usage
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.sentinels import PENDING, Pending
 

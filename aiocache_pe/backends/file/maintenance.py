@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.due import due, is_overfull
-from aiocache_pe.backends.file.walk import counting, steps
+from aiocache_pe.backends.file.expiry_index import due, is_overfull
+from aiocache_pe.backends.file.scan import counting, steps
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import renewed_at_fork
 
@@ -23,7 +23,7 @@ class Rounds:
     """The round that this process makes, if it does.
 
     A round removes what nobody may be served any more, of what was noted to end by now
-    (`aiocache_pe.backends.file.wheel`). Once a day, and in a directory where that was never
+    (`aiocache_pe.backends.file.expiry_index`). Once a day, and in a directory where that was never
     done, it goes through everything besides, for what was not noted, and puts the book
     right; the latter also when somebody died who may not have kept it. That a round was
     begun is noted by the time of the file ``.swept``, and by that of ``.walked`` that

@@ -29,7 +29,7 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.names import ENTRIES
+from aiocache_pe.backends.redis.key_names import ENTRIES
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.portal import Background
 

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 
-from aiocache_pe.backends.file.nowait import CachedReader
-from aiocache_pe.protocols import Check
+from aiocache_pe.backends.base import Check
+from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.sentinels import PENDING
 
 _LITTLE = 100 * 1024 * 1024  # bytes

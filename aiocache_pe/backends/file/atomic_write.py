@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiocache_pe.backends.file.stamps import Stamp, stamp_of
+from aiocache_pe.backends.file.version import Stamp, stamp_of
 
 TEMPORARY = ".tmp-"
 

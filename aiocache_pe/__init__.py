@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.manager import CacheManager
     from aiocache_pe.prices import Price
-    from aiocache_pe.recordings.directory import recording
+    from aiocache_pe.recordings.recorder import recording
     from aiocache_pe.shared import get_cache
     from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
 else:

@@ -39,7 +39,7 @@ _NAMES = {
     ),
     "aiocache_pe.manager": ("CacheManager",),
     "aiocache_pe.prices": ("Price",),
-    "aiocache_pe.recordings.directory": ("recording",),
+    "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.shared": ("get_cache",),
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),
     "aiocache_pe.warming": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),

@@ -32,7 +32,7 @@ from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.keys.call_key import make_cache_key
 from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
-from aiocache_pe.recordings.directory import recording
+from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration

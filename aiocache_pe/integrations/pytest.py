@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from aiocache_pe.recordings.directory import Recordings
+    from aiocache_pe.recordings.recorder import Recordings
 
 MARK = "aiocache_recording"
 VARIABLE = "AIOCACHE_PE_RECORD"
@@ -87,7 +87,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     directory = _directory(item)
     if directory is not None:
         # Only now: most runs of tests have nothing to do with recordings.
-        from aiocache_pe.recordings.directory import Recordings, record_mode  # noqa: PLC0415
+        from aiocache_pe.recordings.recorder import Recordings, record_mode  # noqa: PLC0415
 
         mode = record_mode(os.environ.get(VARIABLE) or "replay")
         command = f"pytest '{item.nodeid}' --aiocache-record=record"

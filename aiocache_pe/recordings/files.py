@@ -1,9 +1,11 @@
-r"""One file for each call: what was asked beside what was answered, as JSON.
+"""One file for each call: what was asked beside what was answered, as JSON.
 
 The same answer makes the same file, whenever and wherever it is recorded: there is no time
 in it, names are in the order of the function's parameters, and a list of numbers is one
 line. What JSON cannot hold exactly is written with tags (`codecs.tagged_json`); pickle is
 never written or read, so a file from a stranger's pull request runs nothing.
+
+JSON for values that people are to read: plain, or with tags; never pickle, never raw bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +16,55 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
 
-from aiocache_pe.codecs.readable import PLAIN, read, readable
+from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.plain_json import PlainJson
+from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
-from aiocache_pe.recordings.secrets import HIDDEN, blotted, secret_in, without_secrets
+from aiocache_pe.recordings.redaction import HIDDEN, blotted, secret_in, without_secrets
+
+_PLAIN, _TAGGED = PlainJson(), TaggedJson()
+PLAIN: Final = _PLAIN.name
+
+
+def readable(value: Any) -> tuple[str, bytes]:
+    """The codec and the JSON of a value.
+
+    Raises:
+        SerializationError: JSON cannot hold it exactly.
+
+    Example:
+        >>> readable({"size": (640, 480)})
+        ('tagged', b'{"size":{"$tuple":[640,480]}}')
+    """
+    payload = _PLAIN.encode(value)
+    if payload is not None:
+        return _PLAIN.name, payload
+    try:
+        return _TAGGED.name, dumps(value)
+    except NotExact as error:
+        raise SerializationError(
+            f"JSON cannot hold this {type(value).__qualname__}: {error}; if its class is a "
+            "dataclass, pydantic model, struct, enum or named tuple, register the class "
+            "(aiocache_pe.register)"
+        ) from None
+
+
+def read(codec: str, payload: bytes) -> Any:
+    """The value, one of its own for each call.
+
+    Raises:
+        CorruptRecordError: it is not what the codec says, or there is no such codec.
+    """
+    if codec not in (_PLAIN.name, _TAGGED.name):
+        raise CorruptRecordError(f"codec {codec!r:.80} is not known")
+    return (_PLAIN if codec == _PLAIN.name else _TAGGED).decode(payload)
+
 
 _NUMBERS = re.compile(rb"\[\n\s*(?:-?[0-9.eE+-]+,?\n\s*)+\]")
 _NAME = re.compile(r".*-[0-9a-f]{16}\.json")

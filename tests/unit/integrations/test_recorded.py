@@ -13,7 +13,7 @@ import pytest
 
 from aiocache_pe import CacheManager, UnrecordedCallError, recording
 from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
-from aiocache_pe.recordings.directory import MODES
+from aiocache_pe.recordings.recorder import MODES
 from examples.llmserver.server import ModelServer
 from tests.unit.integrations.clients import WAYS, client
 from tests.unit.integrations.conftest import API_KEY

@@ -22,7 +22,7 @@ from aiocache_pe import (
     recording,
     register,
 )
-from aiocache_pe.recordings.secrets import HIDDEN, without_secrets
+from aiocache_pe.recordings.redaction import HIDDEN, without_secrets
 
 SECRET = "a-key-that-is-nobodys-business"
 

@@ -26,7 +26,7 @@ from aiocache_pe.recordings.files import (
     save,
     written,
 )
-from aiocache_pe.recordings.unrecorded import VARIABLE, unrecorded
+from aiocache_pe.recordings.missing_call import VARIABLE, unrecorded
 from aiocache_pe.runtime.single_flight import Flights
 from aiocache_pe.sentinels import MISSING
 

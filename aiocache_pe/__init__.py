@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.decorators.cached import cached
     from aiocache_pe.decorators.cached_batch import cached_batch
     from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
-    from aiocache_pe.entry import CacheEntry, CacheInfo, CacheStats
+    from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
+    from aiocache_pe.engine.token_savings import Price
     from aiocache_pe.exceptions import (
         BackendError,
         CacheClosedError,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.manager import CacheManager
-    from aiocache_pe.prices import Price
     from aiocache_pe.recordings.recorder import recording
     from aiocache_pe.shared import get_cache
     from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache

@@ -18,7 +18,7 @@ _NAMES = {
     "aiocache_pe.decorators.cached_batch": ("cached_batch",),
     "aiocache_pe.decorators.decorated": ("AsyncCachedFunction", "CachedFunction"),
     "aiocache_pe.keys.file_digest": ("FileDigest", "file_digest"),
-    "aiocache_pe.entry": ("CacheEntry", "CacheInfo", "CacheStats"),
+    "aiocache_pe.engine.stats": ("CacheEntry", "CacheInfo", "CacheStats"),
     "aiocache_pe.exceptions": (
         "BackendError",
         "CacheClosedError",
@@ -38,7 +38,7 @@ _NAMES = {
         "UnstableIdentityError",
     ),
     "aiocache_pe.manager": ("CacheManager",),
-    "aiocache_pe.prices": ("Price",),
+    "aiocache_pe.engine.token_savings": ("Price",),
     "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.shared": ("get_cache",),
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),

@@ -16,14 +16,13 @@ from zlib import crc32
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
-from aiocache_pe.engine import Engine
+from aiocache_pe.engine.engine import Engine
+from aiocache_pe.engine.memory_entry import Slot
+from aiocache_pe.engine.token_savings import Appraiser, Prices, PriceTable, read_prices
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import namespace_prefix
-from aiocache_pe.prices import Prices, PriceTable, read_prices
 from aiocache_pe.resources import Resources
-from aiocache_pe.savings import Appraiser
-from aiocache_pe.slot import Slot
 
 
 def _made(name: str, *args: Any, **settings: Any) -> Any:

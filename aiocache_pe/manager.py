@@ -9,14 +9,15 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from aiocache_pe import changes, config, events, upkeep
+from aiocache_pe import config, events
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.clock import Clock
-from aiocache_pe.entry import CacheEntry, CacheStats
+from aiocache_pe.engine import atomic_updates, bulk_operations
+from aiocache_pe.engine.stats import CacheEntry, CacheStats
+from aiocache_pe.engine.token_savings import Prices
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading import Loader
 from aiocache_pe.portable import Portable
-from aiocache_pe.prices import Prices
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.terms import LoadOptions
 from aiocache_pe.ttl import TTL, ttl_seconds
@@ -183,7 +184,7 @@ class CacheManager(Portable):
         """
         space = self.loader.opened()
         [item] = await self.loader.items({check_key(key): value}, self.loader.seconds(ttl), tags)
-        return await changes.add(space, item)
+        return await atomic_updates.add(space, item)
 
     async def delete(self, key: str) -> bool:
         """Remove an entry; whether there was a live one."""
@@ -209,12 +210,14 @@ class CacheManager(Portable):
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
         """Give an entry a new time to live, counted from now; whether there was one."""
         space = self.loader.opened()
-        return await changes.touch(space, space.prefix + check_key(key), self.loader.seconds(ttl))
+        return await atomic_updates.touch(
+            space, space.prefix + check_key(key), self.loader.seconds(ttl)
+        )
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
         space = self.loader.opened()
-        value = await changes.pop(space, space.prefix + check_key(key))
+        value = await atomic_updates.pop(space, space.prefix + check_key(key))
         return default if value is MISSING else value
 
     async def incr(
@@ -241,7 +244,7 @@ class CacheManager(Portable):
         """
         space = self.loader.opened()
         key = space.prefix + check_key(key)
-        return await changes.increment(space, key, delta, initial, self.loader.seconds(ttl))
+        return await atomic_updates.increment(space, key, delta, initial, self.loader.seconds(ttl))
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
@@ -343,7 +346,7 @@ class CacheManager(Portable):
             >>> run(cache.invalidate("session:*"))
             0
         """
-        return await upkeep.invalidate(self.loader.opened(), check_key(pattern))
+        return await bulk_operations.invalidate(self.loader.opened(), check_key(pattern))
 
     async def delete_by_tag(self, *tags: str) -> bool:
         """Remove all entries that carry one of the tags, in the time of one small write.
@@ -356,22 +359,22 @@ class CacheManager(Portable):
 
     async def clear(self) -> int:
         """Remove all entries of this namespace; how many there were."""
-        return await upkeep.clear(self.loader.opened())
+        return await bulk_operations.clear(self.loader.opened())
 
     async def cleanup_expired(self) -> int:
         """Remove what is expired, or dead by its tags; how many. Then enforce the bounds."""
-        return await upkeep.cleanup(self.loader.opened())
+        return await bulk_operations.cleanup(self.loader.opened())
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
         """The keys of live entries that match a glob, read from the store bit by bit."""
-        async for key in upkeep.live_keys(self.loader.opened(), check_key(pattern)):
+        async for key in bulk_operations.live_keys(self.loader.opened(), check_key(pattern)):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:
         """An entry with all that is known of it; does not count as a read of it."""
         space = self.loader.opened()
         await self._shared.reporter.flush()
-        return await upkeep.entry(space, space.prefix + check_key(key))
+        return await bulk_operations.entry(space, space.prefix + check_key(key))
 
     async def get_stats(self) -> CacheStats:
         """The counters of this namespace, over all processes and restarts, and its size."""

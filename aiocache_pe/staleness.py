@@ -21,10 +21,10 @@ from typing import Any
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.computing import Computing, copied
+from aiocache_pe.engine.memory_entry import Slot
+from aiocache_pe.engine.namespace import Space
 from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.sentinels import MISSING, PENDING
-from aiocache_pe.slot import Slot
-from aiocache_pe.space import Space
 from aiocache_pe.terms import Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds
 

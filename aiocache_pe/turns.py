@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
 from aiocache_pe.backends.base import Backend, Lease, Leasing
+from aiocache_pe.engine.namespace import Space
 from aiocache_pe.sentinels import MISSING, Missing
-from aiocache_pe.space import Space
 
 T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between two looks

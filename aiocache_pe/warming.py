@@ -22,9 +22,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aiocache_pe import twin, upkeep
+from aiocache_pe import twin
 from aiocache_pe.backends.base import Usage
 from aiocache_pe.callfile import read_calls
+from aiocache_pe.engine import bulk_operations
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -150,7 +151,7 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
     if not isinstance(backend, Usage):
         return []
     hits: dict[str, int] = {}
-    async for key in upkeep.live_keys(space, check_key(pattern)):
+    async for key in bulk_operations.live_keys(space, check_key(pattern)):
         read, _ = await space.survive("usage", backend.usage(space.prefix + key), (0, None))
         if read:
             hits[key] = read

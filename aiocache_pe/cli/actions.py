@@ -11,7 +11,7 @@ from aiocache_pe.cli import human, output, values
 from aiocache_pe.cli.exits import AbsentError, StoreFailedError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
-from aiocache_pe.entry import CacheEntry, CacheStats
+from aiocache_pe.engine.stats import CacheEntry, CacheStats
 from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import MISSING

@@ -18,10 +18,10 @@ from aiocache_pe.cli import human, output
 from aiocache_pe.cli.exits import LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
-from aiocache_pe.engine import Item
+from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.namespace import Space
 from aiocache_pe.exceptions import SerializationError
 from aiocache_pe.record import Record
-from aiocache_pe.space import Space
 
 _TOGETHER = 64  # entries that are stored at once
 Outcome = Literal["imported", "kept", "expired"]

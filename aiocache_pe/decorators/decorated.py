@@ -27,7 +27,7 @@ from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.entry import CacheInfo
+from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import Binder, annotations_of, return_annotation
 from aiocache_pe.loading import Loader

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from aiocache_pe.entry import CacheInfo
+from aiocache_pe.engine.stats import CacheInfo
 
 if TYPE_CHECKING:
     from aiocache_pe import twin as sync

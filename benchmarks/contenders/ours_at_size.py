@@ -19,7 +19,7 @@ from sys import getsizeof
 from time import perf_counter
 
 from aiocache_pe import CacheManager
-from aiocache_pe.slot import OVERHEAD
+from aiocache_pe.engine.memory_entry import OVERHEAD
 from benchmarks.job import Job, Sample
 from benchmarks.payload import COMPLETION, TTL, around, keys, spread
 from benchmarks.timing import awaited, require

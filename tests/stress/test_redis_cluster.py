@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.redis.key_names import entry_name
-from aiocache_pe.slot import Slot
+from aiocache_pe.engine.memory_entry import Slot
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, asked
 from tests.servers.process import Server

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import BackendError, CacheManager, cached, reporting
+from aiocache_pe import BackendError, CacheManager, cached
 from aiocache_pe.backends.base import Backend, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.recorder import Recorder
@@ -88,7 +89,7 @@ async def test_a_number_is_not_made_up() -> None:
 async def test_it_is_logged_once_a_verb_and_not_once_a_call(
     caplog: pytest.LogCaptureFixture, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # nor is a report tried meanwhile
+    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)  # nor is a report tried meanwhile
     recorder = Recorder(MemoryBackend())
     recorder.failing = OSError("away")
     cache = CacheManager(recorder, clock=clock)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheEntry, CacheManager, CacheStats, reporting
+from aiocache_pe import CacheEntry, CacheManager, CacheStats
+from aiocache_pe.engine import stats_reporter
 from aiocache_pe.testing.clock import FakeClock
 from tests.unit.conftest import manager_over
 
@@ -115,7 +116,7 @@ async def test_hit_rate_is_the_share_of_reads() -> None:
 def test_counters_outlive_managers_however_they_end(
     store: str, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # they are reported at the end
+    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)  # they are reported at the end
     clock = FakeClock()
 
     async def closed() -> None:

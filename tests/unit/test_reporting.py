@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe import CacheManager, reporting
+from aiocache_pe import CacheManager
 from aiocache_pe.backends.base import Change
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.recorder import Recorder
@@ -195,7 +196,7 @@ def test_a_report_that_comes_due_while_a_loop_ends_is_not_left_undone_in_it(
         await cache.set("k", 1)
 
     for number in range(60):
-        monkeypatch.setattr(reporting, "_DELAY", number % 30 * 0.0002)  # some when it ends
+        monkeypatch.setattr(stats_reporter, "_DELAY", number % 30 * 0.0002)  # some when it ends
         asyncio.run(use())
     gc.collect()
     assert not caplog.records  # "Task was destroyed but it is pending!"
@@ -206,7 +207,7 @@ def test_a_report_that_comes_due_while_a_loop_ends_is_not_left_undone_in_it(
 def test_what_is_done_while_a_loop_ends_begins_no_report_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reporting, "_DELAY", 3600.0)  # none is due however slow the machine
+    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)  # none is due however slow the machine
     cache = CacheManager("memory")
     reporter = cache._shared.reporter
 
@@ -217,7 +218,7 @@ def test_what_is_done_while_a_loop_ends_begins_no_report_there(
             await poll(lambda: reporter._at_end.has_come)
             await cache.get("absent")
 
-    async def use() -> reporting._Timer:
+    async def use() -> stats_reporter._Timer:
         generator = late()
         await anext(generator)
         await cache.get("absent")

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, Price, cached
+from aiocache_pe.engine.token_savings import Appraiser, Prices, PriceTable
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.prices import Prices, PriceTable
 from aiocache_pe.record import Savings
-from aiocache_pe.savings import Appraiser
 from aiocache_pe.testing.clock import FakeClock
 from tests.unit.conftest import manager_over
 

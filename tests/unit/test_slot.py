@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from aiocache_pe import slot as room
+from aiocache_pe.engine import memory_entry as room
+from aiocache_pe.engine.memory_entry import OVERHEAD, Sealed, Slot
 from aiocache_pe.record import Head, Record, Savings
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING
-from aiocache_pe.slot import OVERHEAD, Sealed, Slot
 
 
 def slot(head: Head, payload: bytes = b"1") -> Slot:

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from aiocache_pe.engine.counters import Tally
+from aiocache_pe.engine.memory_entry import Slot
 from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.record import Head, Record
-from aiocache_pe.slot import Slot
-from aiocache_pe.tally import Tally
 
 
 def slot(key: str = "default:k", cost: float = 0.0, *, kept: bool = True) -> Slot:

@@ -12,8 +12,8 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.engine.maintenance import AGAIN, FIRST, Tender
 from aiocache_pe.record import Head
-from aiocache_pe.tending import AGAIN, FIRST, Tender
 from aiocache_pe.testing import FakeClock
 from tests.helpers import poll
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from aiocache_pe import CacheManager
-from aiocache_pe.engine import Item
+from aiocache_pe.engine.engine import Item
 from aiocache_pe.record import Record
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from aiocache_pe.engine import Engine
+from aiocache_pe.engine.engine import Engine
 from tests.helpers import poll
 from tests.unit.factories import Factory, outcome
 

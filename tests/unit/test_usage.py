@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.usage import UsageLog
+from aiocache_pe.engine.access_log import UsageLog
 
 
 class Watched(MemoryBackend):

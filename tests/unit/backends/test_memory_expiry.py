@@ -9,8 +9,8 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.engine.maintenance import AGAIN, FIRST
 from aiocache_pe.events import Event, Removed
-from aiocache_pe.tending import AGAIN, FIRST
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.stores import AREA, record
 from tests.helpers import poll

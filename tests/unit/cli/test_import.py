@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.entry import CacheEntry
+from aiocache_pe.engine.stats import CacheEntry
 from aiocache_pe.sync import CacheManager
 from tests.unit.cli.conftest import Cli
 

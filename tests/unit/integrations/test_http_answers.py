@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
+from aiocache_pe.engine.token_savings import Appraiser, PriceTable
 from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.http_requests import VARY, asked
-from aiocache_pe.prices import PriceTable
-from aiocache_pe.savings import Appraiser
 
 USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 3}
 

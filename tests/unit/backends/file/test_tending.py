@@ -17,9 +17,9 @@ from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.size_ledger import Bounds
+from aiocache_pe.engine.maintenance import AGAIN, FIRST
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Head
-from aiocache_pe.tending import AGAIN, FIRST
 from aiocache_pe.testing import FakeClock
 from tests.helpers import poll
 from tests.unit.backends.file.records import record

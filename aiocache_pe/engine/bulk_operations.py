@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Condition, Sweeper
-from aiocache_pe.entry import CacheEntry
+from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.stats import CacheEntry
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.space import Space
 
 
 async def live_keys(space: Space, pattern: str | None) -> AsyncIterator[str]:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from aiocache_pe.backends.base import Tending
-from aiocache_pe.engine import Engine
+from aiocache_pe.engine.engine import Engine
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.loops import AtLoopEnd

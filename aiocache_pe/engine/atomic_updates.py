@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe.engine import Item
+from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.namespace import Space
 from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import MISSING, Missing
-from aiocache_pe.space import Space
 
 
 async def add(space: Space, item: Item) -> bool:

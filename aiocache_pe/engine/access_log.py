@@ -13,9 +13,9 @@ from collections import deque
 from contextlib import suppress
 
 from aiocache_pe.backends.base import Usage
-from aiocache_pe.engine import Engine
+from aiocache_pe.engine.engine import Engine
+from aiocache_pe.engine.namespace import Space
 from aiocache_pe.runtime.loops import UnderWay
-from aiocache_pe.space import Space
 
 _CHUNK = 32
 _MANY = 256  # entries to take in at a time: a tenth of a millisecond

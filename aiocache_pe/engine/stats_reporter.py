@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiocache_pe.backends import capabilities
-from aiocache_pe.engine import Engine
-from aiocache_pe.entry import CacheStats
+from aiocache_pe.engine.access_log import UsageLog
+from aiocache_pe.engine.engine import Engine
+from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.stats import CacheStats
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.keys.store_keys import side_area, unquote
@@ -21,8 +23,6 @@ from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop, UnderWay
 from aiocache_pe.runtime.portal import PortalEndedError, portal
-from aiocache_pe.space import Space
-from aiocache_pe.usage import UsageLog
 
 _COUNTERS = (
     "hits",

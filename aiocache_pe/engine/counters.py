@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
 
+from aiocache_pe.engine.memory_entry import Slot, shared
 from aiocache_pe.record import Savings
-from aiocache_pe.slot import Slot, shared
 
 _MANY = 256  # reads to add up at a time: a quarter of a millisecond
 

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.backends.base import Change
-from aiocache_pe.engine import Engine, Item
+from aiocache_pe.engine.counters import Tally
+from aiocache_pe.engine.engine import Engine, Item
+from aiocache_pe.engine.memory_entry import Sealed, Slot
 from aiocache_pe.exceptions import (
     CacheError,
     CorruptRecordError,
@@ -24,8 +26,6 @@ from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
-from aiocache_pe.slot import Sealed, Slot
-from aiocache_pe.tally import Tally
 
 logger = logging.getLogger("aiocache_pe")
 _QUIET = 30.0  # seconds without a failure, after which a success is said to be a recovery

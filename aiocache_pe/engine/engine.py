@@ -18,13 +18,13 @@ from aiocache_pe.backends.base import Backend, Change, Coherent, SecretKeeper
 from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.engine.memory_entry import Sealed, Slot
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import side_area
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
-from aiocache_pe.slot import Sealed, Slot
 
 Found = Slot | Missing | Pending
 

@@ -1,0 +1,1 @@
+"""One namespace over a memory tier, a codec and a store."""

@@ -22,7 +22,7 @@ from aiocache_pe.engine.token_savings import Appraiser, Prices, PriceTable, read
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import namespace_prefix
-from aiocache_pe.resources import Resources
+from aiocache_pe.loading.shared_state import Resources
 
 
 def _made(name: str, *args: Any, **settings: Any) -> Any:

@@ -16,10 +16,10 @@ from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
 from aiocache_pe.engine.token_savings import Prices
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
-from aiocache_pe.loading import Loader
+from aiocache_pe.loading.loader import Loader
+from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.portable import Portable
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
-from aiocache_pe.terms import LoadOptions
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 T = TypeVar("T")
@@ -323,7 +323,7 @@ class CacheManager(Portable):
             tags: as for `set`. If one is deleted while the factory runs, the value is
                 returned but not served to others.
             options: `stale_ttl`, `refresh_ahead`, `jitter`, `soft_timeout`, `hard_timeout`
-                and `lock`, which `aiocache_pe.terms.LoadOptions` explains.
+                and `lock`, which `aiocache_pe.loading.options.LoadOptions` explains.
 
         Returns:
             The value, yours to change.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from aiocache_pe.loading import Loader
-from aiocache_pe.resources import Resources
+from aiocache_pe.loading.loader import Loader
+from aiocache_pe.loading.shared_state import Resources
 from aiocache_pe.sentinels import DEFAULT
 
 

@@ -13,12 +13,11 @@ from inspect import getdoc
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from aiocache_pe import context, events, manager
-from aiocache_pe.blocking import in_batches
+from aiocache_pe.loading.blocking import in_batches, load_wanted
+from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.manager import Later, Now, TTLOf
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
-from aiocache_pe.terms import LoadOptions
-from aiocache_pe.waiting import load_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiocache_pe import CacheManager
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.terms import LoadOptions
+from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.testing import FakeClock
 
 HOUR = 3600.0

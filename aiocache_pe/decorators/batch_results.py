@@ -22,7 +22,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
-from aiocache_pe.copies import copy_or_same
+from aiocache_pe.loading.copying import copy_or_same
 
 _FIELDS = {"batch", "value"}
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_origin
 
 from aiocache_pe import context
-from aiocache_pe.batching import WantedMany, plainly
 from aiocache_pe.context import Mode, Tape
 from aiocache_pe.decorators.batch_calls import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch_results import put_together, taken_apart, value_of
@@ -16,8 +15,9 @@ from aiocache_pe.decorators.decorated import Decorated
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import return_annotation
+from aiocache_pe.loading.batch_loader import WantedMany, plainly
+from aiocache_pe.loading.options import Terms
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.terms import Terms
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
-from aiocache_pe import blocking, context
+from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.batch_methods import AsyncBatchMethod, BatchMethod
 from aiocache_pe.decorators.batch_results import MisfitError
 from aiocache_pe.decorators.batched import Args, Batched, Compute, Kwargs, Plan
 from aiocache_pe.decorators.decorated import AsyncDecorated, BlockingDecorated
+from aiocache_pe.loading import blocking
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.portal import PortalEndedError
 from aiocache_pe.sentinels import Sentinel

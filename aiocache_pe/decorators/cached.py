@@ -13,9 +13,9 @@ from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
+from aiocache_pe.loading.options import checked
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.terms import checked
 from aiocache_pe.ttl import TTL, Duration
 
 P = ParamSpec("P")

@@ -11,9 +11,9 @@ from aiocache_pe.decorators.batched import Parts
 from aiocache_pe.decorators.batches import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
 from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
+from aiocache_pe.loading.options import checked
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.terms import checked
 from aiocache_pe.ttl import TTL, Duration
 
 P = ParamSpec("P")

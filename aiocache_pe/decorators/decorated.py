@@ -30,9 +30,9 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import Binder, annotations_of, return_annotation
-from aiocache_pe.loading import Loader
+from aiocache_pe.loading.loader import Loader
+from aiocache_pe.loading.options import Terms, Wanted
 from aiocache_pe.manager import CacheManager
-from aiocache_pe.terms import Terms, Wanted
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

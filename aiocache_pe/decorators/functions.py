@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar
 from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.loading.blocking import load_wanted
+from aiocache_pe.loading.options import Wanted
 from aiocache_pe.sentinels import MISSING, Sentinel
-from aiocache_pe.terms import Wanted
-from aiocache_pe.waiting import load_wanted
 
 P = ParamSpec("P")
 T = TypeVar("T")

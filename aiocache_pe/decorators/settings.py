@@ -13,10 +13,10 @@ from aiocache_pe.keys.call_key import BoundKey, CallKey
 from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
 from aiocache_pe.keys.qualified_names import full_name
 from aiocache_pe.keys.store_keys import check_tags, namespace_prefix
+from aiocache_pe.loading.options import USUAL, Options, Terms, agreed
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import USUAL, Options, Terms, agreed
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 

@@ -11,9 +11,9 @@ from aiocache_pe.decorators.decorated import Decorated
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.transcript import chunks_of, stream_terms
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.loading.lease_wait import Turn
+from aiocache_pe.loading.options import Terms
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.terms import Terms
-from aiocache_pe.turns import Turn
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -20,10 +20,10 @@ from aiocache_pe.decorators.live_async import AsyncLive
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
+from aiocache_pe.loading.lease_wait import is_inside
+from aiocache_pe.loading.options import Wanted
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.terms import Wanted
-from aiocache_pe.turns import is_inside
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import blocking, context
+from aiocache_pe import context
 from aiocache_pe.context import Mode, Tape
 from aiocache_pe.decorators.decorated import CachedFunction
 from aiocache_pe.decorators.live import Reader
@@ -16,10 +16,11 @@ from aiocache_pe.decorators.live_plain import PlainLive
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
 from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
+from aiocache_pe.loading import blocking
+from aiocache_pe.loading.lease_wait import Turn, is_inside
+from aiocache_pe.loading.options import Wanted
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
-from aiocache_pe.terms import Wanted
-from aiocache_pe.turns import Turn, is_inside
 
 P = ParamSpec("P")
 T = TypeVar("T")

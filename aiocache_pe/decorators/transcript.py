@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aiocache_pe.copies import copy_of, copy_or_same
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.terms import Terms
+from aiocache_pe.loading.copying import copy_of, copy_or_same
+from aiocache_pe.loading.options import Terms
 
 _MOST = 1_000_000
 """Chunks of a stream that is recorded; one that has more is not stored."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from aiocache_pe import blocking, context
+from aiocache_pe import context
 from aiocache_pe.context import Mode, Tape
 from aiocache_pe.integrations import http_recorded
 from aiocache_pe.integrations.http_caching import (
@@ -25,8 +25,9 @@ from aiocache_pe.integrations.http_caching import (
 )
 from aiocache_pe.integrations.http_requests import Asked
 from aiocache_pe.integrations.http_shared import Opened, Place, PlainSharing
+from aiocache_pe.loading import blocking
+from aiocache_pe.loading.blocking import load_wanted
 from aiocache_pe.sentinels import MISSING
-from aiocache_pe.waiting import load_wanted
 
 
 class BlockingExchange:

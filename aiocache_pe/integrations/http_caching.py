@@ -15,11 +15,11 @@ from aiocache_pe._validation import check_plain
 from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
 from aiocache_pe.keys.store_keys import check_tags
-from aiocache_pe.loading import Loader
+from aiocache_pe.loading.loader import Loader
+from aiocache_pe.loading.options import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.shared import get_cache
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.ttl import TTL, Duration
 
 HEADER = "x-aiocache-pe"

@@ -18,12 +18,13 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe import blocking, context, twin
+from aiocache_pe import context, twin
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
 from aiocache_pe.keys.call_key import shown, with_digest
 from aiocache_pe.keys.canonical import canonical
 from aiocache_pe.keys.store_keys import check_tags
+from aiocache_pe.loading import blocking
 from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, MISSING, Default
 from aiocache_pe.shared import get_cache

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from aiocache_pe.loading.options import PATIENCE
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flight
-from aiocache_pe.terms import PATIENCE
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """Fetches what belongs to some keys: a value for each."""

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from aiocache_pe.terms import LoadOptions
+from aiocache_pe.loading.options import LoadOptions
 from benchmarks.day import OPTIONS, Day, simulate
 
 STEP = 180.0  # seconds between two calls

@@ -12,7 +12,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.refreshes import RETRY_AFTER
+from aiocache_pe.loading.background_refresh import RETRY_AFTER
 from aiocache_pe.testing import FakeClock, Recorder
 from tests.helpers import poll
 from tests.unit.factories import Factory, outcome, settled

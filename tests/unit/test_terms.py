@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.terms import PATIENCE, USUAL, agreed, checked
+from aiocache_pe.loading.options import PATIENCE, USUAL, agreed, checked
 
 
 def test_nothing_given_is_the_usual() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.refreshes import RETRY_AFTER
+from aiocache_pe.loading.background_refresh import RETRY_AFTER
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.testing import FakeClock
 from tests.helpers import poll_blocking
@@ -259,7 +259,7 @@ def test_an_async_script_ends_without_a_word(end: str, cache_dir: Path) -> None:
 async def test_closing_waits_for_refreshes_but_not_for_ever(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aiocache_pe.refreshes._GRACE", 0.05)
+    monkeypatch.setattr("aiocache_pe.loading.background_refresh._GRACE", 0.05)
     cache = CacheManager("memory", clock=clock)
     begun, ended = list[int](), list[str]()
 

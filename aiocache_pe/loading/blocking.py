@@ -3,6 +3,8 @@
 So a function finds its thread as ever: thread-local connections, signal handlers, a
 Ctrl-C that stops it. The loop asks for the value when it is this caller's turn to
 compute; until then, and while others compute, the caller waits.
+
+How a thread waits for a value that it wants.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
+from aiocache_pe.loading.options import Wanted
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
 T = TypeVar("T")
@@ -286,3 +289,33 @@ async def _taken(items: AsyncGenerator[T, None]) -> list[T]:
 
 async def _closed(items: AsyncGenerator[Any, None]) -> None:
     await items.aclose()
+
+
+def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: Wanted) -> Any:
+    """Load a value in the portal's loop, and compute it in this thread if it is its turn.
+
+    A caller who may go on before the value is computed cannot compute it: then another
+    thread does, and if nobody waits any more, to the end all the same.
+
+    Args:
+        loading: the loader's method.
+        wanted: with factories that block.
+
+    Returns:
+        What ``loading`` returned.
+
+    Raises:
+        DeadlockError: this is the portal's own thread.
+        Whatever the factory or ``loading`` raised.
+    """
+    factory = wanted.factory
+    detached = partial(in_thread, wanted.detached or factory)
+    if wanted.terms.options.may_leave and not portal.has_ended:
+        elsewhere = partial(in_thread, factory)
+        try:
+            return portal.call(loading, wanted._replace(factory=elsewhere, detached=detached))
+        except LeavingError as error:
+            raise (error.__cause__ or error) from None
+    return load(
+        lambda compute: loading(wanted._replace(factory=compute, detached=detached)), factory
+    )

@@ -14,14 +14,14 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from aiocache_pe import events
-from aiocache_pe.computing import Computing
 from aiocache_pe.context import Mode
-from aiocache_pe.copies import Computed, copy_or_same
 from aiocache_pe.engine.namespace import Space
+from aiocache_pe.loading.compute import Computing
+from aiocache_pe.loading.copying import Computed, copy_or_same
+from aiocache_pe.loading.options import Terms
 from aiocache_pe.runtime.coalescing import Joint
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING
-from aiocache_pe.terms import Terms
 
 
 class WantedMany(NamedTuple):

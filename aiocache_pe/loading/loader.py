@@ -7,16 +7,16 @@ from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe._validation import check_plain
-from aiocache_pe.batching import Batching
-from aiocache_pe.computing import Computing, called
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Space
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
-from aiocache_pe.resources import Resources
+from aiocache_pe.loading.batch_loader import Batching
+from aiocache_pe.loading.compute import Computing, called
+from aiocache_pe.loading.options import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
+from aiocache_pe.loading.shared_state import Resources
+from aiocache_pe.loading.stale import Staleness
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
-from aiocache_pe.staleness import Staleness
-from aiocache_pe.terms import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiocache_pe.backends.base import Evicting, Expiring
-from aiocache_pe.copies import Computed
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.maintenance import Tender
 from aiocache_pe.engine.stats_reporter import Reporter
 from aiocache_pe.exceptions import CacheClosedError
+from aiocache_pe.loading.background_refresh import Refreshes
+from aiocache_pe.loading.copying import Computed
+from aiocache_pe.loading.lease_wait import Turns
 from aiocache_pe.record import Head
-from aiocache_pe.refreshes import Refreshes
 from aiocache_pe.runtime.coalescing import Joint
 from aiocache_pe.runtime.single_flight import Flights
-from aiocache_pe.turns import Turns
 
 
 class Resources:

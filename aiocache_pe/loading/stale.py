@@ -20,12 +20,12 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.computing import Computing, copied
 from aiocache_pe.engine.memory_entry import Slot
 from aiocache_pe.engine.namespace import Space
-from aiocache_pe.refreshes import Refreshes
+from aiocache_pe.loading.background_refresh import Refreshes
+from aiocache_pe.loading.compute import Computing, copied
+from aiocache_pe.loading.options import Terms, Wanted
 from aiocache_pe.sentinels import MISSING, PENDING
-from aiocache_pe.terms import Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds
 
 

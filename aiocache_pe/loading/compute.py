@@ -10,18 +10,18 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.copies import Computed, copy_of
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import Slot
 from aiocache_pe.engine.namespace import Space
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.refreshes import Refreshed
-from aiocache_pe.resources import Resources
+from aiocache_pe.loading.background_refresh import Refreshed
+from aiocache_pe.loading.copying import Computed, copy_of
+from aiocache_pe.loading.lease_wait import Turn
+from aiocache_pe.loading.options import Options, Terms, Wanted
+from aiocache_pe.loading.shared_state import Resources
 from aiocache_pe.runtime.single_flight import Left
 from aiocache_pe.sentinels import MISSING, Sentinel
-from aiocache_pe.terms import Options, Terms, Wanted
 from aiocache_pe.ttl import ttl_seconds
-from aiocache_pe.turns import Turn
 
 
 class Computing:

@@ -1,0 +1,1 @@
+"""The miss path: single flight, leases, stale values, refreshes and batches."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from aiocache_pe._exports import HOMES, load
 
 if TYPE_CHECKING:  # what `load` finds, for type checkers
+    from aiocache_pe.cache.default_cache import get_cache
+    from aiocache_pe.cache.manager import CacheManager
     from aiocache_pe.codecs.classes.registry import register
     from aiocache_pe.context import bypass, read_only, refresh
     from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
@@ -44,9 +46,7 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     )
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
-    from aiocache_pe.manager import CacheManager
     from aiocache_pe.recordings.recorder import recording
-    from aiocache_pe.shared import get_cache
     from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
 else:
 

@@ -37,10 +37,10 @@ _NAMES = {
         "UnrecordedCallError",
         "UnstableIdentityError",
     ),
-    "aiocache_pe.manager": ("CacheManager",),
+    "aiocache_pe.cache.manager": ("CacheManager",),
     "aiocache_pe.engine.token_savings": ("Price",),
     "aiocache_pe.recordings.recorder": ("recording",),
-    "aiocache_pe.shared": ("get_cache",),
+    "aiocache_pe.cache.default_cache": ("get_cache",),
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),
     "aiocache_pe.warming": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }

@@ -25,7 +25,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from aiocache_pe import shared, warming
+from aiocache_pe import warming
+from aiocache_pe.cache import default_cache
+from aiocache_pe.cache.sync_manager import CacheManager
 from aiocache_pe.context import bypass, read_only, refresh
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
@@ -36,7 +38,6 @@ from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
-from aiocache_pe.twin import CacheManager
 from aiocache_pe.warming import AnyCache, Calls, WarmReport
 
 __all__ = [
@@ -76,7 +77,7 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
         >>> get_cache("memory") == get_cache("memory")
         True
     """
-    return CacheManager.of(shared.get_cache(backend, redis_url))
+    return CacheManager.of(default_cache.get_cache(backend, redis_url))
 
 
 def warm_cache(

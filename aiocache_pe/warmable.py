@@ -8,14 +8,15 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from aiocache_pe import context, twin
+from aiocache_pe import context
+from aiocache_pe.cache import sync_manager
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.batched import Batched
 from aiocache_pe.decorators.decorated import AsyncDecorated, Decorated
 from aiocache_pe.decorators.methods import Method
 from aiocache_pe.decorators.streams_async import AsyncStream
 from aiocache_pe.decorators.streams_plain import Stream
 from aiocache_pe.keys.store_keys import check_key
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL
 
@@ -113,7 +114,7 @@ def _by_call(function: Any, args: Any = (), kwargs: Any = None) -> Warmable:
     words = f"{function.__wrapped__.__qualname__}{_shown(args, kwargs)}"
     return Warmable(
         words,
-        found.asynchronous if isinstance(found, twin.CacheManager) else found,
+        found.asynchronous if isinstance(found, sync_manager.CacheManager) else found,
         _keys(function, args, kwargs),
         _calling(function, tuple(args), dict(kwargs)),
     )

@@ -22,17 +22,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aiocache_pe import twin
 from aiocache_pe.backends.base import Usage
+from aiocache_pe.cache import sync_manager
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.callfile import read_calls
 from aiocache_pe.engine import bulk_operations
 from aiocache_pe.keys.store_keys import check_key
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration, duration
 from aiocache_pe.warmable import Warmable, warmable
 
-AnyCache = CacheManager | twin.CacheManager
+AnyCache = CacheManager | sync_manager.CacheManager
 Calls = Mapping[str, Any] | Iterable[Any] | AsyncIterable[Any] | str | Path
 _TOLD = 20  # failures that a report names; all are counted
 _SOONEST, _LATEST = 1.0, 3600.0  # seconds between two rounds of `keep_warm`
@@ -118,7 +118,7 @@ async def warm_cache(
     ahead = math.inf if refresh else 0.0
     if before_expiry is not None and not refresh:
         ahead = math.inf if (given := duration("before_expiry", before_expiry)) is None else given
-    steps, total = await _steps(twin.asynchronous(cache), calls, ttl)
+    steps, total = await _steps(sync_manager.asynchronous(cache), calls, ttl)
     return await _Warming(ahead, on_progress, WarmReport(total)).run(steps, concurrency)
 
 
@@ -144,7 +144,7 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
         >>> run(main())
         ['b']
     """
-    manager = twin.asynchronous(cache)
+    manager = sync_manager.asynchronous(cache)
     space = manager.loader.opened()
     await manager.loader.flush()
     backend = space.engine.backend
@@ -200,7 +200,7 @@ async def keep_warm(
     """
     if isinstance(calls, AsyncIterable | Iterator):
         raise TypeError("keep_warm goes through the calls again and again; give it a list")
-    manager = twin.asynchronous(cache)
+    manager = sync_manager.asynchronous(cache)
     ahead = duration("before_expiry", before_expiry) or 0.0
     await _steps(manager, calls, ttl)  # what is no call is said here, not in the background
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from aiocache_pe.config import POLICIES
+from aiocache_pe.cache.factory import POLICIES
 from aiocache_pe.eviction.bounded_map import Bounded
 from benchmarks.environment import results_path
 from benchmarks.hits import Hits, Played

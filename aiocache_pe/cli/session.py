@@ -14,13 +14,13 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import click
 
-from aiocache_pe import config
 from aiocache_pe.backends.base import Backend
+from aiocache_pe.cache import factory
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.cli import exits, output
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.exceptions import CacheError, InvalidKeyError
-from aiocache_pe.manager import CacheManager
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Session:
 
     def __init__(self, settings: Settings, *, creates: bool) -> None:
         self.json = settings.json
-        self.namespace = config.namespace(settings.namespace)
+        self.namespace = factory.namespace(settings.namespace)
         self.store = _store(settings)
         self.place = self.store.name
         if isinstance(self.store, Local):
@@ -165,7 +165,7 @@ async def _run(
 
 def _store(settings: Settings) -> Backend:
     """The store that is meant: made by the library, and held here to be asked directly."""
-    store = config.build(
+    store = factory.build(
         backend=settings.backend,
         directory=settings.directory,
         redis_url=settings.redis_url,

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from aiocache_pe import twin as sync
+from aiocache_pe.cache import sync_manager as sync
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.batched import Parts
 from aiocache_pe.decorators.batches import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
 from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.loading.options import checked
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 

@@ -22,7 +22,8 @@ from typing import (
 )
 
 from aiocache_pe import context
-from aiocache_pe import twin as sync
+from aiocache_pe.cache import sync_manager as sync
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
@@ -32,7 +33,6 @@ from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import Binder, annotations_of, return_annotation
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import Terms, Wanted
-from aiocache_pe.manager import CacheManager
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from aiocache_pe.engine.stats import CacheInfo
 
 if TYPE_CHECKING:
-    from aiocache_pe import twin as sync
-    from aiocache_pe.manager import CacheManager
+    from aiocache_pe.cache import sync_manager as sync
+    from aiocache_pe.cache.manager import CacheManager
 
 P = ParamSpec("P")  # without the first argument
 F = ParamSpec("F")  # with it

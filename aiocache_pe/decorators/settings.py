@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiocache_pe import twin
 from aiocache_pe._validation import check_plain
+from aiocache_pe.cache import sync_manager
+from aiocache_pe.cache.default_cache import get_cache
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import BoundKey, CallKey
 from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
 from aiocache_pe.keys.qualified_names import full_name
 from aiocache_pe.keys.store_keys import check_tags, namespace_prefix
 from aiocache_pe.loading.options import USUAL, Options, Terms, agreed
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.shared import get_cache
 from aiocache_pe.ttl import TTL, ttl_seconds
 
 
@@ -49,14 +49,14 @@ class Settings:
     cache_none: bool = True
     options: Options = USUAL
     backend: str | None = None
-    cache: CacheManager | twin.CacheManager | None = None
+    cache: CacheManager | sync_manager.CacheManager | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.ttl) and self.ttl is not DEFAULT:
             agreed(ttl_seconds(self.ttl), None, self.options)
         self._check("key_prefix", "a str", str | None)
         self._check("cache_none", "True or False", bool)
-        self._check("cache", "a CacheManager", CacheManager | twin.CacheManager | None)
+        self._check("cache", "a CacheManager", CacheManager | sync_manager.CacheManager | None)
         if self.backend is not None and not isinstance(self.backend, str):
             raise TypeError(
                 f"backend is a name or a URL, not {_shown(self.backend)}; "
@@ -91,7 +91,7 @@ class Settings:
     def find_cache(self) -> CacheManager:
         """The cache to use; the process's shared one is made when it is first asked for."""
         cache = self.cache or get_cache(self.backend)
-        if isinstance(cache, twin.CacheManager):
+        if isinstance(cache, sync_manager.CacheManager):
             cache = cache.asynchronous
         return cache if self.namespace is None else cache.namespace(self.namespace)
 

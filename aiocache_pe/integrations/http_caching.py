@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from aiocache_pe import events, twin
+from aiocache_pe import events
 from aiocache_pe._validation import check_plain
+from aiocache_pe.cache import sync_manager
+from aiocache_pe.cache.default_cache import get_cache
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
 from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.shared import get_cache
 from aiocache_pe.ttl import TTL, Duration
 
 HEADER = "x-aiocache-pe"
@@ -60,7 +61,7 @@ class HttpCaching:
 
     def __init__(
         self,
-        cache: CacheManager | twin.CacheManager | None = None,
+        cache: CacheManager | sync_manager.CacheManager | None = None,
         *,
         ttl: TTL | Default = DEFAULT,
         namespace: str | None = None,
@@ -71,7 +72,7 @@ class HttpCaching:
         stale_ttl: Duration | None = None,
         lock: bool | Duration = True,
     ) -> None:
-        manager = twin.asynchronous(get_cache() if cache is None else cache)
+        manager = sync_manager.asynchronous(get_cache() if cache is None else cache)
         self._cache = manager if namespace is None else manager.namespace(namespace)
         self.loader: Loader = self._cache.loader
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}

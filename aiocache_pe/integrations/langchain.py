@@ -18,16 +18,17 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe import context, twin
+from aiocache_pe import context
+from aiocache_pe.cache import sync_manager
+from aiocache_pe.cache.default_cache import get_cache
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
 from aiocache_pe.keys.call_key import shown, with_digest
 from aiocache_pe.keys.canonical import canonical
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
-from aiocache_pe.manager import CacheManager
 from aiocache_pe.sentinels import DEFAULT, MISSING, Default
-from aiocache_pe.shared import get_cache
 from aiocache_pe.ttl import TTL
 
 try:
@@ -74,15 +75,15 @@ class LangChainCache(BaseCache):
 
     def __init__(
         self,
-        cache: CacheManager | twin.CacheManager | None = None,
+        cache: CacheManager | sync_manager.CacheManager | None = None,
         *,
         ttl: TTL | Default = DEFAULT,
         namespace: str = "langchain",
         tags: Iterable[str] = (),
     ) -> None:
-        manager = twin.asynchronous(get_cache() if cache is None else cache)
+        manager = sync_manager.asynchronous(get_cache() if cache is None else cache)
         self._cache = manager.namespace(namespace)
-        self._blocking = twin.CacheManager.of(self._cache)
+        self._blocking = sync_manager.CacheManager.of(self._cache)
         self._ttl = self._cache.loader.seconds(ttl)
         self._tags = check_tags(tags)
 

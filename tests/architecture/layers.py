@@ -97,7 +97,8 @@ LAYERS = (
             "runtime.coalescing",
             "loading",
             "loading.loader",
-            "portable",
+            "cache",
+            "cache.pickling",
             "loading.background_refresh",
             "engine.stats_reporter",
             "loading.shared_state",
@@ -112,19 +113,19 @@ LAYERS = (
         ),
         talk=True,
     ),
-    Layer("config", ("config",)),
-    Layer("manager", ("manager",)),
-    Layer("twin", ("twin",)),
+    Layer("cache.factory", ("cache.factory",)),
+    Layer("cache.manager", ("cache.manager",)),
+    Layer("cache.sync_manager", ("cache.sync_manager",)),
     Layer(
         "verbs",
-        ("callfile", "decorators", "shared", "sync", "warmable", "warming"),
+        ("callfile", "decorators", "cache.default_cache", "sync", "warmable", "warming"),
         talk=True,
     ),
     Layer("front", ("", "_exports"), talk=True),
     Layer("callers", ("__main__", "cli", "integrations", "testing"), talk=True),
 )
 
-NAMES_BACKENDS = ("config",)
+NAMES_BACKENDS = ("cache.factory",)
 """Who may import a concrete store; everybody else sees protocols."""
 
 IMPORTS_LATE = {
@@ -133,7 +134,7 @@ IMPORTS_LATE = {
     "_exports": "a public name is imported when it is first used; what is in it only goes down",
     "runtime.portal": "anyio takes as long to import as all the rest; few programs need it",
     "integrations.pytest": "most runs of tests have nothing to do with recordings",
-    "config": "a store's client, and a policy, is imported when one of that kind is asked for",
+    "cache.factory": "a store's client or a policy is imported when one of that kind is wanted",
 }
 """Who may import inside a function, or by a string, and why that hides no cycle."""
 

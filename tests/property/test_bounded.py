@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from aiocache_pe.config import POLICIES
+from aiocache_pe.cache.factory import POLICIES
 from aiocache_pe.eviction.bounded_map import Bounded
 from aiocache_pe.eviction.expiry_buckets import Calendar
 from aiocache_pe.testing import FakeClock

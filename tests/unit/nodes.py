@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aiocache_pe.config import POLICIES as ALL
+from aiocache_pe.cache.factory import POLICIES as ALL
 from aiocache_pe.eviction.base import EvictionPolicy
 
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from aiocache_pe import ConfigurationError, cached, get_cache, shared
+from aiocache_pe import ConfigurationError, cached, get_cache
+from aiocache_pe.cache import default_cache
 
 
 @pytest.fixture(autouse=True)
 def _no_managers_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
-    before = dict(shared._managers)
-    shared._managers.clear()
+    before = dict(default_cache._managers)
+    default_cache._managers.clear()
     yield
-    shared._managers.clear()
-    shared._managers.update(before)
+    default_cache._managers.clear()
+    default_cache._managers.update(before)
 
 
 def test_the_same_arguments_name_the_same_manager() -> None:

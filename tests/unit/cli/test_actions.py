@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.manager import CacheManager
+from aiocache_pe.cache.manager import CacheManager
 from tests.unit.cli.conftest import Cli
 
 DIRECTORY = "data/cache"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register
-from aiocache_pe.manager import CacheManager
 from tests.unit.cli import shell
 from tests.unit.cli.conftest import Cli
 

@@ -242,7 +242,7 @@ async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheM
 async def test_a_backend_by_name_is_the_processs_own(
     kind: Kind, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiocache_pe.shared._managers", {("memory", None): memory})
+    monkeypatch.setattr("aiocache_pe.cache.default_cache._managers", {("memory", None): memory})
     count = kind.cached(Counted().body(), backend="memory")
     assert [await kind.of(count()), await kind.of(count())] == [1, 1]
     assert await memory.exists(count.cache_key())

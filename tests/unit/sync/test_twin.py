@@ -11,8 +11,8 @@ import pytest
 
 from aiocache_pe import CacheClosedError, ConfigurationError, bypass, read_only, refresh
 from aiocache_pe import get_cache as get_async
+from aiocache_pe.cache.manager import CacheManager as AsyncManager
 from aiocache_pe.events import Event, Hit, Stored
-from aiocache_pe.manager import CacheManager as AsyncManager
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sync import CacheManager, cached, get_cache
 from aiocache_pe.testing.clock import FakeClock

@@ -18,7 +18,7 @@ from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.eviction_order import Seen, look_at
 from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.size_ledger import Book, Bounds
-from aiocache_pe.config import FILE_EVICTIONS
+from aiocache_pe.cache.factory import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Record
 from tests.unit.backends.file.records import record

@@ -12,10 +12,11 @@ from functools import partial, update_wrapper
 from inspect import getdoc
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
-from aiocache_pe import context, events, manager
+from aiocache_pe import context, events
+from aiocache_pe.cache import manager
+from aiocache_pe.cache.manager import Later, Now, TTLOf
 from aiocache_pe.loading.blocking import in_batches, load_wanted
 from aiocache_pe.loading.options import LoadOptions
-from aiocache_pe.manager import Later, Now, TTLOf
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
 

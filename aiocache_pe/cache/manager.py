@@ -9,8 +9,10 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from aiocache_pe import config, events
+from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
+from aiocache_pe.cache import factory as factory_module
+from aiocache_pe.cache.pickling import Portable
 from aiocache_pe.clock import Clock
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
@@ -18,7 +20,6 @@ from aiocache_pe.engine.token_savings import Prices
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
-from aiocache_pe.portable import Portable
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL, ttl_seconds
 
@@ -92,7 +93,7 @@ class CacheManager(Portable):
         prices: Prices | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._shared = config.build(
+        self._shared = factory_module.build(
             backend=backend,
             directory=directory,
             redis_url=redis_url,
@@ -107,7 +108,7 @@ class CacheManager(Portable):
             clock=clock,
         )
         self._is_view = False
-        self.loader = Loader(self._shared, config.namespace(namespace), ttl_seconds(ttl))
+        self.loader = Loader(self._shared, factory_module.namespace(namespace), ttl_seconds(ttl))
 
     def namespace(self, name: str) -> CacheManager:
         """A view of another namespace: the same store and memory, keys of its own.

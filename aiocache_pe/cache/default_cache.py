@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aiocache_pe.manager import CacheManager
+from aiocache_pe.cache.manager import CacheManager
 
 _managers: dict[tuple[str | None, str | None], CacheManager] = {}
 

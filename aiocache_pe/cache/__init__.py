@@ -1,0 +1,1 @@
+"""The public cache objects, async and blocking, and the factory that builds them."""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.cache.manager import CacheManager
     from aiocache_pe.codecs.classes.registry import register
     from aiocache_pe.context import bypass, read_only, refresh
-    from aiocache_pe.decorators.batches import AsyncCachedBatch, CachedBatch
+    from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
+    from aiocache_pe.decorators.batch.functions import AsyncCachedBatch, CachedBatch
     from aiocache_pe.decorators.cached import cached
     from aiocache_pe.decorators.cached_batch import cached_batch
-    from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
     from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
     from aiocache_pe.engine.token_savings import Price
     from aiocache_pe.exceptions import (

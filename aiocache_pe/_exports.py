@@ -13,10 +13,10 @@ from typing import Any
 _NAMES = {
     "aiocache_pe.keys.call_key": ("make_cache_key",),
     "aiocache_pe.codecs.classes.registry": ("register",),
-    "aiocache_pe.decorators.batches": ("AsyncCachedBatch", "CachedBatch"),
+    "aiocache_pe.decorators.batch.functions": ("AsyncCachedBatch", "CachedBatch"),
     "aiocache_pe.decorators.cached": ("cached",),
     "aiocache_pe.decorators.cached_batch": ("cached_batch",),
-    "aiocache_pe.decorators.decorated": ("AsyncCachedFunction", "CachedFunction"),
+    "aiocache_pe.decorators.base": ("AsyncCachedFunction", "CachedFunction"),
     "aiocache_pe.keys.file_digest": ("FileDigest", "file_digest"),
     "aiocache_pe.engine.stats": ("CacheEntry", "CacheInfo", "CacheStats"),
     "aiocache_pe.exceptions": (

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple, Protocol
 from aiocache_pe import context
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.decorators.batched import Batched
-from aiocache_pe.decorators.decorated import AsyncDecorated, Decorated
+from aiocache_pe.decorators.base import AsyncDecorated, Decorated
+from aiocache_pe.decorators.batch.base import Batched
 from aiocache_pe.decorators.methods import Method
-from aiocache_pe.decorators.streams_async import AsyncStream
-from aiocache_pe.decorators.streams_plain import Stream
+from aiocache_pe.decorators.streams.async_stream import AsyncStream
+from aiocache_pe.decorators.streams.sync_stream import Stream
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL

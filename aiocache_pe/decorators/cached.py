@@ -8,12 +8,12 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
-from aiocache_pe.decorators.streams_async import AsyncStream
-from aiocache_pe.decorators.streams_plain import Stream
+from aiocache_pe.decorators.streams.async_stream import AsyncStream
+from aiocache_pe.decorators.streams.sync_stream import Stream
 from aiocache_pe.loading.options import checked
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration

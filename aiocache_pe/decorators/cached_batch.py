@@ -8,8 +8,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.decorators.batched import Parts
-from aiocache_pe.decorators.batches import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
+from aiocache_pe.decorators.batch.base import Parts
+from aiocache_pe.decorators.batch.functions import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
 from aiocache_pe.decorators.methods import of_any_kind
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.loading.options import checked

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
 from aiocache_pe.context import Mode
-from aiocache_pe.decorators.decorated import AsyncCachedFunction, CachedFunction
+from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.loading.blocking import load_wanted
 from aiocache_pe.loading.options import Wanted
 from aiocache_pe.sentinels import MISSING, Sentinel

@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple
 
-from aiocache_pe.decorators.live import Reader
-from aiocache_pe.decorators.live_async import AsyncLive
-from aiocache_pe.decorators.live_plain import PlainLive
+from aiocache_pe.decorators.streams.fan_out import Reader
+from aiocache_pe.decorators.streams.fan_out_async import AsyncLive
+from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
 from aiocache_pe.runtime.fork import renewed_at_fork
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flights

@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe import cached, cached_batch
 from aiocache_pe.codecs.classes.registry import register_annotation
-from aiocache_pe.decorators import decorated
+from aiocache_pe.decorators import base
 
 
 @pytest.mark.parametrize("what", ["stream", "batch"])
@@ -26,7 +26,7 @@ def test_threads_that_call_it_first_at_once_adapt_its_terms_once(
         together.wait(60)
         register(annotation)
 
-    monkeypatch.setattr(decorated, "register_annotation", slowly)
+    monkeypatch.setattr(base, "register_annotation", slowly)
 
     def noted(result: Any) -> bool:
         told.append(result)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from aiocache_pe.decorators import transcript
+from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
 from tests.helpers import poll, poll_blocking
@@ -256,7 +256,7 @@ def test_an_interrupted_thread_says_so_to_the_others() -> None:
 async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript, "_MOST", 10)
+    monkeypatch.setattr(chunk_buffer, "_MOST", 10)
     stream = cached(cache=memory)(made(kind, lambda: iter_of(*range(100))))
     one, two, late = stream(), stream(), stream()
     assert [await first(one), await first(two), await first(late)] == [0, 0, 0]

@@ -14,7 +14,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.decorators import transcript
+from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.recorder import Recorder
@@ -105,7 +105,7 @@ async def test_a_chunk_that_can_be_copied_and_not_stored_is_counted_too(
 async def test_a_stream_without_end_does_not_fill_the_memory(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript, "_MOST", 10)
+    monkeypatch.setattr(chunk_buffer, "_MOST", 10)
     for length, stored in [(10, 1), (11, 1)]:
         stream = cached(cache=memory, version=length)(made(kind, partial(iter_of, *range(length))))
         assert await read(stream()) == list(range(length))

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from aiocache_pe import CacheManager, bypass
-from aiocache_pe.decorators import transcript
+from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.integrations.http_shared import AsyncSharing, PlainSharing
 from examples.llmserver.server import ModelServer
 from tests.helpers import poll
@@ -156,7 +156,7 @@ async def test_a_stream_past_the_cache_is_not_shared(
 async def test_a_stream_too_long_to_keep_is_sent_to_each(
     way: str, files: CacheManager, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcript, "_MOST", 0)
+    monkeypatch.setattr(chunk_buffer, "_MOST", 0)
     async with client(way, files, server) as sdk:
         first = await Reading.begun(sdk)
         second = await Reading.begun(sdk)

@@ -8,8 +8,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from aiocache_pe.decorators.live import Live, Reader
-from aiocache_pe.decorators.transcript import Transcript
+from aiocache_pe.decorators.streams.chunk_buffer import Transcript
+from aiocache_pe.decorators.streams.fan_out import Live, Reader
 
 T = TypeVar("T")
 

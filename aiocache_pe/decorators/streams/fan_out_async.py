@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from aiocache_pe.decorators.live import Live, Reader
-from aiocache_pe.decorators.transcript import Transcript
+from aiocache_pe.decorators.streams.chunk_buffer import Transcript
+from aiocache_pe.decorators.streams.fan_out import Live, Reader
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
 from aiocache_pe.context import Mode, Tape
-from aiocache_pe.decorators.decorated import AsyncCachedFunction
-from aiocache_pe.decorators.live import Reader
-from aiocache_pe.decorators.live_async import AsyncLive
+from aiocache_pe.decorators.base import AsyncCachedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streaming import Args, Kwargs, Streaming
-from aiocache_pe.decorators.transcript import Transcript, chunks_of, refuse_sent
+from aiocache_pe.decorators.streams.base import Args, Kwargs, Streaming
+from aiocache_pe.decorators.streams.chunk_buffer import Transcript, chunks_of, refuse_sent
+from aiocache_pe.decorators.streams.fan_out import Reader
+from aiocache_pe.decorators.streams.fan_out_async import AsyncLive
 from aiocache_pe.loading.lease_wait import is_inside
 from aiocache_pe.loading.options import Wanted
 from aiocache_pe.runtime.loops import PerLoop

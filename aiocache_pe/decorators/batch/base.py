@@ -9,9 +9,9 @@ from typing import Any, ParamSpec, TypeVar, get_origin
 
 from aiocache_pe import context
 from aiocache_pe.context import Mode, Tape
-from aiocache_pe.decorators.batch_calls import BatchCall, BatchParameter
-from aiocache_pe.decorators.batch_results import put_together, taken_apart, value_of
-from aiocache_pe.decorators.decorated import Decorated
+from aiocache_pe.decorators.base import Decorated
+from aiocache_pe.decorators.batch.arguments import BatchCall, BatchParameter
+from aiocache_pe.decorators.batch.results import put_together, taken_apart, value_of
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import return_annotation

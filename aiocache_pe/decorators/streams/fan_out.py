@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from aiocache_pe.decorators.transcript import Transcript
+from aiocache_pe.decorators.streams.chunk_buffer import Transcript
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
-from aiocache_pe.decorators.decorated import Decorated
+from aiocache_pe.decorators.base import Decorated
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.transcript import chunks_of, stream_terms
+from aiocache_pe.decorators.streams.chunk_buffer import chunks_of, stream_terms
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.loading.lease_wait import Turn
 from aiocache_pe.loading.options import Terms

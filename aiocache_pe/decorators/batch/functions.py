@@ -1,4 +1,7 @@
-"""Decorated functions of batches: an entry for each item, a call for what is missing."""
+"""Decorated functions of batches: an entry for each item, a call for what is missing.
+
+Decorated functions of batches, in classes.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,65 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from aiocache_pe import context
 from aiocache_pe.context import Mode
-from aiocache_pe.decorators.batch_methods import AsyncBatchMethod, BatchMethod
-from aiocache_pe.decorators.batch_results import MisfitError
-from aiocache_pe.decorators.batched import Args, Batched, Compute, Kwargs, Plan
-from aiocache_pe.decorators.decorated import AsyncDecorated, BlockingDecorated
+from aiocache_pe.decorators.base import AsyncDecorated, BlockingDecorated
+from aiocache_pe.decorators.batch.base import Args, Batched, Compute, Kwargs, Plan
+from aiocache_pe.decorators.batch.results import MisfitError
+from aiocache_pe.decorators.methods import AsyncMethod, BlockingMethod, Method
 from aiocache_pe.loading import blocking
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.portal import PortalEndedError
 from aiocache_pe.sentinels import Sentinel
 
-P = ParamSpec("P")
+P = ParamSpec("P")  # without the first argument
+F = ParamSpec("F")  # with it
 Q = ParamSpec("Q")
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+
+
+class _BatchMethod(Method[P, F, R]):
+    __slots__ = ()
+    # The property: what is shown is the function's own.
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]: ...
+    @overload
+    def cache_keys(self, *args: F.args, **kwargs: F.kwargs) -> list[str]: ...
+    def cache_keys(self, *args: Any, **kwargs: Any) -> Any:
+        """The key of each item, as ``cache.get`` takes it."""
+        return self.__func__.cache_keys(self.__self__, *args, **kwargs)
+
+
+class BatchMethod(_BatchMethod[P, F, R], BlockingMethod[P, F, R]):
+    """A method of batches that blocks."""
+
+    __slots__ = ()
+    # The property: what is shown is the function's own.
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> int: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the results of these items; how many there were."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
+
+class AsyncBatchMethod(_BatchMethod[P, F, R], AsyncMethod[P, F, R]):
+    """A method of batches that is awaited."""
+
+    __slots__ = ()
+    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, int]: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, int]: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Forget the results of these items; how many there were."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class CachedBatch(Batched[P, R], BlockingDecorated[P, R]):

@@ -1,0 +1,1 @@
+"""Functions decorated with ``cached_batch``."""

@@ -1,0 +1,1 @@
+"""Decorated generators: recording, replay and sharing of streams."""

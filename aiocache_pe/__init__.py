@@ -47,7 +47,7 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.recordings.recorder import recording
-    from aiocache_pe.warming import WarmReport, keep_warm, most_hit, warm_cache
+    from aiocache_pe.warming.warm import WarmReport, keep_warm, most_hit, warm_cache
 else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - the types are above

@@ -42,7 +42,7 @@ _NAMES = {
     "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.cache.default_cache": ("get_cache",),
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),
-    "aiocache_pe.warming": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
+    "aiocache_pe.warming.warm": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }
 HOMES = {name: module for module, names in _NAMES.items() for name in names}
 """The module of each public name."""

@@ -25,7 +25,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from aiocache_pe import warming
 from aiocache_pe.cache import default_cache
 from aiocache_pe.cache.sync_manager import CacheManager
 from aiocache_pe.context import bypass, read_only, refresh
@@ -38,7 +37,8 @@ from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
-from aiocache_pe.warming import AnyCache, Calls, WarmReport
+from aiocache_pe.warming import warm as warm_module
+from aiocache_pe.warming.warm import AnyCache, Calls, WarmReport
 
 __all__ = [
     "CacheManager",
@@ -119,7 +119,7 @@ def warm_cache(
     if isinstance(calls, Iterable) and not isinstance(calls, Mapping | str | Path | AsyncIterable):
         calls = list(calls)
     warm = partial(
-        warming.warm_cache,
+        warm_module.warm_cache,
         ttl=ttl,
         concurrency=concurrency,
         before_expiry=before_expiry,
@@ -144,7 +144,7 @@ def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]
         >>> most_hit(CacheManager("memory"))
         []
     """
-    return portal.call(warming.most_hit, cache, count, pattern)
+    return portal.call(warm_module.most_hit, cache, count, pattern)
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def keep_warm(
         ...     rounds.get(timeout=60).computed
         1
     """
-    rounds = warming.keep_warm(
+    rounds = warm_module.keep_warm(
         cache,
         calls,
         before_expiry=before_expiry,

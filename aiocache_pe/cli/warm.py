@@ -1,17 +1,17 @@
-"""Filling a cache from a file of calls; see `aiocache_pe.warming`."""
+"""Filling a cache from a file of calls; see `aiocache_pe.warming.warm`."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from aiocache_pe.callfile import parsed
 from aiocache_pe.cli import human, output
 from aiocache_pe.cli.exits import BadFileError, LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.warming import WarmReport, warm_cache
+from aiocache_pe.warming.call_file import parsed
+from aiocache_pe.warming.warm import WarmReport, warm_cache
 
 
 def read(content: bytes, name: str) -> list[Any]:

@@ -118,7 +118,14 @@ LAYERS = (
     Layer("cache.sync_manager", ("cache.sync_manager",)),
     Layer(
         "verbs",
-        ("callfile", "decorators", "cache.default_cache", "sync", "warmable", "warming"),
+        (
+            "warming.call_file",
+            "decorators",
+            "cache.default_cache",
+            "sync",
+            "warming.calls",
+            "warming.warm",
+        ),
         talk=True,
     ),
     Layer("front", ("", "_exports"), talk=True),
@@ -130,7 +137,7 @@ NAMES_BACKENDS = ("cache.factory",)
 
 IMPORTS_LATE = {
     "cli.main": "what fills a cache needs the decorators, and a read is not to wait for them",
-    "callfile": "a file of calls names the modules that its functions are in",
+    "warming.call_file": "a file of calls names the modules that its functions are in",
     "_exports": "a public name is imported when it is first used; what is in it only goes down",
     "runtime.portal": "anyio takes as long to import as all the rest; few programs need it",
     "integrations.pytest": "most runs of tests have nothing to do with recordings",

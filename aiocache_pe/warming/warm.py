@@ -25,12 +25,12 @@ from typing import Any
 from aiocache_pe.backends.base import Usage
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.callfile import read_calls
 from aiocache_pe.engine import bulk_operations
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration, duration
-from aiocache_pe.warmable import Warmable, warmable
+from aiocache_pe.warming.call_file import read_calls
+from aiocache_pe.warming.calls import Warmable, warmable
 
 AnyCache = CacheManager | sync_manager.CacheManager
 Calls = Mapping[str, Any] | Iterable[Any] | AsyncIterable[Any] | str | Path

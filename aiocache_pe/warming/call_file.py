@@ -19,7 +19,7 @@ from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT
 from aiocache_pe.ttl import ttl_seconds
-from aiocache_pe.warmable import Valued
+from aiocache_pe.warming.calls import Valued
 
 _CALL, _ENTRY = {"call", "args", "kwargs"}, {"key", "value", "ttl"}
 

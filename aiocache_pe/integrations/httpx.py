@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 from aiocache_pe.exceptions import MissingDependencyError
-from aiocache_pe.integrations.http_async import AsyncExchange
-from aiocache_pe.integrations.http_blocking import BlockingExchange
-from aiocache_pe.integrations.http_caching import HttpCaching
+from aiocache_pe.integrations.http.caching import HttpCaching
+from aiocache_pe.integrations.http.exchange_async import AsyncExchange
+from aiocache_pe.integrations.http.exchange_sync import BlockingExchange
 
 try:
     import httpx
@@ -38,7 +38,7 @@ class AsyncCacheTransport(httpx.AsyncBaseTransport):
     Args:
         cache: where answers are kept; by default the process's shared cache.
         transport: what sends requests; by default httpx's own.
-        settings: those of `aiocache_pe.integrations.http_caching.HttpCaching`: ``ttl``,
+        settings: those of `aiocache_pe.integrations.http.caching.HttpCaching`: ``ttl``,
             ``namespace``, ``tags``, ``vary``, ``store_truncated``, ``cacheable``,
             ``stale_ttl``, ``lock``.
 
@@ -76,7 +76,7 @@ class CacheTransport(httpx.BaseTransport):
     Args:
         cache: where answers are kept, a blocking manager or an async one.
         transport: what sends requests; by default httpx's own.
-        settings: those of `aiocache_pe.integrations.http_caching.HttpCaching`.
+        settings: those of `aiocache_pe.integrations.http.caching.HttpCaching`.
 
     Raises:
         ConfigurationError: a setting cannot work.

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aiocache_pe.engine.token_savings import Appraiser, PriceTable
-from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
-from aiocache_pe.integrations.http_requests import VARY, asked
+from aiocache_pe.integrations.http.requests import VARY, asked
+from aiocache_pe.integrations.http.responses import Verdict, judge, judge_stream
 
 USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 3}
 

@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe import CacheManager, bypass
 from aiocache_pe.decorators.streams import chunk_buffer
-from aiocache_pe.integrations.http_shared import AsyncSharing, PlainSharing
+from aiocache_pe.integrations.http.shared_streams import AsyncSharing, PlainSharing
 from examples.llmserver.server import ModelServer
 from tests.helpers import poll
 from tests.unit.integrations.clients import WAYS, Client, client

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.integrations import http_shared
-from aiocache_pe.integrations.http_shared import AsyncSharing, Opened, PlainSharing
+from aiocache_pe.integrations.http import shared_streams
+from aiocache_pe.integrations.http.shared_streams import AsyncSharing, Opened, PlainSharing
 from tests.helpers import poll, poll_blocking
 
 Settled = Callable[[], None]
@@ -59,9 +59,9 @@ def interrupted(*_: Any) -> Any:
 async def test_an_answer_that_nobody_came_to_read_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http_shared, "_GRACE", 0.0)
+    monkeypatch.setattr(shared_streams, "_GRACE", 0.0)
     source = Source()
-    shared = http_shared._AsyncShared(await source.opened_later(lambda: None), asyncio.Event())
+    shared = shared_streams._AsyncShared(await source.opened_later(lambda: None), asyncio.Event())
     await poll(lambda: source.is_closed)
     assert shared.live.has_ended
     assert shared.place() is None

@@ -1,18 +1,15 @@
-"""The way of a request through a blocking transport; `http_async` is its twin.
-
-The request is sent in the thread that makes it; the loop that serves threads does the rest.
-"""
+"""The way of a request through an async transport; `http_blocking` is its twin."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe.context import Mode, Tape
-from aiocache_pe.integrations import http_recorded
-from aiocache_pe.integrations.http_caching import (
+from aiocache_pe.integrations.http import recording
+from aiocache_pe.integrations.http.caching import (
     OK,
     Fresh,
     HttpCaching,
@@ -23,61 +20,54 @@ from aiocache_pe.integrations.http_caching import (
     response_of,
     without_coding,
 )
-from aiocache_pe.integrations.http_requests import Asked
-from aiocache_pe.integrations.http_shared import Opened, Place, PlainSharing
-from aiocache_pe.loading import blocking
-from aiocache_pe.loading.blocking import load_wanted
-from aiocache_pe.sentinels import MISSING
+from aiocache_pe.integrations.http.requests import Asked
+from aiocache_pe.integrations.http.shared_streams import AsyncSharing, Opened, Place
+
+Send = Callable[[Any], Awaitable[Any]]
 
 
-class BlockingExchange:
+class AsyncExchange:
     """Answers requests from the cache, or sends them on.
 
     Args:
         caching: the settings.
         send: sends a request to the server.
         library: httpx or httpx2.
-        stream_class: makes that library's byte stream of an iterator and what closes it.
+        stream_class: makes that library's byte stream of an async iterator and what closes it.
     """
 
-    def __init__(
-        self,
-        caching: HttpCaching,
-        send: Callable[[Any], Any],
-        library: Any,
-        stream_class: Any,
-    ) -> None:
+    def __init__(self, caching: HttpCaching, send: Send, library: Any, stream_class: Any) -> None:
         self._caching = caching
         self._send = send
         self._response = partial(response_of, library)
         self._stream_class = stream_class
-        self._sharing = PlainSharing()
+        self._sharing = AsyncSharing()
 
-    def answer(self, request: Any) -> Any:
+    async def answer(self, request: Any) -> Any:
         """The response to a request."""
         caching = self._caching
         if context.mode() is Mode.BYPASS:
-            return self._send(request)
+            return await self._send(request)
         may = caching.may_be_kept(request)
-        what = caching.asked(request, request.read()) if may else None
+        what = caching.asked(request, await request.aread()) if may else None
         tape = context.tape()
         if what is None:
-            http_recorded.check_may_be_sent(tape, request)
-            return self._send(request)
+            recording.check_may_be_sent(tape, request)
+            return await self._send(request)
         if tape is not None:
-            return self._recorded(tape, request, what)
-        return (self._streamed if what.streams else self._in_one_piece)(request, what)
+            return await self._recorded(tape, request, what)
+        return await (self._streamed if what.streams else self._in_one_piece)(request, what)
 
-    def _in_one_piece(self, request: Any, what: Asked) -> Any:
+    async def _in_one_piece(self, request: Any, what: Asked) -> Any:
         fresh: list[Fresh] = []
 
-        def fetch() -> dict[str, Any]:
-            fresh.append(self._fetched(request))
+        async def fetch() -> dict[str, Any]:
+            fresh.append(await self._fetched(request))
             return self._caching.whole(fresh[-1])
 
         with StaleWatch() as stale:
             wanted = self._caching.wanted(what, fetch)
-            value = load_wanted(self._caching.loader.get_or_load, wanted)
+            value = await self._caching.loader.get_or_load(wanted)
         if fresh and not stale:
             return self._response(
                 fresh[-1].status, without_coding(fresh[-1].headers), "miss", fresh[-1].body
@@ -85,80 +75,79 @@ class BlockingExchange:
         body = as_bytes(value["body"])
         return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
 
-    def _recorded(self, tape: Tape, request: Any, what: Asked) -> Any:
+    async def _recorded(self, tape: Tape, request: Any, what: Asked) -> Any:
         fresh: list[Fresh] = []
-        call = http_recorded.call_of(what, self._caching.loader)
 
-        def fetch() -> dict[str, Any]:
-            fresh.append(self._fetched(request))
-            return http_recorded.recorded(fresh[-1], streams=what.streams)
+        async def fetch() -> dict[str, Any]:
+            fresh.append(await self._fetched(request))
+            return recording.recorded(fresh[-1], streams=what.streams)
 
-        answer = blocking.load(lambda compute: tape.answer(call, compute), fetch)
-        given = http_recorded.given(answer, is_fresh=bool(fresh))
+        answer = await tape.answer(recording.call_of(what, self._caching.loader), fetch)
+        given = recording.given(answer, is_fresh=bool(fresh))
         if not what.streams:
             return self._response(*given[:3], b"".join(given.chunks))
-        stream = self._stream_class(iter(given.chunks), None)
+        stream = self._stream_class(_replayed(given.chunks), None)
         return self._response(*given[:3], stream=stream)
 
-    def _fetched(self, request: Any) -> Fresh:
-        response = self._send(request)
+    async def _fetched(self, request: Any) -> Fresh:
+        response = await self._send(request)
         response.request = request
         try:
-            body = response.read()
+            body = await response.aread()
         finally:
-            response.close()
+            await response.aclose()
         return Fresh(response.status_code, response.headers.multi_items(), body)
 
-    def _streamed(self, request: Any, what: Asked) -> Any:
+    async def _streamed(self, request: Any, what: Asked) -> Any:
         loader = self._caching.loader
         wanted = self._caching.wanted(what, lambda: None)
         space, steered = loader.space, context.mode()
 
-        def open_it(settled: Callable[[], None]) -> Opened:
+        async def open_it(settled: Callable[[], None]) -> Opened:
             space.missed(wanted.key)
-            tokens = blocking.ask(loader.computing.tokens, wanted.tags, otherwise=dict[str, str]())
-            response = self._send(request)
+            tokens = await loader.computing.tokens(wanted.tags)
+            response = await self._send(request)
             response.request = request
             headers = response.headers.multi_items()
             if response.status_code != OK:
                 try:
-                    body = response.read()
+                    body = await response.aread()
                 finally:
-                    response.close()
+                    await response.aclose()
                 return Opened(response.status_code, headers, body=body)
             keep = steered is not Mode.READ_ONLY
             passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
 
-            def chunks() -> Generator[bytes, None, None]:
+            async def chunks() -> AsyncGenerator[bytes, None]:
                 try:
                     yield b""  # from here on, closing it closes the response
-                    for chunk in response.iter_bytes():
+                    async for chunk in response.aiter_bytes():
                         yield passing.take(chunk)
                 finally:
                     try:
-                        response.close()
+                        await response.aclose()
                     finally:
                         try:
-                            blocking.ask_or_leave(passing.end)
+                            await passing.end()
                         finally:
                             settled()
 
             begun = chunks()
-            next(begun)
+            await anext(begun)
             return Opened(response.status_code, headers, begun)
 
-        sharing = self._sharing if steered is None else PlainSharing()
+        sharing = self._sharing if steered is None else AsyncSharing()
         while True:
             if steered is not Mode.REFRESH:
-                value: Any = blocking.ask(space.load, wanted.key, otherwise=MISSING)
+                value = await space.load(wanted.key)
                 kept = chunks_of(value)
                 if kept is not None:
-                    stream = self._stream_class(iter(kept), None)
+                    stream = self._stream_class(_replayed(kept), None)
                     return self._response(value["status"], value["headers"], "hit", stream=stream)
-            place = sharing.place(wanted.key, open_it)
+            place = await sharing.place(wanted.key, open_it)
             if place is not None:
                 return self._begun(place, wanted.key)
-            sharing = PlainSharing()  # that one cannot be joined; the next is one's own
+            sharing = AsyncSharing()  # that one cannot be joined; the next is one's own
 
     def _begun(self, place: Place, key: str) -> Any:
         """The response to a request whose answer has begun, for oneself or for another."""
@@ -170,11 +159,16 @@ class BlockingExchange:
             self._caching.loader.space.hit_once(key)
         chunks = live.read(reader)
 
-        def close() -> None:
-            chunks.close()
-            live.quit(reader)  # who never began to read has a place all the same
+        async def close() -> None:
+            await chunks.aclose()
+            await live.quit(reader)  # who never began to read has a place all the same
 
         stream = self._stream_class(chunks, close)
         return self._response(
             opened.status, headers, "hit" if place.joined else "miss", stream=stream
         )
+
+
+async def _replayed(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk

@@ -15,8 +15,8 @@ from aiocache_pe._validation import check_plain
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.integrations.http_answers import Verdict, judge, judge_stream
-from aiocache_pe.integrations.http_requests import Asked, asked, checked_headers, is_worth_it
+from aiocache_pe.integrations.http.requests import Asked, asked, checked_headers, is_worth_it
+from aiocache_pe.integrations.http.responses import Verdict, judge, judge_stream
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import Lifetime, LoadOptions, Terms, Wanted, agreed, checked

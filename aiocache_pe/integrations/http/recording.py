@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from aiocache_pe.context import Call, Tape
-from aiocache_pe.integrations.http_answers import judge, judge_stream
-from aiocache_pe.integrations.http_caching import OK, Fresh, as_bytes, as_text, without_coding
-from aiocache_pe.integrations.http_requests import Asked
+from aiocache_pe.integrations.http.caching import OK, Fresh, as_bytes, as_text, without_coding
+from aiocache_pe.integrations.http.requests import Asked
+from aiocache_pe.integrations.http.responses import judge, judge_stream
 from aiocache_pe.loading.loader import Loader
 
 _END = "\n\n"

@@ -1,0 +1,1 @@
+"""HTTP caching shared by the httpx and httpx2 transports."""

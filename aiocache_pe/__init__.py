@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiocache_pe._exports import HOMES, load
+from aiocache_pe._exports import load
+from aiocache_pe._version import __version__
 
 if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.cache.default_cache import get_cache
@@ -56,10 +57,8 @@ else:
         return value
 
     def __dir__():  # noqa: ANN202 - the same
-        return sorted({*globals(), *HOMES})
+        return __all__
 
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AsyncCachedBatch",
@@ -89,6 +88,7 @@ __all__ = [
     "UnrecordedCallError",
     "UnstableIdentityError",
     "WarmReport",
+    "__version__",
     "bypass",
     "cached",
     "cached_batch",

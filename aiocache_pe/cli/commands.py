@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from aiocache_pe.cli import actions, human, options, values
-from aiocache_pe.cli.exits import DeclinedError
+from aiocache_pe.cli import operations, options, output, value_arguments
+from aiocache_pe.cli.exit_codes import DeclinedError
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.cli.output import on_terminal
 from aiocache_pe.cli.session import run
@@ -18,7 +18,7 @@ from aiocache_pe.cli.session import run
 @options.settings
 def stats(settings: Settings) -> None:
     """Show the counters, of all processes that used the cache."""
-    run(settings, actions.stats)
+    run(settings, operations.stats)
 
 
 @click.command()
@@ -29,7 +29,7 @@ def clear(settings: Settings) -> None:
     """Remove all entries of the namespace; asks first."""
     if not settings.yes:
         _confirm(settings)
-    run(settings, actions.clear)
+    run(settings, operations.clear)
 
 
 @click.command()
@@ -37,7 +37,7 @@ def clear(settings: Settings) -> None:
 @options.settings
 def cleanup(settings: Settings) -> None:
     """Remove what is expired, what exceeds the bounds, and what dead processes left."""
-    run(settings, actions.cleanup)
+    run(settings, operations.cleanup)
 
 
 @click.command()
@@ -46,7 +46,7 @@ def cleanup(settings: Settings) -> None:
 @options.settings
 def get(settings: Settings, key: str) -> None:
     """Print the value of KEY. This counts as a read."""
-    run(settings, lambda session: actions.get(session, key))
+    run(settings, lambda session: operations.get(session, key))
 
 
 @click.command("set")
@@ -61,8 +61,8 @@ def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
     A VALUE that parses as JSON is stored as such, any other as text; - is what the
     standard input holds. Before one that begins with a hyphen, write --.
     """
-    stored = values.read(value)
-    run(settings, lambda session: actions.put(session, key, stored, ttl), creates=True)
+    stored = value_arguments.read(value)
+    run(settings, lambda session: operations.put(session, key, stored, ttl), creates=True)
 
 
 @click.command()
@@ -71,7 +71,7 @@ def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
 @options.settings
 def delete(settings: Settings, key: str) -> None:
     """Remove the entry under KEY."""
-    run(settings, lambda session: actions.delete(session, key))
+    run(settings, lambda session: operations.delete(session, key))
 
 
 @click.command()
@@ -84,7 +84,7 @@ def keys(settings: Settings, pattern: str) -> None:
     PATTERN is a glob: *, ? and [abc]. With --json every line is a JSON string, so that
     keys which hold line breaks can be told apart.
     """
-    run(settings, lambda session: actions.keys(session, pattern))
+    run(settings, lambda session: operations.keys(session, pattern))
 
 
 @click.command()
@@ -93,7 +93,7 @@ def keys(settings: Settings, pattern: str) -> None:
 @options.settings
 def inspect(settings: Settings, key: str) -> None:
     """Show what is known of the entry under KEY. This does not count as a read."""
-    run(settings, lambda session: actions.inspect(session, key))
+    run(settings, lambda session: operations.inspect(session, key))
 
 
 @click.command()
@@ -101,7 +101,7 @@ def inspect(settings: Settings, key: str) -> None:
 @options.settings
 def doctor(settings: Settings) -> None:
     """Look whether the store is fit; ends with 3 if it is not."""
-    run(settings, actions.doctor)
+    run(settings, operations.doctor)
 
 
 COMMANDS = (stats, clear, cleanup, get, put, delete, keys, inspect, doctor)
@@ -111,6 +111,6 @@ def _confirm(settings: Settings) -> None:
     if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
         raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")
     # Asked between two runs of the event loop: inside one, Ctrl-C would wait for Enter.
-    count, of_what = run(settings, actions.count)
-    if not click.confirm(f"Remove {human.entries(count)} of {of_what}?", err=True):
+    count, of_what = run(settings, operations.count)
+    if not click.confirm(f"Remove {output.entries(count)} of {of_what}?", err=True):
         raise DeclinedError("nothing was removed")

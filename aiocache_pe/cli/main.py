@@ -10,8 +10,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from aiocache_pe import __version__
-from aiocache_pe.cli import commands, exits, options, output
+from aiocache_pe._version import __version__
+from aiocache_pe.cli import commands, exit_codes, options, output
 
 _EPILOG = """\b
 A flag and the command of its name do the same; one at a time.
@@ -53,13 +53,13 @@ class Program(click.Group):
         """Run with ``args``, by default those of the process, and leave with an exit code."""
         kwargs["standalone_mode"] = False
         try:
-            code = super().main(*args, **kwargs) or exits.DONE
+            code = super().main(*args, **kwargs) or exit_codes.DONE
         except click.ClickException as error:
             hint = " (see --help)" if isinstance(error, click.UsageError) else ""
             output.complain(f"Error: {' '.join(error.format_message().split())}{hint}")
             code = error.exit_code
         except click.Abort:
-            code = exits.INTERRUPTED
+            code = exit_codes.INTERRUPTED
         sys.exit(code)
 
 

@@ -17,7 +17,7 @@ import click
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.cache import factory
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.cli import exits, output
+from aiocache_pe.cli import exit_codes, output
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.exceptions import CacheError, InvalidKeyError
@@ -85,7 +85,7 @@ class Session:
     def check(self) -> None:
         """Raise `StoreFailedError` if the store has failed."""
         if self._failures:
-            raise exits.StoreFailedError(self.trouble())
+            raise exit_codes.StoreFailedError(self.trouble())
 
     def trouble(self) -> str:
         """What went wrong since this was last asked, in one line; empty if nothing did."""
@@ -137,14 +137,14 @@ def run(
         raise
     except BrokenPipeError:
         output.abandon()
-        raise click.exceptions.Exit(exits.BROKEN_PIPE) from None
+        raise click.exceptions.Exit(exit_codes.BROKEN_PIPE) from None
     except InvalidKeyError as error:
         raise click.UsageError(str(error)) from error
     except CacheError as error:
-        raise exits.StoreFailedError(str(error)) from error
+        raise exit_codes.StoreFailedError(str(error)) from error
     except Exception as error:  # a store of others, or the output's disk is full
         output.abandon()
-        raise exits.StoreFailedError(f"{type(error).__name__}: {error}") from error
+        raise exit_codes.StoreFailedError(f"{type(error).__name__}: {error}") from error
     return result
 
 
@@ -180,11 +180,11 @@ def _store(settings: Settings) -> Backend:
         clock=None,
     ).engine.backend
     if store.name == "null":
-        raise exits.StoreFailedError(
+        raise exit_codes.StoreFailedError(
             "caching is turned off here, by AIOCACHE_PE_DISABLE or AIOCACHE_PE_BACKEND"
         )
     if store.name == "memory":
-        raise exits.StoreFailedError(
+        raise exit_codes.StoreFailedError(
             "AIOCACHE_PE_BACKEND names a memory store, which is its own process's; "
             "--backend file means the files"
         )
@@ -196,9 +196,9 @@ def _check_cache(directory: str) -> None:
     try:
         os.stat(os.path.join(directory, _LOCKS))  # noqa: PTH116, PTH118 - asked once, a str
     except FileNotFoundError:
-        raise exits.StoreFailedError(f"there is no cache in {directory}") from None
+        raise exit_codes.StoreFailedError(f"there is no cache in {directory}") from None
     except OSError as error:
-        raise exits.StoreFailedError(f"cannot read the cache: {error}") from error
+        raise exit_codes.StoreFailedError(f"cannot read the cache: {error}") from error
 
 
 def _hush() -> None:

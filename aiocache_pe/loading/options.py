@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, TypedDict
 
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
 from aiocache_pe.ttl import TTL, Duration, duration
 
-PATIENCE = 300.0
-"""Seconds that a caller waits for another's computation, if it says nothing else."""
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; what stands for it in a record, which is JSON
 Lifetime = float | None | Callable[[Any], TTL]
 
@@ -56,7 +55,7 @@ class Options(NamedTuple):
     jitter: Callable[[float], float] | None = None
     soft_timeout: float | None = None
     hard_timeout: float | None = None
-    lock: float | None = PATIENCE
+    lock: float | None = WAIT_TIMEOUT
 
     @property
     def serve_old(self) -> bool:
@@ -192,6 +191,6 @@ def _jitter(value: Any) -> Callable[[float], float] | None:
 
 def _lock(value: Any) -> float | None:
     if isinstance(value, bool):
-        return PATIENCE if value else None
+        return WAIT_TIMEOUT if value else None
     seconds = duration("lock", value)
     return float("inf") if seconds is None else seconds

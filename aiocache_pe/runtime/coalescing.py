@@ -13,9 +13,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from aiocache_pe.loading.options import PATIENCE
 from aiocache_pe.runtime.loops import PerLoop
-from aiocache_pe.runtime.single_flight import Flight
+from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT, Flight
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """Fetches what belongs to some keys: a value for each."""
@@ -141,7 +140,7 @@ class Joint:
         while left:
             joined, begun = _claimed(air, left, work, size)
             shares = joined | {part: part.keys for part in begun}
-            waiting = {part: part.join(PATIENCE if part in joined else None) for part in shares}
+            waiting = {part: part.join(WAIT_TIMEOUT if part in joined else None) for part in shares}
             await _all_or_first_error(air, waiting)
             left = []
             for part, waiter in waiting.items():

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from aiocache_pe.runtime.loops import PerLoop
 
+WAIT_TIMEOUT = 300.0
+"""Seconds that a caller waits for another caller's computation by default."""
 _inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
 Work = Callable[[float | None], Awaitable[Any]]
 """What is to be done, given how many seconds it may wait for other loops and processes.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiocache_pe.testing.clock import FakeClock
 from aiocache_pe.testing.contract import BackendContract
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.testing.spy_backend import Recorder
 
 __all__ = ["BackendContract", "FakeClock", "Recorder"]

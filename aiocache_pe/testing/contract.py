@@ -16,8 +16,8 @@ import asyncio
 
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.record import Head, Record, pack_head, unpack
-from aiocache_pe.testing.capabilities import CapabilityContract
-from aiocache_pe.testing.stores import AREA, NAMES, content, record
+from aiocache_pe.testing.capability_contract import CapabilityContract
+from aiocache_pe.testing.contract_support import AREA, NAMES, content, record
 
 
 class BackendContract(CapabilityContract):

@@ -1,7 +1,7 @@
-"""Imports only go down.
+"""Imports between the packages of the library.
 
-Read from the syntax trees, by a few lines here and not by import-linter: they also see imports
-by string, tell siblings from floors, and know which third-party package belongs in which file.
+The imports are read from the syntax trees. import-linter does not see imports by a string, nor
+does it know which third-party package belongs in which file.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import pytest
 from tests.architecture.layers import (
     FOREIGN,
     IMPORTS_LATE,
-    LAYERS,
+    LEVELS,
     NAMES_BACKENDS,
+    SAME_LEVEL,
+    SIBLINGS,
     is_in,
-    room,
+    level,
+    unit,
 )
 from tests.architecture.source import (
     LIBRARY,
     Import,
     foreign_imports,
-    imports,
     modules,
     own_imports,
     tree,
@@ -40,40 +42,56 @@ def fail_with(found: Iterable[object], advice: str) -> None:
     assert not lines, "\n".join([advice, *lines])
 
 
-def test_every_module_has_a_place() -> None:
-    fail_with(
-        (f"{module}: {advice_for(module)}" for module in modules() if room(module) is None),
-        f"each of these needs a line in LAYERS, in {PLAN}:",
-    )
-
-
-def advice_for(module: str) -> str:
-    below = {placed[0] for i in imports(module) if (placed := room(i.target)) is not None}
-    lowest = max(below, default=0)
-    names = " or ".join(repr(layer.name) for layer in LAYERS[lowest : lowest + 2])
-    return f"what it imports reaches up to {LAYERS[lowest].name!r}, so put it in {names}"
-
-
-def test_every_place_is_taken() -> None:
-    rooms = {name for layer in LAYERS for name in layer.rooms if not name.endswith("*")}
-    taken = {placed[1] for module in modules() if (placed := room(module)) is not None}
-    fail_with(rooms - taken, f"no module is in these rooms; take them out of {PLAN}:")
+def test_every_unit_has_a_level() -> None:
+    units = {unit(module) for module in modules()}
+    placed = {name for names in LEVELS for name in names}
+    assert units == placed, f"LEVELS in {PLAN} differ from the package: {units ^ placed}"
 
 
 def test_imports_go_down() -> None:
-    fail_with((i for i in own_imports() if goes_wrong(i)), f"not allowed by LAYERS in {PLAN}:")
+    fail_with((i for i in own_imports() if not goes_down(i)), f"not allowed by LEVELS in {PLAN}:")
 
 
-def goes_wrong(found: Import) -> bool:
-    source, target = room(found.source), room(found.target)
-    if source is None or target is None:
-        return False  # told by test_every_module_has_a_place
-    if source[0] != target[0]:
-        return source[0] < target[0]
-    return source[1] != target[1] and not LAYERS[source[0]].talk
+def goes_down(found: Import) -> bool:
+    source, target = unit(found.source), unit(found.target)
+    if source == target or (source, target) in SAME_LEVEL:
+        return True
+    above, below = level(found.source), level(found.target)
+    return above is not None and below is not None and above > below
 
 
-def test_only_config_names_a_concrete_store() -> None:
+@pytest.mark.parametrize("package", SIBLINGS)
+def test_parts_of_a_package_do_not_import_each_other(package: str) -> None:
+    parts = tuple(f"{package}.{part}" for part in SIBLINGS[package])
+
+    def part_of(module: str) -> str | None:
+        return next((part for part in parts if is_in(module, (part,))), None)
+
+    fail_with(
+        (
+            found
+            for found in own_imports()
+            if (source := part_of(found.source))
+            and (target := part_of(found.target))
+            and source != target
+        ),
+        f"not allowed by SIBLINGS in {PLAN}:",
+    )
+
+
+@pytest.mark.parametrize("package", ["backends", "codecs", "eviction"])
+def test_the_base_of_a_package_imports_nothing_of_it(package: str) -> None:
+    fail_with(
+        (
+            found
+            for found in own_imports()
+            if is_in(found.source, (f"{package}.base",)) and is_in(found.target, (package,))
+        ),
+        "base.py is the bottom of its package:",
+    )
+
+
+def test_only_the_factory_names_a_concrete_store() -> None:
     fail_with(
         (
             found
@@ -82,7 +100,7 @@ def test_only_config_names_a_concrete_store() -> None:
             and not is_in(found.target, ("backends.base", "backends.capabilities"))
             and not is_in(found.source, ("backends", *NAMES_BACKENDS))
         ),
-        "see `aiocache_pe.backends.base` instead of a concrete store:",
+        "use `aiocache_pe.backends.base` instead of a concrete store:",
     )
 
 

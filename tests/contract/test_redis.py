@@ -12,7 +12,7 @@ from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.testing import BackendContract
-from aiocache_pe.testing.stores import AREA
+from aiocache_pe.testing.contract_support import AREA
 from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
 from tests.servers.process import Server
 

@@ -28,7 +28,7 @@ from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.clock import Clock
 from aiocache_pe.events import Hit, Removed
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 
 
 @cached

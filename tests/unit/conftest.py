@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from aiocache_pe import CacheManager
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.servers.process import Server
 
 STORES: dict[str, dict[str, Any]] = {

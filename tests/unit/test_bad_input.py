@@ -28,7 +28,7 @@ from aiocache_pe import (
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import Miss
 from aiocache_pe.integrations.httpx2 import AsyncCacheTransport
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.bad_values import (
     BAD_COUNTS,
     BAD_INTS,

@@ -17,8 +17,8 @@ from aiocache_pe.backends.base import Backend, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
-from aiocache_pe.testing.clock import FakeClock
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.unit.broken import Broken, BrokenEverywhere
 
 ERRORS = (BackendError("away"), OSError(28, "No space left"), RuntimeError("a bug"), KeyError("k"))

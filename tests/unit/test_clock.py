@@ -7,7 +7,7 @@ import time
 import pytest
 
 from aiocache_pe.clock import SystemClock
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 
 
 def test_the_real_clock_is_the_systems() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from aiocache_pe import CacheManager, sync
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 
 COPIED = {"copy": copy.copy, "deepcopy": copy.deepcopy}
 

@@ -21,8 +21,8 @@ from aiocache_pe.events import (
     Stored,
 )
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.testing.clock import FakeClock
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.testing.spy_backend import Recorder
 
 KINDS: tuple[type[Event], ...] = (
     Hit,

@@ -11,7 +11,7 @@ import pytest
 from aiocache_pe import CacheClosedError, CacheManager
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.helpers import poll
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.testing.clock import FakeClock
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.helpers import poll
 
 NAMES = ("search", "Search", "a:b", "a", "a+tags", "..", "nul\0", "\ud800", "x" * 200, "50%")

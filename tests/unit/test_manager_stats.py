@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe import CacheEntry, CacheManager, CacheStats
 from aiocache_pe.engine import stats_reporter
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.conftest import manager_over
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiocache_pe import CacheManager, SerializationError
 from aiocache_pe.exceptions import InvalidTTLError
 from aiocache_pe.keys.store_keys import MAX_KEY_LENGTH
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 
 NOTHING: tuple[Any, ...] = (None, 0, "", False, [], {}, b"", 0.0)
 KEYS = (

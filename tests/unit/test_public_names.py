@@ -77,7 +77,7 @@ def test_the_version_is_that_of_the_distribution() -> None:
 def test_a_name_that_there_is_not_is_refused_as_ever() -> None:
     with pytest.raises(AttributeError, match="module 'aiocache_pe' has no attribute 'nonsense'"):
         aiocache_pe.nonsense  # type: ignore[attr-defined] # noqa: B018 - it is to fail
-    assert set(aiocache_pe.__all__) <= set(dir(aiocache_pe))
+    assert sorted(aiocache_pe.__all__) == dir(aiocache_pe)
 
 
 def test_importing_the_library_imports_what_is_used() -> None:

@@ -17,7 +17,7 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.record import Head, Record
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.helpers import poll
 
 COUNTERS = "default+stats:counters"

@@ -14,7 +14,7 @@ from aiocache_pe import CacheManager, Price, cached
 from aiocache_pe.engine.token_savings import Appraiser, Prices, PriceTable
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.record import Savings
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.conftest import manager_over
 
 PRICES: Prices = {"small": Price(input=1, output=4), "embed": {"input": 0.5}}

@@ -10,13 +10,14 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.loading.options import PATIENCE, USUAL, agreed, checked
+from aiocache_pe.loading.options import USUAL, agreed, checked
+from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
 
 
 def test_nothing_given_is_the_usual() -> None:
     assert checked({}) is USUAL
     assert checked({"lock": True}) == USUAL
-    assert USUAL.lock == PATIENCE
+    assert USUAL.lock == WAIT_TIMEOUT
 
 
 def test_durations_are_read_in_every_form() -> None:

@@ -20,7 +20,7 @@ from aiocache_pe import (
     warm_cache,
 )
 from aiocache_pe import sync as blocking
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.helpers import poll
 from tests.unit.decorators.kinds import Counted, Kind, each_kind
 

@@ -23,7 +23,7 @@ import pytest
 from aiocache_pe import CacheManager, SerializationError, UnstableIdentityError, cached
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.record import VERSION, Head, Record
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.broken import Secretless
 
 

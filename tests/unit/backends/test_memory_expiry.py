@@ -12,7 +12,7 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine.maintenance import AGAIN, FIRST
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
 from tests.helpers import poll
 from tests.stress.scale import scaled
 

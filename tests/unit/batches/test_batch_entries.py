@@ -11,7 +11,7 @@ import pytest
 from aiocache_pe import CacheManager, cached_batch, read_only
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.unit.batches.embedder import Embedder
 
 

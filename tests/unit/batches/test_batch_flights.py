@@ -12,7 +12,7 @@ from aiocache_pe import CacheManager, cached_batch
 from aiocache_pe.backends.base import ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.helpers import poll
 from tests.unit.broken import Broken
 from tests.unit.factories import outcome

@@ -9,7 +9,7 @@ import pytest
 
 from aiocache_pe import CacheManager, bypass, cached_batch, read_only, refresh, warm_cache
 from aiocache_pe.exceptions import BackendError, ConfigurationError
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.batches.embedder import Embedder
 from tests.unit.broken import BrokenEverywhere, Secretless
 

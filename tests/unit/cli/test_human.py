@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiocache_pe.cli import human
+from aiocache_pe.cli import output
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from aiocache_pe.cli import human
     ],
 )
 def test_size(count: int, shown: str) -> None:
-    assert human.size(count) == shown
+    assert output.size(count) == shown
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_size(count: int, shown: str) -> None:
     ],
 )
 def test_duration(seconds: float, shown: str) -> None:
-    assert human.duration(seconds) == shown
+    assert output.duration(seconds) == shown
 
 
 def test_a_moment_that_no_calendar_has() -> None:
-    assert human.moment(0).startswith(("1970-01-01 ", "1969-12-31 "))
-    assert human.moment(1e300) == "after the year 9999"
+    assert output.moment(0).startswith(("1970-01-01 ", "1969-12-31 "))
+    assert output.moment(1e300) == "after the year 9999"

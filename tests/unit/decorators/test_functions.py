@@ -15,7 +15,7 @@ import pytest
 from aiocache_pe import CacheManager, UnstableIdentityError, cached
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError, InvalidTTLError
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.helpers import poll
 
 if TYPE_CHECKING:

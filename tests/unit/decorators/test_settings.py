@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe import CacheManager, InvalidKeyError, InvalidTTLError
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.decorators.kinds import Counted, Kind, each_kind
 
 pytestmark = each_kind

@@ -16,8 +16,8 @@ from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.testing.clock import FakeClock
-from aiocache_pe.testing.recorder import Recorder
+from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.testing.spy_backend import Recorder
 from tests.unit.decorators.streams import (
     ASYNC,
     Upstream,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from aiocache_pe import CacheManager, bypass, read_only, refresh
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from examples.llmserver.server import ModelServer
 from tests.unit.integrations.clients import WAYS, Client, client
 from tests.unit.integrations.conftest import API_KEY

@@ -14,7 +14,7 @@ import pytest
 from aiocache_pe import CacheManager, UnrecordedCallError, bypass, cached, recording, refresh
 from aiocache_pe import sync as blocking
 from aiocache_pe.context import mode
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.decorators.kinds import Kind, each_kind
 
 

@@ -15,7 +15,7 @@ from aiocache_pe.cache.manager import CacheManager as AsyncManager
 from aiocache_pe.events import Event, Hit, Stored
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sync import CacheManager, cached, get_cache
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.unit.conftest import STORES, manager_over
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe.sync import CacheManager, WarmReport, cached, keep_warm, most_hit, warm_cache
-from aiocache_pe.testing.clock import FakeClock
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.helpers import poll_blocking
 
 

@@ -17,8 +17,8 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import entry_name
 from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
-from aiocache_pe.testing.clock import FakeClock
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.fake_clock import FakeClock
 from tests.servers.deployments import RIGHTS, Cluster, SecuredCluster, Sentinels
 from tests.servers.process import Server, free_ports
 from tests.stress.scale import report, scaled

@@ -20,7 +20,7 @@ from aiocache_pe.backends.redis.key_names import entry_name, lease_name
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import AtLoopEnd
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
 from tests.helpers import poll
 from tests.servers.deployments import Cluster, Sentinels
 from tests.servers.process import Server

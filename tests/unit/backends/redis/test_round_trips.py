@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
 from tests.servers.process import Server
 
 KEYS = [f"{AREA}k{n}" for n in range(1000)]

@@ -7,7 +7,7 @@ import asyncio
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connection_pool import Silence
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.testing.stores import AREA
+from aiocache_pe.testing.contract_support import AREA
 from tests.helpers import poll
 from tests.servers.process import Server
 

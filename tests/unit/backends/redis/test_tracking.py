@@ -17,7 +17,7 @@ from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import entry_name
 from aiocache_pe.record import Record
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
 from tests.helpers import poll, poll_blocking
 from tests.servers.deployments import Proxy
 from tests.servers.process import Server

@@ -16,7 +16,7 @@ from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import USAGE, entry_name, usage_name
 from aiocache_pe.record import Record
-from aiocache_pe.testing.stores import AREA, record
+from aiocache_pe.testing.contract_support import AREA, record
 from aiocache_pe.warming.warm import most_hit
 from tests.helpers import poll
 from tests.servers.process import Server

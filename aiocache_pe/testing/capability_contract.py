@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiocache_pe.backends.base import Backend, Coherent, Leasing, Peekable, Sized, Tending, Usage
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING
-from aiocache_pe.testing.stores import AREA, NAMES, OverAStore, content, record
+from aiocache_pe.testing.contract_support import AREA, NAMES, OverAStore, content, record
 
 
 class CapabilityContract(OverAStore):

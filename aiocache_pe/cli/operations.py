@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aiocache_pe.backends.base import Examinable, Located
-from aiocache_pe.cli import human, output, values
-from aiocache_pe.cli.exits import AbsentError, StoreFailedError
+from aiocache_pe.cli import output, value_arguments
+from aiocache_pe.cli.exit_codes import AbsentError, StoreFailedError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
@@ -24,7 +24,7 @@ async def get(session: Session, key: str) -> None:
     value = await session.ask(session.cache.get(key, MISSING))
     if value is MISSING:
         raise AbsentError(key)
-    values.show(key, value, as_json=session.json)
+    value_arguments.show(key, value, as_json=session.json)
 
 
 async def put(session: Session, key: str, value: Any, ttl: float | None) -> None:
@@ -101,10 +101,10 @@ async def stats(session: Session) -> None:
             ("misses", f"{found.misses:,}"),
             ("hit rate", f"{found.hit_rate:.1%}"),
             *((name, f"{number:,}") for name, number in counters.items()),
-            ("time saved", human.duration(found.seconds_saved)),
+            ("time saved", output.duration(found.seconds_saved)),
             *_saved(found),
             ("entries", f"{found.total_entries:,}"),
-            ("size", human.size(found.total_size_bytes)),
+            ("size", output.size(found.total_size_bytes)),
         ]
     )
 
@@ -115,7 +115,7 @@ def _saved(found: CacheStats) -> Iterator[tuple[str, str]]:
     if sent or answered:
         yield "tokens saved", f"{sent:,} in, {answered:,} out"
     if found.money_saved:
-        yield "money saved", human.money(found.money_saved)
+        yield "money saved", output.money(found.money_saved)
 
 
 async def inspect(session: Session, key: str) -> None:
@@ -162,7 +162,7 @@ async def doctor(session: Session) -> None:
 def _facts(record: Record, entry: CacheEntry | None, left: float) -> dict[str, Any]:
     head = record.head
     return {
-        "type": None if entry is None else values.type_name(entry.value),
+        "type": None if entry is None else value_arguments.type_name(entry.value),
         "created_at": head.created_at,
         "expires_at": head.expires_at,
         "ttl": None if math.isinf(left) else left,
@@ -178,18 +178,18 @@ def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """The facts in words; what is not known is left out."""
     expires = "never"
     if facts["expires_at"] is not None:
-        expires = f"{human.moment(facts['expires_at'])}, in {human.duration(facts['ttl'])}"
+        expires = f"{output.moment(facts['expires_at'])}, in {output.duration(facts['ttl'])}"
     told: list[tuple[str, str | None]] = [
         ("type", facts["type"]),
         ("unreadable", facts["unreadable"]),
-        ("created", human.moment(facts["created_at"])),
+        ("created", output.moment(facts["created_at"])),
         ("expires", expires),
     ]
     if facts["last_access"] is not None:
         told += [
-            ("last access", human.moment(facts["last_access"])),
+            ("last access", output.moment(facts["last_access"])),
             ("hits", f"{facts['hit_count']:,}"),
-            ("size", human.size(facts["size_bytes"])),
+            ("size", output.size(facts["size_bytes"])),
         ]
     told += [
         ("tags", ", ".join(facts["tags"]) or None),
@@ -203,4 +203,4 @@ def _tell_removed(session: Session, removed: int) -> None:
     if session.json:
         output.as_json({"removed": removed})
     else:
-        output.line(f"removed {human.entries(removed)}")
+        output.line(f"removed {output.entries(removed)}")

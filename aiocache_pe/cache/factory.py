@@ -25,9 +25,9 @@ from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.loading.shared_state import Resources
 
 
-def _made(name: str, *args: Any, **settings: Any) -> Any:
-    """A store or policy of the library's; what it needs is imported only now that it is wanted."""
-    module, _, cls = f"aiocache_pe.{name}".rpartition(".")
+def _made(path: str, *args: Any, **settings: Any) -> Any:
+    """Make a store or a policy of the library; its module is imported only when it is wanted."""
+    module, _, cls = path.partition(":")
     return getattr(importlib.import_module(module), cls)(*args, **settings)
 
 
@@ -45,16 +45,16 @@ REDIS = (
     "rediss+cluster",
 )
 POLICIES: dict[str, Callable[[], Any]] = {
-    name: partial(_made, f"policies.{home}")
-    for name, home in {
-        "adaptive": "adaptive.Adaptive",
-        "clock": "clock.Clock",
-        "fifo": "fifo.Fifo",
-        "lfu": "lfu.Lfu",
-        "lirs": "lirs.Lirs",
-        "lru": "lru.Lru",
-        "s3fifo": "s3fifo.S3Fifo",
-        "tinylfu": "tinylfu.TinyLfu",
+    name: partial(_made, path)
+    for name, path in {
+        "adaptive": "aiocache_pe.eviction.adaptive:Adaptive",
+        "clock": "aiocache_pe.eviction.clock_policy:Clock",
+        "fifo": "aiocache_pe.eviction.fifo:Fifo",
+        "lfu": "aiocache_pe.eviction.lfu:Lfu",
+        "lirs": "aiocache_pe.eviction.lirs:Lirs",
+        "lru": "aiocache_pe.eviction.lru:Lru",
+        "s3fifo": "aiocache_pe.eviction.s3fifo:S3Fifo",
+        "tinylfu": "aiocache_pe.eviction.tinylfu:TinyLfu",
     }.items()
 }
 FILE_EVICTIONS = ("adaptive", "fifo", "lfu", "lru", "s3fifo")

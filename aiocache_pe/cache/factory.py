@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
+from aiocache_pe import backends
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
@@ -25,10 +26,10 @@ from aiocache_pe.keys.store_keys import namespace_prefix
 from aiocache_pe.loading.shared_state import Resources
 
 
-def _made(path: str, *args: Any, **settings: Any) -> Any:
-    """Make a store or a policy of the library; its module is imported only when it is wanted."""
+def _make_policy(path: str) -> Any:
+    """Make an eviction policy; its module is imported only when it is wanted."""
     module, _, cls = path.partition(":")
-    return getattr(importlib.import_module(module), cls)(*args, **settings)
+    return getattr(importlib.import_module(module), cls)()
 
 
 ENTRY_POINTS = "aiocache_pe.backends"
@@ -45,7 +46,7 @@ REDIS = (
     "rediss+cluster",
 )
 POLICIES: dict[str, Callable[[], Any]] = {
-    name: partial(_made, path)
+    name: partial(_make_policy, path)
     for name, path in {
         "adaptive": "aiocache_pe.eviction.adaptive:Adaptive",
         "clock": "aiocache_pe.eviction.clock_policy:Clock",
@@ -163,13 +164,13 @@ def _redis(
         url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS
     if not isinstance(url, str):
         raise ConfigurationError(f"redis_url is a URL, not {type(url).__name__}")
-    store = _store("redis.backend.RedisBackend", url, clock=clock, tracking=tracking)
+    store = _store("RedisBackend", url, clock=clock, tracking=tracking)
     if fallback is None:
         return store
     # Of its own: what else is in the directory may be older than what Redis holds.
     folder = f"{_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
-    files = _store("file.backend.FileBackend", folder)
-    return _store("fallback.backend.FallbackBackend", store, files, f"{folder}/.journals")
+    files = _store("FileBackend", folder)
+    return _store("FallbackBackend", store, files, f"{folder}/.journals")
 
 
 def _backend(
@@ -189,14 +190,14 @@ def _backend(
         _nothing_after(backend)
     if scheme == "memory":
         _no_directory(directory, "the memory store")
-        return _store("memory.MemoryBackend", **bounds, policy=_policy(eviction), clock=clock)
+        return _store("MemoryBackend", **bounds, policy=_policy(eviction), clock=clock)
     if scheme == "file":
         order = _order(eviction, bounds)
-        return _store("file.backend.FileBackend", _directory(backend, directory), **bounds, **order)
+        return _store("FileBackend", _directory(backend, directory), **bounds, **order)
     _no_bounds(bounds, f"the {scheme} store")
     _no_directory(directory, f"the {scheme} store")
     if scheme == "null":
-        return _store("null.NullBackend")
+        return _store("NullBackend")
     for made in _registered(scheme, backend):
         _check_object(made)
         return made
@@ -249,14 +250,14 @@ def _disabled() -> Backend | None:
     if value in _OFF:
         return None
     if value in _ON:
-        return _store("null.NullBackend")
+        return _store("NullBackend")
     raise ConfigurationError(
         f"AIOCACHE_PE_DISABLE={value!r} is not known; accepted: {_listed(_ON + _OFF[1:])}"
     )
 
 
 def _store(name: str, *args: Any, **settings: Any) -> Backend:
-    made: Backend = _made(f"backends.{name}", *args, **settings)
+    made: Backend = getattr(backends, name)(*args, **settings)
     return made
 
 

@@ -41,7 +41,8 @@ NAMES_BACKENDS = ("cache.factory",)
 
 IMPORTS_LATE = {
     "_exports": "a public name is imported when it is first used",
-    "cache.factory": "a store's client or a policy is imported when one of that kind is wanted",
+    "backends": "a store's client is imported when a store of that kind is wanted",
+    "cache.factory": "a policy is imported when it is wanted",
     "cli.main": "commands that fill a cache need the decorators; reading commands do not",
     "integrations.pytest": "most test runs do not use recordings",
     "runtime.portal": "anyio takes as long to import as all the rest; few programs need it",

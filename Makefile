@@ -18,7 +18,7 @@ SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test cov lint format types arch bench bench-quick plots clean
+.PHONY: help demo test cov lint format types arch bench bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,9 +54,6 @@ bench: $(READY)-bench  ## measure against other caches; with TRACES=FOLDER hit r
 
 bench-quick: $(READY)-bench  ## the same in two minutes, for a first look
 	$(BIN)/python -m benchmarks --quick
-
-plots: $(READY)-bench  ## put what was measured last into docs/performance.md
-	$(BIN)/python -m benchmarks.publish
 
 clean:  ## remove all that was made here
 	rm -rf $(VENV) data .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build

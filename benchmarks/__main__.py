@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.environment import describe, results_path
-from benchmarks.plot import draw
 from benchmarks.report import show
 from benchmarks.results import Run
 from benchmarks.row import Row
@@ -51,8 +50,7 @@ def main() -> None:
         run = Run(environment, rounds, results, load, list(runner.stores.values()), given.quick)
         show(run)
         run.write(path)
-        draw(run, path.with_suffix(".svg"))
-        print(f"written: {path} and {path.with_suffix('.svg').name}")
+        print(f"written: {path}")
 
 
 def _clear_up(runner: Runner) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiocache_pe._exports import load
-from aiocache_pe._version import __version__
+from aiocache_pe._version import __version__ as __version__
 
 if TYPE_CHECKING:  # what `load` finds, for type checkers
     from aiocache_pe.cache.default_cache import get_cache
@@ -88,7 +88,6 @@ __all__ = [
     "UnrecordedCallError",
     "UnstableIdentityError",
     "WarmReport",
-    "__version__",
     "bypass",
     "cached",
     "cached_batch",

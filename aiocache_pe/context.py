@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self
 
-from aiocache_pe.runtime.fork import held_at_fork
+from aiocache_pe.runtime.fork import hold_during_fork
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Call:
     is_same: Callable[[Any, Any], bool] | None = None
 
 
-class Tape(Protocol):
+class Cassette(Protocol):
     """A recording, to which calls go instead of to a cache."""
 
     def find(self, call: Call) -> Any:
@@ -56,7 +56,7 @@ class Tape(Protocol):
         """
         ...
 
-    async def keep(self, call: Call, value: Any) -> None:
+    async def store(self, call: Call, value: Any) -> None:
         """Record what a call returned.
 
         Raises:
@@ -71,17 +71,17 @@ class Tape(Protocol):
         ...
 
 
-class _Place(NamedTuple):
+class _CassetteScope(NamedTuple):
     """Where calls go: to a tape, or where they would go without any."""
 
-    tape: Tape | None
+    tape: Cassette | None
 
 
 _mode: ContextVar[Mode | None] = ContextVar("aiocache_pe_mode", default=None)
-_own: ContextVar[_Place | None] = ContextVar("aiocache_pe_tape", default=None)
-_places: list[_Place] = []  # those of the process's blocks, the innermost last
+_own: ContextVar[_CassetteScope | None] = ContextVar("aiocache_pe_tape", default=None)
+_places: list[_CassetteScope] = []  # those of the process's blocks, the innermost last
 _lock = threading.RLock()
-held_at_fork(_lock)
+hold_during_fork(_lock)
 
 mode: Callable[[], Mode | None] = _mode.get
 """The mode of the running task; ``None`` when nothing was set.
@@ -100,7 +100,7 @@ class Mode(Enum):
     RECORDED = "recorded"
 
 
-def tape() -> Tape | None:
+def current_cassette() -> Cassette | None:
     """The recording that calls go to: this task's, else the process's; ``None`` for none."""
     own, places = _own.get(), _places.copy()  # another thread may leave its block meanwhile
     for place in places:
@@ -109,7 +109,7 @@ def tape() -> Tape | None:
     return places[-1].tape if places else None
 
 
-class ToTape:
+class use_cassette:  # noqa: N801 - used as a statement, like `bypass`
     """Sends the calls within the block to a recording.
 
     Args:
@@ -118,9 +118,9 @@ class ToTape:
 
     __slots__ = ("_place", "_token")
 
-    def __init__(self, wanted: Tape | None) -> None:
-        self._place = _Place(wanted)
-        self._token: Token[_Place | None] | None = None
+    def __init__(self, wanted: Cassette | None) -> None:
+        self._place = _CassetteScope(wanted)
+        self._token: Token[_CassetteScope | None] | None = None
 
     def __enter__(self) -> Self:
         global mode  # noqa: PLW0603 - so that nobody has to ask for recordings but who records
@@ -142,7 +142,7 @@ class ToTape:
 
 
 def _recorded_or_mode() -> Mode | None:
-    return _mode.get() if tape() is None else Mode.RECORDED
+    return _mode.get() if current_cassette() is None else Mode.RECORDED
 
 
 class _Steered:

@@ -71,7 +71,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     saves: Savings | None = None
 
     @property
-    def gone_at(self) -> float | None:
+    def removable_at(self) -> float | None:
         """When nobody may be served it any more, and a store may drop it; ``None`` for never."""
         if self.expires_at is None or self.stale_until is None:
             return self.expires_at
@@ -81,9 +81,9 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         """Whether the time is over at ``now``, seconds since the epoch."""
         return self.expires_at is not None and self.expires_at <= now
 
-    def is_over(self, now: float, *, stale: bool) -> bool:
+    def is_removable(self, now: float, *, stale: bool) -> bool:
         """The same, or if ``stale`` whether it may not even be served stale any more."""
-        end = self.gone_at if stale else self.expires_at
+        end = self.removable_at if stale else self.expires_at
         return end is not None and end <= now
 
 

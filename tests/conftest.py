@@ -19,7 +19,12 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-pytest_plugins = ("tests.servers.fixtures",)
+pytest_plugins = (
+    "tests.support.cache_fixtures",
+    "tests.support.cli_fixtures",
+    "tests.support.sdk_fixtures",
+    "tests.support.servers.fixtures",
+)
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 

@@ -21,13 +21,13 @@ from aiocache_pe.backends.base import (
     Lease,
     Leasing,
     Located,
+    Maintainable,
     Peekable,
     Probed,
     ReadResult,
     SecretKeeper,
     Sized,
     Sweeper,
-    Tending,
     Usage,
 )
 
@@ -73,6 +73,7 @@ __all__ = [
     "Lease",
     "Leasing",
     "Located",
+    "Maintainable",
     "MemoryBackend",
     "NullBackend",
     "Peekable",
@@ -82,6 +83,5 @@ __all__ = [
     "SecretKeeper",
     "Sized",
     "Sweeper",
-    "Tending",
     "Usage",
 ]

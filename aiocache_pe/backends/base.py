@@ -14,7 +14,7 @@ capability     verb                                      without it
 `Evicting`     tell what had to go to make room         evictions are not counted
 `Expiring`     tell what it removed as it was over       expirations are not counted
 `Sweeper`      remove what dead writers left             nothing is left behind
-`Tending`      go through the store, bit by bit          the store removes what is over
+`Maintainable`      go through the store, bit by bit          the store removes what is over
 `Leasing`      one of all processes computes a value     once per process and loop
 `Probed`       tell whether all of it is there          one read has to tell
 `SecretKeeper` a secret of the store's own               pickle only with a given secret
@@ -173,10 +173,10 @@ class Sweeper(Protocol):
 
 
 @runtime_checkable
-class Tending(Protocol):
+class Maintainable(Protocol):
     """A store from which somebody has to remove what is over, when nobody asks for it."""
 
-    async def tend(self, now: float) -> Sequence[Head] | None:
+    async def maintain(self, now: float) -> Sequence[Head] | None:
         """Take one small step of a round through the store.
 
         Args:
@@ -203,7 +203,7 @@ class Expiring(Protocol):
     """A store that removes what is over not only when it is tended, but at other times too."""
 
     on_expire: Callable[[Head], object] | None
-    """Called, in any thread, for every entry that went so; not for what `Tending.tend` returns."""
+    """Called, in any thread, for each entry removed so; not for those `maintain` returns."""
 
 
 class Lease(Protocol):

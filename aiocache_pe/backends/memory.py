@@ -10,20 +10,20 @@ from typing import Any
 from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.clock import Clock
 from aiocache_pe.eviction.base import EvictionPolicy
-from aiocache_pe.eviction.bounded_map import Bounded
-from aiocache_pe.eviction.expiry_buckets import Calendar
+from aiocache_pe.eviction.bounded_map import BoundedMap
+from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
 from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.exceptions import BackendError
-from aiocache_pe.keys.glob import matcher
+from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.record import Head, Record
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 _BATCH = 1000
 _STEP = 256  # entries that a step of a round removes: half a millisecond
 
 
-class Cell:
+class StoredRecord:
     """A record in memory; records given out carry their cell as the stamp."""
 
     __slots__ = (
@@ -95,27 +95,29 @@ class MemoryBackend:
         *,
         max_entries: int | None = None,
         max_bytes: int | None = None,
-        policy: Callable[[], EvictionPolicy[Cell]] = Fifo,
+        policy: Callable[[], EvictionPolicy[StoredRecord]] = Fifo,
         clock: Clock | None = None,
     ) -> None:
         is_bounded = max_entries is not None or max_bytes is not None
-        self._cells = Bounded(
+        self._cells = BoundedMap(
             policy() if is_bounded else Fifo(),
             max_entries=max_entries,
             max_bytes=max_bytes,
             on_evict=self._evicted,
-            calendar=Calendar(_gone_at, None if clock is None else clock.time),
+            calendar=ExpiryBuckets(_gone_at, None if clock is None else clock.time),
             on_expire=self._expired,
         )
         self._max_bytes = max_bytes
-        self._side = Bounded[Cell](Fifo())  # what the library keeps for itself is never evicted
+        self._side = BoundedMap[StoredRecord](
+            Fifo()
+        )  # what the library keeps for itself is never evicted
         self._hit = self._cells.on_hit
         self._secret = os.urandom(32)
         self.on_evict: Callable[[Head], object] | None = None
         self.on_expire: Callable[[Head], object] | None = None
         self._is_tended = False  # whether the round that is under way has nothing left to do
         self._leases: dict[str, MemoryLease] = {}
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Lease anew: who computed in the parent does not compute here."""
@@ -167,7 +169,7 @@ class MemoryBackend:
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`."""
-        matches = matcher(pattern)
+        matches = compile_glob(pattern)
         place = self._place(prefix)
         with place.lock:
             cells = iter(list(place.nodes.values()))
@@ -186,7 +188,7 @@ class MemoryBackend:
     async def close(self) -> None:
         """Nothing is held but memory; the entries stay."""
 
-    def is_current(self, stamp: Cell) -> bool:
+    def is_current(self, stamp: StoredRecord) -> bool:
         """See `Coherent.is_current`. Who asks is about to hit, so it counts as a use."""
         key = stamp.key
         if self._cells.nodes.get(key) is stamp:
@@ -214,8 +216,8 @@ class MemoryBackend:
             sizes = [cell.size for key, cell in place.nodes.items() if key.startswith(prefix)]
         return len(sizes), sum(sizes)
 
-    async def tend(self, now: float) -> Sequence[Head] | None:
-        """See `Tending.tend`; a step that finds less than it may remove is the last."""
+    async def maintain(self, now: float) -> Sequence[Head] | None:
+        """See `Maintainable.tend`; a step that finds less than it may remove is the last."""
         if self._is_tended:
             self._is_tended = False
             return None
@@ -245,11 +247,11 @@ class MemoryBackend:
         """See `SecretKeeper.secret`: known to this process only."""
         return self._secret
 
-    def _place(self, key: str) -> Bounded[Cell]:
+    def _place(self, key: str) -> BoundedMap[StoredRecord]:
         return self._side if is_side(key) else self._cells
 
     def _put(self, record: Record) -> Record:
-        cell = Cell(record)
+        cell = StoredRecord(record)
         place = self._place(cell.key)
         before = place.nodes.get(cell.key)
         if before is not None:
@@ -258,14 +260,14 @@ class MemoryBackend:
             raise BackendError(f"an entry of {cell.size} bytes exceeds max_bytes={self._max_bytes}")
         return cell.record()
 
-    def _evicted(self, cell: Cell) -> None:
+    def _evicted(self, cell: StoredRecord) -> None:
         if self.on_evict is not None:
             self.on_evict(cell.head)
 
-    def _expired(self, cell: Cell) -> None:
+    def _expired(self, cell: StoredRecord) -> None:
         if self.on_expire is not None:
             self.on_expire(cell.head)
 
 
-def _gone_at(cell: Cell) -> float | None:
-    return cell.head.gone_at
+def _gone_at(cell: StoredRecord) -> float | None:
+    return cell.head.removable_at

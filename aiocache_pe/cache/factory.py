@@ -18,12 +18,12 @@ from aiocache_pe.backends.base import Backend
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.engine import Engine
-from aiocache_pe.engine.memory_entry import Slot
-from aiocache_pe.engine.token_savings import Appraiser, Prices, PriceTable, read_prices
-from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.engine.memory_entry import MemoryEntry
+from aiocache_pe.engine.token_savings import Prices, PriceTable, SavingsEstimator, read_prices
+from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import namespace_prefix
-from aiocache_pe.loading.shared_state import Resources
+from aiocache_pe.loading.shared_state import SharedState
 
 
 def _make_policy(path: str) -> Any:
@@ -77,7 +77,7 @@ def build(
     fallback: str | None,
     prices: Prices | None,
     clock: Clock | None,
-) -> Resources:
+) -> SharedState:
     """Make what a manager needs; the arguments are those of `CacheManager`.
 
     Raises:
@@ -105,9 +105,9 @@ def build(
         compression=compression,
         secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
     )
-    tier = Bounded[Slot](policy(), max_bytes=tier_bytes) if tier_bytes else None
-    engine = Engine(store, pipeline, time, tier, Appraiser(_prices(prices)).worth)
-    return Resources(engine, owns_backend=owned, settings=settings)
+    tier = BoundedMap[MemoryEntry](policy(), max_bytes=tier_bytes) if tier_bytes else None
+    engine = Engine(store, pipeline, time, tier, SavingsEstimator(_prices(prices)).estimate)
+    return SharedState(engine, owns_backend=owned, settings=settings)
 
 
 def namespace(name: str | None) -> str:

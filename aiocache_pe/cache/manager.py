@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.cache import factory as factory_module
-from aiocache_pe.cache.pickling import Portable
+from aiocache_pe.cache.pickling import PicklableManager
 from aiocache_pe.clock import Clock
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
@@ -30,7 +30,7 @@ Now = Callable[[], T]
 TTLOf = TTL | Default | Callable[[T], TTL]
 
 
-class CacheManager(Portable):
+class CacheManager(PicklableManager):
     """A cache over a store, for any number of tasks, threads and event loops.
 
     It works at once and needs no set-up; ``async with`` or `close` gives back what it
@@ -143,7 +143,7 @@ class CacheManager(Portable):
             >>> run(cache.get("absent", "nothing"))
             'nothing'
         """
-        value = self.loader.glance(key, default)
+        value = self.loader.peek(key, default)
         return await self.loader.get(key, default) if value is PENDING else value
 
     async def set(
@@ -183,8 +183,10 @@ class CacheManager(Portable):
 
         Whether this call stored it; arguments and errors are those of `set`.
         """
-        space = self.loader.opened()
-        [item] = await self.loader.items({check_key(key): value}, self.loader.seconds(ttl), tags)
+        space = self.loader.open_namespace()
+        [item] = await self.loader.make_items(
+            {check_key(key): value}, self.loader.resolve_ttl(ttl), tags
+        )
         return await atomic_updates.add(space, item)
 
     async def delete(self, key: str) -> bool:
@@ -201,8 +203,8 @@ class CacheManager(Portable):
         Returns:
             The seconds left, ``math.inf`` if it never expires, ``None`` if there is none.
         """
-        space = self.loader.opened()
-        slot = await space.slot(space.prefix + check_key(key))
+        space = self.loader.open_namespace()
+        slot = await space.get_entry(space.prefix + check_key(key))
         if slot is None:
             return None
         left = slot.expires_at - self._shared.engine.clock.time()
@@ -210,14 +212,14 @@ class CacheManager(Portable):
 
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
         """Give an entry a new time to live, counted from now; whether there was one."""
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         return await atomic_updates.touch(
-            space, space.prefix + check_key(key), self.loader.seconds(ttl)
+            space, space.prefix + check_key(key), self.loader.resolve_ttl(ttl)
         )
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         value = await atomic_updates.pop(space, space.prefix + check_key(key))
         return default if value is MISSING else value
 
@@ -243,9 +245,11 @@ class CacheManager(Portable):
             >>> run(cache.incr("visits", initial=100))
             101
         """
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         key = space.prefix + check_key(key)
-        return await atomic_updates.increment(space, key, delta, initial, self.loader.seconds(ttl))
+        return await atomic_updates.increment(
+            space, key, delta, initial, self.loader.resolve_ttl(ttl)
+        )
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
@@ -256,7 +260,7 @@ class CacheManager(Portable):
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The values of several keys, in one round trip; only those found are in the answer."""
-        return await self.loader.complete(self.loader.glance_many(keys))
+        return await self.loader.get_many(self.loader.peek_many(keys))
 
     async def set_many(
         self,
@@ -270,16 +274,16 @@ class CacheManager(Portable):
         Returns:
             Whether all were stored.
         """
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         check_mapping(mapping)
-        items = await self.loader.items(mapping, self.loader.seconds(ttl), tags)
-        return not items or await space.store(items) is not None
+        items = await self.loader.make_items(mapping, self.loader.resolve_ttl(ttl), tags)
+        return not items or await space.put(items) is not None
 
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove several entries, in one round trip; how many live ones there were."""
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         found = [space.prefix + key for key in check_keys(keys)]
-        return await space.remove(found) if found else 0
+        return await space.delete(found) if found else 0
 
     @overload
     async def get_or_set(
@@ -338,7 +342,9 @@ class CacheManager(Portable):
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
             42
         """
-        return await self.loader.get_or_load(self.loader.wanted(key, factory, ttl, tags, options))
+        return await self.loader.get_or_compute(
+            self.loader.request(key, factory, ttl, tags, options)
+        )
 
     async def invalidate(self, pattern: str) -> int:
         """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.
@@ -347,39 +353,41 @@ class CacheManager(Portable):
             >>> run(cache.invalidate("session:*"))
             0
         """
-        return await bulk_operations.invalidate(self.loader.opened(), check_key(pattern))
+        return await bulk_operations.invalidate(self.loader.open_namespace(), check_key(pattern))
 
     async def delete_by_tag(self, *tags: str) -> bool:
         """Remove all entries that carry one of the tags, in the time of one small write.
 
         Whether it was done; not when the store failed, which is counted.
         """
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
-        return await space.survive("write", work, None) is not None
+        return await space.attempt("write", work, None) is not None
 
     async def clear(self) -> int:
         """Remove all entries of this namespace; how many there were."""
-        return await bulk_operations.clear(self.loader.opened())
+        return await bulk_operations.clear(self.loader.open_namespace())
 
     async def cleanup_expired(self) -> int:
         """Remove what is expired, or dead by its tags; how many. Then enforce the bounds."""
-        return await bulk_operations.cleanup(self.loader.opened())
+        return await bulk_operations.remove_expired(self.loader.open_namespace())
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
         """The keys of live entries that match a glob, read from the store bit by bit."""
-        async for key in bulk_operations.live_keys(self.loader.opened(), check_key(pattern)):
+        async for key in bulk_operations.iter_live_keys(
+            self.loader.open_namespace(), check_key(pattern)
+        ):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:
         """An entry with all that is known of it; does not count as a read of it."""
-        space = self.loader.opened()
+        space = self.loader.open_namespace()
         await self._shared.reporter.flush()
-        return await bulk_operations.entry(space, space.prefix + check_key(key))
+        return await bulk_operations.describe_entry(space, space.prefix + check_key(key))
 
     async def get_stats(self) -> CacheStats:
         """The counters of this namespace, over all processes and restarts, and its size."""
-        return await self._shared.reporter.stats(self.loader.opened())
+        return await self._shared.reporter.read_stats(self.loader.open_namespace())
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Have a function called with every event of a kind; see `aiocache_pe.events`.
@@ -401,5 +409,5 @@ class CacheManager(Portable):
         await self.close()
 
     def __repr__(self) -> str:
-        namespace = self.loader.space.namespace
+        namespace = self.loader.namespace.namespace
         return f"CacheManager({self._shared.engine.backend!r}, namespace={namespace!r})"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 from aiocache_pe.loading.loader import Loader
-from aiocache_pe.loading.shared_state import Resources
+from aiocache_pe.loading.shared_state import SharedState
 from aiocache_pe.sentinels import DEFAULT
 
 
-class Portable:
+class PicklableManager:
     """A manager's base: a copy is the same cache, a pickle makes one over the same store.
 
     `multiprocessing` pickles what it sends to processes that it did not fork. The settings
@@ -22,7 +22,7 @@ class Portable:
         True
     """
 
-    _shared: Resources
+    _shared: SharedState
     loader: Loader
 
     def __copy__(self) -> Self:
@@ -38,7 +38,10 @@ class Portable:
                 f"a cache over {backend!r:.80} cannot be pickled: its entries are of this process; "
                 "give backend the name or URL of another store"
             )
-        own = {"namespace": self.loader.space.namespace, "ttl": self.loader.seconds(DEFAULT)}
+        own = {
+            "namespace": self.loader.namespace.namespace,
+            "ttl": self.loader.resolve_ttl(DEFAULT),
+        }
         return {**settings, **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack,
 from aiocache_pe import context, events
 from aiocache_pe.cache import manager
 from aiocache_pe.cache.manager import Later, Now, TTLOf
-from aiocache_pe.loading.blocking import in_batches, load_wanted
+from aiocache_pe.loading.blocking import iter_batches, load_request
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
@@ -27,7 +27,7 @@ E = TypeVar("E", bound=events.Event)
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
 
 
-class Verb(Protocol[P, R]):
+class BlockingVerb(Protocol[P, R]):
     """A method with the parameters of an async one, that blocks."""
 
     @overload
@@ -38,13 +38,13 @@ class Verb(Protocol[P, R]):
 
 def _blocking(
     verb: Callable[Concatenate[manager.CacheManager, P], Coroutine[Any, Any, T]],
-) -> Verb[P, T]:
+) -> BlockingVerb[P, T]:
     """The method that calls an async verb, and waits for its result."""
 
     def call(self: CacheManager, *args: P.args, **kwargs: P.kwargs) -> T:
         return portal.call(partial(verb, self.asynchronous, *args, **kwargs))
 
-    return cast("Verb[P, T]", _like(verb)(call))
+    return cast("BlockingVerb[P, T]", _like(verb)(call))
 
 
 def _like(verb: Callable[..., Any]) -> Callable[[F], F]:
@@ -123,17 +123,17 @@ class CacheManager:
     def get(self, key: str, default: Any = None) -> Any:
         """Does not leave this thread if the value is in memory."""
         loader = self.asynchronous.loader
-        value = loader.glance(key, default)
+        value = loader.peek(key, default)
         return portal.call(loader.get, key, default) if value is PENDING else value
 
     @_like(manager.CacheManager.get_many)
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Does not leave this thread if all values are in memory."""
         loader = self.asynchronous.loader
-        found = loader.glance_many(keys)
+        found = loader.peek_many(keys)
         if any(value is PENDING for value in found.values()):
-            return portal.call(loader.complete, found)
-        return loader.settled(found)
+            return portal.call(loader.get_many, found)
+        return loader.drop_missing(found)
 
     set = _blocking(manager.CacheManager.set)
     add = _blocking(manager.CacheManager.add)
@@ -203,17 +203,17 @@ class CacheManager:
             Whatever the factory raised, which is not stored.
         """
         loader = self.asynchronous.loader
-        wanted = loader.wanted(key, factory, ttl, tags, options)
+        wanted = loader.request(key, factory, ttl, tags, options)
         if context.mode() is None:
-            value = loader.lookup(wanted.key, wanted.terms)
+            value = loader.peek_entry(wanted.key, wanted.policy)
             if not isinstance(value, Sentinel):
                 return value
-        return load_wanted(loader.get_or_load, wanted)
+        return load_request(loader.get_or_compute, wanted)
 
     @_like(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:
         """Reads some hundred keys at a time."""
-        return in_batches(self.asynchronous.keys(pattern))
+        return iter_batches(self.asynchronous.keys(pattern))
 
     @_like(manager.CacheManager.subscribe)
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:

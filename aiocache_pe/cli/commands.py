@@ -14,7 +14,7 @@ from aiocache_pe.cli.session import run
 
 
 @click.command()
-@options.common
+@options.add_common_options
 @options.settings
 def stats(settings: Settings) -> None:
     """Show the counters, of all processes that used the cache."""
@@ -22,7 +22,7 @@ def stats(settings: Settings) -> None:
 
 
 @click.command()
-@options.common
+@options.add_common_options
 @options.yes
 @options.settings
 def clear(settings: Settings) -> None:
@@ -33,16 +33,16 @@ def clear(settings: Settings) -> None:
 
 
 @click.command()
-@options.common
+@options.add_common_options
 @options.settings
 def cleanup(settings: Settings) -> None:
     """Remove what is expired, what exceeds the bounds, and what dead processes left."""
-    run(settings, operations.cleanup)
+    run(settings, operations.remove_expired)
 
 
 @click.command()
 @click.argument("key")
-@options.common
+@options.add_common_options
 @options.settings
 def get(settings: Settings, key: str) -> None:
     """Print the value of KEY. This counts as a read."""
@@ -53,7 +53,7 @@ def get(settings: Settings, key: str) -> None:
 @click.argument("key")
 @click.argument("value")
 @options.ttl
-@options.common
+@options.add_common_options
 @options.settings
 def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
     """Store VALUE under KEY.
@@ -67,7 +67,7 @@ def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
 
 @click.command()
 @click.argument("key")
-@options.common
+@options.add_common_options
 @options.settings
 def delete(settings: Settings, key: str) -> None:
     """Remove the entry under KEY."""
@@ -76,7 +76,7 @@ def delete(settings: Settings, key: str) -> None:
 
 @click.command()
 @click.argument("pattern", default="*")
-@options.common
+@options.add_common_options
 @options.settings
 def keys(settings: Settings, pattern: str) -> None:
     """List the keys that match PATTERN, one per line.
@@ -89,7 +89,7 @@ def keys(settings: Settings, pattern: str) -> None:
 
 @click.command()
 @click.argument("key")
-@options.common
+@options.add_common_options
 @options.settings
 def inspect(settings: Settings, key: str) -> None:
     """Show what is known of the entry under KEY. This does not count as a read."""
@@ -97,7 +97,7 @@ def inspect(settings: Settings, key: str) -> None:
 
 
 @click.command()
-@options.common
+@options.add_common_options
 @options.settings
 def doctor(settings: Settings) -> None:
     """Look whether the store is fit; ends with 3 if it is not."""
@@ -112,5 +112,5 @@ def _confirm(settings: Settings) -> None:
         raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")
     # Asked between two runs of the event loop: inside one, Ctrl-C would wait for Enter.
     count, of_what = run(settings, operations.count)
-    if not click.confirm(f"Remove {output.entries(count)} of {of_what}?", err=True):
+    if not click.confirm(f"Remove {output.count_entries(count)} of {of_what}?", err=True):
         raise DeclinedError("nothing was removed")

@@ -16,12 +16,12 @@ import click
 
 from aiocache_pe.cli import importing, options, output, value_arguments
 from aiocache_pe.cli.exit_codes import BadFileError, LeftOutError
-from aiocache_pe.cli.importing import Bad, Entry, import_entries
+from aiocache_pe.cli.importing import ImportedEntry, RejectedEntry, import_entries
 from aiocache_pe.cli.options import Settings
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session, run
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.warming.call_file import parsed
+from aiocache_pe.warming.call_file import parse_calls
 from aiocache_pe.warming.warm import WarmReport, warm_cache
 
 
@@ -34,7 +34,7 @@ def read(content: bytes, name: str) -> list[Any]:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        return list(parsed(content.decode("utf-8-sig"), name))
+        return list(parse_calls(content.decode("utf-8-sig"), name))
     except ConfigurationError as error:
         raise BadFileError(str(error)) from error
     except UnicodeError as error:
@@ -62,14 +62,14 @@ async def warm(session: Session, calls: list[Any], concurrency: int, *, refresh:
     _tell(session, report)
     if report.failed:
         failures = (f"{words}: {_told(error)}" for words, error in report.failures)
-        named = output.first(failures, report.failed)
+        named = output.list_first(failures, report.failed)
         raise LeftOutError(f"{report.failed:,} failed, all others are done: {named}")
 
 
 def _tell(session: Session, report: WarmReport) -> None:
     if session.json:
         failures = [{"call": words, "error": _told(error)} for words, error in report.failures]
-        output.as_json(
+        output.write_json(
             {
                 "computed": report.computed,
                 "present": report.present,
@@ -78,14 +78,14 @@ def _tell(session: Session, report: WarmReport) -> None:
             }
         )
     else:
-        output.line(f"computed {report.computed:,}, present already {report.present:,}")
+        output.write_line(f"computed {report.computed:,}, present already {report.present:,}")
 
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-FORMATS: Mapping[str, Callable[[bytes, str], Iterable[Entry | Bad]]] = {
+FORMATS: Mapping[str, Callable[[bytes, str], Iterable[ImportedEntry | RejectedEntry]]] = {
     "legacy-json": importing.read,
 }
 """What `import` reads, by name."""
@@ -99,7 +99,7 @@ def _content(file: Path) -> tuple[bytes, str]:
         BadFileError: it cannot be read.
     """
     if str(file) == "-":
-        return value_arguments.standard_input(), "the standard input"
+        return value_arguments.read_standard_input(), "the standard input"
     try:
         return file.read_bytes(), str(file)
     except OSError as error:
@@ -116,7 +116,7 @@ def _content(file: Path) -> tuple[bytes, str]:
     help="How many calls at a time.",
 )
 @click.option("--refresh", is_flag=True, help="Compute anew also what is there.")
-@options.common
+@options.add_common_options
 @options.settings
 def warm_(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
     """Fill the cache from FILE, a call or an entry on each line; - is the standard input.
@@ -138,7 +138,7 @@ def warm_(settings: Settings, file: Path, concurrency: int, *, refresh: bool) ->
     "--format", "form", type=click.Choice(list(FORMATS)), required=True, help="What the file is."
 )
 @click.argument("file", type=_FILE)
-@options.common
+@options.add_common_options
 @options.settings
 def import_(settings: Settings, form: str, file: Path) -> None:
     """Take over the entries of FILE, with their times and their counts of reads; - is stdin.

@@ -1,6 +1,6 @@
 """Taking entries over from elsewhere, with the times and the counts that they have.
 
-A format is a function that reads a file as `Entry` after `Entry`; see `filling.FORMATS`.
+A format is a function that yields each entry of a file; see `filling.FORMATS`.
 
 The ``cache.json`` of old synchronous cache managers: one JSON object for all entries.
 
@@ -28,7 +28,7 @@ from aiocache_pe.cli.exit_codes import BadFileError, LeftOutError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.engine.engine import Item
-from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import SerializationError
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.record import Record
@@ -37,7 +37,7 @@ _TOGETHER = 64  # entries that are stored at once
 Outcome = Literal["imported", "kept", "expired"]
 
 
-class Entry(NamedTuple):
+class ImportedEntry(NamedTuple):
     """An entry of a file, before it is one of the cache.
 
     Attributes:
@@ -55,7 +55,7 @@ class Entry(NamedTuple):
     hit_count: int = 0
 
 
-class Bad(NamedTuple):
+class RejectedEntry(NamedTuple):
     """What stands in the place of an entry that means nothing.
 
     Attributes:
@@ -67,7 +67,9 @@ class Bad(NamedTuple):
     reason: str
 
 
-async def import_entries(session: Session, entries: Iterable[Entry | Bad]) -> None:
+async def import_entries(
+    session: Session, entries: Iterable[ImportedEntry | RejectedEntry]
+) -> None:
     """Store entries, and tell how many.
 
     What is expired is left out, and so is what is not known to be newer than the entry that
@@ -76,24 +78,32 @@ async def import_entries(session: Session, entries: Iterable[Entry | Bad]) -> No
     Raises:
         LeftOutError: some meant nothing; all the others are stored.
     """
-    space, counts, bad = session.cache.loader.opened(), Counter[Outcome](), list[Bad]()
+    space, counts, bad = (
+        session.cache.loader.open_namespace(),
+        Counter[Outcome](),
+        list[RejectedEntry](),
+    )
     left = iter(entries)
     async with progress("Importing entries"):
         while batch := list(islice(left, _TOGETHER)):
             for outcome in await asyncio.gather(*[_take_over(space, one) for one in batch]):
-                if isinstance(outcome, Bad):
+                if isinstance(outcome, RejectedEntry):
                     bad.append(outcome)
                 else:
                     counts[outcome] += 1
             session.check()
     _tell(session, counts, bad)
     if bad:
-        named = output.first((f"{one.key!r} {one.reason}" for one in bad), len(bad))
-        raise LeftOutError(f"{output.entries(len(bad))} left out, all others are done: {named}")
+        named = output.list_first((f"{one.key!r} {one.reason}" for one in bad), len(bad))
+        raise LeftOutError(
+            f"{output.count_entries(len(bad))} left out, all others are done: {named}"
+        )
 
 
-async def _take_over(space: Space, entry: Entry | Bad) -> Outcome | Bad:
-    if isinstance(entry, Bad):
+async def _take_over(
+    space: Namespace, entry: ImportedEntry | RejectedEntry
+) -> Outcome | RejectedEntry:
+    if isinstance(entry, RejectedEntry):
         return entry
     engine, key = space.engine, space.prefix + entry.key
     now = engine.clock.time()
@@ -101,9 +111,9 @@ async def _take_over(space: Space, entry: Entry | Bad) -> Outcome | Bad:
         return "expired"
     created_at = now if entry.created_at is None else entry.created_at
     try:
-        made = await engine.record_for(Item(key, entry.value))
+        made = await engine.make_record(Item(key, entry.value))
     except SerializationError as error:
-        return Bad(entry.key, f"cannot be stored: {error}")
+        return RejectedEntry(entry.key, f"cannot be stored: {error}")
     head = replace(made.head, created_at=created_at, expires_at=entry.expires_at)
     record = Record(head, made.payload)
 
@@ -114,26 +124,28 @@ async def _take_over(space: Space, entry: Entry | Bad) -> Outcome | Bad:
         kept = there is not None and there.head.created_at >= (entry.created_at or 0.0)
         return there if there is not None and kept else record
 
-    await space.change(key, unless_newer)
+    await space.update(key, unless_newer)
     if kept:
         return "kept"
     backend = engine.backend
     if entry.hit_count and isinstance(backend, Usage):
         usage = {key: (entry.hit_count, created_at)}
-        await space.survive("usage", backend.add_usage(usage), None)
+        await space.attempt("usage", backend.add_usage(usage), None)
     return "imported"
 
 
-def _tell(session: Session, counts: Counter[Outcome], bad: list[Bad]) -> None:
+def _tell(session: Session, counts: Counter[Outcome], bad: list[RejectedEntry]) -> None:
     if session.json:
         told = {name: counts[name] for name in ("imported", "kept", "expired")}
-        output.as_json({**told, "bad": [one._asdict() for one in bad]})
+        output.write_json({**told, "bad": [one._asdict() for one in bad]})
         return
-    output.line(f"imported {output.entries(counts['imported'])}")
+    output.write_line(f"imported {output.count_entries(counts['imported'])}")
     if counts["kept"]:
-        output.line(f"{output.entries(counts['kept'])} kept that the cache has as new, or newer")
+        output.write_line(
+            f"{output.count_entries(counts['kept'])} kept that the cache has as new, or newer"
+        )
     if counts["expired"]:
-        output.line(f"{output.entries(counts['expired'])} left out that expired")
+        output.write_line(f"{output.count_entries(counts['expired'])} left out that expired")
 
 
 ACCEPTED = (
@@ -142,7 +154,7 @@ ACCEPTED = (
 )
 
 
-def read(content: bytes, name: str) -> Iterator[Entry | Bad]:
+def read(content: bytes, name: str) -> Iterator[ImportedEntry | RejectedEntry]:
     """The entries in a file's content, in its order; errors give the file's ``name``.
 
     Raises:
@@ -173,13 +185,13 @@ def _is_entry(described: Any) -> bool:
     return isinstance(described, dict) and "value" in described
 
 
-def _entry(key: str, described: Any) -> Entry | Bad:
+def _entry(key: str, described: Any) -> ImportedEntry | RejectedEntry:
     if not isinstance(described, dict):
-        return Bad(key, f"is no object, but {json.dumps(described):.40}")
+        return RejectedEntry(key, f"is no object, but {json.dumps(described):.40}")
     if "value" not in described:
-        return Bad(key, 'has no "value"')
+        return RejectedEntry(key, 'has no "value"')
     try:
-        return Entry(
+        return ImportedEntry(
             check_key(key),
             described["value"],
             _moment("created_at", described.get("created_at")),
@@ -187,7 +199,7 @@ def _entry(key: str, described: Any) -> Entry | Bad:
             _count(described.get("hit_count")),
         )
     except ValueError as error:
-        return Bad(key, str(error))
+        return RejectedEntry(key, str(error))
 
 
 def _moment(name: str, given: Any) -> float | None:

@@ -56,7 +56,7 @@ class Program(click.Group):
             code = super().main(*args, **kwargs) or exit_codes.DONE
         except click.ClickException as error:
             hint = " (see --help)" if isinstance(error, click.UsageError) else ""
-            output.complain(f"Error: {' '.join(error.format_message().split())}{hint}")
+            output.write_error(f"Error: {' '.join(error.format_message().split())}{hint}")
             code = error.exit_code
         except click.Abort:
             code = exit_codes.INTERRUPTED
@@ -81,7 +81,7 @@ class Program(click.Group):
 )
 @options.ttl
 @click.option("--delete", multiple=True, metavar="KEY", help="Remove an entry.")
-@options.common
+@options.add_common_options
 @options.yes
 @click.pass_context
 def program(ctx: click.Context, /, **given: Any) -> None:

@@ -31,7 +31,7 @@ async def put(session: Session, key: str, value: Any, ttl: float | None) -> None
     """Store a value."""
     await session.ask(session.cache.set(key, value, ttl))
     if session.json:
-        output.as_json({"key": key, "stored": True})
+        output.write_json({"key": key, "stored": True})
 
 
 async def delete(session: Session, key: str) -> None:
@@ -39,16 +39,16 @@ async def delete(session: Session, key: str) -> None:
     if not await session.ask(session.cache.delete(key)):
         raise AbsentError(key)
     if session.json:
-        output.as_json({"key": key, "deleted": True})
+        output.write_json({"key": key, "deleted": True})
 
 
 async def keys(session: Session, pattern: str) -> None:
     """Print the keys that match, as they are found; this does not count as reading them."""
     async for key in session.cache.keys(pattern):
         if session.json:
-            output.as_json(key)
+            output.write_json(key)
         else:
-            output.line(key)
+            output.write_line(key)
     session.check()
 
 
@@ -65,7 +65,7 @@ async def clear(session: Session) -> None:
     _tell_removed(session, removed)
 
 
-async def cleanup(session: Session) -> None:
+async def remove_expired(session: Session) -> None:
     """Remove what is expired, and what dead processes left."""
     async with progress("Removing expired entries"):
         removed = await session.ask(session.cache.cleanup_expired())
@@ -77,7 +77,7 @@ async def stats(session: Session) -> None:
     found = await session.ask(session.cache.get_stats())
     counters = {name: getattr(found, name) for name in _COUNTERS}
     if session.json:
-        output.as_json(
+        output.write_json(
             {
                 "namespace": session.namespace,
                 "hits": found.hits,
@@ -93,7 +93,7 @@ async def stats(session: Session) -> None:
             }
         )
         return
-    output.table(
+    output.write_table(
         [
             ("cache", session.place),
             ("namespace", session.namespace),
@@ -101,10 +101,10 @@ async def stats(session: Session) -> None:
             ("misses", f"{found.misses:,}"),
             ("hit rate", f"{found.hit_rate:.1%}"),
             *((name, f"{number:,}") for name, number in counters.items()),
-            ("time saved", output.duration(found.seconds_saved)),
+            ("time saved", output.format_duration(found.seconds_saved)),
             *_saved(found),
             ("entries", f"{found.total_entries:,}"),
-            ("size", output.size(found.total_size_bytes)),
+            ("size", output.format_size(found.total_size_bytes)),
         ]
     )
 
@@ -115,7 +115,7 @@ def _saved(found: CacheStats) -> Iterator[tuple[str, str]]:
     if sent or answered:
         yield "tokens saved", f"{sent:,} in, {answered:,} out"
     if found.money_saved:
-        yield "money saved", output.money(found.money_saved)
+        yield "money saved", output.format_money(found.money_saved)
 
 
 async def inspect(session: Session, key: str) -> None:
@@ -135,9 +135,9 @@ async def inspect(session: Session, key: str) -> None:
         "unreadable": unreadable or None,
     }
     if session.json:
-        output.as_json({"key": key, "namespace": session.namespace, **facts})
+        output.write_json({"key": key, "namespace": session.namespace, **facts})
     else:
-        output.table([("key", key), ("namespace", session.namespace), *_told(facts)])
+        output.write_table([("key", key), ("namespace", session.namespace), *_told(facts)])
 
 
 async def doctor(session: Session) -> None:
@@ -149,11 +149,11 @@ async def doctor(session: Session) -> None:
     store = session.store
     checks = await store.examine() if isinstance(store, Examinable) else ()
     if session.json:
-        output.as_json([check._asdict() for check in checks])
+        output.write_json([check._asdict() for check in checks])
     elif checks:
-        output.table([(f"{check.level:7}  {check.name}", check.detail) for check in checks])
+        output.write_table([(f"{check.level:7}  {check.name}", check.detail) for check in checks])
     else:
-        output.line("this store cannot tell how it is")
+        output.write_line("this store cannot tell how it is")
     failed = [check.name for check in checks if check.level == "failure"]
     if failed:
         raise StoreFailedError(f"not fit: {', '.join(failed)}")
@@ -178,18 +178,20 @@ def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """The facts in words; what is not known is left out."""
     expires = "never"
     if facts["expires_at"] is not None:
-        expires = f"{output.moment(facts['expires_at'])}, in {output.duration(facts['ttl'])}"
+        expires = (
+            f"{output.format_time(facts['expires_at'])}, in {output.format_duration(facts['ttl'])}"
+        )
     told: list[tuple[str, str | None]] = [
         ("type", facts["type"]),
         ("unreadable", facts["unreadable"]),
-        ("created", output.moment(facts["created_at"])),
+        ("created", output.format_time(facts["created_at"])),
         ("expires", expires),
     ]
     if facts["last_access"] is not None:
         told += [
-            ("last access", output.moment(facts["last_access"])),
+            ("last access", output.format_time(facts["last_access"])),
             ("hits", f"{facts['hit_count']:,}"),
-            ("size", output.size(facts["size_bytes"])),
+            ("size", output.format_size(facts["size_bytes"])),
         ]
     told += [
         ("tags", ", ".join(facts["tags"]) or None),
@@ -201,6 +203,6 @@ def _told(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _tell_removed(session: Session, removed: int) -> None:
     if session.json:
-        output.as_json({"removed": removed})
+        output.write_json({"removed": removed})
     else:
-        output.line(f"removed {output.entries(removed)}")
+        output.write_line(f"removed {output.count_entries(removed)}")

@@ -49,7 +49,7 @@ def seconds(text: str) -> float | None:
         raise click.BadParameter(str(error)) from error
 
 
-def common(function: F) -> F:
+def add_common_options(function: F) -> F:
     """Give a command the options that say which cache is meant and how to answer."""
     for option in reversed(_COMMON):
         function = option(function)

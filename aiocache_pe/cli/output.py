@@ -41,19 +41,19 @@ def write(text: str) -> None:
         out.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
-def line(text: str) -> None:
+def write_line(text: str) -> None:
     """Print one line; on a terminal, line breaks and other controls in it are escaped."""
     write((escape(text) if on_terminal(sys.stdout) else text) + "\n")
 
 
-def body(text: str) -> None:
+def write_body(text: str) -> None:
     """Print a text that may have several lines, and end its last one."""
     if on_terminal(sys.stdout):
         text = _UNSAFE_IN_TEXT.sub(_escaped, text)
     write(text if text.endswith("\n") else text + "\n")
 
 
-def as_json(value: Any, *, indented: bool = False) -> None:
+def write_json(value: Any, *, indented: bool = False) -> None:
     """Print JSON; readable text stays so, if the stream can hold it and it is harmless."""
     indent, separators = (2, None) if indented else (None, (",", ":"))
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
@@ -62,10 +62,10 @@ def as_json(value: Any, *, indented: bool = False) -> None:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = json.dumps(value, indent=indent, separators=separators)
-    body(text)
+    write_body(text)
 
 
-def table(rows: Iterable[tuple[str, str]]) -> None:
+def write_table(rows: Iterable[tuple[str, str]]) -> None:
     """Print names and what stands for them, in two columns."""
     shown = [(name, escape(value)) for name, value in rows]
     if on_terminal(sys.stdout):
@@ -84,7 +84,7 @@ def table(rows: Iterable[tuple[str, str]]) -> None:
         write(f"{name:{width}}  {value}".rstrip() + "\n")
 
 
-def complain(message: str) -> None:
+def write_error(message: str) -> None:
     """Print one line to the standard error, whatever the message holds."""
     with suppress(OSError, AttributeError):  # nobody listens, or it is closed
         sys.stderr.write(escape(message) + "\n")
@@ -107,7 +107,7 @@ def flush() -> None:
         sys.stdout.flush()
 
 
-def abandon() -> None:
+def drop_output() -> None:
     """Let what is still buffered go nowhere, so that the interpreter's end is quiet too."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -125,7 +125,7 @@ _AGES = 1e10  # seconds, some 300 years; digits below this are noise
 _NAMED = 5  # of a list that may be long
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Bytes in the unit that fits.
 
     Example:
@@ -140,7 +140,7 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[-1]}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as the two largest units that say something.
 
     Example:
@@ -160,7 +160,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def entries(count: int) -> str:
+def count_entries(count: int) -> str:
     """So many entries.
 
     Example:
@@ -170,7 +170,7 @@ def entries(count: int) -> str:
     return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
-def first(things: Iterable[str], count: int) -> str:
+def list_first(things: Iterable[str], count: int) -> str:
     """The first five of some things, and how many more there are.
 
     Example:
@@ -181,7 +181,7 @@ def first(things: Iterable[str], count: int) -> str:
     return "; ".join(islice(things, _NAMED)) + more
 
 
-def money(amount: float) -> str:
+def format_money(amount: float) -> str:
     """An amount in nobody knows which currency, as exactly as its size asks for.
 
     Example:
@@ -191,7 +191,7 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
 
 
-def moment(when: float) -> str:
+def format_time(when: float) -> str:
     """Seconds since the epoch as local date and time, with the distance to UTC."""
     try:
         local = datetime.fromtimestamp(when, UTC).astimezone()

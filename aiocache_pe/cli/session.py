@@ -136,14 +136,14 @@ def run(
     except (click.ClickException, click.exceptions.Exit):
         raise
     except BrokenPipeError:
-        output.abandon()
+        output.drop_output()
         raise click.exceptions.Exit(exit_codes.BROKEN_PIPE) from None
     except InvalidKeyError as error:
         raise click.UsageError(str(error)) from error
     except CacheError as error:
         raise exit_codes.StoreFailedError(str(error)) from error
     except Exception as error:  # a store of others, or the output's disk is full
-        output.abandon()
+        output.drop_output()
         raise exit_codes.StoreFailedError(f"{type(error).__name__}: {error}") from error
     return result
 
@@ -159,7 +159,7 @@ async def _run(
         raise
     if trouble := await session.close():
         # Over a read-only directory for instance; the command has done its work.
-        output.complain(f"Warning: not counted: {trouble}")
+        output.write_error(f"Warning: not counted: {trouble}")
     return result
 
 

@@ -45,13 +45,13 @@ def show(key: str, value: Any, *, as_json: bool) -> None:
     plain = is_plain(value)
     if as_json:
         held = {"value": value} if plain else {"repr": _repr(value)}
-        output.as_json({"key": key, "type": type_name(value), **held})
+        output.write_json({"key": key, "type": type_name(value), **held})
     elif type(value) is str:
-        output.body(value)
+        output.write_body(value)
     elif plain:
-        output.as_json(value, indented=output.on_terminal(sys.stdout))
+        output.write_json(value, indented=output.on_terminal(sys.stdout))
     else:
-        output.body(f"{type_name(value)}: {_repr(value)}")
+        output.write_body(f"{type_name(value)}: {_repr(value)}")
 
 
 def type_name(value: object) -> str:
@@ -74,7 +74,7 @@ def _repr(value: object) -> str:
         return f"<its repr raises {type(error).__name__}>"
 
 
-def standard_input() -> bytes:
+def read_standard_input() -> bytes:
     """What the standard input holds.
 
     Raises:
@@ -90,7 +90,7 @@ def standard_input() -> bytes:
 
 def _standard_text() -> str:
     try:
-        return standard_input().decode("utf-8")
+        return read_standard_input().decode("utf-8")
     except UnicodeDecodeError as error:
         raise click.UsageError(f"the standard input is no text to read: {error}") from error
 

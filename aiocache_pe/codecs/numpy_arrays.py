@@ -29,7 +29,7 @@ _NO_LENGTH = 2**63
 _NATIVE = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
 
 
-class Layout(msgspec.Struct, frozen=True):
+class ArrayLayout(msgspec.Struct, frozen=True):
     """How the bytes of an array are to be read.
 
     Attributes:
@@ -44,7 +44,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 _encode_layout = msgspec.json.Encoder().encode
-_decode_layout = msgspec.json.Decoder(Layout).decode
+_decode_layout = msgspec.json.Decoder(ArrayLayout).decode
 
 
 class NumpyArrays:
@@ -62,7 +62,7 @@ class NumpyArrays:
         if not is_array_type(type(value)):
             return None
         try:
-            layout, data = take(value)
+            layout, data = decompose_array(value)
             return _encode_layout(layout) + b"\n" + data
         except (NotExact, UnicodeEncodeError):
             return None
@@ -75,7 +75,7 @@ class NumpyArrays:
         """
         line, _, data = payload.partition(b"\n")
         try:
-            return make(_decode_layout(line), data)
+            return build_array(_decode_layout(line), data)
         except CorruptRecordError:
             raise
         except Exception as error:  # numpy raises what it likes at hostile dtypes
@@ -93,7 +93,7 @@ def is_scalar_type(kind: type) -> bool:
     return generic is not None and issubclass(kind, generic)
 
 
-def take(array: Any) -> tuple[Layout, bytes]:
+def decompose_array(array: Any) -> tuple[ArrayLayout, bytes]:
     """An array's layout and its data.
 
     Raises:
@@ -102,10 +102,10 @@ def take(array: Any) -> tuple[Layout, bytes]:
     dtype = _describe(array.dtype)
     flags = array.flags
     order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
-    return Layout(dtype, list(array.shape), order), array.tobytes(order)
+    return ArrayLayout(dtype, list(array.shape), order), array.tobytes(order)
 
 
-def make(layout: Layout, data: bytes) -> Any:
+def build_array(layout: ArrayLayout, data: bytes) -> Any:
     """The array, from what `take` gave.
 
     Raises:
@@ -130,7 +130,7 @@ def make(layout: Layout, data: bytes) -> Any:
     return shaped.copy(order=layout.order)
 
 
-def take_scalar(scalar: Any) -> tuple[Any, bytes]:
+def decompose_scalar(scalar: Any) -> tuple[Any, bytes]:
     """A scalar's dtype and its data.
 
     Raises:
@@ -142,19 +142,19 @@ def take_scalar(scalar: Any) -> tuple[Any, bytes]:
         content = scalar.tobytes()[:size]
         return kind, content if kind == "S" else _recoded(content, _NATIVE, "utf-8")
     dtype, data = _describe(scalar.dtype), scalar.tobytes()
-    copy = make_scalar(dtype, data)
+    copy = build_scalar(dtype, data)
     if type(copy) is not type(scalar) or copy.tobytes() != data:
         raise NotExact(f"a numpy {type(scalar).__name__} cannot be rebuilt")
     return dtype, data
 
 
-def make_scalar(dtype: Any, data: bytes) -> Any:
-    """The scalar, from what `take_scalar` gave; raises as `make` does."""
+def build_scalar(dtype: Any, data: bytes) -> Any:
+    """The scalar, from what `decompose_scalar` gave; raises as `make` does."""
     if dtype == "S":
         return _numpy().bytes_(data)
     if dtype == "U":
         return _numpy().str_(data.decode("utf-8", "surrogatepass"))
-    return make(Layout(dtype, []), data)[()]
+    return build_array(ArrayLayout(dtype, []), data)[()]
 
 
 def _recoded(text: bytes, before: str, after: str) -> bytes:

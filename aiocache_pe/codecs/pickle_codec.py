@@ -103,7 +103,7 @@ def _pair(one: list[Any], other: list[Any], left: list[tuple[Any, Any]]) -> bool
 _PROTOCOL = 5
 
 
-class Pickled:
+class PickleCodec:
     """The serializer of everything that pickle gives back."""
 
     name = "pickle"

@@ -27,7 +27,7 @@ from typing import Any, Final
 from aiocache_pe.codecs.base import NotExact, Serializer, Stage
 from aiocache_pe.codecs.compression import Compression
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
-from aiocache_pe.codecs.pickle_codec import Pickled
+from aiocache_pe.codecs.pickle_codec import PickleCodec
 from aiocache_pe.codecs.plain_json import PlainJson, RawBytes, parse
 from aiocache_pe.codecs.signing import Signature
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
@@ -47,7 +47,7 @@ PayloadDecoder = Callable[[str, bytes], Any]
 
 _PLAIN = PlainJson()
 _OPEN: Final[tuple[Serializer, ...]] = (RawBytes(), NumpyArrays(), TaggedJson())
-_PICKLE = Pickled()
+_PICKLE = PickleCodec()
 _SERIALIZERS: Final[dict[str, Serializer]] = {s.name: s for s in (_PLAIN, *_OPEN, _PICKLE)}
 _COMPRESSIONS: Final = ("zstd", "gzip")
 

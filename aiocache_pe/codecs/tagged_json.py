@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from aiocache_pe.codecs.base import MAX_DEPTH, MAX_NODES, NotExact
 from aiocache_pe.codecs.classes import registry
-from aiocache_pe.codecs.classes.shapes import stored_name
+from aiocache_pe.codecs.classes.shapes import get_stored_name
 from aiocache_pe.codecs.plain_json import FEW, are_plain_scalars, parse, to_json
 from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
 from aiocache_pe.codecs.tags.builtin import (
@@ -61,7 +61,7 @@ class TaggedJson:
         """
         data = parse("", payload)
         try:
-            return revive(data)
+            return decode_tagged(data)
         except CorruptRecordError:
             raise
         except Exception as error:  # whatever constructors raise at hostile arguments
@@ -85,7 +85,7 @@ def dumps(value: Any) -> bytes:
         raise NotExact(_TOO_DEEP) from None
 
 
-def revive(node: Any) -> Any:
+def decode_tagged(node: Any) -> Any:
     """What plain JSON data with tags stands for; lists and dicts are changed in place.
 
     Raises:
@@ -99,14 +99,14 @@ def revive(node: Any) -> Any:
                 decoder = _DECODERS.get(tag)
                 if decoder is None:
                     raise CorruptRecordError(f"tag {tag!r:.80} is not known")
-                return decoder(node[tag], revive)
+                return decoder(node[tag], decode_tagged)
         for key, child in node.items():
             if type(child) is dict or type(child) is list:
-                node[key] = revive(child)
+                node[key] = decode_tagged(child)
     elif kind is list:
         for index, child in enumerate(node):
             if type(child) is dict or type(child) is list:
-                node[index] = revive(child)
+                node[index] = decode_tagged(child)
     return node
 
 
@@ -154,22 +154,22 @@ class _Writer:
 
 
 def _encoder_for(kind: type) -> Encoder:
-    shape = registry.shape_for(kind)
+    shape = registry.find_shape(kind)
     if shape is not None:
-        name, take = stored_name(kind), shape.take
+        name, take = get_stored_name(kind), shape.decompose
         # Not kept: another class of that name may be registered in its place.
         return lambda value, writer: {"$type": [name, writer.write(take(value))]}
     encoder = lazy_imports.encoder_for(kind)
     if encoder is None:
         hint = ", which is not registered" if registry.can_be_registered(kind) else ""
-        raise NotExact(f"it holds a {stored_name(kind)}{hint}")
+        raise NotExact(f"it holds a {get_stored_name(kind)}{hint}")
     _ENCODERS[kind] = encoder
     return encoder
 
 
 def _read_type(payload: Any, revive: Revive) -> Any:
     name, state = array(payload, 2)
-    return registry.shape_named(name).make(revive(state))
+    return registry.find_shape_by_name(name).build(revive(state))
 
 
 _ENCODERS: Final[dict[type, Encoder]] = {**builtin.ENCODERS, **datetimes.ENCODERS}

@@ -30,9 +30,9 @@ from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
-from aiocache_pe.keys.signatures import Binder, annotations_of, return_annotation
+from aiocache_pe.keys.signatures import Binder, get_annotations, get_return_annotation
 from aiocache_pe.loading.loader import Loader
-from aiocache_pe.loading.options import Terms, Wanted
+from aiocache_pe.loading.options import LoadRequest, Terms
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -40,7 +40,7 @@ R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere e
 _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__globals__"))
 
 
-class Decorated(Generic[P, R]):
+class DecoratedFunction(Generic[P, R]):
     """What every decorated function is.
 
     Args:
@@ -65,7 +65,7 @@ class Decorated(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         update_wrapper(self, function)
-        self.__annotations__ = annotations_of(function)  # left out there from Python 3.14 on
+        self.__annotations__ = get_annotations(function)  # left out there from Python 3.14 on
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._tags_of = CallTags(settings.tags, function).of
@@ -88,7 +88,7 @@ class Decorated(Generic[P, R]):
     def _plain_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The key of a call without the namespace."""
         key = self._key(args, kwargs)
-        return key[len(self._loader.space.prefix) :]
+        return key[len(self._loader.namespace.prefix) :]
 
     def _bound_cache(self) -> CacheManager:
         if self._key == self._first_key:
@@ -103,13 +103,13 @@ class Decorated(Generic[P, R]):
         """Find the cache: at the first call, as at import it may not be set up yet."""
         cache = self._settings.find_cache()
         loader = cache.loader
-        self._cache, self._loader, self._lookup = cache, loader, loader.space.lookup
-        self._terms = self._adapted(self._settings.terms(cache))
+        self._cache, self._loader, self._lookup = cache, loader, loader.namespace.peek
+        self._terms = self._adapted(self._settings.policy(cache))
         if self._terms.options.refresh_ahead is not None:
-            self._lookup = lambda key: loader.lookup(key, self._terms)
-        self._join = loader.computing.joining(self._terms.options)
-        register_annotation(return_annotation(self._function))
-        self._key = self._settings.keys(self._function, loader.space.prefix).key
+            self._lookup = lambda key: loader.peek_entry(key, self._terms)
+        self._join = loader.computer.make_join(self._terms.options)
+        register_annotation(get_return_annotation(self._function))
+        self._key = self._settings.keys(self._function, loader.namespace.prefix).key
 
     def _adapted(self, terms: Terms) -> Terms:
         """The terms, for what is stored of a result where that is not the result itself."""
@@ -134,20 +134,20 @@ class Decorated(Generic[P, R]):
         factory: Callable[[], Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Wanted:
+    ) -> LoadRequest:
         """What the loader is to get or to compute for a call."""
-        wanted = Wanted(key, factory, self._terms, self._tags_of(args, kwargs))
-        if self._terms.options.serve_old:
+        wanted = LoadRequest(key, factory, self._terms, self._tags_of(args, kwargs))
+        if self._terms.options.serve_stale:
             # Of a refresh this caller is to know nothing: he is served meanwhile.
-            wanted = wanted._replace(detached=self._factory(args, kwargs)[0])
-        if context.tape() is not None:
+            wanted = wanted._replace(background_factory=self._factory(args, kwargs)[0])
+        if context.current_cassette() is not None:
             wanted = wanted._replace(call=self._call(args, kwargs))
         return wanted
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """What a call is recorded as."""
         settings, function = self._settings, self._function
-        arguments = Binder(function, frozenset(settings.ignore)).bound(args, kwargs)
+        arguments = Binder(function, frozenset(settings.ignore)).bind(args, kwargs)
         name = settings.start(function).removesuffix(":")
         return Call(self._key(args, kwargs), name, function.__name__, arguments)
 
@@ -170,7 +170,7 @@ class Decorated(Generic[P, R]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-class BlockingDecorated(Decorated[P, R]):
+class BlockingDecorated(DecoratedFunction[P, R]):
     """What every decorated function is that blocks."""
 
     @property
@@ -197,7 +197,7 @@ class BlockingDecorated(Decorated[P, R]):
         return result
 
 
-class AsyncDecorated(Decorated[P, R]):
+class AsyncDecorated(DecoratedFunction[P, R]):
     """What every decorated function is that is awaited."""
 
     @property

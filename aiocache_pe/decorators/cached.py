@@ -10,7 +10,7 @@ from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.functions import AsyncFunction, Function
-from aiocache_pe.decorators.methods import of_any_kind
+from aiocache_pe.decorators.methods import wrap_method
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.decorators.streams.async_stream import AsyncStream
 from aiocache_pe.decorators.streams.sync_stream import Stream
@@ -188,7 +188,7 @@ def cached(
         cache=cache,
     )
 
-    decorate = of_any_kind(lambda function: _kind(function)(function, settings))
+    decorate = wrap_method(lambda function: _kind(function)(function, settings))
     return decorate if function is None else decorate(function)
 
 

@@ -8,9 +8,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
 from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.decorators.batch.base import Parts
+from aiocache_pe.decorators.batch.base import BatchParts
 from aiocache_pe.decorators.batch.functions import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
-from aiocache_pe.decorators.methods import of_any_kind
+from aiocache_pe.decorators.methods import wrap_method
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.loading.options import checked
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -130,7 +130,7 @@ def cached_batch(
         computing ['ccc']
         [[2.0], [3.0]]
     """
-    parts = Parts(batch, batch_size, concurrency)
+    parts = BatchParts(batch, batch_size, concurrency)
     settings = Settings(
         ttl=ttl,
         key_prefix=key_prefix,
@@ -146,7 +146,7 @@ def cached_batch(
         cache=cache,
     )
 
-    @of_any_kind
+    @wrap_method
     def decorate(function: Any) -> Any:
         check_function(function, "@cached_batch")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
-from aiocache_pe.loading.blocking import load_wanted
-from aiocache_pe.loading.options import Wanted
+from aiocache_pe.loading.blocking import load_request
+from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.sentinels import MISSING, Sentinel
 
 P = ParamSpec("P")
@@ -55,7 +55,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
         key = self._key(args, kwargs)
         factory, called = self._factory(args, kwargs)
         wanted = self._wanted(key, factory, args, kwargs)
-        value = await self._loader.load_steered(steered, wanted)
+        value = await self._loader.get_or_compute_in_mode(steered, wanted)
         self._hits += not called
         return value  # type: ignore[no-any-return]
 
@@ -83,17 +83,19 @@ class Function(CachedFunction[P, T]):
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
         key = self._key(args, kwargs)  # which finds the loader, at the first call
-        return self._loaded(partial(self._loader.load_steered, steered), key, args, kwargs)
+        return self._loaded(
+            partial(self._loader.get_or_compute_in_mode, steered), key, args, kwargs
+        )
 
     def _loaded(
         self,
-        loading: Callable[[Wanted], Coroutine[Any, Any, T]],
+        loading: Callable[[LoadRequest], Coroutine[Any, Any, T]],
         key: str,
         args: Args,
         kwargs: Kwargs,
     ) -> T:
         factory, called = self._factory(args, kwargs)
-        value: T = load_wanted(loading, self._wanted(key, factory, args, kwargs))
+        value: T = load_request(loading, self._wanted(key, factory, args, kwargs))
         self._hits += not called
         return value
 

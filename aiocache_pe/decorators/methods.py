@@ -162,12 +162,12 @@ class AsyncCachedMethod(AsyncMethod[P, F, R]):
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
-def of_any_kind(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def wrap_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The same decorator, which also takes what ``@classmethod`` or ``@staticmethod`` gave."""
 
     def decorated(function: Any) -> Any:
         if isinstance(function, classmethod):
-            return OfClass(decorate(function.__func__))
+            return ClassBound(decorate(function.__func__))
         if isinstance(function, staticmethod):
             return staticmethod(decorate(function.__func__))
         return decorate(function)
@@ -175,7 +175,7 @@ def of_any_kind(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorated
 
 
-class OfClass:
+class ClassBound:
     """A decorated function whose first argument is the class: what a classmethod is."""
 
     __slots__ = ("__func__",)

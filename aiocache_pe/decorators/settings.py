@@ -13,7 +13,7 @@ from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import BoundKey, CallKey
 from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
-from aiocache_pe.keys.qualified_names import full_name
+from aiocache_pe.keys.qualified_names import qualified_name
 from aiocache_pe.keys.store_keys import check_tags, namespace_prefix
 from aiocache_pe.loading.options import USUAL, Options, Terms, agreed
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -107,7 +107,7 @@ class Settings:
                     "a lambda has no name to tell its entries from those of another; "
                     "give key_prefix=, or define a function"
                 )
-            begin = full_name(function)
+            begin = qualified_name(function)
         elif self.key is None:
             begin = f"{self.key_prefix}:{function.__qualname__}"
         else:
@@ -132,9 +132,9 @@ class Settings:
             return TemplateKey(self.key, function, start)
         return BuiltKey(self.key, start)
 
-    def terms(self, cache: CacheManager) -> Terms:
+    def policy(self, cache: CacheManager) -> Terms:
         """On which terms results are stored."""
-        return agreed(cache.loader.lifetime(self.ttl), self._wanted(), self.options)
+        return agreed(cache.loader.check_ttl(self.ttl), self._wanted(), self.options)
 
     def _wanted(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if

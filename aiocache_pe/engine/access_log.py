@@ -14,15 +14,15 @@ from contextlib import suppress
 
 from aiocache_pe.backends.base import Usage
 from aiocache_pe.engine.engine import Engine
-from aiocache_pe.engine.namespace import Space
-from aiocache_pe.runtime.loops import UnderWay
+from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.runtime.loops import PendingWork
 
 _CHUNK = 32
 _MANY = 256  # entries to take in at a time: a tenth of a millisecond
 _REST = 9.0  # times as long as a chunk took
 
 
-class UsageLog:
+class AccessLog:
     """The usage that is not written yet.
 
     Args:
@@ -33,11 +33,11 @@ class UsageLog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._incoming: deque[tuple[Space, dict[str, tuple[int, float]]]] = deque()
-        self._waiting: dict[str, tuple[Space, int, float]] = {}
-        self._chunks = UnderWay()
+        self._incoming: deque[tuple[Namespace, dict[str, tuple[int, float]]]] = deque()
+        self._waiting: dict[str, tuple[Namespace, int, float]] = {}
+        self._chunks = PendingWork()
 
-    def add(self, space: Space, usage: dict[str, tuple[int, float]]) -> None:
+    def add(self, space: Namespace, usage: dict[str, tuple[int, float]]) -> None:
         """Take hits and last accesses, by store key, of one namespace; they are used up."""
         if isinstance(self._engine.backend, Usage):
             self._incoming.append((space, usage))
@@ -56,18 +56,18 @@ class UsageLog:
             space, usage = self._next(_CHUNK if gently else len(self._waiting))
             if space is None:
                 break
-            with self._chunks.one():
-                await space.survive("usage", backend.add_usage(usage), None)
+            with self._chunks.track():
+                await space.attempt("usage", backend.add_usage(usage), None)
             if gently:
                 await asyncio.sleep(_REST * (clock.monotonic() - began))
         if not self._waiting:
             self._waiting.clear()  # the room of all that ever waited at once
 
-    async def written(self) -> None:
+    async def wait_written(self) -> None:
         """Wait for what others are writing in this loop."""
-        await self._chunks.settled()
+        await self._chunks.wait_done()
 
-    def _next(self, most: int) -> tuple[Space | None, dict[str, tuple[int, float]]]:
+    def _next(self, most: int) -> tuple[Namespace | None, dict[str, tuple[int, float]]]:
         """Take some of what is waiting; no space if there is nothing."""
         space, usage = None, dict[str, tuple[int, float]]()
         with suppress(KeyError):  # the loop of a thread may have taken the rest

@@ -7,30 +7,30 @@ from typing import Any
 import msgspec
 
 from aiocache_pe.engine.engine import Item
-from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import MISSING, Missing
 
 
-async def add(space: Space, item: Item) -> bool:
+async def add(space: Namespace, item: Item) -> bool:
     """Store a value unless the key has one; whether it was stored."""
     added = False
 
     async def work() -> bool:
-        record = await space.engine.record_for(item)
+        record = await space.engine.make_record(item)
 
         def unless_there(there: Record | None) -> Record:
             nonlocal added
             added = there is None
             return there or record
 
-        return await space.change(item.key, unless_there) is not None and added
+        return await space.update(item.key, unless_there) is not None and added
 
-    return await space.survive("write", work(), otherwise=False)
+    return await space.attempt("write", work(), otherwise=False)
 
 
-async def touch(space: Space, key: str, ttl: float | None) -> bool:
+async def touch(space: Namespace, key: str, ttl: float | None) -> bool:
     """Give an entry a new time to live, in seconds from now; whether there was one."""
     now = space.engine.clock.time()
     touched = False
@@ -41,7 +41,7 @@ async def touch(space: Space, key: str, ttl: float | None) -> bool:
         return None if record is None else Record(_expiring(record.head, now, ttl), record.payload)
 
     work = space.engine.update(key, renewed, spare_stale=True)
-    return await space.survive("write", work, None) is not None and touched
+    return await space.attempt("write", work, None) is not None and touched
 
 
 def _expiring(head: Head, now: float, ttl: float | None) -> Head:
@@ -54,7 +54,7 @@ def _expiring(head: Head, now: float, ttl: float | None) -> Head:
     return msgspec.structs.replace(head, expires_at=expires_at, stale_until=stale_until)
 
 
-async def pop(space: Space, key: str) -> Any | Missing:
+async def pop(space: Namespace, key: str) -> Any | Missing:
     """Remove an entry and return its value, or `MISSING`; of several callers one gets it.
 
     Nobody gets what the store could not remove: it is still there for the next one.
@@ -68,18 +68,18 @@ async def pop(space: Space, key: str) -> Any | Missing:
         await space.engine.update(key, take)
         return True
 
-    is_done = await space.survive("delete", work(), otherwise=False)
+    is_done = await space.attempt("delete", work(), otherwise=False)
     if not is_done or not taken:
-        space.missed(key)
+        space.count_miss(key)
         return MISSING
-    space.removed("deleted", 1, key=key)
-    value = await space.decode(taken[0])
+    space.count_removed("deleted", 1, key=key)
+    value = await space.decode_record(taken[0])
     if value is not MISSING:
-        space.hit_once(key)
+        space.count_hit(key)
     return value
 
 
-async def increment(space: Space, key: str, delta: int, initial: int, ttl: float | None) -> int:
+async def increment(space: Namespace, key: str, delta: int, initial: int, ttl: float | None) -> int:
     """Add to an integer, or begin with ``initial + delta``; returns the new number.
 
     Raises:
@@ -90,7 +90,7 @@ async def increment(space: Space, key: str, delta: int, initial: int, ttl: float
         if type(number) is not int:
             raise TypeError(f"{name} is an int, not {type(number).__name__}: {number!r:.80}")
     engine = space.engine
-    first = await engine.record_for(Item(key, initial + delta, ttl))
+    first = await engine.make_record(Item(key, initial + delta, ttl))
     result = [initial + delta]
 
     def added(record: Record | None) -> Record:
@@ -106,13 +106,13 @@ async def increment(space: Space, key: str, delta: int, initial: int, ttl: float
                 f"the entry holds a {type(number).__name__}, only an int can be added to"
             )
         result[0] = number + delta
-        return engine.record_like(key, result[0], record.head)
+        return engine.make_record_like(key, result[0], record.head)
 
     try:
-        await space.change(key, added)
+        await space.update(key, added)
     except (TypeError, SerializationError):
         raise
     except Exception as error:
-        space.failed("write", error)
+        space.count_failure("write", error)
         raise BackendError(f"the store {engine.backend.name} could not add: {error}") from error
     return result[0]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Condition, Sweeper
-from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheEntry
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
@@ -14,18 +14,18 @@ from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 
 
-async def live_keys(space: Space, pattern: str | None) -> AsyncIterator[str]:
+async def iter_live_keys(space: Namespace, pattern: str | None) -> AsyncIterator[str]:
     """The keys of live entries that match, without the namespace."""
     try:
         async for heads in space.engine.backend.scan(space.prefix, pattern):
-            for key in await space.engine.live_heads(heads):
+            for key in await space.engine.select_live(heads):
                 yield key[len(space.prefix) :]
     except Exception as error:  # whatever a store raises, its caller goes on
-        space.failed("scan", error)
+        space.count_failure("scan", error)
 
 
 async def remove_matching(
-    space: Space,
+    space: Namespace,
     pattern: str | None,
     cause: Cause,
     select: Callable[[Sequence[Head], Mapping[str, Head]], list[Head]],
@@ -46,17 +46,17 @@ async def remove_matching(
     async def work() -> None:
         nonlocal total
         async for heads in engine.backend.scan(space.prefix, pattern):
-            judged = await engine.judged(heads, stale=True)
+            judged = await engine.check_heads(heads, stale=True)
             served = judged.live | judged.doubtful
             chosen = {head.key: head for head in select(heads, served)}
             if chosen:
-                engine.forget(chosen)
+                engine.discard(chosen)
                 # Only the very version that was seen: what was written since stays.
                 gone = await engine.backend.delete(list(chosen), _one_of(chosen))
                 total += sum(map(counts, gone))
 
-    await space.survive("delete", work(), None)
-    space.removed(cause, total)
+    await space.attempt("delete", work(), None)
+    space.count_removed(cause, total)
     return total
 
 
@@ -64,7 +64,7 @@ def _one_of(heads: Mapping[str, Head]) -> Condition:
     return lambda head: heads.get(head.key) == head
 
 
-async def invalidate(space: Space, pattern: str) -> int:
+async def invalidate(space: Namespace, pattern: str) -> int:
     """Remove the entries whose key matches; how many live ones there were."""
     now = space.engine.clock.time()
     return await remove_matching(
@@ -76,7 +76,7 @@ async def invalidate(space: Space, pattern: str) -> int:
     )
 
 
-async def cleanup(space: Space) -> int:
+async def remove_expired(space: Namespace) -> int:
     """Remove what nobody will be served any more, and what dead processes left.
 
     That is what is expired, unless it may still be served stale, or dead by its tags.
@@ -88,21 +88,21 @@ async def cleanup(space: Space) -> int:
     removed = await remove_matching(space, None, "expired", dead, lambda _: True)
     engine = space.engine
     if isinstance(engine.backend, Sweeper):
-        await space.survive("sweep", engine.backend.sweep(engine.clock.time()), None)
+        await space.attempt("sweep", engine.backend.sweep(engine.clock.time()), None)
     return removed
 
 
-async def clear(space: Space) -> int:
+async def clear(space: Namespace) -> int:
     """Remove all entries of the namespace; how many there were."""
     engine = space.engine
-    removed = await space.survive("clear", engine.backend.clear(space.prefix), 0)
+    removed = await space.attempt("clear", engine.backend.clear(space.prefix), 0)
     if engine.tier is not None:
         engine.tier.remove_all(space.prefix)
-    space.removed("cleared", removed)
+    space.count_removed("cleared", removed)
     return removed
 
 
-async def entry(space: Space, key: str) -> CacheEntry | None:
+async def describe_entry(space: Namespace, key: str) -> CacheEntry | None:
     """One live entry with all that is known of it; it does not count as a hit."""
     engine = space.engine
 
@@ -110,17 +110,17 @@ async def entry(space: Space, key: str) -> CacheEntry | None:
         record = (await engine.backend.read([key])).get(key)
         if isinstance(record, CacheError):
             raise record
-        live = isinstance(record, Record) and await engine.live_heads([record.head])
+        live = isinstance(record, Record) and await engine.select_live([record.head])
         return record if live and isinstance(record, Record) else None
 
-    record = await space.survive("read", work(), None)
+    record = await space.attempt("read", work(), None)
     if record is None:
         return None
-    value = await space.decode(record)
+    value = await space.decode_record(record)
     if value is MISSING:
         return None
     nothing: tuple[int, float | None] = 0, None
-    hits, last = await space.survive("usage", capabilities.usage(engine.backend, key), nothing)
+    hits, last = await space.attempt("usage", capabilities.usage(engine.backend, key), nothing)
     head = record.head
     return CacheEntry(
         key=key[len(space.prefix) :],

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
 
-from aiocache_pe.engine.memory_entry import Slot, shared
+from aiocache_pe.engine.memory_entry import MemoryEntry, share
 from aiocache_pe.record import Savings
 
 _MANY = 256  # reads to add up at a time: a quarter of a millisecond
 
 
-class Tally:
+class Counters:
     """Counts of one namespace in this process, since they were last reported.
 
     Raising a number takes no lock: between two bytecodes that do so, CPython with a GIL
@@ -31,15 +31,15 @@ class Tally:
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
-        self._touched: deque[Slot] = deque()
+        self._touched: deque[MemoryEntry] = deque()
         self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
         self._reads: defaultdict[str, int] = defaultdict(int)
         self._last: dict[str, float] = {}
         self._on_first = on_first
 
-    def touched(self, slot: Slot) -> None:
+    def note_use(self, slot: MemoryEntry) -> None:
         """Note a slot at its first hit since the last report."""
-        if slot.kept:
+        if slot.admitted_at:
             self._touched.append(slot)
             count = len(self._touched)
             if count == 1:
@@ -60,7 +60,7 @@ class Tally:
         if report:
             self._on_first()
 
-    def parts(self) -> range:
+    def read_parts(self) -> range:
         """In how many parts to `settle` what is noted by now; what comes meanwhile can wait."""
         return range(len(self._touched) // _MANY + 1)
 
@@ -75,13 +75,13 @@ class Tally:
             for _ in range(_MANY):
                 self._count_slot(touched.popleft())
 
-    def take(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
+    def take_changes(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
         """What there is to report; the counting begins anew.
 
         Returns:
             The counters that are not zero, and per store key its hits and last access.
         """
-        for _ in self.parts():
+        for _ in self.read_parts():
             self.settle()
         self._settle_loose()
         reads, self._reads = self._reads, defaultdict(int)
@@ -92,7 +92,7 @@ class Tally:
         usage = dict(zip(reads, zip(reads.values(), seen, strict=True), strict=True))
         return {name: count for name, count in report.items() if count}, usage
 
-    def give_back(self, report: Mapping[str, float]) -> None:
+    def restore_changes(self, report: Mapping[str, float]) -> None:
         """Count again what could not be reported."""
         for name, count in report.items():
             self.counts[name] += count
@@ -103,18 +103,18 @@ class Tally:
         with suppress(IndexError):
             for _ in range(2):
                 slot = touched.popleft()
-                if not slot.kept:
+                if not slot.admitted_at:
                     self._count_slot(slot)
                     continue
                 touched.append(slot)
                 if len(touched) == 1:  # all others were reported meanwhile
                     self._on_first()
 
-    def _count_slot(self, slot: Slot) -> None:
+    def _count_slot(self, slot: MemoryEntry) -> None:
         uses = slot.uses
         fresh, slot.counted = uses - slot.counted, uses
         used_at = slot.used_at
-        slot.used_at = shared(used_at // 1.0)  # it is told: one number will do for all
+        slot.used_at = share(used_at // 1.0)  # it is told: one number will do for all
         self._count(slot.key, fresh, used_at, slot.cost, slot.saves)
 
     def _settle_loose(self) -> None:

@@ -18,15 +18,15 @@ from aiocache_pe.backends.base import Backend, Change, Coherent, SecretKeeper
 from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.pipeline import Pipeline
-from aiocache_pe.engine.memory_entry import Sealed, Slot
+from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
-from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import side_area
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
-Found = Slot | Missing | Pending
+Found = MemoryEntry | Missing | Pending
 
 
 class Item(NamedTuple):
@@ -49,7 +49,7 @@ class Item(NamedTuple):
     stale_ttl: float | None = None
 
 
-class Judged(NamedTuple):
+class HeadCheck(NamedTuple):
     """What is to be thought of some records, by store key.
 
     Attributes:
@@ -81,7 +81,7 @@ class Engine:
         backend: Backend,
         pipeline: Pipeline,
         clock: Clock,
-        tier: Bounded[Slot] | None,
+        tier: BoundedMap[MemoryEntry] | None,
         appraise: Callable[[Any], Savings | None],
     ) -> None:
         self.backend = backend
@@ -90,16 +90,16 @@ class Engine:
         self.events = EventBus()
         coherent = isinstance(backend, Coherent)
         self.tier = tier if coherent else None
-        self._slots: dict[str, Slot] = {} if self.tier is None else self.tier.nodes
+        self._slots: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = capabilities.is_current(backend)
         self._peek = capabilities.peek(backend)
-        self.under_way: set[str] = set()
+        self.in_flight: set[str] = set()
         """Keys whose values are being computed: who wants one need not look, but can wait."""
         self._time = clock.time
         self._appraise = appraise
 
-    def find(self, key: str, *, stale: bool = False) -> Found:
+    def peek(self, key: str, *, stale: bool = False) -> Found:
         """A live entry, if that can be told without waiting.
 
         Args:
@@ -111,7 +111,7 @@ class Engine:
         """
         slot = self._slots.get(key)
         if slot is None or not self._is_current(slot.stamp):
-            if key in self.under_way:
+            if key in self.in_flight:
                 return PENDING
             record = self._peek(key)
             if record is None:
@@ -133,9 +133,9 @@ class Engine:
             on_hit(slot)
         return slot
 
-    async def fetch(
+    async def get_entries(
         self, keys: Sequence[str], *, stale: bool = False
-    ) -> tuple[dict[str, Slot], list[CacheError]]:
+    ) -> tuple[dict[str, MemoryEntry], list[CacheError]]:
         """The live entries of those keys, in one round trip, and one more if tags are unknown.
 
         Args:
@@ -147,10 +147,10 @@ class Engine:
         """
         results = await self.backend.read(keys)
         records = [result for result in results.values() if isinstance(result, Record)]
-        live, _, errors = await self.judged([record.head for record in records], stale=stale)
+        live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
         now = self._time()
-        slots: dict[str, Slot] = {}
+        slots: dict[str, MemoryEntry] = {}
         for record in records:
             key = record.head.key
             if key in live:
@@ -158,11 +158,11 @@ class Engine:
                 slot.used_at = now
         return slots, errors
 
-    async def live_heads(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
+    async def select_live(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
         """Those of some heads whose records are to be served now, by store key; see `judged`."""
-        return (await self.judged(heads, stale=stale)).live
+        return (await self.check_heads(heads, stale=stale)).live
 
-    async def judged(self, heads: Iterable[Head], *, stale: bool = False) -> Judged:
+    async def check_heads(self, heads: Iterable[Head], *, stale: bool = False) -> HeadCheck:
         """Which of some heads are those of records that are to be served now.
 
         Args:
@@ -170,7 +170,7 @@ class Engine:
             stale: whether those count that are expired and may be served stale.
         """
         now = self._time()
-        fresh = [head for head in heads if not head.is_over(now, stale=stale)]
+        fresh = [head for head in heads if not head.is_removable(now, stale=stale)]
         live, doubtful = dict[str, Head](), dict[str, Head]()
         tokens, errors = await self._tokens(
             {m for head in fresh if head.tags for m in _markers(head.key, head.tags)}
@@ -181,9 +181,9 @@ class Engine:
                 live[head.key] = head
             elif not errors.keys().isdisjoint(markers):
                 doubtful[head.key] = head
-        return Judged(live, doubtful, list(errors.values()))
+        return HeadCheck(live, doubtful, list(errors.values()))
 
-    def value(self, slot: Slot) -> Any:
+    def decode(self, slot: MemoryEntry) -> Any:
         """The slot's value: shared if nobody can change it, else a copy of the caller's own.
 
         Raises:
@@ -191,14 +191,14 @@ class Engine:
             SecretRequiredError: it is signed, and the secret is not known yet.
         """
         held = slot.held
-        if type(held) is not Sealed:
+        if type(held) is not EncodedValue:
             return held
         value = self.pipeline.decode(slot.key, held.codec, held.payload)
         if is_immutable(value):
             slot.held = value
         return value
 
-    async def record_for(self, item: Item, now: float | None = None) -> Record:
+    async def make_record(self, item: Item, now: float | None = None) -> Record:
         """Make the record of something to store.
 
         Args:
@@ -211,7 +211,7 @@ class Engine:
         try:
             codec, payload = self.pipeline.encode(item.key, item.value)
         except SecretRequiredError:
-            if not await self.learn_secret():
+            if not await self.load_secret():
                 raise
             codec, payload = self.pipeline.encode(item.key, item.value)
         if now is None:
@@ -225,7 +225,7 @@ class Engine:
         head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until, saves)
         return Record(head, payload)
 
-    def record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
+    def make_record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
         """Make a record at once, as a `Change` must, with whatever secret is known by then.
 
         Args:
@@ -243,7 +243,7 @@ class Engine:
             head = replace(like, codec=codec, created_at=now, size=size)
         return Record(head, payload)
 
-    async def write(self, records: Sequence[Record]) -> list[Slot]:
+    async def write(self, records: Sequence[Record]) -> list[MemoryEntry]:
         """Store records, in one round trip, and keep them in memory."""
         return [self.admit(record) for record in await self.backend.write(records)]
 
@@ -269,7 +269,9 @@ class Engine:
             now = self._time()
             if record.head.is_expired(now):
                 after = change(None)
-                spared = after is None and spare_stale and not record.head.is_over(now, stale=True)
+                spared = (
+                    after is None and spare_stale and not record.head.is_removable(now, stale=True)
+                )
                 return record if spared else after
             markers = _markers(key, record.head.tags)
             unknown.extend(marker for marker in markers if marker not in tokens)
@@ -287,14 +289,14 @@ class Engine:
                 raise next(iter(errors.values()))
             tokens |= {marker: known.get(marker) for marker in unknown}
         if stored is None:
-            self.forget([key])
+            self.discard([key])
         else:
             self.admit(stored)
         return stored
 
-    def admit(self, record: Record) -> Slot:
+    def admit(self, record: Record) -> MemoryEntry:
         """A slot for a record, kept in the memory tier if there is one."""
-        slot = Slot(record)
+        slot = MemoryEntry(record)
         if self.tier is not None and record.stamp is not None:
             before = self.tier.nodes.get(slot.key)
             if before is not None:  # which reports those of its uses that are not reported yet
@@ -302,13 +304,13 @@ class Engine:
             self.tier.put(slot)
         return slot
 
-    def forget(self, keys: Iterable[str]) -> None:
+    def discard(self, keys: Iterable[str]) -> None:
         """Drop copies from memory. Coherence does not need it; it frees the room."""
         if self.tier is not None:
             for key in keys:
                 self.tier.discard(key)
 
-    async def tag_tokens(self, prefix: str, tags: Sequence[str]) -> dict[str, str]:
+    async def get_tag_tokens(self, prefix: str, tags: Sequence[str]) -> dict[str, str]:
         """The tokens of tags now, to be written into entries that carry them.
 
         A tag that has no token yet gets one, and all writers agree on it. To be asked
@@ -317,18 +319,18 @@ class Engine:
         area = side_area(prefix, "tags")
         tokens, _ = await self._tokens([area + tag for tag in tags])
         for marker in (area + tag for tag in tags if area + tag not in tokens):
-            fresh = await self.record_for(Item(marker, os.urandom(6).hex()))
+            fresh = await self.make_record(Item(marker, os.urandom(6).hex()))
             stored = await self.backend.update(marker, _unless_there(fresh))
-            tokens[marker] = self.value(self.admit(stored or fresh))
+            tokens[marker] = self.decode(self.admit(stored or fresh))
         return {tag: tokens[area + tag] for tag in sorted(set(tags))}
 
-    async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[Slot]:
+    async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[MemoryEntry]:
         """Give tags new tokens, so that every entry that carries an old one is dead."""
         area = side_area(prefix, "tags")
         items = [Item(area + tag, os.urandom(6).hex()) for tag in tags]
-        return await self.write([await self.record_for(item) for item in items])
+        return await self.write([await self.make_record(item) for item in items])
 
-    async def learn_secret(self) -> bool:
+    async def load_secret(self) -> bool:
         """Ask the store for a secret of its own; whether there is a new one to try."""
         if self.pipeline.has_secret or not isinstance(self.backend, SecretKeeper):
             return False
@@ -338,10 +340,10 @@ class Engine:
     def _check_tags(self, key: str, tags: Mapping[str, str]) -> Missing | Pending | None:
         """What the tags say of an entry: dead, cannot tell, or nothing against it."""
         for marker, token in _markers(key, tags).items():
-            found = self.find(marker)
+            found = self.peek(marker)
             if isinstance(found, Sentinel):
                 return found
-            if self.value(found) != token:
+            if self.decode(found) != token:
                 return MISSING
         return None
 
@@ -350,9 +352,9 @@ class Engine:
         tokens: dict[str, str] = {}
         unknown: list[str] = []
         for marker in markers:
-            found = self.find(marker)
-            if isinstance(found, Slot):
-                tokens[marker] = self.value(found)
+            found = self.peek(marker)
+            if isinstance(found, MemoryEntry):
+                tokens[marker] = self.decode(found)
             elif found is PENDING:
                 unknown.append(marker)
         if not unknown:
@@ -360,7 +362,7 @@ class Engine:
         errors: dict[str, CacheError] = {}
         for marker, result in (await self.backend.read(unknown)).items():
             if isinstance(result, Record):
-                tokens[marker] = self.value(self.admit(result))
+                tokens[marker] = self.decode(self.admit(result))
             elif not isinstance(result, CorruptRecordError):
                 errors[marker] = result
         return tokens, errors

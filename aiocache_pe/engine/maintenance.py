@@ -12,11 +12,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from aiocache_pe.backends.base import Tending
+from aiocache_pe.backends.base import Maintainable
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.record import Head
-from aiocache_pe.runtime.fork import renewed_at_fork
-from aiocache_pe.runtime.loops import AtLoopEnd
+from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.loops import LoopEndHook
 
 logger = logging.getLogger("aiocache_pe")
 FIRST = 10.0
@@ -27,7 +27,7 @@ _REST = 10.0  # times as long as a step took
 _LEAST_REST = 0.01  # seconds
 
 
-class Tender:
+class Maintenance:
     """Goes through an engine's store, if that is of use to it.
 
     Args:
@@ -50,9 +50,9 @@ class Tender:
         self._engine = engine
         self._on_expired = on_expired
         self._due: float | None = None  # not before it is used
-        self._at_end = AtLoopEnd(self._finish)
+        self._at_end = LoopEndHook(self._finish)
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Leave the parent's round to the parent."""
@@ -67,7 +67,7 @@ class Tender:
             self._due = now + FIRST
         if now < self._due:
             return
-        if not self._is_under_way() and not self._at_end.has_come:
+        if not self._is_under_way() and not self._at_end.is_reached:
             self._loop = asyncio.get_running_loop()
             self._at_end.arm()
             self._begin()
@@ -106,8 +106,8 @@ class Tender:
         began = loop.time()
         removed: Sequence[Head] | None = None
         try:
-            if isinstance(backend, Tending):
-                removed = await backend.tend(self._engine.clock.time())
+            if isinstance(backend, Maintainable):
+                removed = await backend.maintain(self._engine.clock.time())
         except Exception as error:  # noqa: BLE001 - it is no caller's; it will be tried again
             logger.info("could not go through the store (%s: %s)", type(error).__name__, error)
         except asyncio.CancelledError:  # perhaps by somebody who cancels all there is

@@ -22,21 +22,21 @@ _weights: dict[int, int] = {}
 _moments: dict[float, float] = {}
 
 
-def shared(moment: float) -> float:
+def share(moment: float) -> float:
     """The same number, one for all slots that have it, as those that were written together."""
     if len(_moments) >= _MANY:
         _moments.clear()
     return _moments.setdefault(moment, moment)
 
 
-class Sealed(Struct, gc=False, eq=False):
+class EncodedValue(Struct, gc=False, eq=False):
     """A value that callers could change: what to decode for each of them."""
 
     codec: str
     payload: bytes
 
 
-class Rare(Struct, gc=False, eq=False):
+class EntryExtras(Struct, gc=False, eq=False):
     """What most entries have none of.
 
     Attributes:
@@ -50,12 +50,12 @@ class Rare(Struct, gc=False, eq=False):
     saves: Savings | None
 
 
-class Slot:
+class MemoryEntry:
     """One entry in memory.
 
     Attributes:
         key: the store key.
-        held: the value when it is immutable, else `Sealed`.
+        held: the value when it is immutable, else `EncodedValue`.
         stamp: the store's mark of the version this was made from.
         expires_at: seconds since the epoch, infinity for never.
         cost: seconds that the value took to compute.
@@ -89,9 +89,9 @@ class Slot:
     def __init__(self, record: Record) -> None:
         head = record.head
         self.key = head.key
-        self.held: Any = Sealed(head.codec, record.payload)
+        self.held: Any = EncodedValue(head.codec, record.payload)
         self.stamp = record.stamp
-        self.expires_at = math.inf if head.expires_at is None else shared(head.expires_at)
+        self.expires_at = math.inf if head.expires_at is None else share(head.expires_at)
         self.cost = head.cost or 0.0  # one for all
         self.size = _weight(OVERHEAD + len(head.key) + head.size)
         plain = not head.tags and head.stale_until is None and head.saves is None
@@ -105,7 +105,7 @@ class Slot:
         self.mark = 0
 
     @property
-    def kept(self) -> bool:
+    def admitted_at(self) -> bool:
         """Whether it is in the tier, to be hit again; not when it did not fit, or went."""
         return self.chain is not None
 
@@ -125,9 +125,9 @@ class Slot:
         return None if self.rare is None else self.rare.saves
 
 
-def _rare(head: Head) -> Rare:
-    gone_at = head.gone_at
-    return Rare(head.tags, math.inf if gone_at is None else gone_at, head.saves)
+def _rare(head: Head) -> EntryExtras:
+    gone_at = head.removable_at
+    return EntryExtras(head.tags, math.inf if gone_at is None else gone_at, head.saves)
 
 
 def _weight(size: int) -> int:

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.backends.base import Change
-from aiocache_pe.engine.counters import Tally
+from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item
-from aiocache_pe.engine.memory_entry import Sealed, Slot
+from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
     CacheError,
     CorruptRecordError,
@@ -33,7 +33,7 @@ Hit = events.Hit  # one look fewer at every hit
 T = TypeVar("T")
 
 
-class Space:
+class Namespace:
     """A namespace's way through an engine.
 
     Args:
@@ -46,13 +46,13 @@ class Space:
         self.engine = engine
         self.namespace = namespace
         self.prefix = namespace_prefix(namespace)
-        self.tally = Tally(on_activity)
-        self._find = engine.find
-        self._value = engine.value
+        self.counters = Counters(on_activity)
+        self._find = engine.peek
+        self._value = engine.decode
         self._wanted = engine.events.wanted
         self._failing: dict[str, float] = {}  # verbs, and when each failed last
 
-    def lookup(self, key: str) -> Any:
+    def peek(self, key: str) -> Any:
         """The value of a store key, as far as that can be told without waiting.
 
         A hit is counted; a miss is not, for it may yet be computed by somebody else.
@@ -63,43 +63,43 @@ class Space:
         try:
             slot = self._find(key)
         except Exception as error:  # a store's own `peek`
-            self.failed("peek", error)
+            self.count_failure("peek", error)
             return PENDING
-        if type(slot) is not Slot:
+        if type(slot) is not MemoryEntry:
             return slot
         value = slot.held
-        if type(value) is Sealed:
+        if type(value) is EncodedValue:
             try:
                 value = self._value(slot)
             except CacheError:
                 return PENDING
         slot.uses = uses = slot.uses + 1
         if uses - slot.counted == 1:
-            self.tally.touched(slot)
+            self.counters.note_use(slot)
         if Hit in self._wanted:
             self.emit(Hit, key)
         return value
 
-    async def load(self, key: str) -> Any:
+    async def get(self, key: str) -> Any:
         """The value of a store key, or `MISSING`; a hit is counted, a miss is not."""
-        value = self.lookup(key)
-        return (await self.load_many([key])).get(key, MISSING) if value is PENDING else value
+        value = self.peek(key)
+        return (await self.get_many([key])).get(key, MISSING) if value is PENDING else value
 
-    async def load_many(self, keys: Sequence[str]) -> dict[str, Any]:
+    async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
         """The values of those store keys that are live, in one round trip; hits are counted."""
         values: dict[str, Any] = {}
-        for count, (key, slot) in enumerate((await self.fetch(keys)).items(), 1):
+        for count, (key, slot) in enumerate((await self.get_entries(keys)).items(), 1):
             try:
                 value = self._value(slot)
             except Exception:  # what can be done about it is known there
-                value = await self.decoded(slot)
+                value = await self.decode(slot)
             if value is not MISSING:
                 self._hit(slot)
                 values[key] = value
             await checkpoint(count)
         return values
 
-    async def slot(self, key: str, *, stale: bool = False) -> Slot | None:
+    async def get_entry(self, key: str, *, stale: bool = False) -> MemoryEntry | None:
         """The live entry of a store key, as it is kept in memory; not counted as a read.
 
         Args:
@@ -109,40 +109,42 @@ class Space:
         try:
             found = self._find(key, stale=stale)
         except Exception as error:
-            self.failed("peek", error)
+            self.count_failure("peek", error)
             found = PENDING
         if found is PENDING:
-            return (await self.fetch([key], stale=stale)).get(key)
-        return found if isinstance(found, Slot) else None
+            return (await self.get_entries([key], stale=stale)).get(key)
+        return found if isinstance(found, MemoryEntry) else None
 
-    async def served(self, slot: Slot) -> Any:
+    async def serve(self, slot: MemoryEntry) -> Any:
         """The value of an entry, counted as a hit, also where it is stale; or `MISSING`."""
-        value = await self.decoded(slot)
+        value = await self.decode(slot)
         if value is not MISSING:
             self._hit(slot)
         return value
 
-    async def fetch(self, keys: Sequence[str], *, stale: bool = False) -> dict[str, Slot]:
+    async def get_entries(
+        self, keys: Sequence[str], *, stale: bool = False
+    ) -> dict[str, MemoryEntry]:
         """The slots of those store keys that are live, in one round trip; nothing is counted."""
-        work = self.engine.fetch(keys, stale=stale)
-        slots, errors = await self.survive("read", work, ({}, []))
+        work = self.engine.get_entries(keys, stale=stale)
+        slots, errors = await self.attempt("read", work, ({}, []))
         for error in errors:
-            self.failed("entry", error)
+            self.count_failure("entry", error)
         if slots and not errors:
             self._recovered("entry")
         return slots
 
-    def missed(self, key: str, count: int = 1) -> None:
+    def count_miss(self, key: str, count: int = 1) -> None:
         """Count a read that found nothing."""
-        self.tally.add("misses", count)
+        self.counters.add("misses", count)
         self.emit(events.Miss, key)
 
-    def hit_once(self, key: str) -> None:
+    def count_hit(self, key: str) -> None:
         """Count a read that was served without a slot."""
-        self.tally.add("hits")
+        self.counters.add("hits")
         self.emit(events.Hit, key)
 
-    async def store(self, items: Sequence[Item]) -> list[Slot] | None:
+    async def put(self, items: Sequence[Item]) -> list[MemoryEntry] | None:
         """Store values, in one round trip.
 
         Returns:
@@ -152,14 +154,14 @@ class Space:
             SerializationError: a value cannot be stored exactly; nothing was stored.
         """
 
-        async def work() -> list[Slot]:
+        async def work() -> list[MemoryEntry]:
             now = self.engine.clock.time()  # one for all, so that they end as one
-            records = [await self.engine.record_for(item, now) for item in items]
+            records = [await self.engine.make_record(item, now) for item in items]
             return await self._written(records)
 
-        return await self.survive("write", work(), None)
+        return await self.attempt("write", work(), None)
 
-    async def store_what_can_be(self, items: Sequence[Item]) -> set[str]:
+    async def put_storable(self, items: Sequence[Item]) -> set[str]:
         """Store values, in one round trip, but for those that cannot be stored exactly.
 
         These are counted as errors. The loop has a turn between some hundred values.
@@ -172,16 +174,16 @@ class Space:
             records, now = list[Record](), self.engine.clock.time()
             for count, item in enumerate(items, 1):
                 try:
-                    records.append(await self.engine.record_for(item, now))
+                    records.append(await self.engine.make_record(item, now))
                 except SerializationError as error:
-                    self.failed("encode", error)
+                    self.count_failure("encode", error)
                 await checkpoint(count)
             slots = await self._written(records) if records else []
             return {slot.key for slot in slots}
 
-        return await self.survive("write", work(), set())
+        return await self.attempt("write", work(), set())
 
-    async def change(self, key: str, change: Change) -> Record | None:
+    async def update(self, key: str, change: Change) -> Record | None:
         """`Engine.update`, with the errors of the store left to rise."""
         before: list[Record | None] = [None]
 
@@ -194,40 +196,40 @@ class Space:
             self._stored([stored])
         return stored
 
-    async def remove(self, keys: Sequence[str]) -> int:
+    async def delete(self, keys: Sequence[str]) -> int:
         """Remove entries, in one round trip; how many live ones there were."""
-        self.engine.forget(keys)
-        heads = await self.survive("delete", self.engine.backend.delete(keys), ())
-        live = await self.survive("delete", self.engine.live_heads(heads), {})
-        self.removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
+        self.engine.discard(keys)
+        heads = await self.attempt("delete", self.engine.backend.delete(keys), ())
+        live = await self.attempt("delete", self.engine.select_live(heads), {})
+        self.count_removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
         return len(live)
 
-    def removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
+    def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
         """Count entries that went away."""
         names: Mapping[str, str] = {"expired": "expirations", "evicted": "evictions"}
         if count:
-            self.tally.add(names.get(cause, "deletes"), count)
+            self.counters.add(names.get(cause, "deletes"), count)
             self.emit(events.Removed, key, cause, count)
 
-    async def decode(self, record: Record) -> Any | Missing:
+    async def decode_record(self, record: Record) -> Any | Missing:
         """A record's value, as `decoded` gives a slot's."""
-        return await self.decoded(Slot(record))
+        return await self.decode(MemoryEntry(record))
 
-    async def decoded(self, slot: Slot) -> Any | Missing:
+    async def decode(self, slot: MemoryEntry) -> Any | Missing:
         """An entry's value, the caller's own; `MISSING` and counted if it has none to give."""
         try:
             try:
-                return self.engine.value(slot)
+                return self.engine.decode(slot)
             except SecretRequiredError:
-                if not await self.engine.learn_secret():
+                if not await self.engine.load_secret():
                     raise
-                return self.engine.value(slot)
+                return self.engine.decode(slot)
         except Exception as error:
-            self.failed("decode", error)
-            self.engine.forget([slot.key])
+            self.count_failure("decode", error)
+            self.engine.discard([slot.key])
             return MISSING
 
-    async def survive(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
+    async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Do something with the store; if it fails, count that and go on without.
 
         Counted is each failure, logged is a verb's first; and its first success when it
@@ -239,15 +241,15 @@ class Space:
         except SerializationError:
             raise
         except Exception as error:
-            self.failed(verb, error)
+            self.count_failure(verb, error)
             return otherwise
         self._recovered(verb)
         return result
 
-    def failed(self, verb: str, error: Exception) -> None:
+    def count_failure(self, verb: str, error: Exception) -> None:
         """Count a failure of the store, or a record that could not be trusted."""
         # A report that failed must not bring about the next: it would fail as well.
-        self.tally.add("errors", report=verb != "stats")
+        self.counters.add("errors", report=verb != "stats")
         self.emit(events.BackendFailed, "", verb, error)
         if isinstance(error, CorruptRecordError):
             logger.warning("a damaged record is treated as a miss: %s", error)
@@ -279,20 +281,20 @@ class Space:
                 "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
             )
 
-    def _hit(self, slot: Slot) -> None:
+    def _hit(self, slot: MemoryEntry) -> None:
         slot.uses += 1
         if slot.uses - slot.counted == 1:
-            self.tally.touched(slot)
+            self.counters.note_use(slot)
         if events.Hit in self._wanted:
             self.emit(events.Hit, slot.key)
 
-    async def _written(self, records: Sequence[Record]) -> list[Slot]:
+    async def _written(self, records: Sequence[Record]) -> list[MemoryEntry]:
         slots = await self.engine.write(records)
         self._stored(records)
         return slots
 
     def _stored(self, records: Sequence[Record]) -> None:
-        self.tally.add("sets", len(records))
+        self.counters.add("sets", len(records))
         if events.Stored in self._wanted:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)

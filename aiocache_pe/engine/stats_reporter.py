@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiocache_pe.backends import capabilities
-from aiocache_pe.engine.access_log import UsageLog
+from aiocache_pe.engine.access_log import AccessLog
 from aiocache_pe.engine.engine import Engine
-from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheStats
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.keys.store_keys import side_area, unquote
 from aiocache_pe.record import Head, Record
-from aiocache_pe.runtime.fork import renewed_at_fork
-from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop, UnderWay
+from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
 _COUNTERS = (
@@ -60,7 +60,7 @@ class _Timer:
             await asyncio.wait({self.task})
 
 
-class Reporter:
+class StatsReporter:
     """Writes the counters of an engine's namespaces, and reads them.
 
     Args:
@@ -71,65 +71,65 @@ class Reporter:
     def __init__(self, engine: Engine, on_activity: Callable[[], object] = lambda: None) -> None:
         self._engine = engine
         self._also = on_activity
-        self._spaces: dict[str, Space] = {}
-        self._usage = UsageLog(engine)
+        self._spaces: dict[str, Namespace] = {}
+        self._usage = AccessLog(engine)
         self._timers = PerLoop(_Timer)
-        self._reports = UnderWay()
-        self._at_end = AtLoopEnd(self._finish)
+        self._reports = PendingWork()
+        self._at_end = LoopEndHook(self._finish)
         self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
         self._asked = False  # whether the portal's loop was asked for a report
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget what is counted so far: the parent will report it."""
         self._scheduled = None
         self._asked = False
         self._usage.clear()
-        for space in self.spaces():
-            space.tally.take()
+        for space in self.namespaces():
+            space.counters.take_changes()
 
-    def space(self, namespace: str) -> Space:
+    def get_namespace(self, namespace: str) -> Namespace:
         """A namespace of the engine, the same one for the same name."""
         space = self._spaces.get(namespace)
         if space is None:
             space = self._spaces.setdefault(
-                namespace, Space(self._engine, namespace, self._on_activity)
+                namespace, Namespace(self._engine, namespace, self._on_activity)
             )
         return space
 
-    def spaces(self) -> list[Space]:
+    def namespaces(self) -> list[Namespace]:
         """The namespaces in use."""
         return list(self._spaces.values())
 
-    def evicted(self, head: Head) -> None:
+    def count_evicted(self, head: Head) -> None:
         """Count an entry that its store removed to make room; called in any thread."""
         self._removed("evicted", head)
 
-    def expired(self, head: Head) -> None:
+    def count_expired(self, head: Head) -> None:
         """Count an entry that was removed because its time was over."""
         self._removed("expired", head)
 
     def _removed(self, cause: Cause, head: Head) -> None:
         area, _, _ = head.key.partition(":")
         with suppress(ValueError):  # a namespace of one who writes by other rules
-            self.space(unquote(area)).removed(cause, 1, key=head.key)
+            self.get_namespace(unquote(area)).count_removed(cause, 1, key=head.key)
 
     async def flush(self) -> None:
         """Report everything that was counted so far; what others report of it is waited for."""
         await self._report()
-        await self._reports.settled()
+        await self._reports.wait_done()
         await self._usage.write()
-        await self._usage.written()
+        await self._usage.wait_written()
 
-    async def stats(self, space: Space) -> CacheStats:
+    async def read_stats(self, space: Namespace) -> CacheStats:
         """A namespace's counters of all processes, and its size now."""
         await self._report()
-        await self._reports.settled()  # they have taken what they add, and may not have added it
-        counts = await space.survive("stats", self._read(space), {})
-        for name, count in space.tally.counts.copy().items():  # what could not be reported
+        await self._reports.wait_done()  # they have taken what they add, and may not have added it
+        counts = await space.attempt("stats", self._read(space), {})
+        for name, count in space.counters.counts.copy().items():  # what could not be reported
             counts[name] = counts.get(name, 0) + count
         work = capabilities.totals(self._engine.backend, space.prefix)
-        entries, weight = await space.survive("totals", work, (0, 0))
+        entries, weight = await space.attempt("totals", work, (0, 0))
         known = {name: counts[name] for name in _COUNTERS if name in counts}
         seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)
         return CacheStats(
@@ -149,7 +149,7 @@ class Reporter:
         if loop is self._scheduled:
             return
         timer = self._timers.get()
-        if timer.handle is None and not self._at_end.has_come:
+        if timer.handle is None and not self._at_end.is_reached:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
         self._scheduled = loop
@@ -160,7 +160,7 @@ class Reporter:
         if not self._asked:
             self._asked = True
             with suppress(PortalEndedError):
-                portal.soon(self._on_activity)
+                portal.call_soon(self._on_activity)
 
     def _fire(self, timer: _Timer) -> None:
         timer.handle = self._scheduled = None
@@ -175,12 +175,12 @@ class Reporter:
         await self._usage.write(gently=True)
 
     async def _report(self) -> None:
-        for space in self.spaces():
-            for _ in space.tally.parts():
-                space.tally.settle()
+        for space in self.namespaces():
+            for _ in space.counters.read_parts():
+                space.counters.settle()
                 await asyncio.sleep(0)
-            with self._reports.one():
-                report, usage = space.tally.take()
+            with self._reports.track():
+                report, usage = space.counters.take_changes()
                 self._usage.add(space, usage)
                 if report:
                     await self._add(space, report)
@@ -191,7 +191,7 @@ class Reporter:
         await self._timers.get().end()
         await self.flush()
 
-    async def _add(self, space: Space, report: Mapping[str, float]) -> None:
+    async def _add(self, space: Namespace, report: Mapping[str, float]) -> None:
         """Add to a namespace's record; what cannot be added is counted again.
 
         When this is cancelled, the change may be about to happen in a thread. It is
@@ -206,23 +206,23 @@ class Reporter:
             state["begun"] = True
             counts = self._decoded(record)
             total = {name: counts.get(name, 0) + report.get(name, 0) for name in _COUNTERS}
-            return self._engine.record_like(key, total)
+            return self._engine.make_record_like(key, total)
 
         try:
             stored = await self._engine.backend.update(key, add)
         except asyncio.CancelledError:
             state["abandoned"] = True
             if not state["begun"]:
-                space.tally.give_back(report)
+                space.counters.restore_changes(report)
             raise
         except Exception as error:
-            space.tally.give_back(report)
-            space.failed("stats", error)
+            space.counters.restore_changes(report)
+            space.count_failure("stats", error)
             return
         if stored is None:  # a store that keeps nothing
-            space.tally.give_back(report)
+            space.counters.restore_changes(report)
 
-    async def _read(self, space: Space) -> dict[str, float]:
+    async def _read(self, space: Namespace) -> dict[str, float]:
         key = _counters_key(space)
         found = (await self._engine.backend.read([key])).get(key)
         if isinstance(found, CacheError):
@@ -241,5 +241,5 @@ class Reporter:
         return counts if isinstance(counts, dict) else {}
 
 
-def _counters_key(space: Space) -> str:
+def _counters_key(space: Namespace) -> str:
     return side_area(space.prefix, "stats") + "counters"

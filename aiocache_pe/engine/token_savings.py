@@ -133,7 +133,7 @@ _NEVER = frozenset((str, bytes, int, float, bool, complex, type(None), list, tup
 _FIRST, _LAST = 2, 3  # chunks of a stream that tell what it used
 
 
-class Appraiser:
+class SavingsEstimator:
     """Says what answers are worth.
 
     Args:
@@ -151,7 +151,7 @@ class Appraiser:
     def __init__(self, prices: PriceTable) -> None:
         self._prices = prices
 
-    def worth(self, value: Any) -> Savings | None:
+    def estimate(self, value: Any) -> Savings | None:
         """What serving a value saves each time; ``None`` where it does not say."""
         if type(value) in _NEVER:
             return None

@@ -22,7 +22,7 @@ from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.lirs import Lirs
 from aiocache_pe.eviction.lru import Lru
 from aiocache_pe.eviction.s3fifo import S3Fifo
-from aiocache_pe.eviction.simulation import Miniature
+from aiocache_pe.eviction.simulation import PolicySimulation
 from aiocache_pe.eviction.tinylfu import TinyLfu
 
 _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, Lru)
@@ -67,7 +67,7 @@ class Adaptive(Generic[N]):
         self._used: deque[N] = deque(maxlen=_BUFFER)
         self.on_hit = self._used.append
         self._full = False  # whether anything had to go so far
-        self._miniatures: list[Miniature] = []  # none while there are few entries
+        self._miniatures: list[PolicySimulation] = []  # none while there are few entries
         self._entries = 0  # of a miniature
         self._mask = 0  # the sample: keys whose hash has none of these bits
         self._played = 0  # requests of this epoch
@@ -170,5 +170,5 @@ class Adaptive(Generic[N]):
 
     def _begin(self) -> None:
         """With new miniatures, of which nothing is known."""
-        self._miniatures = [Miniature(expert()) for expert in _EXPERTS]
+        self._miniatures = [PolicySimulation(expert()) for expert in _EXPERTS]
         self._played, self._requests = 0, 0.0

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from aiocache_pe.eviction.base import EvictionPolicy, N
-from aiocache_pe.eviction.expiry_buckets import Calendar
-from aiocache_pe.runtime.fork import held_at_fork
+from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
+from aiocache_pe.runtime.fork import hold_during_fork
 
 _STEPS: Final = 4  # nodes that are over go with each that comes, so their number falls
 
 
-class Bounded(Generic[N]):
+class BoundedMap(Generic[N]):
     """Nodes by key, no more than allowed, safe for any number of threads.
 
     Reading is a plain look into ``nodes``, without a lock; a hit raises ``node.uses``,
@@ -41,7 +41,7 @@ class Bounded(Generic[N]):
         max_entries: int | None = None,
         max_bytes: int | None = None,
         on_evict: Callable[[N], object] | None = None,
-        calendar: Calendar[N] | None = None,
+        calendar: ExpiryBuckets[N] | None = None,
         on_expire: Callable[[N], object] | None = None,
     ) -> None:
         self.nodes: dict[str, N] = {}
@@ -53,7 +53,7 @@ class Bounded(Generic[N]):
         self._calendar = calendar
         self._on_expire = on_expire
         self._lock = threading.RLock()
-        held_at_fork(self._lock)
+        hold_during_fork(self._lock)
 
     @property
     def on_hit(self) -> Callable[[N], None] | None:
@@ -131,7 +131,7 @@ class Bounded(Generic[N]):
         if self._calendar is not None:
             self._calendar.discard(node)
 
-    def _let_go(self, calendar: Calendar[N], coming: N) -> None:
+    def _let_go(self, calendar: ExpiryBuckets[N], coming: N) -> None:
         """Some of what is over; all of it if need be, before anything else has to go."""
         now, steps = calendar.now(), 0
         while steps < _STEPS or self._is_full_for(coming):
@@ -144,7 +144,7 @@ class Bounded(Generic[N]):
 
     def _expired(self, now: float) -> N | None:
         """A node that was over and is removed now."""
-        key = None if self._calendar is None else self._calendar.over(now)
+        key = None if self._calendar is None else self._calendar.pop_expired(now)
         if key is None:
             return None
         node = self.nodes.pop(key)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.linked_list import LinkedList
 
 
 class Clock(Generic[N]):
@@ -23,7 +23,7 @@ class Clock(Generic[N]):
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._queue = Chain[N]()
+        self._queue = LinkedList[N]()
 
     def __len__(self) -> int:
         return len(self._queue)

@@ -22,7 +22,7 @@ _MANY = 1024  # buckets of a width, about, before the next one is taken
 _KINDS = len(_WIDTHS)
 
 
-class Calendar(Generic[N]):
+class ExpiryBuckets(Generic[N]):
     """Keys by when their nodes are over. Those that never are cost nothing.
 
     A bucket is a dict of keys, so a node that goes or is replaced leaves nothing behind: a
@@ -79,7 +79,7 @@ class Calendar(Generic[N]):
                     bucket.clear()  # the room of all that ever was in it
                 return
 
-    def over(self, now: float) -> str | None:
+    def pop_expired(self, now: float) -> str | None:
         """Take out the key of a node that is over; ``None`` when there is none.
 
         Args:

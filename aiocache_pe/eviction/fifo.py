@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.linked_list import LinkedList
 
 
 class Fifo(Generic[N]):
@@ -18,7 +18,7 @@ class Fifo(Generic[N]):
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._queue = Chain[N]()
+        self._queue = LinkedList[N]()
 
     def __len__(self) -> int:
         return len(self._queue)

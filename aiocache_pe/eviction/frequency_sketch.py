@@ -15,7 +15,7 @@ _HALVED = bytes(n >> 1 for n in range(256))
 _TURN = 0x9E3779B97F4A7C15  # the golden ratio: a place that has little to do with the first
 
 
-class Sketch:
+class FrequencySketch:
     """Estimates of frequencies, from 0 to 15, never too low but for the halving."""
 
     __slots__ = ("_added", "_mask", "_one", "_two")

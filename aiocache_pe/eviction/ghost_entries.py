@@ -14,7 +14,7 @@ _CODE = (1 << 32 - NUMBER) - 1  # the other bits of a place are of the key's has
 _UNUSED = 40  # bits of a hash above those that say in which row it is
 
 
-class Ghosts:
+class GhostEntries:
     """Remembers keys that went, each with a number that says when.
 
     A table of 10 bits of a key's hash and 22 of the number, in rows of four places: a key
@@ -56,6 +56,6 @@ class Ghosts:
         return None
 
 
-def since(then: int, now: int) -> int:
+def age_of(then: int, now: int) -> int:
     """How much later one number is than another that was kept in 22 bits."""
     return (now - then) & _MASK

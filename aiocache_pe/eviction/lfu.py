@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.linked_list import LinkedList
 
 
 class Lfu(Generic[N]):
@@ -25,7 +25,7 @@ class Lfu(Generic[N]):
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._by_uses: dict[int, Chain[N]] = {}  # those used so often, none of them empty
+        self._by_uses: dict[int, LinkedList[N]] = {}  # those used so often, none of them empty
         self._counts: list[int] = []  # a heap of its keys, and of some that it had before
         self._length = 0
 
@@ -65,7 +65,7 @@ class Lfu(Generic[N]):
     def _place(self, node: N, uses: int) -> None:
         chain = self._by_uses.get(uses)
         if chain is None:
-            chain = self._by_uses[uses] = Chain()
+            chain = self._by_uses[uses] = LinkedList()
             heapq.heappush(self._counts, uses)
             if len(self._counts) > 2 * len(self._by_uses) + 8:
                 self._counts = sorted(self._by_uses)

@@ -11,7 +11,7 @@ from typing import Any, Generic
 from aiocache_pe.eviction.base import N
 
 
-class Chain(Generic[N]):
+class LinkedList(Generic[N]):
     """A queue whose nodes can leave it, or go to its end, from wherever they stand.
 
     The links are a ring, and the chain itself is the link between its last and its first

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.ghost_entries import NUMBER, Ghosts
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.ghost_entries import NUMBER, GhostEntries
+from aiocache_pe.eviction.linked_list import LinkedList
 
 _LOW = 0.99  # of all entries; the others are in the queue
 _GHOSTS = 2  # remembered after they went, for each that is here
@@ -42,9 +42,9 @@ class Lirs(Generic[N]):
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
-        self._low = Chain[N]()  # the least recently used first
-        self._queue = Chain[N]()
-        self._ghosts = Ghosts()
+        self._low = LinkedList[N]()  # the least recently used first
+        self._queue = LinkedList[N]()
+        self._ghosts = GhostEntries()
         self._gone = 0  # raised when so many went
         self._staying = 0  # how many go until it is
         self._turn = 0

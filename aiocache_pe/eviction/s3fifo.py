@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.ghost_entries import Ghosts, since
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.ghost_entries import GhostEntries, age_of
+from aiocache_pe.eviction.linked_list import LinkedList
 
 _SMALL = 0.1  # the share of the small queue
 _MOST = 3  # uses above this do not count
@@ -32,9 +32,9 @@ class S3Fifo(Generic[N]):
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._small = Chain[N]()
-        self._main = Chain[N]()
-        self._ghosts = Ghosts()
+        self._small = LinkedList[N]()
+        self._main = LinkedList[N]()
+        self._ghosts = GhostEntries()
         self._gone = 0  # how many went from the small queue so far
         self._remembered = 0  # how many of the last of these count
 
@@ -45,7 +45,7 @@ class S3Fifo(Generic[N]):
         """Into the small queue; into the main one if it went only lately."""
         node.mark = node.uses
         gone = self._ghosts.take(node.key)
-        lately = gone is not None and since(gone, self._gone) < self._remembered
+        lately = gone is not None and age_of(gone, self._gone) < self._remembered
         (self._main if lately else self._small).append(node)
 
     def discard(self, node: N) -> None:

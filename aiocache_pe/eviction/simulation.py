@@ -12,7 +12,7 @@ from typing import Any
 from aiocache_pe.eviction.base import EvictionPolicy
 
 
-class Mark:
+class GhostNode:
     """A node without an entry: a key that would be there."""
 
     __slots__ = ("after", "before", "chain", "key", "mark", "uses")
@@ -27,7 +27,7 @@ class Mark:
         self.after: Any = None
 
 
-class Miniature:
+class PolicySimulation:
     """A small cache of marks.
 
     Args:
@@ -39,10 +39,10 @@ class Miniature:
 
     __slots__ = ("_hits", "_marks", "_on_hit", "_policy", "score")
 
-    def __init__(self, policy: EvictionPolicy[Mark]) -> None:
+    def __init__(self, policy: EvictionPolicy[GhostNode]) -> None:
         self._policy = policy
         self._on_hit = policy.on_hit
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, GhostNode] = {}
         self._hits = 0
         self.score = 0.0
 
@@ -57,7 +57,7 @@ class Miniature:
             return
         while len(self._marks) >= entries:
             del self._marks[self._policy.evict().key]
-        mark = self._marks[key] = Mark(key)
+        mark = self._marks[key] = GhostNode(key)
         self._policy.add(mark)
 
     def thin(self, mask: int) -> None:

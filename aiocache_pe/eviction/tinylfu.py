@@ -3,7 +3,7 @@
 Einziger, Friedman and Manes, "TinyLFU: a highly efficient cache admission policy", ACM
 Transactions on Storage 2017. What is new waits in a window, least recently used first;
 who leaves the window is compared with who would leave the rest, by how often either was
-asked for lately, as a `Sketch` remembers it also of those who are not here. The rest is
+asked for lately, as a `FrequencySketch` remembers it also of those who are not here. The rest is
 a segmented LRU (Karedla, Love and Wherry, 1994): on trial, and protected once used.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.frequency_sketch import Sketch
-from aiocache_pe.eviction.linked_list import Chain
+from aiocache_pe.eviction.frequency_sketch import FrequencySketch
+from aiocache_pe.eviction.linked_list import LinkedList
 
 _WINDOW = 0.01  # of all: little suits lasting interest, much passing one
 _PROTECTED = 0.8  # of what is not the window
@@ -29,10 +29,10 @@ class TinyLfu(Generic[N]):
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
-        self._sketch = Sketch()
-        self._window = Chain[N]()
-        self._trial = Chain[N]()
-        self._protected = Chain[N]()
+        self._sketch = FrequencySketch()
+        self._window = LinkedList[N]()
+        self._trial = LinkedList[N]()
+        self._protected = LinkedList[N]()
         self.on_hit = self._used
 
     def __len__(self) -> int:

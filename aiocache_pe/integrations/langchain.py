@@ -24,7 +24,7 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
-from aiocache_pe.keys.call_key import shown, with_digest
+from aiocache_pe.keys.call_key import append_digest, printable
 from aiocache_pe.keys.canonical import canonical
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
@@ -84,7 +84,7 @@ class LangChainCache(BaseCache):
         manager = sync_manager.asynchronous(get_cache() if cache is None else cache)
         self._cache = manager.namespace(namespace)
         self._blocking = sync_manager.CacheManager.of(self._cache)
-        self._ttl = self._cache.loader.seconds(ttl)
+        self._ttl = self._cache.loader.resolve_ttl(ttl)
         self._tags = check_tags(tags)
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
@@ -100,15 +100,15 @@ class LangChainCache(BaseCache):
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Keep what a model answered; not what cannot be kept exactly, which is counted."""
         value = self._written(return_val)
-        tape = context.tape()
+        tape = context.current_cassette()
         if tape is not None and value is not None:
-            await tape.keep(_call(prompt, llm_string), value)
+            await tape.store(_call(prompt, llm_string), value)
         elif value is not None and context.mode() not in (Mode.BYPASS, Mode.READ_ONLY):
             await self._cache.set(_key(prompt, llm_string), value, self._ttl, tags=self._tags)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """The same, blocking."""
-        blocking.ask(self.aupdate, prompt, llm_string, return_val, otherwise=None)
+        blocking.wait_for(self.aupdate, prompt, llm_string, return_val, otherwise=None)
 
     async def aclear(self, **kwargs: Any) -> None:
         """Forget all answers in the namespace."""
@@ -120,7 +120,7 @@ class LangChainCache(BaseCache):
 
     def _steered(self, prompt: str, llm_string: str) -> tuple[Any, str]:
         """What a recording has, or nothing; or the key to ask the cache for."""
-        tape = context.tape()
+        tape = context.current_cassette()
         if tape is not None:
             found = tape.find(_call(prompt, llm_string))
             return (None if found is MISSING else found), ""
@@ -133,7 +133,7 @@ class LangChainCache(BaseCache):
         try:
             return None if value is None else _generations(value)
         except Exception as error:  # noqa: BLE001 - whatever stands there, it is a miss
-            self._cache.loader.space.failed("decode", error)
+            self._cache.loader.namespace.count_failure("decode", error)
             return None
 
     def _written(self, generations: RETURN_VAL_TYPE) -> dict[str, Any] | None:
@@ -146,13 +146,13 @@ class LangChainCache(BaseCache):
             error = SerializationError("LangChain's messages do not give these generations back")
         except Exception as raised:  # noqa: BLE001 - classes of users, which may raise anything
             error = raised
-        self._cache.loader.space.failed("encode", error)
+        self._cache.loader.namespace.count_failure("encode", error)
         return None
 
 
 def _key(prompt: str, llm_string: str) -> str:
-    words = shown(_said(_messages(prompt)) or prompt)
-    return f"{words}:{with_digest(canonical((prompt, llm_string)), ())}"
+    words = printable(_said(_messages(prompt)) or prompt)
+    return f"{words}:{append_digest(canonical((prompt, llm_string)), ())}"
 
 
 def _call(prompt: str, llm_string: str) -> Call:

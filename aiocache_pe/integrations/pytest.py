@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from aiocache_pe.recordings.recorder import Recordings
+    from aiocache_pe.recordings.recorder import Recorder
 
 MARK = "aiocache_recording"
 VARIABLE = "AIOCACHE_PE_RECORD"
 _LONGEST = 80
-_mine = pytest.StashKey["Recordings"]()
+_mine = pytest.StashKey["Recorder"]()
 _seen = pytest.StashKey["_Seen"]()
 _passed = pytest.StashKey[bool]()
 
@@ -75,9 +75,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def aiocache_recording(request: pytest.FixtureRequest) -> Recordings:
+def aiocache_recording(request: pytest.FixtureRequest) -> Recorder:
     """The recordings of this test, which is recorded as if it were marked."""
-    recordings: Recordings = request.node.stash[_mine]
+    recordings: Recorder = request.node.stash[_mine]
     return recordings
 
 
@@ -87,11 +87,11 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     directory = _directory(item)
     if directory is not None:
         # Only now: most runs of tests have nothing to do with recordings.
-        from aiocache_pe.recordings.recorder import Recordings, record_mode  # noqa: PLC0415
+        from aiocache_pe.recordings.recorder import Recorder, record_mode  # noqa: PLC0415
 
         mode = record_mode(os.environ.get(VARIABLE) or "replay")
         command = f"pytest '{item.nodeid}' --aiocache-record=record"
-        item.stash[_mine] = Recordings(directory, mode, command=command).__enter__()
+        item.stash[_mine] = Recorder(directory, mode, command=command).__enter__()
     return (yield)
 
 
@@ -104,7 +104,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     try:
         result = yield
     except BaseException as error:
-        recordings.tell(error)
+        recordings.report(error)
         raise
     recordings.check()
     item.stash[_passed] = True
@@ -163,13 +163,13 @@ def pytest_terminal_summary(
     if seen.stopped:
         terminalreporter.write_line("which are unused is not known: not all tests ran")
         return
-    from aiocache_pe.recordings.files import recorded_in  # noqa: PLC0415 - as above
+    from aiocache_pe.recordings.files import load_all  # noqa: PLC0415 - as above
 
     unused = [
         path
         for directory, names in sorted(seen.used.items())
         if directory not in seen.partly
-        for path in recorded_in(Path(directory))
+        for path in load_all(Path(directory))
         if path.name not in names
     ]
     done = "removed" if what == "remove" else "not used"
@@ -211,7 +211,7 @@ def _folder(item: pytest.Item) -> str:
     return f"{plain[:_LONGEST]}-{blake2b(name.encode(), digest_size=4).hexdigest()}"
 
 
-def _note(item: pytest.Item, recordings: Recordings) -> None:
+def _note(item: pytest.Item, recordings: Recorder) -> None:
     directory = str(recordings.directory)
     seen = item.config.stash[_seen]
     seen.add(directory, [path.name for path in recordings.used()])

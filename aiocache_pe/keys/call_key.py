@@ -44,7 +44,7 @@ def make_cache_key(*args: Any, **kwargs: Any) -> str:
         >>> make_cache_key("What is love?", model="gpt", n=1)
         'What is love?:c755cd2cf7977fe19d59c984b4817bff'
     """
-    return with_digest(canonical((args, kwargs), path="arguments"), args)
+    return append_digest(canonical((args, kwargs), path="arguments"), args)
 
 
 class CallKey:
@@ -69,8 +69,8 @@ class CallKey:
     ) -> None:
         self._start = start
         self._binder = Binder(function, ignore)
-        self._drops = self._binder.drops
-        self._bound = self._binder.bound if self._drops else self._binder.all_bound
+        self._drops = self._binder.has_ignored
+        self._bound = self._binder.bind if self._drops else self._binder.bind_all
         self._known = {
             name: (value, _written(name, value))
             for name, value in self._binder.defaults.items()
@@ -87,7 +87,7 @@ class CallKey:
             TypeError: the function cannot be called like that.
             UnstableIdentityError: an argument has no identity that outlives the process.
         """
-        counting = self._binder.without(args, kwargs) if self._drops else (args, kwargs)
+        counting = self._binder.bind_without(args, kwargs) if self._drops else (args, kwargs)
         try:
             written = dumps(counting, _NO_REFERENCES)
         except ValueError:  # something that only `identity` can write
@@ -118,7 +118,7 @@ class CallKey:
     def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         named = self._bound(args, kwargs)
         identity = canonical_call(named, way_out=_WAY_OUT, known=self._known)
-        return self._start + with_digest(identity, named.values())
+        return self._start + append_digest(identity, named.values())
 
 
 class BoundKey:
@@ -141,7 +141,7 @@ class BoundKey:
         return self._keys.key((self._instance, *args), kwargs)
 
 
-def with_digest(identity: str, values: Iterable[Any]) -> str:
+def append_digest(identity: str, values: Iterable[Any]) -> str:
     """A short key of what is long.
 
     Args:
@@ -155,11 +155,11 @@ def with_digest(identity: str, values: Iterable[Any]) -> str:
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     for value in values:
         if type(value) is str and value:
-            return f"{shown(value)}:{digest}"
+            return f"{printable(value)}:{digest}"
     return digest
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """As much of a text as a key shows, on one line."""
     if len(text) <= _SHOWN and text.isprintable() and " " not in text:
         return text

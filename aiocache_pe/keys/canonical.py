@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys.value_parts import inner_of, kind_name, parts_of
+from aiocache_pe.keys.value_parts import child_values, type_name, value_parts
 
 Writer = Callable[[Any, list[str]], None]
 
@@ -192,10 +192,10 @@ no decimal text by default, and a float's would be longer."""
 
 
 def _write_object(value: Any, out: list[str]) -> None:
-    parts = parts_of(value)
+    parts = value_parts(value)
     if parts is None:
         raise _RefusedError(value)
-    name = kind_name(value)
+    name = type_name(value)
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
         _write(part, out)
@@ -225,7 +225,7 @@ def _where(wanted: Any, value: Any, path: str, above: frozenset[int]) -> str | N
         return path
     if id(value) in above:
         return None
-    for deeper, item in inner_of(value, path):
+    for deeper, item in child_values(value, path):
         found = _where(wanted, item, deeper, above | {id(value)})
         if found is not None:
             return found

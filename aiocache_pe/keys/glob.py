@@ -13,7 +13,7 @@ def _compiled(pattern: str) -> Callable[[str], object]:
     return re.compile(translate(pattern)).match
 
 
-def matcher(pattern: str | None) -> Callable[[str], object] | None:
+def compile_glob(pattern: str | None) -> Callable[[str], object] | None:
     """A function that tells whether a key matches, upper and lower case being different.
 
     Args:

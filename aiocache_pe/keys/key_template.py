@@ -15,7 +15,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import make_cache_key, shown, with_digest
+from aiocache_pe.keys.call_key import append_digest, make_cache_key, printable
 from aiocache_pe.keys.canonical import canonical
 from aiocache_pe.keys.signatures import Binder
 from aiocache_pe.keys.store_keys import check_tags
@@ -74,7 +74,7 @@ class Template:
         between = [literal for literal, field in self._parts if field is not None][1:]
         self._is_separable = all(_SIMPLE.fullmatch(text) is None and text for text in between)
 
-    def filled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def fill(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The text for a call, whatever it is."""
         return "".join(literal + text for literal, _, text in self._values(args, kwargs))
 
@@ -93,11 +93,11 @@ class Template:
                 return key
         identity = canonical([value for _, value, _ in parts], path="the key's fields")
         text = "".join(literal + _in_key(value, text) for literal, value, text in parts)[:_LONGEST]
-        return f"{text}:{with_digest(identity, ())}"
+        return f"{text}:{append_digest(identity, ())}"
 
     def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any, str]]:
         """Each part's literal, value and text."""
-        named = self._binder.all_bound(args, kwargs)
+        named = self._binder.bind_all(args, kwargs)
         found: list[tuple[str, Any, str]] = []
         for literal, field in self._parts:
             if field is None:
@@ -171,7 +171,7 @@ class CallTags:
         """
         if not self._templates:
             return self._plain
-        filled = [template.filled(args, kwargs) for template in self._templates]
+        filled = [template.fill(args, kwargs) for template in self._templates]
         return check_tags([*self._plain, *filled])
 
 
@@ -188,7 +188,7 @@ def _in_key(value: Any, text: str) -> str:
     where it is in memory: of these it is the kind.
     """
     is_stable = type(value) in _STABLE or isinstance(value, PurePath)
-    return shown(text if is_stable else type(value).__name__)
+    return printable(text if is_stable else type(value).__name__)
 
 
 def _is_told(value: Any, text: str) -> bool:

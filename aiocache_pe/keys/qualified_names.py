@@ -14,7 +14,7 @@ _MAIN = ("__main__", "__mp_main__")
 _scripts = WeakKeyDictionary[ModuleType, str]()
 
 
-def module_of(owner: Any) -> str:
+def get_module(owner: Any) -> str:
     """The module of a function or class, by the name that others import it by.
 
     What a script defines is in ``__main__``, which is somewhere else in every script, so
@@ -29,7 +29,7 @@ def module_of(owner: Any) -> str:
 
     Example:
         >>> from pathlib import Path
-        >>> module_of(Path)
+        >>> get_module(Path)
         'pathlib'
     """
     module: str = getattr(owner, "__module__", None) or ""
@@ -45,11 +45,11 @@ def module_of(owner: Any) -> str:
     return "pathlib" if module == "pathlib._local" else module  # where 3.13 has its classes
 
 
-def full_name(owner: Any) -> str:
+def qualified_name(owner: Any) -> str:
     """Module and qualified name.
 
     Example:
-        >>> full_name(full_name)
-        'aiocache_pe.keys.qualified_names.full_name'
+        >>> qualified_name(qualified_name)
+        'aiocache_pe.keys.qualified_names.qualified_name'
     """
-    return f"{module_of(owner)}.{owner.__qualname__}"
+    return f"{get_module(owner)}.{owner.__qualname__}"

@@ -22,7 +22,7 @@ if sys.version_info >= (3, 14):
     from annotationlib import Format, get_annotations
 
 
-def signature_of(function: Callable[..., Any]) -> Signature:
+def get_signature(function: Callable[..., Any]) -> Signature:
     """The signature of a function, whatever its annotations name.
 
     Args:
@@ -37,14 +37,14 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     return inspect.signature(function)
 
 
-def annotations_of(function: Callable[..., Any]) -> dict[str, Any]:
+def get_annotations(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations as they are written; what names nothing yet is a forward reference."""
     if sys.version_info >= (3, 14):
         return get_annotations(function, format=Format.FORWARDREF)
     return getattr(function, "__annotations__", {})
 
 
-def return_annotation(function: Callable[..., Any]) -> Any:
+def get_return_annotation(function: Callable[..., Any]) -> Any:
     """What a function says it returns; ``None`` if it does not, or in mere words.
 
     Args:
@@ -52,12 +52,12 @@ def return_annotation(function: Callable[..., Any]) -> Any:
 
     Example:
         >>> def answer(session: "Session", text: str) -> list[int]: ...
-        >>> return_annotation(answer)
+        >>> get_return_annotation(answer)
         list[int]
     """
     try:
         said = SimpleNamespace(
-            __annotations__={"return": annotations_of(function)["return"]},
+            __annotations__={"return": get_annotations(function)["return"]},
             __type_params__=getattr(function, "__type_params__", ()),
         )
         names = getattr(inspect.unwrap(function), "__globals__", {})
@@ -106,7 +106,7 @@ class Binder:
     def __init__(self, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
         self._title = getattr(function, "__qualname__", repr(function))
         try:
-            self._signature = signature_of(function)
+            self._signature = get_signature(function)
         except ValueError as error:
             raise ConfigurationError(f"{self._title} does not tell its parameters") from error
         parameters = self._signature.parameters
@@ -136,17 +136,17 @@ class Binder:
         """What parameters are that no argument is given for."""
 
     @property
-    def drops(self) -> bool:
+    def has_ignored(self) -> bool:
         """Whether some arguments are left out."""
         return self._self is not None or bool(self.ignored)
 
-    def bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Every parameter that counts with its value, in the order of the signature.
 
         Raises:
             TypeError: the function cannot be called like that.
         """
-        named = self.all_bound(args, kwargs)
+        named = self.bind_all(args, kwargs)
         if self._self is not None and not hasattr(type(named[self._self]), "__cache_key__"):
             del named[self._self]
         if self.ignored:
@@ -157,7 +157,7 @@ class Binder:
                 named.pop(name, None)
         return named
 
-    def without(
+    def bind_without(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """A call's arguments without those that are left out, not bound yet.
@@ -177,7 +177,7 @@ class Binder:
             kwargs = {name: value for name, value in kwargs.items() if name not in self.ignored}
         return args, kwargs
 
-    def all_bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Every parameter with its value, the ignored ones too.
 
         What `inspect.Signature.bind` does, for the calls that most functions get; it

@@ -20,12 +20,12 @@ from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any
 
-from aiocache_pe.keys.qualified_names import full_name
+from aiocache_pe.keys.qualified_names import qualified_name
 
 Parts = tuple[Any, ...]
 
 
-def parts_of(value: Any) -> Parts | None:
+def value_parts(value: Any) -> Parts | None:
     """What makes up a value; ``None`` when that cannot be told.
 
     Args:
@@ -57,12 +57,12 @@ def parts_of(value: Any) -> Parts | None:
     return None
 
 
-def kind_name(value: Any) -> str:
+def type_name(value: Any) -> str:
     """The name of a value's class; of annotations one that no version of Python changes."""
-    return _ANNOTATION if _is_annotation(value) else full_name(type(value))
+    return _ANNOTATION if _is_annotation(value) else qualified_name(type(value))
 
 
-def inner_of(value: Any, path: str) -> list[tuple[str, Any]]:
+def child_values(value: Any, path: str) -> list[tuple[str, Any]]:
     """What stands within a value, each with the path to it; for errors."""
     if isinstance(value, dict):
         inner = [(f"{path}[{key!r:.40}]", item) for key, item in value.items()]
@@ -199,7 +199,7 @@ def _importable(value: Any, kind: Any) -> Parts | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is value or getattr(types, name, None) is value:  # such as ``NoneType``
-        return (full_name(value),)
+        return (qualified_name(value),)
     return None
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
 from aiocache_pe.clock import Clock
-from aiocache_pe.runtime.fork import renewed_at_fork
-from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
+from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 from aiocache_pe.runtime.portal import portal
 
 logger = logging.getLogger("aiocache_pe")
@@ -23,7 +23,7 @@ _GRACE = 10.0  # seconds that the end of a cache or loop waits for what is under
 _MANY = 10_000  # failures to remember before those that are over are forgotten
 
 
-class Refreshed(NamedTuple):
+class RefreshOutcome(NamedTuple):
     """What a refresh came to.
 
     Attributes:
@@ -35,11 +35,11 @@ class Refreshed(NamedTuple):
     is_stored: bool
 
 
-Refreshing = asyncio.Task[Refreshed | None]
+RefreshTask = asyncio.Task[RefreshOutcome | None]
 """A refresh under way; its result is ``None`` if it failed."""
 
 
-class Refreshes:
+class BackgroundRefreshes:
     """The refreshes of a cache.
 
     Args:
@@ -50,27 +50,27 @@ class Refreshes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._running: dict[str, Refreshing] = {}
-        self._tasks: PerLoop[set[Refreshing]] = PerLoop(set)
+        self._running: dict[str, RefreshTask] = {}
+        self._tasks: PerLoop[set[RefreshTask]] = PerLoop(set)
         self._retry_at: dict[str, float] = {}
-        self._at_end = AtLoopEnd(self.settle)
+        self._at_end = LoopEndHook(self.settle)
         portal.awaits.add(self)
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Forget what the parent does: its tasks are not in this process."""
         self._running.clear()
 
-    def may_begin(self, key: str) -> bool:
+    def may_start(self, key: str) -> bool:
         """Whether now is the time for one; may be asked in any thread."""
         task = self._running.get(key)
         if task is not None and not task.done() and not task.get_loop().is_closed():
             return False
         return self._retry_at.get(key, 0.0) <= self._clock.monotonic()
 
-    def begin(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, Refreshed]]
-    ) -> Refreshing | None:
+    def start(
+        self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
+    ) -> RefreshTask | None:
         """Begin a refresh, unless one is under way or the last one failed a moment ago.
 
         Args:
@@ -81,10 +81,10 @@ class Refreshes:
             The refresh that is under way in this loop by now; ``None`` if there is none.
         """
         running = self._running.get(key)
-        if not self.may_begin(key):
+        if not self.may_start(key):
             here = running is not None and running.get_loop() is asyncio.get_running_loop()
             return running if here else None
-        if self._at_end.has_come:
+        if self._at_end.is_reached:
             return None
         tasks = self._tasks.get()
         task = asyncio.create_task(self._done(key, work), name=f"aiocache_pe-refresh {key:.80}")
@@ -107,8 +107,8 @@ class Refreshes:
             await asyncio.wait(late, timeout=_GRACE)
 
     async def _done(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, Refreshed]]
-    ) -> Refreshed | None:
+        self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
+    ) -> RefreshOutcome | None:
         try:
             refreshed = await work()
         except Exception as error:  # noqa: BLE001 - a factory's own, of which an event told
@@ -133,7 +133,7 @@ class Refreshes:
                 del self._retry_at[old]
         self._retry_at[key] = now + RETRY_AFTER
 
-    def _ended(self, key: str, task: Refreshing, tasks: set[Refreshing]) -> None:
+    def _ended(self, key: str, task: RefreshTask, tasks: set[RefreshTask]) -> None:
         tasks.discard(task)
         if self._running.get(key) is task:
             del self._running[key]

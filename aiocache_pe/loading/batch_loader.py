@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
-from aiocache_pe.engine.namespace import Space
-from aiocache_pe.loading.compute import Computing
-from aiocache_pe.loading.copying import Computed, copy_or_same
+from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.loading.compute import Computer
+from aiocache_pe.loading.copying import Outcome, copy_or_share
 from aiocache_pe.loading.options import Terms
-from aiocache_pe.runtime.coalescing import Joint
+from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING
 
 
-class WantedMany(NamedTuple):
+class BatchRequest(NamedTuple):
     """Values that somebody wants.
 
     Attributes:
@@ -38,13 +38,13 @@ class WantedMany(NamedTuple):
 
     keys: Sequence[str]
     compute: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
-    terms: Terms
+    policy: Terms
     tags: Callable[[str], Sequence[str]]
     size: int | None = None
     concurrency: int = 1
 
 
-class Batching:
+class BatchLoader:
     """Loads many values of one namespace.
 
     Args:
@@ -55,13 +55,13 @@ class Batching:
 
     __slots__ = ("_computing", "_joint", "_space")
 
-    def __init__(self, space: Space, computing: Computing, joint: Joint) -> None:
+    def __init__(self, space: Namespace, computing: Computer, joint: Coalescer) -> None:
         self._space = space
         self._computing = computing
         self._joint = joint
 
-    async def load(
-        self, wanted: WantedMany, mode: Mode | None, known: Mapping[str, Any] | None = None
+    async def get_or_compute(
+        self, wanted: BatchRequest, mode: Mode | None, known: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """A value for each key.
 
@@ -77,7 +77,7 @@ class Batching:
         anew = partial(self._anew, wanted, gate)
         if mode is Mode.REFRESH:
             # Not shared: one that began earlier may have seen what is outdated by now.
-            alone = await Joint().run(wanted.keys, anew, wanted.size)
+            alone = await Coalescer().run(wanted.keys, anew, wanted.size)
             return {key: computed.value for key, computed in alone.values.items()}
         values = dict(known or {})
         with self._joint.watch() as landed:
@@ -85,8 +85,8 @@ class Batching:
             missing = [key for key in wanted.keys if key not in values]
             if mode is Mode.READ_ONLY:
                 for key in missing:
-                    self._space.missed(key)
-                return values | await plainly(wanted._replace(keys=missing))
+                    self._space.count_miss(key)
+                return values | await compute_uncached(wanted._replace(keys=missing))
             others = {key: landed[key] for key in missing if key in landed}
         missing = [key for key in missing if key not in others]
         if missing:
@@ -102,59 +102,61 @@ class Batching:
         """Add what is stored."""
         pending: list[str] = []
         for count, key in enumerate([key for key in keys if key not in values], 1):
-            value = self._space.lookup(key)
+            value = self._space.peek(key)
             if value is PENDING:
                 pending.append(key)
             elif value is not MISSING:
                 values[key] = value
             await checkpoint(count)
         if pending:
-            values |= await self._space.load_many(pending)
+            values |= await self._space.get_many(pending)
 
     async def _anew(
-        self, wanted: WantedMany, gate: asyncio.Semaphore, keys: Sequence[str]
-    ) -> Mapping[str, Computed]:
+        self, wanted: BatchRequest, gate: asyncio.Semaphore, keys: Sequence[str]
+    ) -> Mapping[str, Outcome]:
         """Values computed now, and stored."""
         space, computing = self._space, self._computing
         async with gate:
             for key in keys:
-                space.missed(key)
+                space.count_miss(key)
             tags = {key: wanted.tags(key) for key in keys}
-            tokens = await computing.tokens(sorted({tag for each in tags.values() for tag in each}))
+            tokens = await computing.get_tag_tokens(
+                sorted({tag for each in tags.values() for tag in each})
+            )
             monotonic = space.engine.clock.monotonic
             began = monotonic()
             try:
                 values = dict(zip(keys, await wanted.compute(keys), strict=True))
             except BaseException as error:
-                computing.failed(keys[0], error)
+                computing.count_load_failure(keys[0], error)
                 raise
             seconds = (monotonic() - began) / len(keys)
             for key in keys:
                 space.emit(events.Loaded, key, seconds)
             items = [
-                computing.item(
-                    key, value, wanted.terms, {tag: tokens[tag] for tag in tags[key]}, seconds
+                computing.make_item(
+                    key, value, wanted.policy, {tag: tokens[tag] for tag in tags[key]}, seconds
                 )
                 for key, value in values.items()
             ]
             stored = await computing.keep_all([item for item in items if item is not None])
-            made = {key: Computed(value, is_stored=key in stored) for key, value in values.items()}
+            made = {key: Outcome(value, is_stored=key in stored) for key, value in values.items()}
             for each in made.values():
-                each.keep_spare()
+                each.save_copy()
             return made
 
-    async def _own(self, others: Mapping[str, Computed]) -> dict[str, Any]:
+    async def _own(self, others: Mapping[str, Outcome]) -> dict[str, Any]:
         """Values of the caller's own for those that were computed for others."""
         own: dict[str, Any] = {}
         await self._look([key for key, each in others.items() if each.is_stored], own)
         for key, computed in others.items():
             if key not in own:
-                self._space.hit_once(key)
-                own[key] = copy_or_same(computed.spare)
+                self._space.count_hit(key)
+                own[key] = copy_or_share(computed.copy_source)
         return own
 
 
-async def plainly(wanted: WantedMany) -> dict[str, Any]:
+async def compute_uncached(wanted: BatchRequest) -> dict[str, Any]:
     """Values computed for one caller alone, and not stored."""
     gate = asyncio.Semaphore(wanted.concurrency)
 
@@ -162,4 +164,4 @@ async def plainly(wanted: WantedMany) -> dict[str, Any]:
         async with gate:
             return dict(zip(keys, await wanted.compute(keys), strict=True))
 
-    return (await Joint().run(wanted.keys, work, wanted.size)).values
+    return (await Coalescer().run(wanted.keys, work, wanted.size)).values

@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.loading.options import Wanted
+from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
 T = TypeVar("T")
@@ -29,11 +29,11 @@ Loading = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any
 """An async function that is given a factory, and returns what that computed, or another did."""
 
 
-class LeavingError(RuntimeError):
+class CallerLeftError(RuntimeError):
     """A function in a thread of nobody's wanted to end the program; by what is its cause."""
 
 
-class _Order:
+class _Job:
     """A value that the loop waits for, to be computed in the caller's thread."""
 
     __slots__ = ("_context", "_function", "_future", "_loop")
@@ -48,7 +48,7 @@ class _Order:
         """What was computed; raises what was raised."""
         return await self._future
 
-    def carry_out(self) -> list[Any]:
+    def run(self) -> list[Any]:
         """Compute it, here and now, and tell the loop.
 
         Returns:
@@ -64,7 +64,7 @@ class _Order:
         except BaseException as error:
             # No future takes a StopIteration.
             if not isinstance(error, Exception) or isinstance(error, StopIteration):
-                self.turn_down()
+                self.reject()
                 raise
             failure = error  # the name in `except` is gone by the time it is used
             self._tell(lambda: None if future.done() else future.set_exception(failure))
@@ -72,7 +72,7 @@ class _Order:
         self._tell(lambda: None if future.done() else future.set_result(value))
         return [] if isawaitable(value) else [value]
 
-    def turn_down(self) -> None:
+    def reject(self) -> None:
         """Have the next one who waits for the value compute it."""
         self._tell(self._future.cancel)
 
@@ -81,7 +81,7 @@ class _Order:
             self._loop.call_soon_threadsafe(what)
 
 
-class _Desk:
+class _CallerQueue:
     """Where the loop leaves its orders, while the caller's thread sits at it.
 
     Args:
@@ -95,16 +95,16 @@ class _Desk:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._orders: SimpleQueue[_Job | None] = SimpleQueue()
         self._is_left = self.begun = self.was_cut = False
         self.computed: list[Any] = []
 
     async def factory(self, *args: Any) -> Any:
         """Have the function called with these arguments; for the loop to call."""
-        order = _Order(partial(self._function, *args))
+        order = _Job(partial(self._function, *args))
         self._orders.put(order)
         if self._is_left:
-            order.turn_down()
+            order.reject()
         value = await order.result()
         return await value if isawaitable(value) else value
 
@@ -118,11 +118,11 @@ class _Desk:
         future: Future[T] = Future()
         future.add_done_callback(lambda _: self._orders.put(None))
         try:
-            portal.begin(future, loading, factory or self.factory)
+            portal.start(future, loading, factory or self.factory)
             self.begun = True
             while (order := self._orders.get()) is not None:
-                self.computed += order.carry_out()
-            return portal.result(future)
+                self.computed += order.run()
+            return portal.run(future)
         except BaseException:
             self.was_cut = future.cancelled()
             future.cancel()
@@ -136,7 +136,7 @@ class _Desk:
             while True:
                 order = self._orders.get_nowait()
                 if order is not None:
-                    order.turn_down()
+                    order.reject()
 
 
 def load(loading: Loading[T], function: Callable[[], T]) -> T:
@@ -154,7 +154,7 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
         DeadlockError: this is the portal's own thread.
         Whatever the function or ``loading`` raised.
     """
-    desk = _Desk(function)
+    desk = _CallerQueue(function)
     try:
         return desk.serve(loading)
     except PortalEndedError:  # called by a handler of `atexit`
@@ -180,10 +180,10 @@ def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: 
         DeadlockError: this is the portal's own thread.
         Whatever the function or ``loading`` raised.
     """
-    desk = _Desk(function)
+    desk = _CallerQueue(function)
 
     async def in_other_thread(*args: Any) -> Any:
-        return await in_thread(partial(function, *args))
+        return await run_in_thread(partial(function, *args))
 
     try:
         return desk.serve(loading, in_other_thread if elsewhere else None)
@@ -204,7 +204,7 @@ def _loaded_here(loading: Loading[T], function: Callable[[], T]) -> T:
         return function()
 
 
-async def in_thread(function: Callable[[], Any]) -> Any:
+async def run_in_thread(function: Callable[[], Any]) -> Any:
     """Call a function in a thread that is nobody's, with the context variables of now.
 
     Args:
@@ -222,13 +222,13 @@ async def in_thread(function: Callable[[], Any]) -> Any:
         except StopIteration as error:
             raise RuntimeError(f"{function!r} raised StopIteration") from error
         except (SystemExit, KeyboardInterrupt) as error:
-            raise LeavingError(f"{function!r} raised {type(error).__name__}") from error
+            raise CallerLeftError(f"{function!r} raised {type(error).__name__}") from error
 
     value = await asyncio.to_thread(call)
     return await value if isawaitable(value) else value
 
 
-def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
+def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
     """Call an async function in the portal's loop.
 
     Args:
@@ -249,13 +249,13 @@ def ask(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: 
         return otherwise
 
 
-def ask_or_leave(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
+def wait_or_leave(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Call an async function in the portal's loop, and wait for it where that is possible.
 
     It is not where a generator that was forgotten is closed in that very loop's thread.
     """
     try:
-        ask(function, otherwise=None)
+        wait_for(function, otherwise=None)
     except DeadlockError:
         task = asyncio.ensure_future(function())
         _left.add(task)
@@ -265,16 +265,16 @@ def ask_or_leave(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
 _left: set[asyncio.Future[object]] = set()
 
 
-def in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
+def iter_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
     """The items of an async generator, some hundred of them with each switch to the loop."""
     try:
         more = True
         while more:
-            batch: list[T] = ask(_taken, items, otherwise=[])
+            batch: list[T] = wait_for(_taken, items, otherwise=[])
             yield from batch
             more = len(batch) == _BATCH
     finally:
-        ask(_closed, items, otherwise=None)
+        wait_for(_closed, items, otherwise=None)
 
 
 async def _taken(items: AsyncGenerator[T, None]) -> list[T]:
@@ -291,7 +291,9 @@ async def _closed(items: AsyncGenerator[Any, None]) -> None:
     await items.aclose()
 
 
-def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: Wanted) -> Any:
+def load_request(
+    loading: Callable[[LoadRequest], Coroutine[Any, Any, Any]], wanted: LoadRequest
+) -> Any:
     """Load a value in the portal's loop, and compute it in this thread if it is its turn.
 
     A caller who may go on before the value is computed cannot compute it: then another
@@ -309,13 +311,16 @@ def load_wanted(loading: Callable[[Wanted], Coroutine[Any, Any, Any]], wanted: W
         Whatever the factory or ``loading`` raised.
     """
     factory = wanted.factory
-    detached = partial(in_thread, wanted.detached or factory)
-    if wanted.terms.options.may_leave and not portal.has_ended:
-        elsewhere = partial(in_thread, factory)
+    detached = partial(run_in_thread, wanted.background_factory or factory)
+    if wanted.policy.options.may_leave and not portal.has_ended:
+        elsewhere = partial(run_in_thread, factory)
         try:
-            return portal.call(loading, wanted._replace(factory=elsewhere, detached=detached))
-        except LeavingError as error:
+            return portal.call(
+                loading, wanted._replace(factory=elsewhere, background_factory=detached)
+            )
+        except CallerLeftError as error:
             raise (error.__cause__ or error) from None
     return load(
-        lambda compute: loading(wanted._replace(factory=compute, detached=detached)), factory
+        lambda compute: loading(wanted._replace(factory=compute, background_factory=detached)),
+        factory,
     )

@@ -11,7 +11,7 @@ from aiocache_pe.sentinels import MISSING
 _FLAT: Final = frozenset((str, int, float, bool, bytes, type(None)))
 
 
-def copy_of(value: Any) -> Any:
+def copy_value(value: Any) -> Any:
     """A value that is equal and can be changed without changing the first.
 
     Args:
@@ -23,7 +23,7 @@ def copy_of(value: Any) -> Any:
 
     Example:
         >>> vector = [0.5, 0.25]
-        >>> copy_of(vector) == vector, copy_of(vector) is vector
+        >>> copy_value(vector) == vector, copy_value(vector) is vector
         (True, False)
     """
     if type(value) is list and _FLAT.issuperset(map(type, value)):
@@ -31,15 +31,15 @@ def copy_of(value: Any) -> Any:
     return value if is_immutable(value) else deepcopy(value)
 
 
-def copy_or_same(value: Any) -> Any:
+def copy_or_share(value: Any) -> Any:
     """The same; what cannot be copied, a handle say, is meant to be shared."""
     try:
-        return copy_of(value)
+        return copy_value(value)
     except Exception:  # noqa: BLE001 - a class may raise anything where it is copied
         return value
 
 
-class Computed:
+class Outcome:
     """A value that was computed for one caller, and what others may have of it.
 
     Args:
@@ -54,12 +54,12 @@ class Computed:
         self.is_stored = is_stored
         self._spare: Any = MISSING
 
-    def keep_spare(self) -> None:
+    def save_copy(self) -> None:
         """Make a copy for others, before anybody could change the value."""
         if not self.is_stored:
-            self._spare = copy_or_same(self.value)
+            self._spare = copy_or_share(self.value)
 
     @property
-    def spare(self) -> Any:
+    def copy_source(self) -> Any:
         """What to make copies of for others."""
         return self.value if self._spare is MISSING else self._spare

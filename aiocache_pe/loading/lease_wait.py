@@ -14,16 +14,16 @@ from contextvars import ContextVar
 from typing import Any, Self, TypeVar
 
 from aiocache_pe.backends.base import Backend, Lease, Leasing
-from aiocache_pe.engine.namespace import Space
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.sentinels import MISSING, Missing
 
 T = TypeVar("T")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between two looks
 _GROWTH = 1.5
-_around: ContextVar[frozenset[Turn]] = ContextVar("aiocache_pe_turns")
+_around: ContextVar[frozenset[HeldLease]] = ContextVar("aiocache_pe_turns")
 
 
-class Turn:
+class HeldLease:
     """The right to compute what belongs under a key; an ``async with`` block ends it.
 
     What is called inside it and wants the same key need not wait: that would be for ever.
@@ -36,7 +36,7 @@ class Turn:
 
     __slots__ = ("_lease", "_space", "key")
 
-    def __init__(self, space: Space, key: str, lease: Lease | None) -> None:
+    def __init__(self, space: Namespace, key: str, lease: Lease | None) -> None:
         self._space = space
         self._lease = lease
         self.key: str | None = key
@@ -56,16 +56,16 @@ class Turn:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.end()
+        await self.release()
 
-    async def end(self) -> None:
+    async def release(self) -> None:
         """Let others have their turn."""
         self.key, lease, self._lease = None, self._lease, None
         if lease is not None:
-            await self._space.survive("lease", lease.release(), None)
+            await self._space.attempt("lease", lease.release(), None)
 
 
-class Turns:
+class LeaseWaiter:
     """Turns at the keys of a store.
 
     Args:
@@ -77,13 +77,13 @@ class Turns:
     def __init__(self, backend: Backend) -> None:
         self._leasing = backend if isinstance(backend, Leasing) else None
 
-    async def look_or_take(
+    async def get_or_acquire(
         self,
-        space: Space,
+        space: Namespace,
         key: str,
         look: Callable[[], Awaitable[T | Missing]],
         patience: float | None,
-    ) -> tuple[T | Missing, Turn]:
+    ) -> tuple[T | Missing, HeldLease]:
         """What is there, or by and by comes to be there; or else the turn to compute it.
 
         Args:
@@ -103,33 +103,33 @@ class Turns:
                 found = await look()
             except BaseException:
                 if turn is not None:
-                    await turn.end()
+                    await turn.release()
                 raise
             time_left = until - time()
             if turn is None and (found is not MISSING or time_left <= 0):
-                turn = Turn(space, key, None)
+                turn = HeldLease(space, key, None)
             if turn is not None:
                 if found is not MISSING:
-                    await turn.end()
+                    await turn.release()
                 return found, turn
             # Not all at the same moment.
             await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
-    async def _try(self, space: Space, key: str, patience: float | None) -> Turn | None:
+    async def _try(self, space: Namespace, key: str, patience: float | None) -> HeldLease | None:
         """The turn, unless somebody has it."""
-        if self._leasing is None or patience is None or is_inside(key):
-            return Turn(space, key, None)
+        if self._leasing is None or patience is None or is_held_by_caller(key):
+            return HeldLease(space, key, None)
         nobody: Any = _NOBODY  # a store that cannot lease makes nobody wait
-        lease = await space.survive("lease", self._leasing.try_lease(key), nobody)
+        lease = await space.attempt("lease", self._leasing.try_lease(key), nobody)
         if lease is None:
             return None
-        return Turn(space, key, None if lease is _NOBODY else lease)
+        return HeldLease(space, key, None if lease is _NOBODY else lease)
 
 
 _NOBODY = object()
 
 
-def is_inside(key: str) -> bool:
+def is_held_by_caller(key: str) -> bool:
     """Whether this is called, by however many others, by what computes the key."""
     return any(turn.key == key for turn in _around.get(frozenset()))

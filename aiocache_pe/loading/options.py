@@ -58,7 +58,7 @@ class Options(NamedTuple):
     lock: float | None = WAIT_TIMEOUT
 
     @property
-    def serve_old(self) -> bool:
+    def serve_stale(self) -> bool:
         """Whether an entry may be served while a newer value is computed."""
         return self.stale_ttl is not None or self.refresh_ahead is not None
 
@@ -86,7 +86,7 @@ class Terms(NamedTuple):
     options: Options = USUAL
 
 
-class Wanted(NamedTuple):
+class LoadRequest(NamedTuple):
     """A value that somebody wants.
 
     Attributes:
@@ -100,9 +100,9 @@ class Wanted(NamedTuple):
 
     key: str
     factory: Callable[[], Any]
-    terms: Terms
+    policy: Terms
     tags: Sequence[str] = ()
-    detached: Callable[[], Any] | None = None
+    background_factory: Callable[[], Any] | None = None
     call: Call | None = None
 
 

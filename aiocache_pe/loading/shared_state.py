@@ -8,18 +8,18 @@ from typing import Any
 
 from aiocache_pe.backends.base import Evicting, Expiring
 from aiocache_pe.engine.engine import Engine
-from aiocache_pe.engine.maintenance import Tender
-from aiocache_pe.engine.stats_reporter import Reporter
+from aiocache_pe.engine.maintenance import Maintenance
+from aiocache_pe.engine.stats_reporter import StatsReporter
 from aiocache_pe.exceptions import CacheClosedError
-from aiocache_pe.loading.background_refresh import Refreshes
-from aiocache_pe.loading.copying import Computed
-from aiocache_pe.loading.lease_wait import Turns
+from aiocache_pe.loading.background_refresh import BackgroundRefreshes
+from aiocache_pe.loading.copying import Outcome
+from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.record import Head
-from aiocache_pe.runtime.coalescing import Joint
+from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.single_flight import Flights
 
 
-class Resources:
+class SharedState:
     """An engine with its counters, flights, turns, refreshes and upkeep, open until it is closed.
 
     Args:
@@ -30,35 +30,35 @@ class Resources:
 
     __slots__ = (
         "_owns_backend",
-        "chance",
         "closed",
+        "coalescer",
         "engine",
         "flights",
-        "joint",
+        "lease_waiter",
+        "maintenance",
+        "random",
         "refreshes",
         "reporter",
         "settings",
-        "tender",
-        "turns",
     )
 
     def __init__(self, engine: Engine, *, owns_backend: bool, settings: Mapping[str, Any]) -> None:
         self.engine = engine
         self.settings = settings
-        self.flights = Flights(engine.under_way, Computed.keep_spare)
-        self.joint = Joint()
-        self.turns = Turns(engine.backend)
-        self.refreshes = Refreshes(engine.clock)
-        self.chance = random.random
+        self.flights = Flights(engine.in_flight, Outcome.save_copy)
+        self.coalescer = Coalescer()
+        self.lease_waiter = LeaseWaiter(engine.backend)
+        self.refreshes = BackgroundRefreshes(engine.clock)
+        self.random = random.random
         """A number from 0 to 1, for jitter."""
-        self.tender = Tender(engine, self._expired)
-        self.reporter = Reporter(engine, self.tender.arm)
+        self.maintenance = Maintenance(engine, self._expired)
+        self.reporter = StatsReporter(engine, self.maintenance.arm)
         self.closed = False
         self._owns_backend = owns_backend
         if isinstance(engine.backend, Evicting):
-            engine.backend.on_evict = self.reporter.evicted
+            engine.backend.on_evict = self.reporter.count_evicted
         if isinstance(engine.backend, Expiring):
-            engine.backend.on_expire = self.reporter.expired
+            engine.backend.on_expire = self.reporter.count_expired
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""
@@ -72,7 +72,7 @@ class Resources:
         if self.closed:
             return
         if not only_report:
-            self.tender.stop()
+            self.maintenance.stop()
             await self.refreshes.settle()
         await self.reporter.flush()
         if only_report:
@@ -84,4 +84,4 @@ class Resources:
             await self.engine.backend.close()
 
     def _expired(self, head: Head) -> None:
-        self.reporter.expired(head)
+        self.reporter.count_expired(head)

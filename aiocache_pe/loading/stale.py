@@ -20,16 +20,16 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.engine.memory_entry import Slot
-from aiocache_pe.engine.namespace import Space
-from aiocache_pe.loading.background_refresh import Refreshes
-from aiocache_pe.loading.compute import Computing, copied
-from aiocache_pe.loading.options import Terms, Wanted
+from aiocache_pe.engine.memory_entry import MemoryEntry
+from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.loading.background_refresh import BackgroundRefreshes
+from aiocache_pe.loading.compute import Computer, copy_or_compute
+from aiocache_pe.loading.options import LoadRequest, Terms
 from aiocache_pe.sentinels import MISSING, PENDING
 from aiocache_pe.ttl import ttl_seconds
 
 
-class Staleness:
+class StaleEntries:
     """Serves the old entries of one namespace.
 
     Args:
@@ -40,76 +40,78 @@ class Staleness:
 
     __slots__ = ("_computing", "_refreshes", "_space")
 
-    def __init__(self, space: Space, computing: Computing, refreshes: Refreshes) -> None:
+    def __init__(
+        self, space: Namespace, computing: Computer, refreshes: BackgroundRefreshes
+    ) -> None:
         self._space = space
         self._computing = computing
         self._refreshes = refreshes
 
-    def lookup(self, key: str, terms: Terms) -> Any:
+    def peek(self, key: str, terms: Terms) -> Any:
         """`Space.lookup` for callers who want entries refreshed ahead of their end.
 
         Returns:
             The same, or `PENDING` for an entry that is to be refreshed: ask `serve`.
         """
         try:
-            slot = self._space.engine.find(key)
-            if type(slot) is Slot and self._is_due(slot, terms):
+            slot = self._space.engine.peek(key)
+            if type(slot) is MemoryEntry and self._is_due(slot, terms):
                 return PENDING
         except Exception:  # noqa: BLE001 - of a store's `peek`, and a codec's; `lookup` meets it too
             return PENDING
-        return self._space.lookup(key)
+        return self._space.peek(key)
 
-    async def serve(self, wanted: Wanted) -> Any:
+    async def serve(self, wanted: LoadRequest) -> Any:
         """The value of an entry that may be served now, be it old; or `MISSING`."""
-        space, key, options = self._space, wanted.key, wanted.terms.options
-        slot = await space.slot(key, stale=options.stale_ttl is not None)
+        space, key, options = self._space, wanted.key, wanted.policy.options
+        slot = await space.get_entry(key, stale=options.stale_ttl is not None)
         if slot is None:
             return MISSING
         late = space.engine.clock.time() - slot.expires_at
         if late < 0:
-            if self._is_surely_due(slot, wanted.terms):
-                self._refreshes.begin(key, lambda: self._computing.again(wanted, slot))
-            return await space.served(slot)
-        begun = self._refreshes.may_begin(key)
-        refresh = self._refreshes.begin(key, lambda: self._computing.again(wanted, slot))
+            if self._is_surely_due(slot, wanted.policy):
+                self._refreshes.start(key, lambda: self._computing.refresh(wanted, slot))
+            return await space.serve(slot)
+        begun = self._refreshes.may_start(key)
+        refresh = self._refreshes.start(key, lambda: self._computing.refresh(wanted, slot))
         if refresh is not None and options.soft_timeout is not None:
             await asyncio.wait([refresh], timeout=options.soft_timeout)
             refreshed = refresh.result() if refresh.done() and not refresh.cancelled() else None
             if refreshed is not None:
                 return await self._fresh(wanted, refreshed.value, joined=not begun)
-        value = await space.served(slot)
+        value = await space.serve(slot)
         if value is not MISSING:
-            space.tally.add("stale_hits")
+            space.counters.add("stale_hits")
             space.emit(events.Stale, key, late)
         return value
 
-    async def _fresh(self, wanted: Wanted, value: Any, *, joined: bool) -> Any:
+    async def _fresh(self, wanted: LoadRequest, value: Any, *, joined: bool) -> Any:
         """The value of a refresh that was waited for, for a caller of its own."""
         key = wanted.key
         if joined:
-            self._space.hit_once(key)
+            self._space.count_hit(key)
         else:
-            self._space.missed(key)
+            self._space.count_miss(key)
         if is_immutable(value):
             return value
-        slot = await self._space.slot(key)
-        own = MISSING if slot is None else await self._space.decoded(slot)
-        return await copied(value, wanted.factory) if own is MISSING else own
+        slot = await self._space.get_entry(key)
+        own = MISSING if slot is None else await self._space.decode(slot)
+        return await copy_or_compute(value, wanted.factory) if own is MISSING else own
 
-    def _is_surely_due(self, slot: Slot, terms: Terms) -> bool:
+    def _is_surely_due(self, slot: MemoryEntry, terms: Terms) -> bool:
         """The same; of what cannot be decoded nobody knows, and serving it tells why."""
         try:
             return self._is_due(slot, terms)
         except Exception:  # noqa: BLE001 - of a codec, or of the user's `ttl`
             return False
 
-    def _is_due(self, slot: Slot, terms: Terms) -> bool:
+    def _is_due(self, slot: MemoryEntry, terms: Terms) -> bool:
         """Whether an entry is to be refreshed, though it is not at its end."""
         ahead = terms.options.refresh_ahead
-        if ahead is None or not self._refreshes.may_begin(slot.key):
+        if ahead is None or not self._refreshes.may_start(slot.key):
             return False
         ttl = terms.ttl
         if callable(ttl):
-            ttl = ttl_seconds(ttl(self._space.engine.value(slot)))
+            ttl = ttl_seconds(ttl(self._space.engine.decode(slot)))
         left = slot.expires_at - self._space.engine.clock.time()
         return ttl is not None and left <= (1 - ahead) * ttl

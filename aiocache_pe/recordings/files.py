@@ -26,13 +26,13 @@ from aiocache_pe.codecs.plain_json import PlainJson
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
-from aiocache_pe.recordings.redaction import HIDDEN, blotted, secret_in, without_secrets
+from aiocache_pe.recordings.redaction import HIDDEN, find_secret, redact, redact_headers
 
 _PLAIN, _TAGGED = PlainJson(), TaggedJson()
 PLAIN: Final = _PLAIN.name
 
 
-def readable(value: Any) -> tuple[str, bytes]:
+def is_readable(value: Any) -> tuple[str, bytes]:
     """The codec and the JSON of a value.
 
     Raises:
@@ -72,7 +72,7 @@ _LONGEST_WORDS = 60
 _LONGEST_ARGUMENT = 20_000  # bytes
 
 
-class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
+class RecordedCall(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file's content.
 
     Attributes:
@@ -88,7 +88,7 @@ class Recorded(msgspec.Struct, frozen=True, omit_defaults=True):
     codec: str = PLAIN
 
 
-_decode = msgspec.json.Decoder(Recorded).decode
+_decode = msgspec.json.Decoder(RecordedCall).decode
 
 
 def file_name(call: Call) -> str:
@@ -100,37 +100,37 @@ def file_name(call: Call) -> str:
     """
     digest = blake2b(call.key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     text = call.text if call.text is not None else _first_text(call.arguments)
-    words = blotted(msgspec.json.encode(f"{call.title} {text}")).decode()
+    words = redact(msgspec.json.encode(f"{call.title} {text}")).decode()
     readable = re.sub(r"[^a-z0-9]+", "-", words[: 4 * _LONGEST_WORDS].lower()).strip("-")
     return f"{readable[:_LONGEST_WORDS].strip('-') or 'call'}-{digest}.json"
 
 
-def digest_in(name: str) -> str:
+def parse_digest(name: str) -> str:
     """The part of a file's name that tells calls apart; the rest may be changed at will."""
     return name[-21:-5]
 
 
-def made(call: Call, value: Any) -> Recorded:
+def make_recorded(call: Call, value: Any) -> RecordedCall:
     """A call and its answer, ready to be written.
 
     Raises:
         SerializationError: JSON cannot hold the answer, or it holds a secret.
     """
     try:
-        codec, payload = readable(value)
+        codec, payload = is_readable(value)
     except SerializationError as error:
         raise SerializationError(f"the answer of {call.name} is not recorded: {error}") from error
-    variable = secret_in(payload)
+    variable = find_secret(payload)
     if variable is not None:
         raise SerializationError(
             f"the answer of {call.name} is not recorded: it holds the value of the "
             f"environment variable {variable}"
         )
-    arguments = msgspec.Raw(shown(call.arguments))
-    return Recorded(call.name, arguments, msgspec.Raw(payload), codec)
+    arguments = msgspec.Raw(render_text(call.arguments))
+    return RecordedCall(call.name, arguments, msgspec.Raw(payload), codec)
 
 
-def answer_of(recorded: Recorded, name: str) -> Any:
+def read_answer(recorded: RecordedCall, name: str) -> Any:
     """The answer, a value of the caller's own.
 
     Raises:
@@ -142,13 +142,13 @@ def answer_of(recorded: Recorded, name: str) -> Any:
         raise CorruptRecordError(f"the recording {name}: {error.reason}") from error
 
 
-def written(recorded: Recorded) -> bytes:
+def render(recorded: RecordedCall) -> bytes:
     """The file."""
     text = msgspec.json.format(msgspec.json.encode(recorded), indent=2)
     return _NUMBERS.sub(lambda match: b"[%b]" % b" ".join(match[0][1:-1].split()), text) + b"\n"
 
 
-def save(recorded: Recorded, path: Path) -> None:
+def save(recorded: RecordedCall, path: Path) -> None:
     """Write a file, whole or not at all.
 
     Raises:
@@ -157,7 +157,7 @@ def save(recorded: Recorded, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{uuid4().hex}.tmp")
     try:
-        draft.write_bytes(written(recorded))
+        draft.write_bytes(render(recorded))
         os.replace(draft, path)  # noqa: PTH105 - as rename, also over what is there
     except BaseException:
         with suppress(OSError):
@@ -165,15 +165,15 @@ def save(recorded: Recorded, path: Path) -> None:
         raise
 
 
-def load(directory: Path) -> dict[str, Recorded]:
+def load(directory: Path) -> dict[str, RecordedCall]:
     """The recordings in a directory, by their files' names; what else is in it is left alone.
 
     Raises:
         CorruptRecordError: a file of that form is no recording.
         OSError: one cannot be read.
     """
-    found: dict[str, Recorded] = {}
-    for path in recorded_in(directory):
+    found: dict[str, RecordedCall] = {}
+    for path in load_all(directory):
         try:
             found[path.name] = _decode(path.read_bytes())
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -181,28 +181,28 @@ def load(directory: Path) -> dict[str, Recorded]:
     return found
 
 
-def recorded_in(directory: Path) -> list[Path]:
+def load_all(directory: Path) -> list[Path]:
     """The files in a directory that have the name of a recording, in order."""
     return sorted(path for path in directory.glob("*.json") if _NAME.fullmatch(path.name))
 
 
-def shown(arguments: Mapping[str, Any]) -> bytes:
+def render_text(arguments: Mapping[str, Any]) -> bytes:
     """Arguments as JSON for people, without secrets."""
     parts = [
         b"%b:%b" % (msgspec.json.encode(name), _shown_one(value))
-        for name, value in without_secrets(arguments).items()
+        for name, value in redact_headers(arguments).items()
     ]
-    return blotted(b"{%b}" % b",".join(parts))
+    return redact(b"{%b}" % b",".join(parts))
 
 
 def _first_text(arguments: Mapping[str, Any]) -> str:
-    texts = (value for value in without_secrets(arguments).values() if isinstance(value, str))
+    texts = (value for value in redact_headers(arguments).values() if isinstance(value, str))
     return next((text for text in texts if text and text != HIDDEN), "")
 
 
 def _shown_one(value: Any) -> bytes:
     try:
-        _, payload = readable(value)
+        _, payload = is_readable(value)
     except SerializationError:
         return msgspec.json.encode(f"<{type(value).__qualname__}>")
     if len(payload) <= _LONGEST_ARGUMENT:

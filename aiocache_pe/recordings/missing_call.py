@@ -14,15 +14,15 @@ import msgspec
 
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import UnrecordedCallError
-from aiocache_pe.recordings.files import Recorded, shown
+from aiocache_pe.recordings.files import RecordedCall, render_text
 
 VARIABLE = "AIOCACHE_PE_RECORD"
 _SHOWN = 100
 _CLOSE = 0.3  # of 1, below which two calls have nothing to do with each other
 
 
-def unrecorded(
-    call: Call, directory: Path, there: Mapping[str, Recorded], command: str | None
+def make_error(
+    call: Call, directory: Path, there: Mapping[str, RecordedCall], command: str | None
 ) -> UnrecordedCallError:
     """What to raise for a call.
 
@@ -32,7 +32,7 @@ def unrecorded(
         there: what is recorded there.
         command: by which to record it; ``None`` for the one that this process was begun by.
     """
-    asked = shown(call.arguments)
+    asked = render_text(call.arguments)
     nearest = _nearest(call.name, asked, there)
     where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     lines = [f"no recording of {call.name} in {where}", f"  asked: {_cut(asked)}"]
@@ -56,7 +56,7 @@ def command_to_record() -> str:
     return f"{VARIABLE}=record {shlex.join(['python', *sys.orig_argv[1:]])}"
 
 
-def _nearest(name: str, asked: bytes, there: Mapping[str, Recorded]) -> str | None:
+def _nearest(name: str, asked: bytes, there: Mapping[str, RecordedCall]) -> str | None:
     """The file of the recording that is most like a call; of the same function, if any is."""
     matcher = SequenceMatcher(autojunk=False)
     matcher.set_seq2(_cut(asked, 1_000))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from aiocache_pe.codecs.pickle_codec import difference
-from aiocache_pe.context import Call, ToTape
+from aiocache_pe.context import Call, use_cassette
 from aiocache_pe.exceptions import (
     BackendError,
     CacheError,
@@ -17,16 +17,16 @@ from aiocache_pe.exceptions import (
     UnrecordedCallError,
 )
 from aiocache_pe.recordings.files import (
-    Recorded,
-    answer_of,
-    digest_in,
+    RecordedCall,
     file_name,
     load,
-    made,
+    make_recorded,
+    parse_digest,
+    read_answer,
+    render,
     save,
-    written,
 )
-from aiocache_pe.recordings.missing_call import VARIABLE, unrecorded
+from aiocache_pe.recordings.missing_call import VARIABLE, make_error
 from aiocache_pe.runtime.single_flight import Flights
 from aiocache_pe.sentinels import MISSING
 
@@ -34,7 +34,7 @@ RecordMode = Literal["record", "replay", "off"]
 MODES: tuple[RecordMode, ...] = ("record", "replay", "off")
 
 
-class Recordings:
+class Recorder:
     """A block in which cached calls are recorded, or answered by what was recorded.
 
     Made by `recording`. It steers the calls of the whole process, those of other threads and
@@ -60,31 +60,31 @@ class Recordings:
         self._command = command
         self._flights = Flights()
         self._files: dict[str, str] = {}  # by the digests in their names
-        self._there: dict[str, Recorded] = {}
+        self._there: dict[str, RecordedCall] = {}
         self._used: set[str] = set()
-        self._block: ToTape | None = None
+        self._block: use_cassette | None = None
 
     def find(self, call: Call) -> Any:
-        """See `Tape.find`."""
+        """See `Cassette.find`."""
         __tracebackhide__ = True  # so that pytest shows the line that asked
         name = self._name(call)
         if name in self._used:
-            return answer_of(self._there[name], name)
+            return read_answer(self._there[name], name)
         if self.mode == "record":
             return MISSING
         if name not in self._there:
-            error = unrecorded(call, self.directory, self._there, self._command)
+            error = make_error(call, self.directory, self._there, self._command)
             self.unrecorded.append(error)
             raise error
         self._used.add(name)
-        return answer_of(self._there[name], name)
+        return read_answer(self._there[name], name)
 
-    async def keep(self, call: Call, value: Any) -> None:
-        """See `Tape.keep`. Of two answers to one call the first counts, for all who ask."""
+    async def store(self, call: Call, value: Any) -> None:
+        """See `Cassette.keep`. Of two answers to one call the first counts, for all who ask."""
         name = self._name(call)
         if name in self._used or (call.is_worth is not None and not call.is_worth(value)):
             return
-        new = made(call, value)
+        new = make_recorded(call, value)
         old = self._there.get(name)
         if old is None or not _is_same(call, name, old, new):
             path = self.directory / name
@@ -93,11 +93,11 @@ class Recordings:
             except OSError as error:
                 raise BackendError(f"cannot write the recording {path}: {error}") from error
             self._there[name] = new
-            self._files[digest_in(name)] = name
+            self._files[parse_digest(name)] = name
         self._used.add(name)
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """See `Tape.answer`. Who asks while another's answer is on its way waits for it."""
+        """See `Cassette.answer`. Who asks while another's answer is on its way waits for it."""
         __tracebackhide__ = True
         found = self.find(call)
         if found is not MISSING:
@@ -107,7 +107,7 @@ class Recordings:
             value = self.find(call)
             if value is MISSING:
                 value = await compute()
-                await self.keep(call, value)
+                await self.store(call, value)
             return value
 
         value, _ = await self._flights.run(call.key, work)
@@ -149,7 +149,7 @@ class Recordings:
             self.unrecorded.clear()
             raise error
 
-    def tell(self, error: BaseException) -> None:
+    def report(self, error: BaseException) -> None:
         """Add to another error what was not recorded: it may be the reason."""
         if self.unrecorded and not isinstance(error, UnrecordedCallError):
             error.add_note(str(self.unrecorded[0]))
@@ -168,7 +168,7 @@ class Recordings:
         if error is None:
             self.check()
         else:
-            self.tell(error)
+            self.report(error)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._begin)
@@ -179,7 +179,7 @@ class Recordings:
         self.__exit__(kind, error, trace)
 
     def __repr__(self) -> str:
-        return f"Recordings({str(self.directory)!r}, {self.mode!r})"
+        return f"Recorder({str(self.directory)!r}, {self.mode!r})"
 
     def _begin(self) -> None:
         """Read what there is."""
@@ -191,22 +191,22 @@ class Recordings:
             self._there = {} if self.mode == "off" else load(self.directory)
         except OSError as error:
             raise BackendError(f"cannot read the recordings: {error}") from error
-        self._files = {digest_in(name): name for name in self._there}
+        self._files = {parse_digest(name): name for name in self._there}
 
     def _enter(self) -> None:
-        self._block = ToTape(None if self.mode == "off" else self).__enter__()
+        self._block = use_cassette(None if self.mode == "off" else self).__enter__()
 
     def _name(self, call: Call) -> str:
         """The name of a call's file: the one it has, if there is one."""
         name = file_name(call)
-        return self._files.get(digest_in(name), name)
+        return self._files.get(parse_digest(name), name)
 
     def _forget(self, name: str) -> None:
         self._there.pop(name, None)
-        self._files.pop(digest_in(name), None)
+        self._files.pop(parse_digest(name), None)
 
 
-def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") -> Recordings:
+def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") -> Recorder:
     """Record the cached calls within the block, or answer them with what was recorded.
 
     So tests of code that asks a model run without network, key or cost, and fail where they
@@ -222,7 +222,7 @@ def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") ->
             ``"off"`` does nothing. The environment variable ``AIOCACHE_PE_RECORD`` goes first.
 
     Returns:
-        A context manager, for ``with`` and ``async with``; see `Recordings`.
+        A context manager, for ``with`` and ``async with``; see `Recorder`.
 
     Raises:
         ConfigurationError: there is no such mode.
@@ -241,7 +241,7 @@ def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") ->
         ...     answer("What is six times seven?")
         '42'
     """
-    return Recordings(directory, record_mode(os.environ.get(VARIABLE) or mode))
+    return Recorder(directory, record_mode(os.environ.get(VARIABLE) or mode))
 
 
 def record_mode(mode: str) -> RecordMode:
@@ -258,12 +258,12 @@ def record_mode(mode: str) -> RecordMode:
     )
 
 
-def _is_same(call: Call, name: str, old: Recorded, new: Recorded) -> bool:
+def _is_same(call: Call, name: str, old: RecordedCall, new: RecordedCall) -> bool:
     """Whether a file can stay as it is."""
-    if written(old) == written(new):
+    if render(old) == render(new):
         return True
     try:
-        before, now = answer_of(old, name), answer_of(new, name)
+        before, now = read_answer(old, name), read_answer(new, name)
     except CacheError:  # somebody edited what is there
         return False
     if call.is_same is not None:

@@ -27,33 +27,33 @@ _SHORTEST = 8
 """Characters of an environment variable's value that may be a secret; shorter ones are words."""
 
 
-def without_secrets(arguments: Any) -> Any:
+def redact_headers(arguments: Any) -> Any:
     """Plain data, with what stands under a secret's name replaced.
 
     Example:
-        >>> without_secrets({"prompt": "Hi", "max_tokens": 5, "auth": {"api_key": "k"}})
+        >>> redact_headers({"prompt": "Hi", "max_tokens": 5, "auth": {"api_key": "k"}})
         {'prompt': 'Hi', 'max_tokens': 5, 'auth': {'api_key': '<hidden>'}}
     """
     if isinstance(arguments, Mapping):
         return {
             name: HIDDEN
             if isinstance(name, str) and _SECRET_NAME.search(_NEW_WORD.sub("_", name))
-            else without_secrets(value)
+            else redact_headers(value)
             for name, value in arguments.items()
         }
     if type(arguments) is list:
-        return [without_secrets(value) for value in arguments]
+        return [redact_headers(value) for value in arguments]
     return arguments
 
 
-def blotted(text: bytes) -> bytes:
+def redact(text: bytes) -> bytes:
     """JSON without the secrets that the environment holds, and what looks like a key."""
     for name, secret in _environment():
         text = text.replace(secret, f"<{name}>".encode())
     return _LIKE_A_KEY.sub(HIDDEN.encode(), text)
 
 
-def secret_in(text: bytes) -> str | None:
+def find_secret(text: bytes) -> str | None:
     """The environment variable whose secret stands in some JSON; ``None`` if none does."""
     return next((name for name, secret in _environment() if secret in text), None)
 

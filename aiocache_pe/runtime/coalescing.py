@@ -21,7 +21,7 @@ Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 
 
 class Fetched(NamedTuple):
-    """What came of `Joint.run`.
+    """What came of `Coalescer.run`.
 
     Attributes:
         values: by key.
@@ -32,7 +32,7 @@ class Fetched(NamedTuple):
     others: set[str]
 
 
-class _Part(Flight):
+class _Chunk(Flight):
     """One piece of work, and the keys that it fetches."""
 
     __slots__ = ("keys",)
@@ -43,16 +43,16 @@ class _Part(Flight):
         self.keys = keys
 
 
-class _Air:
+class _InFlight:
     """What is under way in one loop, and who wants to hear of landings."""
 
     __slots__ = ("parts", "watchers")
 
     def __init__(self) -> None:
-        self.parts: dict[str, _Part] = {}
+        self.parts: dict[str, _Chunk] = {}
         self.watchers: list[dict[str, Any]] = []
 
-    def begin(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Part]:
+    def begin(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Chunk]:
         """Begin work on keys, some of them at a time.
 
         All parts have one mark: what asks inside one for a key of another must not wait for
@@ -62,26 +62,26 @@ class _Air:
         chunks = [keys[at : at + step] for at in range(0, len(keys), step)]
         return [self._begun(chunk, work, mark) for chunk in chunks]
 
-    def forget(self, part: _Part, keys: Iterable[str]) -> None:
+    def forget(self, part: _Chunk, keys: Iterable[str]) -> None:
         """Let nobody join it for these keys any more."""
         for key in keys:
             if self.parts.get(key) is part:
                 del self.parts[key]
 
-    def _begun(self, keys: Sequence[str], work: Work, mark: object) -> _Part:
-        part = _Part(keys, mark)
+    def _begun(self, keys: Sequence[str], work: Work, mark: object) -> _Chunk:
+        part = _Chunk(keys, mark)
         self.parts.update(dict.fromkeys(keys, part))
-        part.begin(lambda: work(keys), lambda: self._landed(part))
+        part.start(lambda: work(keys), lambda: self._landed(part))
         return part
 
-    def _landed(self, part: _Part) -> None:
+    def _landed(self, part: _Chunk) -> None:
         self.forget(part, part.keys)
         if self.watchers and not part.task.cancelled() and part.task.exception() is None:
             for watcher in self.watchers:
                 watcher.update(part.task.result())
 
 
-class Joint:
+class Coalescer:
     """Work on many keys, kept apart by event loop.
 
     Example:
@@ -103,7 +103,7 @@ class Joint:
     __slots__ = ("_air",)
 
     def __init__(self) -> None:
-        self._air: PerLoop[_Air] = PerLoop(_Air)
+        self._air: PerLoop[_InFlight] = PerLoop(_InFlight)
 
     @contextmanager
     def watch(self) -> Generator[Mapping[str, Any]]:
@@ -157,24 +157,26 @@ class Joint:
 
 
 def _claimed(
-    air: _Air, keys: Sequence[str], work: Work, size: int | None
-) -> tuple[dict[_Part, list[str]], list[_Part]]:
+    air: _InFlight, keys: Sequence[str], work: Work, size: int | None
+) -> tuple[dict[_Chunk, list[str]], list[_Chunk]]:
     """The parts to wait for: those of others, with our keys among theirs, and new ones."""
-    joined: dict[_Part, list[str]] = {}
+    joined: dict[_Chunk, list[str]] = {}
     free, inside = list[str](), list[str]()
     for key in keys:
         part = air.parts.get(key)
         if part is None:
             free.append(key)
-        elif part.is_around:
+        elif part.is_own_caller:
             inside.append(key)
         else:
             joined.setdefault(part, []).append(key)
     # What asks for its own keys must not wait for itself, nor anybody for that.
-    return joined, air.begin(free, work, size) + _Air().begin(inside, work, size)
+    return joined, air.begin(free, work, size) + _InFlight().begin(inside, work, size)
 
 
-async def _all_or_first_error(air: _Air, waiting: Mapping[_Part, asyncio.Future[Any]]) -> None:
+async def _all_or_first_error(
+    air: _InFlight, waiting: Mapping[_Chunk, asyncio.Future[Any]]
+) -> None:
     """Wait until all parts are done or one failed; what nobody waits for then is given up."""
     try:
         done, _ = await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_EXCEPTION)

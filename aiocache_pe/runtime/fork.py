@@ -5,10 +5,10 @@ thread held stays taken there for ever, and what that thread was changing stays 
 changed; numbers that the parent is going to report would be reported by both.
 
 ===================  ================================================================
-`held_at_fork`       a lock is taken before a fork and given back after it, on both
+`hold_during_fork`       a lock is taken before a fork and given back after it, on both
                      sides: what it protects is whole in the child, and free
-`renewed_at_fork`    an object's ``after_fork`` is called in the child
-`no_fork_meanwhile`  forks wait for what is done in this context, as for an import
+`reset_after_fork`    an object's ``after_fork`` is called in the child
+`block_forks`  forks wait for what is done in this context, as for an import
 ===================  ================================================================
 
 Nothing is kept alive by either. `subprocess` does not fork in this sense.
@@ -36,7 +36,7 @@ _objects: WeakSet[Forkable] = WeakSet()
 _held: list[threading.RLock] = []
 
 
-def held_at_fork(lock: threading.RLock) -> None:
+def hold_during_fork(lock: threading.RLock) -> None:
     """Fork only while this lock is free.
 
     Args:
@@ -46,13 +46,13 @@ def held_at_fork(lock: threading.RLock) -> None:
         _locks.add(lock)
 
 
-def renewed_at_fork(thing: Forkable) -> None:
+def reset_after_fork(thing: Forkable) -> None:
     """Call ``thing.after_fork()`` in every child that is forked from now on."""
     with _turn:
         _objects.add(thing)
 
 
-def no_fork_meanwhile() -> AbstractContextManager[object]:
+def block_forks() -> AbstractContextManager[object]:
     """Have forks wait, as for an import: in a child, what another thread imports comes to no end.
 
     Nothing may be done here that another thread does as well while it makes such objects.

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class PerLoop(Generic[T]):
         self._make = make
         self._things: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin with a free lock: a thread of the parent may have held the one before."""
@@ -72,7 +72,7 @@ class PerLoop(Generic[T]):
             return thing
 
 
-class UnderWay:
+class PendingWork:
     """What tasks have begun and others must see done, kept apart by event loop.
 
     A loop waits for its own only: another may stand still, and be waiting for this one.
@@ -98,11 +98,11 @@ class UnderWay:
     def __init__(self) -> None:
         self._begun: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
 
-    def one(self) -> _One:
+    def track(self) -> _One:
         """Something is under way, in a ``with``, until that ends, however it does."""
         return _One(self._begun.get())
 
-    async def settled(self, patience: float | None = None) -> None:
+    async def wait_done(self, patience: float | None = None) -> None:
         """Wait until all that is under way now has ended, or for so many seconds."""
         if begun := set(self._begun.get()):
             await asyncio.wait(begun, timeout=patience)
@@ -155,11 +155,11 @@ async def checkpoint(count: int) -> None:
 
 logger = logging.getLogger("aiocache_pe")
 _PATIENCE = 10.0  # seconds that the last wait for the others, at most
-_others = UnderWay()
+_others = PendingWork()
 """What the last wait for: each of the others until it has finished."""
 
 
-class AtLoopEnd:
+class LoopEndHook:
     """Calls an async function when a loop in which it was armed comes to its end.
 
     Args:
@@ -190,7 +190,7 @@ class AtLoopEnd:
         self._waiting = PerLoop(lambda: _begun(until_closed(at_end)))
 
     @property
-    def has_come(self) -> bool:
+    def is_reached(self) -> bool:
         """Whether the running loop has come to its end: it cancels no task that begins now."""
         return asyncio.get_running_loop() in self._ended
 
@@ -200,7 +200,7 @@ class AtLoopEnd:
 
 
 async def _one_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    with _others.one():
+    with _others.track():
         try:
             yield
         finally:
@@ -212,7 +212,7 @@ async def _last_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerato
         yield
     finally:
         try:
-            await _others.settled(_PATIENCE)
+            await _others.wait_done(_PATIENCE)
         finally:
             await _called(callback)
 

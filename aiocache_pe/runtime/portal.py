@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.runtime.fork import no_fork_meanwhile, renewed_at_fork
-from aiocache_pe.runtime.threads import Pool, is_ending
+from aiocache_pe.runtime.fork import block_forks, reset_after_fork
+from aiocache_pe.runtime.threads import CallerPool, is_ending
 
 T = TypeVar("T")
 _THREADS = 1 << 16
@@ -43,7 +43,7 @@ class _Running(NamedTuple):
     stop: Callable[[], object]
 
 
-class Settling(Protocol):
+class Settleable(Protocol):
     """Something with work under way that nobody waits for."""
 
     async def settle(self) -> None:
@@ -61,10 +61,10 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        self.awaits = WeakSet[Settling]()
+        self.awaits = WeakSet[Settleable]()
         """What to wait for before the loop ends, while its tasks are alive."""
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without a thread: the parent's is not in this process.
@@ -94,8 +94,8 @@ class Portal:
         """
         future: Future[T] = Future()
         try:
-            self.begin(future, function, *args)
-            return self.result(future)
+            self.start(future, function, *args)
+            return self.run(future)
         except PortalEndedError:
             if future.done():  # it is the function that says so
                 raise
@@ -104,7 +104,7 @@ class Portal:
             future.cancel()
             raise
 
-    def result(self, future: Future[T]) -> T:
+    def run(self, future: Future[T]) -> T:
         """Wait for what `begin` began."""
         try:
             return future.result()
@@ -113,7 +113,7 @@ class Portal:
                 _wait_for_the_end()
             raise
 
-    def begin(
+    def start(
         self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any
     ) -> None:
         """Begin what `call` does, and do not wait for it.
@@ -136,7 +136,7 @@ class Portal:
             )
         running.loop.call_soon_threadsafe(_begin, future, function, args)
 
-    def soon(self, function: Callable[[], object]) -> None:
+    def call_soon(self, function: Callable[[], object]) -> None:
         """Have a plain function called in the portal's loop, at the next occasion."""
         self._running().loop.call_soon_threadsafe(function)
 
@@ -213,10 +213,10 @@ def _wait_for_the_end() -> None:
         threading.Event().wait()
 
 
-def _started(awaits: Iterable[Settling]) -> _Running:
+def _started(awaits: Iterable[Settleable]) -> _Running:
     # Most programs never get here, and this takes as long as all the rest to import.
     # A child that is forked meanwhile would wait for the rest of the import for ever.
-    with no_fork_meanwhile():
+    with block_forks():
         import anyio  # noqa: PLC0415
         from anyio.from_thread import BlockingPortal  # noqa: PLC0415
 
@@ -227,7 +227,7 @@ def _started(awaits: Iterable[Settling]) -> _Running:
         async with BlockingPortal() as serving:
             loop = asyncio.get_running_loop()
             # As many threads as calls: one may wait for another that is to be made there too.
-            loop.set_default_executor(Pool(_THREADS, thread_name_prefix="aiocache_pe"))
+            loop.set_default_executor(CallerPool(_THREADS, thread_name_prefix="aiocache_pe"))
             stop = partial(serving.stop, cancel_remaining=True)
             ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
             await serving.sleep_until_stopped()
@@ -237,7 +237,7 @@ def _started(awaits: Iterable[Settling]) -> _Running:
 
     def run() -> None:
         try:
-            with no_fork_meanwhile():
+            with block_forks():
                 anyio.run(anyio.sleep, 0)  # the first time it imports the rest of anyio
             anyio.run(serve)
         except BaseException as error:
@@ -275,14 +275,14 @@ class Background:
 
     def __init__(self) -> None:
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without work: the parent's thread is not in this process."""
         self._lock = threading.Lock()
         self._work: Future[None] | None = None
 
-    def begin(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Have an async function called, unless one is under way; called in a running loop."""
         with self._lock:
             if self._work is not None and not self._work.done():
@@ -307,7 +307,7 @@ def _begin_on_portal(
 ) -> None:
     work: Future[None] = Future()
     try:
-        portal.begin(work, function, *args)
+        portal.start(work, function, *args)
     except PortalEndedError:
         promise.cancel()
         return

@@ -56,11 +56,11 @@ class Flight:
         return waiter
 
     @property
-    def is_around(self) -> bool:
+    def is_own_caller(self) -> bool:
         """Whether this is called, by however many others, by the flight's own work."""
         return self._mark in _inside.get(frozenset())
 
-    def begin(self, work: Callable[[], Awaitable[Any]], on_landing: Callable[[], object]) -> None:
+    def start(self, work: Callable[[], Awaitable[Any]], on_landing: Callable[[], object]) -> None:
         """Have the work done in a task.
 
         Args:
@@ -118,7 +118,7 @@ class Flight:
             self._set_alarm(min(later))
 
 
-class Left(NamedTuple):
+class GaveUp(NamedTuple):
     """What a caller has left who waited for another's work in vain.
 
     Attributes:
@@ -156,17 +156,17 @@ class Flights:
             patience: how many seconds to wait; ``None`` for as long as it takes.
 
         Returns:
-            What to await: the result, or a `Left` if there is none for this caller. ``None``
+            What to await: the result, or a `GaveUp` if there is none for this caller. ``None``
             if there is no such work, or this is called inside it.
         """
         flights = self._flights.get()
         flight = flights.get(key)
-        if flight is None or flight.is_around:
+        if flight is None or flight.is_own_caller:
             return None
         return _outcome(flights, key, flight, patience)
 
     async def run(
-        self, key: str, work: Work, patience: float | None = None, before: Left | None = None
+        self, key: str, work: Work, patience: float | None = None, before: GaveUp | None = None
     ) -> tuple[Any, bool]:
         """Do the work, or wait for whoever does it already.
 
@@ -199,10 +199,10 @@ class Flights:
                     return await waiter, False
                 finally:
                     _leave(flights, key, flight, waiter)
-            if flight.is_around:
+            if flight.is_own_caller:
                 return await work(left), False
             outcome = await _outcome(flights, key, flight, patience)
-            if not isinstance(outcome, Left):
+            if not isinstance(outcome, GaveUp):
                 return outcome, True
             left = outcome.patience
 
@@ -219,14 +219,14 @@ class Flights:
             if len(flight.waiters) > 1 and not task.cancelled() and task.exception() is None:
                 self._on_shared(task.result())
 
-        flight.begin(lambda: work(left), landed)
+        flight.start(lambda: work(left), landed)
         return flight
 
 
 async def _outcome(
     flights: dict[str, Flight], key: str, flight: Flight, patience: float | None
 ) -> Any:
-    """What another caller's flight comes to, or a `Left`."""
+    """What another caller's flight comes to, or a `GaveUp`."""
     waiter, before = flight.join(patience), _cancellations()
     try:
         return await waiter
@@ -236,7 +236,7 @@ async def _outcome(
         if not waiter.cancelled() or _cancellations() > before:
             raise
         _forget(flights, key, flight)
-        return Left(patience if flight.task.cancelled() else 0.0)
+        return GaveUp(patience if flight.task.cancelled() else 0.0)
     finally:
         _leave(flights, key, flight, waiter)
 

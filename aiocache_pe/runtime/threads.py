@@ -20,13 +20,13 @@ from queue import SimpleQueue
 from typing import Any, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Pool(ThreadPoolExecutor):
+class CallerPool(ThreadPoolExecutor):
     """A pool that works in its caller's thread once the interpreter has no others.
 
     Pools end before handlers of `atexit` are called and before counters are reported for
@@ -85,7 +85,7 @@ def is_ending() -> bool:
     return _program.is_ending
 
 
-def ends_with_program(thing: Ending) -> None:
+def end_at_exit(thing: Ending) -> None:
     """Call ``thing.end()`` when the program is over, now if it is; does not keep it alive."""
     if is_ending():
         thing.end()
@@ -95,7 +95,7 @@ def ends_with_program(thing: Ending) -> None:
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
-class Workers:
+class ThreadPool:
     """An executor for `asyncio.loop.run_in_executor`: a few threads, made when they are needed.
 
     They end after `shutdown`, when nobody holds this object any more, and with the program,
@@ -121,14 +121,14 @@ class Workers:
     def __init__(self, most: int, name: str) -> None:
         self._most = most
         self._name = name
-        self._crew = _Crew()
-        ends_with_program(self)
-        renewed_at_fork(self)
+        self._crew = _Workers()
+        end_at_exit(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Have threads and a lock of the child's own; one of the parent's may hold the lock."""
         has_ended = self._crew.has_ended
-        self._crew = _Crew()
+        self._crew = _Workers()
         self._crew.has_ended = has_ended
 
     def submit(self, fn: Callable[..., T], /, *args: Any) -> asyncio.Future[T]:
@@ -186,7 +186,7 @@ class Workers:
             crew.threads.append(thread)
 
 
-class _Crew:
+class _Workers:
     """What the threads have in common; not the object that they work for, which may go."""
 
     __slots__ = ("has_ended", "jobs", "lock", "threads", "unfinished")
@@ -203,14 +203,14 @@ class _Crew:
             self.jobs.put(None)
 
 
-def _serve(crew: _Crew) -> None:
+def _serve(crew: _Workers) -> None:
     while (job := crew.jobs.get()) is not None:
         _do(crew, *job)
         del job  # what was worked on is not kept while there is nothing to do
 
 
 def _do(
-    crew: _Crew, work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
+    crew: _Workers, work: Callable[[], T], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
 ) -> None:
     result, error = (None, None) if done.cancelled() else _outcome(work)
     with crew.lock:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from aiocache_pe.testing.contract import BackendContract
 from aiocache_pe.testing.fake_clock import FakeClock
-from aiocache_pe.testing.spy_backend import Recorder
+from aiocache_pe.testing.spy_backend import SpyBackend
 
-__all__ = ["BackendContract", "FakeClock", "Recorder"]
+__all__ = ["BackendContract", "FakeClock", "SpyBackend"]

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiocache_pe.backends.base import Backend, Coherent, Leasing, Peekable, Sized, Tending, Usage
+from aiocache_pe.backends.base import (
+    Backend,
+    Coherent,
+    Leasing,
+    Maintainable,
+    Peekable,
+    Sized,
+    Usage,
+)
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING
-from aiocache_pe.testing.contract_support import AREA, NAMES, OverAStore, content, record
+from aiocache_pe.testing.contract_support import AREA, NAMES, StoreTestCase, content, record
 
 
-class CapabilityContract(OverAStore):
+class CapabilityContract(StoreTestCase):
     """What the manager relies on where a store offers it; see `aiocache_pe.backends.base`."""
 
     def test_a_stamp_is_current_until_the_record_changes(self) -> None:
@@ -113,13 +121,13 @@ class CapabilityContract(OverAStore):
 
     def test_a_round_removes_what_is_over_and_nothing_else(self) -> None:
         async def test(backend: Backend) -> None:
-            if not isinstance(backend, Tending):
+            if not isinstance(backend, Maintainable):
                 return
             tending, much_later = backend, 1e9
 
             async def whole_round() -> list[str]:
                 gone: list[str] = []
-                while (heads := await tending.tend(much_later)) is not None:
+                while (heads := await tending.maintain(much_later)) is not None:
                     gone.extend(head.key.removeprefix(AREA) for head in heads)
                 return gone
 

@@ -51,7 +51,7 @@ def content(result: object) -> tuple[Head, bytes] | None:
     return (result.head, result.payload) if isinstance(result, Record) else None
 
 
-class OverAStore:
+class StoreTestCase:
     """Tests that are given a store of the kind that their subclass makes."""
 
     async def make_backend(self) -> Backend:

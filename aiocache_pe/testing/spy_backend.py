@@ -8,7 +8,7 @@ from aiocache_pe.backends.base import Backend, Change, Condition, ReadResult
 from aiocache_pe.record import Head, Record
 
 
-class Recorder:
+class SpyBackend:
     """Hands every verb to another store and notes it, so that round trips can be counted.
 
     It has none of that store's capabilities: nothing is kept in memory in front of it

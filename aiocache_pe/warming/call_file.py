@@ -19,7 +19,7 @@ from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT
 from aiocache_pe.ttl import ttl_seconds
-from aiocache_pe.warming.calls import Valued
+from aiocache_pe.warming.calls import KnownValue
 
 _CALL, _ENTRY = {"call", "args", "kwargs"}, {"key", "value", "ttl"}
 
@@ -38,10 +38,10 @@ def read_calls(path: str | os.PathLike[str]) -> list[Any]:
         ConfigurationError: a line means nothing; it says which and what is accepted.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
-    return list(parsed(text, os.fspath(path)))
+    return list(parse_calls(text, os.fspath(path)))
 
 
-def parsed(text: str, name: str) -> Iterator[Any]:
+def parse_calls(text: str, name: str) -> Iterator[Any]:
     """The calls in a text, whose ``name`` errors give."""
     # `splitlines` would also split at U+2028 and others, which JSON has within its texts.
     for number, line in enumerate(text.split("\n"), 1):
@@ -62,7 +62,7 @@ def _call(said: Any) -> Any:
         ttl = said.get("ttl", DEFAULT)
         if ttl is not DEFAULT:
             ttl_seconds(ttl)
-        return Valued(check_key(said["key"]), said["value"], ttl)
+        return KnownValue(check_key(said["key"]), said["value"], ttl)
     raise ValueError(
         'accepted are {"call": "module:function", "args": [...], "kwargs": {...}} '
         'and {"key": ..., "value": ..., "ttl": ...}'

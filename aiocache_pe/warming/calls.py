@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from aiocache_pe import context
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.decorators.base import AsyncDecorated, Decorated
-from aiocache_pe.decorators.batch.base import Batched
+from aiocache_pe.decorators.base import AsyncDecorated, DecoratedFunction
+from aiocache_pe.decorators.batch.base import BatchBase
 from aiocache_pe.decorators.methods import Method
 from aiocache_pe.decorators.streams.async_stream import AsyncStream
 from aiocache_pe.decorators.streams.sync_stream import Stream
@@ -59,7 +59,7 @@ class Warmable(NamedTuple):
         return least if self.computes else None
 
 
-class Valued(NamedTuple):
+class KnownValue(NamedTuple):
     """An entry to store as it is, with a time to live of its own.
 
     Attributes:
@@ -81,7 +81,7 @@ def warmable(cache: CacheManager, call: Any, ttl: TTL | Default) -> Warmable:
         UnstableIdentityError: an argument cannot be part of a key.
     """
     match call:
-        case Valued():
+        case KnownValue():
             kept = ttl if call.ttl is DEFAULT else call.ttl
             return _by_key(cache, call.key, call.value, kept)
         case str():
@@ -93,7 +93,7 @@ def warmable(cache: CacheManager, call: Any, ttl: TTL | Default) -> Warmable:
             return _by_key(cache, key, value, ttl)
         case tuple() if 0 < len(call) <= _MOST:
             return _by_call(*call)
-        case _ if isinstance(call, Decorated | Method):
+        case _ if isinstance(call, DecoratedFunction | Method):
             return _by_call(call)
         case _:
             raise TypeError(
@@ -104,7 +104,7 @@ def warmable(cache: CacheManager, call: Any, ttl: TTL | Default) -> Warmable:
 
 def _by_call(function: Any, args: Any = (), kwargs: Any = None) -> Warmable:
     kwargs = {} if kwargs is None else kwargs
-    if not isinstance(function, Decorated | Method):
+    if not isinstance(function, DecoratedFunction | Method):
         raise TypeError(f"{function!r:.80} is not decorated by @cached, so it fills no cache")
     if isinstance(args, str | bytes) or not isinstance(args, tuple | list):
         raise TypeError(f"the arguments of {function!r:.80} are a tuple, not {args!r:.80}")
@@ -123,7 +123,7 @@ def _by_call(function: Any, args: Any = (), kwargs: Any = None) -> Warmable:
 def _keys(function: Any, args: Any, kwargs: Any) -> list[str]:
     call: Any = function
     kind = call.__func__ if isinstance(function, Method) else call
-    if isinstance(kind, Batched):
+    if isinstance(kind, BatchBase):
         return list(call.cache_keys(*args, **kwargs))
     return [call.cache_key(*args, **kwargs)]
 
@@ -142,7 +142,7 @@ def _by_key(cache: CacheManager, key: str, value: Any, ttl: TTL | Default) -> Wa
 
 def _loading(cache: CacheManager, key: str) -> Run:
     async def run(*, anew: bool) -> None:
-        slot = await cache.loader.opened().slot(cache.loader.space.prefix + key)
+        slot = await cache.loader.open_namespace().get_entry(cache.loader.namespace.prefix + key)
         if slot is None:
             raise LookupError(f"there is no entry {key!r:.200}, and no function to compute it")
 

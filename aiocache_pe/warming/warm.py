@@ -145,14 +145,14 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
         ['b']
     """
     manager = sync_manager.asynchronous(cache)
-    space = manager.loader.opened()
+    space = manager.loader.open_namespace()
     await manager.loader.flush()
     backend = space.engine.backend
     if not isinstance(backend, Usage):
         return []
     hits: dict[str, int] = {}
-    async for key in bulk_operations.live_keys(space, check_key(pattern)):
-        read, _ = await space.survive("usage", backend.usage(space.prefix + key), (0, None))
+    async for key in bulk_operations.iter_live_keys(space, check_key(pattern)):
+        read, _ = await space.attempt("usage", backend.usage(space.prefix + key), (0, None))
         if read:
             hits[key] = read
     return sorted(hits, key=lambda key: (-hits[key], key))[:count]

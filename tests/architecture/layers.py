@@ -6,7 +6,7 @@ level above everything that it imports.
 
 from __future__ import annotations
 
-from tests.architecture.source import LIBRARY
+from tests.support.package_source import LIBRARY
 
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_validation", "_version", "clock", "exceptions", "sentinels"),

@@ -25,7 +25,7 @@ from tests.architecture.layers import (
     level,
     unit,
 )
-from tests.architecture.source import (
+from tests.support.package_source import (
     LIBRARY,
     Import,
     foreign_imports,

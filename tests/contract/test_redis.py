@@ -13,8 +13,8 @@ from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.testing import BackendContract
 from aiocache_pe.testing.contract_support import AREA
-from tests.servers.deployments import Cluster, SecuredCluster, Sentinels
-from tests.servers.process import Server
+from tests.support.servers.deployments import Cluster, SecuredCluster, Sentinels
+from tests.support.servers.redis_server import Server
 
 
 @pytest.mark.usefixtures("lasting_leases")

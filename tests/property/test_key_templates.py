@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aiocache_pe.keys.key_template import Template
-from tests.property.test_identity import VALUES, rebuilt, same
+from tests.property.test_canonical import VALUES, rebuilt, same
 
 # What might be taken for a separator, a number, a digest, or a part of another value.
 TRICKY = st.text(alphabet="ab01-._@: /{}[]\n\N{ARABIC-INDIC DIGIT ONE}", max_size=5)

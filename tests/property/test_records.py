@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiocache_pe.backends.file.layout import Layout, lock_slot, shown_key
+from aiocache_pe.backends.file.layout import Layout, display_key, lock_slot
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.store_keys import namespace_prefix, quote, unquote
 from aiocache_pe.record import Head, Savings, pack_head, unpack
@@ -87,7 +87,7 @@ def test_every_key_has_a_file_inside_its_area(key: str, namespace: str) -> None:
     assert name.startswith(digits)
     assert max(len(name), len(folder) - 7) <= 255
     assert 0 <= lock_slot(path) < 2**32
-    assert shown_key(name) in (key, None)
+    assert display_key(name) in (key, None)
 
 
 @given(st.text())

@@ -25,8 +25,8 @@ from aiocache_pe.exceptions import (
     SecretRequiredError,
     SerializationError,
 )
-from tests.property.values import TAGS, any_values, values
-from tests.unit.codecs.exactly import KEY, SECRET, fingerprint
+from tests.support.exactness import KEY, SECRET, fingerprint
+from tests.support.value_strategies import TAGS, any_values, values
 
 plain_values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -31,7 +31,7 @@ from aiocache_pe import CacheManager, register
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.record import VERSION, Head, pack_head, unpack
-from tests.unit.codecs.exactly import fingerprint
+from tests.support.exactness import fingerprint
 
 RECORDS = Path(__file__).parent / "records"
 SECRET = b"a secret that is committed too.."

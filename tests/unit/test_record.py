@@ -63,19 +63,19 @@ def test_a_record_of_before_there_was_staleness_is_read() -> None:
     found = unpack(written, key="default:k").head
     assert (found.expires_at, found.tags, found.cost) == (9.5, {"t": "1"}, 0.5)
     assert found.stale_until is None
-    assert found.gone_at == 9.5
+    assert found.removable_at == 9.5
 
 
 def test_a_record_is_gone_when_it_may_not_even_be_served_stale() -> None:
-    assert head().gone_at is None
-    assert head(expires_at=5.0, stale_until=9.0).gone_at == 9.0
-    assert head(expires_at=5.0, stale_until=1.0).gone_at == 5.0
+    assert head().removable_at is None
+    assert head(expires_at=5.0, stale_until=9.0).removable_at == 9.0
+    assert head(expires_at=5.0, stale_until=1.0).removable_at == 5.0
     stale = head(expires_at=5.0, stale_until=9.0)
     assert stale.is_expired(6.0)
-    assert not stale.is_over(6.0, stale=True)
-    assert stale.is_over(6.0, stale=False)
-    assert stale.is_over(9.0, stale=True)
-    assert not head().is_over(9.0, stale=True)
+    assert not stale.is_removable(6.0, stale=True)
+    assert stale.is_removable(6.0, stale=False)
+    assert stale.is_removable(9.0, stale=True)
+    assert not head().is_removable(9.0, stale=True)
 
 
 @pytest.mark.parametrize("at", range(0, len(pack_head(head(), PAYLOAD) + PAYLOAD), 3))

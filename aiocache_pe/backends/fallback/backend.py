@@ -9,7 +9,7 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Backend, Change, Condition, Lease, ReadResult
 from aiocache_pe.backends.fallback.circuit_breaker import Sleep
-from aiocache_pe.backends.fallback.failover import AWAY, Switch, is_counter
+from aiocache_pe.backends.fallback.failover import AWAY, Failover, is_counter
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -60,7 +60,7 @@ class FallbackBackend:
             capabilities.is_current(store) for store in (first, second)
         )
         self._peek = capabilities.peek(second)
-        self._switch = Switch(first, second, folder, pauses, sleep)
+        self._switch = Failover(first, second, folder, pauses, sleep)
         self._breaker = self._switch.breaker
 
     def __repr__(self) -> str:
@@ -73,7 +73,7 @@ class FallbackBackend:
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`."""
-        return await self._switch.ask(
+        return await self._switch.read(
             lambda: self._first.read(keys), lambda: self._substitutes(keys), counted=keys
         )
 
@@ -169,7 +169,7 @@ class FallbackBackend:
         **settings: P.kwargs,
     ) -> T:
         first, second = self._first, self._second
-        return await self._switch.ask(
+        return await self._switch.read(
             lambda: verb(first, *args, **settings), lambda: verb(second, *args, **settings)
         )
 

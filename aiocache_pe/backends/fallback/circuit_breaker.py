@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TypeVar
 from weakref import WeakMethod
 
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
 logger = logging.getLogger("aiocache_pe")
@@ -26,7 +26,7 @@ Recover = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[object]]
 
 
-class Breaker:
+class CircuitBreaker:
     """Guards a store.
 
     Args:
@@ -54,7 +54,7 @@ class Breaker:
         self._background = Background()
         self.is_open = is_open
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without calls under way: the parent's are not in this process."""
@@ -96,7 +96,7 @@ class Breaker:
 
     def watch(self) -> None:
         """See to it that somebody tries; called in a running loop while it is open."""
-        self._background.begin(_probing, self._recover, self._pauses, self._sleep)
+        self._background.start(_probing, self._recover, self._pauses, self._sleep)
 
     def stop(self) -> None:
         """Let nobody try any more, until the next `watch`."""

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from aiocache_pe.backends.base import Backend, Probed
-from aiocache_pe.backends.fallback.circuit_breaker import Breaker, Sleep
-from aiocache_pe.backends.fallback.journal import Journal, Touched
+from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Sleep
+from aiocache_pe.backends.fallback.journal import Journal, JournalEntry
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _GLANCE = 0.002  # seconds between two looks whether what is under way is done
 _ROUND = 2.0  # seconds between two looks for what dead processes left
 
 
-class Switch:
+class Failover:
     """Sends work to the first store while it can be trusted, else to the second.
 
     Args:
@@ -53,15 +53,15 @@ class Switch:
         self._sleep = sleep
         self._guard = Background()
         # A journal that is there may be a dead process's; then it has to be settled first.
-        self.breaker = Breaker(
+        self.breaker = CircuitBreaker(
             repr(first),
             self._recover,
-            is_open=self._journal.has_others(),
+            is_open=self._journal.has_other_journals(),
             pauses=pauses,
             sleep=sleep,
         )
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without changes under way: the parent's are not in this process."""
@@ -70,7 +70,7 @@ class Switch:
         self._settling = False
         self._guarded = False
 
-    async def ask(self, first: Work[T], second: Work[T], counted: Iterable[str] = ()) -> T:
+    async def read(self, first: Work[T], second: Work[T], counted: Iterable[str] = ()) -> T:
         """Ask the store that serves now.
 
         Args:
@@ -147,7 +147,7 @@ class Switch:
         try:
             return await second()
         finally:
-            self._journal.made(keys, areas)
+            self._journal.open(keys, areas)
 
     def _done(self, work: asyncio.Future[Any]) -> None:
         with self._lock:
@@ -185,19 +185,19 @@ class Switch:
         finally:
             self._settling = False
 
-    async def _settle(self, touched: Touched) -> None:
+    async def _settle(self, touched: JournalEntry) -> None:
         for area in touched.areas:
             await self._first.clear(area)
         if touched.keys:
             await self._first.delete(touched.keys)
             await self._second.delete(touched.keys)
-        self._journal.settled(touched)
+        self._journal.mark_settled(touched)
 
     def _keep_guard(self) -> None:
         """See to it that somebody looks for what processes leave that die from now on."""
         if not self._guarded:
             self._guarded = True
-            self._guard.begin(_guarding, WeakMethod(self._look), self._sleep)
+            self._guard.start(_guarding, WeakMethod(self._look), self._sleep)
 
     async def _look(self) -> None:
         """Take over what a dead process noted, and put the first store in order by it."""

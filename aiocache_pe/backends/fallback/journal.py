@@ -17,12 +17,12 @@ from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 _PREFIX = "journal-"
 
 
-class Touched(NamedTuple):
+class JournalEntry(NamedTuple):
     """Keys that were changed, and areas that were cleared.
 
     Attributes:
@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin anew: what the parent noted, the parent settles."""
@@ -60,17 +60,17 @@ class Journal:
         self._files: dict[int, str] = {}  # open and locked
         self._own: int | None = None
 
-    def has_others(self) -> bool:
+    def has_other_journals(self) -> bool:
         """Whether there are files, of the living or the dead."""
         with suppress(OSError):
             return any(name.startswith(_PREFIX) for name in os.listdir(self._folder))
         return False
 
-    def pending(self, most: int) -> Touched:
+    def pending(self, most: int) -> JournalEntry:
         """Up to so many of the changes that are not settled."""
         with self._lock:
             some = dict(islice(self._pending.items(), most))
-        return Touched(
+        return JournalEntry(
             [name for kind, name in some if kind == "k"],
             [name for kind, name in some if kind == "a"],
             some,
@@ -91,11 +91,11 @@ class Journal:
             await asyncio.to_thread(self._append, fresh)
         self._mark(entries)
 
-    def made(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
+    def open(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
         """Say that the changes are made: if they were settled before that, it was too early."""
         self._mark(_entries(keys, areas))
 
-    def settled(self, touched: Touched) -> None:
+    def mark_settled(self, touched: JournalEntry) -> None:
         """Forget changes that the first store knows of, but those that were made since."""
         with self._lock:
             for entry, mark in touched.marks.items():

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from aiocache_pe.backends.file.version import Stamp, stamp_of
+from aiocache_pe.backends.file.version import VersionTag, make_version
 
 TEMPORARY = ".tmp-"
 
@@ -36,7 +36,7 @@ _renameat2 = (
 )
 
 
-class Draft:
+class AtomicWrite:
     """A version being written: filled, then published or discarded.
 
     It is made before anything else is looked at. When the folder is taken away
@@ -67,7 +67,7 @@ class Draft:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
 
-    def publish(self, path: str) -> Stamp:
+    def publish(self, path: str) -> VersionTag:
         """Make it the entry, replacing what was there. The caller holds the entry's lock."""
         now = time.time_ns() | 1  # never in whole milliseconds, by which no version is told
         os.utime(self._fd, ns=(now, now))
@@ -75,7 +75,7 @@ class Draft:
         self._close()
         self.replaced = _put(self.path, path)
         self.is_published = True
-        return stamp_of(path, status)
+        return make_version(path, status)
 
     def discard(self) -> None:
         """Remove it, unless it was published."""

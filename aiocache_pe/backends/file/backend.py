@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.file import doctor, scan
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.disk_executor import GroupCommit, Hops
+from aiocache_pe.backends.file.disk_executor import DiskExecutor, GroupCommit
 from aiocache_pe.backends.file.eviction_order import ORDERS
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
-from aiocache_pe.backends.file.maintenance import Rounds, expire_due
+from aiocache_pe.backends.file.maintenance import MaintenanceRounds, remove_due
 from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.size_ledger import Bounds
-from aiocache_pe.backends.file.version import is_current, telling
+from aiocache_pe.backends.file.version import is_current, usable_version
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys.glob import matcher
+from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
@@ -65,8 +65,8 @@ class FileBackend:
         self._layout = Layout(os.fspath(directory))
         self._disk = Disk(self._layout, Bounds(max_entries, max_bytes), eviction)
         self.on_evict = self.on_expire = None
-        self._rounds = Rounds(self._disk)
-        self._hops = Hops()
+        self._rounds = MaintenanceRounds(self._disk)
+        self._hops = DiskExecutor()
         self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._hops)
         self._cached = CachedReader()
         self._commits = PerLoop(lambda: GroupCommit(self._hops, self._disk.write))
@@ -101,9 +101,9 @@ class FileBackend:
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; a folder, one of 256, is one batch and one hop."""
-        matches = matcher(pattern)
+        matches = compile_glob(pattern)
         for folder in FOLDERS:
-            heads = await self._hops.run(scan.heads, self._layout, prefix, folder, matches)
+            heads = await self._hops.run(scan.iter_heads, self._layout, prefix, folder, matches)
             if heads:
                 yield heads
 
@@ -128,7 +128,7 @@ class FileBackend:
             return found
         blob, stamp = found
         try:
-            return unpack(blob, key=key, stamp=telling(stamp))
+            return unpack(blob, key=key, stamp=usable_version(stamp))
         except CorruptRecordError:
             return PENDING  # `read` will set it aside, which takes the disk
 
@@ -148,21 +148,21 @@ class FileBackend:
     async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
         await self._hops.run(scan.sweep, self._layout)
-        for head in await self._hops.run(expire_due, self._disk, now):
+        for head in await self._hops.run(remove_due, self._disk, now):
             if self.on_expire is not None:
                 self.on_expire(head)
         await self._hops.run(self._disk.room.enforce)
         self._tell()
 
-    async def tend(self, now: float) -> Sequence[Head] | None:
-        """See `Tending.tend`; for all processes together, a round in ten minutes."""
+    async def maintain(self, now: float) -> Sequence[Head] | None:
+        """See `Maintainable.tend`; for all processes together, a round in ten minutes."""
         removed = await self._hops.run(self._rounds.step, now)
         self._tell()
         return removed
 
     async def try_lease(self, key: str) -> FileLease | None:
         """See `Leasing.try_lease`: a lock that the kernel frees when its holder dies."""
-        return await self._leases.take(key)
+        return await self._leases.try_acquire(key)
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""

@@ -15,14 +15,14 @@ from typing import TypeVar
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.backends.file import access_stats, scan
-from aiocache_pe.backends.file.atomic_write import Draft
-from aiocache_pe.backends.file.eviction import Room
-from aiocache_pe.backends.file.expiry_index import Wheel
-from aiocache_pe.backends.file.layout import Layout, Place, lock_slot
+from aiocache_pe.backends.file.atomic_write import AtomicWrite
+from aiocache_pe.backends.file.eviction import DirectoryBounds
+from aiocache_pe.backends.file.expiry_index import ExpiryIndex
+from aiocache_pe.backends.file.layout import EntryPath, Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head, read_whole
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds
-from aiocache_pe.backends.file.version import Stamp, is_current, telling, weight
+from aiocache_pe.backends.file.version import VersionTag, is_current, size_in_memory, usable_version
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.record import Head, Record, pack_head, unpack
@@ -47,8 +47,8 @@ class Disk:
     ) -> None:
         self.layout = layout
         self.locks = ByteLocks(layout.locks, layout.make_root)
-        self.room = Room(layout, self.locks, bounds, eviction)
-        self.wheel = Wheel(layout)
+        self.room = DirectoryBounds(layout, self.locks, bounds, eviction)
+        self.wheel = ExpiryIndex(layout)
 
     def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
         """The records of those keys that are there, or the errors that stand for them."""
@@ -71,7 +71,7 @@ class Disk:
     def write(self, records: Sequence[Record]) -> list[Record | OSError]:
         """Write each record; one that fails does not keep the others from being written."""
         outcomes: list[Record | OSError] = []
-        self.room.book.look()
+        self.room.book.refresh()
         for record in records:
             try:
                 outcomes.append(self._write(record))
@@ -82,7 +82,7 @@ class Disk:
     def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
         """Remove entries; the heads of those that were there, whole, and removed."""
         removed: list[Head] = []
-        self.room.look()
+        self.room.refresh_totals()
         for key in keys:
             place = self.layout.place(key)
             with self.locks.hold(place.slot), suppress(FileNotFoundError):
@@ -99,9 +99,9 @@ class Disk:
     def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write in one step; see `protocols.Backend.update`."""
         place = self.layout.place(key)
-        self.room.book.look()
+        self.room.book.refresh()
 
-        def step(draft: Draft) -> Record | None:
+        def step(draft: AtomicWrite) -> Record | None:
             before = _read(key, place.path)
             if isinstance(before, _Damage):
                 self._set_aside(place, before.stamp)
@@ -118,14 +118,14 @@ class Disk:
     def clear(self, prefix: str) -> int:
         """Take an area away by one rename, and then remove it; how many entries it held."""
         trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
-        is_noted = not is_side(prefix) and self.room.look()
+        is_noted = not is_side(prefix) and self.room.refresh_totals()
         try:
             os.rename(self.layout.area(prefix), trash)
         except FileNotFoundError:
             return 0
         entries, weight = scan.count(trash)
         if is_noted:
-            self.room.gave(weight, entries)
+            self.room.count_removed(weight, entries)
         scan.remove_tree(trash)
         return entries
 
@@ -140,8 +140,8 @@ class Disk:
             The heads of those that were there and were removed.
         """
         removed: list[Head] = []
-        self.room.look()
-        areas = frozenset(scan.areas(self.layout))
+        self.room.refresh_totals()
+        areas = frozenset(scan.list_areas(self.layout))
         for path in (scan.entry_path(self.layout, areas, name) for name in names):
             if path is not None:
                 with suppress(OSError, CorruptRecordError), self.locks.hold(lock_slot(path)):
@@ -149,11 +149,11 @@ class Disk:
                     place = self.layout.place(head.key)
                     if place.path != path:  # a file that was put there by hand
                         continue
-                    if head.is_over(now, stale=True):
+                    if head.is_removable(now, stale=True):
                         self._unlink(place)
                         removed.append(head)
-                    elif head.gone_at is not None:
-                        self.wheel.note(place, head.gone_at, now)
+                    elif head.removable_at is not None:
+                        self.wheel.note(place, head.removable_at, now)
         return removed
 
     def close(self) -> None:
@@ -179,19 +179,19 @@ class Disk:
         place = self.layout.place(record.head.key)
         return self._drafted(place, partial(self._publish, record, place))
 
-    def _drafted(self, place: Place, step: Callable[[Draft], T]) -> T:
+    def _drafted(self, place: EntryPath, step: Callable[[AtomicWrite], T]) -> T:
         """Run a step with the entry's lock and a draft in its folder, then make room."""
         with self.locks.hold(place.slot):
             result, draft = self._stepped(place.folder, step)
         if draft.is_published and not place.is_side:
-            self.room.took(place.path, draft.size, draft.replaced)
+            self.room.count_added(place.path, draft.size, draft.replaced)
         return result
 
-    def _stepped(self, folder: str, step: Callable[[Draft], T]) -> tuple[T, Draft]:
+    def _stepped(self, folder: str, step: Callable[[AtomicWrite], T]) -> tuple[T, AtomicWrite]:
         """Run a step, again if the folder went away."""
         for _ in range(_ATTEMPTS):
             try:
-                draft = Draft(folder)
+                draft = AtomicWrite(folder)
             except FileNotFoundError:
                 self.layout.make_folder(folder)
                 continue
@@ -205,17 +205,17 @@ class Disk:
                 draft.discard()
         raise FileNotFoundError(f"{folder} is removed again and again")
 
-    def _set_aside(self, place: Place, stamp: Stamp) -> None:
+    def _set_aside(self, place: EntryPath, stamp: VersionTag) -> None:
         """Move a damaged file away, unless it was replaced meanwhile. Needs its lock."""
         path = place.path
         if not is_current(stamp):
             return
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
         os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
-        if not place.is_side and self.room.look():
-            self.room.gave(weight(stamp))
+        if not place.is_side and self.room.refresh_totals():
+            self.room.count_removed(size_in_memory(stamp))
 
-    def _publish(self, record: Record, place: Place, draft: Draft) -> Record:
+    def _publish(self, record: Record, place: EntryPath, draft: AtomicWrite) -> Record:
         head = pack_head(record.head, record.payload)
         try:
             if not place.is_side:
@@ -225,17 +225,17 @@ class Disk:
                 self._unlink(place)
             raise
         draft.fill((head, record.payload))
-        gone_at = record.head.gone_at
+        gone_at = record.head.removable_at
         if gone_at is not None and not place.is_side:
             self.wheel.note(place, gone_at, max(time.time(), record.head.created_at))
-        return Record(record.head, record.payload, telling(draft.publish(place.path)))
+        return Record(record.head, record.payload, usable_version(draft.publish(place.path)))
 
-    def _unlink(self, place: Place) -> None:
+    def _unlink(self, place: EntryPath) -> None:
         """Remove an entry. Needs its lock."""
         weight = os.stat(place.path).st_size
         os.unlink(place.path)
         if not place.is_side:
-            self.room.gave(weight)
+            self.room.count_removed(weight)
 
 
 class _Damage:
@@ -243,7 +243,7 @@ class _Damage:
 
     __slots__ = ("error", "stamp")
 
-    def __init__(self, error: CorruptRecordError, stamp: Stamp) -> None:
+    def __init__(self, error: CorruptRecordError, stamp: VersionTag) -> None:
         self.error = error
         self.stamp = stamp
 
@@ -257,4 +257,4 @@ def _read(key: str, path: str) -> Record | _Damage | None:
         record = unpack(blob, key=key)
     except CorruptRecordError as error:
         return _Damage(error, stamp)
-    return Record(record.head, record.payload, telling(stamp))
+    return Record(record.head, record.payload, usable_version(stamp))

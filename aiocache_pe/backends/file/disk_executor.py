@@ -17,8 +17,8 @@ from aiofiles.os import wrap
 
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.record import Record
-from aiocache_pe.runtime.fork import renewed_at_fork
-from aiocache_pe.runtime.threads import Workers, is_ending
+from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.threads import ThreadPool, is_ending
 
 _THREADS = 4
 _BATCH_RECORDS = 512
@@ -34,19 +34,19 @@ def _call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 _hop = wrap(_call)  # once: to wrap each piece of work would take longer than most of the rest
 
 
-class Hops:
+class DiskExecutor:
     """A pool of threads that is made on first use, again after `close`, and after a fork."""
 
     __slots__ = ("__weakref__", "_lock", "_pool")
 
     def __init__(self) -> None:
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin anew: the parent's threads did not come along."""
         self._lock = threading.Lock()
-        self._pool: Workers | None = None
+        self._pool: ThreadPool | None = None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work in a thread: one hop, however much is done in it."""
@@ -64,13 +64,13 @@ class Hops:
         else:
             await asyncio.to_thread(pool.shutdown)
 
-    def _executor(self) -> Workers:
+    def _executor(self) -> ThreadPool:
         pool = self._pool
         if pool is not None:
             return pool
         with self._lock:
             if self._pool is None:
-                self._pool = Workers(_THREADS, "aiocache_pe-disk")
+                self._pool = ThreadPool(_THREADS, "aiocache_pe-disk")
             return self._pool
 
 
@@ -88,7 +88,7 @@ class GroupCommit:
 
     __slots__ = ("_hops", "_idlers", "_is_busy", "_is_crowded", "_waiting", "_write")
 
-    def __init__(self, hops: Hops, write: Writer) -> None:
+    def __init__(self, hops: DiskExecutor, write: Writer) -> None:
         self._hops = hops
         self._write = write
         self._waiting: list[_Waiting] = []

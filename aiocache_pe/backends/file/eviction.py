@@ -8,12 +8,12 @@ import os
 from collections import deque
 from contextlib import suppress
 
-from aiocache_pe.backends.file.eviction_order import ORDERS, Seen, choose, look_at
+from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, choose, examine
 from aiocache_pe.backends.file.layout import Layout, lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.scan import recount
-from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Book, Bounds, Totals
+from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.record import Head
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("aiocache_pe")
 _IN_VAIN = 64  # candidates that are in use, before it is left to the next write
 
 
-class Room:
+class DirectoryBounds:
     """Makes room, by removing what the order of eviction says.
 
     Args:
@@ -38,13 +38,13 @@ class Room:
     __slots__ = ("_bounds", "_candidates", "_layout", "_locks", "_order", "book", "evicted")
 
     def __init__(self, layout: Layout, locks: ByteLocks, bounds: Bounds, eviction: str) -> None:
-        self.book = Book(layout.book, layout.make_root, bounds)
+        self.book = SizeLedger(layout.book, layout.make_root, bounds)
         self.evicted: deque[Head] = deque()
         self._layout = layout
         self._locks = locks
         self._bounds = bounds
         self._order = ORDERS[eviction]
-        self._candidates: list[Seen] = []
+        self._candidates: list[Candidate] = []
 
     def check(self, weight: int) -> None:
         """Refuse what alone is heavier than all may be.
@@ -56,7 +56,7 @@ class Room:
         if most is not None and weight > most:
             raise OSError(errno.EFBIG, f"an entry of {weight} bytes exceeds max_bytes={most}")
 
-    def took(self, path: str, weight: int, replaced: int | None) -> None:
+    def count_added(self, path: str, weight: int, replaced: int | None) -> None:
         """An entry was written, in the place of one of ``replaced`` bytes or of none.
 
         The caller holds no lock of an entry.
@@ -84,20 +84,20 @@ class Room:
             return True
         return self.book.was_left and self._bounds.exceeded_by(before)
 
-    def gave(self, weight: int, entries: int = 1) -> None:
+    def count_removed(self, weight: int, entries: int = 1) -> None:
         """Entries were removed, which weighed so much together."""
         try:
             self.book.add(-entries, -weight)
         except OSError as error:
             self._lost_count(error)
 
-    def look(self) -> bool:
+    def refresh_totals(self) -> bool:
         """Open the book before something is removed; whether there is one.
 
         What cannot be noted, on a full disk say, is removed all the same.
         """
         try:
-            return self.book.look()
+            return self.book.refresh()
         except OSError as error:
             self._lost_count(error)
             return False
@@ -113,8 +113,8 @@ class Room:
 
         Without bounds of our own, those count that the directory was last opened with.
         """
-        if self.book.look():
-            bounds = self.book.noted if self._bounds == UNBOUNDED else self._bounds
+        if self.book.refresh():
+            bounds = self.book.record_noted if self._bounds == UNBOUNDED else self._bounds
             recount(self._layout, self.book)
             self._make(bounds, self.book.totals())
 
@@ -131,7 +131,7 @@ class Room:
                 in_vain += 1
             totals = self.book.totals()
 
-    def _next(self, spare: set[str]) -> Seen | None:
+    def _next(self, spare: set[str]) -> Candidate | None:
         """The next candidate; ``None`` when nothing is there but what is to be spared."""
         with suppress(IndexError):  # other threads take from it as well
             while True:
@@ -145,17 +145,17 @@ class Room:
         self._candidates = chosen
         return seen
 
-    def _remove(self, seen: Seen) -> bool:
+    def _remove(self, seen: Candidate) -> bool:
         """Remove an entry, unless it was used or replaced since it was looked at."""
         try:
             with self._locks.hold(lock_slot(seen.path), wait=False):
-                if look_at(seen.path)[:4] != seen[:4]:
+                if examine(seen.path)[:4] != seen[:4]:
                     return False
                 head = None
                 with suppress(CorruptRecordError, OSError):  # or a link that was put there
                     head = read_head(seen.path)
                 os.unlink(seen.path)
-                self.gave(seen.weight)
+                self.count_removed(seen.weight)
         except OSError:  # gone, in use just now, or not ours to remove
             return False
         if head is not None:

@@ -28,7 +28,7 @@ _NEW_PART = 10  # percent of the entries that `s3fifo` gives to what was not rea
 _MOST_READ = 4.0  # a bonus for reads that no number of them exceeds
 
 
-class Seen(NamedTuple):
+class Candidate(NamedTuple):
     """An entry's file, as it was when it was looked at.
 
     Attributes:
@@ -46,11 +46,11 @@ class Seen(NamedTuple):
     hits: int
 
 
-Order = Callable[[Sequence[Seen]], list[Seen]]
+Order = Callable[[Sequence[Candidate]], list[Candidate]]
 """Puts entries in order, the first to go first."""
 
 
-def look_at(path: str) -> Seen:
+def examine(path: str) -> Candidate:
     """What an entry's file says of its use.
 
     Raises:
@@ -61,27 +61,27 @@ def look_at(path: str) -> Seen:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(path)
     used = max(status.st_atime_ns, status.st_mtime_ns)
-    return Seen(path, status.st_size, status.st_mtime_ns, used, access_stats.hits_of(path))
+    return Candidate(path, status.st_size, status.st_mtime_ns, used, access_stats.hits_of(path))
 
 
-def sample(layout: Layout) -> list[Seen]:
+def sample(layout: Layout) -> list[Candidate]:
     """Some of the entries, or all if there are few."""
-    found: list[Seen] = []
-    areas = scan.areas(layout)
+    found: list[Candidate] = []
+    areas = scan.list_areas(layout)
     for folder in random.sample(FOLDERS, len(FOLDERS)):
         for area in areas:
-            names = [name for name in scan.names(f"{area}/{folder}") if is_entry(name)]
+            names = [name for name in scan.list_names(f"{area}/{folder}") if is_entry(name)]
             if len(names) > _PER_FOLDER:
                 names = random.sample(names, _PER_FOLDER)
             for name in names:
                 with suppress(OSError):
-                    found.append(look_at(f"{area}/{folder}/{name}"))
+                    found.append(examine(f"{area}/{folder}/{name}"))
         if len(found) >= _SAMPLE:
             break
     return found
 
 
-def choose(layout: Layout, order: Order, spare: Container[str] = ()) -> list[Seen]:
+def choose(layout: Layout, order: Order, spare: Container[str] = ()) -> list[Candidate]:
     """Candidates, the first to go last, so that they can be taken off the end.
 
     Args:
@@ -93,22 +93,22 @@ def choose(layout: Layout, order: Order, spare: Container[str] = ()) -> list[See
     return ordered[: max(1, len(ordered) // _CHOSEN)][::-1]
 
 
-def by_age(seen: Sequence[Seen]) -> list[Seen]:
+def by_age(seen: Sequence[Candidate]) -> list[Candidate]:
     """First in, first out."""
     return sorted(seen, key=lambda one: one.written)
 
 
-def by_use(seen: Sequence[Seen]) -> list[Seen]:
+def by_use(seen: Sequence[Candidate]) -> list[Candidate]:
     """Least recently used first."""
     return sorted(seen, key=lambda one: one.used)
 
 
-def by_hits(seen: Sequence[Seen]) -> list[Seen]:
+def by_hits(seen: Sequence[Candidate]) -> list[Candidate]:
     """Least frequently used first; of those alike, the least recently used."""
     return sorted(seen, key=lambda one: (one.hits, one.used))
 
 
-def by_trial(seen: Sequence[Seen]) -> list[Seen]:
+def by_trial(seen: Sequence[Candidate]) -> list[Candidate]:
     """What was never read first, the oldest first, unless that is a tenth of all or less.
 
     The two queues of S3-FIFO (J. Yang et al., "FIFO queues are all you need for cache
@@ -120,7 +120,7 @@ def by_trial(seen: Sequence[Seen]) -> list[Seen]:
     return new + proved if many else proved + new
 
 
-def by_worth(seen: Sequence[Seen]) -> list[Seen]:
+def by_worth(seen: Sequence[Candidate]) -> list[Candidate]:
     """Least recently used first, but each doubling of its reads makes an entry younger.
 
     By how much depends on how long an entry lasts here that nobody reads. So frequent

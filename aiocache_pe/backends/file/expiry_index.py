@@ -30,8 +30,8 @@ from contextlib import contextmanager, suppress
 from stat import S_ISREG
 from typing import BinaryIO
 
-from aiocache_pe.backends.file.layout import Layout, Place
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.backends.file.layout import EntryPath, Layout
+from aiocache_pe.runtime.fork import reset_after_fork
 
 LARGEST = 64 * 1024 * 1024
 """Bytes, a million lines. A bucket is not written beyond: to look at everything when its time
@@ -50,7 +50,7 @@ _KNOWN = 1 << 15  # entries in the table: 32 bits of digest, 32 bits for the end
 _END = (1 << 32) - 1
 
 
-class Wheel:
+class ExpiryIndex:
     """The wheel of one directory, as it is written.
 
     Args:
@@ -66,14 +66,14 @@ class Wheel:
         self._buckets: dict[int, _Bucket] = {}
         self._known = array("Q")
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin anew: a thread of the parent may have been at it."""
         self._one = threading.Lock()
         self._drop()
 
-    def note(self, place: Place, gone_at: float, now: float) -> None:
+    def note(self, place: EntryPath, gone_at: float, now: float) -> None:
         """See to it that an entry is looked at when its time is over.
 
         If that cannot be written down, it is found when everything is looked at.
@@ -130,7 +130,7 @@ class Wheel:
         """Remove the oldest buckets if there are too many."""
         ends: dict[str, int] = {}
         with suppress(OSError):
-            ends = ends_of_buckets(self._folder)
+            ends = iter_bucket_ends(self._folder)
         surplus = sorted(ends, key=ends.__getitem__)[:-MOST]
         if surplus:
             with suppress(OSError):
@@ -177,7 +177,7 @@ class _Bucket:
             os.close(self._fd)
 
 
-def ends_of_buckets(folder: int) -> dict[str, int]:
+def iter_bucket_ends(folder: int) -> dict[str, int]:
     """The buckets in a folder that is open, and when they end, in seconds since the epoch."""
     names = os.listdir(folder)
     return {name: int(name) for name in names if name.isdecimal() and name.isascii()}
@@ -194,7 +194,7 @@ GRACE = 64
 _STEP = 2048  # bytes, of some 64 entries as in a step of a walk; the longest line has 300
 
 
-def due(layout: Layout, now: float) -> Iterator[list[str]]:
+def iter_due(layout: Layout, now: float) -> Iterator[list[str]]:
     """What was to end by now, some at a time; a bucket that was read to its end goes.
 
     Who is stopped in the midst of a bucket leaves it to the next one, who begins with it.
@@ -215,7 +215,7 @@ def due(layout: Layout, now: float) -> Iterator[list[str]]:
                 yield from _batches(file)  # of who was writing a line just then
 
 
-def is_overfull(layout: Layout, now: float) -> bool:
+def is_too_large(layout: Layout, now: float) -> bool:
     """Whether one of them is as large as may be, so that lines may be missing."""
     with _folder(layout) as folder:
         for bucket in _past(folder, now):
@@ -239,7 +239,7 @@ def _folder(layout: Layout) -> Generator[int | None, None, None]:
 
 
 def _past(folder: int | None, now: float) -> list[str]:
-    ends = {} if folder is None else ends_of_buckets(folder)
+    ends = {} if folder is None else iter_bucket_ends(folder)
     return sorted((name for name in ends if ends[name] + GRACE <= now), key=ends.__getitem__)
 
 

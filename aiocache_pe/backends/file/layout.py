@@ -42,7 +42,7 @@ FOLDERS = tuple(f"{n:02x}" for n in range(256))
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
 
-class Place(NamedTuple):
+class EntryPath(NamedTuple):
     """Where an entry lies.
 
     Attributes:
@@ -91,10 +91,10 @@ class Layout:
         """The file of a store key."""
         return self._remembered(key) if len(key) <= _SHORT else _path(self.root, key)
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> EntryPath:
         """The file of a store key, and what a change of it has to know besides."""
         path = self.path(key)
-        return Place(path, path[: path.rindex("/")], lock_slot(path), is_side(key))
+        return EntryPath(path, path[: path.rindex("/")], lock_slot(path), is_side(key))
 
     def area(self, prefix: str) -> str:
         """The folder of all keys that begin with ``prefix``, an area with its colon."""
@@ -152,7 +152,7 @@ def is_entry(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def shown_key(name: str) -> str | None:
+def display_key(name: str) -> str | None:
     """The key, without its area, that a file name shows whole.
 
     Returns:

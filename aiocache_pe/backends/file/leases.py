@@ -21,9 +21,9 @@ from contextlib import suppress
 from hashlib import blake2b
 from weakref import WeakSet
 
-from aiocache_pe.backends.file.disk_executor import Hops
+from aiocache_pe.backends.file.disk_executor import DiskExecutor
 from aiocache_pe.backends.file.locks import open_locks, set_lock
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 _OFFSETS = (1 << 62) - 1  # all that a lock may be at; two keys never meet
 
@@ -86,13 +86,13 @@ class FileLeases:
 
     __slots__ = ("__weakref__", "_description", "_descriptions", "_hops", "_path", "_prepare")
 
-    def __init__(self, path: str, prepare: Callable[[], None], hops: Hops) -> None:
+    def __init__(self, path: str, prepare: Callable[[], None], hops: DiskExecutor) -> None:
         self._path = path
         self._prepare = prepare
         self._hops = hops
         self._description = _Description(-1)
         self._descriptions = WeakSet[_Description]()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Let go of the parent's descriptions: sharing them would be to hold its leases."""
@@ -100,7 +100,7 @@ class FileLeases:
             description.close()
         self._description = _Description(-1)
 
-    async def take(self, key: str) -> FileLease | None:
+    async def try_acquire(self, key: str) -> FileLease | None:
         """The lease of a store key, unless somebody has it; see `Leasing.try_lease`."""
         if self._description.is_gone():
             await self._hops.run(self._open)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from aiocache_pe.exceptions import LockTimeoutError
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 _STRIPES = 64
 _PATIENCE = 10.0  # seconds; a store operation takes well under a millisecond
@@ -44,7 +44,7 @@ class ByteLocks:
         self._prepare = prepare
         self._fd = -1
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin anew.
@@ -56,7 +56,7 @@ class ByteLocks:
         self._opening = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
-    def hold(self, slot: int, *, wait: bool = True) -> Held:
+    def hold(self, slot: int, *, wait: bool = True) -> LockHolders:
         """Hold the lock of a number from 0 to 2**62, in a ``with``.
 
         Entering it raises `LockTimeoutError` when the lock's holder did not give it back
@@ -64,7 +64,7 @@ class ByteLocks:
         file cannot be opened.
         """
         patience = _PATIENCE if wait else 0.0
-        return Held(self._stripes[slot % _STRIPES], self._acquire, slot, patience)
+        return LockHolders(self._stripes[slot % _STRIPES], self._acquire, slot, patience)
 
     def __del__(self) -> None:
         self.close()
@@ -119,7 +119,7 @@ class ByteLocks:
         return open_locks(self._path, self._prepare)
 
 
-class Held:
+class LockHolders:
     """A lock, held from the beginning of a ``with`` to its end.
 
     A class, for a write needs it each time, and a generator would take twice as long.

@@ -9,17 +9,17 @@ from contextlib import suppress
 from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.expiry_index import due, is_overfull
-from aiocache_pe.backends.file.scan import counting, steps
+from aiocache_pe.backends.file.expiry_index import is_too_large, iter_due
+from aiocache_pe.backends.file.scan import iter_counting, iter_steps
 from aiocache_pe.record import Head
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
 _INTERVAL = 600.0  # seconds from the beginning of one round to that of the next
 _WALK_INTERVAL = 86400.0  # seconds from the end of a walk through everything to the next one
 _Step = Callable[[], Sequence[Head]]
 
 
-class Rounds:
+class MaintenanceRounds:
     """The round that this process makes, if it does.
 
     A round removes what nobody may be served any more, of what was noted to end by now
@@ -36,7 +36,7 @@ class Rounds:
         self._disk = disk
         self._steps: Iterator[_Step] | None = None
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Leave the round to the parent."""
@@ -75,7 +75,7 @@ class Rounds:
         layout, book = self._disk.layout, self._disk.room.book
         if not os.path.isdir(layout.root):
             return None
-        is_short = book.look() and book.was_left
+        is_short = book.refresh() and book.was_left
         if not is_short and not _is_longer_ago(layout.swept, _INTERVAL, now):
             return None
         _note(layout.swept, now)
@@ -83,26 +83,26 @@ class Rounds:
 
     def _round(self, now: float, *, is_short: bool) -> Iterator[_Step]:
         disk, layout, book = self._disk, self._disk.layout, self._disk.room.book
-        if is_overfull(layout, now):
+        if is_too_large(layout, now):
             with suppress(FileNotFoundError):  # also if this round is not made to its end
                 os.unlink(layout.walked)
         yield tuple
-        for names in due(layout, now):
+        for names in iter_due(layout, now):
             yield partial(disk.expire, names, now)
         walks = _is_longer_ago(layout.walked, _WALK_INTERVAL, now)
         if walks:
-            for keys in steps(layout, now):
-                yield partial(disk.delete, keys, lambda head: head.is_over(now, stale=True))
-        if book.look() and (walks or is_short):
-            for _ in counting(layout, book):
+            for keys in iter_steps(layout, now):
+                yield partial(disk.delete, keys, lambda head: head.is_removable(now, stale=True))
+        if book.refresh() and (walks or is_short):
+            for _ in iter_counting(layout, book):
                 yield tuple
         if walks:
             _note(layout.walked, now)
 
 
-def expire_due(disk: Disk, now: float) -> list[Head]:
+def remove_due(disk: Disk, now: float) -> list[Head]:
     """Do at once what a round does for what was noted; the heads of what was removed."""
-    return [head for names in due(disk.layout, now) for head in disk.expire(names, now)]
+    return [head for names in iter_due(disk.layout, now) for head in disk.expire(names, now)]
 
 
 def _is_longer_ago(path: str, seconds: float, now: float) -> bool:

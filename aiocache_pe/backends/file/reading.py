@@ -20,7 +20,7 @@ import os
 import sys
 from stat import S_ISREG
 
-from aiocache_pe.backends.file.version import Stamp, stamp_of
+from aiocache_pe.backends.file.version import VersionTag, make_version
 from aiocache_pe.record import Head, unpack_head
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -37,7 +37,7 @@ def open_entry(path: str) -> int:
         return os.open(path, _PLAIN)
 
 
-def read_whole(path: str) -> tuple[bytes, Stamp]:
+def read_whole(path: str) -> tuple[bytes, VersionTag]:
     """A file's content and the stamp of just this version.
 
     Raises:
@@ -55,7 +55,7 @@ def read_whole(path: str) -> tuple[bytes, Stamp]:
     finally:
         os.close(fd)
     blob = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return blob, stamp_of(path, status)
+    return blob, make_version(path, status)
 
 
 def read_head(path: str, key: str = "") -> Head:
@@ -121,7 +121,7 @@ class CachedReader:
                 ctypes.c_size_t,
             ]
 
-    def read(self, path: str) -> tuple[bytes, Stamp] | None | Pending:
+    def read(self, path: str) -> tuple[bytes, VersionTag] | None | Pending:
         """A file's whole content and its stamp.
 
         Returns:
@@ -147,7 +147,7 @@ class CachedReader:
             return self._refused(error.errno or 0)
         finally:
             os.close(fd)
-        return bytes(buffer), stamp_of(path, status)
+        return bytes(buffer), make_version(path, status)
 
     def _refused(self, number: int) -> None | Pending:
         if number in _NOT_THERE:

@@ -22,9 +22,9 @@ from contextlib import suppress
 from math import sqrt
 
 from aiocache_pe.backends.file.atomic_write import TEMPORARY
-from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry, shown_key
+from aiocache_pe.backends.file.layout import FOLDERS, Layout, display_key, is_entry
 from aiocache_pe.backends.file.reading import read_head
-from aiocache_pe.backends.file.size_ledger import Book
+from aiocache_pe.backends.file.size_ledger import SizeLedger
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.record import Head
@@ -35,14 +35,14 @@ _COUNTED_AFTER = 60.0  # seconds; who clears an area counts first what was in it
 _DAMAGED_KEPT = 7 * 86400.0  # seconds, for whoever wants to know what happened
 
 
-def heads(
+def iter_heads(
     layout: Layout, prefix: str, folder: str, matches: Callable[[str], object] | None
 ) -> list[Head]:
     """The heads of one folder's entries whose key matches; damaged ones are passed over."""
     base = f"{layout.area(prefix)}/{folder}"
     found: list[Head] = []
     for name in _listed(base):
-        shown = shown_key(name)
+        shown = display_key(name)
         if matches is not None and shown is not None and not matches(shown):
             continue
         try:
@@ -80,7 +80,7 @@ def count_folder(folder: str) -> tuple[int, int]:
     return entries, weight
 
 
-def areas(layout: Layout) -> list[str]:
+def list_areas(layout: Layout) -> list[str]:
     """The folders of all areas that hold entries of users."""
     with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
         return [
@@ -119,7 +119,7 @@ def sweep(layout: Layout) -> None:
                 if _changed_before(item, now - _COUNTED_AFTER):
                     remove_tree(item.path)
             elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
-                for folder in names(item.path):
+                for folder in list_names(item.path):
                     _remove_old(f"{item.path}/{folder}", TEMPORARY, now - _ABANDONED_AFTER)
     _remove_old(layout.damaged, "", now - _DAMAGED_KEPT)
 
@@ -149,7 +149,7 @@ def _changed_before(item: os.DirEntry[str], moment: float) -> bool:
     return False
 
 
-def names(folder: str) -> list[str]:
+def list_names(folder: str) -> list[str]:
     """What is in a folder, without what begins with a dot; nothing if it cannot be read."""
     with suppress(OSError):  # as one of another user's: it is not to stop all that goes on
         return _listed(folder)
@@ -174,12 +174,12 @@ _COUNT_STEP = 2048  # entries to count at a time
 _CHANCE = 4  # standard deviations that a count may be wrong by while others change things
 
 
-class Count:
+class RecountRound:
     """A count under way, to put the book right by."""
 
     __slots__ = ("_ahead", "_book", "_changes", "_counts", "_found", "_layout")
 
-    def __init__(self, layout: Layout, book: Book) -> None:
+    def __init__(self, layout: Layout, book: SizeLedger) -> None:
         self._layout = layout
         self._book = book
         self._counts = book.counts
@@ -189,7 +189,7 @@ class Count:
 
     def folder(self, name: str) -> int:
         """Count the entries of one folder of each area; how many there are."""
-        found = [count_folder(f"{area}/{name}") for area in areas(self._layout)]
+        found = [count_folder(f"{area}/{name}") for area in list_areas(self._layout)]
         for at, by_book in enumerate(self._book.totals()):
             self._found[at] += sum(one[at] for one in found)
             self._ahead[at] += by_book
@@ -215,15 +215,15 @@ class Count:
         return abs(entries) > chance or abs(weight) > chance * heavy
 
 
-def recount(layout: Layout, book: Book) -> None:
+def recount(layout: Layout, book: SizeLedger) -> None:
     """Count all entries at once."""
-    count = Count(layout, book)
+    count = RecountRound(layout, book)
     for folder in FOLDERS:
         count.folder(folder)
     count.settle()
 
 
-def steps(layout: Layout, now: float) -> Iterator[list[str]]:
+def iter_steps(layout: Layout, now: float) -> Iterator[list[str]]:
     """Look at every entry, some at a time.
 
     Args:
@@ -236,11 +236,11 @@ def steps(layout: Layout, now: float) -> Iterator[list[str]]:
     over: list[str] = []
     looked = 0
     for number, folder in enumerate(FOLDERS, 1):
-        for area in areas(layout):
-            for name in names(f"{area}/{folder}"):
+        for area in list_areas(layout):
+            for name in list_names(f"{area}/{folder}"):
                 with suppress(OSError, CorruptRecordError):
                     head = read_head(f"{area}/{folder}/{name}")
-                    if head.is_over(now, stale=True):
+                    if head.is_removable(now, stale=True):
                         over.append(head.key)
                 looked += 1
                 if looked % _STEP == 0:
@@ -251,9 +251,9 @@ def steps(layout: Layout, now: float) -> Iterator[list[str]]:
             over = []
 
 
-def counting(layout: Layout, book: Book) -> Iterator[None]:
+def iter_counting(layout: Layout, book: SizeLedger) -> Iterator[None]:
     """Count the entries, some at a time, and put the book right at the end."""
-    count, looked = Count(layout, book), 0
+    count, looked = RecountRound(layout, book), 0
     for folder in FOLDERS:
         looked += count.folder(folder)
         if looked >= _COUNT_STEP:

@@ -27,7 +27,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiocache_pe.backends.file.locks import open_locks, set_lock
-from aiocache_pe.runtime.fork import held_at_fork, renewed_at_fork
+from aiocache_pe.runtime.fork import hold_during_fork, reset_after_fork
 
 _MAGIC = b"aiocpe1\n"
 _HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, how often all was counted
@@ -42,7 +42,7 @@ _NONE = -1
 _GREATEST = 2**63 - 1  # bound that can be noted; no directory comes near it
 
 _turn = threading.RLock()  # of all books: held for three system calls, none of which waits
-held_at_fork(_turn)
+hold_during_fork(_turn)
 
 
 class Totals(NamedTuple):
@@ -73,7 +73,7 @@ class Bounds(NamedTuple):
 UNBOUNDED = Bounds()
 
 
-class Book:
+class SizeLedger:
     """The book of one directory.
 
     Args:
@@ -108,7 +108,7 @@ class Book:
         self._fd = -1
         self._row = 0
         self.is_whole = self.was_left = False
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Let go of the parent's row."""
@@ -116,7 +116,7 @@ class Book:
         if fd >= 0:
             os.close(fd)
 
-    def look(self) -> bool:
+    def refresh(self) -> bool:
         """Open the book, if there is one or has to be one; whether there is.
 
         Asked before changes, and cheap: one system call.
@@ -163,7 +163,7 @@ class Book:
             return sum(map(abs, self._table()[2::3])) if self._fd >= 0 else 0
 
     @property
-    def noted(self) -> Bounds:
+    def record_noted(self) -> Bounds:
         """The bounds of who last opened the directory with any."""
         bounds = self._header()[:2]
         return Bounds(*(None if bound == _NONE else bound for bound in bounds))

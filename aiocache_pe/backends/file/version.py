@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-Stamp = bytes
+VersionTag = bytes
 """Inode, modification time in ns and size, 8 bytes each; then the path."""
 
 _pack = Struct("<QqQ").pack
@@ -20,12 +20,12 @@ _GRAIN = 1_000_000  # ns
 _stat = os.stat
 
 
-def stamp_of(path: str, status: os.stat_result) -> Stamp:
+def make_version(path: str, status: os.stat_result) -> VersionTag:
     """The stamp of the version that has this status."""
     return _pack(status.st_ino, status.st_mtime_ns, status.st_size) + os.fsencode(path)
 
 
-def is_current(stamp: Stamp) -> bool:
+def is_current(stamp: VersionTag) -> bool:
     """Whether its version is the one under its path: one ``stat`` of a path just in use."""
     try:
         status = _stat(stamp[_PATH])
@@ -34,7 +34,7 @@ def is_current(stamp: Stamp) -> bool:
     return stamp[_NUMBERS] == _pack(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def telling(stamp: Stamp) -> Stamp | None:
+def usable_version(stamp: VersionTag) -> VersionTag | None:
     """The stamp, if it can tell versions apart.
 
     Where the file system keeps only milliseconds or seconds it cannot, and nothing may be
@@ -44,6 +44,6 @@ def telling(stamp: Stamp) -> Stamp | None:
     return stamp if modified % _GRAIN else None
 
 
-def weight(stamp: Stamp) -> int:
+def size_in_memory(stamp: VersionTag) -> int:
     """The size of its version, in bytes."""
     return int.from_bytes(stamp[16:24], "little")

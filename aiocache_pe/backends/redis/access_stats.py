@@ -11,22 +11,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiocache_pe.backends.redis.commands import Commands
-from aiocache_pe.backends.redis.key_names import entry_name, usage_name
+from aiocache_pe.backends.redis.key_names import make_entry_name, make_usage_name
 from aiocache_pe.backends.redis.scripts import COUNT
 from aiocache_pe.exceptions import BackendError
 
-Read = tuple[str, int, float]
+ReadScript = tuple[str, int, float]
 """A store key, hits, and the last of them in seconds since the epoch."""
 
 
-async def add(commands: Commands, usages: Sequence[Read]) -> None:
+async def add(commands: Commands, usages: Sequence[ReadScript]) -> None:
     """Add the hits of several entries; those that are not there are passed over.
 
     Raises:
         BackendError: it is not permitted, or the server is away.
     """
     calls = [
-        ((name := entry_name(key), usage_name(name)), (b"%d" % hits, repr(last).encode()))
+        ((name := make_entry_name(key), make_usage_name(name)), (b"%d" % hits, repr(last).encode()))
         for key, hits, last in usages
     ]
     for answer in await commands.run_together(COUNT, calls):
@@ -40,8 +40,8 @@ async def read(commands: Commands, key: str) -> tuple[int, float | None]:
     Raises:
         BackendError: it is not permitted, or the server is away.
     """
-    name = entry_name(key)
-    [answer] = await commands.run_together(COUNT, [((name, usage_name(name)), (b"0", b""))])
+    name = make_entry_name(key)
+    [answer] = await commands.run_together(COUNT, [((name, make_usage_name(name)), (b"0", b""))])
     if isinstance(answer, BackendError):
         raise answer
     hits, _, last = answer[0].partition(b" ")

@@ -12,17 +12,22 @@ from redis.asyncio import RedisCluster
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.redis.access_stats import add, read
-from aiocache_pe.backends.redis.client_tracking import Stamp, Tracker
+from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
 from aiocache_pe.backends.redis.doctor import examine
-from aiocache_pe.backends.redis.key_names import entry_name, match, store_key, usage_name
-from aiocache_pe.backends.redis.leases import RedisLease, take
+from aiocache_pe.backends.redis.key_names import (
+    make_entry_name,
+    make_match,
+    make_usage_name,
+    parse_store_key,
+)
+from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
 from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
-from aiocache_pe.keys.glob import matcher
+from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
 
 _UNLINKED = 1000  # names at a time
@@ -82,8 +87,8 @@ class RedisBackend:
         """See `Backend.read`; a damaged value is removed."""
         if not keys:
             return {}
-        names = [entry_name(key) for key in keys]
-        stamps = self._tracker.stamps(names) if self._tracker is not None else None
+        names = [make_entry_name(key) for key in keys]
+        stamps = self._tracker.make_versions(names) if self._tracker is not None else None
         values = await self._commands.get(names)
         if stamps is None or not self._covered():
             stamps = [None] * len(names)
@@ -115,7 +120,7 @@ class RedisBackend:
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
-        names = [entry_name(key) for key in keys]
+        names = [make_entry_name(key) for key in keys]
         if only is None:
             wanted: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
         else:
@@ -127,7 +132,7 @@ class RedisBackend:
                     wanted.append((name, line))
         try:
             taken = await self._commands.run_many(
-                TAKE, [((name, usage_name(name)), (line,)) for name, line in wanted]
+                TAKE, [((name, make_usage_name(name)), (line,)) for name, line in wanted]
             )
         finally:
             self._changed(keys)
@@ -135,14 +140,14 @@ class RedisBackend:
         for (name, _), line in zip(wanted, taken, strict=True):
             if isinstance(line, BackendError):
                 raise line
-            head = None if line is None else _head(line, store_key(name) or "")
+            head = None if line is None else _head(line, parse_store_key(name) or "")
             if head is not None:
                 heads.append(head)
         return heads
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`: read, change, and store if nobody was faster, else again."""
-        name = entry_name(key)
+        name = make_entry_name(key)
         async with self._clients.link().turn(name):
             for _ in range(_ATTEMPTS):
                 blob: bytes | None = await self._commands.call("GET", name)
@@ -156,9 +161,9 @@ class RedisBackend:
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; by ``SCAN``, which goes through the server's other keys too."""
-        matches = matcher(pattern)
-        async for names in self._commands.scan(match(prefix)):
-            keys = {name: key for name in names if (key := store_key(name)) is not None}
+        matches = compile_glob(pattern)
+        async for names in self._commands.scan(make_match(prefix)):
+            keys = {name: key for name in names if (key := parse_store_key(name)) is not None}
             if matches is not None:
                 keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
             lines = await self._commands.heads(list(keys))
@@ -173,10 +178,10 @@ class RedisBackend:
         """See `Backend.clear`; ``SCAN`` and ``UNLINK``, never ``FLUSHDB``."""
         removed = 0
         try:
-            async for names in self._commands.scan(match(prefix)):
+            async for names in self._commands.scan(make_match(prefix)):
                 rest = iter(names)
                 while some := list(islice(rest, _UNLINKED)):
-                    besides = [("UNLINK", usage_name(name)) for name in some]
+                    besides = [("UNLINK", make_usage_name(name)) for name in some]
                     gone = await self._commands.batch([("UNLINK", n) for n in some] + besides)
                     for number in gone[: len(some)]:
                         if isinstance(number, BackendError):  # refused: it is still there
@@ -184,7 +189,7 @@ class RedisBackend:
                         removed += number
         finally:
             if self._tracker is not None:
-                self._tracker.changed_below(entry_name(prefix))
+                self._tracker.mark_prefix_changed(make_entry_name(prefix))
         return removed
 
     async def close(self) -> None:
@@ -195,16 +200,16 @@ class RedisBackend:
 
     def is_current(self, stamp: Any) -> bool:
         """See `Coherent.is_current`: two flags, set by whoever hears of a change."""
-        return type(stamp) is Stamp and stamp.valid and stamp.watch.alive
+        return type(stamp) is TrackedVersion and stamp.valid and stamp.watch.alive
 
     async def try_lease(self, key: str) -> RedisLease | None:
         """See `Leasing.try_lease`."""
-        return await take(self._clients, key, self._place)
+        return await try_acquire(self._clients, key, self._place)
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; reads no value."""
         entries = weight = 0
-        async for names in self._commands.scan(match(prefix)):
+        async for names in self._commands.scan(make_match(prefix)):
             sizes = await self._commands.batch([("STRLEN", name) for name in names])
             entries += len(names)
             weight += sum(size for size in sizes if isinstance(size, int))
@@ -230,8 +235,8 @@ class RedisBackend:
         """Store a record, or nothing, in the place of a value; not if it is there no more."""
         new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
         try:
-            name = entry_name(key)
-            names, args = (name, usage_name(name)), (digest(blob), new, life)
+            name = make_entry_name(key)
+            names, args = (name, make_usage_name(name)), (digest(blob), new, life)
             done = await self._commands.run(SWAP, (names, args))
         finally:
             self._changed([key])
@@ -240,13 +245,13 @@ class RedisBackend:
     def _changed(self, keys: Iterable[str]) -> None:
         """Take nothing for current that this process just changed, or tried to."""
         if self._tracker is not None:
-            self._tracker.changed([entry_name(key) for key in keys])
+            self._tracker.mark_changed([make_entry_name(key) for key in keys])
 
     def _covered(self) -> bool:
-        return self._tracker is not None and self._tracker.covers(self._clients.link().client)
+        return self._tracker is not None and self._tracker.is_covered(self._clients.link().client)
 
     def _set(self, record: Record) -> Command:
-        name, life = entry_name(record.head.key), self._life(record.head)
+        name, life = make_entry_name(record.head.key), self._life(record.head)
         return ("SET", name, _blob(record), "PX", life) if life else ("SET", name, _blob(record))
 
     def _life(self, head: Head) -> bytes:
@@ -254,9 +259,11 @@ class RedisBackend:
 
         Counted from now and not by the server's clock, which may be another.
         """
-        if head.gone_at is None:
+        if head.removable_at is None:
             return b""
-        return b"%d" % min(max(math.ceil((head.gone_at - self._clock.time()) * 1000), 1), 1 << 52)
+        return b"%d" % min(
+            max(math.ceil((head.removable_at - self._clock.time()) * 1000), 1), 1 << 52
+        )
 
 
 def _blob(record: Record) -> bytes:

@@ -30,7 +30,7 @@ from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.key_names import ENTRIES
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
 logger = logging.getLogger("aiocache_pe")
@@ -44,7 +44,7 @@ _HEALTHY = 10.0  # seconds of listening, after which a loss is a new one
 _FORBIDDEN = 30.0  # seconds, where the server does not permit it
 
 
-class Watch:
+class TrackedKey:
     """A time without a gap in which every primary was listened to.
 
     Attributes:
@@ -59,12 +59,12 @@ class Watch:
         self.nodes = nodes
 
 
-class Stamp:
+class TrackedVersion:
     """What stands for a key as it is now, until it changes."""
 
     __slots__ = ("__weakref__", "valid", "watch")
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: TrackedKey) -> None:
         self.valid = True
         self.watch = watch
 
@@ -87,24 +87,24 @@ class Tracker:
         self._place = place
         self._background = Background()
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without a listener: the parent's thread is not in this process."""
         self._lock = threading.Lock()
-        self._stamps: WeakValueDictionary[bytes, Stamp] = WeakValueDictionary()
-        self._watch: Watch | None = None
+        self._stamps: WeakValueDictionary[bytes, TrackedVersion] = WeakValueDictionary()
+        self._watch: TrackedKey | None = None
 
-    def stamps(self, names: Sequence[bytes]) -> list[Stamp | None] | None:
+    def make_versions(self, names: Sequence[bytes]) -> list[TrackedVersion | None] | None:
         """Stamps for names that are about to be read; ``None`` while nobody listens."""
         watch = self._watch
         if watch is None or not watch.alive:
-            self._background.begin(self._listen)
+            self._background.start(self._listen)
             return None
         with self._lock:
             return [self._stamp(name, watch) for name in names]
 
-    def covers(self, client: Client) -> bool:
+    def is_covered(self, client: Client) -> bool:
         """Whether all primaries that a client knows of are listened to."""
         watch = self._watch
         if watch is None or not isinstance(client, RedisCluster):
@@ -114,7 +114,7 @@ class Tracker:
             watch.alive = False  # its listeners see that and begin anew
         return covered
 
-    def changed(self, names: Iterable[bytes]) -> None:
+    def mark_changed(self, names: Iterable[bytes]) -> None:
         """Let nobody take these for current: they were changed, or may have been."""
         with self._lock:
             for name in names:
@@ -122,11 +122,11 @@ class Tracker:
                 if stamp is not None:
                     stamp.valid = False
 
-    def changed_below(self, prefix: bytes) -> None:
+    def mark_prefix_changed(self, prefix: bytes) -> None:
         """The same for all names that begin so."""
         with self._lock:
             names = [name for name in self._stamps if name.startswith(prefix)]
-        self.changed(names)
+        self.mark_changed(names)
 
     def stop(self) -> None:
         """End the listening, until somebody reads again."""
@@ -134,10 +134,10 @@ class Tracker:
         with self._lock:
             self._lose()
 
-    def _stamp(self, name: bytes, watch: Watch) -> Stamp:
+    def _stamp(self, name: bytes, watch: TrackedKey) -> TrackedVersion:
         stamp = self._stamps.get(name)
         if stamp is None or not stamp.is_current:
-            stamp = self._stamps[name] = Stamp(watch)
+            stamp = self._stamps[name] = TrackedVersion(watch)
         return stamp
 
     def _lose(self) -> None:
@@ -187,7 +187,7 @@ class Tracker:
                 for command in _BEGIN:
                     await connection.send_command(*command)
                     await connection.read_response()
-            watch = Watch(frozenset(connections))
+            watch = TrackedKey(frozenset(connections))
             with self._lock:
                 self._watch = watch
             logger.debug("%s: listening", self._place)
@@ -207,7 +207,7 @@ class Tracker:
             with self._lock:
                 self._lose()
         else:
-            self.changed(names)
+            self.mark_changed(names)
 
 
 async def _connections(client: Client) -> dict[str, Any]:
@@ -231,7 +231,7 @@ async def _hear(connection: Connection) -> None:
         await connection.read_response(push_request=True)
 
 
-async def _ping(connection: Connection, watch: Watch) -> None:
+async def _ping(connection: Connection, watch: TrackedKey) -> None:
     while watch.alive and connection.is_connected:  # else it would connect anew, to hear nothing
         await connection.send_command("PING", check_health=False)
         await asyncio.sleep(_PING)

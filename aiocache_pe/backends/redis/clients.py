@@ -27,7 +27,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import Connections
 from aiocache_pe.backends.redis.url import Address
-from aiocache_pe.runtime.loops import AtLoopEnd, PerLoop
+from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 
 Client = Redis | RedisCluster
 
@@ -48,7 +48,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Link:
+class LoopLink:
     """What an event loop has of its own.
 
     Attributes:
@@ -115,11 +115,11 @@ class Clients:
     def __init__(self, address: Address, client: Client | None = None) -> None:
         self._address = address
         self._client = client
-        self._at_end = AtLoopEnd(self.close_here, last=True)
-        self._links: PerLoop[list[Link]] = PerLoop(list)
+        self._at_end = LoopEndHook(self.close_here, last=True)
+        self._links: PerLoop[list[LoopLink]] = PerLoop(list)
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
-    def link(self) -> Link:
+    def link(self) -> LoopLink:
         """The running loop's."""
         links = self._links.get()
         if not links:
@@ -140,14 +140,14 @@ class Clients:
         while links:
             await links.pop().close()
 
-    def _new(self) -> Link:
+    def _new(self) -> LoopLink:
         if self._client is not None:
-            return Link(self._client, None, _calls_of(self._client))
+            return LoopLink(self._client, None, _calls_of(self._client))
         connections = Connections()
         client = make_client(self._address, connections)
         self._at_end.arm()
         self._loops.add(asyncio.get_running_loop())
-        return Link(client, connections, _calls(self._address))
+        return LoopLink(client, connections, _calls(self._address))
 
 
 def _calls(address: Address) -> int:

@@ -12,8 +12,8 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.connection_pool import exchanged, exchanged_many
-from aiocache_pe.backends.redis.errors import AWAY, told, translated
+from aiocache_pe.backends.redis.connection_pool import exchange, exchange_many
+from aiocache_pe.backends.redis.errors import AWAY, describe_error, translate_errors
 from aiocache_pe.backends.redis.key_names import ENTRIES
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
@@ -48,10 +48,10 @@ class Commands:
             BackendError: it refuses.
         """
         link = self._clients.link()
-        with translated(self.place):
+        with translate_errors(self.place):
             async with link.limit:
                 if link.pool is not None:
-                    return await exchanged(link.pool, *command)
+                    return await exchange(link.pool, *command)
                 return await link.client.execute_command(*command)
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
@@ -65,10 +65,10 @@ class Commands:
         if not commands:
             return []
         link = self._clients.link()
-        with translated(self.place):
+        with translate_errors(self.place):
             async with link.limit:
                 if link.pool is not None:
-                    answers = await exchanged_many(link.pool, commands)
+                    answers = await exchange_many(link.pool, commands)
                 else:
                     answers = await _pipelined(link.client, commands)
         return [self._answer(each) for each in answers]
@@ -148,7 +148,7 @@ class Commands:
         client = link.client
         nodes: Sequence[str] = ("",)
         if isinstance(client, RedisCluster):
-            with translated(self.place):
+            with translate_errors(self.place):
                 async with link.limit:
                     await client.initialize()
             nodes = [node.name for node in client.get_primaries()]
@@ -177,7 +177,7 @@ class Commands:
         if not isinstance(client, RedisCluster):
             await self.call("GET", ENTRIES)
             return
-        with translated(self.place):
+        with translate_errors(self.place):
             async with link.limit:
                 await client.initialize()
                 await client.nodes_manager.initialize()  # who is primary now
@@ -187,7 +187,7 @@ class Commands:
     def _answer(self, answer: Any) -> Any:
         if not isinstance(answer, Exception):
             return answer
-        error = told(answer, self.place)
+        error = describe_error(answer, self.place)
         if isinstance(error, StoreUnavailableError):
             raise error
         return error
@@ -198,7 +198,7 @@ class Commands:
         if not isinstance(link.client, RedisCluster):
             answer = await self.call(*command)
             return answer[0], answer[1]
-        with translated(self.place):
+        with translate_errors(self.place):
             async with link.limit:
                 await link.client.initialize()
                 node = link.client.get_node(node_name=name)

@@ -26,7 +26,7 @@ _TICK = 0.05  # seconds between two looks
 _SEVERAL = 2  # one alone may have asked for something that takes its time
 
 
-class Silence:
+class HangDetector:
     """Watches the connections that are in use, and cuts them off when all are silent.
 
     Args:
@@ -77,7 +77,7 @@ class Pool(ConnectionPool):
 
     def __init__(self, *args: Any, patience: float, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._silence = Silence(patience, lambda: self._in_use_connections)
+        self._silence = HangDetector(patience, lambda: self._in_use_connections)
 
     async def get_connection(
         self, command_name: object = None, *keys: object, **options: object
@@ -107,7 +107,7 @@ class SentinelPool(Pool, SentinelConnectionPool):
     """The same of connections to the primary that Sentinels name."""
 
 
-async def exchanged(pool: Pool, *command: Any) -> Any:
+async def exchange(pool: Pool, *command: Any) -> Any:
     """The answer to one command.
 
     A connection that is left before its answer came closes itself, so a caller that is
@@ -124,7 +124,7 @@ async def exchanged(pool: Pool, *command: Any) -> Any:
         await pool.release(connection)
 
 
-async def exchanged_many(pool: Pool, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+async def exchange_many(pool: Pool, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
     """The answers to several commands, sent at once; an error where one is refused."""
     connection: Any = await pool.get_connection()
     try:

@@ -11,7 +11,7 @@ from redis.asyncio import RedisCluster
 from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Commands
-from aiocache_pe.backends.redis.errors import translated
+from aiocache_pe.backends.redis.errors import translate_errors
 from aiocache_pe.backends.redis.key_names import ENTRIES
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
@@ -105,7 +105,7 @@ async def _asked(clients: Clients, commands: Commands, *command: str) -> None:
     if not isinstance(client, RedisCluster):
         await commands.call(*command)
         return
-    with translated(commands.place):
+    with translate_errors(commands.place):
         async with link.limit:
             await client.initialize()
             await client.get_random_primary_node().execute_command(*command)
@@ -114,7 +114,7 @@ async def _asked(clients: Clients, commands: Commands, *command: str) -> None:
 async def _info(clients: Clients, commands: Commands, section: str) -> dict[str, Any]:
     link = clients.link()
     client = link.client
-    with translated(commands.place):
+    with translate_errors(commands.place):
         async with link.limit:
             return await _info_of(client, section)
 

@@ -19,7 +19,7 @@ AWAY = (  # in the client's words
 _ANY = (redis_errors.RedisError, *AWAY)
 
 
-def told(error: BaseException, place: str) -> BackendError:
+def describe_error(error: BaseException, place: str) -> BackendError:
     """An error of the client as one of ours.
 
     Args:
@@ -34,12 +34,12 @@ def told(error: BaseException, place: str) -> BackendError:
 
 
 @contextmanager
-def translated(place: str) -> Generator[None]:
+def translate_errors(place: str) -> Generator[None]:
     """Raise the client's errors as `BackendError`, or `StoreUnavailableError`."""
     try:
         yield
     except _ANY as error:
-        raise told(error, place) from error
+        raise describe_error(error, place) from error
     except RuntimeError as error:  # the client could not set up its connection
         if "closed" in str(error) and "loop" in str(error):
             raise StoreUnavailableError(f"{place}: its client's event loop has ended") from error

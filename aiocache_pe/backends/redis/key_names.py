@@ -20,31 +20,31 @@ _HASH_TAG = re.compile(rb"\A[^{]*\{[^}]+\}", re.DOTALL)
 _SPECIAL = re.compile(rb"[\\*?\[\]]")
 
 
-def entry_name(key: str) -> bytes:
+def make_entry_name(key: str) -> bytes:
     """Where a store key's record is; any text, lone surrogates too, is a name of its own.
 
     Example:
-        >>> entry_name("default:greeting")
+        >>> make_entry_name("default:greeting")
         b'aiocache_pe:default:greeting'
     """
     return ENTRIES + key.encode("utf-8", "surrogatepass")
 
 
-def lease_name(key: str) -> bytes:
+def make_lease_name(key: str) -> bytes:
     """Where the lease of a store key is."""
     return LEASES + key.encode("utf-8", "surrogatepass")
 
 
-def usage_name(name: bytes) -> bytes:
+def make_usage_name(name: bytes) -> bytes:
     """Where the usage of the entry of that name is: in the same slot of a Cluster.
 
     What a Cluster hashes is the text between a name's first brace and the next closing one,
     if there is any, else all of it (redis.io, "Redis Cluster Specification", hash tags).
 
     Example:
-        >>> usage_name(b"aiocache_pe:default:k")
+        >>> make_usage_name(b"aiocache_pe:default:k")
         b'aiocache_pe~usage:{aiocache_pe:default:k}'
-        >>> usage_name(b"aiocache_pe:default:{k}1")
+        >>> make_usage_name(b"aiocache_pe:default:{k}1")
         b'aiocache_pe~usage:aiocache_pe:default:{k}1'
     """
     if b"}" not in name:
@@ -54,7 +54,7 @@ def usage_name(name: bytes) -> bytes:
     return b"%b{%b}%b" % (USAGE, _tag(key_slot(name)), name)
 
 
-def store_key(name: bytes) -> str | None:
+def parse_store_key(name: bytes) -> str | None:
     """The store key of an entry's name; ``None`` if it is no name of ours."""
     try:
         return name.removeprefix(ENTRIES).decode("utf-8", "surrogatepass")
@@ -62,14 +62,14 @@ def store_key(name: bytes) -> str | None:
         return None
 
 
-def match(prefix: str) -> bytes:
+def make_match(prefix: str) -> bytes:
     r"""The pattern for ``SCAN`` that finds all entries whose key begins with a prefix.
 
     Example:
         >>> match("what?:")
         b'aiocache_pe:what\\?:*'
     """
-    return _SPECIAL.sub(rb"\\\g<0>", entry_name(prefix)) + b"*"
+    return _SPECIAL.sub(rb"\\\g<0>", make_entry_name(prefix)) + b"*"
 
 
 @lru_cache(maxsize=4096)

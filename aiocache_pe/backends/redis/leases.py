@@ -15,9 +15,9 @@ from uuid import uuid4
 from redis.asyncio.lock import Lock
 from redis.exceptions import LockError, RedisClusterException, RedisError
 
-from aiocache_pe.backends.redis.clients import Clients, Link
-from aiocache_pe.backends.redis.errors import translated
-from aiocache_pe.backends.redis.key_names import lease_name
+from aiocache_pe.backends.redis.clients import Clients, LoopLink
+from aiocache_pe.backends.redis.errors import translate_errors
+from aiocache_pe.backends.redis.key_names import make_lease_name
 from aiocache_pe.exceptions import CacheError
 
 LIFE = 3.0
@@ -37,7 +37,7 @@ class RedisLease:
         until: when it ends unless renewed, on the monotonic clock.
     """
 
-    def __init__(self, clients: Clients, link: Link, lock: Lock, until: float) -> None:
+    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, until: float) -> None:
         self._clients = clients
         self._link = link
         self._lock = lock
@@ -80,13 +80,13 @@ class RedisLease:
             async with link.limit:
                 await self._lock.release()
 
-    def _current(self) -> Link:
+    def _current(self) -> LoopLink:
         if self._link.is_closed:
             self._link = self._clients.link()
         return self._link
 
 
-async def take(clients: Clients, key: str, place: str) -> RedisLease | None:
+async def try_acquire(clients: Clients, key: str, place: str) -> RedisLease | None:
     """See `Leasing.try_lease`; one that comes after the caller has gone is given back."""
     link = clients.link()
     taking = link.begin(_take(clients, link, key, place))
@@ -97,10 +97,10 @@ async def take(clients: Clients, key: str, place: str) -> RedisLease | None:
         raise
 
 
-async def _take(clients: Clients, link: Link, key: str, place: str) -> RedisLease | None:
+async def _take(clients: Clients, link: LoopLink, key: str, place: str) -> RedisLease | None:
     begun = time.monotonic()
-    lock = Lock(link.client, lease_name(key), timeout=LIFE, blocking=False, thread_local=False)
-    with translated(place):
+    lock = Lock(link.client, make_lease_name(key), timeout=LIFE, blocking=False, thread_local=False)
+    with translate_errors(place):
         async with link.limit:
             taken = await lock.acquire(token=uuid4().hex)
     return RedisLease(clients, link, lock, begun + LIFE) if taken else None

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
 
 
-def parts_of(annotation: Any) -> Iterable[Any]:
+def annotation_parts(annotation: Any) -> Iterable[Any]:
     """What an annotation is made of, one step down.
 
     Args:
@@ -38,7 +38,7 @@ def parts_of(annotation: Any) -> Iterable[Any]:
     return () if origin is None else (origin, *args)
 
 
-def fields_of(cls: type) -> Iterable[Any]:
+def annotated_fields(cls: type) -> Iterable[Any]:
     """The annotations of a class's fields.
 
     Args:

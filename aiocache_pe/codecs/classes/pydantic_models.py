@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from aiocache_pe.codecs.base import NotExact
-from aiocache_pe.codecs.classes.shapes import joined, parted, stored_name
+from aiocache_pe.codecs.classes.shapes import get_stored_name, join_parts, split_parts
 
 
 def is_model(cls: type) -> bool:
@@ -35,11 +35,11 @@ class ModelShape:
     def __init__(self, cls: Any) -> None:
         for name in ("__getstate__", "__setstate__"):
             if getattr(cls, name).__module__.partition(".")[0] != "pydantic":
-                raise TypeError(f"{stored_name(cls)} has its own {name}")
+                raise TypeError(f"{get_stored_name(cls)} has its own {name}")
         cls.__new__(cls)
         self.cls = cls
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """The fields, and beside them what differs from a model just validated."""
         state = value.__getstate__()
         names = self._names()
@@ -47,7 +47,7 @@ class ModelShape:
         try:
             fields = {name: rest.pop(name) for name in names}
         except KeyError as error:
-            raise NotExact(f"a {stored_name(self.cls)} has no {error.args[0]}") from None
+            raise NotExact(f"a {get_stored_name(self.cls)} has no {error.args[0]}") from None
         given = state.pop("__pydantic_fields_set__")
         more: dict[str, Any] = {}
         if given != fields.keys():
@@ -58,12 +58,12 @@ class ModelShape:
         if rest:
             more["attributes"] = rest
         if state:
-            raise NotExact(f"a {stored_name(self.cls)} has the parts {sorted(state)}")
-        return joined(fields, more)
+            raise NotExact(f"a {get_stored_name(self.cls)} has the parts {sorted(state)}")
+        return join_parts(fields, more)
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """An instance with just these parts; nothing is validated."""
-        fields, rest = parted(self.cls, state, frozenset(self._names()))
+        fields, rest = split_parts(self.cls, state, frozenset(self._names()))
         value = self.cls.__new__(self.cls)
         value.__setstate__(
             {

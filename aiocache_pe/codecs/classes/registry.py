@@ -14,7 +14,7 @@ from typing import Any, TypeVar, is_typeddict
 
 import msgspec
 
-from aiocache_pe.codecs.classes.annotations import fields_of, parts_of
+from aiocache_pe.codecs.classes.annotations import annotated_fields, annotation_parts
 from aiocache_pe.codecs.classes.pydantic_models import ModelShape, is_model
 from aiocache_pe.codecs.classes.shapes import (
     AttributeShape,
@@ -22,7 +22,7 @@ from aiocache_pe.codecs.classes.shapes import (
     NamedTupleShape,
     Shape,
     StructShape,
-    stored_name,
+    get_stored_name,
 )
 from aiocache_pe.exceptions import CorruptRecordError
 
@@ -62,8 +62,8 @@ def register(cls: C) -> C:
         raise TypeError(f"{cls!r:.100} is not a class that has instances of its own")
     if not _add(cls):
         raise TypeError(
-            f"{stored_name(cls)} cannot be registered; accepted are dataclasses, pydantic models, "
-            "msgspec structs, enums and named tuples that derive from no other C type"
+            f"{get_stored_name(cls)} cannot be registered; accepted are dataclasses, pydantic "
+            "models, msgspec structs, enums and named tuples that derive from no other C type"
         )
     _add_fields(cls)
     return cls
@@ -82,7 +82,7 @@ def register_annotation(annotation: Any) -> None:
         >>> from enum import Enum
         >>> Colour = Enum("Colour", "RED GREEN")
         >>> register_annotation(dict[str, list[Colour] | None])
-        >>> shape_for(Colour).take(Colour.RED)
+        >>> find_shape(Colour).take(Colour.RED)
         'RED'
     """
     seen: dict[int, Any] = {}
@@ -97,21 +97,21 @@ def register_annotation(annotation: Any) -> None:
         try:
             if isinstance(part, type) and (is_typeddict(part) or _add(part)):
                 left += _fields(part)
-            left += parts_of(part)
+            left += annotation_parts(part)
         except Exception:  # noqa: BLE001, S112 - other libraries' classes raise what they like
             continue
 
 
-def shape_for(cls: type) -> Shape | None:
+def find_shape(cls: type) -> Shape | None:
     """The shape of a registered class; ``None`` for any other."""
-    name = stored_name(cls)
+    name = get_stored_name(cls)
     shape = _shapes.get(name)
     if shape is None and _resolve():
         shape = _shapes.get(name)
     return shape if shape is not None and shape.cls is cls else None
 
 
-def shape_named(name: object) -> Shape:
+def find_shape_by_name(name: object) -> Shape:
     """The shape of the class that a record names.
 
     Raises:
@@ -135,7 +135,7 @@ def can_be_registered(cls: type) -> bool:
 
 
 def _add(cls: type) -> bool:
-    name = stored_name(cls)
+    name = get_stored_name(cls)
     known = _shapes.get(name)
     if known is not None and known.cls is cls:
         return True
@@ -167,7 +167,7 @@ def _add_fields(cls: type) -> None:
 
 def _fields(cls: type) -> list[Any]:
     try:
-        found = list(fields_of(cls))
+        found = list(annotated_fields(cls))
     except NameError:  # it mentions a class that is not made yet, perhaps itself
         _unresolved.add(cls)
         return []

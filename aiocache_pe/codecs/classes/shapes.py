@@ -21,7 +21,7 @@ import msgspec
 
 from aiocache_pe.codecs.base import NotExact
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys.qualified_names import full_name
+from aiocache_pe.keys.qualified_names import qualified_name
 
 _ABSENT = object()
 
@@ -31,14 +31,14 @@ class Shape(Protocol):
 
     cls: type
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """What the instance consists of, in values the tags know.
 
         Raises:
             NotExact: it is in a state that could not be set back.
         """
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """The instance, of what `take` gave.
 
         Raises:
@@ -46,7 +46,7 @@ class Shape(Protocol):
         """
 
 
-def stored_name(cls: type) -> str:
+def get_stored_name(cls: type) -> str:
     """The name a class is stored by, ``module.Qualname``.
 
     A generic pydantic model is a class of its own for each parameter, so the
@@ -54,12 +54,12 @@ def stored_name(cls: type) -> str:
     """
     generic = getattr(cls, "__pydantic_generic_metadata__", None)
     if generic and generic.get("origin"):
-        names = (stored_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
-        return f"{stored_name(generic['origin'])}[{', '.join(names)}]"
-    return full_name(cls)
+        names = (get_stored_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
+        return f"{get_stored_name(generic['origin'])}[{', '.join(names)}]"
+    return qualified_name(cls)
 
 
-def attributes(value: Any) -> dict[str, Any]:
+def get_attributes(value: Any) -> dict[str, Any]:
     """What stands in an instance's ``__dict__``, if it has one.
 
     Left out is what `typing` notes there when ``Box[int](1)`` is made: it is no part of
@@ -70,12 +70,14 @@ def attributes(value: Any) -> dict[str, Any]:
     return found
 
 
-def joined(fields: dict[str, Any], rest: dict[str, Any]) -> Any:
+def join_parts(fields: dict[str, Any], rest: dict[str, Any]) -> Any:
     """The state of an instance: its fields, and beside them the rest if there is any."""
     return [fields, rest] if rest else fields
 
 
-def parted(cls: type, state: Any, names: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_parts(
+    cls: type, state: Any, names: frozenset[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fields and rest again.
 
     Raises:
@@ -84,7 +86,7 @@ def parted(cls: type, state: Any, names: frozenset[str]) -> tuple[dict[str, Any]
     fields, rest = state if type(state) is list else (state, {})
     if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
         raise CorruptRecordError(
-            f"{stored_name(cls)} has the fields {sorted(names)} now, and others in the record"
+            f"{get_stored_name(cls)} has the fields {sorted(names)} now, and others in the record"
         )
     return fields, rest
 
@@ -112,9 +114,9 @@ class AttributeShape:
             if isinstance(member, MemberDescriptorType)
         }
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """The fields, and the other attributes if there are any."""
-        rest = attributes(value)
+        rest = get_attributes(value)
         for name, member in self._slots.items():
             try:
                 rest[name] = member.__get__(value)
@@ -124,11 +126,11 @@ class AttributeShape:
         for name, part in fields.items():
             if part is _ABSENT:
                 fields[name] = self._default(name)
-        return joined(fields, rest)
+        return join_parts(fields, rest)
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """An instance with just these attributes; no ``__init__`` or ``__post_init__`` runs."""
-        fields, rest = parted(self.cls, state, self._known)
+        fields, rest = split_parts(self.cls, state, self._known)
         value: Any = object.__new__(self.cls)
         for name, part in (*fields.items(), *rest.items()):
             if name in self._slots:
@@ -141,7 +143,7 @@ class AttributeShape:
         # A field with a default that ``__init__`` does not take lives in the class.
         default = getattr(self.cls, name, _ABSENT)
         if default is _ABSENT or name in self._slots:
-            raise NotExact(f"a {stored_name(self.cls)} has no {name}")
+            raise NotExact(f"a {get_stored_name(self.cls)} has no {name}")
         return default
 
 
@@ -157,17 +159,17 @@ class NamedTupleShape:
         self._names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
         self._known = frozenset(self._names)
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """The items by their names, and the attributes a subclass may have."""
         if len(value) != len(self._names):
-            raise NotExact(f"a {stored_name(self.cls)} has {len(value)} items")
+            raise NotExact(f"a {get_stored_name(self.cls)} has {len(value)} items")
         # By tuple's own iteration: a subclass may have another.
         fields = dict(zip(self._names, tuple.__iter__(value), strict=True))
-        return joined(fields, attributes(value))
+        return join_parts(fields, get_attributes(value))
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """An instance with just these items; the class's own ``__new__`` does not run."""
-        fields, rest = parted(self.cls, state, self._known)
+        fields, rest = split_parts(self.cls, state, self._known)
         make: Any = tuple.__new__  # of a class that mypy cannot know to be a tuple
         value = make(self.cls, [fields[name] for name in self._names])
         if rest:
@@ -185,22 +187,22 @@ class EnumShape:
     def __init__(self, cls: type[Enum]) -> None:
         self.cls = cls
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """The member's name, or a combination's number."""
         name = value.name
         if self.cls.__members__.get(name) is value:
             return name
         if isinstance(value, Flag) and type(value.value) is int:
             return value.value
-        raise NotExact(f"a {stored_name(self.cls)} is none of its members")
+        raise NotExact(f"a {get_stored_name(self.cls)} is none of its members")
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """The member."""
         member: Enum | None = self.cls.__members__.get(state)
         if member is None and type(state) is int and issubclass(self.cls, Flag):
             member = self.cls(state)
         if type(member) is not self.cls:
-            raise CorruptRecordError(f"{stored_name(self.cls)} has no member {state!r:.80}")
+            raise CorruptRecordError(f"{get_stored_name(self.cls)} has no member {state!r:.80}")
         return member
 
 
@@ -217,25 +219,25 @@ class StructShape:
         self._known = frozenset(self._names)
         self._runs_code = hasattr(cls, "__post_init__")
 
-    def take(self, value: Any) -> Any:
+    def decompose(self, value: Any) -> Any:
         """The fields, and the other attributes of a struct with ``dict=True``."""
         try:
             fields = {name: getattr(value, name) for name in self._names}
         except AttributeError as error:
-            raise NotExact(f"a {stored_name(self.cls)} is not complete: {error}") from None
-        state = joined(fields, attributes(value))
+            raise NotExact(f"a {get_stored_name(self.cls)} is not complete: {error}") from None
+        state = join_parts(fields, get_attributes(value))
         if self._runs_code:  # it will run again when the value is read: it may refuse
             try:
-                self.make(state)
+                self.build(state)
             except Exception as error:
                 raise NotExact(
-                    f"a {stored_name(self.cls)} cannot be made again: {error}"
+                    f"a {get_stored_name(self.cls)} cannot be made again: {error}"
                 ) from error
         return state
 
-    def make(self, state: Any) -> Any:
+    def build(self, state: Any) -> Any:
         """An instance with these fields, whatever its ``__post_init__`` would make of them."""
-        fields, rest = parted(self.cls, state, self._known)
+        fields, rest = split_parts(self.cls, state, self._known)
         value: Any = self.cls(**fields)
         if self._runs_code:  # a struct cannot be made without it
             for name, part in fields.items():

@@ -99,13 +99,13 @@ def _fraction_encoder(kind: type) -> Encoder | None:
 
 def _numpy_encoder(kind: type) -> Encoder | None:
     if numpy_arrays.is_array_type(kind):
-        return lambda value, _: {"$ndarray": _array_parts(numpy_arrays.take(value))}
+        return lambda value, _: {"$ndarray": _array_parts(numpy_arrays.decompose_array(value))}
     if numpy_arrays.is_scalar_type(kind):
-        return lambda value, _: {"$numpy": _scalar_parts(numpy_arrays.take_scalar(value))}
+        return lambda value, _: {"$numpy": _scalar_parts(numpy_arrays.decompose_scalar(value))}
     return None
 
 
-def _array_parts(taken: tuple[numpy_arrays.Layout, bytes]) -> list[Any]:
+def _array_parts(taken: tuple[numpy_arrays.ArrayLayout, bytes]) -> list[Any]:
     layout, data = taken
     return [layout.dtype, layout.shape, layout.order, to_base64(data)]
 
@@ -131,13 +131,15 @@ def _read_fraction(payload: Any, revive: Revive) -> Any:
 def _read_array(payload: Any, revive: Revive) -> Any:
     del revive
     dtype, shape, order, data = array(payload, 4)
-    return numpy_arrays.make(numpy_arrays.Layout(dtype, array(shape), order), from_base64(data))
+    return numpy_arrays.build_array(
+        numpy_arrays.ArrayLayout(dtype, array(shape), order), from_base64(data)
+    )
 
 
 def _read_scalar(payload: Any, revive: Revive) -> Any:
     del revive
     dtype, data = array(payload, 2)
-    return numpy_arrays.make_scalar(dtype, from_base64(data))
+    return numpy_arrays.build_scalar(dtype, from_base64(data))
 
 
 _MAKERS: Final[dict[str, Callable[[type], Encoder | None]]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import signature_of
+from aiocache_pe.keys.signatures import get_signature
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NO_BATCH = (str, bytes, bytearray, memoryview, dict, set, frozenset)
@@ -79,7 +79,7 @@ class BatchParameter:
 
     def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
         self._title = getattr(function, "__qualname__", repr(function))
-        parameters = signature_of(function).parameters
+        parameters = get_signature(function).parameters
         names = [each for each in parameters if parameters[each].kind not in _VARIADIC]
         if name is None:
             without = names[1:] if names[:1] in (["self"], ["cls"]) else names

@@ -8,14 +8,14 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_origin
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode, Tape
-from aiocache_pe.decorators.base import Decorated
+from aiocache_pe.context import Cassette, Mode
+from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.batch.arguments import BatchCall, BatchParameter
-from aiocache_pe.decorators.batch.results import put_together, taken_apart, value_of
+from aiocache_pe.decorators.batch.results import decode_item, join_results, split_results
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import return_annotation
-from aiocache_pe.loading.batch_loader import WantedMany, plainly
+from aiocache_pe.keys.signatures import get_return_annotation
+from aiocache_pe.loading.batch_loader import BatchRequest, compute_uncached
 from aiocache_pe.loading.options import Terms
 from aiocache_pe.sentinels import MISSING
 
@@ -27,7 +27,7 @@ Compute = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class BatchParts:
     """How a batch is found and cut up.
 
     Attributes:
@@ -56,7 +56,7 @@ class Parts:
                 raise ConfigurationError(f"{name}={value}: accepted is an int from 1 on")
 
 
-class Plan:
+class BatchPlan:
     """What one call comes down to.
 
     Args:
@@ -92,7 +92,7 @@ class Plan:
         return self._call.with_batch(self._call.items[self._places[key]])
 
 
-class Batched(Decorated[P, R]):
+class BatchBase(DecoratedFunction[P, R]):
     """A decorated function of batches.
 
     Args:
@@ -104,7 +104,7 @@ class Batched(Decorated[P, R]):
         ConfigurationError: a setting does not fit the function.
     """
 
-    def __init__(self, function: Callable[P, R], settings: Settings, parts: Parts) -> None:
+    def __init__(self, function: Callable[P, R], settings: Settings, parts: BatchParts) -> None:
         super().__init__(function, settings)
         self._parameter = BatchParameter(function, parts.batch)
         self._parts = parts
@@ -121,16 +121,16 @@ class Batched(Decorated[P, R]):
         # What the users' functions are told is the result, not what is stored of it.
         ttl, cache_if = terms.ttl, terms.cache_if
         if callable(ttl):
-            terms = terms._replace(ttl=lambda entry: ttl(value_of(entry)))
+            terms = terms._replace(ttl=lambda entry: ttl(decode_item(entry)))
         if cache_if is not None:
-            terms = terms._replace(cache_if=lambda entry: cache_if(value_of(entry)))
+            terms = terms._replace(cache_if=lambda entry: cache_if(decode_item(entry)))
         return terms
 
     def _shortcut(self, call: BatchCall, steered: Mode | None) -> Callable[[], Any] | None:
         """What gives the result of a call that has no need of entries; ``None`` for others."""
         count, size = len(call.items), self._parts.size
         if count == 0:
-            annotation = return_annotation(self._function)
+            annotation = get_return_annotation(self._function)
             kind = get_origin(annotation) or annotation
             if kind is None or (isinstance(kind, type) and issubclass(list, kind)):
                 return list
@@ -149,11 +149,11 @@ class Batched(Decorated[P, R]):
         return (self._key(*each) for each in call.each())
 
     def _loading(
-        self, plan: Plan, compute: Compute, steered: Mode | None, known: Mapping[str, Any]
+        self, plan: BatchPlan, compute: Compute, steered: Mode | None, known: Mapping[str, Any]
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Begin to load or compute an entry for each key."""
         self._bound_cache()
-        wanted = WantedMany(
+        wanted = BatchRequest(
             plan.different,
             compute,
             self._terms,
@@ -161,28 +161,30 @@ class Batched(Decorated[P, R]):
             self._parts.size,
             self._parts.concurrency,
         )
-        tape = context.tape()
+        tape = context.current_cassette()
         if tape is not None:
             return self._recorded(tape, plan, wanted)
         if steered is Mode.BYPASS:
-            return plainly(wanted)
-        return self._loader.batching.load(wanted, steered, known)
+            return compute_uncached(wanted)
+        return self._loader.batch_loader.get_or_compute(wanted, steered, known)
 
-    async def _recorded(self, tape: Tape, plan: Plan, wanted: WantedMany) -> dict[str, Any]:
+    async def _recorded(
+        self, tape: Cassette, plan: BatchPlan, wanted: BatchRequest
+    ) -> dict[str, Any]:
         """An entry for each key, from a recording or recorded."""
         calls = {key: self._call(*plan.of_one(key)) for key in wanted.keys}
         entries = {key: tape.find(call) for key, call in calls.items()}
         missing = [key for key, entry in entries.items() if entry is MISSING]
         if missing:
-            computed = await plainly(wanted._replace(keys=missing))
+            computed = await compute_uncached(wanted._replace(keys=missing))
             for key, entry in computed.items():
-                await tape.keep(calls[key], entry)
+                await tape.store(calls[key], entry)
                 kept = tape.find(calls[key])  # of two answers the older one counts
                 entries[key] = entry if kept is MISSING else kept
         return entries
 
     def _called_for(
-        self, plan: Plan, keys: Sequence[str], steered: Mode | None
+        self, plan: BatchPlan, keys: Sequence[str], steered: Mode | None
     ) -> tuple[Args, Kwargs]:
         """Count a call of the function, and say with which arguments it is to be called."""
         if steered is not Mode.BYPASS:
@@ -191,9 +193,9 @@ class Batched(Decorated[P, R]):
         return plan.arguments(keys)
 
     def _apart(self, result: Any, keys: Sequence[str]) -> list[Any]:
-        return taken_apart(result, len(keys), self.__qualname__)
+        return split_results(result, len(keys), self.__qualname__)
 
-    def _together(self, plan: Plan, entries: Mapping[str, Any], steered: Mode | None) -> Any:
+    def _together(self, plan: BatchPlan, entries: Mapping[str, Any], steered: Mode | None) -> Any:
         """The call's result.
 
         Raises:
@@ -202,7 +204,7 @@ class Batched(Decorated[P, R]):
         if steered is not Mode.BYPASS:
             self._hits += len(plan.keys) - plan.computed
         is_strict = steered is None or steered is Mode.READ_ONLY
-        return put_together([entries[key] for key in plan.keys], strict=is_strict)
+        return join_results([entries[key] for key in plan.keys], strict=is_strict)
 
     @staticmethod
     def _instead(steered: Mode | None) -> Mode:

@@ -12,8 +12,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncDecorated, BlockingDecorated
-from aiocache_pe.decorators.batch.base import Args, Batched, Compute, Kwargs, Plan
-from aiocache_pe.decorators.batch.results import MisfitError
+from aiocache_pe.decorators.batch.base import Args, BatchBase, BatchPlan, Compute, Kwargs
+from aiocache_pe.decorators.batch.results import BatchResultError
 from aiocache_pe.decorators.methods import AsyncMethod, BlockingMethod, Method
 from aiocache_pe.loading import blocking
 from aiocache_pe.runtime.loops import checkpoint
@@ -72,7 +72,7 @@ class AsyncBatchMethod(_BatchMethod[P, F, R], AsyncMethod[P, F, R]):
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
-class CachedBatch(Batched[P, R], BlockingDecorated[P, R]):
+class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
     """A decorated plain function of batches: blocking, as it was.
 
     Example:
@@ -103,7 +103,7 @@ class CachedBatch(Batched[P, R], BlockingDecorated[P, R]):
         return self if instance is None else BatchMethod(self, instance)
 
 
-class AsyncCachedBatch(Batched[P, R], AsyncDecorated[P, R]):
+class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
     """A decorated async function of batches.
 
     Example:
@@ -158,7 +158,7 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
         for count, key in enumerate(self._keyed(call, steered), 1):
             keys.append(key)
             await checkpoint(count)
-        plan = Plan(call, keys)
+        plan = BatchPlan(call, keys)
 
         async def compute(some: Sequence[str]) -> Sequence[Any]:
             args, kwargs = self._called_for(plan, some, steered)
@@ -167,7 +167,7 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
         entries = await self._loading(plan, compute, steered, {})
         try:
             return self._together(plan, entries, steered)
-        except MisfitError:
+        except BatchResultError:
             return await self._called(self._instead(steered), *call.with_batch(call.items))
 
 
@@ -190,7 +190,7 @@ class Batch(CachedBatch[P, T]):
         shortcut = self._shortcut(call, steered)
         if shortcut is not None:
             return shortcut()
-        plan = Plan(call, list(self._keyed(call, steered)))
+        plan = BatchPlan(call, list(self._keyed(call, steered)))
         entries: dict[str, Any] = {}
         if steered is None or steered is Mode.READ_ONLY:
             found = {key: self._lookup(key) for key in plan.different}
@@ -199,10 +199,12 @@ class Batch(CachedBatch[P, T]):
             entries = self._loaded(plan, entries, steered)
         try:
             return self._together(plan, entries, steered)
-        except MisfitError:
+        except BatchResultError:
             return self._called(self._instead(steered), *call.with_batch(call.items))
 
-    def _loaded(self, plan: Plan, known: dict[str, Any], steered: Mode | None) -> dict[str, Any]:
+    def _loaded(
+        self, plan: BatchPlan, known: dict[str, Any], steered: Mode | None
+    ) -> dict[str, Any]:
         """An entry for each key, of which some are known."""
 
         def compute(some: Sequence[str]) -> Sequence[Any]:

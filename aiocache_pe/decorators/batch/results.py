@@ -22,16 +22,16 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
-from aiocache_pe.loading.copying import copy_or_same
+from aiocache_pe.loading.copying import copy_or_share
 
 _FIELDS = {"batch", "value"}
 
 
-class MisfitError(Exception):
+class BatchResultError(Exception):
     """Entries that no one call can have returned: a function's results changed their form."""
 
 
-def taken_apart(result: Any, count: int, name: str) -> list[Any]:
+def split_results(result: Any, count: int, name: str) -> list[Any]:
     """What to store for each item.
 
     Args:
@@ -44,7 +44,7 @@ def taken_apart(result: Any, count: int, name: str) -> list[Any]:
         ValueError: it has another length.
 
     Example:
-        >>> taken_apart((1, 2), 2, "f")
+        >>> split_results((1, 2), 2, "f")
         [{'batch': 'tuple', 'value': 1}, {'batch': 'tuple', 'value': 2}]
     """
     is_array = is_array_type(type(result))
@@ -62,7 +62,7 @@ def taken_apart(result: Any, count: int, name: str) -> list[Any]:
     return [_stored(form, element) for element in result]
 
 
-def value_of(stored: Any) -> Any:
+def decode_item(stored: Any) -> Any:
     """The result in an entry.
 
     Example:
@@ -72,7 +72,7 @@ def value_of(stored: Any) -> Any:
     return _read(stored)[1]
 
 
-def put_together(entries: Sequence[Any], *, strict: bool) -> Any:
+def join_results(entries: Sequence[Any], *, strict: bool) -> Any:
     """What the function would have returned for these items, the caller's own.
 
     Args:
@@ -83,19 +83,19 @@ def put_together(entries: Sequence[Any], *, strict: bool) -> Any:
         MisfitError: they are not.
 
     Example:
-        >>> put_together(taken_apart((1, 2), 2, "f"), strict=True)
+        >>> join_results(split_results((1, 2), 2, "f"), strict=True)
         (1, 2)
     """
     read = [_read(entry) for entry in entries]
     if strict and len({_kind(form, value) for form, value in read}) > 1:
-        raise MisfitError
+        raise BatchResultError
     form = read[0][0]
     if form == "array":
         return sys.modules["numpy"].stack([value for _, value in read])  # a copy
     seen: set[int] = set()
     own: list[Any] = []
     for entry, (_, value) in zip(entries, read, strict=True):
-        own.append(copy_or_same(value) if id(entry) in seen else value)
+        own.append(copy_or_share(value) if id(entry) in seen else value)
         seen.add(id(entry))
     if form == "objects":
         return _of_objects(own)

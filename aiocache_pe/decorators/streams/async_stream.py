@@ -13,15 +13,15 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode, Tape
+from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams.base import Args, Kwargs, Streaming
-from aiocache_pe.decorators.streams.chunk_buffer import Transcript, chunks_of, refuse_sent
-from aiocache_pe.decorators.streams.fan_out import Reader
-from aiocache_pe.decorators.streams.fan_out_async import AsyncLive
-from aiocache_pe.loading.lease_wait import is_inside
-from aiocache_pe.loading.options import Wanted
+from aiocache_pe.decorators.streams.base import Args, Kwargs, StreamBase
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
+from aiocache_pe.decorators.streams.fan_out import StreamReader
+from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
+from aiocache_pe.loading.lease_wait import is_held_by_caller
+from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class AsyncStream(
-    Streaming[P, AsyncGenerator[T, None]], AsyncCachedFunction[P, AsyncGenerator[T, None]]
+    StreamBase[P, AsyncGenerator[T, None]], AsyncCachedFunction[P, AsyncGenerator[T, None]]
 ):
     """An ``async def`` with ``yield``."""
 
     def __init__(self, function: Callable[P, AsyncGenerator[T, None]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self._lives: PerLoop[dict[str, AsyncLive[T]]] = PerLoop(dict)
+        self._lives: PerLoop[dict[str, AsyncSharedStream[T]]] = PerLoop(dict)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
         """Call the function, or replay the stream it gave before."""
@@ -49,7 +49,7 @@ class AsyncStream(
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = context.tape()
+        tape = context.current_cassette()
         if tape is not None:
             return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)
@@ -58,7 +58,7 @@ class AsyncStream(
         self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[T, None]:
         if steered is not Mode.REFRESH:
-            chunks = chunks_of(await self._kept(steered, key, args, kwargs))
+            chunks = read_chunks(await self._kept(steered, key, args, kwargs))
             if chunks is not None:
                 self._hits += 1
                 for chunk in chunks:
@@ -69,38 +69,40 @@ class AsyncStream(
             async for chunk in passing:
                 refuse_sent((yield chunk))
 
-    async def _recorded(self, tape: Tape, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
+    async def _recorded(
+        self, tape: Cassette, args: Args, kwargs: Kwargs
+    ) -> AsyncGenerator[T, None]:
         call = self._call(args, kwargs)
-        chunks = chunks_of(tape.find(call))
+        chunks = read_chunks(tape.find(call))
         if chunks is not None:
             self._hits += 1
             for chunk in chunks:
                 refuse_sent((yield chunk))
             return
         self._misses += 1
-        transcript = Transcript()
+        transcript = ChunkBuffer()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
                 transcript.add(chunk)
                 refuse_sent((yield chunk))
-        await tape.keep(call, transcript.whole())
+        await tape.store(call, transcript.make_value())
 
     async def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""
         stored = self._lookup(key)
-        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_old:
+        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_stale:
             drain = partial(self._drained, args, kwargs)
-            wanted = Wanted(key, drain, self._terms, self._tags_of(args, kwargs))
-            return await self._loader.kept(wanted)
-        return await self._loader.space.load(key) if stored is PENDING else stored
+            wanted = LoadRequest(key, drain, self._terms, self._tags_of(args, kwargs))
+            return await self._loader.get_stored(wanted)
+        return await self._loader.namespace.get(key) if stored is PENDING else stored
 
     def _live(
         self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
-    ) -> tuple[AsyncLive[T], Reader]:
+    ) -> tuple[AsyncSharedStream[T], StreamReader]:
         """A stream that is under way or begins, and a place in it."""
         source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None or is_inside(key):
-            live = AsyncLive(source, lambda live: None)
+        if steered is not None or is_held_by_caller(key):
+            live = AsyncSharedStream(source, lambda live: None)
             return live, live.first
         lives = self._lives.get()
         live_now = lives.get(key)
@@ -109,15 +111,15 @@ class AsyncStream(
             self._joined(key)
             return live_now, reader
 
-        def ended(live: AsyncLive[T]) -> None:
+        def ended(live: AsyncSharedStream[T]) -> None:
             if lives.get(key) is live:
                 del lives[key]
 
-        live = lives[key] = AsyncLive(source, ended)
+        live = lives[key] = AsyncSharedStream(source, ended)
         return live, live.first
 
     async def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: Transcript
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: ChunkBuffer
     ) -> AsyncGenerator[T, None]:
         """The chunks of a call, which is stored at its end; or of another process's."""
         turn = None
@@ -131,8 +133,8 @@ class AsyncStream(
             if turn is not None:
                 turn.enter()
         try:
-            computing = self._loader.computing
-            tokens = await computing.tokens(self._tags_of(args, kwargs))
+            computing = self._loader.computer
+            tokens = await computing.get_tag_tokens(self._tags_of(args, kwargs))
             taking = self._begun(key)
             async with aclosing(self._function(*args, **kwargs)) as source:
                 while True:
@@ -142,22 +144,22 @@ class AsyncStream(
                     except StopAsyncIteration:
                         break
                     except BaseException as error:
-                        computing.failed(key, error)
+                        computing.count_load_failure(key, error)
                         raise
                     yield chunk
             self._ended(key, taking.seconds)
             if self._is_storable(steered, turn, transcript.error):
                 value = transcript.value()
-                await computing.keep(key, value, self._terms, tokens, taking.seconds)
+                await computing.put(key, value, self._terms, tokens, taking.seconds)
         finally:
             if turn is not None:
-                await turn.end()
+                await turn.release()
 
     async def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """The whole stream of a call, for nobody who reads."""
         self._misses += 1
-        transcript = Transcript()
+        transcript = ChunkBuffer()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
                 transcript.add(chunk)
-        return transcript.whole()
+        return transcript.make_value()

@@ -7,11 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
-from aiocache_pe.decorators.base import Decorated
+from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams.chunk_buffer import chunks_of, stream_terms
+from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.loading.lease_wait import Turn
+from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import Terms
 from aiocache_pe.sentinels import MISSING
 
@@ -39,7 +39,7 @@ class Stopwatch:
         self.seconds += self._monotonic() - self._began
 
 
-class Streaming(Decorated[P, R]):
+class StreamBase(DecoratedFunction[P, R]):
     """A decorated generator."""
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
@@ -55,37 +55,37 @@ class Streaming(Decorated[P, R]):
             )
 
     def _adapted(self, terms: Terms) -> Terms:
-        return stream_terms(terms)
+        return make_stream_policy(terms)
 
     def _begun(self, key: str) -> Stopwatch:
         """The function is called, for somebody who reads."""
         self._misses += 1
-        self._loader.space.missed(key)
-        return Stopwatch(self._loader.space.engine.clock.monotonic)
+        self._loader.namespace.count_miss(key)
+        return Stopwatch(self._loader.namespace.engine.clock.monotonic)
 
     def _joined(self, key: str) -> None:
         """Somebody reads what another's call gives."""
         self._hits += 1
-        self._loader.space.hit_once(key)
+        self._loader.namespace.count_hit(key)
 
-    async def _look_or_take(self, key: str) -> tuple[Any, Turn | None]:
+    async def _look_or_take(self, key: str) -> tuple[Any, HeldLease | None]:
         """What another process has stored by now; or `MISSING`, and the turn to call."""
 
         async def look() -> Any:
-            value = await self._loader.space.load(key)
-            return MISSING if chunks_of(value) is None else value
+            value = await self._loader.namespace.get(key)
+            return MISSING if read_chunks(value) is None else value
 
-        return await self._loader.computing.look_or_take(key, self._terms, look)
+        return await self._loader.computer.look_or_take(key, self._terms, look)
 
     def _ended(self, key: str, seconds: float) -> None:
         """The function came to its end."""
-        self._loader.space.emit(events.Loaded, key, seconds)
+        self._loader.namespace.emit(events.Loaded, key, seconds)
 
     def _is_storable(
-        self, steered: Mode | None, turn: Turn | None, error: Exception | None
+        self, steered: Mode | None, turn: HeldLease | None, error: Exception | None
     ) -> bool:
         """Whether what was taken down is to be stored; said of a stream at its end."""
         if error is not None:
-            self._loader.space.failed("encode", error)
+            self._loader.namespace.count_failure("encode", error)
         is_lost = turn is not None and turn.is_lost
         return error is None and steered is not Mode.READ_ONLY and not is_lost

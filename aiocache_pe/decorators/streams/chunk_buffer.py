@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.loading.copying import copy_of, copy_or_same
+from aiocache_pe.loading.copying import copy_or_share, copy_value
 from aiocache_pe.loading.options import Terms
 
 _MOST = 1_000_000
 """Chunks of a stream that is recorded; one that has more is not stored."""
 
 
-class Transcript:
+class ChunkBuffer:
     """Takes down the chunks of a stream while they pass.
 
     Of a chunk that can be changed a copy is kept: whoever gets it may change it, and
@@ -37,7 +37,7 @@ class Transcript:
         """Take down the next chunk."""
         kept = chunk
         try:
-            kept = copy_of(chunk)
+            kept = copy_value(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
             self.error = self.error or error
         self._chunks.append(kept)
@@ -52,7 +52,7 @@ class Transcript:
         """
         if at < self._forgotten:
             raise CacheError(f"more than {_MOST} chunks behind another reader of this stream")
-        return copy_or_same(self._chunks[at - self._forgotten])
+        return copy_or_share(self._chunks[at - self._forgotten])
 
     def forget(self, before: int) -> None:
         """Of a stream that will not be stored, drop the chunks that all its readers have.
@@ -69,7 +69,7 @@ class Transcript:
         value: dict[str, Any] = {"chunks": self._chunks}
         return value if returned is None else value | {"returned": returned}
 
-    def whole(self, returned: Any = None) -> dict[str, Any]:
+    def make_value(self, returned: Any = None) -> dict[str, Any]:
         """As `value`, for those who have no use for a stream that cannot be stored.
 
         Raises:
@@ -80,13 +80,13 @@ class Transcript:
         return self.value(returned)
 
 
-def chunks_of(value: Any) -> list[Any] | None:
+def read_chunks(value: Any) -> list[Any] | None:
     """The chunks of a stored stream; ``None`` if it is something else."""
     chunks = value.get("chunks") if type(value) is dict else None
     return chunks if type(chunks) is list else None
 
 
-def stream_terms(terms: Terms) -> Terms:
+def make_stream_policy(terms: Terms) -> Terms:
     """Terms whose functions are given the chunks, not the value they are stored in."""
 
     def of_chunks(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

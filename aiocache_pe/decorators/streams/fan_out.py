@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from aiocache_pe.decorators.streams.chunk_buffer import Transcript
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 
 T = TypeVar("T")
 
 
-class Reader:
+class StreamReader:
     """Somebody's place in a stream: the number of the next chunk."""
 
     __slots__ = ("place",)
@@ -24,7 +24,7 @@ class Reader:
         self.place = 0
 
 
-class Live(Generic[T]):
+class SharedStream(Generic[T]):
     """The chunks of a stream so far, and its readers.
 
     Attributes:
@@ -36,23 +36,23 @@ class Live(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self.transcript = Transcript()
+        self.transcript = ChunkBuffer()
         self.has_ended = False
         self.error: BaseException | None = None
         self.returned: Any = None
-        self.first = Reader()
+        self.first = StreamReader()
         self._readers = {self.first}
         self._newest: tuple[int, T] | None = None
 
-    def join(self) -> Reader | None:
+    def join(self) -> StreamReader | None:
         """A new reader, at the first chunk; ``None`` if it has ended or cannot be kept."""
         if self.has_ended or self.transcript.error is not None:
             return None
-        reader = Reader()
+        reader = StreamReader()
         self._readers.add(reader)
         return reader
 
-    def leave(self, reader: Reader) -> bool:
+    def leave(self, reader: StreamReader) -> bool:
         """Take leave of a reader; whether it was the last, and the source is to be closed."""
         self._readers.discard(reader)
         if self._readers or self.has_ended:
@@ -65,11 +65,11 @@ class Live(Generic[T]):
         self.transcript.add(chunk)
         self._newest = len(self.transcript) - 1, chunk
 
-    def has(self, reader: Reader) -> bool:
+    def has(self, reader: StreamReader) -> bool:
         """Whether the reader's next chunk is there."""
         return reader.place < len(self.transcript)
 
-    def take(self, reader: Reader) -> T:
+    def take(self, reader: StreamReader) -> T:
         """The reader's next chunk: for the first reader the source's own, for others a copy."""
         at = reader.place
         reader.place += 1

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from aiocache_pe.decorators.streams.chunk_buffer import Transcript
-from aiocache_pe.decorators.streams.fan_out import Live, Reader
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
+from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 
 T = TypeVar("T")
 
 
-class AsyncLive(Live[T]):
+class AsyncSharedStream(SharedStream[T]):
     """A stream under way; a task of its own runs it, with the context of its first reader.
 
     So all of the source happens in one task, as it must where it holds time limits or
@@ -26,8 +26,8 @@ class AsyncLive(Live[T]):
 
     def __init__(
         self,
-        source: Callable[[Transcript], AsyncGenerator[T, None]],
-        on_end: Callable[[AsyncLive[T]], None],
+        source: Callable[[ChunkBuffer], AsyncGenerator[T, None]],
+        on_end: Callable[[AsyncSharedStream[T]], None],
     ) -> None:
         super().__init__()
         self._on_end = on_end
@@ -37,7 +37,7 @@ class AsyncLive(Live[T]):
             self._run(source(self.transcript)), name="aiocache_pe-stream"
         )
 
-    async def read(self, reader: Reader) -> AsyncGenerator[T, None]:
+    async def read(self, reader: StreamReader) -> AsyncGenerator[T, None]:
         """All chunks from the first one on, for one reader.
 
         Raises:
@@ -55,7 +55,7 @@ class AsyncLive(Live[T]):
         finally:
             await self.quit(reader)
 
-    async def quit(self, reader: Reader) -> None:
+    async def quit(self, reader: StreamReader) -> None:
         """Have a reader leave who may not have begun; with the last one the source is closed."""
         if self.leave(reader):
             self._on_end(self)

@@ -8,13 +8,13 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from aiocache_pe.decorators.streams.chunk_buffer import Transcript
-from aiocache_pe.decorators.streams.fan_out import Live, Reader
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
+from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 
 T = TypeVar("T")
 
 
-class PlainLive(Live[T]):
+class PlainLive(SharedStream[T]):
     """A stream under way; whichever reader wants the next chunk first runs the source for it.
 
     With one reader, that is always its own thread. The source sees the context variables
@@ -27,7 +27,7 @@ class PlainLive(Live[T]):
 
     def __init__(
         self,
-        source: Callable[[Transcript], Generator[T, None, Any]],
+        source: Callable[[ChunkBuffer], Generator[T, None, Any]],
         on_end: Callable[[PlainLive[T]], None],
     ) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class PlainLive(Live[T]):
         self._changed = threading.Condition()
         self._is_running = False
 
-    def join(self) -> Reader | None:
-        """See `Live.join`."""
+    def join(self) -> StreamReader | None:
+        """See `SharedStream.join`."""
         with self._changed:
             return super().join()
 
-    def read(self, reader: Reader) -> Generator[T, None, Any]:
+    def read(self, reader: StreamReader) -> Generator[T, None, Any]:
         """All chunks from the first one on, for one reader, and what the source returned.
 
         Raises:
@@ -59,7 +59,7 @@ class PlainLive(Live[T]):
         finally:
             self.quit(reader)
 
-    def quit(self, reader: Reader) -> None:
+    def quit(self, reader: StreamReader) -> None:
         """Have a reader leave who may not have begun; with the last one the source is closed."""
         with self._changed:
             is_last = self.leave(reader)
@@ -67,7 +67,7 @@ class PlainLive(Live[T]):
             self._on_end(self)
             self._context.run(self._source.close)
 
-    def _is_there(self, reader: Reader) -> bool:
+    def _is_there(self, reader: StreamReader) -> bool:
         """Whether there is another chunk for a reader, after waiting for it or running for it."""
         with self._changed:
             while True:

@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode, Tape
+from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import CachedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams.base import Args, Kwargs, Streaming
-from aiocache_pe.decorators.streams.chunk_buffer import Transcript, chunks_of, refuse_sent
-from aiocache_pe.decorators.streams.fan_out import Reader
+from aiocache_pe.decorators.streams.base import Args, Kwargs, StreamBase
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
+from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
 from aiocache_pe.loading import blocking
-from aiocache_pe.loading.lease_wait import Turn, is_inside
-from aiocache_pe.loading.options import Wanted
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.loading.lease_wait import HeldLease, is_held_by_caller
+from aiocache_pe.loading.options import LoadRequest
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 
 P = ParamSpec("P")
@@ -27,13 +27,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T, None, R]]):
+class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T, None, R]]):
     """A ``def`` with ``yield``; what it returns at its end is stored with the chunks."""
 
     def __init__(self, function: Callable[P, Generator[T, None, R]], settings: Settings) -> None:
         super().__init__(function, settings)
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Join no stream of the parent's: its threads are not in this process."""
@@ -51,7 +51,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
         if steered is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = context.tape()
+        tape = context.current_cassette()
         if tape is not None:
             return self._recorded(tape, args, kwargs)
         return self._chunks(steered, self._key(args, kwargs), args, kwargs)
@@ -61,7 +61,7 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     ) -> Generator[T, None, Any]:
         if steered is not Mode.REFRESH:
             stored = self._kept(steered, key, args, kwargs)
-            chunks = chunks_of(stored)
+            chunks = read_chunks(stored)
             if chunks is not None:
                 self._hits += 1
                 for chunk in chunks:
@@ -77,23 +77,25 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                     return end.value
                 refuse_sent((yield chunk))
 
-    def _recorded(self, tape: Tape, args: Args, kwargs: Kwargs) -> Generator[T, None, Any]:
+    def _recorded(self, tape: Cassette, args: Args, kwargs: Kwargs) -> Generator[T, None, Any]:
         call = self._call(args, kwargs)
         stored = tape.find(call)
-        chunks = chunks_of(stored)
+        chunks = read_chunks(stored)
         if chunks is not None:
             self._hits += 1
             for chunk in chunks:
                 refuse_sent((yield chunk))
             return stored.get("returned")
         self._misses += 1
-        transcript = Transcript()
+        transcript = ChunkBuffer()
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
                     chunk = next(source)
                 except StopIteration as end:
-                    blocking.ask(tape.keep, call, transcript.whole(end.value), otherwise=None)
+                    blocking.wait_for(
+                        tape.store, call, transcript.make_value(end.value), otherwise=None
+                    )
                     return end.value
                 transcript.add(chunk)
                 refuse_sent((yield chunk))
@@ -101,20 +103,20 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
     def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""
         stored = self._lookup(key)
-        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_old:
-            drain = partial(blocking.in_thread, partial(self._drained, args, kwargs))
-            wanted = Wanted(key, drain, self._terms, self._tags_of(args, kwargs))
-            return blocking.ask(self._loader.kept, wanted, otherwise=MISSING)
+        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_stale:
+            drain = partial(blocking.run_in_thread, partial(self._drained, args, kwargs))
+            wanted = LoadRequest(key, drain, self._terms, self._tags_of(args, kwargs))
+            return blocking.wait_for(self._loader.get_stored, wanted, otherwise=MISSING)
         if stored is PENDING:
-            return blocking.ask(self._loader.space.load, key, otherwise=MISSING)
+            return blocking.wait_for(self._loader.namespace.get, key, otherwise=MISSING)
         return stored
 
     def _live(
         self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
-    ) -> tuple[PlainLive[T], Reader]:
+    ) -> tuple[PlainLive[T], StreamReader]:
         """A stream that is under way or begins, and a place in it."""
         source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None or is_inside(key):
+        if steered is not None or is_held_by_caller(key):
             live = PlainLive(source, lambda live: None)
             return live, live.first
         with self._lock:
@@ -132,13 +134,13 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                 del self._lives[key]
 
     def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: Transcript
+        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: ChunkBuffer
     ) -> Generator[T, None, Any]:
         """The chunks of a call, which is stored at its end; or of another process's."""
-        turn: Turn | None = None
+        turn: HeldLease | None = None
         if steered is None:
-            nothing: tuple[Any, Turn | None] = (MISSING, None)
-            value, turn = blocking.ask(self._look_or_take, key, otherwise=nothing)
+            nothing: tuple[Any, HeldLease | None] = (MISSING, None)
+            value, turn = blocking.wait_for(self._look_or_take, key, otherwise=nothing)
             if value is not MISSING:
                 self._hits += 1
                 yield from value["chunks"]
@@ -146,9 +148,9 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
             if turn is not None:
                 turn.enter()
         try:
-            computing = self._loader.computing
+            computing = self._loader.computer
             tags = self._tags_of(args, kwargs)
-            tokens = blocking.ask(computing.tokens, tags, otherwise=dict[str, str]())
+            tokens = blocking.wait_for(computing.get_tag_tokens, tags, otherwise=dict[str, str]())
             taking = self._begun(key)
             returned: Any = None
             with closing(self._function(*args, **kwargs)) as source:
@@ -160,26 +162,26 @@ class Stream(Streaming[P, Generator[T, None, R]], CachedFunction[P, Generator[T,
                         returned = end.value
                         break
                     except BaseException as error:
-                        computing.failed(key, error)
+                        computing.count_load_failure(key, error)
                         raise
                     yield chunk
             self._ended(key, taking.seconds)
             if self._is_storable(steered, turn, transcript.error):
                 value = transcript.value(returned)
-                keep, terms, seconds = computing.keep, self._terms, taking.seconds
-                blocking.ask(keep, key, value, terms, tokens, seconds, otherwise=None)
+                keep, terms, seconds = computing.put, self._terms, taking.seconds
+                blocking.wait_for(keep, key, value, terms, tokens, seconds, otherwise=None)
             return returned
         finally:
             if turn is not None:
-                blocking.ask_or_leave(turn.end)
+                blocking.wait_or_leave(turn.release)
 
     def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """The whole stream of a call, for nobody who reads."""
         self._misses += 1
-        transcript = Transcript()
+        transcript = ChunkBuffer()
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
                     transcript.add(next(source))
                 except StopIteration as end:
-                    return transcript.whole(end.value)
+                    return transcript.make_value(end.value)

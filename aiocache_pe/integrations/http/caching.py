@@ -15,11 +15,16 @@ from aiocache_pe._validation import check_plain
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
-from aiocache_pe.integrations.http.requests import Asked, asked, checked_headers, is_worth_it
-from aiocache_pe.integrations.http.responses import Verdict, judge, judge_stream
+from aiocache_pe.integrations.http.requests import (
+    CacheableRequest,
+    check_headers,
+    is_cacheable,
+    parse_request,
+)
+from aiocache_pe.integrations.http.responses import ResponseCheck, check_response, check_stream
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.loader import Loader
-from aiocache_pe.loading.options import Lifetime, LoadOptions, Terms, Wanted, agreed, checked
+from aiocache_pe.loading.options import Lifetime, LoadOptions, LoadRequest, Terms, agreed, checked
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
@@ -32,7 +37,7 @@ _stale: ContextVar[list[str] | None] = ContextVar("aiocache_pe_stale", default=N
 Pairs = list[tuple[str, str]]
 
 
-class Fresh(NamedTuple):
+class FetchedResponse(NamedTuple):
     """An answer that just came, with all its headers."""
 
     status: int
@@ -76,10 +81,10 @@ class HttpCaching:
         self._cache = manager if namespace is None else manager.namespace(namespace)
         self.loader: Loader = self._cache.loader
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
-        lifetime: Lifetime = self.loader.lifetime(ttl)
+        lifetime: Lifetime = self.loader.check_ttl(ttl)
         self.terms: Terms = agreed(lifetime, self._is_kept, checked(options))
         self._tags: Sequence[str] = check_tags(tags)
-        self._vary = checked_headers(vary)
+        self._vary = check_headers(vary)
         self._store_truncated = store_truncated
         if cacheable is not None:
             check_plain("cacheable", cacheable)
@@ -90,40 +95,40 @@ class HttpCaching:
         """Whether to read a request, to see what it asks for."""
         if self._cacheable is not None:
             return bool(self._cacheable(request))
-        return is_worth_it(
+        return is_cacheable(
             request.method, request.url.path, request.headers.get("content-type", "")
         )
 
-    def asked(self, request: Any, content: bytes) -> Asked | None:
+    def parse_request(self, request: Any, content: bytes) -> CacheableRequest | None:
         """What a request asks for, if its answer is to be kept."""
-        return asked(request.method, str(request.url), request.headers, content, self._vary)
+        return parse_request(request.method, str(request.url), request.headers, content, self._vary)
 
-    def wanted(self, what: Asked, factory: Callable[[], Any]) -> Wanted:
+    def make_request(self, what: CacheableRequest, factory: Callable[[], Any]) -> LoadRequest:
         """The answer, in the loader's words."""
-        store_key = self.loader.opened().prefix + what.key
-        return Wanted(store_key, factory, self.terms, self._tags)
+        store_key = self.loader.open_namespace().prefix + what.key
+        return LoadRequest(store_key, factory, self.terms, self._tags)
 
-    def whole(self, fresh: Fresh) -> dict[str, Any]:
+    def make_stored(self, fresh: FetchedResponse) -> dict[str, Any]:
         """An answer in one piece, as it is kept if it may be (`_is_kept`)."""
-        verdict = judge(fresh.body) if fresh.status == OK else None
+        verdict = check_response(fresh.body) if fresh.status == OK else None
         keep = verdict is not None and self._is_good(verdict)
         value: dict[str, Any] = {
             "status": fresh.status,
-            "headers": kept_headers(fresh.headers) if keep else without_coding(fresh.headers),
+            "headers": select_headers(fresh.headers) if keep else drop_coding(fresh.headers),
             "body": as_text(fresh.body),
         }
         if keep and verdict is not None:
             return value | _used(verdict.model, verdict.usage)
         return value | {"kept": False}
 
-    def kept_stream(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
+    def put_stream(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
         """A stream, as it is kept; ``None`` if it is not."""
-        verdict = judge_stream(b"".join(chunks))
+        verdict = check_stream(b"".join(chunks))
         if not self._is_good(verdict):
             return None
         value = {
             "status": OK,
-            "headers": kept_headers(headers),
+            "headers": select_headers(headers),
             "chunks": [as_text(chunk) for chunk in chunks],
         }
         return value | _used(verdict.model, verdict.usage)
@@ -133,7 +138,7 @@ class HttpCaching:
         if self._end is not None:
             self._end()
 
-    def _is_good(self, verdict: Verdict) -> bool:
+    def _is_good(self, verdict: ResponseCheck) -> bool:
         return verdict.whole and (self._store_truncated or not verdict.truncated)
 
     def _is_kept(self, value: dict[str, Any]) -> bool:
@@ -152,7 +157,7 @@ class StaleWatch:
         _stale.reset(self._token)
 
 
-class Passing:
+class StreamCapture:
     """A stream on its way from the server, taken down as it passes.
 
     SDKs stop reading at the last event and close the stream, so either may be its end.
@@ -168,7 +173,7 @@ class Passing:
     def __init__(
         self,
         caching: HttpCaching,
-        wanted: Wanted,
+        wanted: LoadRequest,
         tokens: Mapping[str, str],
         headers: Pairs,
         *,
@@ -179,7 +184,7 @@ class Passing:
         self._tokens = tokens
         self._headers = headers
         self._open = keep
-        self._monotonic = caching.loader.space.engine.clock.monotonic
+        self._monotonic = caching.loader.namespace.engine.clock.monotonic
         self._began = self._monotonic()
         self._taken: list[bytes] = []
 
@@ -194,13 +199,13 @@ class Passing:
         if not self._open:
             return
         self._open = False
-        value = self._caching.kept_stream(self._headers, self._taken)
+        value = self._caching.put_stream(self._headers, self._taken)
         self._taken = []
         if value is not None:
             seconds = self._monotonic() - self._began
             wanted = self._wanted
-            keep = self._caching.loader.computing.keep
-            await keep(wanted.key, value, wanted.terms, self._tokens, seconds)
+            keep = self._caching.loader.computer.put
+            await keep(wanted.key, value, wanted.policy, self._tokens, seconds)
 
 
 def _note_stale(event: events.Stale) -> None:
@@ -209,28 +214,28 @@ def _note_stale(event: events.Stale) -> None:
         seen.append(event.key)
 
 
-def chunks_of(value: Any) -> list[bytes] | None:
+def split_chunks(value: Any) -> list[bytes] | None:
     """The chunks of a stream that was kept; ``None`` if this is none."""
     chunks = value.get("chunks") if isinstance(value, dict) else None
     return [as_bytes(chunk) for chunk in chunks] if isinstance(chunks, list) else None
 
 
-def kept_headers(headers: Pairs) -> list[list[str]]:
+def select_headers(headers: Pairs) -> list[list[str]]:
     """The headers that say something of the answer itself; none of them is secret."""
     return [[name, value] for name, value in headers if name.lower() in _KEPT]
 
 
-def without_coding(headers: Pairs) -> list[list[str]]:
+def drop_coding(headers: Pairs) -> list[list[str]]:
     """All headers but those of the way an answer came, which is over."""
     return [[name, value] for name, value in headers if name.lower() not in _NOT_OURS]
 
 
-def told(headers: Iterable[Iterable[str]], where_from: str) -> Pairs:
+def add_header(headers: Iterable[Iterable[str]], where_from: str) -> Pairs:
     """Headers, with the one that says where an answer is from."""
     return [*((name, value) for name, value in headers), (HEADER, where_from)]
 
 
-def response_of(
+def make_response(
     library: Any,
     status: int,
     headers: Iterable[Iterable[str]],
@@ -242,7 +247,7 @@ def response_of(
     """A response of httpx, or of httpx2."""
     return library.Response(
         status,
-        headers=told(headers, where_from),
+        headers=add_header(headers, where_from),
         content=body,
         stream=stream,
         extensions={"http_version": b"HTTP/1.1"},

@@ -7,21 +7,21 @@ from functools import partial
 from typing import Any
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode, Tape
+from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     OK,
-    Fresh,
+    FetchedResponse,
     HttpCaching,
-    Passing,
     StaleWatch,
+    StreamCapture,
     as_bytes,
-    chunks_of,
-    response_of,
-    without_coding,
+    drop_coding,
+    make_response,
+    split_chunks,
 )
-from aiocache_pe.integrations.http.requests import Asked
-from aiocache_pe.integrations.http.shared_streams import AsyncSharing, Opened, Place
+from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.shared_streams import AsyncSharing, OpenedStream, StreamSeat
 
 Send = Callable[[Any], Awaitable[Any]]
 
@@ -39,7 +39,7 @@ class AsyncExchange:
     def __init__(self, caching: HttpCaching, send: Send, library: Any, stream_class: Any) -> None:
         self._caching = caching
         self._send = send
-        self._response = partial(response_of, library)
+        self._response = partial(make_response, library)
         self._stream_class = stream_class
         self._sharing = AsyncSharing()
 
@@ -49,8 +49,8 @@ class AsyncExchange:
         if context.mode() is Mode.BYPASS:
             return await self._send(request)
         may = caching.may_be_kept(request)
-        what = caching.asked(request, await request.aread()) if may else None
-        tape = context.tape()
+        what = caching.parse_request(request, await request.aread()) if may else None
+        tape = context.current_cassette()
         if what is None:
             recording.check_may_be_sent(tape, request)
             return await self._send(request)
@@ -58,54 +58,54 @@ class AsyncExchange:
             return await self._recorded(tape, request, what)
         return await (self._streamed if what.streams else self._in_one_piece)(request, what)
 
-    async def _in_one_piece(self, request: Any, what: Asked) -> Any:
-        fresh: list[Fresh] = []
+    async def _in_one_piece(self, request: Any, what: CacheableRequest) -> Any:
+        fresh: list[FetchedResponse] = []
 
         async def fetch() -> dict[str, Any]:
             fresh.append(await self._fetched(request))
-            return self._caching.whole(fresh[-1])
+            return self._caching.make_stored(fresh[-1])
 
         with StaleWatch() as stale:
-            wanted = self._caching.wanted(what, fetch)
-            value = await self._caching.loader.get_or_load(wanted)
+            wanted = self._caching.make_request(what, fetch)
+            value = await self._caching.loader.get_or_compute(wanted)
         if fresh and not stale:
             return self._response(
-                fresh[-1].status, without_coding(fresh[-1].headers), "miss", fresh[-1].body
+                fresh[-1].status, drop_coding(fresh[-1].headers), "miss", fresh[-1].body
             )
         body = as_bytes(value["body"])
         return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
 
-    async def _recorded(self, tape: Tape, request: Any, what: Asked) -> Any:
-        fresh: list[Fresh] = []
+    async def _recorded(self, tape: Cassette, request: Any, what: CacheableRequest) -> Any:
+        fresh: list[FetchedResponse] = []
 
         async def fetch() -> dict[str, Any]:
             fresh.append(await self._fetched(request))
-            return recording.recorded(fresh[-1], streams=what.streams)
+            return recording.record(fresh[-1], streams=what.streams)
 
-        answer = await tape.answer(recording.call_of(what, self._caching.loader), fetch)
-        given = recording.given(answer, is_fresh=bool(fresh))
+        answer = await tape.answer(recording.make_call(what, self._caching.loader), fetch)
+        given = recording.replay(answer, is_fresh=bool(fresh))
         if not what.streams:
             return self._response(*given[:3], b"".join(given.chunks))
         stream = self._stream_class(_replayed(given.chunks), None)
         return self._response(*given[:3], stream=stream)
 
-    async def _fetched(self, request: Any) -> Fresh:
+    async def _fetched(self, request: Any) -> FetchedResponse:
         response = await self._send(request)
         response.request = request
         try:
             body = await response.aread()
         finally:
             await response.aclose()
-        return Fresh(response.status_code, response.headers.multi_items(), body)
+        return FetchedResponse(response.status_code, response.headers.multi_items(), body)
 
-    async def _streamed(self, request: Any, what: Asked) -> Any:
+    async def _streamed(self, request: Any, what: CacheableRequest) -> Any:
         loader = self._caching.loader
-        wanted = self._caching.wanted(what, lambda: None)
-        space, steered = loader.space, context.mode()
+        wanted = self._caching.make_request(what, lambda: None)
+        space, steered = loader.namespace, context.mode()
 
-        async def open_it(settled: Callable[[], None]) -> Opened:
-            space.missed(wanted.key)
-            tokens = await loader.computing.tokens(wanted.tags)
+        async def open_it(settled: Callable[[], None]) -> OpenedStream:
+            space.count_miss(wanted.key)
+            tokens = await loader.computer.get_tag_tokens(wanted.tags)
             response = await self._send(request)
             response.request = request
             headers = response.headers.multi_items()
@@ -114,9 +114,9 @@ class AsyncExchange:
                     body = await response.aread()
                 finally:
                     await response.aclose()
-                return Opened(response.status_code, headers, body=body)
+                return OpenedStream(response.status_code, headers, body=body)
             keep = steered is not Mode.READ_ONLY
-            passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+            passing = StreamCapture(self._caching, wanted, tokens, headers, keep=keep)
 
             async def chunks() -> AsyncGenerator[bytes, None]:
                 try:
@@ -134,13 +134,13 @@ class AsyncExchange:
 
             begun = chunks()
             await anext(begun)
-            return Opened(response.status_code, headers, begun)
+            return OpenedStream(response.status_code, headers, begun)
 
         sharing = self._sharing if steered is None else AsyncSharing()
         while True:
             if steered is not Mode.REFRESH:
-                value = await space.load(wanted.key)
-                kept = chunks_of(value)
+                value = await space.get(wanted.key)
+                kept = split_chunks(value)
                 if kept is not None:
                     stream = self._stream_class(_replayed(kept), None)
                     return self._response(value["status"], value["headers"], "hit", stream=stream)
@@ -149,14 +149,14 @@ class AsyncExchange:
                 return self._begun(place, wanted.key)
             sharing = AsyncSharing()  # that one cannot be joined; the next is one's own
 
-    def _begun(self, place: Place, key: str) -> Any:
+    def _begun(self, place: StreamSeat, key: str) -> Any:
         """The response to a request whose answer has begun, for oneself or for another."""
         opened, live, reader = place.opened, place.live, place.reader
-        headers = without_coding(opened.headers)
+        headers = drop_coding(opened.headers)
         if live is None or reader is None:
             return self._response(opened.status, headers, "miss", opened.body)
         if place.joined:
-            self._caching.loader.space.hit_once(key)
+            self._caching.loader.namespace.count_hit(key)
         chunks = live.read(reader)
 
         async def close() -> None:

@@ -10,23 +10,23 @@ from functools import partial
 from typing import Any
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode, Tape
+from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     OK,
-    Fresh,
+    FetchedResponse,
     HttpCaching,
-    Passing,
     StaleWatch,
+    StreamCapture,
     as_bytes,
-    chunks_of,
-    response_of,
-    without_coding,
+    drop_coding,
+    make_response,
+    split_chunks,
 )
-from aiocache_pe.integrations.http.requests import Asked
-from aiocache_pe.integrations.http.shared_streams import Opened, Place, PlainSharing
+from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.shared_streams import OpenedStream, PlainSharing, StreamSeat
 from aiocache_pe.loading import blocking
-from aiocache_pe.loading.blocking import load_wanted
+from aiocache_pe.loading.blocking import load_request
 from aiocache_pe.sentinels import MISSING
 
 
@@ -49,7 +49,7 @@ class BlockingExchange:
     ) -> None:
         self._caching = caching
         self._send = send
-        self._response = partial(response_of, library)
+        self._response = partial(make_response, library)
         self._stream_class = stream_class
         self._sharing = PlainSharing()
 
@@ -59,8 +59,8 @@ class BlockingExchange:
         if context.mode() is Mode.BYPASS:
             return self._send(request)
         may = caching.may_be_kept(request)
-        what = caching.asked(request, request.read()) if may else None
-        tape = context.tape()
+        what = caching.parse_request(request, request.read()) if may else None
+        tape = context.current_cassette()
         if what is None:
             recording.check_may_be_sent(tape, request)
             return self._send(request)
@@ -68,55 +68,57 @@ class BlockingExchange:
             return self._recorded(tape, request, what)
         return (self._streamed if what.streams else self._in_one_piece)(request, what)
 
-    def _in_one_piece(self, request: Any, what: Asked) -> Any:
-        fresh: list[Fresh] = []
+    def _in_one_piece(self, request: Any, what: CacheableRequest) -> Any:
+        fresh: list[FetchedResponse] = []
 
         def fetch() -> dict[str, Any]:
             fresh.append(self._fetched(request))
-            return self._caching.whole(fresh[-1])
+            return self._caching.make_stored(fresh[-1])
 
         with StaleWatch() as stale:
-            wanted = self._caching.wanted(what, fetch)
-            value = load_wanted(self._caching.loader.get_or_load, wanted)
+            wanted = self._caching.make_request(what, fetch)
+            value = load_request(self._caching.loader.get_or_compute, wanted)
         if fresh and not stale:
             return self._response(
-                fresh[-1].status, without_coding(fresh[-1].headers), "miss", fresh[-1].body
+                fresh[-1].status, drop_coding(fresh[-1].headers), "miss", fresh[-1].body
             )
         body = as_bytes(value["body"])
         return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
 
-    def _recorded(self, tape: Tape, request: Any, what: Asked) -> Any:
-        fresh: list[Fresh] = []
-        call = recording.call_of(what, self._caching.loader)
+    def _recorded(self, tape: Cassette, request: Any, what: CacheableRequest) -> Any:
+        fresh: list[FetchedResponse] = []
+        call = recording.make_call(what, self._caching.loader)
 
         def fetch() -> dict[str, Any]:
             fresh.append(self._fetched(request))
-            return recording.recorded(fresh[-1], streams=what.streams)
+            return recording.record(fresh[-1], streams=what.streams)
 
         answer = blocking.load(lambda compute: tape.answer(call, compute), fetch)
-        given = recording.given(answer, is_fresh=bool(fresh))
+        given = recording.replay(answer, is_fresh=bool(fresh))
         if not what.streams:
             return self._response(*given[:3], b"".join(given.chunks))
         stream = self._stream_class(iter(given.chunks), None)
         return self._response(*given[:3], stream=stream)
 
-    def _fetched(self, request: Any) -> Fresh:
+    def _fetched(self, request: Any) -> FetchedResponse:
         response = self._send(request)
         response.request = request
         try:
             body = response.read()
         finally:
             response.close()
-        return Fresh(response.status_code, response.headers.multi_items(), body)
+        return FetchedResponse(response.status_code, response.headers.multi_items(), body)
 
-    def _streamed(self, request: Any, what: Asked) -> Any:
+    def _streamed(self, request: Any, what: CacheableRequest) -> Any:
         loader = self._caching.loader
-        wanted = self._caching.wanted(what, lambda: None)
-        space, steered = loader.space, context.mode()
+        wanted = self._caching.make_request(what, lambda: None)
+        space, steered = loader.namespace, context.mode()
 
-        def open_it(settled: Callable[[], None]) -> Opened:
-            space.missed(wanted.key)
-            tokens = blocking.ask(loader.computing.tokens, wanted.tags, otherwise=dict[str, str]())
+        def open_it(settled: Callable[[], None]) -> OpenedStream:
+            space.count_miss(wanted.key)
+            tokens = blocking.wait_for(
+                loader.computer.get_tag_tokens, wanted.tags, otherwise=dict[str, str]()
+            )
             response = self._send(request)
             response.request = request
             headers = response.headers.multi_items()
@@ -125,9 +127,9 @@ class BlockingExchange:
                     body = response.read()
                 finally:
                     response.close()
-                return Opened(response.status_code, headers, body=body)
+                return OpenedStream(response.status_code, headers, body=body)
             keep = steered is not Mode.READ_ONLY
-            passing = Passing(self._caching, wanted, tokens, headers, keep=keep)
+            passing = StreamCapture(self._caching, wanted, tokens, headers, keep=keep)
 
             def chunks() -> Generator[bytes, None, None]:
                 try:
@@ -139,19 +141,19 @@ class BlockingExchange:
                         response.close()
                     finally:
                         try:
-                            blocking.ask_or_leave(passing.end)
+                            blocking.wait_or_leave(passing.end)
                         finally:
                             settled()
 
             begun = chunks()
             next(begun)
-            return Opened(response.status_code, headers, begun)
+            return OpenedStream(response.status_code, headers, begun)
 
         sharing = self._sharing if steered is None else PlainSharing()
         while True:
             if steered is not Mode.REFRESH:
-                value: Any = blocking.ask(space.load, wanted.key, otherwise=MISSING)
-                kept = chunks_of(value)
+                value: Any = blocking.wait_for(space.get, wanted.key, otherwise=MISSING)
+                kept = split_chunks(value)
                 if kept is not None:
                     stream = self._stream_class(iter(kept), None)
                     return self._response(value["status"], value["headers"], "hit", stream=stream)
@@ -160,14 +162,14 @@ class BlockingExchange:
                 return self._begun(place, wanted.key)
             sharing = PlainSharing()  # that one cannot be joined; the next is one's own
 
-    def _begun(self, place: Place, key: str) -> Any:
+    def _begun(self, place: StreamSeat, key: str) -> Any:
         """The response to a request whose answer has begun, for oneself or for another."""
         opened, live, reader = place.opened, place.live, place.reader
-        headers = without_coding(opened.headers)
+        headers = drop_coding(opened.headers)
         if live is None or reader is None:
             return self._response(opened.status, headers, "miss", opened.body)
         if place.joined:
-            self._caching.loader.space.hit_once(key)
+            self._caching.loader.namespace.count_hit(key)
         chunks = live.read(reader)
 
         def close() -> None:

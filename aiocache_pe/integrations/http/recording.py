@@ -11,10 +11,16 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aiocache_pe.context import Call, Tape
-from aiocache_pe.integrations.http.caching import OK, Fresh, as_bytes, as_text, without_coding
-from aiocache_pe.integrations.http.requests import Asked
-from aiocache_pe.integrations.http.responses import judge, judge_stream
+from aiocache_pe.context import Call, Cassette
+from aiocache_pe.integrations.http.caching import (
+    OK,
+    FetchedResponse,
+    as_bytes,
+    as_text,
+    drop_coding,
+)
+from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.responses import check_response, check_stream
 from aiocache_pe.loading.loader import Loader
 
 _END = "\n\n"
@@ -24,7 +30,7 @@ _CHANGING = frozenset(
 _CHANGING_END = "_id"
 
 
-class Given(NamedTuple):
+class RecordedResponse(NamedTuple):
     """What to answer a request with."""
 
     status: int
@@ -33,7 +39,7 @@ class Given(NamedTuple):
     chunks: list[bytes]
 
 
-def call_of(what: Asked, loader: Loader) -> Call:
+def make_call(what: CacheableRequest, loader: Loader) -> Call:
     """What a request is recorded as.
 
     Args:
@@ -42,11 +48,11 @@ def call_of(what: Asked, loader: Loader) -> Call:
     """
     path = what.words.partition(" ")[0].split("/")
     title, text = " ".join(path[-2:]), _last_text(what.body)
-    key = loader.opened().prefix + what.key
+    key = loader.open_namespace().prefix + what.key
     return Call(key, what.words, title, what.body, text, is_worth=is_recorded, is_same=_is_same)
 
 
-def check_may_be_sent(tape: Tape | None, request: Any) -> None:
+def check_may_be_sent(tape: Cassette | None, request: Any) -> None:
     """Check that a request may be sent that is not recorded; while replaying, none may.
 
     Raises:
@@ -58,9 +64,9 @@ def check_may_be_sent(tape: Tape | None, request: Any) -> None:
         tape.find(Call(f"http:{words}", f"{words} ({note})", words, {}))
 
 
-def recorded(fresh: Fresh, *, streams: bool) -> dict[str, Any]:
+def record(fresh: FetchedResponse, *, streams: bool) -> dict[str, Any]:
     """An answer, as it is recorded if it is worth it: whole and no failure (`is_recorded`)."""
-    verdict = judge_stream(fresh.body) if streams else judge(fresh.body)
+    verdict = check_stream(fresh.body) if streams else check_response(fresh.body)
     if fresh.status != OK or not verdict.whole:
         return {"failure": fresh}
     kind = {name: value for name, value in fresh.headers if name.lower() == "content-type"}
@@ -79,7 +85,7 @@ def is_recorded(answer: dict[str, Any]) -> bool:
     return "failure" not in answer
 
 
-def given(answer: dict[str, Any], *, is_fresh: bool) -> Given:
+def replay(answer: dict[str, Any], *, is_fresh: bool) -> RecordedResponse:
     """What to answer with, whether it was recorded or not.
 
     Args:
@@ -88,9 +94,11 @@ def given(answer: dict[str, Any], *, is_fresh: bool) -> Given:
     """
     if not is_recorded(answer):
         status, headers, body = answer["failure"]
-        return Given(status, without_coding(headers), "miss", [body])
+        return RecordedResponse(status, drop_coding(headers), "miss", [body])
     where_from = "miss" if is_fresh else "hit"
-    return Given(answer["status"], answer["headers"].items(), where_from, _chunks(answer))
+    return RecordedResponse(
+        answer["status"], answer["headers"].items(), where_from, _chunks(answer)
+    )
 
 
 def _chunks(answer: dict[str, Any]) -> list[bytes]:

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import shown, with_digest
+from aiocache_pe.keys.call_key import append_digest, printable
 from aiocache_pe.keys.canonical import canonical
 
 PATHS = (
@@ -37,7 +37,7 @@ _SECRET = ("authorization", "api-key", "apikey", "cookie", "token", "secret", "s
 _SECRET_QUERY = frozenset(("key", "sig", "code"))
 
 
-class Asked(NamedTuple):
+class CacheableRequest(NamedTuple):
     """A request that may be answered from the cache.
 
     Attributes:
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
     body: dict[str, Any]
 
 
-def checked_headers(vary: Iterable[str]) -> tuple[str, ...]:
+def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
     """All headers that count, after checking the ones a user adds.
 
     Raises:
@@ -72,21 +72,21 @@ def checked_headers(vary: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*VARY, *names}))
 
 
-def is_worth_it(method: str, path: str, content_type: str) -> bool:
+def is_cacheable(method: str, path: str, content_type: str) -> bool:
     """Whether a request asks for what a cache can hold.
 
     Example:
-        >>> is_worth_it("POST", "/v1/embeddings", "application/json")
+        >>> is_cacheable("POST", "/v1/embeddings", "application/json")
         True
-        >>> is_worth_it("POST", "/v1/threads/thread_1/messages", "application/json")
+        >>> is_cacheable("POST", "/v1/threads/thread_1/messages", "application/json")
         False
     """
     return method == "POST" and path.endswith(PATHS) and "json" in content_type
 
 
-def asked(
+def parse_request(
     method: str, url: str, headers: Mapping[str, str], content: bytes, vary: tuple[str, ...]
-) -> Asked | None:
+) -> CacheableRequest | None:
     """What a request asks for; ``None`` if its answer is not to be kept.
 
     Args:
@@ -113,10 +113,10 @@ def asked(
     counts = {name: headers.get(name) for name in vary}
     identity = canonical((method, parts.scheme, where, parts.path, query, counts, body))
     model = body.get("model")
-    words = f"{where}{parts.path} {shown(model) if isinstance(model, str) else ''}".rstrip()
+    words = f"{where}{parts.path} {printable(model) if isinstance(model, str) else ''}".rstrip()
     streams = body.get("stream") is True or parts.path.endswith(":streamGenerateContent")
-    key = f"http:{words.replace(' ', ':')[:160]}:{with_digest(identity, ())}"
-    return Asked(key, streams, words, body)
+    key = f"http:{words.replace(' ', ':')[:160]}:{append_digest(identity, ())}"
+    return CacheableRequest(key, streams, words, body)
 
 
 def _is_secret(name: str) -> bool:

@@ -20,7 +20,7 @@ _LAST = frozenset(("message_stop", "response.completed"))
 _FAILED = frozenset(("error", "response.failed", "response.incomplete"))
 
 
-class Verdict(NamedTuple):
+class ResponseCheck(NamedTuple):
     """What an answer is worth.
 
     Attributes:
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     usage: dict[str, Any] | None = None
 
 
-def judge(body: bytes) -> Verdict:
+def check_response(body: bytes) -> ResponseCheck:
     """Judge an answer that came in one piece.
 
     Example:
@@ -47,21 +47,21 @@ def judge(body: bytes) -> Verdict:
     """
     answer = _parsed(body)
     if not isinstance(answer, dict):
-        return Verdict(whole=answer is not None)
+        return ResponseCheck(whole=answer is not None)
     status = answer.get("status")
     whole = not answer.get("error") and answer.get("type") != "error"
     if answer.get("object") == "response":
         whole = whole and status in ("completed", "incomplete")
-    return Verdict(whole, _is_cut(answer), _model(answer), _usage(answer))
+    return ResponseCheck(whole, _is_cut(answer), _model(answer), _usage(answer))
 
 
-def judge_stream(text: bytes) -> Verdict:
+def check_stream(text: bytes) -> ResponseCheck:
     r"""Judge a stream of events that was read to its end.
 
     Example:
-        >>> judge_stream(b'data: {"choices":[]}\n\ndata: [DONE]\n\n').whole
+        >>> check_stream(b'data: {"choices":[]}\n\ndata: [DONE]\n\n').whole
         True
-        >>> judge_stream(b'data: {"choices":[]}\n\n').whole
+        >>> check_stream(b'data: {"choices":[]}\n\n').whole
         False
     """
     ended = failed = truncated = False
@@ -83,7 +83,7 @@ def judge_stream(text: bytes) -> Verdict:
                 model = model or _model(part)
                 used = _usage(part) or {}
                 usage |= {key: value for key, value in used.items() if value is not None}
-    return Verdict(ended and not failed, truncated, model, usage or None)
+    return ResponseCheck(ended and not failed, truncated, model, usage or None)
 
 
 def _events(text: bytes) -> Iterator[tuple[str, bytes]]:

@@ -13,17 +13,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple
 
-from aiocache_pe.decorators.streams.fan_out import Reader
-from aiocache_pe.decorators.streams.fan_out_async import AsyncLive
+from aiocache_pe.decorators.streams.fan_out import StreamReader
+from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
-from aiocache_pe.runtime.fork import renewed_at_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flights
 
 _GRACE = 1.0  # seconds in which whoever had an answer opened has to begin to read it
 
 
-class Opened(NamedTuple):
+class OpenedStream(NamedTuple):
     """An answer that has begun.
 
     Attributes:
@@ -40,36 +40,36 @@ class Opened(NamedTuple):
     body: bytes = b""
 
 
-class Place(NamedTuple):
+class StreamSeat(NamedTuple):
     """Somebody's place in a stream, or the failure that there is instead.
 
     Attributes:
         opened: the answer.
         joined: whether another had it opened.
-        live: the stream, an `AsyncLive` or a `PlainLive`.
+        live: the stream, an `AsyncSharedStream` or a `PlainLive`.
         reader: the place in it.
     """
 
-    opened: Opened
+    opened: OpenedStream
     joined: bool
     live: Any = None
-    reader: Reader | None = None
+    reader: StreamReader | None = None
 
 
 class _AsyncShared:
     """A stream, and the place that is kept for the one who had it opened."""
 
-    def __init__(self, opened: Opened, settled: asyncio.Event) -> None:
+    def __init__(self, opened: OpenedStream, settled: asyncio.Event) -> None:
         source: AsyncGenerator[bytes, None] = opened.chunks
         self.opened = opened
-        self.live = AsyncLive[bytes](lambda _: source, lambda _: None)
+        self.live = AsyncSharedStream[bytes](lambda _: source, lambda _: None)
         self.settled = settled
-        self._first: Reader | None = self.live.first
+        self._first: StreamReader | None = self.live.first
         # Who had it opened may be cancelled in the moment in which it is.
         self._alarm = asyncio.get_running_loop().call_later(_GRACE, self._let_go)
         self._closing: asyncio.Task[None] | None = None
 
-    def place(self) -> Reader | None:
+    def place(self) -> StreamReader | None:
         first, self._first = self._first, None
         self._alarm.cancel()
         return self.live.join() if first is None else first
@@ -88,8 +88,8 @@ class AsyncSharing:
         self._shared: PerLoop[dict[str, _AsyncShared]] = PerLoop(dict)
 
     async def place(
-        self, key: str, open_it: Callable[[Callable[[], None]], Awaitable[Opened]]
-    ) -> Place | None:
+        self, key: str, open_it: Callable[[Callable[[], None]], Awaitable[OpenedStream]]
+    ) -> StreamSeat | None:
         """A place in the stream of a key; ``None`` if there is one that cannot be joined.
 
         Args:
@@ -101,7 +101,7 @@ class AsyncSharing:
         """
         shared_now = self._shared.get()
 
-        async def work(patience: float | None) -> Opened | _AsyncShared:
+        async def work(patience: float | None) -> OpenedStream | _AsyncShared:
             settled = asyncio.Event()
 
             def settle() -> None:
@@ -118,11 +118,11 @@ class AsyncSharing:
         if found is None:
             opened, joined = await self._flights.run(key, work)
             if not isinstance(opened, _AsyncShared):
-                return Place(opened, joined)
+                return StreamSeat(opened, joined)
             found = opened
         reader = found.place()
         if reader is not None:
-            return Place(found.opened, joined, found.live, reader)
+            return StreamSeat(found.opened, joined, found.live, reader)
         if found.live.has_ended:
             await found.settled.wait()
         return None
@@ -133,8 +133,8 @@ class _Opening:
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.future: Future[tuple[Opened, PlainLive[bytes] | None]] = Future()
-        self.places: list[Reader | None] = []
+        self.future: Future[tuple[OpenedStream, PlainLive[bytes] | None]] = Future()
+        self.places: list[StreamReader | None] = []
         self.settled = threading.Event()
 
 
@@ -143,14 +143,16 @@ class PlainSharing:
 
     def __init__(self) -> None:
         self.after_fork()
-        renewed_at_fork(self)
+        reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Join no stream of the parent's: its threads are not in this process."""
         self._lock = threading.Lock()
         self._openings: dict[str, _Opening] = {}
 
-    def place(self, key: str, open_it: Callable[[Callable[[], None]], Opened]) -> Place | None:
+    def place(
+        self, key: str, open_it: Callable[[Callable[[], None]], OpenedStream]
+    ) -> StreamSeat | None:
         """See `AsyncSharing.place`."""
         with self._lock:
             opening = self._openings.get(key)
@@ -170,11 +172,11 @@ class PlainSharing:
                 self._give_up(opening)
             raise
         if live is None:
-            return Place(opened, joined=True)
+            return StreamSeat(opened, joined=True)
         with self._lock:
             reader = opening.places.pop() if opening.places else live.join()
         if reader is not None:
-            return Place(opened, True, live, reader)  # noqa: FBT003 - as the tuple is written
+            return StreamSeat(opened, True, live, reader)  # noqa: FBT003 - as the tuple is written
         if live.has_ended:
             opening.settled.wait()
         return None
@@ -192,8 +194,8 @@ class PlainSharing:
                 live.quit(reader)
 
     def _opened(
-        self, key: str, opening: _Opening, open_it: Callable[[Callable[[], None]], Opened]
-    ) -> Place:
+        self, key: str, opening: _Opening, open_it: Callable[[Callable[[], None]], OpenedStream]
+    ) -> StreamSeat:
         def settle() -> None:
             opening.settled.set()
             with self._lock:
@@ -212,11 +214,11 @@ class PlainSharing:
         if opened.chunks is None:
             settle()
             opening.future.set_result((opened, None))
-            return Place(opened, joined=False)
+            return StreamSeat(opened, joined=False)
         source: Generator[bytes, None, None] = opened.chunks
         live = PlainLive[bytes](lambda _: source, lambda _: None)
         with self._lock:
             # Nobody who waits now is to find that it was read to its end by those who woke first.
             opening.places = [live.join() for _ in range(opening.waiting)]
             opening.future.set_result((opened, live))
-        return Place(opened, False, live, live.first)  # noqa: FBT003 - as the tuple is written
+        return StreamSeat(opened, False, live, live.first)  # noqa: FBT003 - as the tuple is written

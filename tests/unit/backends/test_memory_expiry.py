@@ -13,8 +13,8 @@ from aiocache_pe.engine.maintenance import AGAIN, FIRST
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.contract_support import AREA, record
-from tests.helpers import poll
-from tests.stress.scale import scaled
+from tests.support.polling import poll
+from tests.support.scale import scaled
 
 
 def held(cache: CacheManager) -> int:
@@ -111,7 +111,7 @@ async def test_without_writes_it_goes_in_rounds() -> None:
         assert held(cache) == 701
         await _use(cache)
         await poll(lambda: held(cache) == 1, deadline=60)
-        await poll(lambda: cache._shared.tender._loop is None, deadline=60)
+        await poll(lambda: cache._shared.maintenance._loop is None, deadline=60)
         assert (await cache.get_stats()).expirations == 700
         await cache.set("k", 1, ttl=60)
         clock.advance(61 + AGAIN)
@@ -131,7 +131,7 @@ def test_a_step_of_a_round_is_bounded_and_a_short_one_is_the_last() -> None:
 
     async def go() -> list[int]:
         steps: list[int] = []
-        while (heads := await backend.tend(1e9)) is not None:
+        while (heads := await backend.maintain(1e9)) is not None:
             steps.append(len(heads))
         return steps
 
@@ -166,7 +166,7 @@ def test_threads_that_write_and_rounds_agree(bounded: bool) -> None:
                 if n % 11 == 0:
                     await backend.delete([AREA + str(n % 97)])
                 if n % 50 == 0:
-                    await backend.tend(clock.time())
+                    await backend.maintain(clock.time())
                 if seed == 0:
                     clock.advance(0.5)
 

@@ -10,7 +10,7 @@ import pytest
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
 from aiocache_pe.codecs.tagged_json import TaggedJson
 from aiocache_pe.exceptions import CorruptRecordError
-from tests.unit.codecs.exactly import assert_round_trip, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, codec_of, round_trip
 
 RECORD = np.dtype([("x", "<f4"), ("name", "<U8"), ("at", "<M8[ns]"), ("grid", ">i2", (2, 3))])
 ALIGNED = np.dtype([("a", "u1"), ("b", "f8")], align=True)

@@ -23,7 +23,7 @@ from aiocache_pe.exceptions import (
     SecretRequiredError,
     SerializationError,
 )
-from tests.unit.codecs.exactly import KEY, SECRET, assert_round_trip, round_trip
+from tests.support.exactness import KEY, SECRET, assert_round_trip, round_trip
 
 MIB = 1024 * 1024
 LONG = ["again and again"] * 1000

@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe.codecs.base import MAX_DEPTH
 from aiocache_pe.codecs.plain_json import PlainJson, is_plain
-from tests.unit.codecs.exactly import assert_round_trip, assert_same, codec_of
+from tests.support.exactness import assert_round_trip, assert_same, codec_of
 
 EXACT: list[Any] = [
     None, True, False, 0, 1, -1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63),

@@ -20,7 +20,7 @@ import pytest
 
 from aiocache_pe.codecs.base import MAX_DEPTH, NotExact
 from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
-from tests.unit.codecs.exactly import assert_round_trip, assert_same, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, assert_same, codec_of, round_trip
 
 
 def written(value: Any) -> Any:

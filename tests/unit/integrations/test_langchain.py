@@ -24,7 +24,7 @@ from aiocache_pe import CacheManager, bypass, read_only, recording, refresh, syn
 from aiocache_pe.engine.token_savings import Price
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.integrations.langchain import LangChainCache
-from tests.unit.broken import BrokenEverywhere
+from tests.support.broken_backends import BrokenEverywhere
 
 STORES = ["memory", "file"]
 

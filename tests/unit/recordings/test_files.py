@@ -22,7 +22,7 @@ from aiocache_pe import (
     recording,
     register,
 )
-from aiocache_pe.recordings.redaction import HIDDEN, without_secrets
+from aiocache_pe.recordings.redaction import HIDDEN, redact_headers
 
 SECRET = "a-key-that-is-nobodys-business"
 
@@ -279,7 +279,7 @@ def test_the_environment_picks_the_mode(tmp_path: Path, monkeypatch: pytest.Monk
     assert recording(tmp_path).mode == "replay"
     monkeypatch.setenv("AIOCACHE_PE_RECORD", "record")
     assert recording(tmp_path, "replay").mode == "record"
-    assert repr(recording(tmp_path)) == f"Recordings({str(tmp_path)!r}, 'record')"
+    assert repr(recording(tmp_path)) == f"Recorder({str(tmp_path)!r}, 'record')"
     monkeypatch.setenv("AIOCACHE_PE_RECORD", "sometimes")
     with pytest.raises(ConfigurationError, match=r"'sometimes'.*'record', 'replay', 'off'"):
         recording(tmp_path)
@@ -325,9 +325,9 @@ async def test_files_are_whole_or_not_there(
     ],
 )
 def test_what_is_named_like_a_secret_is_hidden(name: str) -> None:
-    assert without_secrets({"settings": [{name: SECRET}]}) == {"settings": [{name: HIDDEN}]}
+    assert redact_headers({"settings": [{name: SECRET}]}) == {"settings": [{name: HIDDEN}]}
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "key", "keyboard", "secretary", "cookies_eaten"])
 def test_what_is_not_is_shown(name: str) -> None:
-    assert without_secrets({name: "shown"}) == {name: "shown"}
+    assert redact_headers({name: "shown"}) == {name: "shown"}

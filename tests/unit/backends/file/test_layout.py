@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file.layout import FOLDERS, Layout, area_folder, lock_slot, shown_key
+from aiocache_pe.backends.file.layout import FOLDERS, Layout, area_folder, display_key, lock_slot
 from aiocache_pe.keys.store_keys import namespace_prefix
 
 AWKWARD = (
@@ -123,14 +123,14 @@ async def test_a_directory_that_was_there_is_left_as_it_is(cache_dir: Path) -> N
 def test_a_short_key_can_be_read_in_its_name() -> None:
     name = Path(Layout("/cache").path("default:User:7")).name
     assert name.endswith("-User%3A7")
-    assert shown_key(name) == "User:7"
+    assert display_key(name) == "User:7"
 
 
 @pytest.mark.parametrize(
     "name", ["notes.txt", "", "12345678-50%", "12345678-%zz", "x" * 32 + "-a~"]
 )
 def test_a_name_that_shows_no_whole_key_shows_none(name: str) -> None:
-    assert shown_key(name) is None
+    assert display_key(name) is None
 
 
 def test_a_long_key_shows_its_beginning_and_has_the_whole_digest() -> None:

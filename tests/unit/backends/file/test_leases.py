@@ -16,12 +16,12 @@ import pytest
 
 from aiocache_pe.backends.file import leases as module
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.helpers import open_below
+from tests.support.polling import open_below
 
 HOLDER = """
 import asyncio, sys, time
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.helpers import open_below
+from tests.support.polling import open_below
 assert asyncio.run(FileBackend(sys.argv[1]).try_lease("default:a")) is not None
 print("held", flush=True)
 time.sleep(3600)

@@ -18,7 +18,7 @@ import pytest
 from aiocache_pe.backends.file import locks as module
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.exceptions import BackendError, LockTimeoutError
-from tests.helpers import poll_blocking
+from tests.support.polling import poll_blocking
 
 HOLDER = """
 import sys, time

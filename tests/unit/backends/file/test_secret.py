@@ -13,7 +13,7 @@ import pytest
 from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.secret import load_secret
-from tests.helpers import unmeasured
+from tests.support.polling import unmeasured
 
 RACER = """
 import sys

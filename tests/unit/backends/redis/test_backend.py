@@ -14,14 +14,14 @@ from redis import Redis
 
 from aiocache_pe import BackendError, CacheManager, CorruptRecordError
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.key_names import entry_name
+from aiocache_pe.backends.redis.key_names import make_entry_name
 from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.contract_support import AREA, record
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.servers.deployments import RIGHTS, Cluster, SecuredCluster, Sentinels
-from tests.servers.process import Server, free_ports
-from tests.stress.scale import report, scaled
+from tests.support.scale import report, scaled
+from tests.support.servers.deployments import RIGHTS, Cluster, SecuredCluster, Sentinels
+from tests.support.servers.redis_server import Server, free_ports
 
 
 async def test_the_bytes_are_those_of_every_store(redis_server: Server) -> None:
@@ -44,13 +44,13 @@ async def test_the_server_lets_entries_expire_once_they_may_not_even_be_stale(
     await backend.write([record("stale", expires_at=now + 100.0, stale_until=now + 200.0)])
     await backend.write([record("for ever")])
     with Redis.from_url(redis_server.url) as admin:
-        left = [admin.ttl(entry_name(AREA + name)) for name in ("plain", "stale", "for ever")]
+        left = [admin.ttl(make_entry_name(AREA + name)) for name in ("plain", "stale", "for ever")]
     assert 90 <= left[0] <= 100
     assert 190 <= left[1] <= 200
     assert left[2] == -1
     await backend.update(AREA + "plain", lambda before: record("plain", expires_at=now + 500.0))
     with Redis.from_url(redis_server.url) as admin:
-        assert admin.ttl(entry_name(AREA + "plain")) > 400
+        assert admin.ttl(make_entry_name(AREA + "plain")) > 400
     await backend.close()
 
 
@@ -58,16 +58,16 @@ async def test_what_is_damaged_is_told_and_removed(redis_server: Server) -> None
     backend = RedisBackend(redis_server.url)
     await backend.write([record("good"), record("bad")])
     with Redis.from_url(redis_server.url) as admin:
-        admin.append(entry_name(AREA + "bad"), b"x")
-        admin.delete(entry_name(AREA + "list"))
-        admin.lpush(entry_name(AREA + "list"), b"x")
+        admin.append(make_entry_name(AREA + "bad"), b"x")
+        admin.delete(make_entry_name(AREA + "list"))
+        admin.lpush(make_entry_name(AREA + "list"), b"x")
         found = await backend.read([AREA + "good", AREA + "bad"])
         assert isinstance(found[AREA + "bad"], CorruptRecordError)
         assert isinstance(found[AREA + "good"], Record)
         assert await backend.read([AREA + "bad"]) == {}
         other = await backend.read([AREA + "list"])
         assert isinstance(other[AREA + "list"], BackendError)
-        admin.delete(entry_name(AREA + "list"))
+        admin.delete(make_entry_name(AREA + "list"))
     await backend.close()
 
 
@@ -159,7 +159,7 @@ async def test_a_server_is_reached_by_a_socket_of_the_machine() -> None:
                 assert await one.incr("n") == 1
                 assert await other.incr("n") == 2
             with Redis(port=server.port, db=3) as admin:
-                assert admin.exists(entry_name("default:k"))
+                assert admin.exists(make_entry_name("default:k"))
         finally:
             server.kill()
 

@@ -16,15 +16,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from aiocache_pe import BackendError, CacheError
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connections import Connections
-from aiocache_pe.backends.redis.key_names import entry_name, lease_name
+from aiocache_pe.backends.redis.key_names import make_entry_name, make_lease_name
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
-from aiocache_pe.runtime.loops import AtLoopEnd
+from aiocache_pe.runtime.loops import LoopEndHook
 from aiocache_pe.testing.contract_support import AREA, record
-from tests.helpers import poll
-from tests.servers.deployments import Cluster, Sentinels
-from tests.servers.process import Server
-from tests.stress.scale import scaled
+from tests.support.polling import poll
+from tests.support.scale import scaled
+from tests.support.servers.deployments import Cluster, Sentinels
+from tests.support.servers.redis_server import Server
 
 KEYS = [f"{AREA}k{n}" for n in range(20)]
 
@@ -98,12 +98,12 @@ async def test_a_refused_command_of_several_is_one_answer_and_no_more(
     redis_server: Server, backend: RedisBackend
 ) -> None:
     with Redis.from_url(redis_server.url) as admin:
-        admin.delete(entry_name(AREA + "k1"))
-        admin.lpush(entry_name(AREA + "k1"), b"no record")
-        commands = [("STRLEN", entry_name(key)) for key in KEYS[:3]]
+        admin.delete(make_entry_name(AREA + "k1"))
+        admin.lpush(make_entry_name(AREA + "k1"), b"no record")
+        commands = [("STRLEN", make_entry_name(key)) for key in KEYS[:3]]
         await backend.write([record("k0"), record("k2")])
         answers = await backend._commands.batch(commands)
-        admin.delete(entry_name(AREA + "k1"))
+        admin.delete(make_entry_name(AREA + "k1"))
     assert [type(answer) for answer in answers] == [int, BackendError, int]
     assert len(await backend.read([KEYS[0], KEYS[2]])) == 2
 
@@ -120,7 +120,7 @@ async def test_what_is_under_way_is_finished_before_the_client_is_closed(
     assert connections.connected == 0
     assert all(len(stored) == 1 for stored in await asyncio.gather(*calls))
     with Redis.from_url(redis_server.url) as admin:
-        assert not admin.exists(lease_name("closing")), "its caller had gone"
+        assert not admin.exists(make_lease_name("closing")), "its caller had gone"
 
 
 @pytest.mark.usefixtures("lasting_leases")
@@ -132,10 +132,10 @@ async def test_a_lease_outlives_the_client_that_it_was_taken_by(
     before = opened(backend)
     await backend.close()
     with Redis.from_url(redis_server.url) as admin:
-        admin.pexpire(lease_name("outlives"), 30_000)
-        await poll(lambda: admin.pttl(lease_name("outlives")) > 40_000)
+        admin.pexpire(make_lease_name("outlives"), 30_000)
+        await poll(lambda: admin.pttl(make_lease_name("outlives")) > 40_000)
         await held.release()
-        assert not admin.exists(lease_name("outlives"))
+        assert not admin.exists(make_lease_name("outlives"))
     assert before.connected == 0
     assert opened(backend) is not before
 
@@ -225,7 +225,7 @@ def test_what_asks_for_one_more_at_the_end_of_a_loop_leaves_no_socket(redis_serv
             await backend.read(KEYS)
             made.append(opened(backend))
 
-    at_end = AtLoopEnd(report)
+    at_end = LoopEndHook(report)
 
     async def main() -> None:
         at_end.arm()

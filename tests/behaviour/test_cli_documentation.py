@@ -1,0 +1,53 @@
+"""What docs/cli.md shows is what happens, line by line."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import ROOT, environment
+
+pytestmark = pytest.mark.usefixtures("interruptible")
+
+PAGE = ROOT / "docs" / "cli.md"
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Each command of the page, with the output that is shown below it."""
+    for block in re.findall(r"^```console\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
+        for example in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, shown = example.partition("\n")
+            yield command, shown
+
+
+def test_the_page_shows_what_happens(tmp_path: Path) -> None:
+    script = tmp_path / "aiocache-pe"
+    script.write_text(f"#!{sys.executable}\nfrom aiocache_pe.cli.main import main\nmain()\n")
+    script.chmod(0o755)
+    env = environment()
+    env["PATH"] = f"{tmp_path}:{env['PATH']}"
+    checker = doctest.OutputChecker()
+    for command, shown in examples():
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert checker.check_output(shown, done.stdout, doctest.ELLIPSIS), (command, done.stdout)
+
+
+def test_every_block_is_an_example_that_runs() -> None:
+    fences = re.findall(r"^```(\w+)$", PAGE.read_text(), re.MULTILINE)
+    assert set(fences) == {"console"}
+    assert len(list(examples())) > len(fences)

@@ -1,0 +1,146 @@
+"""A store that does not work: the library survives it, and here it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.codecs.classes.registry import register
+from tests.support import command_line as shell
+from tests.support.cli_fixtures import Cli
+
+READS = (
+    *(["--stats"], ["--get", "k"], ["--delete", "k"], ["--cleanup"], ["--clear", "--yes"]),
+    *(["keys"], ["inspect", "k"]),
+)
+
+
+@dataclass
+class Answer:
+    """Known to this process and to no other."""
+
+    text: str
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A cache whose entries nobody can reach, root neither: their folder is a loop."""
+    directory = tmp_path / "data" / "cache"
+    directory.mkdir(parents=True)
+    (directory / ".locks").touch()
+    (directory / "default").symlink_to("default")
+    return directory
+
+
+@pytest.mark.parametrize("args", READS, ids=" ".join)
+def test_looking_for_a_cache_makes_none(cli: Cli, tmp_path: Path, args: list[str]) -> None:
+    result = cli(*args)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr == f"Error: there is no cache in {tmp_path / 'data' / 'cache'}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("args", READS, ids=" ".join)
+def test_a_directory_that_is_no_cache_is_left_alone(
+    cli: Cli, tmp_path: Path, args: list[str]
+) -> None:
+    precious = tmp_path / ".trash-of-mine"
+    precious.mkdir()
+    assert cli("--directory", str(tmp_path), *args).exit_code == 3
+    assert list(tmp_path.iterdir()) == [precious]
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize("args", [["--stats"], ["--get", "k"], ["keys"], ["--set", "k", "1"]])
+def test_a_store_that_cannot_be_read_is_no_empty_cache(cli: Cli, args: list[str]) -> None:
+    for more in ([], ["--json"]):
+        result = cli(*args, *more)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert "symbolic links" in result.stderr
+
+
+def test_a_file_is_no_directory(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for args in (["--stats"], ["--set", "k", "1"]):
+        assert cli("--directory", "file", *args).exit_code == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_forbidden_directory(cli: Cli, tmp_path: Path) -> None:
+    cli("set", "k", "1")
+    directory = tmp_path / "data" / "cache"
+    directory.chmod(0)
+    try:
+        result = cli("--stats")
+    finally:
+        directory.chmod(0o700)
+    assert result.exit_code == 3
+    assert "Permission denied" in result.stderr
+
+
+def test_a_damaged_entry_is_told_and_not_taken_for_absent(cli: Cli, tmp_path: Path) -> None:
+    cli("set", "k", "1")
+    [file] = (tmp_path / "data" / "cache" / "default").rglob("*-k")
+    file.write_bytes(file.read_bytes()[:-1] + b"2")
+    result = cli("get", "k")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "checksum" in result.stderr
+    assert cli("get", "k").exit_code == 1
+
+
+async def test_what_only_the_application_can_read_is_said_to_be_there(tmp_path: Path) -> None:
+    register(Answer)
+    async with CacheManager(directory=tmp_path / "data" / "cache") as cache:
+        await cache.set("k", Answer("yes"), tags=["t"])
+    result = await asyncio.to_thread(shell.run, tmp_path, "get", "k")
+    assert (result.code, result.out) == (3, "")
+    assert "Answer" in result.err
+    result = await asyncio.to_thread(shell.run, tmp_path, "inspect", "k")
+    assert result.code == 0
+    assert "unreadable" in result.out
+    assert "tags        t\n" in result.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AIOCACHE_PE_DISABLE", "1"),
+        ("AIOCACHE_PE_DISABLE", "perhaps"),
+        ("AIOCACHE_PE_BACKEND", "memory"),
+        ("AIOCACHE_PE_BACKEND", "redis"),
+        ("AIOCACHE_PE_BACKEND", "nonsense"),
+    ],
+)
+def test_a_setting_that_shows_nothing_is_told(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")  # where nobody listens
+    assert cli("--stats").exit_code == 3
+
+
+def test_a_read_that_could_not_be_counted_is_still_a_read(cli: Cli, tmp_path: Path) -> None:
+    cli("set", "k", "1")
+    stats = tmp_path / "data" / "cache" / "default+stats"
+    for file in sorted(stats.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    stats.rmdir()
+    stats.symlink_to("default+stats")
+    result = cli("get", "k")
+    assert (result.exit_code, result.stdout) == (0, "1\n")
+    assert result.stderr.startswith("Warning: not counted: ")
+
+
+def test_a_third_partys_store_that_raises_what_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.slow_store(tmp_path / "site", monkeypatch)
+    result = shell.run(tmp_path, "--backend", "slow://0", "keys")
+    assert (result.code, result.out) == (3, "")
+    assert len(result.err.splitlines()) == 1
+    assert "no list today" in result.err

@@ -1,0 +1,277 @@
+"""The program as a process: its exit codes, pipes, terminals, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import (
+    CTRL_C,
+    MODULE,
+    ROOT,
+    at_terminal,
+    environment,
+    interrupt,
+    run,
+    slow_store,
+)
+
+pytestmark = pytest.mark.usefixtures("interruptible")
+
+APPLICATION = """
+import asyncio
+from aiocache_pe.cache.manager import CacheManager
+
+async def main():
+    async with CacheManager() as cache:
+        await cache.set("k", {"answer": 42})
+        for key in ("k", "k", "absent"):
+            await cache.get(key)
+
+asyncio.run(main())
+"""
+HEAVY = {
+    "aiocache_pe.decorators",
+    "aiocache_pe.eviction.adaptive",
+    "anyio",
+    "numpy",
+    "pydantic",
+    "redis",
+    "rich",
+}
+
+# Says when it is at the input, so that the signal meets it there.
+START = """
+import sys
+from aiocache_pe.cli.main import main
+
+class Input:
+    @property
+    def buffer(self):
+        print("ready", flush=True)
+        return real.buffer
+
+real, sys.stdin = sys.stdin, Input()
+main()
+"""
+
+
+def test_what_an_application_did_is_seen_by_another_process(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", APPLICATION], cwd=tmp_path, env=environment(), check=True, timeout=60
+    )
+    found = json.loads(run(tmp_path, "--stats", "--json").out)
+    assert (found["sets"], found["hits"], found["misses"]) == (1, 2, 1)
+    assert run(tmp_path, "--get", "k").out == '{"answer":42}\n'
+
+
+def test_exit_codes_of_a_real_process(tmp_path: Path) -> None:
+    assert run(tmp_path, "--stats").code == 3
+    assert run(tmp_path, "--set", "k", "v").code == 0
+    assert run(tmp_path, "--get", "absent").code == 1
+    assert run(tmp_path, "--nonsense").code == 2
+
+
+def test_both_ways_to_start_are_the_same_program(tmp_path: Path) -> None:
+    script = tmp_path / "aiocache-pe"
+    script.write_text("from aiocache_pe.cli.main import main\nmain()\n")
+    by_script = subprocess.run(
+        [sys.executable, script, "--help"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    by_module = run(tmp_path, "--help").out
+    assert by_script.startswith("Usage: aiocache-pe [OPTIONS]")
+    assert by_module.startswith("Usage: python -m aiocache_pe [OPTIONS]")
+    assert by_script.splitlines()[1:] == by_module.splitlines()[1:]
+
+
+def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
+    run(tmp_path, "set", "k", "1")
+    code = (
+        "import sys\nfrom aiocache_pe.cli.main import program\n"
+        "try:\n    program.main(['--get', 'k'])\nexcept SystemExit:\n"
+        f"    print(*sorted({HEAVY!r} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "1\n\n"
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    run(tmp_path, "set", "k", "-", stdin="x" * 1_000_000)
+    with subprocess.Popen(
+        [*MODULE, "get", "k"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
+    run(tmp_path, "set", "k", "v")
+    command = f"{sys.executable} -m aiocache_pe get k"
+    for redirection, code, words in ((">/dev/full", 3, "No space left"), (">&-", 0, "")):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{command} {redirection}"],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == code
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == bool(words)
+
+
+def test_an_output_that_is_full_or_left_where_there_is_an_error_too(tmp_path: Path) -> None:
+    (tmp_path / "cache.json").write_text('{"good": {"value": 1}, "bad": {}}')
+    reading, writing = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb") as left:
+        for output, code in ((full, 3), (left, 141)):
+            done = subprocess.run(
+                [*MODULE, "import", "--format", "legacy-json", "cache.json"],
+                cwd=tmp_path,
+                env=environment(),
+                stdout=output,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode == code
+            assert len(done.stderr.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("command", ["set k -", "warm -", "import --format legacy-json -"])
+def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{sys.executable} -m aiocache_pe {command} <&-"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "Error: the standard input is closed (see --help)\n"
+
+
+def test_text_that_the_output_cannot_hold_is_escaped(tmp_path: Path) -> None:
+    run(tmp_path, "set", "k", '{"é": "\\ud800"}')
+    assert run(tmp_path, "get", "k").out == '{"\\u00e9":"\\ud800"}\n'
+    run(tmp_path, "set", "text", "héllo")
+    shown = run(tmp_path, "get", "text", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert (shown.code, shown.out) == (0, "h\\xe9llo\n")
+    shown = run(tmp_path, "get", "text", "--json", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert json.loads(shown.out)["value"] == "héllo"
+
+
+def test_a_terminal_gets_readable_json_and_no_commands(tmp_path: Path) -> None:
+    run(tmp_path, "set", "data", '{"a": 1}')
+    assert at_terminal(tmp_path, "get", "data").out == '{\n  "a": 1\n}\n'
+    run(tmp_path, "set", "red\x1b[31m\n", json.dumps("title\x1b]0;x\x07\nline"))
+    assert at_terminal(tmp_path, "keys", "red*").out == "red\\u001b[31m\\u000a\n"
+    shown = at_terminal(tmp_path, "get", "red\x1b[31m\n")
+    assert shown.out == "title\\u001b]0;x\\u0007\nline\n"
+    assert run(tmp_path, "get", "red\x1b[31m\n").out == "title\x1b]0;x\x07\nline\n"
+
+
+def test_tables_at_a_terminal(tmp_path: Path) -> None:
+    run(tmp_path, "set", "[red]k[/red]", "1")
+    for args, word in ((["stats"], "hit rate"), (["inspect", "[red]k[/red]"], "[red]k[/red]")):
+        shown = at_terminal(tmp_path, *args)
+        assert shown.code == 0
+        assert word in shown.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "left"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), (CTRL_C, 130, 0)]
+)
+def test_clear_asks_and_says_how_much_would_go(
+    tmp_path: Path, typed: str, code: int, left: int
+) -> None:
+    run(tmp_path, "set", "a", "1")
+    run(tmp_path, "set", "b", "1")
+    asked = at_terminal(tmp_path, "clear", wait_for="[y/N]", typed=typed)
+    assert asked.code == code
+    assert "Remove 2 entries of namespace 'default'" in asked.out
+    assert "Traceback" not in asked.out
+    assert run(tmp_path, "get", "a").code == left
+
+
+def test_ctrl_c_ends_a_command_quietly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_store(tmp_path / "site", monkeypatch)
+    with subprocess.Popen(
+        [*MODULE, "--backend", "slow://60", "clear", "--yes"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "clearing\n"
+        code = interrupt(process)
+        assert process.stdout is not None
+        out, err = process.stdout.read(), process.stderr.read()
+    assert (code, out, err.strip()) == (130, "", "")
+
+
+def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", START, "set", "k", "-"],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        code = interrupt(process)
+        assert process.stderr is not None
+        assert process.stderr.read().strip() == ""
+    assert code == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_long_work_shows_a_bar_to_a_person_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_store(tmp_path / "site", monkeypatch)
+    args = ("--backend", "slow://1.5", "clear", "--yes")
+    assert "Removing entries" in at_terminal(tmp_path, *args).out
+    alone = run(tmp_path, *args)
+    assert (alone.out, alone.err) == ("removed 3 entries\n", "clearing\n")
+
+
+def test_the_program_is_named_in_the_project() -> None:
+    assert 'aiocache-pe = "aiocache_pe.cli.main:main"' in (ROOT / "pyproject.toml").read_text()

@@ -1,0 +1,295 @@
+"""`cached`: what a decorated function gives back, and when it is asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aiocache_pe import CacheManager, UnstableIdentityError, cached
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.exceptions import BackendError, InvalidTTLError
+from aiocache_pe.testing.spy_backend import SpyBackend
+from tests.support.polling import poll
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection as Session
+
+
+@dataclass
+class Answer:
+    text: str
+    sources: list[str]
+
+
+class Unregistered:
+    """Only pickle can hold it, and this one not even pickle."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+async def test_the_second_call_is_not_made(cache: CacheManager) -> None:
+    calls = list[Any]()
+
+    @cached(cache=cache)
+    async def double(number: int, times: int = 2) -> int:
+        calls.append(number)
+        return number * times
+
+    assert await double(21) == 42
+    assert [await double(21, 2), await double(number=21), await double(21, times=2)] == [42] * 3
+    assert calls == [21]
+    assert await double(21, 3) == 63
+    assert await double(1) == 2
+    assert calls == [21, 21, 1]
+
+
+@pytest.mark.parametrize("value", [None, 0, "", False, [], {}, b"", float("inf"), (1, [2])])
+async def test_any_result_is_a_hit(cache: CacheManager, value: Any) -> None:
+    calls = 0
+
+    @cached(cache=cache)
+    async def function() -> Any:
+        nonlocal calls
+        calls += 1
+        return value
+
+    for _ in range(3):
+        result = await function()
+        assert (result, type(result)) == (value, type(value))
+    assert calls == 1
+
+
+def decorations(cache: CacheManager, monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., Any]]:
+    monkeypatch.setattr("aiocache_pe.decorators.settings.get_cache", lambda backend: cache)
+    return [cached, cached(), cached(ttl=60), cached(key_prefix="llm"), cached(backend="memory")]
+
+
+@pytest.mark.parametrize("index", range(5))
+async def test_it_decorates_bare_called_and_with_settings(
+    index: int, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    async def function(number: int) -> int:
+        nonlocal calls
+        calls += 1
+        return number
+
+    decorated = decorations(memory, monkeypatch)[index](function)
+    assert [await decorated(1), await decorated(1)] == [1, 1]
+    assert calls == 1
+
+
+async def test_of_many_callers_at_once_one_computes(cache: CacheManager) -> None:
+    calls, end = 0, asyncio.Event()
+
+    @cached(cache=cache)
+    async def slow(number: int) -> list[int]:
+        nonlocal calls
+        calls += 1
+        await end.wait()
+        return [number]
+
+    tasks = [asyncio.create_task(slow(1)) for _ in range(20)]
+    await poll(lambda: calls)
+    tasks[0].cancel()
+    end.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == [[1]] * 19
+    assert calls == 1
+
+
+async def test_a_caller_that_changes_its_result_changes_nobody_elses(cache: CacheManager) -> None:
+    start = asyncio.Event()
+
+    @cached(cache=cache)
+    async def answer() -> dict[str, Any]:
+        await start.wait()
+        return {"choices": [{"text": "yes"}]}
+
+    tasks = [asyncio.create_task(answer()) for _ in range(3)]
+    await asyncio.sleep(0)
+    start.set()
+    for result in [*await asyncio.gather(*tasks), await answer(), await answer()]:
+        assert result == {"choices": [{"text": "yes"}]}
+        result["choices"][0]["text"] = "spoiled"
+        result["choices"].append(None)
+
+
+async def test_callers_at_once_of_what_cannot_be_copied_get_each_their_own() -> None:
+    go = asyncio.Event()
+    async with CacheManager("null") as cache:
+
+        @cached(cache=cache)
+        async def function() -> object:
+            await go.wait()
+            return Unregistered()
+
+        tasks = [asyncio.create_task(function()) for _ in range(5)]
+        await asyncio.sleep(0)
+        go.set()
+        results = await asyncio.gather(*tasks)
+        assert len({id(result) for result in results}) == 5
+        assert function.cache_info() == (0, 5)
+
+
+async def test_a_classs_instances_come_back_by_the_return_annotation(cache: CacheManager) -> None:
+    @cached(cache=cache)
+    async def answer(question: str) -> list[Answer | None]:
+        return [Answer(question, ["a"]), None]
+
+    first, second = await answer("why?"), await answer("why?")
+    assert first == second == [Answer("why?", ["a"]), None]
+    assert type(second[0]) is Answer
+    assert first[0] is not second[0]
+
+
+async def test_they_do_also_when_another_annotation_names_nothing(cache: CacheManager) -> None:
+    @cached(cache=cache, ignore=["session"])
+    async def answer(session: Session | None, question: str) -> Answer:
+        return Answer(question, ["a"])
+
+    first, second = await answer(None, "why?"), await answer(None, "why?")
+    assert first == second
+    assert type(second) is Answer
+
+
+@pytest.mark.parametrize("annotation", ["NoSuchName", "some words", "1 +", "list[", "1 / 0"])
+async def test_an_annotation_that_cannot_be_read_is_in_nobodys_way(
+    annotation: str, memory: CacheManager
+) -> None:
+    async def function() -> int:
+        return 1
+
+    function.__annotations__["return"] = annotation
+    decorated = cached(cache=memory)(function)
+    assert [await decorated(), await decorated()] == [1, 1]
+
+
+async def test_what_a_function_raises_is_raised_and_not_stored(cache: CacheManager) -> None:
+    calls = 0
+
+    @cached(cache=cache)
+    async def moody() -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ValueError(f"attempt {calls}")
+        return "well"
+
+    for attempt in (1, 2):
+        with pytest.raises(ValueError, match=f"attempt {attempt}"):
+            await moody()
+    assert [await moody(), await moody()] == ["well", "well"]
+    assert calls == 3
+
+
+async def test_what_cannot_be_stored_is_returned_counted_and_logged_once(
+    cache: CacheManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    @cached(cache=cache)
+    async def function() -> object:
+        return Unregistered()
+
+    with caplog.at_level(logging.WARNING, "aiocache_pe"):
+        results = [await function() for _ in range(3)]
+    assert len({id(result) for result in results}) == 3
+    stats = await cache.get_stats()
+    assert (stats.errors, stats.misses, stats.sets, stats.hits) == (3, 3, 0, 0)
+    assert len(caplog.records) == 1
+
+
+async def test_a_store_that_fails_costs_a_call_and_nothing_else() -> None:
+    recorder = SpyBackend(MemoryBackend())
+    recorder.failing = BackendError("away")
+    calls = 0
+    async with CacheManager(recorder) as cache:
+
+        @cached(cache=cache, ttl="1h")
+        async def function() -> list[int]:
+            nonlocal calls
+            calls += 1
+            return [calls]
+
+        assert [await function(), await function()] == [[1], [2]]
+        recorder.failing = None
+        assert [await function(), await function()] == [[3], [3]]
+
+
+async def test_an_argument_without_identity_is_refused_by_name(memory: CacheManager) -> None:
+    @cached(cache=memory)
+    async def function(prompt: str, client: object) -> None: ...
+
+    for _ in range(100):
+        with pytest.raises(UnstableIdentityError, match=r"client is a .*Unregistered, which has"):
+            await function("why?", Unregistered())
+
+
+async def test_a_function_that_asks_for_itself_does_not_deadlock(memory: CacheManager) -> None:
+    @cached(cache=memory)
+    async def fibonacci(n: int) -> int:
+        return n if n < 2 else await fibonacci(n - 1) + await fibonacci(n - 2)
+
+    assert await asyncio.wait_for(fibonacci(50), 10) == 12_586_269_025
+
+
+def test_a_decorated_function_lives_through_many_loops_and_threads() -> None:
+    calls = list[int]()
+
+    @cached(cache=CacheManager("memory"))
+    async def function(number: int) -> list[int]:
+        calls.append(number)
+        await asyncio.sleep(0)
+        return [number]
+
+    for _ in range(5):
+        assert asyncio.run(function(1)) == [1]
+    threads = [threading.Thread(target=lambda: asyncio.run(function(1))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert calls == [1]
+
+
+def plain(number: int) -> int:
+    return number
+
+
+@pytest.mark.parametrize(
+    ("decorate", "error", "says"),
+    [
+        (lambda: cached("1h"), TypeError, "takes a function, not '1h'"),  # type: ignore[call-overload]
+        (lambda: cached(60), TypeError, "takes a function, not 60"),  # type: ignore[call-overload]
+        (lambda: cached(Answer), TypeError, "takes a function, not <class"),
+        (lambda: cached(property(len)), TypeError, "so it stands below @property, not above"),  # type: ignore[call-overload]
+        (lambda: cached(partial(plain, 1)), TypeError, "a function with a name, not functools"),
+        (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
+        (lambda: cached(min), ValueError, "min does not tell its parameters"),
+        (lambda: cached(ttl=-1), InvalidTTLError, "ttl -1 is not a positive duration"),
+        (lambda: cached(ttl="soon"), InvalidTTLError, "ttl 'soon' is not a duration"),
+        (lambda: cached(ttl=[1]), InvalidTTLError, "is a list"),  # type: ignore[call-overload]
+        (lambda: cached(key_prefix=1), TypeError, "key_prefix is a str, not int: 1"),  # type: ignore[call-overload]
+        (lambda: cached(cache="file"), TypeError, "cache is a CacheManager, not str: 'file'"),  # type: ignore[call-overload]
+        (lambda: cached(backend=MemoryBackend()), TypeError, "pass cache=CacheManager"),  # type: ignore[call-overload]
+        (
+            lambda: cached(cache=CacheManager("null"), backend="file"),
+            ValueError,
+            "cache= and backend= name two stores; give one of them",
+        ),
+    ],
+)
+def test_wrong_usage_is_refused_at_once(
+    decorate: Callable[[], object], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        decorate()

@@ -1,0 +1,253 @@
+"""The verbs of a decorated function: what they answer, and whose entries they touch."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheInfo, CacheManager, cached
+from aiocache_pe.exceptions import ConfigurationError
+from tests.support.function_kinds import KINDS, Counted, Kind, each_kind
+
+
+def named(name: str, body: Any) -> Any:
+    body.__qualname__ = body.__name__ = name
+    return body
+
+
+@each_kind
+async def test_a_cache_key_is_where_the_cache_has_the_result(
+    kind: Kind, cache: CacheManager
+) -> None:
+    count = kind.cached(Counted().body(), cache=cache)
+    key = count.cache_key("x")
+    assert key == count.cache_key(a="x", b=2)
+    assert not await cache.exists(key)
+    await kind.of(count("x"))
+    assert await cache.exists(key)
+    assert await cache.delete(key)
+    assert await kind.of(count("x")) == 2
+
+
+@each_kind
+async def test_a_cache_key_is_without_the_namespace(kind: Kind, memory: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=memory, namespace="there", key="{a}")
+    key = count.cache_key("x")
+    assert key.endswith(":x")
+    await kind.of(count("x"))
+    assert await memory.namespace("there").exists(key)
+    assert not await memory.exists(key)
+
+
+@each_kind
+async def test_invalidate_says_whether_there_was_a_result(kind: Kind, cache: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=cache)
+    assert await kind.of(count.invalidate("x")) is False
+    assert [await kind.of(count(a)) for a in "xy"] == [1, 2]
+    assert await kind.of(count.invalidate("x", b=2)) is True
+    assert await kind.of(count.invalidate("x")) is False
+    assert [await kind.of(count(a)) for a in "xy"] == [3, 2]
+
+
+@each_kind
+async def test_refresh_computes_and_stores_whatever_is_stored(
+    kind: Kind, cache: CacheManager
+) -> None:
+    count = kind.cached(Counted().body(), cache=cache)
+    assert await kind.of(count.refresh("x")) == 1
+    assert await kind.of(count("x")) == 1
+    assert await kind.of(count.refresh(a="x")) == 2
+    assert await kind.of(count("x")) == 2
+    assert count.cache_info() == (2, 2)
+
+
+@each_kind
+async def test_refresh_keeps_to_the_settings(kind: Kind, memory: CacheManager) -> None:
+    count = kind.cached(
+        Counted().body(),
+        cache=memory,
+        ttl=60,
+        tags=["t"],
+        cache_if=lambda told: kind.result(told) != 2,
+    )
+    assert [await kind.of(count.refresh()) for _ in range(2)] == [1, 2]
+    assert await kind.of(count()) == 1
+    assert await memory.get_ttl(count.cache_key()) == 60
+    await memory.delete_by_tag("t")
+    assert await kind.of(count()) == 3
+
+
+@each_kind
+async def test_cache_clear_removes_this_functions_results_and_counts_them(
+    kind: Kind, cache: CacheManager
+) -> None:
+    count = kind.cached(Counted().body(), cache=cache)
+    assert await kind.of(count.cache_clear()) == 0
+    for a in range(5):
+        await kind.of(count(a))
+    await cache.set("mine", 1)
+    assert await kind.of(count.cache_clear()) == 5
+    assert await cache.get("mine") == 1
+    assert await kind.of(count(0)) == 6
+
+
+NEIGHBOURS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
+    ("get", {}, "get_all", {}),
+    ("get", {}, "get2", {}),
+    ("get", {}, "get.inner", {}),
+    ("get", {}, "get", {"version": 1}),
+    ("get", {"version": 1}, "get", {"version": 10}),
+    ("get", {"version": 1}, "get", {}),
+    ("get", {"key_prefix": "llm"}, "get_all", {"key_prefix": "llm"}),
+    ("get", {"key_prefix": "llm"}, "get", {"key_prefix": "llm2"}),
+    ("get", {"key_prefix": "llm"}, "get", {}),
+    ("get", {"key_prefix": "*"}, "get", {"key_prefix": "llm"}),
+    ("get", {"key_prefix": "l?m"}, "get", {"key_prefix": "llm"}),
+    ("get", {"key_prefix": "[a-z]"}, "get", {"key_prefix": "l"}),
+    ("get", {"key_prefix": "[!x]"}, "get", {"key_prefix": "l"}),
+    ("get", {"key_prefix": ""}, "get", {"key_prefix": "l"}),
+    ("g*", {}, "get", {}),
+    ("g?t", {}, "get", {}),
+    ("g[e]t", {}, "get", {}),
+    ("get", {"version": "*"}, "get", {"version": "1"}),
+    ("get", {"key_prefix": "llm", "key": "{a}"}, "get", {"key_prefix": "llm2", "key": "{a}"}),
+    ("get", {"key": "{a}"}, "get_all", {"key": "{a}"}),
+    ("get", {"namespace": "here"}, "get", {"namespace": "there"}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "neighbour", "others"), NEIGHBOURS)
+async def test_cache_clear_leaves_neighbours_with_a_like_name_alone(
+    name: str,
+    settings: dict[str, Any],
+    neighbour: str,
+    others: dict[str, Any],
+    memory: CacheManager,
+) -> None:
+    kind = KINDS[0]
+    mine = kind.cached(named(name, Counted().body()), cache=memory, **settings)
+    theirs = kind.cached(named(neighbour, Counted().body()), cache=memory, **others)
+    for function in (mine, theirs):
+        assert [await function(a) for a in ("x", "y")] == [1, 2]
+    assert await mine.cache_clear() == 2
+    assert [await theirs(a) for a in ("x", "y")] == [1, 2]
+    assert await mine("x") == 3
+    assert await theirs.cache_clear() == 2
+    assert await mine("x") == 3
+
+
+@each_kind
+async def test_a_name_that_looks_like_a_pattern_is_cleared(kind: Kind, cache: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=cache, key_prefix="[a*?]!", version="*[")
+    assert [await kind.of(count(a)) for a in "xy"] == [1, 2]
+    assert await kind.of(count.cache_clear()) == 2
+
+
+@each_kind
+async def test_cache_info_counts_calls_that_ran_and_calls_that_need_not(
+    kind: Kind, cache: CacheManager
+) -> None:
+    count = kind.cached(Counted().body(), cache=cache)
+    assert count.cache_info() == CacheInfo(hits=0, misses=0)
+    for a in [1, 2, 3, 1, 1, 2]:
+        await kind.of(count(a))
+    assert count.cache_info() == CacheInfo(hits=3, misses=3)
+
+
+async def test_cache_info_is_exact_for_calls_at_once(cache: CacheManager) -> None:
+    calls, go = list[int](), asyncio.Event()
+
+    @cached(cache=cache)
+    async def slow(number: int) -> list[int]:
+        calls.append(number)
+        await go.wait()
+        return [number]
+
+    tasks = [asyncio.ensure_future(slow(number % 10)) for number in range(100)]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(*tasks)
+    assert sorted(calls) == list(range(10))
+    assert slow.cache_info() == (90, 10)
+    await asyncio.gather(*(slow(number % 10) for number in range(100)))
+    assert slow.cache_info() == (190, 10)
+    await asyncio.gather(*(slow(number) for number in range(10, 110)))
+    assert slow.cache_info() == (190, 110)
+
+
+def test_cache_info_counts_the_calls_of_threads_at_once(memory: CacheManager) -> None:
+    begin, calls = threading.Barrier(8), list[int]()
+
+    @cached(cache=memory)
+    def slow(number: int) -> int:
+        calls.append(number)
+        return number
+
+    def work() -> None:
+        begin.wait(10)
+        for number in range(20):
+            assert slow(number) == number
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    hits, misses = slow.cache_info()
+    assert (sorted(calls), misses) == (list(range(20)), 20)
+    assert hits == 8 * 20 - 20
+
+
+@each_kind
+async def test_what_a_call_raises_is_a_miss(kind: Kind, memory: CacheManager) -> None:
+    def failing() -> None:
+        raise ValueError("no")
+
+    decorated = kind.cached(failing, cache=memory)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            await kind.of(decorated())
+    assert decorated.cache_info() == (0, 2)
+
+
+@each_kind
+async def test_the_cache_is_at_hand_before_the_first_call(kind: Kind, memory: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=memory)
+    assert await kind.of(count.cache.get("absent")) is None
+    await memory.set("there", 1)
+    assert await kind.of(count.cache.get("there")) == 1
+
+
+@each_kind
+@pytest.mark.parametrize("verb", ["__call__", "refresh", "cache_key", "invalidate", "cache_clear"])
+async def test_any_verb_may_be_the_first(kind: Kind, verb: str, memory: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=memory)
+    await kind.of(getattr(count, verb)())
+    assert await kind.of(count()) == 1
+
+
+@each_kind
+@pytest.mark.parametrize("verb", ["__call__", "refresh", "cache_key", "invalidate"])
+async def test_a_call_that_cannot_be_is_refused_by_each_verb(
+    kind: Kind, verb: str, memory: CacheManager
+) -> None:
+    count = kind.cached(Counted().body(), cache=memory)
+    with pytest.raises(TypeError, match=r"count.*too many positional arguments"):
+        await kind.of(getattr(count, verb)(1, 2, 3))
+
+
+@each_kind
+async def test_what_is_wrapped_is_called_past_the_cache(kind: Kind, memory: CacheManager) -> None:
+    count = kind.cached(Counted().body(), cache=memory)
+    assert await kind.of(count()) == 1
+    assert await kind.of(count.__wrapped__()) == 2
+    assert await kind.of(count()) == 1
+
+
+def test_a_lambda_needs_a_prefix() -> None:
+    with pytest.raises(ConfigurationError, match="a lambda has no name"):
+        cached(cache=CacheManager("null"))(lambda: 1)
+    assert cached(cache=CacheManager("null"), key_prefix="one")(lambda: 1)() == 1

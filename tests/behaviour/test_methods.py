@@ -1,0 +1,290 @@
+"""Decorated functions in classes: whose calls are the same, and what is found where."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import inspect
+import pickle
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheManager, cached
+from tests.support.function_kinds import KINDS, Counted, Kind, each_kind
+
+
+def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
+    """A class with one cached method that returns how often it ran."""
+    counted = Counted()
+
+    class Service:
+        def __init__(self, name: str = "") -> None:
+            self.name = name
+
+        def method(self, a: Any, b: int = 2) -> int:
+            counted.calls.append(a)
+            return len(counted.calls)
+
+    Service.method = kind.cached(Service.method, cache=cache, **settings)  # type: ignore[method-assign]
+    return Service
+
+
+@each_kind
+async def test_instances_share_what_their_methods_return(kind: Kind, cache: CacheManager) -> None:
+    service = service_class(kind, cache)
+    one, two = service(), service()
+    assert [await kind.of(each.method(1)) for each in (one, two, one, two)] == [1] * 4
+    assert await kind.of(two.method(2)) == 2
+    assert await kind.of(one.method(a=2, b=2)) == 2
+    assert await kind.of(service.method(one, 1)) == 1
+
+
+@each_kind
+async def test_a_class_says_by_its_cache_key_whose_results_differ(
+    kind: Kind, cache: CacheManager
+) -> None:
+    service = service_class(kind, cache)
+    service.__cache_key__ = lambda self: self.name
+    for _ in range(2):
+        assert await kind.of(service("a").method(1)) == 1
+        assert await kind.of(service("b").method(1)) == 2
+    assert service("a").method.cache_key(1) != service("b").method.cache_key(1)
+
+
+@each_kind
+async def test_a_bound_method_has_the_keys_that_it_has_in_its_class(
+    kind: Kind, cache: CacheManager
+) -> None:
+    service = service_class(kind, cache)
+    service.__cache_key__ = lambda self: self.name
+    method = service.method.__wrapped__
+    bound = {
+        name: cached(cache=cache, ignore=["b"])(method.__get__(service(name))) for name in "ab"
+    }
+    for _ in range(2):
+        assert await kind.of(bound["a"](1)) == 1
+        assert await kind.of(bound["b"](a=1, b=3)) == 2
+    again = cached(cache=cache)(method.__get__(service("a")))
+    assert again.cache_key(1) == service("a").method.cache_key(1)
+    twice = [cached(cache=cache)(service(name).method).cache_key(1) for name in "ab"]
+    assert len(set(twice)) == 2
+
+
+@each_kind
+async def test_a_subclass_shares_the_method_that_it_inherits(
+    kind: Kind, memory: CacheManager
+) -> None:
+    service = service_class(kind, memory)
+
+    special = type("Special", (service,), {})
+    own = type("Own", (service,), {"__cache_key__": lambda self: "own"})
+
+    assert [await kind.of(each().method(1)) for each in (service, special, own)] == [1, 1, 2]
+    assert [await kind.of(each().method(1)) for each in (service, special, own)] == [1, 1, 2]
+
+
+async def test_a_method_that_overrides_calls_that_of_its_base(memory: CacheManager) -> None:
+    class Base:
+        @cached(cache=memory)
+        async def method(self, a: int) -> str:
+            return f"base {a}"
+
+    class Derived(Base):
+        @cached(cache=memory)
+        async def method(self: Any, a: int) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+            return f"derived, {await super().method(a)}"
+
+    for _ in range(2):
+        assert await Derived().method(1) == "derived, base 1"
+        assert await Base().method(1) == "base 1"
+
+
+@each_kind
+async def test_instances_stay_collectable(kind: Kind, memory: CacheManager) -> None:
+    service = service_class(kind, memory)
+    one = service()
+    assert [await kind.of(one.method(1)) for _ in range(2)] == [1, 1]
+    assert one.method.cache_info() == (1, 1)
+    died = weakref.ref(one)
+    del one
+    gc.collect()
+    assert died() is None
+
+
+@each_kind
+@pytest.mark.parametrize("decorated_first", [True, False])
+async def test_classmethods_and_staticmethods_in_either_order(
+    kind: Kind, decorated_first: bool, memory: CacheManager
+) -> None:
+    calls = list[str]()
+
+    def of_class(cls: type, a: int) -> str:
+        calls.append("class")
+        return f"{cls.__name__} {a}"
+
+    def of_nothing(a: int) -> str:
+        calls.append("static")
+        return f"nothing {a}"
+
+    def put(how: Any, body: Any) -> Any:
+        body.__qualname__ = f"Tools.{body.__name__}"
+        decorate = cached(cache=memory)
+        return how(decorate(kind.made(body))) if decorated_first else decorate(how(kind.made(body)))
+
+    class Tools:
+        class_method = put(classmethod, of_class)
+        static_method = put(staticmethod, of_nothing)
+
+    class Others(Tools):
+        pass
+
+    for tools in (Tools, Tools(), Others, Others()):
+        assert await kind.of(tools.class_method(1)) == "Tools 1"
+        assert await kind.of(tools.static_method(a=1)) == "nothing 1"
+        assert await kind.of(tools.class_method(2)) == "Tools 2"
+    assert sorted(calls) == ["class", "class", "static"]
+
+
+async def test_a_classmethod_has_the_verbs_when_the_decorator_is_on_top(
+    memory: CacheManager,
+) -> None:
+    class Tools:
+        @cached(cache=memory)
+        @classmethod
+        async def double(cls, a: int) -> int:
+            return 2 * a
+
+        @cached(cache=memory)
+        @staticmethod
+        def half(a: float) -> float:
+            return a / 2
+
+    assert await Tools.double(2) == 4
+    assert await Tools.double.invalidate(2)
+    assert await Tools().double.refresh(2) == 4
+    assert Tools.double.cache_info() == (0, 2)
+    assert Tools.half(2) == Tools().half(2) == 1.0
+    assert Tools.half.cache_info() == (1, 1)
+    assert Tools.half.invalidate(2)
+
+
+@each_kind
+async def test_classes_with_slots_have_cached_methods(kind: Kind, memory: CacheManager) -> None:
+    class Slotted:
+        __slots__ = ("calls",)
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def method(self, a: int) -> int:
+            self.calls += 1
+            return a
+
+    Slotted.method = kind.cached(Slotted.method, cache=memory)  # type: ignore[method-assign]
+    one = Slotted()
+    assert [await kind.of(one.method(5)) for _ in range(2)] == [5, 5]
+    assert one.calls == 1
+
+
+async def test_a_dataclass_may_have_cached_methods(memory: CacheManager) -> None:
+    @dataclass
+    class Model:
+        name: str
+        calls: list[str] = field(default_factory=list[str])
+
+        @cached(cache=memory)
+        async def complete(self, prompt: str) -> str:
+            self.calls.append(prompt)
+            return f"{prompt}!"
+
+    model = Model("small")
+    assert [await model.complete("a"), await model.complete("a")] == ["a!", "a!"]
+    assert model == Model("small", ["a"])
+
+
+@each_kind
+async def test_a_method_gives_its_instance_to_the_verbs(kind: Kind, memory: CacheManager) -> None:
+    service = service_class(kind, memory)
+    service.__cache_key__ = lambda self: self.name
+    one, two = service("a"), service("b")
+    assert [await kind.of(each.method(1)) for each in (one, two)] == [1, 2]
+    assert one.method.cache_key(1) == service.method.cache_key(one, 1)
+    assert await kind.of(one.method.invalidate(1)) is True
+    assert await kind.of(one.method.invalidate(1)) is False
+    assert [await kind.of(each.method(1)) for each in (one, two)] == [3, 2]
+    assert await kind.of(two.method.refresh(1)) == 4
+    assert [await kind.of(each.method(1)) for each in (one, two)] == [3, 4]
+    assert one.method.cache_info() == two.method.cache_info() == (3, 4)
+    assert await kind.of(one.method.cache.exists(one.method.cache_key(1))) is True
+    assert await kind.of(one.method.cache_clear()) == 2
+
+
+@each_kind
+async def test_found_in_the_class_it_is_the_function(kind: Kind, memory: CacheManager) -> None:
+    service = service_class(kind, memory)
+    function = vars(service)["method"]
+    assert service.method is function
+    assert service().method.__func__ is function
+    assert function.__wrapped__.__name__ == "method"
+
+
+@each_kind
+def test_a_method_looks_like_one(kind: Kind) -> None:
+    service = service_class(kind, CacheManager("null"))
+    one = service()
+    plain = inspect.unwrap(one.method)
+    assert str(inspect.signature(one.method)) == "(a: 'Any', b: 'int' = 2) -> 'int'"
+    assert one.method.__name__ == plain.__name__ == "method"
+    assert one.method.__qualname__ == plain.__qualname__
+    assert one.method.__self__ is one
+    assert one.method.__doc__ is None
+    assert "method" in repr(one.method)
+    assert repr(one) in repr(one.method)
+
+
+def test_methods_are_the_same_if_function_and_instance_are() -> None:
+    service = service_class(KINDS[0], CacheManager("null"))
+    one, two = service(), service()
+    assert one.method == one.method
+    assert hash(one.method) == hash(one.method)
+    assert one.method != two.method
+    assert one.method != "method"
+    assert len({one.method, one.method, two.method}) == 2
+
+
+def test_a_method_can_be_weakly_referred_to() -> None:
+    method = service_class(KINDS[0], CacheManager("null"))().method
+    assert weakref.ref(method)() is method
+
+
+class Importable:
+    """At the module's level, where pickle finds it."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Importable)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached(backend="null")
+    async def method(self, a: int) -> int:
+        """Doubles."""
+        return 2 * a
+
+
+def test_a_method_travels_with_its_instance() -> None:
+    one = Importable()
+    for travelled in (pickle.loads(pickle.dumps(one.method)), copy.deepcopy(one.method)):
+        assert travelled.__func__ is Importable.method
+        assert travelled.__self__ == one
+        assert travelled.__self__ is not one
+    assert one.method.__doc__ == "Doubles."
+
+
+@each_kind
+def test_an_attribute_that_is_not_there_is_named(kind: Kind) -> None:
+    method = service_class(kind, CacheManager("null"))().method
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        method.nonsense  # noqa: B018 - found while it is looked for

@@ -1,0 +1,80 @@
+"""A hard timeout: the caller gives up, and the error says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aiocache_pe import CacheManager, cached, events
+from aiocache_pe.exceptions import CacheError, LoadTimeoutError
+from aiocache_pe.testing import FakeClock
+from tests.support.factories import Factory, settled
+from tests.support.polling import poll
+
+
+async def test_who_has_no_more_time_gets_an_error_that_says_so(cache: CacheManager) -> None:
+    factory = Factory()
+    factory.hold()
+    with pytest.raises(LoadTimeoutError, match=r"no value for 'k' within 0.01 s \(hard") as caught:
+        await cache.get_or_set("k", factory, hard_timeout=0.01)
+    assert isinstance(caught.value, TimeoutError | CacheError)
+    assert (caught.value.key, caught.value.seconds) == ("k", 0.01)
+    await poll(lambda: factory.running == 0)  # nobody else waited
+    factory.release()
+    assert await cache.get_or_set("k", factory, hard_timeout=30) == factory.calls
+
+
+async def test_others_who_have_time_wait_on(cache: CacheManager) -> None:
+    factory = Factory()
+    factory.hold()
+    hasty = asyncio.create_task(cache.get_or_set("k", factory, hard_timeout=0.01))
+    await asyncio.sleep(0)
+    patient = asyncio.create_task(cache.get_or_set("k", factory))
+    with pytest.raises(LoadTimeoutError):
+        await hasty
+    factory.release()
+    assert await patient == 1
+    assert factory.calls == 1
+
+
+async def test_a_time_out_of_the_factorys_own_is_none_of_ours(memory: CacheManager) -> None:
+    async def factory() -> None:
+        raise TimeoutError("mine")
+
+    with pytest.raises(TimeoutError, match="mine") as caught:
+        await memory.get_or_set("k", factory, hard_timeout=30)
+    assert not isinstance(caught.value, LoadTimeoutError)
+
+
+async def test_a_time_out_of_the_callers_own_is_passed_on(memory: CacheManager) -> None:
+    factory = Factory()
+    factory.hold()
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.01):
+            await memory.get_or_set("k", factory, hard_timeout=30)
+    assert not isinstance(caught.value, LoadTimeoutError)
+
+
+async def test_a_refresh_has_no_more_time_than_a_caller(
+    memory: CacheManager, clock: FakeClock
+) -> None:
+    failed: list[events.LoadFailed] = []
+    memory.subscribe(events.LoadFailed, failed.append)
+    factory = Factory()
+    await memory.get_or_set("k", factory, 10, stale_ttl=100)
+    clock.advance(11)
+    factory.hold()
+    assert await memory.get_or_set("k", factory, 10, stale_ttl=100, hard_timeout=0.01) == 1
+    await settled(memory)
+    assert LoadTimeoutError in [type(event.error) for event in failed]
+    assert factory.running == 0
+
+
+async def test_decorated_functions_have_it_too(memory: CacheManager) -> None:
+    @cached(cache=memory, hard_timeout="10ms")
+    async def f() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(LoadTimeoutError, match=r"within 0.01 s"):
+        await f()

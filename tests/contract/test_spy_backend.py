@@ -1,0 +1,12 @@
+"""The recorder keeps the contract of the store it watches."""
+
+from __future__ import annotations
+
+from aiocache_pe.backends.base import Backend
+from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.testing import BackendContract, SpyBackend
+
+
+class TestRecorder(BackendContract):
+    async def make_backend(self) -> Backend:
+        return SpyBackend(MemoryBackend())

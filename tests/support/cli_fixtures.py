@@ -1,0 +1,37 @@
+"""The program within this process, and a real directory for it to work in."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from aiocache_pe.cli.main import program
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts what runs in the background deaf to Ctrl-C, and its children with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def cli(interruptible: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Call the program with arguments; it must never end by an exception of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*args: str, stdin: str | bytes = "") -> Result:
+        result = CliRunner().invoke(program, list(args), input=stdin)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        if result.exit_code:
+            assert len(result.stderr.splitlines()) == 1, result.stderr
+        return result
+
+    return call

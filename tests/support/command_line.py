@@ -1,0 +1,162 @@
+"""Running the command line as a user does: in a process, in a pipe, at a terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULE = (sys.executable, "-m", "aiocache_pe")
+CTRL_C = "\x03"
+PATIENCE = 60.0  # seconds that a command may take on the slowest machine
+AGAIN = 3.0  # seconds after which Ctrl-C is pressed again, as by a person
+
+# Makes the terminal it was given its own, so that Ctrl-C typed there reaches it.
+_AT_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and what was to be read."""
+
+    code: int
+    out: str
+    err: str = ""
+
+
+def environment(**more: str) -> dict[str, str]:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": ""}
+    return os.environ | own | more
+
+
+def run(directory: Path, *args: str, stdin: str | bytes = "", **more: str) -> Ended:
+    """Run the program in a directory, without a terminal."""
+    done = subprocess.run(
+        [*MODULE, *args],
+        cwd=directory,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
+        capture_output=True,
+        env=environment(**more),
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def at_terminal(
+    directory: Path, *args: str, wait_for: str = "", typed: str = "", **more: str
+) -> Ended:
+    """Run the program at a terminal; once the text appears, type something."""
+    ours, theirs = pty.openpty()
+    env = environment(COLUMNS="300", TERM="xterm", **more)
+    command = [sys.executable, "-c", _AT_TERMINAL, *MODULE, *args]
+    with subprocess.Popen(
+        command, cwd=directory, env=env, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        shown, end, pressed = b"", time.monotonic() + PATIENCE, False
+        try:
+            os.close(theirs)
+            while (chunk := _read(ours)) is None or chunk:
+                assert time.monotonic() < end, f"still running, and shows {shown!r}"
+                shown += chunk or b""
+                again = chunk is None and typed == CTRL_C
+                if typed and wait_for.encode() in shown and (again or not pressed):
+                    os.write(ours, typed.encode())
+                    pressed = True
+            code = process.wait(PATIENCE)
+        finally:
+            process.kill()
+            os.close(ours)
+    return Ended(code, shown.decode().replace("\r\n", "\n"))
+
+
+def interrupt(process: subprocess.Popen[str]) -> int:
+    """Press Ctrl-C until a process ends; its exit code.
+
+    Once is not enough for certain: a signal that comes just before a process starts to
+    wait for its input is seen only after that.
+    """
+    for _ in range(round(PATIENCE / AGAIN)):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.wait(AGAIN)
+        except subprocess.TimeoutExpired:
+            pass
+    process.kill()
+    raise AssertionError("Ctrl-C does not end it")
+
+
+def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a third party's store, ``slow://SECONDS``, that says when it starts to clear."""
+    info = site / "slow_store-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-store\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[aiocache_pe.backends]\nslow = slow_store:Slow\n")
+    (site / "slow_store.py").write_text(_SLOW)
+    paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+
+
+def _read(terminal: int) -> bytes | None:
+    """What a terminal shows next: ``None`` if nothing for long, empty if all have left it."""
+    if not select.select([terminal], [], [], AGAIN)[0]:
+        return None
+    try:
+        return os.read(terminal, 65536)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
+
+
+_SLOW = """
+import asyncio
+import sys
+
+
+class Slow:
+    name = "slow"
+
+    def __init__(self, url):
+        self.seconds = float(url.partition("://")[2])
+
+    async def read(self, keys):
+        return {}
+
+    async def write(self, records):
+        return records
+
+    async def delete(self, keys, only=None):
+        return []
+
+    async def update(self, key, change):
+        return change(None)
+
+    async def scan(self, prefix, pattern=None):
+        raise RuntimeError("no list today")
+        yield []
+
+    async def clear(self, prefix):
+        print("clearing", file=sys.stderr, flush=True)
+        await asyncio.sleep(self.seconds)
+        return 3
+
+    async def close(self):
+        pass
+"""

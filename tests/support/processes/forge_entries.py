@@ -1,0 +1,266 @@
+"""A process that damages and forges entries of a store it reads, and tells what it got.
+
+``python -m tests.support.processes.forge_entries DIRECTORY MUTATIONS`` prints one line of JSON.
+Each mutation takes the place of a real entry's file, is read, and must be a miss. It is a process
+of its own so that its memory can be measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import pickle
+import resource
+import shutil
+import struct
+import sys
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from aiocache_pe import CacheManager
+from aiocache_pe.keys.store_keys import quote
+from aiocache_pe.record import Head, pack_head, unpack
+from tests.support import zstd
+
+MIB = 1024 * 1024
+BOMB = 10 * 1024 * MIB
+"""Bytes that each bomb becomes."""
+
+CODECS = [
+    serializer + compression + signature
+    for serializer, compression, signature in itertools.product(
+        ("json", "bytes", "numpy", "tagged", "pickle"), ("", "+gzip", "+zstd"), ("", "+hmac")
+    )
+]
+PICKLES = [codec for codec in CODECS if codec.startswith("pickle")]
+_STATUS = Path("/proc/self/status")
+BOMBS_EVERY = 100  # mutations; each takes as long as a hundred others
+
+
+class Text(str):
+    """What only pickle can hold."""
+
+
+class Bomb:
+    """Leaves a directory behind when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+SMALL: dict[str, Any] = {
+    "json": {"text": "a value", "numbers": [1, 2.5, None]},
+    "tagged": {"pair": (1, 2), "at": datetime(2026, 1, 1, tzinfo=UTC), "keys": {1: {2}}},
+    "bytes": bytes(range(256)),
+    "pickle": [Text("a"), {Text("b")}],
+}
+LARGE: dict[str, Any] = {
+    "json": ["again and again"] * 300,
+    "tagged": [("again", b"and again")] * 300,
+    "bytes": b"again and again" * 300,
+    "pickle": [Text("again and again")] * 300,
+}
+BOMBED = "json, gzip"
+"""The key in whose place the bombs are put."""
+
+
+async def written(directory: Path) -> dict[str, Any]:
+    """Store values of every codec, small and compressed; what is stored."""
+    values: dict[str, Any] = {}
+    for compression in (None, "gzip", "zstd"):
+        some = SMALL if compression is None else LARGE
+        named = {f"{name}, {compression}": value for name, value in some.items()}
+        async with CacheManager(directory=directory, compression=compression) as cache:
+            assert await cache.set_many(named)
+        values |= named
+    return values
+
+
+class Forger:
+    """Everything that can be done to entries by somebody who may write to their files."""
+
+    def __init__(self, files: dict[str, Path], outside: Path, chance: Random) -> None:
+        self.chance = chance
+        self.files = files
+        self.blobs = {key: file.read_bytes() for key, file in files.items()}
+        self.marker = outside / "ran"
+        self.bombs = {name: outside / name for name in BOMBS}
+
+    def mutate(self, key: str, number: int) -> str:
+        """Put something else into the place of an entry; what it was."""
+        if is_bomb(number):
+            name = self.chance.choice(list(self.bombs))
+            shutil.copyfile(self.bombs[name], self.files[BOMBED])
+            self._sign_off(BOMBED)
+            return name
+        make = self.chance.choice(
+            (flipped, cut, self.swapped, self.moved, self.tagged, self.pickled)
+        )
+        self.files[key].write_bytes(make(key, self.blobs[key], self.chance))
+        self._sign_off(key)
+        return make.__name__
+
+    def restore(self, key: str) -> None:
+        """Put the entry back."""
+        self.files[key].write_bytes(self.blobs[key])
+        self._sign_off(key)
+
+    def swapped(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Another key's entry."""
+        return self.blobs[chance.choice([other for other in self.blobs if other != key])]
+
+    def moved(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Another key's signed payload under this key, with all checksums right."""
+        signed = [other for other in self.blobs if "pickle" in other and other != key]
+        record = unpack(self.blobs[chance.choice(signed)])
+        return forged(key, record.head.codec, record.payload)
+
+    def tagged(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Said to be of another codec: by hand, or by somebody who knows of checksums."""
+        record = unpack(blob)
+        if chance.random() < 0.5:
+            codec = chance.choice([codec for codec in CODECS if codec != record.head.codec])
+            return blob.replace(b'"%b"' % record.head.codec.encode(), b'"%b"' % codec.encode(), 1)
+        codec = chance.choice([codec for codec in PICKLES if codec != record.head.codec])
+        return forged(key, codec, record.payload)
+
+    def pickled(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """A pickle that runs something, under any codec that might unpickle it."""
+        payload = pickle.dumps(Bomb(self.marker))
+        codec = chance.choice(PICKLES)
+        if "gzip" in codec:
+            payload = zlib.compress(payload, wbits=31)
+        if "zstd" in codec:
+            payload = zstd.compress(payload)
+        start = chance.choice(
+            [b"", bytes(32), chance.randbytes(32), self.blobs["pickle, None"][-96:-64]]
+        )
+        return forged(key, codec, start + payload)
+
+    def _sign_off(self, key: str) -> None:
+        # As a writer does, and not by the kernel's clock, on which two writes can be one.
+        moment = self.chance.randrange(10**18, 2 * 10**18)
+        os.utime(self.files[key], ns=(moment, moment))
+
+
+def is_bomb(number: int) -> bool:
+    """Whether the mutation of this number is a bomb."""
+    return number % BOMBS_EVERY == 0
+
+
+def forged(key: str, codec: str, payload: bytes) -> bytes:
+    """A record that is whole."""
+    head = Head(v=1, key=f"default:{key}", codec=codec, created_at=0.0, size=len(payload))
+    return pack_head(head, payload) + payload
+
+
+def flipped(key: str, blob: bytes, chance: Random) -> bytes:
+    """One bit turned."""
+    changed = bytearray(blob)
+    changed[chance.randrange(len(blob))] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def cut(key: str, blob: bytes, chance: Random) -> bytes:
+    """Cut short."""
+    return blob[: chance.randrange(len(blob))]
+
+
+def gzip_bomb(path: Path) -> Path:
+    """10 GB of zeros as gzip: a block that ends at a byte, again and again."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(8 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    count = BOMB // (8 * MIB)
+    payload = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + block * count + b"\x03\0" + bytes(8)
+    path.write_bytes(forged(BOMBED, "json+gzip", payload))
+    return path
+
+
+def zstd_bomb(path: Path) -> Path:
+    """10 GB of zeros as zstd: blocks of 128 KiB that say only what to repeat (RFC 8878)."""
+    size = 128 * 1024
+    block = struct.pack("<I", size << 3 | 1 << 1)[:3] + b"\0"
+    frame = b"\x28\xb5\x2f\xfd\0" + bytes([(17 - 10) << 3]) + block * (BOMB // size)
+    path.write_bytes(forged(BOMBED, "bytes+zstd", frame + b"\x01\0\0"))
+    return path
+
+
+BOMBS: dict[str, Callable[[Path], Path]] = {"gzip_bomb": gzip_bomb, "zstd_bomb": zstd_bomb}
+
+
+def megabytes() -> float:
+    """The most memory that this program has had; `getrusage` tells also of who started it."""
+    if not _STATUS.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with _STATUS.open() as lines:
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+async def attack(directory: Path, count: int) -> dict[str, Any]:
+    """Mutate and read; what happened."""
+    chance = Random("forger")
+    values = await written(directory)
+    shown = {key: quote(key, upper=True) for key in values}
+    files = {key: next(directory.glob(f"default/*/*-{shown[key]}")) for key in values}
+    forger = Forger(files, directory.parent, chance)
+    kinds: Counter[str] = Counter()
+    believed: list[str] = []
+    readers = [CacheManager(directory=directory, memory_max_bytes=n) for n in (0, 64 * MIB)]
+    for cache in readers:
+        assert await cache.get_many(list(values)) == values
+    before = megabytes()
+    for number in range(count):
+        key = BOMBED if is_bomb(number) else chance.choice(list(values))
+        cache = readers[number % 2]
+        if number % 10 == 0:  # also where it has just been in memory
+            assert await cache.get(key) == values[key]
+        kind = forger.mutate(key, number)
+        kinds[kind] += 1
+        if await cache.get(key, MISS) is not MISS:
+            believed.append(f"{number}: {kind} of {key}")
+        shutil.rmtree(directory / ".damaged", ignore_errors=True)
+        forger.restore(key)
+    peak = megabytes()
+    for cache in readers:
+        assert await cache.get_many(list(values)) == values
+    for cache in readers:
+        await cache.close()
+    async with CacheManager(directory=directory) as cache:
+        errors = (await cache.get_stats()).errors
+    return {
+        "kinds": kinds,
+        "believed": believed,
+        "errors": errors,
+        "executed": forger.marker.exists(),
+        "before": before,
+        "peak": peak,
+    }
+
+
+MISS = object()
+
+
+def main() -> None:
+    """Attack the store of the command line."""
+    directory, count = Path(sys.argv[1]), int(sys.argv[2])
+    maker = os.fork()  # so that what it takes to make bombs is not counted
+    if not maker:
+        for name, make in BOMBS.items():
+            make(directory.parent / name)
+        os._exit(0)
+    assert os.waitpid(maker, 0)[1] == 0
+    sys.stdout.write(json.dumps(asyncio.run(attack(directory, count))))
+
+
+if __name__ == "__main__":
+    main()

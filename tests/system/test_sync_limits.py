@@ -1,0 +1,360 @@
+"""The blocking twin where a script meets its limits: loops, threads, forks, exits, Ctrl-C.
+
+Each case is a program of its own. It must end by itself, with every warning an error and
+nothing on its standard error.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support.polling import unmeasured
+from tests.support.scale import scaled
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60  # seconds that a program may take on the slowest machine; a hang takes longer
+WARNINGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # some fork, on purpose
+BEGINNING = """
+import asyncio, atexit, multiprocessing, os, sys, threading, time
+from aiocache_pe import CacheManager as AsyncManager, DeadlockError
+from aiocache_pe.sync import CacheManager, cached
+
+def threads():
+    return sorted(one.name for one in threading.enumerate() if one.name.startswith("aiocache_pe"))
+
+def say(line):  # at once and whole, where two threads have something to say
+    os.write(1, line.encode() + b"\\n")
+
+def end_without_new_threads():  # as Python 3.12 does
+    def refuse(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading._register_atexit(lambda: setattr(threading.Thread, "start", refuse))
+"""
+
+
+def script(tmp_path: Path, source: str) -> list[str]:
+    path = tmp_path / "script.py"
+    path.write_text(BEGINNING + textwrap.dedent(source))
+    return [sys.executable, *WARNINGS, str(path)]
+
+
+def run(tmp_path: Path, source: str) -> str:
+    """Run a program to its end; what it printed."""
+    done = subprocess.run(
+        script(tmp_path, source),
+        cwd=tmp_path,
+        env=unmeasured() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout
+
+
+def test_it_works_inside_a_running_loop(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        cache = CacheManager()
+
+        @cached(cache=cache)
+        def double(n):
+            return 2 * n
+
+        async def later():
+            return "awaited"
+
+        async def main():
+            cache.set("key", [1])
+            answers = [cache.get("key"), cache.get_or_set("new", later), double(1), double(1)]
+            asyncio.get_running_loop().call_soon(lambda: answers.append(cache.incr("n")))
+            await asyncio.sleep(0)
+            return answers, list(cache.keys("n*"))
+
+        print(asyncio.run(main()))
+        """,
+    )
+    assert out.startswith("([[1], 'awaited', 2, 2, 1], [")
+
+
+def test_in_its_own_loop_it_raises_instead_of_waiting_for_itself(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        cache = CacheManager()
+
+        async def factory():  # runs in the loop that the call would wait for
+            try:
+                cache.set("key", 1)
+            except DeadlockError as error:
+                return str(error)
+
+        print(cache.get_or_set("answer", factory))
+        """,
+    )
+    assert "call the async function there" in out
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("live", [True, False])
+def test_it_works_in_the_processes_of_multiprocessing(
+    tmp_path: Path, method: str, live: bool
+) -> None:
+    out = run(
+        tmp_path,
+        f"""
+        cache = CacheManager()
+
+        @cached(cache=cache)
+        def double(n):
+            return 2 * n
+
+        def work(n):
+            cache.incr("calls")
+            return double(n), cache.get("parent")
+
+        if __name__ == "__main__":
+            if {live}:
+                cache.set("parent", "was here")
+            with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                print(pool.map(work, range(4)))
+                pool.close()
+                pool.join()
+            print(cache.get("calls"))
+        """,
+    )
+    parent = "was here" if live else None
+    assert out == f"{[(2 * n, parent) for n in range(4)]}\n4\n"
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+def test_it_works_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> None:
+    out = run(
+        tmp_path,
+        f"""
+        import signal
+        cache = CacheManager()
+        if {live}:
+            cache.set("key", "of the parent")
+        for number in range({scaled(4)}):
+            child = os.fork()
+            if not child:
+                signal.alarm(20)  # it ends a child that hangs
+                assert cache.get("key", "of the parent") == "of the parent"
+                assert cache.set("of the child", number)
+                assert cache.get("of the child") == number
+                {end}
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert cache.get("of the child") == number
+        print("ended")
+        """,
+    )
+    assert out == "ended\n"
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+@pytest.mark.parametrize("threads_begin", [True, False])
+def test_handlers_of_atexit_can_store_and_read(
+    tmp_path: Path, used_before: bool, threads_begin: bool
+) -> None:
+    source = f"""
+        cache = CacheManager()
+        if not {threads_begin}:
+            end_without_new_threads()
+
+        @cached(cache=cache)
+        def double(n):
+            return 2 * n
+
+        @cached(cache=cache)
+        def quadruple(n):
+            return 2 * double(n)
+
+        @cached(cache=cache)
+        def count(n):
+            yield from range(n)
+
+        if {used_before}:
+            double(1), cache.set("key", 1)
+
+        @atexit.register
+        def last():
+            cache.incr("ends")
+            print(cache.get("ends"), cache.set("bye", [1]), cache.get("bye"))
+            print(double(1), quadruple(1), quadruple(1), list(count(2)), list(count(2)))
+            print(sorted(key for key in cache.keys() if ":" not in key)[:2])
+            if {used_before}:
+                cache.close()
+        """
+    for number in (1, 2):
+        assert run(tmp_path, source) == (
+            f"{number} True [1]\n2 4 4 [0, 1] [0, 1]\n['bye', 'ends']\n"
+        )
+
+
+def test_daemon_threads_that_use_it_end_with_the_program(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        cache = CacheManager()
+        used = threading.Event()
+
+        def work():
+            number = 0
+            while True:
+                number += 1
+                cache.set(f"key {number % 10}", number)
+                cache.get("key 1")
+                used.set()
+
+        for _ in range(4):
+            threading.Thread(target=work, daemon=True).start()
+        used.wait()
+        print("end")
+        """,
+    )
+    assert out == "end\n"
+
+
+def test_when_it_is_closed_only_the_portal_is_left_and_stopping_that_leaves_none(
+    tmp_path: Path,
+) -> None:
+    out = run(
+        tmp_path,
+        """
+        from aiocache_pe.runtime.portal import portal
+        with CacheManager() as cache:
+            cache.set("key", 1)
+        print([name for name in threads() if "disk" in name])
+        portal.stop()
+        print(threads())
+        with cache:
+            print(cache.get("key"))
+        """,
+    )
+    assert out == "[]\n[]\n1\n"
+
+
+FACTORIES = {
+    "a plain function": """
+        @cached(cache=cache)
+        def slow():
+            say("begun")
+            wait()
+        call = slow
+    """,
+    "a plain factory": """
+        def factory():
+            say("begun")
+            wait()
+        call = lambda: cache.get_or_set("key", factory)
+    """,
+    "an async factory": """
+        async def factory():
+            say("begun")
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                say("cancelled")
+                raise
+        call = lambda: cache.get_or_set("key", factory)
+    """,
+}
+
+
+@pytest.mark.parametrize("what", FACTORIES)
+def test_ctrl_c_ends_a_slow_call_and_harms_nothing(tmp_path: Path, what: str) -> None:
+    source = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cache = CacheManager()
+def wait():
+    while True:
+        time.sleep(0.01)  # a signal just before a sleep does not end that one
+{textwrap.dedent(FACTORIES[what])}
+try:
+    call()
+except KeyboardInterrupt:
+    say("interrupted")
+print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flush=True)
+"""
+    with subprocess.Popen(
+        script(tmp_path, source),
+        cwd=tmp_path,
+        env=unmeasured() | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    said = ["cancelled"] * (what == "an async factory") + ["interrupted", "works again True"]
+    assert (sorted(out.splitlines()), err, process.returncode) == (said, "", 0)
+
+
+def test_a_child_that_is_forked_while_the_loop_begins_works(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        """
+        importing = threading.Event()
+
+        class Slow:
+            def find_spec(self, name, path=None, target=None):
+                if name == "anyio._backends._asyncio":
+                    importing.set()
+                    time.sleep(0.2)
+
+        sys.meta_path.insert(0, Slow())
+        cache = CacheManager("memory")
+        thread = threading.Thread(target=cache.set, args=("k", 1))
+        thread.start()
+        assert importing.wait(20)
+        pid = os.fork()
+        if not pid:
+            os._exit(cache.get("other", 7))
+        thread.join()
+        print(cache.get("k"), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        """,
+    )
+    assert out == "1 7\n"
+
+
+def test_many_threads_share_one_computation(tmp_path: Path) -> None:
+    out = run(
+        tmp_path,
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        cache, calls, go = CacheManager(), [], threading.Event()
+
+        def factory():
+            calls.append(1)
+            go.wait(20)
+            return [len(calls)]
+
+        with ThreadPoolExecutor({scaled(32)}) as pool:
+            futures = [
+                pool.submit(cache.get_or_set, "key", factory) for _ in range({scaled(32)})
+            ]
+            while not calls:
+                time.sleep(0.002)
+            go.set()
+            results = [future.result(20) for future in futures]
+        assert results == [[1]] * {scaled(32)}
+        print(len(calls), len({{id(result) for result in results}}) == {scaled(32)})
+        """,
+    )
+    assert out == "1 True\n"

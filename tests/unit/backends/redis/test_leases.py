@@ -1,0 +1,66 @@
+"""Leases over Redis live as long as their holders, and a lost one is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis import Redis
+
+from aiocache_pe.backends.redis import leases as lease_module
+from aiocache_pe.backends.redis.backend import RedisBackend
+from aiocache_pe.backends.redis.key_names import make_lease_name
+from tests.support.polling import poll
+from tests.support.servers.redis_server import Server
+
+
+@pytest.mark.usefixtures("lasting_leases")
+async def test_a_lease_is_renewed_for_as_long_as_it_is_held(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    held = await backend.try_lease("renewed")
+    assert held is not None
+    with Redis.from_url(redis_server.url) as admin:
+        admin.pexpire(make_lease_name("renewed"), 30_000)
+        await poll(lambda: admin.pttl(make_lease_name("renewed")) > 40_000)
+    assert not held.is_lost
+    assert await backend.try_lease("renewed") is None
+    await held.release()
+    await backend.close()
+
+
+async def test_who_lost_a_lease_notices_and_takes_nothing_from_its_new_holder(
+    redis_server: Server,
+) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    held = await backend.try_lease("lost")
+    assert held is not None
+    with Redis.from_url(redis_server.url) as admin:
+        admin.delete(make_lease_name("lost"))
+    other = await backend.try_lease("lost")
+    assert other is not None
+    await poll(lambda: held.is_lost)
+    await held.release()
+    assert await backend.try_lease("lost") is None
+    await other.release()
+    await backend.close()
+
+
+async def test_a_lease_whose_server_is_gone_is_lost_in_the_end(own_redis: Server) -> None:
+    backend = RedisBackend(own_redis.url, tracking=False)
+    held = await backend.try_lease("k")
+    assert held is not None
+    own_redis.kill()
+    await poll(lambda: held.is_lost, deadline=lease_module.LIFE + 10)
+    await held.release()
+    await asyncio.sleep(0)
+    await backend.close()
+
+
+async def test_many_leases_given_back_at_once_are_free_at_once(redis_server: Server) -> None:
+    backend = RedisBackend(redis_server.url, tracking=False)
+    for _ in range(2):
+        leases = await asyncio.gather(*(backend.try_lease(f"many{n}") for n in range(100)))
+        held = [lease for lease in leases if lease is not None]
+        assert len(held) == 100
+        await asyncio.gather(*(lease.release() for lease in held))
+    await backend.close()

@@ -1,0 +1,216 @@
+"""The blocking twin does what the async manager does, on each store, with the same entries."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiocache_pe import CacheClosedError, ConfigurationError, bypass, read_only, refresh
+from aiocache_pe import get_cache as get_async
+from aiocache_pe.cache.manager import CacheManager as AsyncManager
+from aiocache_pe.events import Event, Hit, Stored
+from aiocache_pe.runtime.portal import portal
+from aiocache_pe.sync import CacheManager, cached, get_cache
+from aiocache_pe.testing.fake_clock import FakeClock
+from tests.support.cache_fixtures import STORES, manager_over
+
+
+@pytest.fixture(params=STORES)
+def blocking(
+    request: pytest.FixtureRequest, cache_dir: Path, clock: FakeClock
+) -> Iterator[CacheManager]:
+    with CacheManager.of(manager_over(request.param, cache_dir, clock)) as cache:
+        yield cache
+
+
+def test_each_verb_does_its_work(blocking: CacheManager, clock: FakeClock) -> None:
+    cache = blocking
+    assert cache.set("a", [1], ttl="1m", tags=["t"])
+    assert (cache.get("a"), cache.get("b"), cache.get("b", 7)) == ([1], None, 7)
+    assert (cache.add("a", 2), cache.add("b", 2)) == (False, True)
+    assert (cache.exists("a"), cache.exists("c")) == (True, False)
+    assert [cache.get_ttl(key) for key in "abc"] == [60.0, math.inf, None]
+    assert (cache.touch("b", 5), cache.get_ttl("b"), cache.touch("c", 5)) == (True, 5.0, False)
+    assert (cache.incr("n", 2), cache.decr("n"), cache.pop("n"), cache.pop("n", 0)) == (2, 1, 1, 0)
+    assert cache.set_many({"x1": None, "x2": (1, 2)})
+    assert cache.get_many(["x1", "x2", "none"]) == {"x1": None, "x2": (1, 2)}
+    assert sorted(cache.keys()) == ["a", "b", "x1", "x2"]
+    assert list(cache.keys("x*2")) == ["x2"]
+    assert (cache.invalidate("x*"), cache.delete_many(["x1", "b"])) == (2, 1)
+    entry = cache.entry("a")
+    assert entry is not None
+    assert (entry.value, entry.tags, cache.entry("b")) == ([1], ("t",), None)
+    assert (cache.delete_by_tag("t"), cache.exists("a")) == (True, False)
+    cache.set("short", 1, ttl=1)
+    clock.advance(2)
+    assert cache.cleanup_expired() >= 1
+    assert cache.set("last", 1)
+    assert (cache.delete("last"), cache.delete("last"), cache.clear()) == (True, False, 0)
+    assert cache.get_stats().total_entries == 0
+
+
+def test_a_value_is_computed_once_and_is_the_callers_own(blocking: CacheManager) -> None:
+    calls: list[int] = []
+
+    def factory() -> list[int]:
+        calls.append(1)
+        return [1]
+
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return "later"
+
+    blocking.get_or_set("key", factory, ttl=60).append(2)
+    assert blocking.get_or_set("key", factory) == [1]
+    assert blocking.get_or_set("later", later) == blocking.get("later") == "later"
+    assert calls == [1]
+
+
+def test_what_the_factory_raises_reaches_the_caller_and_is_not_stored(
+    blocking: CacheManager,
+) -> None:
+    def failing() -> int:
+        raise ConnectionError("away")
+
+    for _ in range(2):
+        with pytest.raises(ConnectionError, match="away"):
+            blocking.get_or_set("key", failing)
+    assert not blocking.exists("key")
+
+
+def test_steering_reaches_the_verbs_of_the_twin(blocking: CacheManager) -> None:
+    blocking.set("key", 1)
+    with bypass():
+        assert blocking.get_or_set("key", lambda: 2) == 2
+    with read_only():
+        assert (blocking.get_or_set("key", lambda: 2), blocking.get_or_set("new", lambda: 3)) == (
+            1,
+            3,
+        )
+    with refresh():
+        assert blocking.get_or_set("key", lambda: 4) == 4
+    assert (blocking.get("key"), blocking.exists("new")) == (4, False)
+
+
+def test_a_view_has_keys_of_its_own(blocking: CacheManager) -> None:
+    view = blocking.namespace("view")
+    assert isinstance(view, CacheManager)
+    assert view.set("key", "of the view")
+    assert (blocking.get("key"), view.get("key")) == (None, "of the view")
+    assert blocking.clear() == 0
+    assert view.clear() == 1
+
+
+def test_listing_can_be_left_early(blocking: CacheManager) -> None:
+    blocking.set_many({f"key {n}": n for n in range(600)})  # more than are fetched at a time
+    found = blocking.keys()
+    assert next(found).startswith("key ")
+    found.close()  # type: ignore[attr-defined]
+    assert len(list(blocking.keys())) == 600
+
+
+def test_async_code_and_scripts_share_one_cache(cache_dir: Path) -> None:
+    cache = AsyncManager(directory=cache_dir)
+    twin = CacheManager.of(cache)
+    assert twin.asynchronous is cache
+
+    async def main() -> None:
+        await cache.set("key", {"of": "async"})
+        assert await asyncio.to_thread(twin.get, "key") == {"of": "async"}
+        assert twin.set("key", "of the twin")  # blocks this loop, and is done all the same
+        assert await cache.get("key") == "of the twin"
+
+    asyncio.run(main())
+    assert twin == CacheManager.of(cache)
+    assert hash(twin) == hash(CacheManager.of(cache))
+    assert twin != CacheManager("memory")
+    assert repr(twin) == f"sync.{cache!r}"
+    twin.close()
+
+
+def test_a_hit_in_memory_needs_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = CacheManager("memory")
+
+    @cached(cache=cache)
+    def double(number: int) -> int:
+        return 2 * number
+
+    cache.set("key", "value")
+    double(1)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("another thread was asked")
+
+    told: list[object] = []
+    monkeypatch.setattr(portal, "call", refuse)
+    monkeypatch.setattr(portal, "begin", refuse)
+    monkeypatch.setattr(portal, "soon", told.append)  # that there is something to report
+    for _ in range(100):
+        assert cache.get("key") == "value"
+        assert cache.get_many(["key"]) == {"key": "value"}
+        assert cache.get_or_set("key", lambda: "other") == "value"
+        assert double(1) == 2
+    assert len(told) <= 1
+
+
+def test_events_reach_a_handler_of_the_twin() -> None:
+    cache, seen = CacheManager("memory"), list[Event]()
+    ends = [cache.subscribe(Stored, seen.append), cache.subscribe(Hit, seen.append)]
+    cache.set("key", 1)
+    cache.get("key")
+    assert [type(event) for event in seen] == [Stored, Hit]
+    for end in ends:
+        end()
+    cache.get("key")
+    assert len(seen) == 2
+
+
+def test_closing_twice_is_as_good_as_once_and_with_opens_again(cache_dir: Path) -> None:
+    cache = CacheManager(directory=cache_dir)
+    with cache as same:
+        assert same is cache
+        cache.set("key", 1)
+    cache.close()
+    cache.close()
+    for use in (cache.get, cache.exists, lambda key: cache.get_or_set(key, int)):
+        with pytest.raises(CacheClosedError, match="opens it again"):
+            use("key")
+    with cache:
+        assert cache.get("key") == 1
+
+
+def test_what_is_wrong_is_refused_as_by_the_async_manager() -> None:
+    with pytest.raises(ConfigurationError, match="backend 'disk' is not known"):
+        CacheManager("disk")
+    cache = CacheManager("memory")
+    with pytest.raises(TypeError, match="a key is a str, not int"):
+        cache.get(7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="factory is a function, not int"):
+        cache.get_or_set("key", 7)  # type: ignore[call-overload]
+
+
+def test_the_shared_cache_is_the_async_ones_twin() -> None:
+    assert get_cache("memory").asynchronous is get_async("memory")
+    assert get_cache("memory") == get_cache("memory")
+
+
+def test_a_decorated_function_takes_a_blocking_cache_and_answers_with_one() -> None:
+    cache = CacheManager("memory")
+
+    @cached(cache=cache, namespace="own")
+    def double(number: int) -> int:
+        return 2 * number
+
+    @cached(cache=cache)
+    async def later(number: int) -> int:
+        return number
+
+    assert double(21) == 42
+    assert isinstance(double.cache, CacheManager)
+    assert double.cache.get(double.cache_key(21)) == 42
+    assert asyncio.run(later(1)) == 1
+    assert later.cache is cache.asynchronous

@@ -1,0 +1,166 @@
+"""pydantic models come back with all of their state, and without being validated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import pytest
+from pydantic import (
+    AnyUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FileUrl,
+    HttpUrl,
+    PrivateAttr,
+    RootModel,
+    field_validator,
+)
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from aiocache_pe.codecs.classes.registry import find_shape, register, register_annotation
+from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.exceptions import CorruptRecordError
+from tests.support.exactness import assert_round_trip, codec_of, round_trip
+
+T = TypeVar("T")
+
+
+class Part(BaseModel):
+    name: str = Field(alias="Name", default="n")
+    sizes: tuple[int, ...] = ()
+
+
+@register
+class Analysis(BaseModel):
+    score: float
+    parts: list[Part] = []
+    when: datetime | None = None
+    _calls: int = PrivateAttr(default=0)
+
+    @cached_property
+    def total(self) -> float:
+        return self.score * 2
+
+
+@register
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+    x: int = 0
+
+
+@register
+class Numbers(RootModel[list[int]]):
+    pass
+
+
+@register
+class Choosy(BaseModel):
+    x: int
+
+    @field_validator("x")
+    @classmethod
+    def even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("odd")
+        return value
+
+
+class Wrapper(BaseModel, Generic[T]):
+    content: T
+
+
+@register
+@pydantic_dataclass
+class Data:
+    x: int
+
+
+def test_a_model_comes_back() -> None:
+    value = Analysis(score=0.5, parts=[Part(Name="a", sizes=(1, 2))], when="2025-01-01T00:00:00Z")  # type: ignore[arg-type]
+    assert_round_trip(value)
+    assert_round_trip(Analysis(score=1))
+
+
+def test_a_model_given_whole_is_readable() -> None:
+    assert dumps(Choosy(x=2)).endswith(b'.Choosy",{"x":2}]}')
+
+
+def test_private_attributes_and_cached_properties_are_kept() -> None:
+    value = Analysis(score=0.5)
+    value._calls = 3
+    assert value.total == 1.0
+    back = round_trip(value)
+    assert back._calls == 3
+    assert_round_trip(value)
+
+
+def test_which_fields_were_given_is_kept() -> None:
+    assert round_trip(Analysis(score=1)).model_fields_set == {"score"}
+    assert round_trip(Analysis(score=1)).model_dump(exclude_unset=True) == {"score": 1.0}
+
+
+def test_extras_are_kept_and_cannot_be_mistaken_for_tags() -> None:
+    extras: dict[str, Any] = {"$type": [1], "y": (1, 2)}
+    assert_round_trip(Open(**extras))
+    assert_round_trip(Open.model_validate({"$tuple": [1]}))
+    assert_round_trip(Open())
+
+
+def test_root_models_and_pydantic_dataclasses_come_back() -> None:
+    assert_round_trip(Numbers([1, 2]))
+    assert_round_trip(Data(1))
+
+
+def test_a_model_that_would_not_validate_comes_back_as_it_was() -> None:
+    assert_round_trip(Choosy.model_construct(x=1))
+    assert_round_trip(Part.model_construct(name=5, sizes="not a tuple"))
+
+
+def test_a_model_without_one_of_its_fields_is_refused() -> None:
+    assert TaggedJson().encode(Choosy.model_construct()) is None
+
+
+def test_each_parameter_of_a_generic_model_is_a_class_of_its_own() -> None:
+    register_annotation(Wrapper[int] | Wrapper[Part])
+    assert_round_trip(Wrapper[int](content=1))
+    assert_round_trip(Wrapper[Part](content=Part()))
+    assert find_shape(Wrapper[str]) is None
+
+
+def test_a_model_with_a_state_of_its_own_making_is_refused() -> None:
+    class Custom(BaseModel):
+        def __getstate__(self) -> dict[Any, Any]:
+            return {}
+
+    with pytest.raises(TypeError, match="cannot be registered"):
+        register(Custom)
+
+
+def test_a_record_of_a_model_with_other_fields_is_refused() -> None:
+    payload = dumps(Choosy(x=2)).replace(b'"x"', b'"z"')
+    with pytest.raises(CorruptRecordError, match=r"has the fields \['x'\] now"):
+        TaggedJson().decode(payload)
+
+
+class Tree(BaseModel):
+    children: list[Tree] = []
+
+
+def test_a_model_that_mentions_itself_comes_back() -> None:
+    register_annotation(Tree)
+    assert_round_trip(Tree(children=[Tree(), Tree(children=[Tree()])]))
+
+
+def test_pydantics_addresses_come_back() -> None:
+    for value in (HttpUrl("https://example.org/a?b#c"), AnyUrl("x://y"), FileUrl("file:///a")):
+        assert_round_trip({"source": [value]})
+        assert codec_of(value) == "tagged"
+
+
+def test_an_address_of_a_users_own_class_is_not_taken_for_pydantics() -> None:
+    class Own(HttpUrl): ...
+
+    assert TaggedJson().encode([Own("https://example.org")]) is None

@@ -1,0 +1,388 @@
+"""Instances of users' classes come back as they were, once their class is known."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import namedtuple
+from collections.abc import AsyncIterator, Callable
+from dataclasses import InitVar, dataclass, field, make_dataclass
+from enum import Enum, Flag, IntEnum, IntFlag, StrEnum, auto
+from typing import (
+    Annotated,
+    Any,
+    ForwardRef,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    TypedDict,
+    TypeVar,
+)
+
+import msgspec
+import pytest
+
+from aiocache_pe.codecs.classes.registry import find_shape, register, register_annotation
+from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.exceptions import CorruptRecordError
+from tests.support.exactness import assert_round_trip, codec_of, round_trip
+
+T = TypeVar("T")
+
+
+@register
+@dataclass
+class Answer:
+    text: str
+    scores: tuple[float, ...] = ()
+    calls: int = field(default=0, init=False)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    x: int
+    y: Any = None
+
+
+@register
+@dataclass
+class Base:
+    __slots__ = ("__hidden", "x")
+    x: int
+
+    def hide(self, value: Any) -> Base:
+        self.__hidden = value
+        return self
+
+    @property
+    def hidden(self) -> Any:
+        return self.__hidden
+
+
+@register
+@dataclass
+class Computed:
+    doubled: int = field(init=False)
+    start: InitVar[int] = 0
+
+    def __post_init__(self, start: int) -> None:
+        self.doubled = start * 2
+
+    @functools.cached_property
+    def costly(self) -> int:
+        return self.doubled + 1
+
+
+@register
+@dataclass
+class Strict:
+    x: int
+
+    def __init__(self) -> None:
+        raise AssertionError("reading must not run it")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AssertionError("reading must not run it")
+
+
+class Point(NamedTuple):
+    x: int
+    y: Any = 0
+
+
+Old = namedtuple("Old", ["a", "b"])  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
+
+
+class Older(Old):
+    """A subclass without slots, so with a dict."""
+
+
+class Colour(Enum):
+    RED = "red"
+    ROUGE = "red"  # noqa: PIE796 - an alias
+    BLUE = (0, 0, 255)
+
+
+class Size(IntEnum):
+    SMALL = 1
+
+
+class Name(StrEnum):
+    A = auto()
+
+
+class Access(Flag):
+    READ = auto()
+    WRITE = auto()
+    EXECUTE = auto()
+
+
+class Bits(IntFlag):
+    ONE = 1
+    TWO = 2
+
+
+class Reply(msgspec.Struct, frozen=True):
+    text: str
+    parts: Any = ()
+
+
+class Loose(msgspec.Struct, dict=True, tag=True, kw_only=True):
+    x: Any = msgspec.UNSET
+
+
+class Checked(msgspec.Struct):
+    x: int
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        if self.x < 0:
+            raise ValueError("negative")
+        self.seen += 1
+
+
+for one in (Point, Old, Older, Colour, Size, Name, Access, Bits, Reply, Loose, Checked):
+    register(one)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Answer("a", (1.0, float("nan"))), Frozen(1, Frozen(2, {(1, 2): Frozen(3)})),
+        Point(1), Point(1, Point(2, [3])), Old(1, "b"), Colour.RED, Colour.BLUE, Size.SMALL, Name.A,
+        Access.READ, Access.READ | Access.WRITE, Access(0), Bits.ONE | Bits.TWO, Bits(8), ~Bits.ONE,
+        Reply("a", (1, b"x")), Loose(), Loose(x=msgspec.UNSET), Loose(x={1: 2}), Checked(1),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_instances_of_registered_classes_come_back(value: Any) -> None:
+    assert_round_trip(value)
+    assert_round_trip({"deep": [(value, {1: value})]})
+    assert codec_of(value) == "tagged"
+
+
+def test_enum_members_stay_the_one_object_they_are() -> None:
+    assert round_trip([Colour.ROUGE])[0] is Colour.RED
+    assert round_trip(Access.READ | Access.EXECUTE) is Access.READ | Access.EXECUTE
+
+
+def test_it_stays_readable() -> None:
+    assert dumps(Point(1)).endswith(b'.Point",{"x":1,"y":0}]}')
+    assert dumps(Colour.RED).endswith(b'.Colour","RED"]}')
+
+
+def test_attributes_beside_the_fields_are_kept() -> None:
+    answer = Answer("a")
+    answer.calls = 7
+    answer.note = {"by": ("me",)}  # type: ignore[attr-defined]
+    older = Older(1, 2)
+    older.__dict__["note"] = (3,)
+    loose = Loose(x=1)
+    loose.note = (4,)  # type: ignore[attr-defined]
+    for value in (answer, older, loose):
+        assert_round_trip(value)
+
+
+def test_private_slots_are_kept() -> None:
+    assert round_trip(Base(1).hide((2, 3))).hidden == (2, 3)
+    assert round_trip(Base(1)) == Base(1)
+
+
+def test_fields_that_init_computes_are_kept_and_init_does_not_run() -> None:
+    value = Computed(start=4)
+    assert value.costly == 9
+    assert_round_trip(value)
+    strict = object.__new__(Strict)
+    strict.__dict__["x"] = 1
+    assert_round_trip(strict)
+
+
+def test_what_a_struct_changes_when_it_is_made_is_not_changed_twice() -> None:
+    value = Checked(5)
+    assert round_trip(round_trip(value)).seen == 1
+
+
+def test_a_struct_that_would_refuse_to_be_made_again_is_refused() -> None:
+    value = Checked(5)
+    value.x = -1
+    assert TaggedJson().encode(value) is None
+
+
+def test_an_instance_without_one_of_its_fields_is_refused() -> None:
+    assert TaggedJson().encode(object.__new__(Answer)) is None
+    assert TaggedJson().encode(tuple.__new__(Point, (1, 2, 3))) is None
+
+
+class Child(Answer):
+    pass
+
+
+def test_a_subclass_is_not_taken_for_its_registered_base() -> None:
+    assert TaggedJson().encode(Child("a")) is None
+
+
+@dataclass
+class Unknown:
+    x: int
+
+
+def test_an_unregistered_class_is_refused_with_advice() -> None:
+    with pytest.raises(Exception, match=r"Unknown, which is not registered.*aiocache_pe\.register"):
+        Pipeline().encode("k", [Unknown(1)])
+
+
+def test_a_class_that_is_not_registered_where_it_is_read_is_named() -> None:
+    payload = b'{"$type":["somewhere.Else",{"x":1}]}'
+    with pytest.raises(CorruptRecordError, match=r"'somewhere\.Else'.*register it"):
+        Pipeline().decode("k", "tagged", payload)
+
+
+@pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen", "antigravity"])
+def test_reading_never_imports_or_calls_by_name(name: str) -> None:
+    sys.modules.pop("antigravity", None)
+    with pytest.raises(CorruptRecordError, match="no such class is registered"):
+        Pipeline().decode("k", "tagged", b'{"$type":["%b",["echo"]]}' % name.encode())
+    assert "antigravity" not in sys.modules
+
+
+def make_class(*names: str) -> Any:
+    """A class of the same name at each call, as when a notebook's cell is run again."""
+    cls = make_dataclass("Local", [(name, int) for name in names])
+    cls.__module__ = __name__
+    return register(cls)
+
+
+def test_a_class_defined_again_takes_the_place_of_the_first() -> None:
+    first = make_class("x")
+    payload = dumps(first(1))
+    second = make_class("x")
+    assert type(TaggedJson().decode(payload)) is second
+    assert TaggedJson().encode(first(1)) is None
+    assert find_shape(second) is not None
+    assert find_shape(first) is None
+
+
+def test_a_record_of_a_class_with_other_fields_is_refused() -> None:
+    payload = dumps(make_class("x")(1))
+    make_class("x", "y")
+    with pytest.raises(CorruptRecordError, match=r"fields \['x', 'y'\] now"):
+        TaggedJson().decode(payload)
+
+
+class Trouble(Exception):  # noqa: N818
+    pass
+
+
+@dataclass
+class DataTrouble(Exception):  # noqa: N818
+    x: int
+
+
+class Plain:
+    pass
+
+
+@pytest.mark.parametrize("cls", [int, Plain, Trouble, DataTrouble, tuple, 3, "Answer", list[int]])
+def test_what_cannot_be_registered_says_what_can(cls: Any) -> None:
+    with pytest.raises(TypeError, match=r"accepted are dataclasses|is not a class"):
+        register(cls)
+
+
+class Found(NamedTuple):
+    x: int
+
+
+@dataclass
+class Node:
+    children: list[Node]
+    found: Found | None = None
+
+
+class Kind(Enum):
+    A = 1
+
+
+class Row(TypedDict):
+    kinds: Annotated[dict[str, Kind], {"unhashable": []}]
+
+
+@dataclass
+class Box(Generic[T]):
+    content: T
+
+
+class Under(NamedTuple):
+    x: int
+
+
+Ident = NewType("Ident", Under)
+
+
+def collected(annotation: Any, *classes: type) -> bool:
+    register_annotation(annotation)
+    return all(find_shape(cls) is not None for cls in classes)
+
+
+def test_every_class_an_annotation_mentions_is_found() -> None:
+    assert find_shape(Node) is None
+    assert collected(list[Node] | None, Node, Found)
+    assert collected(AsyncIterator[Row], Kind)
+    assert collected(Box[Ident], Box, Under)
+    assert_round_trip(Node([Node([], Found(1))]))
+    assert_round_trip(Box(Kind.A))
+
+
+def test_an_instance_made_of_a_generic_alias_comes_back() -> None:
+    register(Box)
+    assert round_trip(Box[int](1)) == Box(1)
+    assert codec_of([Box[int](1)]) == "tagged"
+
+
+class Lone(Enum):
+    A = 1
+
+
+@dataclass
+class Argument:
+    x: int
+
+
+@dataclass
+class Bound:
+    x: int
+
+
+B = TypeVar("B", bound=Bound)
+by_argument: Any = Callable[[Argument], B]  # pyright: ignore[reportGeneralTypeIssues]
+
+
+def test_literals_callables_and_type_variables_are_looked_through() -> None:
+    assert collected(Literal[Lone.A, "b"], Lone)
+    assert collected(by_argument, Argument, Bound)
+
+
+@pytest.mark.parametrize(
+    "annotation", [None, int, "Nowhere", "list[", ..., 3, ForwardRef("Nowhere"), Any]
+)
+def test_annotations_that_mention_nothing_do_no_harm(annotation: Any) -> None:
+    register_annotation(annotation)
+
+
+@register
+@dataclass
+class Parent:
+    """Registered before what it mentions is defined."""
+
+    child: Later | None
+
+
+@dataclass
+class Later:
+    parent: Parent | None = None
+
+
+def test_a_class_defined_after_the_one_that_mentions_it_is_found() -> None:
+    assert_round_trip(Parent(Later(Parent(None))))

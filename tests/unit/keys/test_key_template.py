@@ -1,0 +1,236 @@
+"""Keys that the user forms: as written wherever that tells everything, and else with a digest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiocache_pe import UnstableIdentityError
+from aiocache_pe.exceptions import ConfigurationError, InvalidKeyError
+from aiocache_pe.keys.call_key import make_cache_key
+from aiocache_pe.keys.key_template import BuiltKey, CallTags, Template, TemplateKey
+from tests.support.calls import DIFFERENT, Client
+
+DIGEST = "[0-9a-f]{32}"
+
+
+@dataclass
+class Request:
+    model: str
+    messages: list[dict[str, Any]]
+
+
+def ask(prompt: Any, model: Any = "small", *rest: Any, page: Any = 1, **options: Any) -> None: ...
+
+
+AS_WRITTEN: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
+    ("", ("x",), {}, ""),
+    ("fixed", ("x",), {}, "fixed"),
+    ("{{}}", ("x",), {}, "{}"),
+    ("{prompt}", ("hello",), {}, "hello"),
+    ("user:{prompt}", (7,), {}, "user:7"),
+    ("{prompt}", (-7,), {}, "-7"),
+    ("{prompt}:{model}", ("", ""), {}, ":"),
+    ("{prompt}:{model}:{page}", ("a", "b"), {"page": 3}, "a:b:3"),
+    ("{prompt}:{model}", ("a",), {}, "a:small"),
+    ("{prompt} of {model}", ("a.b@c-d",), {}, "a.b@c-d of small"),
+    ("{prompt[name]}", ({"name": "ada"},), {}, "ada"),
+    ("{options[top]}", ("x",), {"top": 5}, "5"),
+    ("{rest[1]}", ("x", "small", 8, 9), {}, "9"),
+    ("{prompt.model}", (Request("gpt", []),), {}, "gpt"),
+    ("{prompt.messages[0][content]}", (Request("gpt", [{"content": "hi"}]),), {}, "hi"),
+    (
+        "{prompt}",
+        ("\N{LATIN SMALL LETTER E WITH ACUTE}",),
+        {},
+        "\N{LATIN SMALL LETTER E WITH ACUTE}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "args", "kwargs", "key"), AS_WRITTEN)
+def test_the_text_is_the_key_where_it_tells_everything(
+    template: str, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
+) -> None:
+    assert Template(template, ask).key(args, kwargs) == key
+    assert Template(template, ask).fill(args, kwargs) == key
+
+
+WITH_DIGEST: list[tuple[str, tuple[Any, ...], str]] = [
+    ("{prompt}", ("7",), "7"),
+    ("{prompt}", (1.0,), "1.0"),
+    ("{prompt}", (True,), "True"),
+    ("{prompt}", (None,), "None"),
+    ("{prompt}", (Path("a"),), "a"),
+    ("{prompt}", ("two words",), "two words"),
+    ("{prompt}:{model}", ("a:b", "c"), "a:b:c"),
+    ("{prompt}{model}", ("a", "b"), "ab"),
+    ("{prompt}-{model}", ("a", "b"), "a-b"),
+    ("{prompt}_{model}", ("a", "b"), "a_b"),
+    ("{prompt!r}", ("a",), "'a'"),
+    ("{prompt}", ("x" * 81,), "x" * 40),
+    ("{prompt}", ("word \n" * 1000,), "word word word word word word word word "),
+    ("{prompt}", (10**5000,), hex(10**5000)[:40]),
+    ("{prompt}", (10**300,), "1" + 39 * "0"),
+]
+
+
+@pytest.mark.parametrize(("template", "args", "shown"), WITH_DIGEST)
+def test_a_digest_follows_where_the_text_does_not_tell_everything(
+    template: str, args: tuple[Any, ...], shown: str
+) -> None:
+    key = Template(template, ask).key(args, {})
+    assert re.fullmatch(f"{re.escape(shown)}:{DIGEST}", key)
+    assert key == Template(template, ask).key(args, {})
+
+
+def test_values_that_look_alike_have_keys_of_their_own() -> None:
+    template = Template("{prompt}", ask)
+    keys = {name: template.key((value,), {}) for name, value in DIFFERENT.items()}
+    assert [pair for pair in combinations(keys, 2) if keys[pair[0]] == keys[pair[1]]] == []
+
+
+@pytest.mark.parametrize("make", [lambda: Client("https://a"), lambda: {Client("https://b")}])
+def test_a_key_does_not_show_where_an_object_is_in_memory(make: Callable[[], Any]) -> None:
+    template = Template("{prompt}", ask)
+    kept = [make() for _ in range(10)]  # each has an address of its own
+    assert len({template.key((value,), {}) for value in kept}) == 1
+
+
+def test_the_order_of_a_dict_or_a_set_does_not_count() -> None:
+    template = Template("{prompt}:{model}", ask)
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert template.key((one, {8, 0}), {}) == template.key((other, {0, 8}), {})
+    assert template.key((one, {8, 0}), {}).startswith("dict:set:")
+
+
+def test_fields_do_not_run_into_each_other() -> None:
+    for text in ("{prompt}:{model}", "{prompt}{model}", "{prompt}-{model}", "{prompt}, {model}"):
+        template = Template(text, ask)
+        pairs = [("a:b", "c"), ("a", "b:c"), ("ab", "c"), ("a", "bc"), ("a-b", "c"), ("a", "b-c")]
+        pairs += [("a, b", "c"), ("a", "b, c"), ("", "abc"), ("abc", "")]
+        assert len({template.key(pair, {}) for pair in pairs}) == len(pairs)
+
+
+def test_a_format_spec_makes_alike_what_it_says_is_alike() -> None:
+    template = Template("{prompt:.1f}", ask)
+    assert template.key((0.11,), {}) == template.key((0.12,), {})
+    assert template.key((0.11,), {}) != template.key((0.21,), {})
+
+
+def test_a_long_template_has_a_short_key() -> None:
+    template = Template("x" * 500 + "{prompt}", ask)
+    assert len(template.key((1.5,), {})) < 250
+    assert template.key((1.5,), {}) != template.key((2.5,), {})
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{prompt", "is no template: "),
+        ("prompt}", "is no template: "),
+        ("{propmt}", r"has a field \{propmt\}; accepted are the parameters: 'model', 'options'"),
+        ("{}", r"has a field \{\}; accepted"),
+        ("{0}", r"has a field \{0\}; accepted"),
+        ("{.name}", "accepted"),
+        ("{prompt:{page}}", "accepted"),
+    ],
+)
+def test_a_template_that_fits_no_call_is_refused(template: str, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Template(template, ask)
+
+
+def test_a_template_for_a_function_without_parameters_has_no_field() -> None:
+    def nothing() -> None: ...
+
+    assert Template("fixed", nothing).key((), {}) == "fixed"
+    with pytest.raises(ConfigurationError, match="accepted are the parameters: there are none"):
+        Template("{a}", nothing)
+
+
+@pytest.mark.parametrize(
+    ("template", "args", "error", "says"),
+    [
+        ("{prompt}", (), TypeError, r"ask\(\): missing a required argument: 'prompt'"),
+        (
+            "{prompt}",
+            (object(),),
+            UnstableIdentityError,
+            r"the key's fields\[0\] is a builtins.obj",
+        ),
+        ("{prompt.name}", ("x",), AttributeError, "name"),
+        ("{prompt[name]}", ({},), KeyError, "name"),
+    ],
+)
+def test_a_call_that_does_not_fit_its_template_says_so(
+    template: str, args: tuple[Any, ...], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        Template(template, ask).key(args, {})
+
+
+def test_a_value_that_is_another_calls_digest_is_told_from_it() -> None:
+    template = Template("x" * 200 + ":{prompt}", ask)
+    other = template.key((1.5,), {})
+    assert template.key((other[-32:],), {}) != other
+    many = Template("{a}:{b}:{c}:{d}:{e}:{f}", lambda a, b, c, d, e, f: None)
+    values = ["x" * 40] * 4
+    other = many.key((*values, "x" * 40, 1.5), {})
+    assert many.key((*values, "x" * 36, other[-32:]), {}) != other
+
+
+def test_what_a_template_does_not_name_does_not_count() -> None:
+    key = TemplateKey("{prompt}", ask, "default:llm:").key
+    assert key(("x",), {}) == key(("x", "large", 3), {"page": object()}) == "default:llm:x"
+
+
+BUILT: list[tuple[Callable[..., Any], str]] = [
+    (lambda a, b: f"{a}+{b}", "llm:1+2"),
+    (lambda a, b: "", "llm:"),
+    (lambda a, b: "x" * 200, "llm:" + "x" * 200),
+    (lambda a, b: (a, b), "llm:" + make_cache_key((1, 2))),
+    (lambda a, b: None, "llm:" + make_cache_key(None)),
+    (lambda a, b: 12, "llm:" + make_cache_key(12)),
+    (lambda a, b: "x" * 201, "llm:" + make_cache_key("x" * 201)),
+]
+
+
+@pytest.mark.parametrize(("build", "key"), BUILT)
+def test_a_function_makes_the_key_or_what_the_key_is_made_of(
+    build: Callable[..., Any], key: str
+) -> None:
+    assert BuiltKey(build, "llm:").key((1,), {"b": 2}) == key
+
+
+def test_a_function_that_makes_what_has_no_identity_is_refused() -> None:
+    with pytest.raises(UnstableIdentityError):
+        BuiltKey(object, "llm:").key((), {})
+
+
+def test_tags_without_fields_are_the_same_for_all_calls() -> None:
+    tags = CallTags(("a", "b"), ask)
+    assert tags.of((), {}) is tags.of((1, 2), {})
+    assert tags.of((), {}) == ("a", "b")
+
+
+def test_tags_with_fields_are_filled_and_said_once() -> None:
+    tags = CallTags(("llm", "model:{model}", "{prompt}"), ask)
+    assert set(tags.of(("llm",), {})) == {"llm", "model:small"}
+    assert set(tags.of((7,), {"model": "x"})) == {"llm", "model:x", "7"}
+
+
+def test_a_filled_tag_that_no_tag_can_be_is_refused() -> None:
+    with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
+        CallTags(("{prompt}",), ask).of(("",), {})
+
+
+def test_a_tag_that_fits_no_parameter_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"tag '\{user\}' has a field"):
+        CallTags(("{user}",), ask)

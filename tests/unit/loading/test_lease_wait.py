@@ -1,0 +1,206 @@
+"""Of all loops, threads and stores that share entries one computes, and the others wait."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheManager, cached, events
+from aiocache_pe.backends.base import Lease
+from aiocache_pe.backends.memory import MemoryBackend
+from tests.support.factories import Factory, outcome
+from tests.support.polling import poll
+
+Pair = tuple[CacheManager, CacheManager]
+
+
+@pytest.fixture(params=["memory", "file"])
+async def pair(request: pytest.FixtureRequest, cache_dir: Path) -> AsyncGenerator[Pair]:
+    """Two managers that know nothing of each other, over the same entries."""
+    memory = MemoryBackend()
+
+    def manager() -> CacheManager:
+        if request.param == "memory":
+            return CacheManager(memory)
+        return CacheManager("file", directory=cache_dir)
+
+    async with manager() as one, manager() as other:
+        yield one, other
+
+
+async def begun(cache: CacheManager, held: Factory) -> asyncio.Task[Any]:
+    """A task that computes the key, and is held at it."""
+    held.hold()
+    task = asyncio.create_task(cache.get_or_set("k", held))
+    await poll(lambda: held.running)
+    return task
+
+
+async def test_one_computes_and_the_other_waits(pair: Pair) -> None:
+    one, other = pair
+    factory, never = Factory(), Factory()
+    first = await begun(one, factory)
+    second = asyncio.create_task(other.get_or_set("k", never))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    factory.release()
+    assert (await first, await second, never.calls) == (1, 1, 0)
+    assert (await other.get_stats()).hits == 1
+
+
+async def test_when_the_holder_fails_a_waiter_computes(pair: Pair) -> None:
+    one, other = pair
+    failing, working = Factory(), Factory()
+    failing.error = ConnectionError()
+    first = await begun(one, failing)
+    second = asyncio.create_task(other.get_or_set("k", working))
+    await asyncio.sleep(0.03)
+    assert working.calls == 0
+    failing.release()
+    assert await outcome(first) is ConnectionError
+    assert await second == 1
+
+
+async def test_when_the_holder_is_cancelled_a_waiter_computes(pair: Pair) -> None:
+    one, other = pair
+    working = Factory()
+    first = await begun(one, Factory())
+    second = asyncio.create_task(other.get_or_set("k", working))
+    await asyncio.sleep(0.03)
+    first.cancel()
+    assert await second == 1
+    assert working.calls == 1
+
+
+@pytest.mark.parametrize("lock", [0.05, False])
+async def test_waiting_has_a_limit_and_without_the_lock_there_is_none(
+    pair: Pair, lock: float
+) -> None:
+    one, other = pair
+    held = Factory()
+    first = await begun(one, held)
+    assert await other.get_or_set("k", Factory(), lock=lock) == 1
+    assert not first.done()
+    held.release()
+    await first
+
+
+async def test_in_one_loop_waiting_has_the_limit_too(memory: CacheManager) -> None:
+    held, working = Factory(), Factory()
+    first = await begun(memory, held)
+    late = await asyncio.gather(*(memory.get_or_set("k", working, lock=0.05) for _ in range(20)))
+    assert late == [1] * 20
+    assert working.calls == 1  # one of those who waited for too long, for all of them
+    held.release()
+    assert await first == 1
+
+
+async def test_a_factory_may_ask_for_its_own_key_in_another_thread(cache: CacheManager) -> None:
+    async def inner() -> str:
+        return "inner"
+
+    async def outer() -> str:
+        found = await asyncio.to_thread(lambda: asyncio.run(cache.get_or_set("k", inner)))
+        return f"outer of {found}"
+
+    assert await asyncio.wait_for(cache.get_or_set("k", outer), 30) == "outer of inner"
+
+
+async def test_a_task_that_outlives_the_factory_waits_like_others(memory: CacheManager) -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    go, held = asyncio.Event(), Factory()
+
+    async def later() -> Any:
+        await go.wait()
+        return await memory.get_or_set("k", held, lock=30)
+
+    async def factory() -> int:
+        tasks.append(asyncio.create_task(later()))
+        return 1
+
+    assert await memory.get_or_set("k", factory) == 1
+    await memory.delete("k")
+    lease = await memory._shared.engine.backend.try_lease("default:k")  # type: ignore[attr-defined]
+    go.set()
+    await asyncio.sleep(0.05)
+    assert held.calls == 0
+    await lease.release()
+    assert await tasks[0] == 1
+
+
+@pytest.mark.parametrize("store", ["memory", "file"])
+def test_event_loops_of_many_threads_compute_once(store: str, cache_dir: Path) -> None:
+    cache = CacheManager(store, directory=cache_dir if store == "file" else None)
+    calls: list[int] = []
+    started = threading.Barrier(8)
+
+    @cached(cache=cache)
+    async def f() -> int:
+        calls.append(1)
+        await asyncio.sleep(0.05)
+        return 7
+
+    async def main() -> None:
+        await asyncio.to_thread(started.wait)
+        assert await asyncio.gather(*(f() for _ in range(10))) == [7] * 10
+
+    threads = [threading.Thread(target=asyncio.run, args=(main(),)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls == [1]
+    asyncio.run(cache.close())
+
+
+class _Odd(MemoryBackend):
+    """A store whose leases fail, or are lost."""
+
+    lost = False
+    error: Exception | None = None
+
+    async def try_lease(self, key: str) -> Any:
+        if self.error is not None:
+            raise self.error
+        lease = await super().try_lease(key)
+        return None if lease is None else _OddLease(lease, self)
+
+
+class _OddLease:
+    def __init__(self, lease: Lease, store: _Odd) -> None:
+        self._lease = lease
+        self._store = store
+
+    @property
+    def is_lost(self) -> bool:
+        return self._store.lost
+
+    async def release(self) -> None:
+        await self._lease.release()
+        if self._store.lost:
+            raise ConnectionError("gone")
+
+
+async def test_a_store_that_cannot_lease_breaks_no_call() -> None:
+    failures: list[events.BackendFailed] = []
+    backend = _Odd()
+    backend.error = OSError("no locks")
+    cache = CacheManager(backend)
+    cache.subscribe(events.BackendFailed, failures.append)
+    assert await asyncio.gather(*(cache.get_or_set("k", lambda: 1) for _ in range(5))) == [1] * 5
+    assert [(event.verb, event.error) for event in failures] == [("lease", backend.error)]
+    assert await cache.get("k") == 1
+
+
+async def test_a_value_under_a_lost_lease_is_returned_and_not_stored() -> None:
+    backend = _Odd()
+    cache = CacheManager(backend)
+    backend.lost = True
+    assert await cache.get_or_set("k", lambda: 1) == 1
+    assert await cache.get("k") is None
+    assert (await cache.get_stats()).errors == 1  # of the release

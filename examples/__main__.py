@@ -1,9 +1,9 @@
-"""The demo: every example twice, each time in a process of its own, in one table.
+"""Demo: runs every example twice, each time in a new process, and compares the runs in a table.
 
     python -m examples [--directory data/demo-cache] [NAMES]
 
-The first run finds nothing cached; the second finds what the first left behind. All that ask
-a model ask one server on this machine, unless ``OPENAI_BASE_URL`` names another.
+The first run starts with an empty cache, and the second run uses the entries of the first. The
+examples share one local model server, unless ``OPENAI_BASE_URL`` names another one.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ from rich.console import Console
 from rich.table import Table
 
 from aiocache_pe.sync import CacheManager
-from examples.demo import directory_option, empty, show_head
-from examples.told import Told
-from examples.upstream import model
+from examples.demo import directory_option, empty_directory, show_head
+from examples.run_report import RunReport
+from examples.upstream import open_model
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {  # and what they show
+EXAMPLES = {  # module: subject
     "embeddings": "vectors of files, by their content",
     "knowledge": "a search with an index to build",
-    "llm_client": "OpenAI's client, streams too",
+    "llm_client": "OpenAI's client, with streams",
     "prompt_optimizer": "prompts, scored by a model",
-    "batch": "embeddings, half of them twice",
-    "fastapi_app": "a web service, asked by many at once",
+    "batch": "embeddings, each text twice",
+    "fastapi_app": "a web service with concurrent requests",
     "legacy_script": "an old script, one line changed",
 }
 HEAD = 400  # characters of an entry to show
 
 
-def run_twice(name: str, directory: Path, *args: str) -> tuple[Told, Told]:
+def run_twice(name: str, directory: Path, *args: str) -> tuple[RunReport, RunReport]:
     """Run an example in two processes, on one directory that is empty at first.
 
     Args:
-        name: the module's.
-        directory: where it is to keep its cache.
+        name: name of the example's module.
+        directory: directory of its cache.
         args: its arguments.
 
     Returns:
-        What it told of each run.
+        The reports of both runs.
 
     Raises:
-        subprocess.CalledProcessError: it failed; what it printed is in the error.
+        subprocess.CalledProcessError: the example failed; the error contains its output.
     """
     runs = [_run(name, directory, args) for _ in range(2)]
     return runs[0], runs[1]
 
 
-def _run(name: str, directory: Path, args: tuple[str, ...]) -> Told:
+def _run(name: str, directory: Path, args: tuple[str, ...]) -> RunReport:
     report = directory / "report.json"
     directory.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    before = _counted(directory)
+    before = _read_counters(directory)
     began = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", f"examples.{name}", *args],
@@ -72,23 +72,23 @@ def _run(name: str, directory: Path, args: tuple[str, ...]) -> Told:
     )
     seconds = time.perf_counter() - began
     if report.exists():
-        return msgspec.json.decode(report.read_bytes(), type=Told)
-    misses, hits = (now - then for now, then in zip(_counted(directory), before, strict=True))
-    return Told(seconds, misses, hits)  # a script that knows nothing of this demo
+        return msgspec.json.decode(report.read_bytes(), type=RunReport)
+    misses, hits = (now - then for now, then in zip(_read_counters(directory), before, strict=True))
+    return RunReport(seconds, misses, hits)  # a script without a report
 
 
-def _counted(directory: Path) -> tuple[int, int]:
-    """What a store has counted so far, as a process sees it that asked nothing."""
+def _read_counters(directory: Path) -> tuple[int, int]:
+    """Return the misses and hits in the store."""
     with CacheManager(directory=directory) as cache:
         stats = cache.get_stats()
     return stats.misses, stats.hits
 
 
-def compared(runs: dict[str, tuple[Told, Told]]) -> Table:
-    """All examples, cold and warm."""
-    table = Table(title="every example twice: cold, then on what the first run left")
+def build_table(runs: dict[str, tuple[RunReport, RunReport]]) -> Table:
+    """Return a table of all examples, cold and warm."""
+    table = Table(title="every example twice: with a cold cache, then with a warm one")
     table.add_column("example", no_wrap=True)
-    for column in ("cold", "warm", "upstream", "then", "hit rate"):
+    for column in ("cold", "warm", "calls cold", "calls warm", "hit rate"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, (cold, warm) in runs.items():
         table.add_row(
@@ -102,8 +102,8 @@ def compared(runs: dict[str, tuple[Told, Told]]) -> Table:
     return table
 
 
-def show_an_entry(console: Console, directory: Path) -> None:
-    """Where entries are, and what one looks like."""
+def show_entry(console: Console, directory: Path) -> None:
+    """Print the path and the beginning of an entry."""
     path = min(path for path in directory.glob("*/*/*http*") if path.is_file())
     show_head(console, path, HEAD)
 
@@ -112,23 +112,23 @@ def show_an_entry(console: Console, directory: Path) -> None:
 @click.argument("names", nargs=-1, type=click.Choice(list(EXAMPLES)))
 @directory_option
 def main(names: tuple[str, ...], directory: Path) -> None:
-    """Run examples (by default all), cold and warm."""
+    """Run examples (by default all) with a cold and with a warm cache."""
     console = Console()
-    empty(console, directory)
-    runs: dict[str, tuple[Told, Told]] = {}
+    empty_directory(console, directory)
+    runs: dict[str, tuple[RunReport, RunReport]] = {}
     with ExitStack() as stack:
-        base_url, model_name = stack.enter_context(model())
+        base_url, model_name = stack.enter_context(open_model())
         os.environ |= {"OPENAI_BASE_URL": base_url, "OPENAI_MODEL": model_name}
         for name in names or EXAMPLES:
             console.print(f"python -m examples.{name:18} # {EXAMPLES[name]}", highlight=False)
             runs[name] = run_twice(name, directory.absolute() / name)
-    console.print(compared(runs))
-    console.print("upstream: files, questions, requests; of batch the texts, 100 in a request")
-    console.print("legacy_script: from start to end; the others without Python's own start")
+    console.print(build_table(runs))
+    console.print("calls: files, questions or requests; for batch texts, 100 in a request")
+    console.print("legacy_script: times of the process; the others without the start of Python")
     if "llm_client" in runs:
-        show_an_entry(console, directory / "llm_client")
+        show_entry(console, directory / "llm_client")
     if any(warm.upstream for _, warm in runs.values()):
-        raise SystemExit("a second run was not served from the first one's work")
+        raise SystemExit("a second run was not served from the entries of the first run")
 
 
 if __name__ == "__main__":

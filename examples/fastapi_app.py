@@ -1,10 +1,10 @@
-"""A web service whose slow answers are kept, for all its workers and restarts.
+"""Web service with a cache of slow answers, shared by all workers and kept over restarts.
 
-    python -m examples.fastapi_app          # serves, asks itself, and ends
+    python -m examples.fastapi_app          # serves, sends requests to itself, and ends
     uvicorn examples.fastapi_app:app        # serves
 
-The cache is opened and closed by the application's lifespan. Of requests that ask the same
-at the same time one asks the model, the others wait for it.
+The application's lifespan opens and closes the cache. Among equal requests at the same time,
+one calls the model and the others wait for its answer.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fastapi.responses import StreamingResponse
 
 from aiocache_pe import CacheManager, CacheStats
 from examples.llm_client import CachedLLMClient
-from examples.told import telling
-from examples.upstream import model
+from examples.run_report import report_run
+from examples.upstream import open_model
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-    """Open what the application needs, and close it at its end."""
+    """Open the cache and the model client, and close them when the application ends."""
     async with AsyncExitStack() as stack:
-        base_url, name = stack.enter_context(model())
+        base_url, name = stack.enter_context(open_model())
         app.state.cache = await stack.enter_async_context(CacheManager(namespace="web"))
         client = CachedLLMClient(base_url, name, app.state.cache)
         app.state.llm = await stack.enter_async_context(client)
@@ -39,46 +39,50 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-def llm(request: Request) -> CachedLLMClient:
-    """Whom to ask."""
+def get_llm(request: Request) -> CachedLLMClient:
+    """Return the model client."""
     client: CachedLLMClient = request.app.state.llm
     return client
 
 
-def cache(request: Request) -> CacheManager:
-    """Where answers are kept."""
+def get_cache(request: Request) -> CacheManager:
+    """Return the cache of the answers."""
     manager: CacheManager = request.app.state.cache
     return manager
 
 
 @app.get("/answer")
-async def answer(question: str, llm: Annotated[CachedLLMClient, Depends(llm)]) -> dict[str, str]:
-    """An answer in one piece."""
+async def get_answer(
+    question: str, llm: Annotated[CachedLLMClient, Depends(get_llm)]
+) -> dict[str, str]:
+    """Return a complete answer."""
     return {"question": question, "answer": await llm.ask(question)}
 
 
 @app.get("/stream")
-async def stream(question: str, llm: Annotated[CachedLLMClient, Depends(llm)]) -> StreamingResponse:
-    """The same word by word."""
+async def stream_answer(
+    question: str, llm: Annotated[CachedLLMClient, Depends(get_llm)]
+) -> StreamingResponse:
+    """Return an answer as a stream of words."""
     words: AsyncIterator[str] = llm.stream(question)
     return StreamingResponse(words, media_type="text/plain")
 
 
 @app.get("/stats")
-async def stats(cache: Annotated[CacheManager, Depends(cache)]) -> CacheStats:
-    """How good the cache is."""
+async def get_stats(cache: Annotated[CacheManager, Depends(get_cache)]) -> CacheStats:
+    """Return the cache's counters."""
     return await cache.get_stats()
 
 
 @app.delete("/answers")
-async def forget(cache: Annotated[CacheManager, Depends(cache)]) -> int:
-    """Forget all answers; how many there were."""
+async def delete_answers(cache: Annotated[CacheManager, Depends(get_cache)]) -> int:
+    """Delete all answers, and return their number."""
     return await cache.clear()
 
 
 @asynccontextmanager
-async def serving() -> AsyncGenerator[str]:
-    """Serve on a free port of this machine for the time of the block, which gets the URL."""
+async def serve() -> AsyncGenerator[str]:
+    """Serve on a free local port while the block runs, and yield the URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     task = asyncio.create_task(server.serve())
     try:
@@ -94,9 +98,9 @@ async def serving() -> AsyncGenerator[str]:
 
 
 async def main() -> None:
-    """Serve, and be asked by many at once."""
-    async with serving() as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
-        async with telling(app.state.cache):
+    """Serve, and send 50 requests at once."""
+    async with serve() as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
+        async with report_run(app.state.cache):
             asked = [{"question": f"What is number {number % 5}?"} for number in range(50)]
             answers = await asyncio.gather(*(http.get("/answer", params=one) for one in asked))
             print(f"50 requests at once, {len({each.text for each in answers})} different answers")

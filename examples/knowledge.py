@@ -1,9 +1,9 @@
-"""A search in a body of knowledge: answers are kept until what they came from changes.
+"""Knowledge search with cached answers that are invalidated when their source changes.
 
     python -m examples.knowledge [--only json --only csv] [QUESTIONS]
 
-It searches the standard library's documentation (`examples.docsearch`). Run it twice: the
-second time the index, which takes seconds, is not built, for nobody asks it.
+The example searches the standard library's documentation (`examples.docsearch`). Run it twice:
+the second run needs no index, which takes seconds to build.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from aiocache_pe import CacheManager, cached
 from examples.docsearch.corpus import documents
 from examples.docsearch.queries import QUERIES
 from examples.docsearch.ranking import Found, Index
-from examples.told import telling
+from examples.run_report import report_run
 
 
 class CachedKnowledgeSearch:
-    """A search whose index is built when a question comes that nobody asked before.
+    """Search with an index that is built for the first question without a cached answer.
 
     Args:
-        build: makes the index.
-        source: what it is made of, and of which version; another one has other answers.
-        cache: where answers are kept.
+        build: function that builds the index.
+        source: name and version of the source; another source has other answers.
+        cache: the cache of the answers.
     """
 
     def __init__(self, build: Callable[[], Index], source: str, cache: CacheManager) -> None:
@@ -37,7 +37,7 @@ class CachedKnowledgeSearch:
         self._cache = cache
         self._tag = f"knowledge:{source}"
         self.search = cached(cache=cache, ttl="7d", version=source, tags=[self._tag])(self._search)
-        """The best places for a question: ``await knowledge.search(question, limit=5)``."""
+        """Cached search for the best passages: ``await knowledge.search(question, limit=5)``."""
 
     @cached_property
     def _index(self) -> Index:
@@ -47,15 +47,15 @@ class CachedKnowledgeSearch:
         return await asyncio.to_thread(lambda: self._index.search(question, limit))
 
     async def changed(self) -> None:
-        """Forget all answers, by one small write: what they came from is another now."""
+        """Invalidate all answers with one small write, after a change of the source."""
         await self._cache.delete_by_tag(self._tag)
 
 
 async def ask(questions: tuple[str, ...], only: tuple[str, ...]) -> None:
-    """Ask questions about all modules, or only about some."""
+    """Search for the questions in all modules, or in some, and print the best passages."""
     version = platform.python_version()
     print(f"asking {len(questions)} questions about Python {version}'s standard library")
-    async with CacheManager(namespace="knowledge") as cache, telling(cache):
+    async with CacheManager(namespace="knowledge") as cache, report_run(cache):
         knowledge = CachedKnowledgeSearch(
             lambda: Index(documents(only)), ".".join((version, *only)), cache
         )
@@ -71,7 +71,7 @@ async def ask(questions: tuple[str, ...], only: tuple[str, ...]) -> None:
 @click.argument("questions", nargs=-1)
 @click.option("--only", multiple=True, help="Search these modules only (default: all).")
 def main(questions: tuple[str, ...], only: tuple[str, ...]) -> None:
-    """Ask some questions."""
+    """Search the standard library's documentation for QUESTIONS."""
     asyncio.run(ask(questions or QUERIES[:8], only))
 
 

@@ -1,12 +1,11 @@
-"""A script in the style of old synchronous cache managers; it needs one line changed.
+"""Script in the style of old synchronous cache managers, migrated by changing one line.
 
-Before, with everything in one JSON file that each write rewrote::
+The old manager kept all entries in one JSON file and rewrote it at each write::
 
     from cache_manager import CacheManager, get_cache, make_cache_key
 
-After, see the import below. Run it twice: the second time nothing is computed, and the
-counters go on. Its old file comes along by
-``aiocache-pe import --format legacy-json cache.json``.
+The import below is the changed line. Run the script twice: the second run computes nothing, and
+the counters continue. ``aiocache-pe import --format legacy-json cache.json`` imports the old file.
 
     python examples/legacy_script.py
 """
@@ -22,7 +21,7 @@ cache = CacheManager()
 
 
 def search(query: str, limit: int = 3) -> list[str]:
-    """Find documents; slow, so the answers are kept for an hour."""
+    """Return matching documents; the answers are cached for an hour."""
     key = make_cache_key("search", query, limit=limit)
     found = cache.get(key)
     if found is None:
@@ -34,10 +33,10 @@ def search(query: str, limit: int = 3) -> list[str]:
 
 
 def main(queries: list[str]) -> None:
-    """Search for some things, twice each."""
+    """Search for each query twice."""
     for query in queries * 2:
         print(search(query)[0])
-    runs = get_cache()  # the process's shared one, on the same files
+    runs = get_cache()  # the shared cache of the process, on the same files
     runs.set("runs", runs.get("runs", 0) + 1)
     stats = cache.get_stats()
     print(f"run {runs.get('runs')}: {stats.hits} hits, {stats.misses} misses")

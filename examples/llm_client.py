@@ -1,9 +1,9 @@
-"""OpenAI's own client, cached: one argument, and nothing else in the program changes.
+"""OpenAI's client with a cache: one argument, and no other change in the program.
 
     python -m examples.llm_client [QUESTIONS]
 
-It asks the server that ``OPENAI_BASE_URL`` names, or one on this machine. Run it twice: the
-second time no request is sent, streams included.
+The example calls the server in ``OPENAI_BASE_URL``, or a local one. Run it twice: the second run
+sends no requests, neither for complete answers nor for streams.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from openai import AsyncOpenAI
 
 from aiocache_pe import CacheManager
 from aiocache_pe.integrations.httpx2 import AsyncCacheTransport
-from examples.told import telling
-from examples.upstream import api_key, model
+from examples.run_report import report_run
+from examples.upstream import get_api_key, open_model
 
 QUESTIONS = ["What is a lease?", "Why are tags tokens?", "When is a hit stale?"]
 
 
 class CachedLLMClient:
-    """A chat model of which no question is asked twice.
+    """Chat client that sends each question to the model once.
 
     Args:
-        base_url: the server's.
-        model: the model.
-        cache: where answers are kept.
-        system: what the model is told before each question.
+        base_url: base URL of the server.
+        model: name of the model.
+        cache: the cache of the answers.
+        system: system message of each question.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class CachedLLMClient:
         self._system = system
         transport = AsyncCacheTransport(cache, ttl="30d")
         http = httpx2.AsyncClient(transport=transport, timeout=600)
-        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key(), http_client=http)
+        self._client = AsyncOpenAI(base_url=base_url, api_key=get_api_key(), http_client=http)
 
     async def ask(self, question: str, system: str | None = None) -> str:
-        """The answer in one piece.
+        """Return the complete answer.
 
         Args:
-            question: what to ask.
-            system: what the model is told before, if not the usual.
+            question: the question.
+            system: system message, instead of the client's.
         """
         answer = await self._client.chat.completions.create(
             model=self._model,
@@ -63,7 +63,7 @@ class CachedLLMClient:
         return answer.choices[0].message.content or ""
 
     async def stream(self, question: str) -> AsyncIterator[str]:
-        """The answer in the pieces in which it comes, or came."""
+        """Yield the answer in the chunks of the stream, live or replayed."""
         stream = await self._client.chat.completions.create(
             model=self._model,
             stream=True,
@@ -89,12 +89,12 @@ class CachedLLMClient:
 
 
 async def main(questions: list[str]) -> None:
-    """Ask each question twice: in one piece, and as a stream."""
-    with model() as (base_url, name):
+    """Ask each question twice: for a complete answer, and for a stream."""
+    with open_model() as (base_url, name):
         print(f"asking {name} at {base_url}")
         async with (
             CacheManager(namespace="llm") as cache,
-            telling(cache),
+            report_run(cache),
             CachedLLMClient(base_url, name, cache) as llm,
         ):
             for question in questions:

@@ -1,4 +1,4 @@
-"""Which model server the examples ask: yours, or one on this machine."""
+"""Model server of the examples: the server in ``OPENAI_BASE_URL``, or a local one."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from examples.llmserver.server import model_server
 
 PORT = 8917
-"""Fixed, for the server's address is part of what a request asks, and so of its key."""
+"""A fixed port, because the server's address is part of a request and therefore of its key."""
 THINKING = 0.15  # seconds before each answer
 
 
 @contextmanager
-def model() -> Generator[tuple[str, str]]:
-    """The base URL and the model to ask.
+def open_model() -> Generator[tuple[str, str]]:
+    """Yield the base URL and the name of the model.
 
-    They are those of ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``; without them a server begins on
-    this machine that speaks the same API, needs no key, and ends with the block.
+    They come from ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``. Without these variables the block
+    runs a local server that has the same API and needs no key.
     """
     base_url = os.environ.get("OPENAI_BASE_URL")
     if base_url:
@@ -28,6 +28,6 @@ def model() -> Generator[tuple[str, str]]:
         yield f"{server.url}/v1", "tiny"
 
 
-def api_key() -> str:
-    """Yours; the server on this machine wants none."""
+def get_api_key() -> str:
+    """Return ``OPENAI_API_KEY``; the local server accepts any key."""
     return os.environ.get("OPENAI_API_KEY", "none")

@@ -1,6 +1,6 @@
-"""Search the standard library's own documentation; `make demo` runs it.
+"""Search in the standard library's documentation.
 
-``corpus`` reads the docstrings, ``ranking`` searches them, ``worker`` asks cached questions in
-a process of its own, and ``__main__`` runs two such processes one after the other on one cache
-directory and shows what the second one saved.
+``corpus`` reads the docstrings, ``ranking`` searches them, and ``worker`` runs cached searches in
+one process. ``__main__`` runs two such processes, one after the other, on one cache directory and
+shows the time that the second one saved.
 """

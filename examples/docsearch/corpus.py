@@ -1,7 +1,7 @@
-"""The documents: every docstring of the standard library, with where it stands.
+"""Documents of the search: every docstring of the standard library, with its location.
 
-The sources are parsed, never imported, so nothing of them runs. Modules written in C have
-no source here and are left out, and so are the standard library's own tests.
+The sources are parsed and never imported, so no code of them runs. Modules written in C have no
+source here and are omitted, as are the standard library's own tests.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NOT_DOCUMENTATION = {"test", "tests", "idle_test", "lib2to3", "idlelib", "turtl
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One docstring.
+    """Docstring of one object.
 
     Attributes:
-        name: the dotted name of what it documents.
-        kind: what that is.
+        name: dotted name of the object.
+        kind: kind of the object.
         text: the docstring, without its indentation.
-        line: the line of the source file where it is defined.
+        line: line of the object's definition in the source file.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Document:
 
 
 def stdlib_modules(only: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
-    """The names and source files of the standard library's modules.
+    """Yield the names and source files of the standard library's modules.
 
     Args:
         only: top-level modules to keep; all when empty.
@@ -56,7 +56,7 @@ def stdlib_modules(only: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
 
 
 def documents(only: Iterable[str] = ()) -> list[Document]:
-    """Every docstring of those modules.
+    """Return every docstring of the modules.
 
     Args:
         only: top-level modules to keep; all when empty.
@@ -64,7 +64,7 @@ def documents(only: Iterable[str] = ()) -> list[Document]:
     found: list[Document] = []
     for name, file in stdlib_modules(only):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old escapes in old sources are not our business
+            warnings.simplefilter("ignore")  # of invalid escapes in old sources
             tree = ast.parse(file.read_bytes())
         found.extend(_docstrings(tree, name))
     return found

@@ -1,4 +1,4 @@
-"""What people ask."""
+"""Queries of the demo."""
 
 from __future__ import annotations
 

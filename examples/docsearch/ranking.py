@@ -1,8 +1,9 @@
-"""The search that is worth caching: two rounds of BM25, then a close reading of the best.
+"""Ranked search: two rounds of BM25, then a score for each passage of the best documents.
 
-The first round finds documents by the words asked for. Their own most telling words are
-added, and a second round finds what says the same in other words (pseudo-relevance
-feedback). Of its best documents every passage is weighed; the heaviest is the snippet.
+The first round finds documents by the words of the query. The second round adds the most
+distinctive words of these documents and finds similar documents with other words
+(pseudo-relevance feedback). Each passage of the best documents is scored; the best passage is
+the snippet.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ _STOP = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One answer to a query.
+    """One result of a query.
 
     Attributes:
-        name: the dotted name of what was found.
+        name: dotted name of the documented object.
         kind: module, class or function.
-        line: where its source file defines it.
-        score: how well it answers; only to be compared within one answer.
-        snippet: the passage of its docstring that answers best.
+        line: line of its definition in the source file.
+        score: quality of the match; comparable within the results of one query only.
+        snippet: best passage of its docstring.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Found:
 
 
 def words(text: str) -> list[str]:
-    """The words of a text or of an identifier, lower case, plurals cut, stop words left out."""
+    """Return the words of a text or identifier: lower case, singular, without stop words."""
     found = (word.lower() for word in _WORD.findall(text))
     return [
         word[:-1] if len(word) > SHORT and word.endswith("s") and not word.endswith("ss") else word
@@ -64,10 +65,10 @@ def words(text: str) -> list[str]:
 
 
 class Index:
-    """Documents made ready to be searched.
+    """Index of documents for the search.
 
     Args:
-        documents: what to search; they stay in memory.
+        documents: the documents to search; they stay in memory.
     """
 
     def __init__(self, documents: Sequence[Document]) -> None:
@@ -78,32 +79,36 @@ class Index:
         self._bm25.index(self._words, show_progress=False)
 
     def search(self, query: str, limit: int = 5) -> list[Found]:
-        """The best documents for a query, best first."""
+        """Return the best documents for a query, best first."""
         asked = [word for word in dict.fromkeys(words(query)) if word in self._spread]
         if not asked:
             return []
         scores = self._bm25.get_scores(asked)
-        if feedback := self._telling_words(_best(scores, FEEDBACK_DOCUMENTS), asked):
+        if feedback := self._find_distinctive_words(
+            _select_best(scores, FEEDBACK_DOCUMENTS), asked
+        ):
             scores = scores + FEEDBACK_WEIGHT * self._bm25.get_scores(feedback)
-        candidates = (self._read(i, float(scores[i]), asked) for i in _best(scores, READ_CLOSELY))
+        candidates = (
+            self._rate(i, float(scores[i]), asked) for i in _select_best(scores, READ_CLOSELY)
+        )
         return heapq.nsmallest(limit, candidates, key=lambda found: (-found.score, found.name))
 
-    def _weight(self, word: str) -> float:
-        """The rarer a word, the more it tells."""
+    def _weigh(self, word: str) -> float:
+        """Return the weight of a word; rare words weigh more."""
         return math.log(1 + len(self._documents) / self._spread[word])
 
-    def _telling_words(self, chosen: Sequence[int], asked: Sequence[str]) -> list[str]:
-        """What the chosen documents say more often than others do."""
+    def _find_distinctive_words(self, chosen: Sequence[int], asked: Sequence[str]) -> list[str]:
+        """Return words that are more frequent in the chosen documents than in others."""
         counts = Counter(word for i in chosen for word in self._words[i])
         weighed = {
-            word: count * self._weight(word)
+            word: count * self._weigh(word)
             for word, count in counts.items()
             if word not in asked and self._spread[word] > 1
         }
         return heapq.nsmallest(FEEDBACK_WORDS, weighed, key=lambda word: (-weighed[word], word))
 
-    def _read(self, number: int, score: float, asked: Sequence[str]) -> Found:
-        """Weigh each passage of one document, and the name of what it documents."""
+    def _rate(self, number: int, score: float, asked: Sequence[str]) -> Found:
+        """Score the name of one document and each of its passages."""
         doc = self._documents[number]
         text = doc.text.split()
         best, snippet = 0.0, ""
@@ -111,16 +116,16 @@ class Index:
             passage = " ".join(text[start : start + PASSAGE_WORDS])
             said = Counter(words(passage))
             weight = sum(
-                self._weight(word) * (1 + math.log(said[word])) for word in asked if said[word]
+                self._weigh(word) * (1 + math.log(said[word])) for word in asked if said[word]
             )
             if weight > best or not snippet:
                 best, snippet = weight, passage
         name = set(words(doc.name))
-        named = sum(self._weight(word) for word in asked if word in name)
+        named = sum(self._weigh(word) for word in asked if word in name)
         return Found(doc.name, doc.kind, doc.line, round(score + best + named, 6), snippet)
 
 
-def _best(scores: np.ndarray, count: int) -> list[int]:
-    """The numbers of the highest scores above zero, highest first; ties in order."""
+def _select_best(scores: np.ndarray, count: int) -> list[int]:
+    """Return the indexes of the highest positive scores, highest first; ties in order."""
     order = np.argsort(-scores, kind="stable")[:count]
     return [int(i) for i in order if scores[i] > 0]

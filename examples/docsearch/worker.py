@@ -1,9 +1,9 @@
-"""One process of the demo: asks every question once, and times each answer.
+"""Worker process of the demo: runs every search once and measures each of them.
 
     AIOCACHE_PE_DIRECTORY=data/demo-cache python -m examples.docsearch.worker
 
-It does the same whether the cache is empty or full, and writes what it saw to its standard
-output, as JSON.
+The worker does not depend on the state of the cache. It writes its report to standard output, as
+JSON.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from examples.docsearch.ranking import Found, Index
 
 
 class Report(msgspec.Struct):
-    """What one process saw.
+    """Report of one process.
 
     Attributes:
-        index_seconds: reading the sources and building the index; 0.0 when nothing asked for it.
-        milliseconds: the time of each answer, without that.
-        answers: the answers themselves, one list for each query.
+        index_seconds: time for reading the sources and building the index; 0.0 without an index.
+        milliseconds: time of each search, without the time of the index.
+        answers: the results, one list for each query.
     """
 
     index_seconds: float
@@ -36,42 +36,42 @@ class Report(msgspec.Struct):
     answers: list[list[Found]]
 
 
-_built_in: list[float] = []
+_build_seconds: list[float] = []
 
 
 @functools.cache
-def index(only: tuple[str, ...]) -> Index:
-    """The index, built when the first miss asks for it; hits never do."""
+def build_index(only: tuple[str, ...]) -> Index:
+    """Build the index at the first miss, once; hits do not need it."""
     start = time.perf_counter()
     built = Index(documents(only))
-    _built_in.append(time.perf_counter() - start)
+    _build_seconds.append(time.perf_counter() - start)
     return built
 
 
 @cached(ttl="7d", key_prefix=f"docsearch-{platform.python_version()}", backend="file")
 async def search(query: str, limit: int = 5, only: tuple[str, ...] = ()) -> list[Found]:
-    """The best places in the standard library's documentation.
+    """Return the best places in the standard library's documentation.
 
-    Another Python has another documentation, so its version is part of every key.
+    The documentation depends on the version of Python, so the version is part of every key.
 
     Args:
-        query: words.
-        limit: how many answers at most.
+        query: words to search for.
+        limit: maximum number of results.
         only: top-level modules to search; all when empty.
     """
-    return await asyncio.to_thread(lambda: index(only).search(query, limit))
+    return await asyncio.to_thread(lambda: build_index(only).search(query, limit))
 
 
 async def ask_all(only: tuple[str, ...]) -> Report:
-    """Ask every question, one after the other."""
+    """Run every search, one after the other."""
     report = Report(0.0, [], [])
     for query in QUERIES:
         start = time.perf_counter()
         report.answers.append(await search(query, only=only))
-        taken = time.perf_counter() - start - sum(_built_in)
+        taken = time.perf_counter() - start - sum(_build_seconds)
         report.milliseconds.append(taken * 1000)
-        while _built_in:
-            report.index_seconds += _built_in.pop()
+        while _build_seconds:
+            report.index_seconds += _build_seconds.pop()
     return report
 
 

@@ -1,4 +1,4 @@
-"""The server: each request in a thread, and a count of them."""
+"""HTTP server that answers each request in a thread and records it."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from typing import Any
 
 from examples.llmserver import shapes
 
-_WHOLE = {
-    "/v1/chat/completions": shapes.chat,
-    "/v1/embeddings": shapes.embeddings,
-    "/v1/responses": shapes.response,
-    "/v1/messages": shapes.message,
+_ANSWERS = {
+    "/v1/chat/completions": shapes.make_chat,
+    "/v1/embeddings": shapes.make_embeddings,
+    "/v1/responses": shapes.make_response,
+    "/v1/messages": shapes.make_message,
 }
 _STREAMS = {
-    "/v1/chat/completions": shapes.chat_chunks,
-    "/v1/messages": shapes.message_events,
-    "/v1/responses": shapes.response_events,
+    "/v1/chat/completions": shapes.stream_chat,
+    "/v1/messages": shapes.stream_message,
+    "/v1/responses": shapes.stream_response,
 }
 
 
 class ModelServer(ThreadingHTTPServer):
-    """A model server on this machine.
+    """Local model server.
 
     Args:
-        seconds: how long it thinks before each answer.
-        port: where to listen; 0 for any port that is free.
+        seconds: delay before each answer.
+        port: port to listen on; 0 for any free port.
 
     Attributes:
-        url: where it is.
-        requests: the paths it was asked for, and what was asked.
-        failures: statuses to answer the next requests with, instead of an answer.
-        cut: whether the next streams end in the middle.
-        gate: requests wait while it is not set.
+        url: base URL of the server.
+        requests: path and body of each request.
+        failures: statuses for the next responses, instead of answers.
+        cut: whether streams are truncated.
+        gate: event that requests wait for; set by default.
     """
 
     daemon_threads = True
@@ -54,12 +54,12 @@ class ModelServer(ThreadingHTTPServer):
         self.gate.set()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up is none of ours."""
+        """Ignore the error: clients may disconnect at any time."""
 
 
 @contextmanager
 def model_server(seconds: float = 0.0, port: int = 0) -> Generator[ModelServer]:
-    """Run one for the time of the block."""
+    """Run a server while the block runs."""
     with ModelServer(seconds, port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
@@ -72,7 +72,7 @@ def model_server(seconds: float = 0.0, port: int = 0) -> Generator[ModelServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: ModelServer  # pyright: ignore[reportIncompatibleVariableOverride] - made by it
+    server: ModelServer  # pyright: ignore[reportIncompatibleVariableOverride] - set by the server
 
     def do_POST(self) -> None:
         """Answer a request."""
@@ -82,16 +82,16 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(self.server.seconds)
         if self.server.failures:
             status = self.server.failures.pop(0)
-            self._whole({"error": {"message": "not now", "type": "overloaded"}}, status)
+            self._send_json({"error": {"message": "not now", "type": "overloaded"}}, status)
         elif body.get("stream"):
-            self._stream(_STREAMS[self.path](body))
+            self._send_stream(_STREAMS[self.path](body))
         else:
-            self._whole(_WHOLE[self.path](body))
+            self._send_json(_ANSWERS[self.path](body))
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-        """Say nothing."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
+        """Log nothing."""
 
-    def _head(self, status: int, **headers: str) -> None:
+    def _send_head(self, status: int, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -100,17 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("x-ratelimit-remaining-requests", "41")
         self.end_headers()
 
-    def _whole(self, answer: dict[str, Any], status: int = 200) -> None:
+    def _send_json(self, answer: dict[str, Any], status: int = 200) -> None:
         content = json.dumps(answer).encode()
         coding = {}
         if "gzip" in self.headers.get("accept-encoding", ""):
             content, coding = gzip.compress(content), {"content_encoding": "gzip"}
         length = str(len(content))
-        self._head(status, content_type="application/json", content_length=length, **coding)
+        self._send_head(status, content_type="application/json", content_length=length, **coding)
         self.wfile.write(content)
 
-    def _stream(self, events: Iterator[str]) -> None:
-        self._head(200, content_type="text/event-stream", transfer_encoding="chunked")
+    def _send_stream(self, events: Iterator[str]) -> None:
+        self._send_head(200, content_type="text/event-stream", transfer_encoding="chunked")
         for number, event in enumerate(events):
             if self.server.cut and number == 2:  # noqa: PLR2004 - any place in the middle
                 break

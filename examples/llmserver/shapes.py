@@ -1,4 +1,4 @@
-"""The answers, in the shapes of the two APIs."""
+"""Answers of the local model server, in the formats of both APIs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 Json = dict[str, Any]
 _ids = itertools.count(1)
 _ARGUMENTS = ('{"city":', '"Paris"}')
-"""What the model calls a tool with, in the pieces of a stream."""
+"""Arguments of a tool call, in the chunks of a stream."""
 
 
-def text_of(body: Json) -> str:
-    """What the model says: an answer to the last question."""
+def make_text(body: Json) -> str:
+    """Return the model's answer to the last question."""
     messages = body.get("messages") or body.get("input") or ""
     question = messages if isinstance(messages, str) else messages[-1]["content"]
     if not isinstance(question, str):
@@ -31,31 +31,34 @@ def text_of(body: Json) -> str:
     return f"You asked {len(question.split())} words: {' '.join(question.split())[::-1]} ☕"
 
 
-def words_of(body: Json) -> list[str]:
-    """The same in the pieces of a stream, of which one is empty."""
-    first, *rest = text_of(body).split(" ")
+def split_into_chunks(body: Json) -> list[str]:
+    """Return the model's answer in chunks of a stream; one chunk is empty."""
+    first, *rest = make_text(body).split(" ")
     return [first, "", *(f" {word}" for word in rest)]
 
 
-def chat(body: Json) -> Json:
-    """A chat completion."""
-    message: Json = {"role": "assistant", "content": text_of(body), "refusal": None}
+def make_chat(body: Json) -> Json:
+    """Return a chat completion."""
+    message: Json = {"role": "assistant", "content": make_text(body), "refusal": None}
     reason = "stop"
     if body.get("tools"):
         name = body["tools"][0]["function"]["name"]
         call = {"id": f"call_{next(_ids)}", "type": "function"}
         call["function"] = {"name": name, "arguments": "".join(_ARGUMENTS)}  # type: ignore[assignment]
         message, reason = message | {"content": None, "tool_calls": [call]}, "tool_calls"
-    elif body.get("max_tokens", 100) < len(words_of(body)):
+    elif body.get("max_tokens", 100) < len(split_into_chunks(body)):
         reason = "length"
     choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
-    return _chat_head(body, "chat.completion") | {"choices": [choice], "usage": usage(body)}
+    return _make_chat_head(body, "chat.completion") | {
+        "choices": [choice],
+        "usage": count_usage(body),
+    }
 
 
-def chat_chunks(body: Json) -> Iterator[str]:
-    """A chat completion as a stream of events."""
-    head = _chat_head(body, "chat.completion.chunk")
-    deltas: list[Json] = [{"content": word} for word in words_of(body)]
+def stream_chat(body: Json) -> Iterator[str]:
+    """Yield the events of a streamed chat completion."""
+    head = _make_chat_head(body, "chat.completion.chunk")
+    deltas: list[Json] = [{"content": word} for word in split_into_chunks(body)]
     if body.get("tools"):
         name = body["tools"][0]["function"]["name"]
         call = {"index": 0, "id": f"call_{next(_ids)}", "type": "function"}
@@ -63,25 +66,27 @@ def chat_chunks(body: Json) -> Iterator[str]:
         pieces = [{"index": 0, "function": {"arguments": piece}} for piece in _ARGUMENTS]
         deltas = [{"tool_calls": [piece]} for piece in (begun, *pieces)]
     for delta in deltas:
-        yield _event(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        yield _format_event(
+            head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        )
     reason = "tool_calls" if body.get("tools") else "stop"
-    yield _event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
+    yield _format_event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
     if (body.get("stream_options") or {}).get("include_usage"):
-        yield _event(head | {"choices": [], "usage": usage(body)})
+        yield _format_event(head | {"choices": [], "usage": count_usage(body)})
     yield "data: [DONE]\n\n"
 
 
-def usage(body: Json) -> Json:
-    """How many tokens that took: a word is one."""
-    asked, said = len(json.dumps(body).split()), len(words_of(body))
+def count_usage(body: Json) -> Json:
+    """Return the token usage; each word is one token."""
+    asked, said = len(json.dumps(body).split()), len(split_into_chunks(body))
     return {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
 
 
-def embeddings(body: Json) -> Json:
-    """Vectors of texts, from their digests."""
+def make_embeddings(body: Json) -> Json:
+    """Return the embeddings of texts, made from their digests."""
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(text, body)}
+        {"object": "embedding", "index": index, "embedding": _make_vector(text, body)}
         for index, text in enumerate(texts)
     ]
     count = sum(len(str(text).split()) for text in texts)
@@ -89,9 +94,9 @@ def embeddings(body: Json) -> Json:
     return {"object": "list", "data": data, "model": body["model"], "usage": used}
 
 
-def response(body: Json) -> Json:
-    """An answer of the Responses API."""
-    part = {"type": "output_text", "text": text_of(body), "annotations": []}
+def make_response(body: Json) -> Json:
+    """Return an answer of the Responses API."""
+    part = {"type": "output_text", "text": make_text(body), "annotations": []}
     item = {"type": "message", "id": f"msg_{next(_ids)}", "role": "assistant"}
     item |= {"status": "completed", "content": [part]}  # type: ignore[dict-item]
     return {
@@ -107,16 +112,16 @@ def response(body: Json) -> Json:
         "usage": {
             "input_tokens": 7,
             "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": len(words_of(body)),
+            "output_tokens": len(split_into_chunks(body)),
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": 7 + len(words_of(body)),
+            "total_tokens": 7 + len(split_into_chunks(body)),
         },
     }
 
 
-def response_events(body: Json) -> Iterator[str]:
-    """An answer of the Responses API as a stream of events."""
-    whole = response(body)
+def stream_response(body: Json) -> Iterator[str]:
+    """Yield the events of a streamed answer of the Responses API."""
+    whole = make_response(body)
     [item] = whole["output"]
     [part] = item["content"]
     place = {"item_id": item["id"], "output_index": 0}
@@ -130,7 +135,7 @@ def response_events(body: Json) -> Iterator[str]:
         {"type": "response.content_part.added", "part": empty} | place_in_it,
         *(
             {"type": "response.output_text.delta", "delta": word, "logprobs": []} | place_in_it
-            for word in words_of(body)
+            for word in split_into_chunks(body)
         ),
         {"type": "response.output_text.done", "text": part["text"], "logprobs": []} | place_in_it,
         {"type": "response.content_part.done", "part": part} | place_in_it,
@@ -138,49 +143,51 @@ def response_events(body: Json) -> Iterator[str]:
         {"type": "response.completed", "response": whole},
     ]
     for number, event in enumerate(events):
-        yield _named(event | {"sequence_number": number})
+        yield _format_named_event(event | {"sequence_number": number})
 
 
-def message(body: Json) -> Json:
-    """A message of Anthropic's API."""
-    content: list[Json] = [{"type": "text", "text": text_of(body)}]
+def make_message(body: Json) -> Json:
+    """Return a message of Anthropic's API."""
+    content: list[Json] = [{"type": "text", "text": make_text(body)}]
     reason = "end_turn"
     if body.get("tools"):
         call = {"type": "tool_use", "id": f"toolu_{next(_ids)}", "name": body["tools"][0]["name"]}
         content, reason = [*content, call | {"input": {"city": "Paris"}}], "tool_use"
-    return _message_head(body) | {"content": content, "stop_reason": reason}
+    return _make_message_head(body) | {"content": content, "stop_reason": reason}
 
 
-def message_events(body: Json) -> Iterator[str]:
-    """A message of Anthropic's API as a stream of events."""
-    yield _named({"type": "message_start", "message": _message_head(body)})
+def stream_message(body: Json) -> Iterator[str]:
+    """Yield the events of a streamed message of Anthropic's API."""
+    yield _format_named_event({"type": "message_start", "message": _make_message_head(body)})
     block = {"type": "text", "text": ""}
-    yield _named({"type": "content_block_start", "index": 0, "content_block": block})
-    for word in words_of(body):
+    yield _format_named_event({"type": "content_block_start", "index": 0, "content_block": block})
+    for word in split_into_chunks(body):
         delta = {"type": "text_delta", "text": word}
-        yield _named({"type": "content_block_delta", "index": 0, "delta": delta})
-    yield _named({"type": "content_block_stop", "index": 0})
+        yield _format_named_event({"type": "content_block_delta", "index": 0, "delta": delta})
+    yield _format_named_event({"type": "content_block_stop", "index": 0})
     reason = "end_turn"
     if body.get("tools"):
         reason, call = "tool_use", {"type": "tool_use", "id": f"toolu_{next(_ids)}"}
         block = call | {"name": body["tools"][0]["name"], "input": {}}
-        yield _named({"type": "content_block_start", "index": 1, "content_block": block})
+        yield _format_named_event(
+            {"type": "content_block_start", "index": 1, "content_block": block}
+        )
         for piece in _ARGUMENTS:
             delta = {"type": "input_json_delta", "partial_json": piece}
-            yield _named({"type": "content_block_delta", "index": 1, "delta": delta})
-        yield _named({"type": "content_block_stop", "index": 1})
+            yield _format_named_event({"type": "content_block_delta", "index": 1, "delta": delta})
+        yield _format_named_event({"type": "content_block_stop", "index": 1})
     ended = {"stop_reason": reason, "stop_sequence": None}
-    used = {"output_tokens": len(words_of(body))}
-    yield _named({"type": "message_delta", "delta": ended, "usage": used})
-    yield _named({"type": "message_stop"})
+    used = {"output_tokens": len(split_into_chunks(body))}
+    yield _format_named_event({"type": "message_delta", "delta": ended, "usage": used})
+    yield _format_named_event({"type": "message_stop"})
 
 
-def _chat_head(body: Json, kind: str) -> Json:
+def _make_chat_head(body: Json, kind: str) -> Json:
     now = int(time.time())
     return {"id": f"chatcmpl-{next(_ids)}", "object": kind, "created": now, "model": body["model"]}
 
 
-def _message_head(body: Json) -> Json:
+def _make_message_head(body: Json) -> Json:
     return {
         "id": f"msg_{next(_ids)}",
         "type": "message",
@@ -189,11 +196,11 @@ def _message_head(body: Json) -> Json:
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": {"input_tokens": 7, "output_tokens": len(words_of(body))},
+        "usage": {"input_tokens": 7, "output_tokens": len(split_into_chunks(body))},
     }
 
 
-def _vector(text: Any, body: Json) -> Any:
+def _make_vector(text: Any, body: Json) -> Any:
     digest = hashlib.blake2b(str(text).encode(), digest_size=32).digest()
     raw = [byte - 127.5 for byte in digest]
     length = math.hypot(*raw)
@@ -203,9 +210,9 @@ def _vector(text: Any, body: Json) -> Any:
     return vector
 
 
-def _event(data: Json) -> str:
+def _format_event(data: Json) -> str:
     return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _named(data: Json) -> str:
-    return f"event: {data['type']}\n{_event(data)}"
+def _format_named_event(data: Json) -> str:
+    return f"event: {data['type']}\n{_format_event(data)}"

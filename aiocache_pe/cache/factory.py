@@ -49,7 +49,6 @@ POLICIES: dict[str, Callable[[], Any]] = {
     name: partial(_make_policy, path)
     for name, path in {
         "adaptive": "aiocache_pe.eviction.adaptive:Adaptive",
-        "clock": "aiocache_pe.eviction.clock_policy:Clock",
         "fifo": "aiocache_pe.eviction.fifo:Fifo",
         "lfu": "aiocache_pe.eviction.lfu:Lfu",
         "lirs": "aiocache_pe.eviction.lirs:Lirs",

@@ -53,8 +53,8 @@ class CacheManager(PicklableManager):
         max_bytes: what they may weigh: the files of the file store, or keys and payloads
             of the memory store, in bytes. An entry that alone is heavier is not stored.
         eviction: what goes when there is no room: ``"adaptive"`` (the default),
-            ``"fifo"``, ``"lfu"``, ``"lru"``, ``"s3fifo"``, and in memory only ``"clock"``,
-            ``"lirs"`` and ``"tinylfu"``; see ``docs/eviction.md``.
+            ``"fifo"``, ``"lfu"``, ``"lru"``, ``"s3fifo"``, and in memory only ``"lirs"``
+            and ``"tinylfu"``; see ``docs/eviction.md``.
         memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
         secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.

@@ -167,7 +167,7 @@ TABLE: list[Case] = [
         (
             "best",
             ConfigurationError,
-            "eviction 'best' is not known; accepted: 'adaptive', 'clock', 'fifo'",
+            "eviction 'best' is not known; accepted: 'adaptive', 'fifo', 'lfu'",
         ),
     ),
     *cases(

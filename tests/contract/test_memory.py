@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.eviction.clock_policy import Clock
+from aiocache_pe.eviction.s3fifo import S3Fifo
 from aiocache_pe.testing import BackendContract, FakeClock
 
 
@@ -15,7 +15,7 @@ class TestMemory(BackendContract):
 
 class TestBoundedMemory(BackendContract):
     async def make_backend(self) -> Backend:
-        return MemoryBackend(max_entries=10_000, max_bytes=100_000_000, policy=Clock)
+        return MemoryBackend(max_entries=10_000, max_bytes=100_000_000, policy=S3Fifo)
 
 
 class TestMemoryThatIsToldTheTime(BackendContract):

@@ -34,5 +34,5 @@ class Ending(Node):
 
 
 POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = ALL
-OLDEST_FIRST = ("clock", "fifo", "lfu", "lru", "s3fifo")
+OLDEST_FIRST = ("fifo", "lfu", "lru", "s3fifo")
 """Those that let the oldest go, of what nobody used."""

@@ -119,7 +119,7 @@ def refused(says: str, **settings: Any) -> None:
         ({"memory_max_bytes": "1M"}, "memory_max_bytes '1M' is not accepted"),
         (
             {"eviction": "random"},
-            "eviction 'random' is not known; accepted: 'adaptive', 'clock', 'fifo', 'lfu', 'lirs'",
+            "eviction 'random' is not known; accepted: 'adaptive', 'fifo', 'lfu', 'lirs', 'lru'",
         ),
         ({"eviction": ["lru"]}, r"eviction \['lru'\] is not known"),
         ({"compression": "brotli"}, "brotli.*(zstd.*gzip|gzip.*zstd)"),

@@ -76,7 +76,7 @@ def test_a_prefix_is_removed_and_nothing_else() -> None:
 
 def test_hits_are_free_unless_the_policy_wants_to_know() -> None:
     assert BoundedMap(POLICIES["fifo"]()).on_hit is None
-    assert BoundedMap(POLICIES["clock"]()).on_hit is None
+    assert BoundedMap(POLICIES["s3fifo"]()).on_hit is None
     bounded = BoundedMap(POLICIES["lru"](), max_entries=2)
     assert bounded.on_hit is not None
     nodes = [Node(key) for key in "abc"]

@@ -2,6 +2,9 @@
 
 The imports are read from the syntax trees. import-linter does not see imports by a string, nor
 does it know which third-party package belongs in which file.
+
+A new module of an existing package needs no line here. A new package needs one: on the lowest
+level above everything that it imports.
 """
 
 from __future__ import annotations
@@ -14,88 +17,164 @@ from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests.architecture.layers import (
-    FOREIGN,
-    IMPORTS_LATE,
-    LEVELS,
-    NAMES_BACKENDS,
-    SAME_LEVEL,
-    SIBLINGS,
-    is_in,
-    level,
-    unit,
-)
 from tests.support.package_source import (
     LIBRARY,
     Import,
-    foreign_imports,
-    modules,
-    own_imports,
-    tree,
+    list_foreign_imports,
+    list_modules,
+    list_own_imports,
+    parse_module,
 )
 
-PLAN = "tests/architecture/layers.py"
+HERE = "tests/architecture/test_imports.py"
+
+LEVELS: tuple[tuple[str, ...], ...] = (
+    ("_validation", "_version", "clock", "exceptions", "sentinels"),
+    ("events", "keys", "record", "runtime", "ttl"),
+    ("codecs", "context", "eviction"),
+    ("backends", "recordings"),
+    ("engine", "testing"),
+    ("loading",),
+    ("cache",),
+    ("decorators",),
+    ("integrations", "warming"),
+    ("", "_exports", "sync"),
+    ("__main__", "cli"),
+)
+"""The levels from the bottom up. A unit imports only units of lower levels."""
+
+SAME_LEVEL = {
+    ("", "_exports"),
+    ("__main__", "cli"),
+}
+"""Pairs of units on one level of which the first may import the second."""
+
+SIBLINGS = {
+    "backends": ("fallback", "file", "redis", "memory", "null"),
+    "decorators": ("batch", "streams"),
+    "integrations": ("httpx", "httpx2", "langchain", "pytest"),
+}
+"""Parts of a package that must not import each other."""
+
+NAMES_BACKENDS = ("cache.factory",)
+"""The only modules that import a concrete store; all others see `aiocache_pe.backends.base`."""
+
+IMPORTS_LATE = {
+    "_exports": "a public name is imported at its first use",
+    "backends": "the client of a store is imported when a store of that kind is created",
+    "cache.factory": "a policy is imported when a cache is created with it",
+    "cli.main": "commands that fill a cache need the decorators; reading commands do not",
+    "integrations.pytest": "most test runs do not use recordings",
+    "runtime.portal": "anyio takes as long to import as all the rest; few programs need it",
+    "warming.call_file": "a file of calls names the modules of its functions",
+}
+"""Modules that import inside a function or by a string, and why that hides no cycle."""
+
+FOREIGN = {
+    "aiofiles": ("backends.file",),
+    "annotationlib": ("keys.signatures",),  # of the standard library, from Python 3.14 on
+    "anyio": ("runtime.portal",),
+    "backports": ("codecs",),
+    "click": ("cli",),
+    "compression": ("codecs",),  # of the standard library, from Python 3.14 on
+    "hiredis": ("backends.redis",),
+    "httpx": ("integrations.httpx",),
+    "httpx2": ("integrations.httpx2",),
+    "langchain_core": ("integrations.langchain",),
+    "msgspec": ("",),  # the format of records: everywhere
+    "numpy": ("codecs",),
+    "pydantic": ("codecs",),
+    "pydantic_core": ("codecs",),
+    "pytest": ("integrations.pytest",),
+    "redis": ("backends.redis",),
+    "rich": ("cli",),
+}
+"""The modules that may import a third-party package; "" is every module."""
 
 
-def fail_with(found: Iterable[object], advice: str) -> None:
+def strip_library(module: str) -> str:
+    """Return the name of a module without the name of the library."""
+    return module.removeprefix(LIBRARY).removeprefix(".")
+
+
+def get_unit(module: str) -> str:
+    """Return the package or the module at the top of the library that holds a module."""
+    return strip_library(module).partition(".")[0]
+
+
+def get_level(module: str) -> int | None:
+    """Return the number of a module's level, from 1; ``None`` for a unit without a level."""
+    unit = get_unit(module)
+    return next((number for number, units in enumerate(LEVELS, 1) if unit in units), None)
+
+
+def is_in(module: str, places: Iterable[str]) -> bool:
+    """Return whether a module is one of ``places`` or inside one; "" holds every module."""
+    inner = strip_library(module)
+    return any(not place or inner == place or inner.startswith(f"{place}.") for place in places)
+
+
+def is_downward(found: Import) -> bool:
+    """Return whether an import stays inside its unit or goes to a lower level."""
+    source, target = get_unit(found.source), get_unit(found.target)
+    if source == target or (source, target) in SAME_LEVEL:
+        return True
+    above, below = get_level(found.source), get_level(found.target)
+    return above is not None and below is not None and above > below
+
+
+def assert_none(found: Iterable[object], advice: str) -> None:
     lines = sorted(map(str, found))
     assert not lines, "\n".join([advice, *lines])
 
 
 def test_every_unit_has_a_level() -> None:
-    units = {unit(module) for module in modules()}
+    units = {get_unit(module) for module in list_modules()}
     placed = {name for names in LEVELS for name in names}
-    assert units == placed, f"LEVELS in {PLAN} differ from the package: {units ^ placed}"
+    assert units == placed, f"LEVELS in {HERE} differ from the package: {units ^ placed}"
 
 
 def test_imports_go_down() -> None:
-    fail_with((i for i in own_imports() if not goes_down(i)), f"not allowed by LEVELS in {PLAN}:")
-
-
-def goes_down(found: Import) -> bool:
-    source, target = unit(found.source), unit(found.target)
-    if source == target or (source, target) in SAME_LEVEL:
-        return True
-    above, below = level(found.source), level(found.target)
-    return above is not None and below is not None and above > below
+    upward = (found for found in list_own_imports() if not is_downward(found))
+    assert_none(upward, f"not allowed by LEVELS in {HERE}:")
 
 
 @pytest.mark.parametrize("package", SIBLINGS)
 def test_parts_of_a_package_do_not_import_each_other(package: str) -> None:
     parts = tuple(f"{package}.{part}" for part in SIBLINGS[package])
 
-    def part_of(module: str) -> str | None:
+    def find_part(module: str) -> str | None:
         return next((part for part in parts if is_in(module, (part,))), None)
 
-    fail_with(
+    assert_none(
         (
             found
-            for found in own_imports()
-            if (source := part_of(found.source))
-            and (target := part_of(found.target))
+            for found in list_own_imports()
+            if (source := find_part(found.source))
+            and (target := find_part(found.target))
             and source != target
         ),
-        f"not allowed by SIBLINGS in {PLAN}:",
+        f"not allowed by SIBLINGS in {HERE}:",
     )
 
 
 @pytest.mark.parametrize("package", ["backends", "codecs", "eviction"])
-def test_the_base_of_a_package_imports_nothing_of_it(package: str) -> None:
-    fail_with(
+def test_the_base_of_a_package_imports_nothing_of_the_package(package: str) -> None:
+    assert_none(
         (
             found
-            for found in own_imports()
+            for found in list_own_imports()
             if is_in(found.source, (f"{package}.base",)) and is_in(found.target, (package,))
         ),
         "base.py is the bottom of its package:",
     )
 
 
-def test_only_the_factory_names_a_concrete_store() -> None:
-    fail_with(
+def test_only_the_factory_imports_a_concrete_store() -> None:
+    assert_none(
         (
             found
-            for found in own_imports()
+            for found in list_own_imports()
             if is_in(found.target, ("backends",))
             and not is_in(found.target, ("backends.base", "backends.capabilities"))
             and not is_in(found.source, ("backends", *NAMES_BACKENDS))
@@ -105,9 +184,9 @@ def test_only_the_factory_names_a_concrete_store() -> None:
 
 
 @pytest.mark.parametrize("typing", [False, True], ids=["at run time", "for type checkers too"])
-def test_no_import_cycle(typing: bool) -> None:
-    graph: dict[str, set[str]] = {module: set() for module in modules()}
-    for found in own_imports():
+def test_imports_form_no_cycle(typing: bool) -> None:
+    graph: dict[str, set[str]] = {module: set() for module in list_modules()}
+    for found in list_own_imports():
         if found.source != found.target and (typing or not found.typing):
             graph[found.source].add(found.target)
     try:
@@ -116,52 +195,54 @@ def test_no_import_cycle(typing: bool) -> None:
         pytest.fail("import cycle: " + " <- ".join(error.args[1]))
 
 
-def test_no_import_hides() -> None:
-    fail_with(
-        (found for found in own_imports() if found.hidden and not is_in(found.source, late())),
-        "move these to the top of their module; if that makes a cycle, the cycle is the fault:",
+def test_modules_import_at_their_top() -> None:
+    assert_none(
+        (found for found in list_own_imports() if found.hidden and not is_late(found)),
+        "move these to the top of their module; if that makes a cycle, remove the cycle:",
     )
 
 
-def late() -> tuple[str, ...]:
-    return tuple(IMPORTS_LATE)
+def is_late(found: Import) -> bool:
+    return is_in(found.source, IMPORTS_LATE)
 
 
-def test_third_party_packages_stay_where_they_belong() -> None:
-    strangers = [
+def test_third_party_packages_are_imported_only_by_the_listed_modules() -> None:
+    misplaced = [
         found
-        for found in foreign_imports()
+        for found in list_foreign_imports()
         if (name := found.target.partition(".")[0]) not in sys.stdlib_module_names
         and name != LIBRARY
         and not is_in(found.source, FOREIGN.get(name, ("nowhere",)))
     ]
-    fail_with(strangers, f"not allowed by FOREIGN in {PLAN}:")
+    assert_none(misplaced, f"not allowed by FOREIGN in {HERE}:")
 
 
-def test_every_own_import_exists() -> None:
-    fail_with(
-        (found for found in foreign_imports() if found.target.partition(".")[0] == LIBRARY),
+def test_every_imported_module_of_the_library_exists() -> None:
+    assert_none(
+        (found for found in list_foreign_imports() if found.target.partition(".")[0] == LIBRARY),
         "no such module in the library:",
     )
 
 
 def test_importing_the_library_imports_no_client() -> None:
-    asked = [name for name in FOREIGN if name not in ("anyio", "msgspec")]
-    code = f"import sys, {LIBRARY}; print(*sorted(set({asked!r}) & set(sys.modules)))"
+    clients = [name for name in FOREIGN if name not in ("anyio", "msgspec")]
+    code = f"import sys, {LIBRARY}; print(*sorted(set({clients!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 
-def test_the_mode_is_asked_where_it_may_be_replaced() -> None:
-    """While something is recorded, ``context.mode`` is another function; see there."""
-    taken = [name for name in modules() if f"{LIBRARY}.context.mode" in _names_from(name)]
-    assert not taken, f"call context.mode(), and import no mode: {taken}"
+def test_the_call_mode_is_read_through_its_module() -> None:
+    """Modules call ``context.mode()``: recordings replace that function while they are active."""
+    importing = [
+        name for name in list_modules() if f"{LIBRARY}.context.mode" in imported_names(name)
+    ]
+    assert not importing, f"call context.mode() instead of importing mode: {importing}"
 
 
-def _names_from(module: str) -> set[str]:
+def imported_names(module: str) -> set[str]:
     return {
         f"{node.module}.{alias.name}"
-        for node in ast.walk(tree(module))
+        for node in ast.walk(parse_module(module))
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }

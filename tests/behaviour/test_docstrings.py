@@ -1,7 +1,7 @@
-"""The examples in the library's docstrings run and show what they say.
+"""Examples in the docstrings of the library: each runs and prints the output that it shows.
 
-They run one by one, each in an empty directory, with two names of ours: ``run`` runs a
-coroutine in the example's own loop, ``cache`` is a manager that is open in it.
+Each example runs in an empty directory of its own with two predefined names: ``run`` runs a
+coroutine in the event loop of the example, ``cache`` is a manager that is open in this loop.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.support.package_source import modules
+from tests.support.package_source import list_modules
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.REPORT_NDIFF
-NOT_IMPORTED = {"aiocache_pe.__main__"}  # importing it runs it
+NOT_IMPORTED = {"aiocache_pe.__main__"}  # an import would run it
 
 
-def examples() -> list[doctest.DocTest]:
-    """All docstrings with examples, however deep in a class they stand."""
-    loaded = (importlib.import_module(name) for name in modules() if name not in NOT_IMPORTED)
+def list_examples() -> list[doctest.DocTest]:
+    """Return all docstrings with examples, including those of nested classes."""
+    loaded = (importlib.import_module(name) for name in list_modules() if name not in NOT_IMPORTED)
     found = (test for module in loaded for test in doctest.DocTestFinder().find(module))
     return [test for test in found if test.examples]
 
@@ -42,8 +42,8 @@ def cache(runner: asyncio.Runner, cache_dir: Path) -> Iterator[CacheManager]:
     runner.run(manager.close())
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
-def test_the_example_in(
+@pytest.mark.parametrize("example", list_examples(), ids=lambda example: example.name)
+def test_the_example_runs_and_prints_the_output_shown(
     example: doctest.DocTest,
     runner: asyncio.Runner,
     cache: CacheManager,
@@ -55,6 +55,6 @@ def test_the_example_in(
 
     monkeypatch.chdir(tmp_path)
     example.globs = {**example.globs, "run": run, "cache": cache}
-    said: list[str] = []
-    doctest.DocTestRunner(optionflags=FLAGS).run(example, out=said.append)
-    assert not said, "".join(said)
+    report: list[str] = []
+    doctest.DocTestRunner(optionflags=FLAGS).run(example, out=report.append)
+    assert not report, "".join(report)

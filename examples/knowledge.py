@@ -17,7 +17,7 @@ from functools import cached_property
 import click
 
 from aiocache_pe import CacheManager, cached
-from examples.docsearch.corpus import documents
+from examples.docsearch.corpus import read_documents
 from examples.docsearch.queries import QUERIES
 from examples.docsearch.ranking import Found, Index
 from examples.run_report import report_run
@@ -46,7 +46,7 @@ class CachedKnowledgeSearch:
     async def _search(self, question: str, limit: int = 5) -> list[Found]:
         return await asyncio.to_thread(lambda: self._index.search(question, limit))
 
-    async def changed(self) -> None:
+    async def invalidate(self) -> None:
         """Invalidate all answers with one small write, after a change of the source."""
         await self._cache.delete_by_tag(self._tag)
 
@@ -57,7 +57,7 @@ async def ask(questions: tuple[str, ...], only: tuple[str, ...]) -> None:
     print(f"asking {len(questions)} questions about Python {version}'s standard library")
     async with CacheManager(namespace="knowledge") as cache, report_run(cache):
         knowledge = CachedKnowledgeSearch(
-            lambda: Index(documents(only)), ".".join((version, *only)), cache
+            lambda: Index(read_documents(only)), ".".join((version, *only)), cache
         )
         for question in questions:
             began = time.perf_counter()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from examples.llmserver.server import model_server
+from examples.llmserver.server import run_model_server
 
 PORT = 8917
 """A fixed port, because the server's address is part of a request and therefore of its key."""
@@ -24,7 +24,7 @@ def open_model() -> Generator[tuple[str, str]]:
     if base_url:
         yield base_url, os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
         return
-    with model_server(THINKING, port=PORT) as server:
+    with run_model_server(THINKING, port=PORT) as server:
         yield f"{server.url}/v1", "tiny"
 
 

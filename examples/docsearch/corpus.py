@@ -38,7 +38,7 @@ class Document:
     line: int
 
 
-def stdlib_modules(only: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
+def find_stdlib_modules(only: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
     """Yield the names and source files of the standard library's modules.
 
     Args:
@@ -55,14 +55,14 @@ def stdlib_modules(only: Iterable[str] = ()) -> Iterator[tuple[str, Path]]:
                     yield ".".join(parts).removesuffix(".__init__"), file
 
 
-def documents(only: Iterable[str] = ()) -> list[Document]:
+def read_documents(only: Iterable[str] = ()) -> list[Document]:
     """Return every docstring of the modules.
 
     Args:
         only: top-level modules to keep; all when empty.
     """
     found: list[Document] = []
-    for name, file in stdlib_modules(only):
+    for name, file in find_stdlib_modules(only):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of invalid escapes in old sources
             tree = ast.parse(file.read_bytes())

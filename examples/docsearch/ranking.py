@@ -54,7 +54,7 @@ class Found:
     snippet: str
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words of a text or identifier: lower case, singular, without stop words."""
     found = (word.lower() for word in _WORD.findall(text))
     return [
@@ -73,14 +73,14 @@ class Index:
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self._documents = documents
-        self._words = [words(f"{doc.name} {doc.text}") for doc in documents]
+        self._words = [split_words(f"{doc.name} {doc.text}") for doc in documents]
         self._spread = Counter(word for text in self._words for word in set(text))
         self._bm25 = bm25s.BM25()
         self._bm25.index(self._words, show_progress=False)
 
     def search(self, query: str, limit: int = 5) -> list[Found]:
         """Return the best documents for a query, best first."""
-        asked = [word for word in dict.fromkeys(words(query)) if word in self._spread]
+        asked = [word for word in dict.fromkeys(split_words(query)) if word in self._spread]
         if not asked:
             return []
         scores = self._bm25.get_scores(asked)
@@ -114,13 +114,13 @@ class Index:
         best, snippet = 0.0, ""
         for start in range(0, max(1, len(text) - PASSAGE_WORDS // 2), PASSAGE_WORDS // 3):
             passage = " ".join(text[start : start + PASSAGE_WORDS])
-            said = Counter(words(passage))
+            said = Counter(split_words(passage))
             weight = sum(
                 self._weigh(word) * (1 + math.log(said[word])) for word in asked if said[word]
             )
             if weight > best or not snippet:
                 best, snippet = weight, passage
-        name = set(words(doc.name))
+        name = set(split_words(doc.name))
         named = sum(self._weigh(word) for word in asked if word in name)
         return Found(doc.name, doc.kind, doc.line, round(score + best + named, 6), snippet)
 

@@ -17,7 +17,7 @@ import time
 import msgspec
 
 from aiocache_pe import cached
-from examples.docsearch.corpus import documents
+from examples.docsearch.corpus import read_documents
 from examples.docsearch.queries import QUERIES
 from examples.docsearch.ranking import Found, Index
 
@@ -43,7 +43,7 @@ _build_seconds: list[float] = []
 def build_index(only: tuple[str, ...]) -> Index:
     """Build the index at the first miss, once; hits do not need it."""
     start = time.perf_counter()
-    built = Index(documents(only))
+    built = Index(read_documents(only))
     _build_seconds.append(time.perf_counter() - start)
     return built
 

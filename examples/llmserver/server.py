@@ -58,7 +58,7 @@ class ModelServer(ThreadingHTTPServer):
 
 
 @contextmanager
-def model_server(seconds: float = 0.0, port: int = 0) -> Generator[ModelServer]:
+def run_model_server(seconds: float = 0.0, port: int = 0) -> Generator[ModelServer]:
     """Run a server while the block runs."""
     with ModelServer(seconds, port) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

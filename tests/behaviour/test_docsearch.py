@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from examples.docsearch.corpus import documents, stdlib_modules
+from examples.docsearch.corpus import find_stdlib_modules, read_documents
 from examples.docsearch.queries import QUERIES
-from examples.docsearch.ranking import Index, words
+from examples.docsearch.ranking import Index, split_words
 
 ROOT = Path(__file__).parents[2]
 FEW = ("csv", "json", "subprocess", "functools", "heapq")
@@ -19,7 +19,7 @@ FEW = ("csv", "json", "subprocess", "functools", "heapq")
 
 @pytest.fixture(scope="module")
 def index() -> Index:
-    return Index(documents(FEW))
+    return Index(read_documents(FEW))
 
 
 def run_demo(directory: Path) -> str:
@@ -49,11 +49,11 @@ def test_the_second_process_is_served_by_what_the_first_one_stored(cache_dir: Pa
 
 
 def test_the_corpus_is_the_documentation_of_hundreds_of_modules() -> None:
-    assert len(list(stdlib_modules())) > 300
+    assert len(list(find_stdlib_modules())) > 300
 
 
 def test_the_corpus_has_modules_classes_and_functions() -> None:
-    found = {document.name: document for document in documents(["csv", "json"])}
+    found = {document.name: document for document in read_documents(["csv", "json"])}
     assert found["json"].kind == "module"
     assert found["csv.Dialect"].text.startswith("Describe a CSV dialect.")
     assert found["json.decoder.JSONDecoder"].kind == "class"
@@ -81,6 +81,6 @@ def test_words_nobody_wrote_find_nothing(index: Index) -> None:
 
 
 def test_identifiers_are_searched_by_their_words() -> None:
-    assert words("getDefaultTimeouts of HTTPServer_class") == [
+    assert split_words("getDefaultTimeouts of HTTPServer_class") == [
         "get", "default", "timeout", "http", "server", "class",
     ]  # fmt: skip

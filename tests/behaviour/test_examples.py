@@ -13,11 +13,11 @@ import pytest
 
 from aiocache_pe import CacheManager
 from examples.__main__ import EXAMPLES, ROOT, run_twice
-from examples.docsearch.corpus import documents
+from examples.docsearch.corpus import read_documents
 from examples.docsearch.ranking import Index
 from examples.embeddings import CachedEmbeddingModel, Vector
 from examples.knowledge import CachedKnowledgeSearch
-from examples.llmserver.server import ModelServer, model_server
+from examples.llmserver.server import ModelServer, run_model_server
 
 pytestmark = pytest.mark.timeout(300)  # processes that import much, on a machine that may be busy
 IN_TABLE = "llm_client"
@@ -29,7 +29,7 @@ ASKS = {IN_TABLE: 6, "prompt_optimizer": 24, "batch": 1, "fastapi_app": 6}
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
-    with model_server() as running:
+    with run_model_server() as running:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{running.url}/v1")
         monkeypatch.setenv("OPENAI_MODEL", "tiny")
         yield running
@@ -103,13 +103,13 @@ async def test_answers_are_forgotten_when_their_source_changes() -> None:
 
     def build() -> Index:
         built.append("index")
-        return Index(documents(["json"]))
+        return Index(read_documents(["json"]))
 
     async with CacheManager("memory") as cache:
         knowledge = CachedKnowledgeSearch(build, "json", cache)
         first = await knowledge.search("parse JSON")
         assert await CachedKnowledgeSearch(build, "json", cache).search("parse JSON") == first
         assert len(built) == 1
-        await knowledge.changed()
+        await knowledge.invalidate()
         assert await CachedKnowledgeSearch(build, "json", cache).search("parse JSON") == first
         assert len(built) == 2

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from examples.llmserver.server import ModelServer, model_server
+from examples.llmserver.server import ModelServer, run_model_server
 
 API_KEY = "sk-very-secret-0123456789"
 
 
 @pytest.fixture
 def server() -> Iterator[ModelServer]:
-    with model_server() as running:
+    with run_model_server() as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe.integrations.pytest import _given as given
-from examples.llmserver.server import model_server
+from examples.llmserver.server import run_model_server
 
 pytest_plugins = ("pytester",)
 pytestmark = pytest.mark.timeout(300)  # they begin processes, on a machine that may be busy
@@ -159,7 +159,7 @@ def test_a_suite_runs_without_a_network_from_what_was_recorded(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile(test_model=SUITE)
-    with model_server() as server:
+    with run_model_server() as server:
         monkeypatch.setenv("MODEL_URL", f"{server.url}/v1")
         run("--aiocache-record=record").assert_outcomes(passed=5)
         sent, first = len(server.requests), recorded(pytester)

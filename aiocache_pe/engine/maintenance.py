@@ -67,7 +67,7 @@ class Maintenance:
             self._due = now + FIRST
         if now < self._due:
             return
-        if not self._is_under_way() and not self._at_end.is_reached:
+        if not self._is_under_way() and not self._at_end.is_loop_ending:
             self._loop = asyncio.get_running_loop()
             self._at_end.arm()
             self._begin()

@@ -149,7 +149,7 @@ class StatsReporter:
         if loop is self._scheduled:
             return
         timer = self._timers.get()
-        if timer.handle is None and not self._at_end.is_reached:
+        if timer.handle is None and not self._at_end.is_loop_ending:
             timer.handle = loop.call_later(_DELAY, self._fire, timer)
             self._at_end.arm()
         self._scheduled = loop

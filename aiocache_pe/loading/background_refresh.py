@@ -54,7 +54,7 @@ class BackgroundRefreshes:
         self._tasks: PerLoop[set[RefreshTask]] = PerLoop(set)
         self._retry_at: dict[str, float] = {}
         self._at_end = LoopEndHook(self.settle)
-        portal.awaits.add(self)
+        portal.settleables.add(self)
         reset_after_fork(self)
 
     def after_fork(self) -> None:
@@ -84,7 +84,7 @@ class BackgroundRefreshes:
         if not self.may_start(key):
             here = running is not None and running.get_loop() is asyncio.get_running_loop()
             return running if here else None
-        if self._at_end.is_reached:
+        if self._at_end.is_loop_ending:
             return None
         tasks = self._tasks.get()
         task = asyncio.create_task(self._done(key, work), name=f"aiocache_pe-refresh {key:.80}")

@@ -103,7 +103,7 @@ class Recorder:
         if found is not MISSING:
             return found
 
-        async def work(patience: float | None) -> Any:
+        async def work(max_wait: float | None) -> Any:
             value = self.find(call)
             if value is MISSING:
                 value = await compute()

@@ -1,9 +1,8 @@
-"""Joint flights: one piece of work fetches several things, and others may want some of them.
+"""Coalescing of batches: a batch waits for the keys already in flight and fetches the rest.
 
-Two batches that overlap are the case: what the first one is fetching already, the second
-waits for, and fetches only the rest. Each piece of work is a `Flight`, which its keys
-share; so a batch that is cancelled takes nobody along, and work is given up only when
-nobody waits for any of it.
+The work of a batch is split into chunks. Each chunk is a `Flight` that its keys share. A
+batch that is cancelled therefore does not affect other batches, and the work of a chunk is
+cancelled only when no caller waits for any of its keys.
 """
 
 from __future__ import annotations
@@ -17,81 +16,85 @@ from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT, Flight
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
-"""Fetches what belongs to some keys: a value for each."""
+"""A function that fetches a value for each of some keys."""
 
 
 class Fetched(NamedTuple):
-    """What came of `Coalescer.run`.
+    """The result of `Coalescer.run`.
 
     Attributes:
-        values: by key.
-        others: those of the keys that were fetched for somebody else.
+        values: the values by key.
+        shared: the keys that another caller's work fetched.
     """
 
     values: dict[str, Any]
-    others: set[str]
+    shared: set[str]
 
 
 class _Chunk(Flight):
-    """One piece of work, and the keys that it fetches."""
+    """Work in flight for some keys of a batch."""
 
     __slots__ = ("keys",)
 
     def __init__(self, keys: Sequence[str], mark: object) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self._mark = mark
+        super().__init__(asyncio.get_running_loop(), mark)
         self.keys = keys
 
 
 class _InFlight:
-    """What is under way in one loop, and who wants to hear of landings."""
+    """The chunks in flight in one loop.
 
-    __slots__ = ("parts", "watchers")
+    Attributes:
+        chunks: the chunk of each key in flight.
+        watchers: the dicts of `Coalescer.watch`, which receive the values as they arrive.
+    """
+
+    __slots__ = ("chunks", "watchers")
 
     def __init__(self) -> None:
-        self.parts: dict[str, _Chunk] = {}
+        self.chunks: dict[str, _Chunk] = {}
         self.watchers: list[dict[str, Any]] = []
 
-    def begin(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Chunk]:
-        """Begin work on keys, some of them at a time.
+    def start(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Chunk]:
+        """Start work on keys, ``size`` keys a chunk.
 
-        All parts have one mark: what asks inside one for a key of another must not wait for
-        that, which may be waiting for its own turn.
+        All chunks have one mark. Code inside one chunk that needs a key of another one must
+        not wait for that chunk, which may be waiting for its own start.
         """
         step, mark = size or len(keys) or 1, object()
-        chunks = [keys[at : at + step] for at in range(0, len(keys), step)]
-        return [self._begun(chunk, work, mark) for chunk in chunks]
+        slices = [keys[at : at + step] for at in range(0, len(keys), step)]
+        return [self._start_chunk(_Chunk(each, mark), work) for each in slices]
 
-    def forget(self, part: _Chunk, keys: Iterable[str]) -> None:
-        """Let nobody join it for these keys any more."""
+    def remove(self, chunk: _Chunk, keys: Iterable[str]) -> None:
+        """Let no further caller join the chunk for these keys."""
         for key in keys:
-            if self.parts.get(key) is part:
-                del self.parts[key]
+            if self.chunks.get(key) is chunk:
+                del self.chunks[key]
 
-    def _begun(self, keys: Sequence[str], work: Work, mark: object) -> _Chunk:
-        part = _Chunk(keys, mark)
-        self.parts.update(dict.fromkeys(keys, part))
-        part.start(lambda: work(keys), lambda: self._landed(part))
-        return part
+    def _start_chunk(self, chunk: _Chunk, work: Work) -> _Chunk:
+        self.chunks.update(dict.fromkeys(chunk.keys, chunk))
+        chunk.start(lambda: work(chunk.keys), lambda: self._finish(chunk))
+        return chunk
 
-    def _landed(self, part: _Chunk) -> None:
-        self.forget(part, part.keys)
-        if self.watchers and not part.task.cancelled() and part.task.exception() is None:
+    def _finish(self, chunk: _Chunk) -> None:
+        self.remove(chunk, chunk.keys)
+        if self.watchers and not chunk.task.cancelled() and chunk.task.exception() is None:
             for watcher in self.watchers:
-                watcher.update(part.task.result())
+                watcher.update(chunk.task.result())
 
 
 class Coalescer:
-    """Work on many keys, kept apart by event loop.
+    """Work on many keys, each in flight at most once in an event loop.
 
     Example:
         >>> async def lengths(words):
         ...     print("fetching", *words)
         ...     return {word: len(word) for word in words}
         >>> async def main():
-        ...     joint = Joint()
+        ...     coalescer = Coalescer()
         ...     both = await asyncio.gather(
-        ...         joint.run(["one", "two"], lengths), joint.run(["two", "three"], lengths)
+        ...         coalescer.run(["one", "two"], lengths),
+        ...         coalescer.run(["two", "three"], lengths),
         ...     )
         ...     return [fetched.values for fetched in both]
         >>> run(main())
@@ -100,93 +103,100 @@ class Coalescer:
         [{'one': 3, 'two': 3}, {'two': 3, 'three': 5}]
     """
 
-    __slots__ = ("_air",)
+    __slots__ = ("_in_flight",)
 
     def __init__(self) -> None:
-        self._air: PerLoop[_InFlight] = PerLoop(_InFlight)
+        self._in_flight: PerLoop[_InFlight] = PerLoop(_InFlight)
 
     @contextmanager
     def watch(self) -> Generator[Mapping[str, Any]]:
-        """What lands while the block lasts, by key.
+        """Collect the values of all work that ends during the block, by key.
 
-        Who looks for something, does not find it and then calls `run` would otherwise
-        fetch what landed in between.
+        A caller that looks for entries, finds none and then calls `run` would otherwise
+        fetch again the values that arrived in between.
         """
-        watchers = self._air.get().watchers
-        landed: dict[str, Any] = {}
-        watchers.append(landed)
+        watchers = self._in_flight.get().watchers
+        arrived: dict[str, Any] = {}
+        watchers.append(arrived)
         try:
-            yield landed
+            yield arrived
         finally:
-            watchers[:] = [each for each in watchers if each is not landed]
+            watchers[:] = [each for each in watchers if each is not arrived]
 
     async def run(self, keys: Sequence[str], work: Work, size: int | None = None) -> Fetched:
-        """Fetch what belongs to some keys, but for what is being fetched already.
+        """Fetch a value for each key, and wait for those that are in flight already.
+
+        Work of another caller that was cancelled, or that takes longer than `WAIT_TIMEOUT`,
+        is done again.
 
         Args:
-            keys: each once.
-            work: does so, in a task with the context variables of its first caller.
-            size: with how many keys to call it at most; ``None`` for all at once.
+            keys: the keys, without duplicates.
+            work: called in a task with the context variables of its first caller.
+            size: maximum number of keys in one call of ``work``; ``None`` for no limit.
 
         Returns:
-            A value for each key.
+            The values, and the keys that another caller's work fetched.
 
         Raises:
-            Whatever the work raised that concerns these keys. Work that was cancelled, or
-            that another caller began five minutes ago, is done anew.
+            Exception: an exception of the work on one of these keys.
         """
-        air, left = self._air.get(), list(keys)
+        in_flight, left = self._in_flight.get(), list(keys)
         fetched = Fetched({}, set())
         while left:
-            joined, begun = _claimed(air, left, work, size)
-            shares = joined | {part: part.keys for part in begun}
-            waiting = {part: part.join(WAIT_TIMEOUT if part in joined else None) for part in shares}
-            await _all_or_first_error(air, waiting)
+            joined, started = _join_or_start(in_flight, left, work, size)
+            shares = joined | {chunk: chunk.keys for chunk in started}
+            waiters = {
+                chunk: chunk.join(WAIT_TIMEOUT if chunk in joined else None) for chunk in shares
+            }
+            await _wait_for_all(in_flight, waiters)
+
             left = []
-            for part, waiter in waiting.items():
+            for chunk, waiter in waiters.items():
                 if not waiter.cancelled():
                     result = waiter.result()
-                    fetched.values.update((key, result[key]) for key in shares[part])
-                    fetched.others.update(joined.get(part, ()))
-                elif part not in joined:
+                    fetched.values.update((key, result[key]) for key in shares[chunk])
+                    fetched.shared.update(joined.get(chunk, ()))
+                elif chunk not in joined:
                     raise asyncio.CancelledError
                 else:
-                    air.forget(part, shares[part])
-                    left += shares[part]
+                    in_flight.remove(chunk, shares[chunk])
+                    left += shares[chunk]
         return fetched
 
 
-def _claimed(
-    air: _InFlight, keys: Sequence[str], work: Work, size: int | None
+def _join_or_start(
+    in_flight: _InFlight, keys: Sequence[str], work: Work, size: int | None
 ) -> tuple[dict[_Chunk, list[str]], list[_Chunk]]:
-    """The parts to wait for: those of others, with our keys among theirs, and new ones."""
+    """Return other callers' chunks, each with the keys to take from it, and new chunks."""
     joined: dict[_Chunk, list[str]] = {}
-    free, inside = list[str](), list[str]()
+    free, reentrant = list[str](), list[str]()
     for key in keys:
-        part = air.parts.get(key)
-        if part is None:
+        chunk = in_flight.chunks.get(key)
+        if chunk is None:
             free.append(key)
-        elif part.is_own_caller:
-            inside.append(key)
+        elif chunk.is_reentrant:
+            reentrant.append(key)
         else:
-            joined.setdefault(part, []).append(key)
-    # What asks for its own keys must not wait for itself, nor anybody for that.
-    return joined, air.begin(free, work, size) + _InFlight().begin(inside, work, size)
+            joined.setdefault(chunk, []).append(key)
+    # Work that needs one of its own keys must not wait for itself. Its new chunks are not
+    # registered, so no other caller joins them.
+    started = in_flight.start(free, work, size) + _InFlight().start(reentrant, work, size)
+    return joined, started
 
 
-async def _all_or_first_error(
-    air: _InFlight, waiting: Mapping[_Chunk, asyncio.Future[Any]]
+async def _wait_for_all(
+    in_flight: _InFlight, waiters: Mapping[_Chunk, asyncio.Future[Any]]
 ) -> None:
-    """Wait until all parts are done or one failed; what nobody waits for then is given up."""
+    """Wait until all chunks are done or one failed; cancel those that lose their last waiter."""
     try:
-        done, _ = await asyncio.wait(waiting.values(), return_when=asyncio.FIRST_EXCEPTION)
+        done, _ = await asyncio.wait(waiters.values(), return_when=asyncio.FIRST_EXCEPTION)
         for waiter in done:
             if not waiter.cancelled():
                 waiter.result()
     finally:
-        for part, waiter in waiting.items():
+        for chunk, waiter in waiters.items():
             if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # or asyncio would complain that nobody asked
-            if part.leave(waiter):
-                air.forget(part, part.keys)
-                part.task.cancel()
+                waiter.exception()  # or asyncio logs that the exception was never retrieved
+            if chunk.leave(waiter):
+                in_flight.remove(chunk, chunk.keys)
+                chunk.task.cancel()

@@ -1,17 +1,17 @@
-"""What a forked child must not inherit as it is.
+"""Fork handlers: locks and objects that a forked child process must not inherit as they are.
 
-Of all threads only the one that forked lives on in the child. A lock that another
-thread held stays taken there for ever, and what that thread was changing stays half
-changed; numbers that the parent is going to report would be reported by both.
+Only the thread that forked exists in the child. A lock that another thread held would stay
+locked in the child, and the data under that lock would stay half changed. Counters that the
+parent is going to report would be reported by both processes.
 
-===================  ================================================================
-`hold_during_fork`       a lock is taken before a fork and given back after it, on both
-                     sides: what it protects is whole in the child, and free
-`reset_after_fork`    an object's ``after_fork`` is called in the child
-`block_forks`  forks wait for what is done in this context, as for an import
-===================  ================================================================
+===================  ============================================================
+`hold_during_fork`   acquires a lock before a fork and releases it on both sides,
+                     so that in the child the lock is free and its data consistent
+`reset_after_fork`   calls an object's ``after_fork()`` in the child
+`block_forks`        delays forks while the context is entered, as for an import
+===================  ============================================================
 
-Nothing is kept alive by either. `subprocess` does not fork in this sense.
+The registries hold weak references. `subprocess` does not fork in this sense.
 """
 
 from __future__ import annotations
@@ -24,60 +24,64 @@ from weakref import WeakSet
 
 
 class Forkable(Protocol):
-    """An object that a forked child must put in order."""
+    """An object with state that a forked child must reset."""
 
     def after_fork(self) -> None:
-        """Called in the child, where no other thread runs."""
+        """Reset the state; called in the child, where no other thread runs."""
 
 
-_turn = threading.RLock()  # one fork at a time, so nobody takes some of the locks below
+# One fork at a time: two forks that each hold some of the locks below would deadlock.
+_fork_lock = threading.RLock()
 _locks: WeakSet[threading.RLock] = WeakSet()
 _objects: WeakSet[Forkable] = WeakSet()
-_held: list[threading.RLock] = []
+_held_locks: list[threading.RLock] = []
 
 
 def hold_during_fork(lock: threading.RLock) -> None:
     """Fork only while this lock is free.
 
     Args:
-        lock: one under which no other such lock is ever taken.
+        lock: a lock under which no other lock registered here is ever acquired.
     """
-    with _turn:
+    with _fork_lock:
         _locks.add(lock)
 
 
-def reset_after_fork(thing: Forkable) -> None:
-    """Call ``thing.after_fork()`` in every child that is forked from now on."""
-    with _turn:
-        _objects.add(thing)
+def reset_after_fork(forkable: Forkable) -> None:
+    """Call ``forkable.after_fork()`` in every child that is forked from now on."""
+    with _fork_lock:
+        _objects.add(forkable)
 
 
 def block_forks() -> AbstractContextManager[object]:
-    """Have forks wait, as for an import: in a child, what another thread imports comes to no end.
+    """Return a context manager that delays forks, for example while a module is imported.
 
-    Nothing may be done here that another thread does as well while it makes such objects.
+    In a child, an import that another thread had begun would never finish. The block must
+    not wait for a thread that may be registering a lock or an object here.
     """
-    return _turn
+    return _fork_lock
 
 
-def _before() -> None:
-    _turn.acquire()
+def _acquire_locks() -> None:
+    _fork_lock.acquire()
     for lock in list(_locks):
         lock.acquire()
-        _held.append(lock)
+        _held_locks.append(lock)
 
 
-def _after() -> None:
-    while _held:
-        _held.pop().release()
-    _turn.release()
+def _release_locks() -> None:
+    while _held_locks:
+        _held_locks.pop().release()
+    _fork_lock.release()
 
 
-def _after_in_child() -> None:
-    _after()
-    for thing in list(_objects):
-        thing.after_fork()
+def _reset_child() -> None:
+    _release_locks()
+    for forkable in list(_objects):
+        forkable.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after_in_child)
+    os.register_at_fork(
+        before=_acquire_locks, after_in_parent=_release_locks, after_in_child=_reset_child
+    )

@@ -1,13 +1,9 @@
-"""One thing per running event loop, so that nothing bound to a loop outlives it.
+"""Per-loop state, and work at the end of an event loop.
 
-Long loops that let others run now and then.
-
-Doing something at the end of an event loop that nobody told us about.
-
-`asyncio.run`, test runners and servers all end a loop with ``shutdown_asyncgens()``,
-which closes every asynchronous generator that was begun in it. A generator that only
-waits to be closed is therefore a way to be called at the end, while the loop still
-works, without asking the user to close anything.
+The end of a loop is noticed without any help from the user. `asyncio.run`, test runners and
+servers end a loop with ``shutdown_asyncgens()``, which closes every asynchronous generator
+that was started in the loop. A generator that only waits to be closed is therefore called at
+the end, while the loop still works.
 """
 
 from __future__ import annotations
@@ -22,14 +18,21 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from aiocache_pe.runtime.fork import reset_after_fork
 
+logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
+
+_CHECKPOINT_INTERVAL = 256  # items; decoding that many takes some milliseconds
+_LAST_HOOK_TIMEOUT = 10.0  # seconds that a hook with ``last=True`` waits for the other hooks
 
 
 class PerLoop(Generic[T]):
-    """Makes a thing on first use in each loop, and forgets it with its loop.
+    """A value for each event loop, created on first use and dropped with its loop.
 
     A manager at module level is used by one `asyncio.run` after another, and by loops
-    in several threads; futures, tasks and connections of one must not reach the other.
+    in several threads. Futures, tasks and connections of one loop must not reach another.
+
+    Args:
+        factory: called in the running loop to create its value.
 
     Example:
         >>> queues = PerLoop(list)
@@ -39,105 +42,109 @@ class PerLoop(Generic[T]):
         True
     """
 
-    __slots__ = ("__weakref__", "_lock", "_make", "_things")
+    __slots__ = ("__weakref__", "_factory", "_lock", "_values")
 
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._things: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+    def __init__(self, factory: Callable[[], T]) -> None:
+        self._factory = factory
+        self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin with a free lock: a thread of the parent may have held the one before."""
+        """Create a free lock: a thread of the parent may have held the previous one."""
         self._lock = threading.Lock()
 
     def get(self) -> T:
-        """The running loop's thing.
+        """Return the running loop's value.
 
         Raises:
             RuntimeError: no event loop is running in this thread.
         """
         loop = asyncio.get_running_loop()
-        thing = self._things.get(loop)  # only this thread, which runs the loop, puts it there
-        if thing is not None:
-            return thing
+        # Without the lock: only this thread, which runs the loop, stores the loop's value.
+        value = self._values.get(loop)
+        if value is not None:
+            return value
+
         with self._lock:
-            thing = self._things.get(loop)
-            if thing is None:
-                # A thing may hold its loop, as tasks and timers do; so weakness alone
-                # would keep every loop that ended for as long as this object lives.
-                for ended in [other for other in self._things if other.is_closed()]:
-                    del self._things[ended]
-                thing = self._things[loop] = self._make()
-            return thing
+            value = self._values.get(loop)
+            if value is None:
+                # A value may refer to its loop, as tasks and timers do. Weak keys alone would
+                # then keep every closed loop for as long as this object lives.
+                for closed in [key for key in self._values if key.is_closed()]:
+                    del self._values[closed]
+                value = self._values[loop] = self._factory()
+            return value
 
 
 class PendingWork:
-    """What tasks have begun and others must see done, kept apart by event loop.
+    """Work in progress that other tasks can wait for, kept apart by event loop.
 
-    A loop waits for its own only: another may stand still, and be waiting for this one.
+    A task waits for the work of its own loop only. Another loop may be blocked, and may
+    be waiting for this one.
 
     Example:
-        >>> things = UnderWay()
+        >>> pending = PendingWork()
         >>> async def write(done):
-        ...     with things.one():
+        ...     with pending.track():
         ...         await asyncio.sleep(0)
         ...         done.append("written")
         >>> async def main():
         ...     done = []
         ...     task = asyncio.create_task(write(done))
         ...     await asyncio.sleep(0)
-        ...     await things.settled()
+        ...     await pending.wait_done()
         ...     return done
         >>> asyncio.run(main())
         ['written']
     """
 
-    __slots__ = ("_begun",)
+    __slots__ = ("_futures",)
 
     def __init__(self) -> None:
-        self._begun: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
+        self._futures: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
 
-    def track(self) -> _One:
-        """Something is under way, in a ``with``, until that ends, however it does."""
-        return _One(self._begun.get())
+    def track(self) -> _TrackedWork:
+        """Return a context manager: work is in progress until its block ends or raises."""
+        return _TrackedWork(self._futures.get())
 
-    async def wait_done(self, patience: float | None = None) -> None:
-        """Wait until all that is under way now has ended, or for so many seconds."""
-        if begun := set(self._begun.get()):
-            await asyncio.wait(begun, timeout=patience)
+    async def wait_done(self, max_wait: float | None = None) -> None:
+        """Wait until all work that is in progress now has ended.
+
+        Args:
+            max_wait: seconds to wait at most; ``None`` for no limit.
+        """
+        if futures := set(self._futures.get()):
+            await asyncio.wait(futures, timeout=max_wait)
 
 
-class _One:
-    """A part of what is under way.
+class _TrackedWork:
+    """One piece of work in progress.
 
-    No generator: the collector would run that to its end when a loop was dropped while
-    something was under way, in any thread, and with futures that are cleared already.
+    A generator would not do. When a loop is dropped while work is in progress, the garbage
+    collector runs a generator to its end, in any thread and with futures already cleared.
     """
 
-    __slots__ = ("_begun", "_done")
+    __slots__ = ("_done", "_futures")
 
-    def __init__(self, begun: set[asyncio.Future[None]]) -> None:
-        self._begun = begun
+    def __init__(self, futures: set[asyncio.Future[None]]) -> None:
+        self._futures = futures
         self._done = asyncio.get_running_loop().create_future()
 
     def __enter__(self) -> None:
-        self._begun.add(self._done)
+        self._futures.add(self._done)
 
     def __exit__(self, *_: object) -> None:
-        self._begun.discard(self._done)
+        self._futures.discard(self._done)
         if not self._done.get_loop().is_closed():
             self._done.set_result(None)
 
 
-_MANY = 256  # items; decoding that many takes some milliseconds
-
-
 async def checkpoint(count: int) -> None:
-    """Give whatever else is to be done a turn, after some hundred items.
+    """Let other tasks of the loop run, once in 256 items.
 
     Args:
-        count: how many items were worked on so far.
+        count: number of items processed so far.
 
     Example:
         >>> async def total(numbers):
@@ -149,83 +156,78 @@ async def checkpoint(count: int) -> None:
         >>> run(total(range(1000)))
         499500
     """
-    if not count % _MANY:
+    if not count % _CHECKPOINT_INTERVAL:
         await asyncio.sleep(0)
 
 
-logger = logging.getLogger("aiocache_pe")
-_PATIENCE = 10.0  # seconds that the last wait for the others, at most
-_others = PendingWork()
-"""What the last wait for: each of the others until it has finished."""
-
-
 class LoopEndHook:
-    """Calls an async function when a loop in which it was armed comes to its end.
+    """An async callback that runs at the end of every loop in which the hook was armed.
 
     Args:
-        callback: the function.
-        last: whether it gives back what others use to finish: it is called after theirs.
+        callback: the async function; an exception that it raises is logged.
+        last: run the callback after those of hooks without ``last``, because it releases
+            a resource that they use.
 
     Example:
         >>> import asyncio
         >>> async def goodbye():
         ...     print("goodbye")
-        >>> at_end = AtLoopEnd(goodbye)
+        >>> hook = LoopEndHook(goodbye)
         >>> async def main():
-        ...     at_end.arm()
+        ...     hook.arm()
         >>> asyncio.run(main())
         goodbye
     """
 
-    __slots__ = ("_ended", "_waiting")
+    __slots__ = ("_ending_loops", "_generators")
 
     def __init__(self, callback: Callable[[], Awaitable[None]], *, last: bool = False) -> None:
-        until_closed = _last_of_all if last else _one_of_all
-        ended = self._ended = WeakSet[asyncio.AbstractEventLoop]()
+        call_at_end = _call_last if last else _call_first
+        ending_loops = self._ending_loops = WeakSet[asyncio.AbstractEventLoop]()
 
-        async def at_end() -> None:
-            ended.add(asyncio.get_running_loop())
-            await callback()
+        async def run_callback() -> None:
+            ending_loops.add(asyncio.get_running_loop())
+            try:
+                await callback()
+            except Exception:
+                logger.exception("callback %r failed at the end of the event loop", callback)
 
-        self._waiting = PerLoop(lambda: _begun(until_closed(at_end)))
+        self._generators = PerLoop(lambda: _start_generator(call_at_end(run_callback)))
 
     @property
-    def is_reached(self) -> bool:
-        """Whether the running loop has come to its end: it cancels no task that begins now."""
-        return asyncio.get_running_loop() in self._ended
+    def is_loop_ending(self) -> bool:
+        """Return whether the running loop has reached its end: it cancels no task started now."""
+        return asyncio.get_running_loop() in self._ending_loops
 
     def arm(self) -> None:
-        """Arm it for the running loop; once is enough, more do no harm."""
-        self._waiting.get()
+        """Arm the hook for the running loop; further calls have no effect."""
+        self._generators.get()
 
 
-async def _one_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    with _others.track():
+_first_hooks = PendingWork()
+"""Armed hooks without ``last``, until their callbacks return; `_call_last` waits for them."""
+
+
+async def _call_first(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    with _first_hooks.track():
         try:
             yield
         finally:
-            await _called(callback)
+            await callback()
 
 
-async def _last_of_all(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+async def _call_last(callback: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
         try:
-            await _others.wait_done(_PATIENCE)
+            await _first_hooks.wait_done(_LAST_HOOK_TIMEOUT)
         finally:
-            await _called(callback)
+            await callback()
 
 
-async def _called(callback: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await callback()
-    except Exception:
-        logger.exception("could not finish at the end of the event loop")
-
-
-def _begun(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
+def _start_generator(generator: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
     step = generator.__anext__()  # registers the generator with the running loop
-    with suppress(StopIteration):  # it stands at its `yield`
+    with suppress(StopIteration):  # raised when the generator reaches its `yield`
         step.send(None)
     return generator

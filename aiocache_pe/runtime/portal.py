@@ -1,14 +1,14 @@
-"""An event loop in a thread of its own, for callers that have none: scripts, threads, notebooks.
+"""Portal: an event loop in a thread of its own, for scripts, worker threads and notebooks.
 
-One for the process, begun at the first call that needs it and ended with the interpreter.
-The loop runs anyio's blocking portal; a call goes there in one step, with the caller's
-context variables.
+A process has one portal. It starts at the first call that needs it and ends with the
+interpreter. The loop runs anyio's blocking portal. A call reaches it in one step, with the
+caller's context variables.
 
-It serves other threads until they are done, and handlers of `atexit` too. Those that come
-when it is over, or first need it when no thread can be begun any more, have their calls
-run in a loop of their own, in the calling thread.
+The portal serves other threads until they have finished, and handlers of `atexit`. When it
+has ended, or when the interpreter no longer starts threads, each call runs in an event loop
+of its own in the calling thread.
 
-One piece of work in the portal's loop, begun from any other loop.
+`Background` runs one async function in the portal's loop and is started from any other loop.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from aiocache_pe.runtime.fork import block_forks, reset_after_fork
 from aiocache_pe.runtime.threads import CallerPool, is_ending
 
 T = TypeVar("T")
-_THREADS = 1 << 16
+_MAX_THREADS = 1 << 16
 
 
 class PortalEndedError(RuntimeError):
-    """The interpreter is about to end, and a loop is running in the one thread there is."""
+    """An error for calls that no loop can serve, because the interpreter is shutting down."""
 
 
-class _Running(NamedTuple):
-    """A thread with a loop; `stop` ends both."""
+class _LoopThread(NamedTuple):
+    """A thread and its event loop; `stop` ends both."""
 
     loop: asyncio.AbstractEventLoop
     thread: threading.Thread
@@ -44,14 +44,18 @@ class _Running(NamedTuple):
 
 
 class Settleable(Protocol):
-    """Something with work under way that nobody waits for."""
+    """An object with background tasks that no caller awaits."""
 
     async def settle(self) -> None:
-        """Wait for what was begun in the running loop; not for ever."""
+        """Wait a limited time for the tasks that were started in the running loop."""
 
 
 class Portal:
-    """Runs async functions for threads that wait for them.
+    """A bridge that runs async functions for threads without an event loop.
+
+    Attributes:
+        settleables: objects with tasks that the portal waits for before its loop ends.
+        has_ended: whether the interpreter is shutting down and the portal starts no thread.
 
     Example:
         >>> async def add(a, b):
@@ -61,131 +65,135 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        self.awaits = WeakSet[Settleable]()
-        """What to wait for before the loop ends, while its tasks are alive."""
+        self.settleables = WeakSet[Settleable]()
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a thread: the parent's is not in this process.
+        """Begin without a thread: the parent's thread is not in this process.
 
-        What stood for it is dropped, and nothing may hang on that: no generator that
-        would be closed now and wait for the thread to end.
+        The parent's `_LoopThread` is dropped. Nothing may depend on that, such as a generator
+        that would be closed now and would wait for the thread to end.
         """
         self._lock = threading.Lock()
-        self._begun: _Running | None = None
+        self._loop_thread: _LoopThread | None = None
         self.has_ended = False
-        """Whether the interpreter is about to end, and no thread can be had any more."""
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Call an async function in the portal's loop, and wait for its result.
+
+        When the calling thread is interrupted, the call is cancelled.
 
         Args:
             function: called with the caller's context variables.
             args: its arguments.
 
         Returns:
-            What it returned.
+            The function's result.
 
         Raises:
-            DeadlockError: the caller is the thread that would have to do the work.
-            PortalEndedError: the interpreter is about to end, and a loop is running here.
-            Whatever the function raised. A caller that is interrupted takes it along.
+            DeadlockError: the caller is the portal's own thread.
+            PortalEndedError: the interpreter is shutting down, and this thread runs a loop.
+            Exception: any exception of the function.
         """
         future: Future[T] = Future()
         try:
             self.start(future, function, *args)
-            return self.run(future)
+            return self.wait(future)
         except PortalEndedError:
-            if future.done():  # it is the function that says so
+            if future.done():  # the function itself raised it
                 raise
-            return _run_here(function(*args))
+            return _run_in_this_thread(function(*args))
         except BaseException:
             future.cancel()
-            raise
-
-    def run(self, future: Future[T]) -> T:
-        """Wait for what `begin` began."""
-        try:
-            return future.result()
-        except CancelledError:
-            if self.has_ended:
-                _wait_for_the_end()
             raise
 
     def start(
         self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any
     ) -> None:
-        """Begin what `call` does, and do not wait for it.
+        """Start a call in the portal's loop, and do not wait for it.
 
         Args:
-            future: the result to come; cancelling it cancels the call. It is the caller's, who
-                may be interrupted before this returns, and must be able to cancel even so.
+            future: receives the result; cancelling it cancels the call. The caller creates
+                it, because an interrupted caller must be able to cancel the call even when
+                this method does not return.
             function: called with the caller's context variables.
             args: its arguments.
 
         Raises:
-            DeadlockError: the caller is the thread that would have to do the work.
-            PortalEndedError: the interpreter is about to end, and nobody would do it.
+            DeadlockError: the caller is the portal's own thread.
+            PortalEndedError: the interpreter is shutting down, and no loop serves the call.
         """
-        running = self._running()
+        running = self._get_loop_thread()
         if threading.current_thread() is running.thread:
             raise DeadlockError(
-                "a blocking call in the thread of the event loop that would do its work; "
-                "call the async function there, or the blocking one in another thread"
+                "a blocking call must not be made in the thread of the event loop that does its "
+                "work; await the async function there, or make the call in another thread"
             )
-        running.loop.call_soon_threadsafe(_begin, future, function, args)
+        running.loop.call_soon_threadsafe(_start_task, future, function, args)
+
+    def wait(self, future: Future[T]) -> T:
+        """Wait for the result of a call that `start` started."""
+        try:
+            return future.result()
+        except CancelledError:
+            if self.has_ended:
+                _block_daemon_thread()
+            raise
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Have a plain function called in the portal's loop, at the next occasion."""
-        self._running().loop.call_soon_threadsafe(function)
+        """Schedule a plain function in the portal's loop, and do not wait for it."""
+        self._get_loop_thread().loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
-        """End the loop and its thread; what still runs is cancelled. A later call begins anew."""
+        """Cancel all calls, and end the loop and its thread; a later call starts them again."""
         with self._lock:
-            running, self._begun = self._begun, None
+            running, self._loop_thread = self._loop_thread, None
         if running is not None:
-            with suppress(RuntimeError):  # it ended by itself
+            with suppress(RuntimeError):  # the loop has ended already
                 running.stop()
             running.thread.join()
 
     def end(self) -> None:
-        """Stop for good."""
+        """Stop the portal; later calls run in the calling thread."""
         self.has_ended = True
         self.stop()
 
-    def _running(self) -> _Running:
+    def _get_loop_thread(self) -> _LoopThread:
         with self._lock:
-            if self.has_ended or (self._begun is None and is_ending()):
-                raise PortalEndedError("the interpreter is about to end")
-            if self._begun is None or self._begun.loop.is_closed():  # ended by a `SystemExit`
-                self._begun = _started(self.awaits)
-            return self._begun
+            running = self._loop_thread
+            if self.has_ended or (running is None and is_ending()):
+                raise PortalEndedError(
+                    "the interpreter is shutting down, so the portal serves no more calls"
+                )
+            if running is None or running.loop.is_closed():  # a `SystemExit` closes the loop
+                running = self._loop_thread = _start_loop_thread(self.settleables)
+            return running
 
 
-def _begin(
+def _start_task(
     future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
 ) -> None:
-    """Call an async function in the running loop, for one who waits for a future elsewhere."""
+    """Call an async function in the running loop, for a thread that waits for a future."""
     if future.cancelled():
         return
     try:
         task = asyncio.ensure_future(function(*args))
-    except Exception as error:  # noqa: BLE001 - it is the caller's, who waits in a thread
+    except Exception as error:  # noqa: BLE001 - raised in the thread that waits for the future
         if future.set_running_or_notify_cancel():
             future.set_exception(error)
         return
     loop = asyncio.get_running_loop()
 
-    def cancel_too(future: Future[T]) -> None:
+    def cancel_task(future: Future[T]) -> None:
         if future.cancelled() and not loop.is_closed():
             loop.call_soon_threadsafe(task.cancel)
 
-    task.add_done_callback(partial(_hand_over, future))
-    future.add_done_callback(cancel_too)
+    task.add_done_callback(partial(_copy_outcome, future))
+    future.add_done_callback(cancel_task)
 
 
-def _hand_over(future: Future[T], task: asyncio.Task[T]) -> None:
+def _copy_outcome(future: Future[T], task: asyncio.Task[T]) -> None:
     if task.cancelled():
         future.cancel()
     if not future.set_running_or_notify_cancel():
@@ -197,55 +205,61 @@ def _hand_over(future: Future[T], task: asyncio.Task[T]) -> None:
         future.set_exception(error)
 
 
-def _run_here(work: Coroutine[Any, Any, T]) -> T:
-    _wait_for_the_end()
+def _run_in_this_thread(coroutine: Coroutine[Any, Any, T]) -> T:
+    _block_daemon_thread()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    work.close()
-    raise PortalEndedError("the interpreter is about to end, and a loop is running here")
+        return asyncio.run(coroutine)
+    coroutine.close()
+    raise PortalEndedError(
+        "the interpreter is shutting down, and this thread already runs an event loop; "
+        "await the async function instead of making a blocking call"
+    )
 
 
-def _wait_for_the_end() -> None:
-    """Let a daemon thread end as Python has them end: with the program, without a word."""
+def _block_daemon_thread() -> None:
+    """Block a daemon thread until the interpreter ends, as Python itself does, without output."""
     if threading.current_thread().daemon:
         threading.Event().wait()
 
 
-def _started(awaits: Iterable[Settleable]) -> _Running:
-    # Most programs never get here, and this takes as long as all the rest to import.
-    # A child that is forked meanwhile would wait for the rest of the import for ever.
+def _start_loop_thread(settleables: Iterable[Settleable]) -> _LoopThread:
+    # Imported here: most programs need no portal, and anyio takes as long to import as all the
+    # rest. In a child that is forked during the import, the import would never finish.
     with block_forks():
         import anyio  # noqa: PLC0415
         from anyio.from_thread import BlockingPortal  # noqa: PLC0415
 
-    ready: Future[_Running] = Future()
-    served = threading.Event()
+    ready: Future[_LoopThread] = Future()
+    settled = threading.Event()
 
     async def serve() -> None:
-        async with BlockingPortal() as serving:
+        async with BlockingPortal() as blocking_portal:
             loop = asyncio.get_running_loop()
-            # As many threads as calls: one may wait for another that is to be made there too.
-            loop.set_default_executor(CallerPool(_THREADS, thread_name_prefix="aiocache_pe"))
-            stop = partial(serving.stop, cancel_remaining=True)
-            ready.set_result(_Running(loop, threading.current_thread(), lambda: serving.call(stop)))
-            await serving.sleep_until_stopped()
-        for thing in list(awaits):
-            await thing.settle()
-        served.set()
+            # As many threads as calls: a call may wait for another that needs a thread, too.
+            loop.set_default_executor(CallerPool(_MAX_THREADS, thread_name_prefix="aiocache_pe"))
+            stop = partial(
+                blocking_portal.call, partial(blocking_portal.stop, cancel_remaining=True)
+            )
+            ready.set_result(_LoopThread(loop, threading.current_thread(), stop))
+            await blocking_portal.sleep_until_stopped()
+
+        for settleable in list(settleables):
+            await settleable.settle()
+        settled.set()
 
     def run() -> None:
         try:
             with block_forks():
-                anyio.run(anyio.sleep, 0)  # the first time it imports the rest of anyio
+                anyio.run(anyio.sleep, 0)  # the first run imports the rest of anyio
             anyio.run(serve)
         except BaseException as error:
             if not ready.done():
                 ready.set_exception(error)
-            # Python 3.12 begins no thread when the program ends, and asyncio wants one to
+            # Python 3.12 starts no thread during shutdown, and asyncio wants to start one to
             # wait for the pool of its loop. That pool has ended by then.
-            elif not (served.is_set() and is_ending() and isinstance(error, RuntimeError)):
+            elif not (settled.is_set() and is_ending() and isinstance(error, RuntimeError)):
                 raise
 
     threading.Thread(target=run, name="aiocache_pe", daemon=True).start()
@@ -253,22 +267,24 @@ def _started(awaits: Iterable[Settleable]) -> _Running:
 
 
 portal = Portal()
-"""The process's own."""
+"""The portal of this process."""
 
 atexit.register(portal.end)
 
 
 class Background:
-    """An async function that runs in the portal's loop, one at a time, until it ends or is stopped.
+    """An async function that runs in the portal's loop until it returns or is stopped.
+
+    At most one call runs at a time.
 
     Example:
-        >>> heard = asyncio.Queue()
+        >>> words = asyncio.Queue()
         >>> async def main():
         ...     loop = asyncio.get_running_loop()
         ...     async def work(word):
-        ...         loop.call_soon_threadsafe(heard.put_nowait, word)
-        ...     Background().begin(work, "done")
-        ...     return await heard.get()
+        ...         loop.call_soon_threadsafe(words.put_nowait, word)
+        ...     Background().start(work, "done")
+        ...     return await words.get()
         >>> run(main())
         'done'
     """
@@ -278,48 +294,31 @@ class Background:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without work: the parent's thread is not in this process."""
+        """Begin without a call: the parent's portal is not in this process."""
         self._lock = threading.Lock()
-        self._work: Future[None] | None = None
+        self._future: Future[None] | None = None
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Have an async function called, unless one is under way; called in a running loop."""
+        """Call an async function, unless a call is in progress; needs a running loop."""
         with self._lock:
-            if self._work is not None and not self._work.done():
+            if self._future is not None and not self._future.done():
                 return
-            promise: Future[None] = Future()
-            self._work = promise
-        # In a thread: the portal's may have to be started first, which takes time.
-        asyncio.get_running_loop().run_in_executor(None, _begin_on_portal, promise, function, args)
+            future = self._future = Future[None]()
+        # In a thread: the portal may have to be started first, which takes time.
+        asyncio.get_running_loop().run_in_executor(None, _start_on_portal, future, function, args)
 
     def stop(self) -> None:
-        """End it; the next one may begin at once."""
+        """Cancel the call in progress; the next one may start at once."""
         with self._lock:
-            work, self._work = self._work, None
-        if work is not None:
-            work.cancel()
+            future, self._future = self._future, None
+        if future is not None:
+            future.cancel()
 
 
-def _begin_on_portal(
-    promise: Future[None],
-    function: Callable[..., Coroutine[Any, Any, None]],
-    args: tuple[Any, ...],
+def _start_on_portal(
+    future: Future[None], function: Callable[..., Coroutine[Any, Any, None]], args: tuple[Any, ...]
 ) -> None:
-    work: Future[None] = Future()
     try:
-        portal.start(work, function, *args)
+        portal.start(future, function, *args)
     except PortalEndedError:
-        promise.cancel()
-        return
-
-    def stopped(future: Future[None]) -> None:
-        if future.cancelled():
-            work.cancel()
-
-    def ended(_: Future[None]) -> None:
-        if not promise.done():
-            with suppress(Exception):  # it was stopped just now
-                promise.set_result(None)
-
-    promise.add_done_callback(stopped)
-    work.add_done_callback(ended)
+        future.cancel()

@@ -1,9 +1,9 @@
-"""Single flight: of all who want the same thing at once, one fetches it.
+"""Single flight: of all callers that need the same result at once, one computes it.
 
-The work is a task of its own, and every caller waits for it by a future of his own, so a
-caller that is cancelled or runs out of time takes nobody along. Callers are counted:
-when the last one has left, the work is cancelled too. (The idea is Go's
-``singleflight``; counting the waiters is async-lru's.)
+The work is a task of its own, and every caller waits for it by its own future. A caller
+that is cancelled or times out therefore does not affect the others. Callers are counted:
+when the last one leaves, the work is cancelled too. (The idea is Go's ``singleflight``;
+counting the waiters is async-lru's.)
 """
 
 from __future__ import annotations
@@ -16,78 +16,80 @@ from typing import Any, NamedTuple
 from aiocache_pe.runtime.loops import PerLoop
 
 WAIT_TIMEOUT = 300.0
-"""Seconds that a caller waits for another caller's computation by default."""
-_inside: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
-Work = Callable[[float | None], Awaitable[Any]]
-"""What is to be done, given how many seconds it may wait for other loops and processes.
+"""Default seconds that a caller waits for another caller's computation."""
 
-``None`` is for not at all.
+Work = Callable[[float | None], Awaitable[Any]]
+"""A function that computes the result.
+
+Its argument is the number of seconds that it may wait for computations in other loops and
+processes; ``None`` means that it must not wait.
 """
+
+_own_flights: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
 
 
 class Flight:
-    """Work under way, and who waits for it.
+    """Work in flight and its waiters.
 
     Attributes:
-        task: does the work, once it was begun.
-        waiters: the futures of those who wait, and until when each of them does.
+        task: the work's task, set by `start`.
+        waiters: the callers' futures, each with the loop time at which its caller gives up.
     """
 
-    __slots__ = ("_alarm", "_loop", "_mark", "task", "waiters")
+    __slots__ = ("_loop", "_mark", "_timer", "task", "waiters")
 
     task: asyncio.Task[Any]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, mark: object | None = None) -> None:
         self._loop = loop
-        self._alarm: asyncio.TimerHandle | None = None
-        self._mark = object()  # by which its own work knows it
+        self._timer: asyncio.TimerHandle | None = None
+        self._mark = mark or object()  # in `_own_flights` of all code that the work calls
         self.waiters: dict[asyncio.Future[Any], float] = {}
 
-    def join(self, patience: float | None) -> asyncio.Future[Any]:
-        """A future for the outcome; it is cancelled when patience is over."""
-        waiter = self._loop.create_future()
-        if patience is None:
-            self.waiters[waiter] = float("inf")
-            return waiter
-        until = self.waiters[waiter] = self._loop.time() + patience
-        # One alarm for all of them, as nearly always the first to come is the first to go.
-        if self._alarm is None or until < self._alarm.when():
-            self._set_alarm(until)
-        return waiter
-
-    @property
-    def is_own_caller(self) -> bool:
-        """Whether this is called, by however many others, by the flight's own work."""
-        return self._mark in _inside.get(frozenset())
-
-    def start(self, work: Callable[[], Awaitable[Any]], on_landing: Callable[[], object]) -> None:
-        """Have the work done in a task.
+    def start(self, work: Callable[[], Awaitable[Any]], on_done: Callable[[], object]) -> None:
+        """Start the work in a task.
 
         Args:
-            work: called in the task.
-            on_landing: called when it is over, before those who wait are told.
+            work: called in the task, with the context variables of this caller.
+            on_done: called when the work has ended, before the waiters get its outcome.
         """
-        token = _inside.set(_inside.get(frozenset()) | {self._mark})
+        token = _own_flights.set(_own_flights.get(frozenset()) | {self._mark})
         try:
-            self.task = asyncio.ensure_future(_awaited(work))
+            self.task = asyncio.ensure_future(_await(work))
         finally:
-            _inside.reset(token)
+            _own_flights.reset(token)
 
-        def landed(_: asyncio.Task[Any]) -> None:
-            on_landing()
-            self._land()
+        def finish(_: asyncio.Task[Any]) -> None:
+            on_done()
+            self._resolve_waiters()
 
-        self.task.add_done_callback(landed)
+        self.task.add_done_callback(finish)
+
+    @property
+    def is_reentrant(self) -> bool:
+        """Return whether the running code was called, directly or not, by the flight's own work."""
+        return self._mark in _own_flights.get(frozenset())
+
+    def join(self, max_wait: float | None) -> asyncio.Future[Any]:
+        """Return a future for the outcome; it is cancelled after ``max_wait`` seconds."""
+        waiter = self._loop.create_future()
+        if max_wait is None:
+            self.waiters[waiter] = float("inf")
+            return waiter
+        deadline = self.waiters[waiter] = self._loop.time() + max_wait
+        # One timer for all waiters: the first to come is nearly always the first to time out.
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
+        return waiter
 
     def leave(self, waiter: asyncio.Future[Any]) -> bool:
-        """Whether nobody waits any more for what is still being done."""
+        """Remove a waiter; return whether the work goes on and has no waiter left."""
         del self.waiters[waiter]
         return not self.waiters and not self.task.done()
 
-    def _land(self) -> None:
-        """Tell everybody what it came to."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+    def _resolve_waiters(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         task = self.task
         cancelled = task.cancelled()
         error = None if cancelled else task.exception()
@@ -101,142 +103,141 @@ class Flight:
             else:
                 waiter.set_result(task.result())
 
-    def _set_alarm(self, when: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = self._loop.call_at(when, self._ring)
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline, self._cancel_late_waiters)
 
-    def _ring(self) -> None:
-        now, self._alarm = self._loop.time(), None
+    def _cancel_late_waiters(self) -> None:
+        now, self._timer = self._loop.time(), None
         later: list[float] = []
-        for waiter, until in self.waiters.items():
-            if until <= now:
+        for waiter, deadline in self.waiters.items():
+            if deadline <= now:
                 waiter.cancel()
             else:
-                later.append(until)
+                later.append(deadline)
         if later and min(later) < float("inf"):
-            self._set_alarm(min(later))
+            self._set_timer(min(later))
 
 
 class GaveUp(NamedTuple):
-    """What a caller has left who waited for another's work in vain.
+    """The outcome for a caller that waited for another caller's work in vain.
 
     Attributes:
-        patience: how many seconds to wait for others elsewhere, now that it is this caller's
-            turn; ``None`` for not asking them.
+        max_wait: seconds that this caller's own work may wait for other loops and
+            processes; ``None`` if it must not wait.
     """
 
-    patience: float | None
+    max_wait: float | None
 
 
 class Flights:
     """The flights of a cache, kept apart by event loop.
 
     Args:
-        under_way: where the keys of flights are noted, those of all loops.
-        on_shared: called with a result that several get, before any of them has it.
+        in_flight: a set that holds the keys in flight of all loops.
+        on_shared: called with a result that several callers get, before any of them has it.
     """
 
-    __slots__ = ("_flights", "_on_shared", "_under_way")
+    __slots__ = ("_flights", "_in_flight", "_on_shared")
 
     def __init__(
         self,
-        under_way: set[str] | None = None,
+        in_flight: set[str] | None = None,
         on_shared: Callable[[Any], object] = lambda _: None,
     ) -> None:
         self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
-        self._under_way = set[str]() if under_way is None else under_way
+        self._in_flight = set[str]() if in_flight is None else in_flight
         self._on_shared = on_shared
 
-    def join(self, key: str, patience: float | None) -> Coroutine[Any, Any, Any] | None:
-        """Wait for work that another caller began.
+    def join(self, key: str, max_wait: float | None) -> Coroutine[Any, Any, Any] | None:
+        """Wait for work that another caller started.
 
         Args:
-            key: what tells one piece of work from another.
-            patience: how many seconds to wait; ``None`` for as long as it takes.
+            key: identifies the work.
+            max_wait: seconds to wait at most; ``None`` for no limit.
 
         Returns:
-            What to await: the result, or a `GaveUp` if there is none for this caller. ``None``
-            if there is no such work, or this is called inside it.
+            An awaitable of the result, or of a `GaveUp` if this caller gets none. ``None``
+            if no such work is in flight, or if the work itself makes this call.
         """
         flights = self._flights.get()
         flight = flights.get(key)
-        if flight is None or flight.is_own_caller:
+        if flight is None or flight.is_reentrant:
             return None
-        return _outcome(flights, key, flight, patience)
+        return _wait(flights, key, flight, max_wait)
 
     async def run(
-        self, key: str, work: Work, patience: float | None = None, before: GaveUp | None = None
+        self, key: str, work: Work, max_wait: float | None = None, before: GaveUp | None = None
     ) -> tuple[Any, bool]:
-        """Do the work, or wait for whoever does it already.
+        """Do the work, or wait for the caller that does it already.
 
         Args:
-            key: what tells one piece of work from another.
-            work: called in a task with the context variables of its first caller. Asking
-                for the same key inside it does the work there and then: waiting for
-                itself would last for ever.
-            patience: how many seconds to wait for another caller's work. When that is
-                over, one of those who waited does it as well, and the others wait for it.
-                ``None`` waits as long as that takes; to the work it means that it is to wait
-                for nobody elsewhere (`Work`).
-            before: how it ended when this caller has waited already.
+            key: identifies the work.
+            work: called in a task with the context variables of its first caller. A call
+                for the same key from inside the work does the work at once: waiting for
+                itself would never end.
+            max_wait: seconds to wait for another caller's work. After that time one of the
+                waiting callers does the work as well, and the others wait for it. ``None``
+                waits without limit; the work then must not wait for others (`Work`).
+            before: the outcome of `join`, if this caller has waited already.
 
         Returns:
-            The result, and whether it is another caller's.
+            The result, and whether another caller computed it.
 
         Raises:
-            Whatever the work raised, for every caller that waited. Where the work was
-            cancelled, the next of them does it.
+            Exception: the exception of the work, for every caller that waited. If the work
+                was cancelled, one of the waiting callers does it.
         """
         flights = self._flights.get()
-        left = patience if before is None else before.patience
+        work_max_wait = max_wait if before is None else before.max_wait
         while True:
             flight = flights.get(key)
             if flight is None:
-                flight = self._begun(flights, key, work, left)
+                flight = self._start(flights, key, work, work_max_wait)
                 waiter = flight.join(None)
                 try:
                     return await waiter, False
                 finally:
                     _leave(flights, key, flight, waiter)
-            if flight.is_own_caller:
-                return await work(left), False
-            outcome = await _outcome(flights, key, flight, patience)
+            if flight.is_reentrant:
+                return await work(work_max_wait), False
+            outcome = await _wait(flights, key, flight, max_wait)
             if not isinstance(outcome, GaveUp):
                 return outcome, True
-            left = outcome.patience
+            work_max_wait = outcome.max_wait
 
-    def _begun(
-        self, flights: dict[str, Flight], key: str, work: Work, left: float | None
+    def _start(
+        self, flights: dict[str, Flight], key: str, work: Work, max_wait: float | None
     ) -> Flight:
         flight = flights[key] = Flight(asyncio.get_running_loop())
-        self._under_way.add(key)
+        self._in_flight.add(key)
 
-        def landed() -> None:
-            self._under_way.discard(key)
-            _forget(flights, key, flight)
+        def finish() -> None:
+            self._in_flight.discard(key)
+            _remove(flights, key, flight)
             task = flight.task
             if len(flight.waiters) > 1 and not task.cancelled() and task.exception() is None:
                 self._on_shared(task.result())
 
-        flight.start(lambda: work(left), landed)
+        flight.start(lambda: work(max_wait), finish)
         return flight
 
 
-async def _outcome(
-    flights: dict[str, Flight], key: str, flight: Flight, patience: float | None
+async def _wait(
+    flights: dict[str, Flight], key: str, flight: Flight, max_wait: float | None
 ) -> Any:
-    """What another caller's flight comes to, or a `GaveUp`."""
-    waiter, before = flight.join(patience), _cancellations()
+    """Wait for another caller's flight; return its result or a `GaveUp`."""
+    waiter, before = flight.join(max_wait), _count_cancellations()
     try:
         return await waiter
     except asyncio.CancelledError:
-        # Who did the work was stopped, and not we: then it is our turn. So it is
-        # when we waited for too long; the work goes on, but nobody joins it.
-        if not waiter.cancelled() or _cancellations() > before:
+        if not waiter.cancelled() or _count_cancellations() > before:
             raise
-        _forget(flights, key, flight)
-        return GaveUp(patience if flight.task.cancelled() else 0.0)
+        # Not this caller was cancelled, but the work, or the waiter after `max_wait` seconds.
+        # Then this caller's own work starts. Work that took too long goes on without new waiters.
+        _remove(flights, key, flight)
+        return GaveUp(max_wait if flight.task.cancelled() else 0.0)
     finally:
         _leave(flights, key, flight, waiter)
 
@@ -244,22 +245,22 @@ async def _outcome(
 def _leave(
     flights: dict[str, Flight], key: str, flight: Flight, waiter: asyncio.Future[Any]
 ) -> None:
-    """Wait no more; who is the last to leave stops the work."""
+    """Remove a waiter; cancel the work if it was the last one."""
     if flight.leave(waiter):
-        _forget(flights, key, flight)
+        _remove(flights, key, flight)
         flight.task.cancel()
 
 
-def _cancellations() -> int:
-    """How often this task was cancelled; it may be tidying up after that."""
+def _remove(flights: dict[str, Flight], key: str, flight: Flight) -> None:
+    if flights.get(key) is flight:
+        del flights[key]
+
+
+def _count_cancellations() -> int:
+    """Return how often this task was cancelled; it may be cleaning up after that."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
-async def _awaited(work: Callable[[], Awaitable[Any]]) -> Any:
+async def _await(work: Callable[[], Awaitable[Any]]) -> Any:
     return await work()
-
-
-def _forget(flights: dict[str, Flight], key: str, flight: Flight) -> None:
-    if flights.get(key) is flight:
-        del flights[key]

@@ -101,7 +101,7 @@ class AsyncSharing:
         """
         shared_now = self._shared.get()
 
-        async def work(patience: float | None) -> OpenedStream | _AsyncShared:
+        async def work(max_wait: float | None) -> OpenedStream | _AsyncShared:
             settled = asyncio.Event()
 
             def settle() -> None:

@@ -215,7 +215,7 @@ def test_what_is_done_while_a_loop_ends_begins_no_report_there(
         try:
             yield
         finally:
-            await poll(lambda: reporter._at_end.is_reached)
+            await poll(lambda: reporter._at_end.is_loop_ending)
             await cache.get("absent")
 
     async def use() -> stats_reporter._Timer:

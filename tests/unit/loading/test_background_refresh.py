@@ -28,7 +28,7 @@ def test_what_is_asked_for_while_a_loop_ends_is_served_stale_and_begins_no_refre
         try:
             yield
         finally:
-            await poll(lambda: refreshes._at_end.is_reached)
+            await poll(lambda: refreshes._at_end.is_loop_ending)
             clock.advance(2)
             kept.append(await ask())
 

@@ -1,4 +1,4 @@
-"""The end of a loop: whatever way it comes, what waits for it is called once."""
+"""Per-loop values and callbacks at the end of an event loop."""
 
 from __future__ import annotations
 
@@ -6,14 +6,61 @@ import asyncio
 import gc
 import logging
 import sys
+import threading
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from aiocache_pe.runtime.loops import LoopEndHook
+from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 
 
-def counting() -> tuple[LoopEndHook, list[asyncio.AbstractEventLoop]]:
+class LoopReference:
+    """A value that, like a task or a timer, refers to its loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+
+
+async def test_a_loop_has_one_value() -> None:
+    values = PerLoop(LoopReference)
+    assert values.get() is values.get()
+
+
+def test_successive_loops_and_loops_in_threads_have_values_of_their_own() -> None:
+    values, seen = PerLoop(LoopReference), list[LoopReference]()
+
+    async def note() -> None:
+        seen.append(values.get())
+
+    asyncio.run(note())
+    thread = threading.Thread(target=lambda: asyncio.run(note()))
+    thread.start()
+    thread.join()
+    asyncio.run(note())
+    assert len({id(value) for value in seen}) == 3
+
+
+def test_without_a_running_loop_there_is_no_value() -> None:
+    with pytest.raises(RuntimeError, match="no running event loop"):
+        PerLoop(list).get()
+
+
+def test_a_closed_loop_is_collected_although_its_value_refers_to_it() -> None:
+    values, loops = PerLoop(LoopReference), list[weakref.ref[asyncio.AbstractEventLoop]]()
+
+    async def use() -> None:
+        values.get()
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+
+    for _ in range(10):
+        asyncio.run(use())
+    gc.collect()
+    assert sum(loop() is not None for loop in loops) <= 1
+
+
+def make_hook() -> tuple[LoopEndHook, list[asyncio.AbstractEventLoop]]:
+    """Return a hook, and the list to which its callback appends the loops that ended."""
     ended = list[asyncio.AbstractEventLoop]()
 
     async def callback() -> None:
@@ -45,16 +92,16 @@ async def _leave_tasks() -> None:
         (_fail, ValueError),
         (_interrupt, KeyboardInterrupt),
     ],
-    ids=["in peace", "with tasks left", "by an error", "by ctrl-c"],
+    ids=["a return", "a return with tasks left", "an error", "ctrl-c"],
 )
-def test_it_is_called_however_the_loop_ends(
+def test_the_callback_runs_once_when_the_loop_ends_by(
     body: Callable[[], Awaitable[None]], error: type[BaseException] | None
 ) -> None:
-    at_end, ended = counting()
+    hook, ended = make_hook()
 
     async def main() -> None:
-        at_end.arm()
-        at_end.arm()
+        hook.arm()
+        hook.arm()
         await body()
 
     if error is None:
@@ -65,73 +112,73 @@ def test_it_is_called_however_the_loop_ends(
     assert len(ended) == 1
 
 
-def test_it_is_called_at_the_end_of_each_loop_it_was_armed_in() -> None:
-    at_end, ended = counting()
+def test_the_callback_runs_at_the_end_of_each_loop_in_which_the_hook_was_armed() -> None:
+    hook, ended = make_hook()
 
     async def main(armed: bool) -> None:
         if armed:
-            at_end.arm()
+            hook.arm()
 
     for armed in (True, False, True):
         asyncio.run(main(armed))
     assert len({id(loop) for loop in ended}) == 2
 
 
-def test_an_error_at_the_end_is_logged_and_does_not_replace_the_result(
+def test_an_error_of_the_callback_is_logged_and_does_not_replace_the_result(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def callback() -> None:
         raise OSError("disk full")
 
-    at_end = LoopEndHook(callback)
+    hook = LoopEndHook(callback)
 
     async def main() -> str:
-        at_end.arm()
+        hook.arm()
         return "result"
 
     with caplog.at_level(logging.ERROR, "aiocache_pe"):
         assert asyncio.run(main()) == "result"
-    assert "could not finish at the end of the event loop" in caplog.text
+    assert "failed at the end of the event loop" in caplog.text
     assert "disk full" in caplog.text
 
 
-@pytest.mark.parametrize("is_first", [True, False])
-def test_what_others_use_is_given_back_after_they_have_finished(is_first: bool) -> None:
-    finished = list[str]()
+@pytest.mark.parametrize("last_is_armed_first", [True, False])
+def test_a_last_hook_runs_after_the_other_hooks_have_finished(last_is_armed_first: bool) -> None:
+    calls = list[str]()
 
     async def report() -> None:
         for _ in range(10):
             await asyncio.sleep(0)
-        finished.append("report")
+        calls.append("report")
 
-    async def give_back() -> None:
-        finished.append("give back")
+    async def release() -> None:
+        calls.append("release")
 
-    ends = [LoopEndHook(give_back, last=True), LoopEndHook(report)]
+    hooks = [LoopEndHook(release, last=True), LoopEndHook(report)]
 
     async def main() -> None:
-        for end in ends if is_first else reversed(ends):
-            end.arm()
+        for hook in hooks if last_is_armed_first else reversed(hooks):
+            hook.arm()
 
     asyncio.run(main())
-    assert finished == ["report", "give back"]
+    assert calls == ["report", "release"]
 
 
-def test_a_loop_that_was_dropped_is_collected_without_complaint(
+def test_a_loop_that_was_closed_without_shutdown_is_collected_without_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    complaints = list[object]()
-    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
-    at_end, ended = counting()
+    unraisable = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    hook, ended = make_hook()
 
     async def main() -> None:
-        at_end.arm()
+        hook.arm()
 
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())
-    loop.close()  # and no asynchronous generator was closed before
-    asyncio.run(main())  # the first is forgotten, the second comes to its end
+    loop.close()  # without `shutdown_asyncgens`
+    asyncio.run(main())  # drops the first loop's generator, and ends with a shutdown
     del loop
     gc.collect()
-    assert complaints == []
+    assert unraisable == []
     assert len(ended) == 1

@@ -1,4 +1,4 @@
-"""The portal's promise to those who wait for it: what they leave does not go on without them."""
+"""Calls through the portal: an interrupted caller leaves no work and no waiter behind."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from aiocache_pe.runtime.portal import Portal, portal
 from aiocache_pe.sync import CacheManager, cached_batch
 
 
-class Interrupting(Protocol):
-    """Interrupts the next call, when something has begun."""
+class InterruptNextCall(Protocol):
+    """A function that has the next call through the portal raise `KeyboardInterrupt`."""
 
-    def __call__(self, begun: threading.Event | None = None) -> None:
-        """Be ready for it."""
+    def __call__(self, after: threading.Event | None = None) -> None:
+        """Interrupt the next call as soon as the loop has it and ``after`` is set."""
 
 
 @pytest.fixture
-def interrupted(monkeypatch: pytest.MonkeyPatch) -> Interrupting:
-    """Have the next call interrupted just when the loop has got it, or has begun something.
+def interrupt_next_call(monkeypatch: pytest.MonkeyPatch) -> InterruptNextCall:
+    """Interrupt a call just when the loop has received it.
 
-    That is where a signal is most likely to come: the loop's thread has the interpreter then.
+    A signal is most likely to arrive there: the loop's thread holds the interpreter then.
     """
 
-    def arm(begun: threading.Event | None = None) -> None:
-        loop = portal._running().loop
-        hand_over = loop.call_soon_threadsafe
+    def arm(after: threading.Event | None = None) -> None:
+        loop = portal._get_loop_thread().loop
+        call_soon_threadsafe = loop.call_soon_threadsafe
 
-        def interrupted(*args: Any) -> None:
+        def call_and_interrupt(*args: Any) -> None:
             monkeypatch.undo()
-            hand_over(*args)
-            assert begun is None or begun.wait(60)
+            call_soon_threadsafe(*args)
+            assert after is None or after.wait(60)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+        monkeypatch.setattr(loop, "call_soon_threadsafe", call_and_interrupt)
 
     return arm
 
@@ -48,14 +48,14 @@ def cache() -> Iterator[CacheManager]:
         yield cache
 
 
-class Slow:
-    """A call that goes on until it is cancelled."""
+class EndlessCall:
+    """An async function that runs until it is cancelled."""
 
     def __init__(self) -> None:
-        self.begun, self.ended = threading.Event(), threading.Event()
+        self.started, self.ended = threading.Event(), threading.Event()
 
     async def __call__(self) -> str:
-        self.begun.set()
+        self.started.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -63,37 +63,35 @@ class Slow:
         return "never"
 
 
-def test_a_call_that_is_interrupted_while_it_is_handed_over_is_cancelled(
-    interrupted: Interrupting,
-) -> None:
-    slow = Slow()
-    interrupted(slow.begun)
+def test_an_interrupted_call_is_cancelled(interrupt_next_call: InterruptNextCall) -> None:
+    endless = EndlessCall()
+    interrupt_next_call(endless.started)
     with pytest.raises(KeyboardInterrupt):
-        portal.call(slow)
-    assert slow.ended.wait(60)
+        portal.call(endless)
+    assert endless.ended.wait(60)
 
 
-def test_a_factory_whose_caller_is_interrupted_then_keeps_nobody_waiting(
-    interrupted: Interrupting, cache: CacheManager
+def test_a_factory_of_an_interrupted_caller_blocks_no_later_caller(
+    interrupt_next_call: InterruptNextCall, cache: CacheManager
 ) -> None:
-    interrupted()
+    interrupt_next_call()
     with pytest.raises(KeyboardInterrupt):
         cache.get_or_set("key", lambda: "never called")
     assert cache.get_or_set("key", lambda: "works again") == "works again"
 
 
-def test_an_async_factory_whose_caller_is_interrupted_then_keeps_nobody_waiting(
-    interrupted: Interrupting, cache: CacheManager
+def test_an_async_factory_of_an_interrupted_caller_blocks_no_later_caller(
+    interrupt_next_call: InterruptNextCall, cache: CacheManager
 ) -> None:
-    slow = Slow()
-    interrupted()
+    endless = EndlessCall()
+    interrupt_next_call()
     with pytest.raises(KeyboardInterrupt):
-        cache.get_or_set("key", slow)
+        cache.get_or_set("key", endless)
     assert cache.get_or_set("key", lambda: "works again") == "works again"
 
 
-def test_a_batch_whose_caller_is_interrupted_then_keeps_nobody_waiting(
-    interrupted: Interrupting, cache: CacheManager
+def test_a_batch_of_an_interrupted_caller_blocks_no_later_caller(
+    interrupt_next_call: InterruptNextCall, cache: CacheManager
 ) -> None:
     calls: list[list[int]] = []
 
@@ -102,21 +100,21 @@ def test_a_batch_whose_caller_is_interrupted_then_keeps_nobody_waiting(
         calls.append(numbers)
         return [2 * number for number in numbers]
 
-    interrupted()
+    interrupt_next_call()
     with pytest.raises(KeyboardInterrupt):
         double([1, 2])
     assert double([1, 2]) == [2, 4]
     assert calls == [[1, 2]]
 
 
-def test_a_call_that_cannot_be_made_raises_what_it_would_raise_anywhere() -> None:
+def test_a_call_with_wrong_arguments_raises_the_type_error_in_the_caller() -> None:
     async def add(a: int, b: int) -> int:
         return a + b
 
-    own = Portal()
+    own_portal = Portal()
     try:
         with pytest.raises(TypeError, match="missing 1 required positional argument"):
-            own.call(add, 1)
-        assert own.call(add, 1, 2) == 3
+            own_portal.call(add, 1)
+        assert own_portal.call(add, 1, 2) == 3
     finally:
-        own.end()
+        own_portal.end()

@@ -1,4 +1,4 @@
-"""Single flight: one works, all others wait, and nobody suffers for another's leaving."""
+"""Single flight: one caller works, the others wait, and no caller affects another by leaving."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from aiocache_pe.runtime.single_flight import Flights
 from tests.support.polling import poll
 
-who: ContextVar[str] = ContextVar("who", default="nobody")
+caller_name: ContextVar[str] = ContextVar("caller_name", default="none")
 
 
 class Work:
-    """Work that lasts until it is told to end."""
+    """Work that runs until `end` is set, and counts its calls and cancellations."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -24,7 +24,7 @@ class Work:
         self.end = asyncio.Event()
         self.error: Exception | None = None
 
-    async def __call__(self, patience: float | None = None) -> str:
+    async def __call__(self, max_wait: float | None = None) -> str:
         self.calls += 1
         try:
             await self.end.wait()
@@ -36,26 +36,26 @@ class Work:
         return f"result {self.calls}"
 
 
-async def crowd(
-    flights: Flights, work: Work, size: int = 5
+async def start_callers(
+    flights: Flights, work: Work, count: int = 5
 ) -> list[asyncio.Task[tuple[Any, bool]]]:
-    """Tasks that all wait for the same work; the first of them leads."""
-    tasks = [asyncio.create_task(flights.run("key", work)) for _ in range(size)]
+    """Start tasks that all wait for the same work; the first of them starts it."""
+    tasks = [asyncio.create_task(flights.run("key", work)) for _ in range(count)]
     await poll(lambda: work.calls)
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_one_works_and_the_others_know_that_they_joined() -> None:
+async def test_one_caller_works_and_the_others_learn_that_they_joined() -> None:
     flights, work = Flights(), Work()
-    tasks = await crowd(flights, work)
+    tasks = await start_callers(flights, work)
     work.end.set()
     results = await asyncio.gather(*tasks)
     assert work.calls == 1
     assert results == [("result 1", False), *[("result 1", True)] * 4]
 
 
-async def test_other_keys_fly_by_themselves() -> None:
+async def test_work_on_different_keys_is_independent() -> None:
     flights, one, two = Flights(), Work(), Work()
     one.end.set()
     two.end.set()
@@ -63,7 +63,7 @@ async def test_other_keys_fly_by_themselves() -> None:
     assert (one.calls, two.calls) == (1, 1)
 
 
-async def test_what_has_landed_is_done_anew() -> None:
+async def test_finished_work_is_done_again_by_the_next_caller() -> None:
     flights, work = Flights(), Work()
     work.end.set()
     assert await flights.run("key", work) == ("result 1", False)
@@ -71,24 +71,25 @@ async def test_what_has_landed_is_done_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    "leaves", [[0], [2], [0, 1, 2, 3]], ids=["leader", "waiter", "all but one"]
+    "cancelled", [[0], [2], [0, 1, 2, 3]], ids=["leader", "waiter", "all but one"]
 )
-async def test_whoever_is_cancelled_takes_nobody_along(leaves: list[int]) -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others(cancelled: list[int]) -> None:
     flights, work = Flights(), Work()
-    tasks = await crowd(flights, work)
-    for index in leaves:
+    tasks = await start_callers(flights, work)
+    for index in cancelled:
         tasks[index].cancel()
-    gone = await asyncio.gather(*(tasks[index] for index in leaves), return_exceptions=True)
-    assert all(isinstance(error, asyncio.CancelledError) for error in gone)
+    errors = await asyncio.gather(*(tasks[index] for index in cancelled), return_exceptions=True)
+    assert all(isinstance(error, asyncio.CancelledError) for error in errors)
+
     work.end.set()
-    stayed = [task for index, task in enumerate(tasks) if index not in leaves]
-    assert {result for result, _ in await asyncio.gather(*stayed)} == {"result 1"}
+    remaining = [task for index, task in enumerate(tasks) if index not in cancelled]
+    assert {result for result, _ in await asyncio.gather(*remaining)} == {"result 1"}
     assert (work.calls, work.cancelled) == (1, 0)
 
 
-async def test_when_all_are_cancelled_the_work_is_too() -> None:
+async def test_work_is_cancelled_when_all_callers_are() -> None:
     flights, work = Flights(), Work()
-    tasks = await crowd(flights, work)
+    tasks = await start_callers(flights, work)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -97,28 +98,28 @@ async def test_when_all_are_cancelled_the_work_is_too() -> None:
     assert await flights.run("key", work) == ("result 2", False)
 
 
-async def test_who_comes_while_abandoned_work_ends_starts_afresh() -> None:
+async def test_a_caller_that_comes_while_abandoned_work_ends_starts_new_work() -> None:
     flights, work = Flights(), Work()
-    [task] = await crowd(flights, work, size=1)
+    [task] = await start_callers(flights, work, count=1)
     task.cancel()
-    await asyncio.sleep(0)  # the caller is gone, its work is about to hear of it
+    await asyncio.sleep(0)  # the caller has left, its work is about to be cancelled
     work.end.set()
     assert await flights.run("key", work) == ("result 2", False)
 
 
-async def test_one_callers_timeout_is_its_own() -> None:
+async def test_a_timeout_of_one_caller_does_not_affect_the_others() -> None:
     flights, work = Flights(), Work()
-    others = await crowd(flights, work, size=3)
+    tasks = await start_callers(flights, work, count=3)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(flights.run("key", work), timeout=0.01)
     work.end.set()
-    assert {result for result, _ in await asyncio.gather(*others)} == {"result 1"}
+    assert {result for result, _ in await asyncio.gather(*tasks)} == {"result 1"}
     assert work.calls == 1
 
 
-async def test_an_exception_reaches_all_and_is_not_kept() -> None:
+async def test_an_exception_reaches_all_callers_and_is_not_kept() -> None:
     flights, work = Flights(), Work()
-    tasks = await crowd(flights, work)
+    tasks = await start_callers(flights, work)
     work.error = ValueError("no answer")
     work.end.set()
     errors = await asyncio.gather(*tasks, return_exceptions=True)
@@ -127,10 +128,10 @@ async def test_an_exception_reaches_all_and_is_not_kept() -> None:
     assert await flights.run("key", work) == ("result 2", False)
 
 
-async def test_an_exception_that_nobody_waits_for_is_nobodys() -> None:
+async def test_an_exception_of_abandoned_work_is_not_reported() -> None:
     flights, started = Flights(), asyncio.Event()
 
-    async def stubborn(patience: float | None) -> None:
+    async def fail_on_cancel(max_wait: float | None) -> None:
         started.set()
         try:
             await asyncio.Event().wait()
@@ -139,7 +140,7 @@ async def test_an_exception_that_nobody_waits_for_is_nobodys() -> None:
 
     reports = list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda loop, report: reports.append(report))
-    task = asyncio.create_task(flights.run("key", stubborn))
+    task = asyncio.create_task(flights.run("key", fail_on_cancel))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -148,10 +149,10 @@ async def test_an_exception_that_nobody_waits_for_is_nobodys() -> None:
     assert reports == []
 
 
-async def test_asking_for_itself_does_not_deadlock() -> None:
+async def test_work_that_needs_its_own_key_does_not_deadlock() -> None:
     flights, depth = Flights(), 0
 
-    async def work(patience: float | None) -> int:
+    async def work(max_wait: float | None) -> int:
         nonlocal depth
         depth += 1
         return depth if depth > 2 else (await flights.run("key", work))[0]
@@ -159,30 +160,30 @@ async def test_asking_for_itself_does_not_deadlock() -> None:
     assert await asyncio.wait_for(flights.run("key", work), 5) == (3, False)
 
 
-async def test_asking_for_itself_by_way_of_another_does_not_deadlock() -> None:
+async def test_work_that_needs_its_own_key_through_another_one_does_not_deadlock() -> None:
     flights = Flights()
 
-    async def outer(patience: float | None) -> str:
+    async def outer(max_wait: float | None) -> str:
         return f"outer {(await flights.run('inner', inner))[0]}"
 
-    async def inner(patience: float | None) -> str:
+    async def inner(max_wait: float | None) -> str:
         return f"inner {(await flights.run('outer', innermost))[0]}"
 
-    async def innermost(patience: float | None) -> str:
+    async def innermost(max_wait: float | None) -> str:
         return "innermost"
 
     assert (await asyncio.wait_for(flights.run("outer", outer), 5))[0] == "outer inner innermost"
 
 
-async def test_work_sees_the_context_variables_of_its_first_caller() -> None:
+async def test_work_has_the_context_variables_of_its_first_caller() -> None:
     flights, start = Flights(), asyncio.Event()
 
-    async def work(patience: float | None) -> str:
+    async def work(max_wait: float | None) -> str:
         await start.wait()
-        return who.get()
+        return caller_name.get()
 
     async def call(name: str) -> tuple[str, bool]:
-        who.set(name)
+        caller_name.set(name)
         return await flights.run("key", work)
 
     tasks = [asyncio.create_task(call(name)) for name in ("Ada", "Grace")]
@@ -191,34 +192,37 @@ async def test_work_sees_the_context_variables_of_its_first_caller() -> None:
     assert await asyncio.gather(*tasks) == [("Ada", False), ("Ada", True)]
 
 
-async def test_a_task_begun_in_a_flight_joins_the_next_one() -> None:
+async def test_a_task_started_by_finished_work_joins_the_next_flight() -> None:
     flights, work, children = Flights(), Work(), list[asyncio.Task[tuple[Any, bool]]]()
-    landed = asyncio.Event()
+    finished = asyncio.Event()
 
-    async def later() -> tuple[Any, bool]:
-        await landed.wait()
+    async def run_later() -> tuple[Any, bool]:
+        await finished.wait()
         return await flights.run("key", work)
 
-    async def begins_tasks(patience: float | None) -> None:
-        children.extend(asyncio.create_task(later()) for _ in range(3))
+    async def start_children(max_wait: float | None) -> None:
+        children.extend(asyncio.create_task(run_later()) for _ in range(3))
 
-    await flights.run("key", begins_tasks)
-    landed.set()
+    await flights.run("key", start_children)
+    finished.set()
     await poll(lambda: work.calls)
     work.end.set()
     await asyncio.gather(*children)
     assert work.calls == 1
 
 
-def test_loops_in_other_threads_fly_by_themselves() -> None:
+def test_flights_of_loops_in_different_threads_are_independent() -> None:
     flights, calls = Flights(), list[int]()
     barrier = threading.Barrier(2, timeout=10)
 
-    async def work(patience: float | None) -> None:
+    async def work(max_wait: float | None) -> None:
         calls.append(threading.get_ident())
         await asyncio.to_thread(barrier.wait)
 
-    threads = [threading.Thread(target=lambda: asyncio.run(_run(flights, work))) for _ in range(2)]
+    async def run() -> None:
+        await flights.run("key", work)
+
+    threads = [threading.Thread(target=lambda: asyncio.run(run())) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -226,15 +230,11 @@ def test_loops_in_other_threads_fly_by_themselves() -> None:
     assert len(set(calls)) == 2
 
 
-async def _run(flights: Flights, work: Any) -> None:
-    await flights.run("key", work)
-
-
-async def test_who_was_cancelled_before_may_still_run_out_of_patience() -> None:
+async def test_a_caller_that_was_cancelled_before_can_still_reach_its_wait_limit() -> None:
     flights, work = Flights(), Work()
-    [leader] = await crowd(flights, work, 1)
+    [leader] = await start_callers(flights, work, 1)
 
-    async def tidy_up() -> Any:
+    async def run_while_cancelled() -> Any:
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
@@ -248,20 +248,20 @@ async def test_who_was_cancelled_before_may_still_run_out_of_patience() -> None:
             finally:
                 blocked.cancel()
 
-    task = asyncio.create_task(tidy_up())
+    task = asyncio.create_task(run_while_cancelled())
     await asyncio.sleep(0)
     task.cancel()
     assert await task == ("result 1", False)
     await leader
 
 
-async def test_what_several_get_is_told_of_before_any_has_it() -> None:
-    told = list[Any]()
-    flights, work = Flights(on_shared=told.append), Work()
-    tasks = await crowd(flights, work, 3)
+async def test_on_shared_gets_a_shared_result_before_any_caller_has_it() -> None:
+    shared = list[Any]()
+    flights, work = Flights(on_shared=shared.append), Work()
+    tasks = await start_callers(flights, work, 3)
     work.end.set()
     await tasks[0]
-    assert told == ["result 1"]
+    assert shared == ["result 1"]
     await asyncio.gather(*tasks)
     assert await flights.run("key", work) == ("result 2", False)
-    assert told == ["result 1"]
+    assert shared == ["result 1"]

@@ -1,4 +1,4 @@
-"""Threads that are cheap to ask: made when needed, gone when nobody needs them."""
+"""Thread pools: results, number of threads, and their end."""
 
 from __future__ import annotations
 
@@ -15,181 +15,187 @@ import pytest
 from aiocache_pe.runtime.threads import ThreadPool
 from tests.support.polling import poll, poll_blocking
 
-AT_THE_END = """
+RUN_AT_EXIT = """
 import asyncio, atexit, threading
 from aiocache_pe.runtime.threads import ThreadPool
 
-workers = ThreadPool(2, "late")
+pool = ThreadPool(2, "late")
 
-async def ask():
-    return await asyncio.get_running_loop().run_in_executor(workers, threading.get_ident)
+async def run():
+    return await asyncio.get_running_loop().run_in_executor(pool, threading.get_ident)
 
 def finish():
-    print(asyncio.run(ask()) == threading.get_ident())
+    print(asyncio.run(run()) == threading.get_ident())
 
 atexit.register(finish)
-print(asyncio.run(ask()) == threading.get_ident())
+print(asyncio.run(run()) == threading.get_ident())
 """
-IN_A_CHILD = """
+RUN_IN_A_CHILD = """
 import asyncio, os, signal, sys, threading
 from aiocache_pe.runtime.threads import ThreadPool
 
-workers, held = ThreadPool(2, "forked"), threading.Event()
+pool, held = ThreadPool(2, "forked"), threading.Event()
 
-async def ask():
-    return await asyncio.get_running_loop().run_in_executor(workers, pow, 2, 3)
+async def run():
+    return await asyncio.get_running_loop().run_in_executor(pool, pow, 2, 3)
 
-def hold():  # as a thread does in the moment in which it has done something
-    with workers._crew.lock:
+def hold():  # as a thread of the pool does when it has finished a job
+    with pool._workers.lock:
         held.set()
         done.wait(60)
 
-asyncio.run(ask())
+asyncio.run(run())
 done = threading.Event()
 threading.Thread(target=hold).start()
 held.wait(60)
 child = os.fork()
 if not child:
     signal.alarm(30)
-    print(asyncio.run(ask()), flush=True)
+    print(asyncio.run(run()), flush=True)
     sys.exit()
 status = os.waitpid(child, 0)[1]
 done.set()
-print(os.waitstatus_to_exitcode(status), asyncio.run(ask()))
+print(os.waitstatus_to_exitcode(status), asyncio.run(run()))
 """
 
 
-def threads_of(name: str) -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if one.name.startswith(name)]
+def find_threads(name: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
 
 
-async def ask(workers: ThreadPool, work: Any, *args: Any) -> Any:
-    return await asyncio.get_running_loop().run_in_executor(workers, work, *args)  # type: ignore[arg-type]  # all that is asked of an executor
+async def run(pool: ThreadPool, work: Any, *args: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(pool, work, *args)  # type: ignore[arg-type]  # `submit` is all that the loop calls
 
 
-async def test_results_and_errors_reach_who_asked() -> None:
-    workers = ThreadPool(2, "told")
-    assert await ask(workers, divmod, 7, 2) == (3, 1)
+async def test_results_and_errors_reach_the_caller() -> None:
+    pool = ThreadPool(2, "outcomes")
+    assert await run(pool, divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await ask(workers, divmod, 7, 0)
+        await run(pool, divmod, 7, 0)
     with pytest.raises(SystemExit):
-        await ask(workers, sys.exit)
-    assert await ask(workers, int, "7") == 7
-    workers.shutdown()
+        await run(pool, sys.exit)
+    assert await run(pool, int, "7") == 7
+    pool.shutdown()
 
 
-async def test_there_are_as_many_threads_as_there_is_to_do_at_once_and_no_more() -> None:
-    workers, go = ThreadPool(3, "counted"), threading.Event()
+async def test_there_are_as_many_threads_as_jobs_at_once_up_to_the_maximum() -> None:
+    pool, go = ThreadPool(3, "counted"), threading.Event()
     for _ in range(5):
-        await ask(workers, int)
-    assert len(threads_of("counted")) == 1
-    tasks = [asyncio.create_task(ask(workers, go.wait, 10)) for _ in range(7)]
-    await poll(lambda: len(threads_of("counted")) == 3)
+        await run(pool, int)
+    assert len(find_threads("counted")) == 1
+    tasks = [asyncio.create_task(run(pool, go.wait, 10)) for _ in range(7)]
+    await poll(lambda: len(find_threads("counted")) == 3)
     go.set()
     assert await asyncio.gather(*tasks) == [True] * 7
-    assert len(threads_of("counted")) == 3
-    workers.shutdown()
-    assert threads_of("counted") == []
+    assert len(find_threads("counted")) == 3
+    pool.shutdown()
+    assert find_threads("counted") == []
 
 
-async def test_what_is_cancelled_before_it_begins_is_not_done() -> None:
-    workers, go, done = ThreadPool(1, "cancelled"), threading.Event(), list[str]()
-    begun = threading.Event()
+async def test_a_job_cancelled_before_it_starts_is_not_run() -> None:
+    pool, go, done = ThreadPool(1, "cancelled"), threading.Event(), list[str]()
+    started = threading.Event()
 
     def wait() -> None:
-        begun.set()
+        started.set()
         assert go.wait(10)
 
-    first = asyncio.create_task(ask(workers, wait))
-    second = asyncio.create_task(ask(workers, done.append, "second"))
-    third = asyncio.create_task(ask(workers, done.append, "third"))
-    await poll(begun.is_set)  # or the thread may come to the second before it is cancelled
+    first = asyncio.create_task(run(pool, wait))
+    second = asyncio.create_task(run(pool, done.append, "second"))
+    third = asyncio.create_task(run(pool, done.append, "third"))
+    await poll(started.is_set)  # or the thread may start the second job before it is cancelled
     for task in (first, second):
         task.cancel()
     await asyncio.wait([first, second])
     go.set()
     await third
     assert done == ["third"]
-    workers.shutdown()
+    pool.shutdown()
 
 
-async def test_a_shutdown_waits_and_then_refuses() -> None:
-    workers, done = ThreadPool(1, "shut"), list[int]()
-    waiting = [asyncio.create_task(ask(workers, done.append, number)) for number in range(20)]
+async def test_a_shutdown_waits_for_submitted_jobs_and_then_refuses_new_ones() -> None:
+    pool, done = ThreadPool(1, "shut"), list[int]()
+    waiting = [asyncio.create_task(run(pool, done.append, number)) for number in range(20)]
     await asyncio.sleep(0)
-    workers.shutdown()
+    pool.shutdown()
     assert done == list(range(20))
     await asyncio.gather(*waiting)
-    with pytest.raises(RuntimeError, match="told to end"):
-        await ask(workers, int)
-    workers.shutdown()
+    with pytest.raises(RuntimeError, match="the thread pool 'shut' is shut down"):
+        await run(pool, int)
+    pool.shutdown()
 
 
-def test_threads_go_with_the_object_that_they_work_for() -> None:
-    workers = ThreadPool(2, "dropped")
-    asyncio.run(ask(workers, int))
-    assert threads_of("dropped")
-    gone = weakref.ref(workers)
-    del workers
+def test_threads_end_when_their_pool_is_collected() -> None:
+    pool = ThreadPool(2, "dropped")
+    asyncio.run(run(pool, int))
+    assert find_threads("dropped")
+    reference = weakref.ref(pool)
+    del pool
     gc.collect()
-    assert gone() is None
-    poll_blocking(lambda: not threads_of("dropped"))
+    assert reference() is None
+    poll_blocking(lambda: not find_threads("dropped"))
 
 
-class Thing:
-    """What can be told to be gone."""
+class Argument:
+    """An argument of a job; weak references show when it is collected."""
 
 
-def test_work_outlives_its_loop_and_nothing_of_it_is_kept() -> None:
-    workers, go, gone = ThreadPool(1, "outliving"), threading.Event(), list[weakref.ref[Thing]]()
+def test_a_job_outlives_its_loop_and_its_arguments_are_not_kept() -> None:
+    pool, go, seen = ThreadPool(1, "outliving"), threading.Event(), list[weakref.ref[Argument]]()
 
-    def work(thing: Thing) -> None:
-        gone.append(weakref.ref(thing))
+    def work(argument: Argument) -> None:
+        seen.append(weakref.ref(argument))
         assert go.wait(10)
 
     async def leave() -> None:
-        task = asyncio.create_task(ask(workers, work, Thing()))
-        await poll(lambda: gone)
+        task = asyncio.create_task(run(pool, work, Argument()))
+        await poll(lambda: seen)
         assert not task.done()
 
     asyncio.run(leave())
     go.set()
-    assert asyncio.run(ask(workers, int, "7")) == 7
+    assert asyncio.run(run(pool, int, "7")) == 7
     gc.collect()
-    assert gone[0]() is None
-    workers.shutdown()
+    assert seen[0]() is None
+    pool.shutdown()
 
 
-async def test_a_system_without_threads_to_give_is_an_error_only_if_there_is_none(
+async def test_a_thread_that_cannot_be_started_is_an_error_only_if_the_pool_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    workers, go = ThreadPool(2, "scarce"), threading.Event()
+    pool, go = ThreadPool(2, "scarce"), threading.Event()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(RuntimeError, match="can't start"):
-            await ask(workers, int)
-    first = asyncio.create_task(ask(workers, go.wait, 10))
+            await run(pool, int)
+    first = asyncio.create_task(run(pool, go.wait, 10))
     await asyncio.sleep(0)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        second = asyncio.create_task(ask(workers, int, "7"))
+        second = asyncio.create_task(run(pool, int, "7"))
         await asyncio.sleep(0)
     go.set()
     assert [await first, await second] == [True, 7]
-    assert len(threads_of("scarce")) == 1
-    workers.shutdown()
+    assert len(find_threads("scarce")) == 1
+    pool.shutdown()
 
 
-def test_at_the_end_of_the_program_work_is_done_by_who_asks() -> None:
-    command = [sys.executable, "-c", AT_THE_END]
+def test_during_shutdown_jobs_run_in_the_thread_that_submits_them() -> None:
+    command = [sys.executable, "-c", RUN_AT_EXIT]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"]
 
 
-def test_a_forked_child_has_threads_of_its_own_and_ends() -> None:
-    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", IN_A_CHILD]
+def test_a_forked_child_starts_threads_of_its_own_and_ends() -> None:
+    command = [
+        sys.executable,
+        "-W",
+        "ignore:This process:DeprecationWarning",
+        "-c",
+        RUN_IN_A_CHILD,
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("8\n0 8\n", "")

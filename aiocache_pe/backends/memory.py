@@ -27,8 +27,8 @@ class StoredRecord:
     """A record in memory; records given out carry their cell as the stamp."""
 
     __slots__ = (
-        *("head", "key", "last", "payload", "reads", "size", "uses"),
-        *("after", "before", "chain", "mark"),
+        *("head", "hits", "key", "last", "payload", "reads", "size"),
+        *("next", "policy_state", "previous", "queue"),
     )
 
     def __init__(self, record: Record) -> None:
@@ -36,11 +36,11 @@ class StoredRecord:
         self.payload = record.payload
         self.key = record.head.key
         self.size = len(record.payload) + len(self.key)
-        self.uses = 0
-        self.chain: Any = None
-        self.before: Any = None
-        self.after: Any = None
-        self.mark = 0
+        self.hits = 0
+        self.queue: Any = None
+        self.previous: Any = None
+        self.next: Any = None
+        self.policy_state = 0
         self.reads = 0
         self.last: float | None = None
 
@@ -104,7 +104,7 @@ class MemoryBackend:
             max_entries=max_entries,
             max_bytes=max_bytes,
             on_evict=self._evicted,
-            calendar=ExpiryBuckets(_gone_at, None if clock is None else clock.time),
+            expiry_buckets=ExpiryBuckets(_gone_at, None if clock is None else clock.time),
             on_expire=self._expired,
         )
         self._max_bytes = max_bytes
@@ -183,7 +183,7 @@ class MemoryBackend:
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
-        return self._place(prefix).remove_all(prefix)
+        return self._place(prefix).clear(prefix)
 
     async def close(self) -> None:
         """Nothing is held but memory; the entries stay."""
@@ -192,7 +192,7 @@ class MemoryBackend:
         """See `Coherent.is_current`. Who asks is about to hit, so it counts as a use."""
         key = stamp.key
         if self._cells.nodes.get(key) is stamp:
-            stamp.uses += 1
+            stamp.hits += 1
             if self._hit is not None:
                 self._hit(stamp)
             return True
@@ -204,7 +204,7 @@ class MemoryBackend:
         if cell is None:
             cell = self._side.nodes.get(key)
             return None if cell is None else cell.record()
-        cell.uses += 1  # a hit past the memory tier, which only sees what it holds
+        cell.hits += 1  # a hit past the memory tier, which only sees what it holds
         if self._hit is not None:
             self._hit(cell)
         return cell.record()
@@ -255,7 +255,7 @@ class MemoryBackend:
         place = self._place(cell.key)
         before = place.nodes.get(cell.key)
         if before is not None:
-            cell.uses = before.uses
+            cell.hits = before.hits
         if not place.put(cell):
             raise BackendError(f"an entry of {cell.size} bytes exceeds max_bytes={self._max_bytes}")
         return cell.record()

@@ -97,7 +97,7 @@ async def clear(space: Namespace) -> int:
     engine = space.engine
     removed = await space.attempt("clear", engine.backend.clear(space.prefix), 0)
     if engine.tier is not None:
-        engine.tier.remove_all(space.prefix)
+        engine.tier.clear(space.prefix)
     space.count_removed("cleared", removed)
     return removed
 

@@ -47,7 +47,7 @@ class Counters:
             elif count > _MANY:
                 self._let_go()
         else:  # made for this one read: noted is what it amounts to, so that it can go
-            slot.counted = slot.uses
+            slot.counted = slot.hits
             self._loose.append((slot.key, slot.used_at, slot.cost, slot.saves))
             if len(self._loose) == 1:
                 self._on_first()
@@ -111,7 +111,7 @@ class Counters:
                     self._on_first()
 
     def _count_slot(self, slot: MemoryEntry) -> None:
-        uses = slot.uses
+        uses = slot.hits
         fresh, slot.counted = uses - slot.counted, uses
         used_at = slot.used_at
         slot.used_at = share(used_at // 1.0)  # it is told: one number will do for all

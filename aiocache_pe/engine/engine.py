@@ -300,7 +300,7 @@ class Engine:
         if self.tier is not None and record.stamp is not None:
             before = self.tier.nodes.get(slot.key)
             if before is not None:  # which reports those of its uses that are not reported yet
-                slot.uses = slot.counted = before.uses
+                slot.hits = slot.counted = before.hits
             self.tier.put(slot)
         return slot
 

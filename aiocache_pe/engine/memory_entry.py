@@ -61,29 +61,29 @@ class MemoryEntry:
         cost: seconds that the value took to compute.
         size: what the slot weighs, in bytes.
         rare: what most have none of.
-        uses: how often it was a hit; ``counted`` of these are already reported.
+        hits: number of hits; ``counted`` of these are already reported.
         used_at: when it was last a hit, seconds since the epoch; to the second, once that
             is reported.
-        chain, before, after, mark: the policy's.
+        queue, previous, next, policy_state: see `aiocache_pe.eviction.base.Node`.
     """
 
     # Not a struct, as the rest: it would not be known to the garbage collector and be smaller
     # by 16 bytes, but to set an attribute, as a hit does twice, takes three times as long.
     __slots__ = (
-        "after",
-        "before",
-        "chain",
         "cost",
         "counted",
         "expires_at",
         "held",
+        "hits",
         "key",
-        "mark",
+        "next",
+        "policy_state",
+        "previous",
+        "queue",
         "rare",
         "size",
         "stamp",
         "used_at",
-        "uses",
     )
 
     def __init__(self, record: Record) -> None:
@@ -96,18 +96,18 @@ class MemoryEntry:
         self.size = _weight(OVERHEAD + len(head.key) + head.size)
         plain = not head.tags and head.stale_until is None and head.saves is None
         self.rare = None if plain else _rare(head)
-        self.uses = 0
+        self.hits = 0
         self.counted = 0
         self.used_at = 0.0
-        self.chain: Any = None
-        self.before: Any = None
-        self.after: Any = None
-        self.mark = 0
+        self.queue: Any = None
+        self.previous: Any = None
+        self.next: Any = None
+        self.policy_state = 0
 
     @property
     def admitted_at(self) -> bool:
         """Whether it is in the tier, to be hit again; not when it did not fit, or went."""
-        return self.chain is not None
+        return self.queue is not None
 
     @property
     def tags(self) -> dict[str, str] | None:

@@ -73,7 +73,7 @@ class Namespace:
                 value = self._value(slot)
             except CacheError:
                 return PENDING
-        slot.uses = uses = slot.uses + 1
+        slot.hits = uses = slot.hits + 1
         if uses - slot.counted == 1:
             self.counters.note_use(slot)
         if Hit in self._wanted:
@@ -282,8 +282,8 @@ class Namespace:
             )
 
     def _hit(self, slot: MemoryEntry) -> None:
-        slot.uses += 1
-        if slot.uses - slot.counted == 1:
+        slot.hits += 1
+        if slot.hits - slot.counted == 1:
             self.counters.note_use(slot)
         if events.Hit in self._wanted:
             self.emit(events.Hit, slot.key)

@@ -1,1 +1,1 @@
-"""Eviction policies, one file each, without I/O and without a clock."""
+"""Eviction policies and the bounded map that applies them, without I/O and without a clock."""

@@ -1,16 +1,4 @@
-"""The default: whichever policy would have had the most hits lately.
-
-No policy is best everywhere: one keeps its part of a loop, one what is popular, one what
-was used last. So a few of them play the same requests in miniature, and the one that
-wins there decides on the real entries. Choosing among experts by their virtual caches
-goes back to Gramacy, Warmuth, Brandt and Ari, "Adaptive caching by refetching", NIPS 2002.
-Until the cache is full they play one that is a quarter of it, so that a policy that suits
-these requests badly is left before it lets go of anything: to change costs nothing then.
-
-A hit only appends its node to a short buffer, from which the policies learn at the next
-change, under the lock. If there were too many since the last change, the oldest are not
-learnt, as in the read buffers of Caffeine (https://github.com/ben-manes/caffeine).
-"""
+"""Adaptive eviction: the policy that has had the most hits lately decides."""
 
 from __future__ import annotations
 
@@ -26,34 +14,60 @@ from aiocache_pe.eviction.simulation import PolicySimulation
 from aiocache_pe.eviction.tinylfu import TinyLfu
 
 _EXPERTS: Sequence[Callable[[], EvictionPolicy[Any]]] = (Lirs, S3Fifo, TinyLfu, Lru)
-_BUFFER = 128  # hits remembered between two changes
-_SCALE = 1024  # entries of a miniature, at the most
-_MARGIN = 0.01  # by how much of all requests the winner must win
-_CHANCE = 8  # and by how many hits, for fewer may be chance
-_AHEAD = 4  # so much smaller than the cache is what they play until it is full
-_FIRST = 16, 128  # entries of a miniature until then, at the least and at the most
-_FADING = 0.9  # how much of requests and scores is kept from one epoch of a full cache to the next
-_HANDED_ON = 8  # nodes that go from the old policy to the new at each change
+_HIT_BUFFER_SIZE = 128
+_MAX_SIMULATED_ENTRIES = 1024
+_LEAD_SHARE = 0.01  # of the requests: lead in hits that is needed for a change
+_LEAD_HITS = 8  # and in any case, because a smaller lead may be chance
+_WARMUP_SCALE = 4  # until the cache is full, the simulated cache is smaller by this factor
+_WARMUP_ENTRIES = 16, 128  # least and most entries of a simulation until then
+_DECAY = 0.9  # of scores and requests, from one epoch of a full cache to the next
+_MIGRATION_STEP = 8  # nodes that move to a new policy at each change
 
 
 class Adaptive(Generic[N]):
-    """Evicts as the policy does that did best lately; a hit costs an append.
+    """Default policy: simulates four policies and evicts by the best of them.
 
-    Changing the policy moves no entry at once: the new one decides on what comes in, and
-    is handed the rest by and by, what the old one thought least of first.
+    No policy is the best for all requests. LIRS keeps a part of a loop, TinyLFU keeps popular
+    entries, LRU keeps recent ones, and S3-FIFO wins on web requests. So these experts play a
+    sample of the requests in small simulations, and the winner decides on the real entries.
+    Choosing among experts by their virtual caches goes back to Gramacy, Warmuth, Brandt and
+    Ari, "Adaptive caching by refetching", NIPS 2002.
+
+    Invariants:
+
+    - A node is in the active policy or, after a change of policy, still in the retired one. At
+      each change of the cache, some nodes move, least valuable first. The retired policy evicts
+      first.
+    - The sample consists of the keys with a hash that has none of the bits of ``_sample_mask``.
+      Every simulation plays the same requests.
+    - Until the first eviction, the simulated cache is a quarter of the present one. A wrong
+      policy is then replaced before it evicts anything, and a change costs nothing.
+
+    A hit appends its node to a short buffer without a lock. The policies process the buffer
+    at the next change of the cache, under the lock. If there were too many hits meanwhile, the
+    oldest are dropped, as in the read buffers of Caffeine
+    (https://github.com/ben-manes/caffeine).
+
+    Rejected alternatives (docs/design/decisions/0031 and 0035):
+
+    - A change at the first regret beyond a limit (CUSUM: Page, 1954). It loses up to 4 points of
+      hit ratio where phases alternate. A lead below 1 % loses as well.
+    - One policy with a window that adapts; see `TinyLfu`.
+    - Simulations of half as many keys. They save 35 bytes an entry at 5,000 entries and cost up
+      to 10 points where requests change, because differences over so few keys are often chance.
     """
 
     __slots__ = (
-        "_before",
-        "_chosen",
-        "_entries",
-        "_full",
-        "_mask",
-        "_miniatures",
-        "_now",
-        "_played",
-        "_requests",
-        "_used",
+        "_active",
+        "_epoch_requests",
+        "_expert",
+        "_has_evicted",
+        "_hit_buffer",
+        "_past_requests",
+        "_retired",
+        "_sample_mask",
+        "_simulated_entries",
+        "_simulations",
         "on_hit",
     )
 
@@ -61,114 +75,116 @@ class Adaptive(Generic[N]):
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
-        self._chosen = 0
-        self._now: EvictionPolicy[N] = _EXPERTS[0]()
-        self._before: EvictionPolicy[N] | None = None  # holds what is not yet handed on
-        self._used: deque[N] = deque(maxlen=_BUFFER)
-        self.on_hit = self._used.append
-        self._full = False  # whether anything had to go so far
-        self._miniatures: list[PolicySimulation] = []  # none while there are few entries
-        self._entries = 0  # of a miniature
-        self._mask = 0  # the sample: keys whose hash has none of these bits
-        self._played = 0  # requests of this epoch
-        self._requests = 0.0  # and of those before, the older for less
+        self._expert = 0
+        self._active: EvictionPolicy[N] = _EXPERTS[0]()
+        self._retired: EvictionPolicy[N] | None = None
+        self._hit_buffer: deque[N] = deque(maxlen=_HIT_BUFFER_SIZE)
+        self.on_hit = self._hit_buffer.append
+        self._has_evicted = False
+        self._simulations: list[PolicySimulation] = []  # none while there are few entries
+        self._simulated_entries = 0
+        self._sample_mask = 0
+        self._epoch_requests = 0
+        self._past_requests = 0.0  # decayed like the scores
 
     def __len__(self) -> int:
-        return len(self._now) + (0 if self._before is None else len(self._before))
+        return len(self._active) + (0 if self._retired is None else len(self._retired))
 
     def add(self, node: N) -> None:
-        """To the policy of now."""
-        self._learn()
-        if not self._miniatures:
-            self._foresee()
-        elif not hash(node.key) & self._mask:
-            self._play(node.key)
-        self._now.add(node)
+        """Add a node to the active policy."""
+        self._catch_up()
+        if not self._simulations:
+            self._scale_to_warmup()
+        elif not hash(node.key) & self._sample_mask:
+            self._simulate(node.key)
+        self._active.add(node)
 
     def discard(self, node: N) -> None:
-        """Forget it, if it is this very node."""
-        self._learn()
-        self._now.discard(node)
-        if self._before is not None:
-            self._before.discard(node)
+        """Remove a node if the policy holds this very object."""
+        self._catch_up()
+        self._active.discard(node)
+        if self._retired is not None:
+            self._retired.discard(node)
 
     def evict(self) -> N:
-        """What the policy of before still holds goes first."""
-        self._learn()
-        if not self._full:
-            self._full, self._miniatures = True, []
-        self._fit()
-        return (self._before or self._now).evict()
+        """Remove and return the next node of the retired policy, if any, or of the active one."""
+        self._catch_up()
+        if not self._has_evicted:
+            self._has_evicted, self._simulations = True, []
+        self._scale_to_capacity()
+        return (self._retired or self._active).evict()
 
-    def _learn(self) -> None:
-        """Tell the policies what was used, and hand some nodes on."""
-        for _ in range(len(self._used)):
-            node = self._used.popleft()
-            if self._now.on_hit is not None:
-                self._now.on_hit(node)
-            if self._miniatures and not hash(node.key) & self._mask:
-                self._play(node.key)
-        if self._before is not None:
-            for _ in range(min(_HANDED_ON, len(self._before))):
-                self._now.add(self._before.evict())
-            if not self._before:
-                self._before = None
+    def _catch_up(self) -> None:
+        """Process the buffered hits and move some nodes of a retired policy."""
+        for _ in range(len(self._hit_buffer)):
+            node = self._hit_buffer.popleft()
+            if self._active.on_hit is not None:
+                self._active.on_hit(node)
+            if self._simulations and not hash(node.key) & self._sample_mask:
+                self._simulate(node.key)
 
-    def _play(self, key: str) -> None:
-        """A request for a key of the sample."""
-        if not self._full:
-            self._foresee()
-        for miniature in self._miniatures:
-            miniature.request(key, self._entries)
-        self._played += 1
-        if self._miniatures and self._played >= self._entries:
-            self._decide()
+        if self._retired is not None:
+            for _ in range(min(_MIGRATION_STEP, len(self._retired))):
+                self._active.add(self._retired.evict())
+            if not self._retired:
+                self._retired = None
 
-    def _decide(self) -> None:
-        """At the end of an epoch, leave a policy that others beat by more than chance.
+    def _simulate(self, key: str) -> None:
+        if not self._has_evicted:
+            self._scale_to_warmup()
+        for simulation in self._simulations:
+            simulation.request(key, self._simulated_entries)
+        self._epoch_requests += 1
+        if self._simulations and self._epoch_requests >= self._simulated_entries:
+            self._end_epoch()
 
-        Of those that only chance tells from the best, the first is taken: S3-FIFO before
-        TinyLFU, for its hits cost nothing.
+    def _end_epoch(self) -> None:
+        """Change the policy if others lead by more than chance.
+
+        Of the experts that only chance separates from the best, the first in `_EXPERTS` is taken:
+        S3-FIFO before TinyLFU, because its hits cost nothing.
         """
-        kept = _FADING if self._full else 1.0
-        self._requests = self._requests * kept + self._played
-        self._played = 0
-        for miniature in self._miniatures:
-            miniature.end_epoch(kept)
-        scores = [miniature.score for miniature in self._miniatures]
-        chance = max(_CHANCE, _MARGIN * self._requests)
-        good = max(scores) - chance
-        if self._before is None and scores[self._chosen] < good:
-            self._chosen = next(i for i, score in enumerate(scores) if score >= good)
-            self._before, self._now = self._now, _EXPERTS[self._chosen]()
+        decay = _DECAY if self._has_evicted else 1.0
+        self._past_requests = self._past_requests * decay + self._epoch_requests
+        self._epoch_requests = 0
+        for simulation in self._simulations:
+            simulation.end_epoch(decay)
 
-    def _foresee(self) -> None:
-        """While nothing had to go: see who would do best if the cache were full already."""
-        size, (least, most) = len(self) // _AHEAD, _FIRST
+        scores = [simulation.score for simulation in self._simulations]
+        threshold = max(scores) - max(_LEAD_HITS, _LEAD_SHARE * self._past_requests)
+        if self._retired is None and scores[self._expert] < threshold:
+            self._expert = next(i for i, score in enumerate(scores) if score >= threshold)
+            self._retired, self._active = self._active, _EXPERTS[self._expert]()
+
+    def _scale_to_warmup(self) -> None:
+        """Scale the simulations to a quarter of the present cache, before the first eviction."""
+        size, (least, most) = len(self) // _WARMUP_SCALE, _WARMUP_ENTRIES
         if size < least:
-            self._miniatures, self._mask = [], 0
+            self._simulations, self._sample_mask = [], 0
             return
-        if not self._miniatures:
-            self._begin()
-        while size // (self._mask + 1) > most:
-            self._mask = 2 * self._mask + 1
-            for miniature in self._miniatures:
-                miniature.thin(self._mask)
-        self._entries = max(1, size // (self._mask + 1))
 
-    def _fit(self) -> None:
-        """The cache is full, so its size is known: scale the miniatures to it."""
+        if not self._simulations:
+            self._restart_simulations()
+        while size // (self._sample_mask + 1) > most:
+            self._sample_mask = 2 * self._sample_mask + 1
+            for simulation in self._simulations:
+                simulation.shrink_sample(self._sample_mask)
+        self._simulated_entries = max(1, size // (self._sample_mask + 1))
+
+    def _scale_to_capacity(self) -> None:
+        """Scale the simulations to the full cache; restart them if its size has changed much."""
         size = len(self)
-        scaled = self._entries * (self._mask + 1)
-        if not self._miniatures or not size // 2 < scaled < size * 2:
-            while size // (self._mask + 1) > _SCALE:
-                self._mask = 2 * self._mask + 1
-            while self._mask and size // (self._mask + 1) <= _SCALE // 2:
-                self._mask //= 2
-            self._begin()
-        self._entries = max(1, size // (self._mask + 1))
+        scaled = self._simulated_entries * (self._sample_mask + 1)
+        if not self._simulations or not size // 2 < scaled < size * 2:
+            while size // (self._sample_mask + 1) > _MAX_SIMULATED_ENTRIES:
+                self._sample_mask = 2 * self._sample_mask + 1
+            while (
+                self._sample_mask and size // (self._sample_mask + 1) <= _MAX_SIMULATED_ENTRIES // 2
+            ):
+                self._sample_mask //= 2
+            self._restart_simulations()
+        self._simulated_entries = max(1, size // (self._sample_mask + 1))
 
-    def _begin(self) -> None:
-        """With new miniatures, of which nothing is known."""
-        self._miniatures = [PolicySimulation(expert()) for expert in _EXPERTS]
-        self._played, self._requests = 0, 0.0
+    def _restart_simulations(self) -> None:
+        self._simulations = [PolicySimulation(expert()) for expert in _EXPERTS]
+        self._epoch_requests, self._past_requests = 0, 0.0

@@ -1,4 +1,4 @@
-"""The protocols of eviction: a node, and a policy that chooses among nodes."""
+"""Protocols of eviction: a node, and a policy that chooses among nodes."""
 
 from __future__ import annotations
 
@@ -7,48 +7,54 @@ from typing import Any, Protocol, TypeVar
 
 
 class Node(Protocol):
-    """What bounds and eviction policies see of an entry in memory.
+    """Entry in memory, as the bounded map and the policies see it.
 
     Attributes:
-        key: its store key.
-        size: what it weighs, in bytes.
-        uses: raised by every hit, without a lock; a policy compares it with what it saw.
-        chain, before, after: where it stands, for the policy (`policies.chain`); ``None``
-            while no policy holds it.
-        mark: a number that the policy notes of it.
+        key: store key.
+        size: size in bytes.
+        hits: number of hits. Every hit raises it without a lock, and a policy compares it with
+            the number that it saw before.
+        queue: `LinkedList` of the policy that holds the node; ``None`` while no policy holds it.
+        previous: link to the node before this one in ``queue``.
+        next: link to the node after this one in ``queue``.
+        policy_state: number that the policy keeps in the node.
     """
 
     key: str
     size: int
-    uses: int
-    chain: Any
-    before: Any
-    after: Any
-    mark: int
+    hits: int
+    queue: Any
+    previous: Any
+    next: Any
+    policy_state: int
 
 
 N = TypeVar("N", bound=Node)
 
 
 class EvictionPolicy(Protocol[N]):
-    """Chooses what goes when there is no room. No I/O, no clock; called under a lock."""
+    """Choice of the entry to evict. A policy does no I/O and is called under a lock."""
 
     on_hit: Callable[[N], None] | None
-    """Called at every hit, by policies that must know; ``None`` keeps hits free."""
+    """Function to call at every hit; ``None`` for a policy that only reads ``Node.hits``."""
 
     lock_free: bool
-    """Whether `on_hit` is one step that any thread may take at any time, without the lock."""
+    """Whether any thread may call `on_hit` at any time without the lock."""
 
     def __len__(self) -> int:
-        """How many nodes it holds."""
+        """Return the number of nodes that the policy holds."""
         ...
 
     def add(self, node: N) -> None:
-        """A node came in."""
+        """Add a node that no policy holds."""
 
     def discard(self, node: N) -> None:
-        """A node was removed by others."""
+        """Remove a node if the policy holds this very object."""
 
     def evict(self) -> N:
-        """Choose a node, forget it, and return it; `LookupError` when there is none."""
+        """Remove and return the node to evict.
+
+        Raises:
+            LookupError: the policy holds no node.
+        """
         ...

@@ -1,11 +1,4 @@
-"""When what is over: nodes in buckets of time, so that none has to be looked for.
-
-Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987: who is over at about
-the same time stands in the same bucket, and a bucket is emptied when all of it is over. The
-farther away that is, the wider the bucket, so there are few of them; unlike the paper's,
-nodes do not move to narrower ones as their time comes, but stay up to a sixteenth of
-their life longer, or a second.
-"""
+"""Expiry buckets: nodes grouped by the time at which they expire."""
 
 from __future__ import annotations
 
@@ -17,75 +10,98 @@ from typing import Generic
 from aiocache_pe.clock import SystemClock
 from aiocache_pe.eviction.base import N
 
-_WIDTHS = (1, 64, 4096, 262_144)  # seconds: up to three days
-_MANY = 1024  # buckets of a width, about, before the next one is taken
-_KINDS = len(_WIDTHS)
+_WIDTHS = (1, 64, 4096, 262_144)  # seconds of a bucket at each level: up to three days
+_BUCKETS_PER_LEVEL = 1024  # about; nodes that expire later use the next level
+_LEVELS = len(_WIDTHS)
 
 
 class ExpiryBuckets(Generic[N]):
-    """Keys by when their nodes are over. Those that never are cost nothing.
+    """Index of nodes by their expiry, so that expired nodes are found without a search.
 
-    A bucket is a dict of keys, so a node that goes or is replaced leaves nothing behind: a
-    list would take a third of its 30 bytes or so a key, but keep a key for each time that it
-    was written. Not for several threads at once: its owner has a lock.
+    Varghese and Lauck, "Hashed and hierarchical timing wheels", SOSP 1987. Nodes that expire at
+    about the same time share a bucket, and a bucket is emptied when all of its nodes have
+    expired. The later the expiry, the wider the bucket, so there are few buckets. Unlike in the
+    paper, nodes do not move to narrower buckets later. They stay in memory for up to a sixteenth
+    of their lifetime longer, or for one second.
+
+    Invariants:
+
+    - A node without a finite expiry is in no bucket and costs nothing.
+    - A node that is removed or replaced leaves its bucket at once.
+    - The id of a bucket orders the buckets by the time at which they expire.
+
+    A bucket is a dict of keys, 22 to 38 bytes for each. A heap or lists, in which keys
+    stay until they expire, were rejected (docs/design/decisions/0033). A list takes 9 bytes a
+    key, but keeps a row for each time that the key was written.
+
+    The index has no lock; its owner needs one.
 
     Args:
-        gone_at: when a node is over, seconds since the epoch; ``None`` or infinity for
-            never. For one node it is always the same.
-        time: what time it is, seconds since the epoch; ``None`` when that is only known to
-            who asks `over`. The system's is good enough to choose a bucket.
+        expires_at: returns when a node expires, in seconds since the epoch; ``None`` or infinity
+            for never. For one node the result must not change.
+        time: returns the present time, in seconds since the epoch. ``None`` if only the callers
+            of `pop_expired` know it; the system time is exact enough to choose a bucket.
+
+    Attributes:
+        now: returns the present time; minus infinity if ``time`` is ``None``.
     """
 
-    __slots__ = ("_buckets", "_gone_at", "_order", "_time", "now")
+    __slots__ = ("_buckets", "_expires_at", "_order", "_time", "now")
 
     def __init__(
-        self, gone_at: Callable[[N], float | None], time: Callable[[], float] | None
+        self, expires_at: Callable[[N], float | None], time: Callable[[], float] | None
     ) -> None:
-        self.now = _beginning if time is None else time
+        self.now = _minus_infinity if time is None else time
         self._time = SystemClock.time if time is None else time
-        self._gone_at = gone_at
+        self._expires_at = expires_at
         self._buckets: dict[int, dict[str, None]] = {}
-        self._order: list[int] = []  # a heap of their names
+        self._order: list[int] = []  # heap of the ids of the buckets
 
     def __len__(self) -> int:
         return sum(map(len, self._buckets.values()))
 
     def add(self, node: N) -> None:
-        """Note when a node is over; its key must not be here."""
-        end = self._gone_at(node)
-        if end is None or not isfinite(end):
+        """Add a node; its key must be in no bucket."""
+        expires_at = self._expires_at(node)
+        if expires_at is None or not isfinite(expires_at):
             return
-        kind, left = 0, (end - self._time()) / _MANY
-        while kind < _KINDS - 1 and left > _WIDTHS[kind]:
-            kind += 1
-        name = _name(end, kind)
-        bucket = self._buckets.get(name)
+
+        level, width = 0, (expires_at - self._time()) / _BUCKETS_PER_LEVEL
+        while level < _LEVELS - 1 and width > _WIDTHS[level]:
+            level += 1
+
+        bucket_id = _bucket_id(expires_at, level)
+        bucket = self._buckets.get(bucket_id)
         if bucket is None:
-            self._buckets[name] = {node.key: None}
-            heapq.heappush(self._order, name)
+            self._buckets[bucket_id] = {node.key: None}
+            heapq.heappush(self._order, bucket_id)
         else:
             bucket[node.key] = None
 
     def discard(self, node: N) -> None:
-        """Forget a node that was added."""
-        end = self._gone_at(node)
-        if end is None or not isfinite(end):
+        """Remove a node that was added."""
+        expires_at = self._expires_at(node)
+        if expires_at is None or not isfinite(expires_at):
             return
-        for kind in range(_KINDS):
-            bucket = self._buckets.get(_name(end, kind))
+
+        for level in range(_LEVELS):
+            bucket = self._buckets.get(_bucket_id(expires_at, level))
             if bucket is not None and node.key in bucket:
                 del bucket[node.key]
                 if not bucket:
-                    bucket.clear()  # the room of all that ever was in it
+                    bucket.clear()  # frees the table, which does not shrink by itself
                 return
 
     def pop_expired(self, now: float) -> str | None:
-        """Take out the key of a node that is over; ``None`` when there is none.
+        """Remove an expired node.
 
         Args:
-            now: seconds since the epoch.
+            now: present time, in seconds since the epoch.
+
+        Returns:
+            The key of the node; ``None`` if no bucket has expired.
         """
-        while self._order and self._order[0] <= now * _KINDS:
+        while self._order and self._order[0] <= now * _LEVELS:
             bucket = self._buckets[self._order[0]]
             if bucket:
                 return bucket.popitem()[0]
@@ -93,15 +109,11 @@ class ExpiryBuckets(Generic[N]):
         return None
 
 
-def _name(end: float, kind: int) -> int:
-    """Of the bucket in which a moment is: when it is over, in quarters of a second, and its kind.
-
-    So the names are in the order in which the buckets come to be over.
-    """
-    width = _WIDTHS[kind]
-    return (int(end) // width + 1) * width * _KINDS + kind
+def _bucket_id(expires_at: float, level: int) -> int:
+    """Return the end of a node's bucket, in quarters of a second, plus its level."""
+    width = _WIDTHS[level]
+    return (int(expires_at) // width + 1) * width * _LEVELS + level
 
 
-def _beginning() -> float:
-    """A time at which nothing is over."""
+def _minus_infinity() -> float:
     return -inf

@@ -1,4 +1,4 @@
-"""First in, first out: the oldest goes, whatever its use."""
+"""FIFO: eviction of the oldest entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from aiocache_pe.eviction.linked_list import LinkedList
 
 
 class Fifo(Generic[N]):
-    """Evicts in the order of arrival; a hit costs nothing."""
+    """Policy that evicts in the order of arrival.
+
+    Invariant: the queue is in the order of arrival. Hits change nothing and cost nothing, so a
+    store without bounds uses this policy, too.
+    """
 
     __slots__ = ("_queue",)
 
@@ -24,13 +28,13 @@ class Fifo(Generic[N]):
         return len(self._queue)
 
     def add(self, node: N) -> None:
-        """Last in the queue."""
+        """Append a node to the queue."""
         self._queue.append(node)
 
     def discard(self, node: N) -> None:
-        """Out of the queue, if it is this very node that stands there."""
+        """Remove a node if the policy holds this very object."""
         self._queue.discard(node)
 
     def evict(self) -> N:
-        """The first of the queue."""
-        return self._queue.pop()
+        """Remove and return the first node of the queue."""
+        return self._queue.pop_first()

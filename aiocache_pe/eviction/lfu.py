@@ -1,10 +1,4 @@
-"""Least frequently used: what was asked for the fewest times goes, the oldest of them first.
-
-It never forgets what was popular once, so it suits an interest that does not change. Nodes
-stand together by how often they had been used when they were last looked at; a hit only
-raises the counter, and who turns out to have been used more is put to others, as in the
-lazy priority queue of Cao and Irani, "Cost-aware WWW proxy caching algorithms" (1997).
-"""
+"""LFU: eviction of the least frequently used entry."""
 
 from __future__ import annotations
 
@@ -17,63 +11,81 @@ from aiocache_pe.eviction.linked_list import LinkedList
 
 
 class Lfu(Generic[N]):
-    """Evicts by count of uses; a hit costs nothing."""
+    """Policy that evicts the entry with the fewest hits, and the oldest among equals.
 
-    __slots__ = ("_by_uses", "_counts", "_length")
+    Invariants:
+
+    - ``node.policy_state`` is the number of hits at the time when the policy last looked at the
+      node, and the node is in the queue of that number.
+    - No queue is empty, and the heap contains the number of every queue. It may also contain
+      numbers of queues that no longer exist.
+
+    The policy never forgets earlier hits, so it suits an interest that does not change.
+
+    A hit only raises the counter of its node. Moving the node at the hit would need the lock.
+    Instead, `evict` moves a node if its counter has risen, as in the lazy priority queue of
+    Cao and Irani, "Cost-aware WWW proxy caching algorithms", USITS 1997.
+    """
+
+    __slots__ = ("_counts", "_length", "_queues")
 
     lock_free = True
     on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
-        self._by_uses: dict[int, LinkedList[N]] = {}  # those used so often, none of them empty
-        self._counts: list[int] = []  # a heap of its keys, and of some that it had before
+        self._queues: dict[int, LinkedList[N]] = {}  # by number of hits
+        self._counts: list[int] = []  # heap
         self._length = 0
 
     def __len__(self) -> int:
         return self._length
 
     def add(self, node: N) -> None:
-        """Among those of its uses, the last to go."""
+        """Append a node to the queue of its number of hits."""
         self._length += 1
-        self._place(node, node.uses)
+        self._insert(node, node.hits)
 
     def discard(self, node: N) -> None:
-        """Forget it, if it is this very node."""
-        if node.chain is not None and node.chain is self._by_uses.get(node.mark):
-            self._take(node)
+        """Remove a node if the policy holds this very object."""
+        if node.queue is not None and node.queue is self._queues.get(node.policy_state):
+            self._remove(node)
             self._length -= 1
 
     def evict(self) -> N:
-        """The least used; each is looked at once at the most, while others go on hitting."""
-        patience = self._length
+        """Remove and return the node with the fewest hits.
+
+        Hits may continue meanwhile, so the method moves at most as many nodes as there are.
+        """
+        moves_left = self._length
         while self._counts:
-            least = self._counts[0]
-            chain = self._by_uses.get(least)
-            if chain is None:
+            lowest = self._counts[0]
+            queue = self._queues.get(lowest)
+            if queue is None:
                 heapq.heappop(self._counts)
                 continue
-            node = chain.first
-            uses = node.uses
-            self._take(node)
-            if uses == least or patience <= 0:
+
+            node = queue.first
+            hits = node.hits
+            self._remove(node)
+            if hits == lowest or moves_left <= 0:
                 self._length -= 1
                 return node
-            patience -= 1
-            self._place(node, uses)
+            moves_left -= 1
+            self._insert(node, hits)
         raise LookupError("nothing to evict")
 
-    def _place(self, node: N, uses: int) -> None:
-        chain = self._by_uses.get(uses)
-        if chain is None:
-            chain = self._by_uses[uses] = LinkedList()
-            heapq.heappush(self._counts, uses)
-            if len(self._counts) > 2 * len(self._by_uses) + 8:
-                self._counts = sorted(self._by_uses)
-        node.mark = uses
-        chain.append(node)
+    def _insert(self, node: N, hits: int) -> None:
+        queue = self._queues.get(hits)
+        if queue is None:
+            queue = self._queues[hits] = LinkedList()
+            heapq.heappush(self._counts, hits)
+            if len(self._counts) > 2 * len(self._queues) + 8:
+                self._counts = sorted(self._queues)
+        node.policy_state = hits
+        queue.append(node)
 
-    def _take(self, node: N) -> None:
-        chain = self._by_uses[node.mark]
-        chain.remove(node)
-        if not chain:
-            del self._by_uses[node.mark]
+    def _remove(self, node: N) -> None:
+        queue = self._queues[node.policy_state]
+        queue.remove(node)
+        if not queue:
+            del self._queues[node.policy_state]

@@ -1,12 +1,4 @@
-"""LIRS: what counts is how much else was used between two uses, not how long ago the last was.
-
-Jiang and Zhang, "LIRS: an efficient low inter-reference recency set replacement policy",
-SIGMETRICS 2002. Most entries are *low*: they were used twice with little else between.
-A stack holds them in order of recency, among them others that were used since the
-lowest of them; an entry that is used while it is still in the stack becomes low, and
-the low one at the bottom makes way. All that is not low stands in a short queue, and
-goes from there. So a loop that is longer than the cache keeps a part of itself.
-"""
+"""LIRS: eviction by the number of other entries that were used between two uses of an entry."""
 
 from __future__ import annotations
 
@@ -14,27 +6,48 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.ghost_entries import NUMBER, GhostEntries
+from aiocache_pe.eviction.ghost_entries import NUMBER_BITS, GhostEntries
 from aiocache_pe.eviction.linked_list import LinkedList
 
-_LOW = 0.99  # of all entries; the others are in the queue
-_GHOSTS = 2  # remembered after they went, for each that is here
-_STEPS = 64  # turns in which the cache is used once over; uses in one turn count as simultaneous
-_BITS = 13  # of a ghost's number: the turn of its last use; the others tell when it went
-_MASK = (1 << _BITS) - 1
-_GONE = (1 << NUMBER - _BITS) - 1
+_LIR_SHARE = 0.99  # of all entries
+_GHOSTS_PER_ENTRY = 2
+_TURNS = 64  # turns for as many uses as there are entries
+_TURN_BITS = 13  # of a ghost's number, for the turn of its last use; the rest: its eviction turn
+_TURN_MASK = (1 << _TURN_BITS) - 1
+_EVICTION_MASK = (1 << NUMBER_BITS - _TURN_BITS) - 1
 
 
 class Lirs(Generic[N]):
-    """Evicts what was not used twice in a short time; a hit moves its node.
+    """Policy that evicts entries without two uses in a short time.
 
-    The stack of the paper is not kept: an entry is in it if it was used after the low entry
-    that was not used for the longest. So each has the turn of its last use as its mark, also
-    of those that went.
+    Jiang and Zhang, "LIRS: an efficient low inter-reference recency set replacement policy",
+    SIGMETRICS 2002. Most entries are LIR (low inter-reference recency): little else was used
+    between their last two uses. The others are HIR. They wait in a short queue and are evicted
+    from there. The stack of the paper contains all LIR entries and those others, evicted ones
+    included, that were used later than the first LIR entry. An entry that is used while it is in
+    the stack becomes LIR, and the first LIR entry becomes HIR. So a loop over more keys than the
+    cache holds keeps a part of them.
+
+    Invariants:
+
+    - ``node.policy_state`` is the turn of the last use. A turn is one number for about a 64th
+      part of as many uses as there are entries. Uses in one turn count as simultaneous.
+    - The LIR list is in the order of the last use.
+    - An entry or ghost is in the stack if its turn is later than that of the first LIR entry.
+    - A ghost's number contains its turn and the time of its eviction. It counts for the next
+      evictions, twice as many as there are entries.
+
+    A hit moves its node, under the lock. Two alternatives were rejected
+    (docs/design/decisions/0031 and 0032):
+
+    - A stack as in the paper. It needs one mapping for the stack, one for HIR entries and one for
+      ghosts, 100 bytes for each key. Turns and ghosts cost 0.03 points of hit ratio on average.
+    - A queue that adapts to hits on ghosts and HIR entries (DLIRS: Li, SYSTOR 2018). LIRS gains
+      0.2 points, but `Adaptive` then changes to S3-FIFO later and loses 0.6 points.
     """
 
     __slots__ = (
-        *("_ghosts", "_gone", "_left", "_low", "_queue", "_staying", "_turn"),
+        *("_eviction_turn", "_evictions_left", "_ghosts", "_hir", "_lir", "_turn", "_uses_left"),
         "on_hit",
     )
 
@@ -42,84 +55,87 @@ class Lirs(Generic[N]):
     on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
-        self._low = LinkedList[N]()  # the least recently used first
-        self._queue = LinkedList[N]()
+        self._lir = LinkedList[N]()
+        self._hir = LinkedList[N]()
         self._ghosts = GhostEntries()
-        self._gone = 0  # raised when so many went
-        self._staying = 0  # how many go until it is
+        self._eviction_turn = 0
+        self._evictions_left = 0  # until the next eviction turn
         self._turn = 0
-        self._left = 0  # uses until the next turn
-        self.on_hit = self._used
+        self._uses_left = 0  # until the next turn
+        self.on_hit = self._record_hit
 
     def __len__(self) -> int:
-        return self._low.length + self._queue.length
+        return self._lir.length + self._hir.length
 
     def add(self, node: N) -> None:
-        """Low if there is room for that, or if it would still be in the stack."""
-        low = self._low
+        """Add a node as LIR if there is room or if it is still in the stack, else as HIR."""
+        lir = self._lir
         ghost = self._ghosts.take(node.key)
-        known = ghost is not None and self._is_known(ghost)
-        node.mark = self._now()
-        if known or not low.length or low.length < _LOW * len(self):
-            self._raise(node)
+        is_known = ghost is not None and self._is_known(ghost)
+        node.policy_state = self._count_use()
+        if is_known or not lir.length or lir.length < _LIR_SHARE * len(self):
+            self._promote(node)
         else:
-            self._queue.append(node)
+            self._hir.append(node)
 
     def discard(self, node: N) -> None:
-        """Forget it, if it is this very node."""
-        self._low.discard(node)
-        self._queue.discard(node)
+        """Remove a node if the policy holds this very object."""
+        self._lir.discard(node)
+        self._hir.discard(node)
 
     def evict(self) -> N:
-        """The first of the queue, which is remembered if it would be in the stack."""
-        if not self._queue.length:
-            self._queue.append(self._low.pop())
-        node = self._queue.pop()
-        if self._is_in_stack(node.mark):
+        """Remove and return the first HIR node; its key becomes a ghost if it is in the stack."""
+        if not self._hir.length:
+            self._hir.append(self._lir.pop_first())
+        node = self._hir.pop_first()
+
+        if self._is_in_stack(node.policy_state):
             size = len(self) + 1
-            if not self._staying:
-                self._gone += 1
-                self._staying = 1 + size // _STEPS
-            self._staying -= 1
-            self._ghosts.add(node.key, self._gone << _BITS | node.mark & _MASK, _GHOSTS * size)
+            if not self._evictions_left:
+                self._eviction_turn += 1
+                self._evictions_left = 1 + size // _TURNS
+            self._evictions_left -= 1
+            number = self._eviction_turn << _TURN_BITS | node.policy_state & _TURN_MASK
+            self._ghosts.add(node.key, number, _GHOSTS_PER_ENTRY * size)
         return node
 
-    def _used(self, node: N) -> None:
-        if node.chain is self._low:
-            self._low.touch(node)
-            node.mark = self._now()
-        elif node.chain is self._queue:
-            known = self._is_in_stack(node.mark)
-            node.mark = self._now()
-            if known:
-                self._queue.remove(node)
-                self._raise(node)
+    def _record_hit(self, node: N) -> None:
+        if node.queue is self._lir:
+            self._lir.move_to_end(node)
+            node.policy_state = self._count_use()
+        elif node.queue is self._hir:
+            is_in_stack = self._is_in_stack(node.policy_state)
+            node.policy_state = self._count_use()
+            if is_in_stack:
+                self._hir.remove(node)
+                self._promote(node)
             else:
-                self._queue.touch(node)
+                self._hir.move_to_end(node)
 
-    def _raise(self, node: N) -> None:
-        low = self._low
-        low.append(node)
-        if low.length > max(1.0, _LOW * len(self)):
-            self._queue.append(low.pop())
+    def _promote(self, node: N) -> None:
+        lir = self._lir
+        lir.append(node)
+        if lir.length > max(1.0, _LIR_SHARE * len(self)):
+            self._hir.append(lir.pop_first())
 
-    def _is_in_stack(self, mark: int) -> bool:
-        """Whether a use of this turn is later than that of the low entry used the longest ago."""
-        low = self._low
-        return bool(low.length) and 0 < (mark - low.first.mark & _MASK) <= _MASK >> 1
+    def _is_in_stack(self, turn: int) -> bool:
+        lir = self._lir
+        return (
+            bool(lir.length) and 0 < (turn - lir.first.policy_state & _TURN_MASK) <= _TURN_MASK >> 1
+        )
 
     def _is_known(self, ghost: int) -> bool:
-        """Whether one that went would be in the stack, and is among the last that went."""
-        return self._ago(ghost) < _GHOSTS * (len(self) + 1) and self._is_in_stack(ghost)
+        limit = _GHOSTS_PER_ENTRY * (len(self) + 1)
+        return self._count_evictions_since(ghost) < limit and self._is_in_stack(ghost)
 
-    def _ago(self, ghost: int) -> int:
-        """About how many went since."""
-        return (self._gone - (ghost >> _BITS) & _GONE) * (1 + len(self) // _STEPS)
+    def _count_evictions_since(self, ghost: int) -> int:
+        turns = self._eviction_turn - (ghost >> _TURN_BITS) & _EVICTION_MASK
+        return turns * (1 + len(self) // _TURNS)
 
-    def _now(self) -> int:
-        """The turn, one number for all uses in it."""
-        if not self._left:
+    def _count_use(self) -> int:
+        """Count a use and return its turn."""
+        if not self._uses_left:
             self._turn += 1
-            self._left = 1 + len(self) // _STEPS
-        self._left -= 1
+            self._uses_left = 1 + len(self) // _TURNS
+        self._uses_left -= 1
         return self._turn

@@ -1,14 +1,4 @@
-"""S3-FIFO: three queues in which nothing moves at a hit.
-
-Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction",
-SOSP 2023. What is new waits in a small queue, a tenth of the whole; most of it is never
-asked for again and goes from there, soon. What was used in it moves on to the main
-queue, in which a use saves from going once more. Who comes back soon after it went, as
-the ghosts remember, enters the main queue at once.
-
-A hit only raises the node's counter. The counts of the paper, from 0 to 3, are the
-difference between it and what it was when the policy last looked.
-"""
+"""S3-FIFO: eviction with three queues in which a hit moves nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +6,33 @@ from collections.abc import Callable
 from typing import Generic
 
 from aiocache_pe.eviction.base import N
-from aiocache_pe.eviction.ghost_entries import GhostEntries, age_of
+from aiocache_pe.eviction.ghost_entries import GhostEntries, compute_age
 from aiocache_pe.eviction.linked_list import LinkedList
 
-_SMALL = 0.1  # the share of the small queue
-_MOST = 3  # uses above this do not count
+_SMALL_SHARE = 0.1  # part of all entries that the small queue may hold
+_MAX_COUNT = 3  # hits above this number do not count
 
 
 class S3Fifo(Generic[N]):
-    """Evicts what was tried and not used; a hit costs nothing."""
+    """Policy that evicts new entries without a second hit before all others.
 
-    __slots__ = ("_ghosts", "_gone", "_main", "_remembered", "_small")
+    Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP
+    2023. A new entry waits in a small queue, a tenth of the whole. Most new entries get no
+    further hit and are evicted from there soon. The others move on to the main queue, in which
+    a hit prevents one eviction. The keys that left the small queue are remembered as ghosts. A new
+    entry with the key of a ghost enters the main queue at once.
+
+    Invariants:
+
+    - ``node.policy_state`` is the number of hits up to which the policy has counted.
+    - Only the keys of the last ``_ghost_count`` evictions from the small queue are ghosts.
+
+    A hit only raises the counter of its node. The count of the paper, from 0 to 3, is the
+    difference between that counter and ``policy_state``. The ghosts are a table of a few bytes
+    for each key, not a queue of keys as in the paper; see `GhostEntries`.
+    """
+
+    __slots__ = ("_evictions", "_ghost_count", "_ghosts", "_main", "_small")
 
     lock_free = True
     on_hit: Callable[[N], None] | None = None
@@ -35,46 +41,53 @@ class S3Fifo(Generic[N]):
         self._small = LinkedList[N]()
         self._main = LinkedList[N]()
         self._ghosts = GhostEntries()
-        self._gone = 0  # how many went from the small queue so far
-        self._remembered = 0  # how many of the last of these count
+        self._evictions = 0  # from the small queue, in total
+        self._ghost_count = 0
 
     def __len__(self) -> int:
         return self._small.length + self._main.length
 
     def add(self, node: N) -> None:
-        """Into the small queue; into the main one if it went only lately."""
-        node.mark = node.uses
-        gone = self._ghosts.take(node.key)
-        lately = gone is not None and age_of(gone, self._gone) < self._remembered
-        (self._main if lately else self._small).append(node)
+        """Append a node to the small queue, or to the main queue if its key is a ghost."""
+        node.policy_state = node.hits
+        evicted_at = self._ghosts.take(node.key)
+        is_ghost = (
+            evicted_at is not None and compute_age(evicted_at, self._evictions) < self._ghost_count
+        )
+        (self._main if is_ghost else self._small).append(node)
 
     def discard(self, node: N) -> None:
-        """Forget it, if it is this very node."""
+        """Remove a node if the policy holds this very object."""
         self._small.discard(node)
         self._main.discard(node)
 
     def evict(self) -> N:
-        """The first that was not used enough; few rounds, while others go on hitting."""
+        """Remove and return the first node without enough hits.
+
+        Hits may continue meanwhile, so the number of nodes that it moves is limited.
+        """
         small, main = self._small, self._main
         size = len(self)
-        patience = 2 * _MOST * size
-        while small.length and (small.length >= _SMALL * size or not main.length):
-            node = small.pop()
-            uses = node.uses
-            if uses - node.mark <= 1:
-                self._gone += 1
-                self._remembered = size
-                self._ghosts.add(node.key, self._gone, size)
+        moves_left = 2 * _MAX_COUNT * size
+
+        while small.length and (small.length >= _SMALL_SHARE * size or not main.length):
+            node = small.pop_first()
+            hits = node.hits
+            if hits - node.policy_state <= 1:
+                self._evictions += 1
+                self._ghost_count = size
+                self._ghosts.add(node.key, self._evictions, size)
                 return node
-            node.mark = uses
+            node.policy_state = hits
             main.append(node)
+
         while main.length:
             node = main.first
-            uses = node.uses
-            fresh = min(uses - node.mark, _MOST)
-            if fresh <= 0 or patience <= 0:
+            hits = node.hits
+            count = min(hits - node.policy_state, _MAX_COUNT)
+            if count <= 0 or moves_left <= 0:
                 break
-            patience -= 1
-            node.mark = uses - fresh + 1
-            main.touch(node)
-        return main.pop()
+            moves_left -= 1
+            node.policy_state = hits - count + 1
+            main.move_to_end(node)
+        return main.pop_first()

@@ -1,9 +1,4 @@
-"""A policy that plays the cache's requests on a small scale, to see how it would do.
-
-Waldspurger, Saemundsson, Ahmad and Park, "Cache modeling and optimization using miniature
-simulations", USENIX ATC 2017: a cache of a sample of the keys, as much smaller as the
-sample is, has nearly the hit ratio of the whole.
-"""
+"""Simulation of an eviction policy on a sample of the keys."""
 
 from __future__ import annotations
 
@@ -13,59 +8,64 @@ from aiocache_pe.eviction.base import EvictionPolicy
 
 
 class GhostNode:
-    """A node without an entry: a key that would be there."""
+    """Node of a simulation: a key without an entry."""
 
-    __slots__ = ("after", "before", "chain", "key", "mark", "uses")
+    __slots__ = ("hits", "key", "next", "policy_state", "previous", "queue")
     size = 1
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.uses = 0
-        self.mark = 0
-        self.chain: Any = None
-        self.before: Any = None
-        self.after: Any = None
+        self.hits = 0
+        self.policy_state = 0
+        self.queue: Any = None
+        self.previous: Any = None
+        self.next: Any = None
 
 
 class PolicySimulation:
-    """A small cache of marks.
+    """Small cache without values that counts the hits a policy would have.
+
+    Waldspurger, Saemundsson, Ahmad and Park, "Cache modeling and optimization using miniature
+    simulations", USENIX ATC 2017: a cache of a sample of the keys has nearly the hit ratio of
+    the whole cache, if both are scaled by the same factor.
 
     Args:
-        policy: chooses which marks go.
+        policy: policy to simulate.
 
     Attributes:
-        score: hits so far, those of long ago for less.
+        score: number of hits in past epochs; older epochs count less.
     """
 
-    __slots__ = ("_hits", "_marks", "_on_hit", "_policy", "score")
+    __slots__ = ("_hits", "_nodes", "_on_hit", "_policy", "score")
 
     def __init__(self, policy: EvictionPolicy[GhostNode]) -> None:
         self._policy = policy
         self._on_hit = policy.on_hit
-        self._marks: dict[str, GhostNode] = {}
-        self._hits = 0
+        self._nodes: dict[str, GhostNode] = {}
+        self._hits = 0  # in this epoch
         self.score = 0.0
 
-    def request(self, key: str, entries: int) -> None:
-        """Play one request, in a cache of at most so many entries."""
-        mark = self._marks.get(key)
-        if mark is not None:
+    def request(self, key: str, max_entries: int) -> None:
+        """Simulate a request for a key, in a cache of at most so many entries."""
+        node = self._nodes.get(key)
+        if node is not None:
             self._hits += 1
-            mark.uses += 1
+            node.hits += 1
             if self._on_hit is not None:
-                self._on_hit(mark)
+                self._on_hit(node)
             return
-        while len(self._marks) >= entries:
-            del self._marks[self._policy.evict().key]
-        mark = self._marks[key] = GhostNode(key)
-        self._policy.add(mark)
 
-    def thin(self, mask: int) -> None:
-        """Forget the keys that are no longer in the sample."""
-        for key in [key for key in self._marks if hash(key) & mask]:
-            self._policy.discard(self._marks.pop(key))
+        while len(self._nodes) >= max_entries:
+            del self._nodes[self._policy.evict().key]
+        node = self._nodes[key] = GhostNode(key)
+        self._policy.add(node)
 
-    def end_epoch(self, kept: float) -> None:
-        """Bring the score up to date, of which so much is kept."""
-        self.score = self.score * kept + self._hits
+    def shrink_sample(self, mask: int) -> None:
+        """Remove the keys with a hash that has one of the bits of the mask."""
+        for key in [key for key in self._nodes if hash(key) & mask]:
+            self._policy.discard(self._nodes.pop(key))
+
+    def end_epoch(self, decay: float) -> None:
+        """Multiply the score by a factor and add the hits of the epoch."""
+        self.score = self.score * decay + self._hits
         self._hits = 0

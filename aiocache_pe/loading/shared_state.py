@@ -79,7 +79,7 @@ class SharedState:
             return
         self.closed = True
         if self.engine.tier is not None:
-            self.engine.tier.remove_all()
+            self.engine.tier.clear()
         if self._owns_backend:
             await self.engine.backend.close()
 

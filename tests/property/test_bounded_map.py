@@ -37,7 +37,7 @@ class BoundedMachine(RuleBasedStateMachine):
             max_entries=entries,
             max_bytes=weight,
             on_evict=self.evicted,
-            calendar=self.calendar,
+            expiry_buckets=self.calendar,
             on_expire=self.expired,
         )
 
@@ -83,7 +83,7 @@ class BoundedMachine(RuleBasedStateMachine):
     def hit(self, key: str) -> None:
         node = self.bounded.nodes.get(key)
         if node is not None:
-            node.uses += 1
+            node.hits += 1
             if self.bounded.on_hit is not None:
                 self.bounded.on_hit(node)
 
@@ -94,7 +94,7 @@ class BoundedMachine(RuleBasedStateMachine):
     @rule(area=st.sampled_from(["a:", "b:", "c:", ""]))
     def remove_all(self, area: str) -> None:
         going = [key for key in self.model if key.startswith(area)]
-        assert self.bounded.remove_all(area) == len(going)
+        assert self.bounded.clear(area) == len(going)
         for key in going:
             del self.model[key]
 
@@ -104,9 +104,9 @@ class BoundedMachine(RuleBasedStateMachine):
             return
         assert self.bounded.nodes == self.model
         assert len(self.calendar) == sum(node.end is not None for node in self.model.values())
-        assert self.bounded.weight == sum(node.size for node in self.model.values())
+        assert self.bounded.total_size == sum(node.size for node in self.model.values())
         assert self.entries is None or len(self.model) <= self.entries
-        assert self.heaviest is None or self.bounded.weight <= self.heaviest
+        assert self.heaviest is None or self.bounded.total_size <= self.heaviest
 
 
 TestBounded = BoundedMachine.TestCase

@@ -15,11 +15,11 @@ class Node:
     def __init__(self, key: str, size: int = 1) -> None:
         self.key = key
         self.size = size
-        self.uses = 0
-        self.chain: Any = None
-        self.before: Any = None
-        self.after: Any = None
-        self.mark = 0
+        self.hits = 0
+        self.queue: Any = None
+        self.previous: Any = None
+        self.next: Any = None
+        self.policy_state = 0
 
     def __repr__(self) -> str:
         return f"Node({self.key!r}, {self.size})"

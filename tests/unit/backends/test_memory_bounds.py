@@ -78,6 +78,6 @@ async def test_the_memory_tier_forgets_no_use_of_what_is_written_anew(cache_dir:
         tier = cache._shared.engine.tier
         assert tier is not None
         slot = tier.nodes["default:k"]
-        assert (slot.uses, slot.counted) == (3, 3)
+        assert (slot.hits, slot.counted) == (3, 3)
         stats = await cache.get_stats()
     assert (stats.hits, stats.sets) == (3, 4)

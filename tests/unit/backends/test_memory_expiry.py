@@ -14,7 +14,7 @@ from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.contract_support import AREA, record
 from tests.support.polling import poll
-from tests.support.scale import scaled
+from tests.support.scale import scale_size
 
 
 def held(cache: CacheManager) -> int:
@@ -25,7 +25,7 @@ def held(cache: CacheManager) -> int:
 
 async def test_unique_keys_with_a_ttl_do_not_pile_up() -> None:
     clock, told = FakeClock(), list[Event]()
-    total = scaled(2000)
+    total = scale_size(2000)
     async with CacheManager("memory", clock=clock) as cache:
         cache.subscribe(Removed, told.append)
         for n in range(total):
@@ -174,10 +174,10 @@ def test_threads_that_write_and_rounds_agree(bounded: bool) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
-    calendar = cells._calendar
+    calendar = cells._expiry_buckets
     assert calendar is not None
     assert len(calendar) == len(cells.nodes)
-    assert cells.weight == sum(cell.size for cell in cells.nodes.values())
+    assert cells.total_size == sum(cell.size for cell in cells.nodes.values())
     gone = cells.expire(now + 1e9, 1000)
-    assert (len(cells.nodes), len(calendar), cells.weight) == (0, 0, 0)
+    assert (len(cells.nodes), len(calendar), cells.total_size) == (0, 0, 0)
     assert len({cell.key for cell in gone}) == len(gone) <= 97

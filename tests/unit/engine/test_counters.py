@@ -25,8 +25,8 @@ def slot(key: str = "default:k", cost: float = 0.0, *, kept: bool = True) -> Mem
 def hit(tally: Counters, slot: MemoryEntry, at: float = 1000.0) -> None:
     """What a hit does, as in `Space.lookup`."""
     slot.used_at = at
-    slot.uses += 1
-    if slot.uses - slot.counted == 1:
+    slot.hits += 1
+    if slot.hits - slot.counted == 1:
         tally.note_use(slot)
 
 

@@ -22,7 +22,7 @@ def test_a_slot_knows_all_that_a_hit_asks() -> None:
     assert isinstance(made.held, EncodedValue)
     assert (made.key, made.held.codec, made.held.payload) == ("default:k", "json", b"[1,2]")
     assert (made.stamp, made.expires_at, made.tags, made.cost) == ("stamp", 9.0, {"t": "1"}, 0.5)
-    assert (made.uses, made.counted, made.admitted_at, made.used_at) == (0, 0, False, 0.0)
+    assert (made.hits, made.counted, made.admitted_at, made.used_at) == (0, 0, False, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_a_heavy_node_makes_several_go() -> None:
     for key in "abc":
         bounded.put(Node(key, 3))
     assert bounded.put(Node("d", 7))
-    assert (keys(bounded), bounded.weight) == ("cd", 10)
+    assert (keys(bounded), bounded.total_size) == ("cd", 10)
 
 
 @pytest.mark.parametrize(("entries", "weight"), [(None, 10), (0, None), (0, 10)])
@@ -47,14 +47,14 @@ def test_a_version_that_does_not_fit_takes_the_old_one_away() -> None:
     bounded = BoundedMap(POLICIES["fifo"](), max_bytes=10)
     bounded.put(Node("a", 3))
     assert not bounded.put(Node("a", 11))
-    assert (keys(bounded), bounded.weight) == ("", 0)
+    assert (keys(bounded), bounded.total_size) == ("", 0)
 
 
 def test_a_node_in_the_place_of_another_counts_once() -> None:
     bounded = BoundedMap(POLICIES["fifo"](), max_entries=2)
     bounded.put(Node("a", 3))
     bounded.put(Node("a", 5))
-    assert (len(bounded.nodes), bounded.weight) == (1, 5)
+    assert (len(bounded.nodes), bounded.total_size) == (1, 5)
 
 
 def test_discard_tells_what_was_there() -> None:
@@ -68,10 +68,10 @@ def test_a_prefix_is_removed_and_nothing_else() -> None:
     bounded = BoundedMap(POLICIES["fifo"]())
     for key in ("a:1", "a:2", "ab:1"):
         bounded.put(Node(key, 2))
-    assert bounded.remove_all("a:") == 2
-    assert (list(bounded.nodes), bounded.weight) == (["ab:1"], 2)
-    assert bounded.remove_all() == 1
-    assert bounded.weight == 0
+    assert bounded.clear("a:") == 2
+    assert (list(bounded.nodes), bounded.total_size) == (["ab:1"], 2)
+    assert bounded.clear() == 1
+    assert bounded.total_size == 0
 
 
 def test_hits_are_free_unless_the_policy_wants_to_know() -> None:
@@ -98,7 +98,7 @@ def test_a_hit_at_a_node_that_was_replaced_brings_it_not_back(policy: str) -> No
         if bounded.on_hit is not None:
             bounded.on_hit(before)
             bounded.on_hit(before)
-        assert bounded.weight == sum(node.size for node in bounded.nodes.values()) <= 8
+        assert bounded.total_size == sum(node.size for node in bounded.nodes.values()) <= 8
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -116,13 +116,13 @@ def test_bounds_hold_among_threads(policy: str) -> None:
             if n % 7 == 0:
                 bounded.discard(str(n % 50))
             with bounded.lock:
-                if len(bounded.nodes) > 20 or bounded.weight > 300:
-                    over.append(bounded.weight)
+                if len(bounded.nodes) > 20 or bounded.total_size > 300:
+                    over.append(bounded.total_size)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(1, 9)))
     assert over == []
-    assert bounded.weight == sum(node.size for node in bounded.nodes.values())
+    assert bounded.total_size == sum(node.size for node in bounded.nodes.values())
 
 
 def test_a_node_that_is_replaced_is_there_until_the_other_is() -> None:
@@ -142,6 +142,6 @@ def test_a_node_that_is_replaced_is_there_until_the_other_is() -> None:
     for key, size in (("a", 1), ("b", 2), ("a", 2), ("a", 3)):
         assert bounded.put(Node(key, size))
     assert seen == [True] * 3
-    assert (keys(bounded), bounded.weight, bounded.nodes["a"].size) == ("a", 3, 3)
+    assert (keys(bounded), bounded.total_size, bounded.nodes["a"].size) == ("a", 3, 3)
     assert not bounded.put(Node("a", 5))
-    assert (keys(bounded), bounded.weight) == ("", 0)
+    assert (keys(bounded), bounded.total_size) == ("", 0)

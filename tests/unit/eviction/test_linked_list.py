@@ -14,14 +14,14 @@ from tests.support.nodes import POLICIES, Node
 
 def keys(chain: LinkedList[Node]) -> list[str]:
     """From first to last, and the same backwards."""
-    forwards, node = list[str](), chain.after
+    forwards, node = list[str](), chain.next
     while node is not chain:
         forwards.append(node.key)
-        node = node.after
-    backwards, node = list[str](), chain.before
+        node = node.next
+    backwards, node = list[str](), chain.previous
     while node is not chain:
         backwards.append(node.key)
-        node = node.before
+        node = node.previous
     assert backwards == forwards[::-1]
     assert len(chain) == len(forwards)
     return forwards
@@ -32,20 +32,20 @@ def test_a_chain_agrees_with_a_list_whatever_is_done_to_it() -> None:
     nodes = [Node(str(n)) for n in range(12)]
     for _ in range(5000):
         node, step = chance.choice(nodes), chance.choice("adtp")
-        if step == "a" and node.chain is None:
+        if step == "a" and node.queue is None:
             chain.append(node)
             model.append(node)
         elif step == "d":
             chain.discard(node)
             model = [other for other in model if other is not node]
         elif step == "t":
-            chain.touch(node)
+            chain.move_to_end(node)
             if node in model:
                 model.remove(node)
                 model.append(node)
         elif step == "p" and model:
             assert chain.first is model[0]
-            assert chain.pop() is model.pop(0)
+            assert chain.pop_first() is model.pop(0)
         assert keys(chain) == [other.key for other in model]
 
 
@@ -53,13 +53,13 @@ def test_a_chain_leaves_nodes_of_others_alone() -> None:
     one, other, node = LinkedList[Node](), LinkedList[Node](), Node("a")
     one.append(node)
     other.discard(node)
-    other.touch(node)
+    other.move_to_end(node)
     assert (keys(one), keys(other)) == (["a"], [])
 
 
 def test_there_is_nothing_to_take_out_of_an_empty_chain() -> None:
     with pytest.raises(LookupError, match="nothing to evict"):
-        LinkedList[Node]().pop()
+        LinkedList[Node]().pop_first()
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -10,7 +10,7 @@ from tests.support.nodes import POLICIES, Node
 
 def used(policy: EvictionPolicy[Node], node: Node) -> None:
     """A hit."""
-    node.uses += 1
+    node.hits += 1
     if policy.on_hit is not None:
         policy.on_hit(node)
 

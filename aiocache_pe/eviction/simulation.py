@@ -26,8 +26,8 @@ class PolicySimulation:
     """Small cache without values that counts the hits a policy would have.
 
     Waldspurger, Saemundsson, Ahmad and Park, "Cache modeling and optimization using miniature
-    simulations", USENIX ATC 2017: a cache of a sample of the keys has nearly the hit ratio of
-    the whole cache, if both are scaled by the same factor.
+    simulations", USENIX ATC 2017: the requests for a sample of the keys, in a cache that is
+    smaller by the same factor, have nearly the hit ratio of all requests in the whole cache.
 
     Args:
         policy: policy to simulate.

@@ -1,4 +1,4 @@
-"""Whatever is put, hit, over and removed in whatever order: bounds hold, weights add up."""
+"""The bounded map: random operations keep its bounds, its contents and its total size."""
 
 from __future__ import annotations
 
@@ -10,70 +10,72 @@ from aiocache_pe.cache.factory import POLICIES
 from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
 from aiocache_pe.testing import FakeClock
-from tests.support.nodes import Ending
+from tests.support.nodes import ExpiringNode
 
 KEYS = st.sampled_from([f"{area}:{n}" for area in "ab" for n in range(6)])
 
 
 TTLS = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 3.0, 60.0, 2e3, 1e5, 5e6])
-LATE = 3 * 86_400 + 2  # seconds after which even what lived for months is gone
+MAX_DELAY = 3 * 86_400 + 2  # seconds after its expiry until an entry is removed
 
 
 class BoundedMachine(RuleBasedStateMachine):
-    """A bounded mapping beside a plain dict that is told of all that goes by itself."""
+    """Bounded map beside a plain dict, from which evicted and expired nodes are removed as well."""
 
     @initialize(
         policy=st.sampled_from(sorted(POLICIES)),
         entries=st.none() | st.integers(0, 8),
-        weight=st.none() | st.integers(1, 30),
+        size=st.none() | st.integers(1, 30),
     )
-    def begin(self, policy: str, entries: int | None, weight: int | None) -> None:
-        self.entries, self.heaviest = entries, weight
-        self.model: dict[str, Ending] = {}
+    def begin(self, policy: str, entries: int | None, size: int | None) -> None:
+        self.max_entries, self.max_bytes = entries, size
+        self.model: dict[str, ExpiringNode] = {}
         self.clock = FakeClock()
-        self.calendar = ExpiryBuckets[Ending](lambda node: node.end, self.clock.time)
-        self.bounded = BoundedMap[Ending](
+        self.expiry_buckets = ExpiryBuckets[ExpiringNode](
+            lambda node: node.expires_at, self.clock.time
+        )
+        self.bounded = BoundedMap[ExpiringNode](
             POLICIES[policy](),
             max_entries=entries,
-            max_bytes=weight,
-            on_evict=self.evicted,
-            expiry_buckets=self.calendar,
-            on_expire=self.expired,
+            max_bytes=size,
+            on_evict=self.remove_evicted,
+            expiry_buckets=self.expiry_buckets,
+            on_expire=self.remove_expired,
         )
 
-    def evicted(self, node: Ending) -> None:
+    def remove_evicted(self, node: ExpiringNode) -> None:
         assert self.model.pop(node.key) is node
 
-    def expired(self, node: Ending) -> None:
-        self.evicted(node)
-        assert node.end is not None
-        assert node.end <= self.clock.time()
+    def remove_expired(self, node: ExpiringNode) -> None:
+        self.remove_evicted(node)
+        assert node.expires_at is not None
+        assert node.expires_at <= self.clock.time()
 
     @rule(seconds=st.sampled_from([0.2, 1.0, 30.0, 4e3, 1e6]))
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule(most=st.integers(0, 3))
-    def expire(self, most: int) -> None:
-        gone = self.bounded.expire(self.clock.time(), most)
-        assert len(gone) <= most
-        for node in gone:
-            self.expired(node)
+    @rule(limit=st.integers(0, 3))
+    def expire(self, limit: int) -> None:
+        removed = self.bounded.expire(self.clock.time(), limit)
+        assert len(removed) <= limit
+        for node in removed:
+            self.remove_expired(node)
 
     @rule()
     def expire_all(self) -> None:
         now = self.clock.time()
         for node in self.bounded.expire(now, 1000):
-            self.expired(node)
-        ends = [node.end for node in self.model.values() if node.end is not None]
-        assert all(end + LATE > now for end in ends)
+            self.remove_expired(node)
+        ends = [node.expires_at for node in self.model.values() if node.expires_at is not None]
+        assert all(end + MAX_DELAY > now for end in ends)
 
     @rule(key=KEYS, size=st.integers(0, 35), ttl=TTLS)
     def put(self, key: str, size: int, ttl: float | None) -> None:
-        node = Ending(key, None if ttl is None else self.clock.time() + ttl, size)
+        node = ExpiringNode(key, None if ttl is None else self.clock.time() + ttl, size)
         self.model.pop(key, None)
-        fits = (self.entries is None or self.entries > 0) and (
-            self.heaviest is None or size <= self.heaviest
+        fits = (self.max_entries is None or self.max_entries > 0) and (
+            self.max_bytes is None or size <= self.max_bytes
         )
         assert self.bounded.put(node) is fits
         if fits:
@@ -92,21 +94,23 @@ class BoundedMachine(RuleBasedStateMachine):
         assert self.bounded.discard(key) is self.model.pop(key, None)
 
     @rule(area=st.sampled_from(["a:", "b:", "c:", ""]))
-    def remove_all(self, area: str) -> None:
-        going = [key for key in self.model if key.startswith(area)]
-        assert self.bounded.clear(area) == len(going)
-        for key in going:
+    def clear(self, area: str) -> None:
+        matching = [key for key in self.model if key.startswith(area)]
+        assert self.bounded.clear(area) == len(matching)
+        for key in matching:
             del self.model[key]
 
     @invariant()
-    def it_holds_what_it_should(self) -> None:
+    def contents_and_bounds_agree(self) -> None:
         if not hasattr(self, "bounded"):
             return
         assert self.bounded.nodes == self.model
-        assert len(self.calendar) == sum(node.end is not None for node in self.model.values())
+        assert len(self.expiry_buckets) == sum(
+            node.expires_at is not None for node in self.model.values()
+        )
         assert self.bounded.total_size == sum(node.size for node in self.model.values())
-        assert self.entries is None or len(self.model) <= self.entries
-        assert self.heaviest is None or self.bounded.total_size <= self.heaviest
+        assert self.max_entries is None or len(self.model) <= self.max_entries
+        assert self.max_bytes is None or self.bounded.total_size <= self.max_bytes
 
 
 TestBounded = BoundedMachine.TestCase

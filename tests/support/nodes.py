@@ -1,16 +1,16 @@
-"""What bounds and policies are tested with: nodes, and the policies there are."""
+"""Nodes and policies for the tests of the eviction package."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from aiocache_pe.cache.factory import POLICIES as ALL
+from aiocache_pe.cache import factory
 from aiocache_pe.eviction.base import EvictionPolicy
 
 
 class Node:
-    """The least that is a node."""
+    """Smallest implementation of the `Node` protocol."""
 
     def __init__(self, key: str, size: int = 1) -> None:
         self.key = key
@@ -25,14 +25,15 @@ class Node:
         return f"Node({self.key!r}, {self.size})"
 
 
-class Ending(Node):
-    """A node with an end."""
+class ExpiringNode(Node):
+    """Node that expires at a time in seconds since the epoch; ``None`` for never."""
 
-    def __init__(self, key: str, end: float | None, size: int = 1) -> None:
+    def __init__(self, key: str, expires_at: float | None, size: int = 1) -> None:
         super().__init__(key, size)
-        self.end = end
+        self.expires_at = expires_at
 
 
-POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = ALL
+POLICIES: dict[str, Callable[[], EvictionPolicy[Node]]] = factory.POLICIES
+
 OLDEST_FIRST = ("fifo", "lfu", "lru", "s3fifo")
-"""Those that let the oldest go, of what nobody used."""
+"""Policies that evict the oldest of several nodes without hits."""

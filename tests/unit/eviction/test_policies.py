@@ -1,4 +1,4 @@
-"""Eviction policies: who goes first, told by examples; and what all of them promise."""
+"""Eviction policies: the order of eviction in examples, and the promises of every policy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from aiocache_pe.eviction.base import EvictionPolicy
 from tests.support.nodes import POLICIES, Node
 
 
-def used(policy: EvictionPolicy[Node], node: Node) -> None:
-    """A hit."""
+def hit(policy: EvictionPolicy[Node], node: Node) -> None:
     node.hits += 1
     if policy.on_hit is not None:
         policy.on_hit(node)
 
 
-def order(policy: EvictionPolicy[Node]) -> str:
+def evict_all(policy: EvictionPolicy[Node]) -> str:
+    """Evict every node and return their keys in the order of eviction."""
     keys = ""
     while True:
         try:
@@ -25,7 +25,7 @@ def order(policy: EvictionPolicy[Node]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("policy", "hits", "goes"),
+    ("name", "hits", "evicted"),
     [
         ("fifo", "", "abcd"),
         ("fifo", "aab", "abcd"),
@@ -42,62 +42,62 @@ def order(policy: EvictionPolicy[Node]) -> str:
         ("lirs", "", "bacd"),
     ],
 )
-def test_the_order_in_which_they_go(policy: str, hits: str, goes: str) -> None:
-    made = POLICIES[policy]()
+def test_a_policy_evicts_in_its_own_order(name: str, hits: str, evicted: str) -> None:
+    policy = POLICIES[name]()
     nodes = {key: Node(key) for key in "abcd"}
     for node in nodes.values():
-        made.add(node)
+        policy.add(node)
     for key in hits:
-        used(made, nodes[key])
-    assert order(made) == goes
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_what_was_removed_by_others_is_not_chosen(policy: str) -> None:
-    made = POLICIES[policy]()
-    nodes = [Node(key) for key in "abc"]
-    for node in nodes:
-        made.add(node)
-    made.discard(nodes[1])
-    made.discard(nodes[1])
-    used(made, nodes[1])
-    assert len(made) == 2
-    assert sorted(order(made)) == ["a", "c"]
-    assert len(made) == 0
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_node_of_the_same_key_is_another_node(policy: str) -> None:
-    made = POLICIES[policy]()
-    old, new = Node("a"), Node("a")
-    made.add(old)
-    made.discard(old)
-    made.add(new)
-    made.discard(old)
-    assert made.evict() is new
-
-
-@pytest.mark.parametrize("policy", POLICIES)
-def test_there_is_nothing_to_evict_from_nothing(policy: str) -> None:
-    with pytest.raises(LookupError, match="nothing to evict"):
-        POLICIES[policy]().evict()
-
-
-class Busy(Node):
-    """Used again whenever somebody looks."""
-
-    @property
-    def uses(self) -> int:
-        self._uses = getattr(self, "_uses", 0) + 1
-        return self._uses
-
-    @uses.setter
-    def uses(self, value: int) -> None: ...
+        hit(policy, nodes[key])
+    assert evict_all(policy) == evicted
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_it_ends_while_others_go_on_hitting(name: str) -> None:
+def test_a_discarded_node_is_not_evicted(name: str) -> None:
+    policy = POLICIES[name]()
+    nodes = [Node(key) for key in "abc"]
+    for node in nodes:
+        policy.add(node)
+    policy.discard(nodes[1])
+    policy.discard(nodes[1])
+    hit(policy, nodes[1])
+    assert len(policy) == 2
+    assert sorted(evict_all(policy)) == ["a", "c"]
+    assert len(policy) == 0
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_node_with_the_same_key_is_another_node(name: str) -> None:
+    policy = POLICIES[name]()
+    old, new = Node("a"), Node("a")
+    policy.add(old)
+    policy.discard(old)
+    policy.add(new)
+    policy.discard(old)
+    assert policy.evict() is new
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_an_empty_policy_raises(name: str) -> None:
+    with pytest.raises(LookupError, match="nothing to evict"):
+        POLICIES[name]().evict()
+
+
+class BusyNode(Node):
+    """Node that gets a hit at every look at its hits."""
+
+    @property
+    def hits(self) -> int:
+        self._hits = getattr(self, "_hits", 0) + 1
+        return self._hits
+
+    @hits.setter
+    def hits(self, value: int) -> None: ...
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_eviction_ends_while_hits_continue(name: str) -> None:
     policy = POLICIES[name]()
     for key in "abc":
-        policy.add(Busy(key))
-    assert sorted(order(policy)) == ["a", "b", "c"]
+        policy.add(BusyNode(key))
+    assert sorted(evict_all(policy)) == ["a", "b", "c"]

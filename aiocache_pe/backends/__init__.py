@@ -1,7 +1,7 @@
 """Stores, and the protocols that a store implements.
 
-`Backend` and the capabilities are defined in `aiocache_pe.backends.base`. The stores themselves
-are imported when they are first used, because each of them needs a client of its own.
+`Backend` and the capabilities are defined in `aiocache_pe.backends.base`. The stores are imported
+on first use, because some of them import a client library.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ else:
     }
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - the types are above
-        """Return a store's class, imported when it is first used."""
+        """Return a store's class, and import its module on first use."""
         try:
-            home = _STORES[name]
+            module = _STORES[name]
         except KeyError:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-        value = globals()[name] = getattr(importlib.import_module(home), name)
+        value = globals()[name] = getattr(importlib.import_module(module), name)
         return value
 
     def __dir__():  # noqa: ANN202 - the types are above

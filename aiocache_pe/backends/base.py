@@ -1,26 +1,36 @@
-"""The seams: what the parts ask of each other, and what a third party implements.
+"""Protocols that a store implements: `Backend`, and optional capabilities.
 
-A store implements `Backend`, seven verbs over records, and nothing else. What it can
-do besides it says by implementing a capability as well; the manager asks with
-``isinstance`` and does without where a store cannot (`aiocache_pe.backends.capabilities`):
+Every store implements `Backend`, seven methods over records. A store offers a capability by having
+its method. The manager tests for it with ``isinstance`` and does without it otherwise
+(`aiocache_pe.backends.capabilities`):
 
-=============  ========================================  ==============================
-capability     verb                                      without it
-=============  ========================================  ==============================
-`Coherent`     is my copy still current? (no waiting)    no memory tier over this store
-`Peekable`     read at once, or say that it takes time   every read is awaited
-`Sized`        how many entries, how many bytes          counted by a scan
-`Usage`        who was read how often, and when          hit counts last for the process
-`Evicting`     tell what had to go to make room         evictions are not counted
-`Expiring`     tell what it removed as it was over       expirations are not counted
-`Sweeper`      remove what dead writers left             nothing is left behind
-`Maintainable`      go through the store, bit by bit          the store removes what is over
-`Leasing`      one of all processes computes a value     once per process and loop
-`Probed`       tell whether all of it is there          one read has to tell
-`SecretKeeper` a secret of the store's own               pickle only with a given secret
-`Examinable`   tell how fit it is                        ``doctor`` has nothing to say
-`Located`      tell where an entry lies                  ``inspect`` does not say it
-=============  ========================================  ==============================
+==============  =========================================  ===============================
+capability      method                                     without it
+==============  =========================================  ===============================
+`Coherent`      check a copy in memory, without waiting    no memory tier over this store
+`Peekable`      read without waiting, or answer `PENDING`  every read is awaited
+`Sized`         return number and size of the entries      counted by a scan
+`Usage`         keep the hits and last access of entries   hit counts last for the process
+`Evicting`      report entries removed to make room        evictions are not counted
+`Expiring`      report expired entries removed by writes   expirations are not counted
+`Sweeper`       remove the remains of crashed processes    no remains are removed
+`Maintainable`  remove expired entries in small steps      the store removes them itself
+`Leasing`       let one process compute a value            once per process and event loop
+`Probed`        check that the whole store is available    one read decides
+`SecretKeeper`  keep a secret of the store's own           pickle needs a configured secret
+`Examinable`    check the store's health                   ``doctor`` reports nothing
+`Located`       return the location of an entry            ``inspect`` does not show it
+==============  =========================================  ===============================
+
+Rules for all methods:
+
+- Keys are store keys, ``area:key`` (see `aiocache_pe.keys.store_keys`). A store may group entries
+  by the part before the first colon. It needs no other knowledge of keys.
+- Times are seconds since the epoch, sizes are bytes.
+- A method that the store cannot carry out raises `BackendError` or `OSError`, and
+  `StoreUnavailableError` if the store cannot be reached.
+- Async methods may be called from any number of tasks and event loops, and may be cancelled. A
+  cancelled change takes effect completely or not at all.
 """
 
 from __future__ import annotations
@@ -33,99 +43,144 @@ from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import Pending
 
 Change = Callable[[Record | None], Record | None]
-"""Given the record in the store, or ``None``, returns what shall be there instead:
-another record, ``None`` for nothing, or the very one it was given to change nothing.
-It must not wait, and may be called more than once."""
+"""Function from the stored record, or ``None`` if there is none, to the record to store.
+
+It returns a new record to store, ``None`` to remove the entry, or its argument to change nothing.
+It must not wait, and a store may call it more than once.
+"""
 
 Condition = Callable[[Head], bool]
+"""Function that decides by the head of a record, for example whether to remove the record."""
 
 ReadResult = Record | CacheError
-"""A record, or in its place the error that says why it cannot be had: a
-`CorruptRecordError` for one that is damaged, a `BackendError` for one out of reach."""
+"""A record, or the error that prevents reading it.
+
+The error is a `CorruptRecordError` for a damaged record and a `BackendError` for one that the store
+cannot read.
+"""
 
 
 class Backend(Protocol):
-    """A store of records under string keys, for any number of tasks and event loops.
+    """A store of records under string keys.
 
-    Keys are store keys, ``area:key`` (see `aiocache_pe.keys.store_keys`); a store may use the
-    part before the first colon to group them and needs to know nothing else of it.
-    Whether a record is expired, and what its payload means, is the manager's business;
-    a store may drop what is past ``head.gone_at`` whenever it likes, but not before: what
-    is expired may still be served stale.
-
-    A verb that the store cannot carry out raises `BackendError` or `OSError`. Every
-    method may be cancelled; a cancelled write is then done whole or not at all.
+    The manager decides whether a record is expired and interprets its payload. A store may drop a
+    record once ``head.removable_at`` has passed, at any later time. It must not drop the record
+    earlier: an expired record may still be served stale.
     """
 
     name: str
-    """A short word for logs and ``repr``; it must hold no secret."""
+    """Short word for logs and ``repr``; it must contain no secret."""
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
-        """The records of those keys that are there, in one round trip.
+        """Read several records in one round trip.
 
-        A damaged one is set aside, and an error stands in its place in the answer.
+        Args:
+            keys: store keys.
+
+        Returns:
+            The result of each key that is stored; absent keys are missing. A damaged record is
+            removed or set aside, and its result is a `CorruptRecordError`.
+
+        Raises:
+            BackendError: the store cannot be read at all.
         """
         ...
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Store records under their ``head.key``, in one round trip, replacing older ones.
+        """Store several records under their ``head.key`` in one round trip.
+
+        Args:
+            records: the records; each replaces the stored record of its key.
 
         Returns:
             The records as stored, in the same order, with the store's stamps.
+
+        Raises:
+            BackendError: a record could not be stored; the others may have been.
         """
         ...
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
-        """Remove keys in one round trip.
+        """Remove several records in one round trip.
 
         Args:
-            keys: which.
-            only: if given, a record goes only if this says so of its head, and it must
-                not be another record, written meanwhile, that goes instead.
+            keys: store keys.
+            only: if given, remove a record only if this returns ``True`` for its head. A record
+                that replaces it meanwhile must not be removed in its place.
 
         Returns:
-            The heads of the records that were there and were removed.
+            The heads of the removed records.
+
+        Raises:
+            BackendError: a record could not be removed; the others may have been.
         """
         ...
 
     async def update(self, key: str, change: Change) -> Record | None:
-        """Read, change and write one key as a single step that no writer can split.
+        """Read, change and write one record as a single atomic step.
+
+        Args:
+            key: a store key.
+            change: called with the stored record; returns the record to store.
 
         Returns:
-            What is stored now, with its stamp, or ``None``.
+            The record that is stored now, with its stamp; ``None`` if there is none.
+
+        Raises:
+            BackendError: the record could not be changed.
         """
         ...
 
     def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
-        """The heads of all records whose key begins with ``prefix``, a batch at a time.
+        """Iterate over the heads of all records under a key prefix.
+
+        Records that are written or deleted during the scan may or may not be yielded. All others
+        are yielded exactly once. A store must never hold all keys in memory.
 
         Args:
             prefix: an area with its colon.
-            pattern: a glob over the rest of the key, matching case (`fnmatch`).
+            pattern: glob over the rest of the key, case-sensitive (`fnmatch`); ``None`` for all.
 
-        What is written or deleted meanwhile may or may not be seen; everything else is
-        seen exactly once. It must never hold all keys in memory.
+        Yields:
+            The heads, in batches.
+
+        Raises:
+            BackendError: the store cannot be read.
         """
         ...
 
     async def clear(self, prefix: str) -> int:
-        """Remove every record whose key begins with ``prefix``; returns how many."""
+        """Remove every record under a key prefix.
+
+        Args:
+            prefix: an area with its colon.
+
+        Returns:
+            The number of removed records.
+
+        Raises:
+            BackendError: not all records could be removed.
+        """
         ...
 
     async def close(self) -> None:
-        """Give back what is held; using the store again opens it again."""
+        """Release all resources; a later use of the store opens them again."""
 
 
 @runtime_checkable
 class Coherent(Protocol):
-    """A store that can tell at once whether a copy in memory is still right."""
+    """A store that checks copies of its records in memory, so that a memory tier is possible."""
 
     def is_current(self, stamp: Any) -> bool:
-        """Whether the record that carried this stamp is still the one in the store.
+        """Return whether the store still holds the version of a record that has this stamp.
 
-        Called in any thread, before every hit in memory: it must not wait, and when it
-        cannot tell it says no. A record that the store gives no stamp is not kept; a
-        store that is told of changes may give it to what is read only.
+        Called from any thread before every hit in memory. It must not wait, and returns ``False``
+        when it cannot decide.
+
+        Args:
+            stamp: the ``stamp`` of a record that this store returned. A record without a stamp is
+                not kept in memory. A store that is notified of changes may stamp only the records
+                of `Backend.read`.
         """
         ...
 
@@ -135,7 +190,15 @@ class Peekable(Protocol):
     """A store that can often answer a read without waiting."""
 
     def peek(self, key: str) -> Record | None | Pending:
-        """The record, ``None`` when surely absent, `PENDING` when only ``read`` can tell."""
+        """Read one record without waiting.
+
+        Args:
+            key: a store key.
+
+        Returns:
+            The record; ``None`` if there certainly is none; `PENDING` if only `Backend.read` can
+                decide.
+        """
         ...
 
 
@@ -144,133 +207,163 @@ class Sized(Protocol):
     """A store that knows its size without reading every record."""
 
     async def totals(self, prefix: str) -> tuple[int, int]:
-        """How many records begin with ``prefix``, and what they weigh in bytes."""
+        """Return the number and the total size of the records under a key prefix.
+
+        Args:
+            prefix: an area with its colon, or a longer prefix.
+
+        Returns:
+            The number of records and their size in bytes.
+        """
         ...
 
 
 @runtime_checkable
 class Usage(Protocol):
-    """A store that keeps for each entry how often and when it was last read."""
+    """A store that keeps the number of hits and the last access of each entry."""
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
-        """Add hits, and set the last access in seconds since the epoch, per key."""
+        """Add hits to entries and set their last access.
+
+        Args:
+            usage: for each store key, the hits to add and the last access in seconds since the
+                epoch. Keys that are not stored are ignored.
+        """
 
     async def usage(self, key: str) -> tuple[int, float | None]:
-        """The hits of a key, and its last access if it was ever read."""
+        """Return the hits of an entry and its last access in seconds since the epoch.
+
+        Args:
+            key: a store key.
+
+        Returns:
+            Both figures; ``(0, None)`` if the entry was never read or is not stored.
+        """
         ...
 
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """A store in which dead processes leave things behind."""
+    """A store in which crashed processes leave remains."""
 
     async def sweep(self, now: float) -> None:
-        """Remove what nobody will ever use: half-written files, notes of what was to end.
+        """Remove the remains that no process uses, such as temporary files and old indexes.
 
         Args:
-            now: seconds since the epoch.
+            now: present time, in seconds since the epoch.
         """
 
 
 @runtime_checkable
 class Maintainable(Protocol):
-    """A store from which somebody has to remove what is over, when nobody asks for it."""
+    """A store from which the manager removes expired entries in the background."""
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
-        """Take one small step of a round through the store.
+        """Do one small step of a maintenance round.
 
         Args:
-            now: seconds since the epoch.
+            now: present time, in seconds since the epoch.
 
         Returns:
-            The heads of what nobody could be served any more and was removed; ``None`` at
-            the end of the round, or when it is not the time for one.
+            The heads of the entries that this step removed because ``head.removable_at`` has
+            passed; ``None`` at the end of the round, or if no round is due.
         """
         ...
 
 
 @runtime_checkable
 class Evicting(Protocol):
-    """A store that removes entries by itself to stay within its bounds."""
+    """A store that evicts entries by itself to stay within its bounds."""
 
     on_evict: Callable[[Head], object] | None
-    """Called, in any thread, for every entry that had to go. A store that evicts in threads
-    of its own calls it in the event loop, where it is handed over as an event."""
+    """Function to call, from any thread, with the head of each evicted entry; ``None`` for none.
+
+    A store that evicts in its own threads calls the function in the event loop, where it may emit
+    an event.
+    """
 
 
 @runtime_checkable
 class Expiring(Protocol):
-    """A store that removes what is over not only when it is tended, but at other times too."""
+    """A store that removes expired entries at other times than in `Maintainable.maintain`."""
 
     on_expire: Callable[[Head], object] | None
-    """Called, in any thread, for each entry removed so; not for those `maintain` returns."""
+    """Function to call, from any thread, with the head of each entry removed in this way."""
 
 
 class Lease(Protocol):
-    """The right to compute what belongs under a key; at most one at a time is held."""
+    """The exclusive right to compute the value of a key."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is known that somebody else may hold the lease by now.
+        """Return whether another caller is known to be able to hold the lease by now.
 
-        Asked once the value is computed. It must not wait, so it may be behind the times.
+        Read after the value is computed. It must not wait, so its answer may be outdated.
         """
         ...
 
     async def release(self) -> None:
-        """Give it back; doing so twice, or when it was lost, does nothing.
+        """Release the lease; do nothing if it is released or lost already.
 
-        It must not fail for that the store does, and must give the lease back, soon at
-        least, also when the caller is cancelled meanwhile.
+        It must not raise when the store fails. If its caller is cancelled meanwhile, the lease is
+        released nevertheless, at the latest soon after.
         """
 
 
 @runtime_checkable
 class Leasing(Protocol):
-    """A store by which the processes, threads and event loops that use it take turns.
+    """A store through which processes, threads and event loops take turns in computing a value.
 
-    A lease lives as long as its holder works, however long, and ends with it: when the
-    process dies, another must get the lease within a second or so, without any clean-up.
-    It is no lock of the entry, which may be read, written, deleted and cleared by anybody
-    meanwhile; and none of these ends the lease.
+    A lease has no time limit while its holder works, and it ends with its holder. When the process
+    dies, another caller can acquire the lease within about a second, without any clean-up.
+
+    A lease is no lock of the entry. Any caller may read, write, delete or clear the entry
+    meanwhile, and no such operation ends the lease.
     """
 
     async def try_lease(self, key: str) -> Lease | None:
-        """The lease of a store key at once; ``None`` if anybody, even this caller, has it.
+        """Acquire the lease of a key without waiting for its holder.
 
-        Cancelling this leaves no lease behind.
+        A cancelled call leaves no lease behind.
+
+        Args:
+            key: a store key.
+
+        Returns:
+            The lease; ``None`` if any caller holds it, even the same one.
         """
         ...
 
 
 @runtime_checkable
 class Probed(Protocol):
-    """A store of which a part may be away."""
+    """A store of which a part may be unavailable."""
 
     async def probe(self) -> None:
-        """Return if all of it can be used.
+        """Return if the whole store is available.
 
         Raises:
-            StoreUnavailableError: a part of it, or all of it, is away.
+            StoreUnavailableError: a part of the store, or all of it, is unavailable.
         """
 
 
 @runtime_checkable
 class SecretKeeper(Protocol):
-    """A store that is private enough to make and keep a secret of its own."""
+    """A store that is private enough to create and keep a secret of its own."""
 
     async def secret(self) -> bytes:
-        """The store's secret, made on first use."""
+        """Return the store's secret, which is created on first use."""
         ...
 
 
 class Check(NamedTuple):
-    """Something that was looked at, for a person.
+    """Result of one check of a store, for a person to read.
 
     Attributes:
-        name: what.
-        level: ``"ok"``; ``"warning"``, it works less well than it could; ``"failure"``.
-        detail: what was found.
+        name: the thing that was checked.
+        level: ``"ok"``; ``"warning"`` if the store works, but less well than it could;
+            ``"failure"`` if it does not work.
+        detail: the finding.
     """
 
     name: str
@@ -280,17 +373,21 @@ class Check(NamedTuple):
 
 @runtime_checkable
 class Examinable(Protocol):
-    """A store that can tell how fit it is."""
+    """A store that checks its own health, for ``aiocache-pe doctor``."""
 
     async def examine(self) -> Sequence[Check]:
-        """Look at what the store needs; what is wrong is in the answer and not raised."""
+        """Check the requirements of the store; report a failure in the result, not by raising."""
         ...
 
 
 @runtime_checkable
 class Located(Protocol):
-    """A store whose entries are somewhere that people can look at."""
+    """A store that has a location for each entry, for a person to look at."""
 
     def location(self, key: str) -> str:
-        """Where the entry of a store key lies, or would."""
+        """Return the location of an entry, for example a path; the entry need not exist.
+
+        Args:
+            key: a store key.
+        """
         ...

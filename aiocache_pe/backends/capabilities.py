@@ -1,4 +1,4 @@
-"""What a store does that may lack a capability, and what is done instead."""
+"""Optional capabilities of a store, with a default for a store that lacks them."""
 
 from __future__ import annotations
 
@@ -10,54 +10,51 @@ from aiocache_pe.sentinels import PENDING, Pending
 
 
 def is_current(store: Backend) -> Callable[[object], bool]:
-    """`Coherent.is_current` of a store; no copy is current otherwise."""
-    return store.is_current if isinstance(store, Coherent) else _never
+    """Return a store's `Coherent.is_current`; without it, no copy is current."""
+    return store.is_current if isinstance(store, Coherent) else lambda stamp: False
 
 
 def peek(store: Backend) -> Callable[[str], Record | Pending | None]:
-    """`Peekable.peek` of a store; nothing can be told without waiting otherwise."""
-    return store.peek if isinstance(store, Peekable) else _cannot_tell
+    """Return a store's `Peekable.peek`; without it, every answer is `PENDING`."""
+    return store.peek if isinstance(store, Peekable) else lambda key: PENDING
 
 
 async def totals(store: Backend, prefix: str) -> tuple[int, int]:
-    """See `Sized.totals`; counted by a scan otherwise."""
+    """Return `Sized.totals`; without it, count the records by a scan."""
     if isinstance(store, Sized):
         return await store.totals(prefix)
-    entries = weight = 0
+
+    count = size = 0
     async for heads in store.scan(prefix):
-        entries += len(heads)
-        weight += sum(len(pack_head(head, b"")) + head.size for head in heads)
-    return entries, weight
+        count += len(heads)
+        size += sum(len(pack_head(head, b"")) + head.size for head in heads)
+    return count, size
 
 
 async def add_usage(store: Backend, usage: Mapping[str, tuple[int, float]]) -> None:
-    """See `Usage.add_usage`; nothing otherwise."""
+    """Call `Usage.add_usage`; without it, drop the hits."""
     if isinstance(store, Usage):
         await store.add_usage(usage)
 
 
 async def usage(store: Backend, key: str) -> tuple[int, float | None]:
-    """See `Usage.usage`; none otherwise."""
+    """Return `Usage.usage`; without it, no hits."""
     return await store.usage(key) if isinstance(store, Usage) else (0, None)
 
 
-async def try_lease(store: Backend, key: str) -> Lease | None:
-    """See `Leasing.try_lease`; everybody has a turn otherwise."""
-    return await store.try_lease(key) if isinstance(store, Leasing) else _Free()
-
-
-class _Free:
-    """The lease of a store that has none."""
+class _FreeLease:
+    """The lease of a store without leases: every caller holds it."""
 
     is_lost = False
 
     async def release(self) -> None:
-        """Nothing is held."""
+        """Return at once: no caller waits."""
 
 
-def _never(stamp: object) -> bool:
-    return False
+FREE_LEASE = _FreeLease()
+"""A lease that keeps no other caller waiting."""
 
 
-def _cannot_tell(key: str) -> Pending:
-    return PENDING
+async def try_lease(store: Backend, key: str) -> Lease | None:
+    """Return `Leasing.try_lease`; without it, `FREE_LEASE`."""
+    return await store.try_lease(key) if isinstance(store, Leasing) else FREE_LEASE

@@ -1,4 +1,4 @@
-"""The store in the process itself, bounded if asked, gone with the process."""
+"""Memory store: records in the process itself, optionally within bounds."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from aiocache_pe.keys.store_keys import is_side
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 
-_BATCH = 1000
-_STEP = 256  # entries that a step of a round removes: half a millisecond
+_SCAN_BATCH = 1000
+_MAINTENANCE_BATCH = 256  # entries that one step removes: half a millisecond
 
 
 class StoredRecord:
-    """A record in memory; records given out carry their cell as the stamp."""
+    """A record in memory, and the eviction policy's node; returned records have it as stamp."""
 
     __slots__ = (
-        *("head", "hits", "key", "last", "payload", "reads", "size"),
+        *("head", "hits", "key", "last_access", "payload", "read_count", "size"),
         *("next", "policy_state", "previous", "queue"),
     )
 
@@ -41,46 +41,47 @@ class StoredRecord:
         self.previous: Any = None
         self.next: Any = None
         self.policy_state = 0
-        self.reads = 0
-        self.last: float | None = None
+        self.read_count = 0
+        self.last_access: float | None = None
 
-    def record(self) -> Record:
-        """The record, stamped. Made anew each time: kept here it would be a cycle."""
+    def to_record(self) -> Record:
+        """Create the record with its stamp; keeping it here would make a reference cycle."""
         return Record(self.head, self.payload, self)
 
 
 class MemoryLease:
-    """A note that somebody in this process computes; see `protocols.Lease`."""
+    """A lease within this process; see `aiocache_pe.backends.base.Lease`."""
 
-    __slots__ = ("_held", "_key")
+    __slots__ = ("_key", "_leases")
 
-    def __init__(self, held: dict[str, MemoryLease], key: str) -> None:
-        self._held = held
+    def __init__(self, leases: dict[str, MemoryLease], key: str) -> None:
+        self._leases = leases
         self._key = key
 
     @property
     def is_lost(self) -> bool:
-        """Whether it is a forking parent's."""
-        return self._held.get(self._key) is not self
+        """Return whether the lease belongs to the parent of this forked process."""
+        return self._leases.get(self._key) is not self
 
     async def release(self) -> None:
         """See `Lease.release`; it does not wait."""
         if not self.is_lost:
-            del self._held[self._key]
+            del self._leases[self._key]
 
 
 class MemoryBackend:
-    """Records in a dict. Nothing in it waits, and any thread or loop may use it.
+    """A store that keeps its records in a dict and loses them with the process.
 
-    What nobody may be served any more is removed at writes, a few at each, and in rounds.
+    No method waits, and any thread or event loop may use it. Expired entries are removed a few
+    at each write, and in maintenance rounds.
 
     Args:
-        max_entries: how many entries at most; ``None`` for any number.
-        max_bytes: what keys and payloads may weigh together; ``None`` for any weight. One
-            that alone is heavier is refused with a `BackendError`.
-        policy: makes the policy that chooses what goes; without bounds, nothing has to.
-        clock: the time, that of the manager. Without one, what is over is only removed in
-            rounds (`tend`), for which the manager tells the time.
+        max_entries: greatest number of entries; ``None`` for no limit.
+        max_bytes: greatest total size of keys and payloads, in bytes; ``None`` for no limit. A
+            single entry that exceeds it is refused with a `BackendError`.
+        policy: creates the policy that chooses the entries to evict; unused without bounds.
+        clock: the manager's clock. Without one, only maintenance rounds remove expired entries,
+            because `maintain` receives the time.
 
     Example:
         >>> import asyncio
@@ -99,32 +100,31 @@ class MemoryBackend:
         clock: Clock | None = None,
     ) -> None:
         is_bounded = max_entries is not None or max_bytes is not None
-        self._cells = BoundedMap(
+        self._entries = BoundedMap(
             policy() if is_bounded else Fifo(),
             max_entries=max_entries,
             max_bytes=max_bytes,
-            on_evict=self._evicted,
-            expiry_buckets=ExpiryBuckets(_gone_at, None if clock is None else clock.time),
-            on_expire=self._expired,
+            on_evict=self._report_eviction,
+            expiry_buckets=ExpiryBuckets(_removable_at, None if clock is None else clock.time),
+            on_expire=self._report_expiration,
         )
+        # Records of the library's own, such as tags and counters, are never evicted.
+        self._internal_records = BoundedMap[StoredRecord](Fifo())
         self._max_bytes = max_bytes
-        self._side = BoundedMap[StoredRecord](
-            Fifo()
-        )  # what the library keeps for itself is never evicted
-        self._hit = self._cells.on_hit
+        self._on_hit = self._entries.on_hit
         self._secret = os.urandom(32)
         self.on_evict: Callable[[Head], object] | None = None
         self.on_expire: Callable[[Head], object] | None = None
-        self._is_tended = False  # whether the round that is under way has nothing left to do
+        self._is_round_over = False  # whether the step before this one was the last of its round
         self._leases: dict[str, MemoryLease] = {}
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Lease anew: who computed in the parent does not compute here."""
+        """Drop the leases: no computation of the parent runs in this process."""
         self._leases.clear()
 
     def __repr__(self) -> str:
-        return f"MemoryBackend({len(self._cells.nodes)} entries)"
+        return f"MemoryBackend({len(self._entries.nodes)} entries)"
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`."""
@@ -133,141 +133,144 @@ class MemoryBackend:
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
         stored: list[Record] = []
-        refused: list[BackendError] = []
+        errors: list[BackendError] = []
         for record in records:
             try:
                 stored.append(self._put(record))
             except BackendError as error:
-                refused.append(error)
-        if refused:
-            raise refused[0]
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return stored
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
         removed: list[Head] = []
         for key in keys:
-            place = self._place(key)
-            with place.lock:
-                cell = place.nodes.get(key)
-                if cell is not None and (only is None or only(cell.head)):
-                    place.discard(key)
-                    removed.append(cell.head)
+            records = self._choose_map(key)
+            with records.lock:
+                stored = records.nodes.get(key)
+                if stored is not None and (only is None or only(stored.head)):
+                    records.discard(key)
+                    removed.append(stored.head)
         return removed
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; atomic among threads."""
-        place = self._place(key)
-        with place.lock:
-            cell = place.nodes.get(key)
-            before = None if cell is None else cell.record()
+        records = self._choose_map(key)
+        with records.lock:
+            stored = records.nodes.get(key)
+            before = None if stored is None else stored.to_record()
             after = change(before)
             if after is None:
-                place.discard(key)
+                records.discard(key)
                 return None
             return before if after is before else self._put(after)
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`."""
         matches = compile_glob(pattern)
-        place = self._place(prefix)
-        with place.lock:
-            cells = iter(list(place.nodes.values()))
-        while batch := list(islice(cells, _BATCH)):
+        records = self._choose_map(prefix)
+        with records.lock:
+            nodes = iter(list(records.nodes.values()))
+        while batch := list(islice(nodes, _SCAN_BATCH)):
             yield [
-                cell.head
-                for cell in batch
-                if cell.key.startswith(prefix)
-                and (matches is None or matches(cell.key[len(prefix) :]))
+                stored.head
+                for stored in batch
+                if stored.key.startswith(prefix)
+                and (matches is None or matches(stored.key[len(prefix) :]))
             ]
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
-        return self._place(prefix).clear(prefix)
+        return self._choose_map(prefix).clear(prefix)
 
     async def close(self) -> None:
-        """Nothing is held but memory; the entries stay."""
+        """Keep the entries: the store holds no other resource."""
 
     def is_current(self, stamp: StoredRecord) -> bool:
-        """See `Coherent.is_current`. Who asks is about to hit, so it counts as a use."""
+        """See `Coherent.is_current`; counts as a hit, because a hit follows."""
         key = stamp.key
-        if self._cells.nodes.get(key) is stamp:
+        if self._entries.nodes.get(key) is stamp:
             stamp.hits += 1
-            if self._hit is not None:
-                self._hit(stamp)
+            if self._on_hit is not None:
+                self._on_hit(stamp)
             return True
-        return self._side.nodes.get(key) is stamp
+        return self._internal_records.nodes.get(key) is stamp
 
     def peek(self, key: str) -> Record | None:
-        """See `Peekable.peek`: always at once."""
-        cell = self._cells.nodes.get(key)
-        if cell is None:
-            cell = self._side.nodes.get(key)
-            return None if cell is None else cell.record()
-        cell.hits += 1  # a hit past the memory tier, which only sees what it holds
-        if self._hit is not None:
-            self._hit(cell)
-        return cell.record()
+        """See `Peekable.peek`; it never returns `PENDING`."""
+        stored = self._entries.nodes.get(key)
+        if stored is None:
+            stored = self._internal_records.nodes.get(key)
+            return None if stored is None else stored.to_record()
+        stored.hits += 1  # the memory tier does not see this hit
+        if self._on_hit is not None:
+            self._on_hit(stored)
+        return stored.to_record()
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""
-        place = self._place(prefix)
-        with place.lock:
-            sizes = [cell.size for key, cell in place.nodes.items() if key.startswith(prefix)]
+        records = self._choose_map(prefix)
+        with records.lock:
+            sizes = [node.size for key, node in records.nodes.items() if key.startswith(prefix)]
         return len(sizes), sum(sizes)
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
-        """See `Maintainable.tend`; a step that finds less than it may remove is the last."""
-        if self._is_tended:
-            self._is_tended = False
+        """See `Maintainable.maintain`; a step that removes less than a batch ends the round."""
+        if self._is_round_over:
+            self._is_round_over = False
             return None
-        gone = self._cells.expire(now, _STEP)
-        self._is_tended = 0 < len(gone) < _STEP
-        return [cell.head for cell in gone] or None
+
+        removed = self._entries.expire(now, _MAINTENANCE_BATCH)
+        self._is_round_over = 0 < len(removed) < _MAINTENANCE_BATCH
+        return [stored.head for stored in removed] or None
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        for key, (hits, last) in usage.items():
-            cell = self._place(key).nodes.get(key)
-            if cell is not None:
-                cell.reads += hits
-                cell.last = last
+        for key, (hits, last_access) in usage.items():
+            stored = self._choose_map(key).nodes.get(key)
+            if stored is not None:
+                stored.read_count += hits
+                stored.last_access = last_access
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        cell = self._place(key).nodes.get(key)
-        return (0, None) if cell is None else (cell.reads, cell.last)
+        stored = self._choose_map(key).nodes.get(key)
+        return (0, None) if stored is None else (stored.read_count, stored.last_access)
 
     async def try_lease(self, key: str) -> MemoryLease | None:
-        """See `Leasing.try_lease`: among the threads and event loops of this process."""
+        """See `Leasing.try_lease`; leases hold among the threads and loops of this process."""
         lease = MemoryLease(self._leases, key)
         return lease if self._leases.setdefault(key, lease) is lease else None
 
     async def secret(self) -> bytes:
-        """See `SecretKeeper.secret`: known to this process only."""
+        """See `SecretKeeper.secret`; known to this process only."""
         return self._secret
 
-    def _place(self, key: str) -> BoundedMap[StoredRecord]:
-        return self._side if is_side(key) else self._cells
+    def _choose_map(self, key: str) -> BoundedMap[StoredRecord]:
+        return self._internal_records if is_side(key) else self._entries
 
     def _put(self, record: Record) -> Record:
-        cell = StoredRecord(record)
-        place = self._place(cell.key)
-        before = place.nodes.get(cell.key)
-        if before is not None:
-            cell.hits = before.hits
-        if not place.put(cell):
-            raise BackendError(f"an entry of {cell.size} bytes exceeds max_bytes={self._max_bytes}")
-        return cell.record()
+        stored = StoredRecord(record)
+        records = self._choose_map(stored.key)
+        replaced = records.nodes.get(stored.key)
+        if replaced is not None:
+            stored.hits = replaced.hits
+        if not records.put(stored):
+            raise BackendError(
+                f"an entry of {stored.size} bytes exceeds max_bytes={self._max_bytes}"
+            )
+        return stored.to_record()
 
-    def _evicted(self, cell: StoredRecord) -> None:
+    def _report_eviction(self, stored: StoredRecord) -> None:
         if self.on_evict is not None:
-            self.on_evict(cell.head)
+            self.on_evict(stored.head)
 
-    def _expired(self, cell: StoredRecord) -> None:
+    def _report_expiration(self, stored: StoredRecord) -> None:
         if self.on_expire is not None:
-            self.on_expire(cell.head)
+            self.on_expire(stored.head)
 
 
-def _gone_at(cell: StoredRecord) -> float | None:
-    return cell.head.removable_at
+def _removable_at(stored: StoredRecord) -> float | None:
+    return stored.head.removable_at

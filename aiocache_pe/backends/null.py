@@ -1,4 +1,4 @@
-"""The store that keeps nothing: caching switched off without a change in the code."""
+"""Null store: it keeps nothing, so caching is off without a change in the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiocache_pe.record import Head, Record
 
 
 class NullBackend:
-    """Takes everything and holds none of it; every read is a miss.
+    """A store that accepts every record and keeps none, so that every read is a miss.
 
     Example:
         >>> import asyncio
@@ -23,38 +23,38 @@ class NullBackend:
         return "NullBackend()"
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
-        """Nothing is ever there."""
+        """Return no record."""
         return {}
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Accepted and forgotten, so nothing is there afterwards."""
+        """Drop the records, so none is stored afterwards."""
         return ()
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
-        """There was nothing to remove."""
+        """Return no head."""
         return ()
 
     async def update(self, key: str, change: Change) -> Record | None:
-        """The change is asked for, as always from nothing, and forgotten."""
+        """Call ``change`` without a record, and drop its result."""
         change(None)
         return None
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
-        """No batches."""
-        nothing: tuple[Sequence[Head], ...] = ()
-        for batch in nothing:
+        """Yield no batch."""
+        batches: tuple[Sequence[Head], ...] = ()
+        for batch in batches:
             yield batch
 
     async def clear(self, prefix: str) -> int:
-        """There was nothing to clear."""
+        """Return zero."""
         return 0
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Return at once: the store holds no resource."""
 
     def peek(self, key: str) -> None:
-        """Surely absent."""
+        """Return ``None``: the record is certainly absent."""
 
     async def secret(self) -> bytes:
-        """Any will do: nothing that is signed with it is ever read."""
+        """Return a constant: a signature made with it is never checked."""
         return b"nothing is kept"

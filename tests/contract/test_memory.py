@@ -1,4 +1,4 @@
-"""The memory store keeps the contract."""
+"""Contract of the memory store."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TestBoundedMemory(BackendContract):
         return MemoryBackend(max_entries=10_000, max_bytes=100_000_000, policy=S3Fifo)
 
 
-class TestMemoryThatIsToldTheTime(BackendContract):
-    """By a clock at which no record of the contract is over."""
+class TestMemoryWithClock(BackendContract):
+    """With a clock at which no record of the contract has expired."""
 
     async def make_backend(self) -> Backend:
         return MemoryBackend(clock=FakeClock(1000.0))

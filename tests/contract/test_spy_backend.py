@@ -1,4 +1,4 @@
-"""The recorder keeps the contract of the store it watches."""
+"""Contract of the spy backend, over the memory store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.testing import BackendContract, SpyBackend
 
 
-class TestRecorder(BackendContract):
+class TestSpyBackend(BackendContract):
     async def make_backend(self) -> Backend:
         return SpyBackend(MemoryBackend())

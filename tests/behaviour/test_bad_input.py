@@ -36,11 +36,11 @@ from tests.support.bad_values import (
     BAD_KEYS,
     BAD_TAGS,
     BAD_TTLS,
-    LONG,
+    LONG_TEXT,
     Case,
-    cases,
+    make_cases,
 )
-from tests.support.broken_backends import Secretless
+from tests.support.broken_backends import SecretlessBackend
 
 
 class Plain:
@@ -90,53 +90,53 @@ TAGGED = (
     "cache.get_or_set('k', LAMBDA, tags=value)",
 )
 TABLE: list[Case] = [
-    *(case for call in KEYED for case in cases(call, *BAD_KEYS)),
-    *(case for call in TIMED for case in cases(call, *BAD_TTLS)),
-    *(case for call in TAGGED for case in cases(call, *BAD_TAGS)),
-    *cases("cache.get_many(value)", *BAD_KEY_LISTS),
-    *cases("cache.delete_many(value)", *BAD_KEY_LISTS),
-    *cases(
+    *(case for call in KEYED for case in make_cases(call, *BAD_KEYS)),
+    *(case for call in TIMED for case in make_cases(call, *BAD_TTLS)),
+    *(case for call in TAGGED for case in make_cases(call, *BAD_TAGS)),
+    *make_cases("cache.get_many(value)", *BAD_KEY_LISTS),
+    *make_cases("cache.delete_many(value)", *BAD_KEY_LISTS),
+    *make_cases(
         "cache.set_many(value)",
         ([("k", 1)], TypeError, "a mapping from keys to values is wanted, not list"),
         ({7: 1}, TypeError, "a key is a str, not int"),
     ),
-    *cases("cache.incr('k', value)", *BAD_INTS),
-    *cases("cache.incr('k', initial=value)", *BAD_INTS),
-    *cases("cache.decr('k', value)", *BAD_INTS),
-    *cases("cache.decr('k', initial=value)", *BAD_INTS),
-    *cases(
+    *make_cases("cache.incr('k', value)", *BAD_INTS),
+    *make_cases("cache.incr('k', initial=value)", *BAD_INTS),
+    *make_cases("cache.decr('k', value)", *BAD_INTS),
+    *make_cases("cache.decr('k', initial=value)", *BAD_INTS),
+    *make_cases(
         "cache.set('k', value)",
         (PLAIN, SecretRequiredError, "only pickle can hold this Plain, since"),
         (LAMBDA, SerializationError, "lambda"),
     ),
-    *cases(
+    *make_cases(
         "cache.get_or_set('k', value)",
         (7, TypeError, "factory is a function, not int: 7"),
         (None, TypeError, "factory is a function, not NoneType"),
     ),
-    *cases("cache.invalidate(value)", *BAD_KEYS[:3]),
-    *cases("cache.keys(value)", *BAD_KEYS[:3]),
-    *cases(
+    *make_cases("cache.invalidate(value)", *BAD_KEYS[:3]),
+    *make_cases("cache.keys(value)", *BAD_KEYS[:3]),
+    *make_cases(
         "cache.delete_by_tag(value)",
         (7, TypeError, "a tag is a str, not int"),
         ("", InvalidKeyError, "tag of 0 characters, at least 1"),
     ),
-    *cases(
+    *make_cases(
         "cache.namespace(value)",
         (7, TypeError, "a namespace is a str, not int: 7"),
         ("", InvalidKeyError, "namespace of 0 characters, 1 to 200 are accepted"),
         ("x" * 201, InvalidKeyError, "namespace of 201 characters, 1 to 200"),
     ),
-    *cases(
+    *make_cases(
         "cache.subscribe(Miss, value)",
         (None, TypeError, "a handler is a function, not NoneType"),
     ),
-    *cases(
+    *make_cases(
         "cache.subscribe(value, print)",
         ("Miss", TypeError, "a kind of event is a class of aiocache_pe.events, not 'Miss'"),
         (int, TypeError, "a kind of event is a class of aiocache_pe.events"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(value)",
         ("disk", ConfigurationError, "backend 'disk' is not known; accepted: 'file', 'redis'"),
         (7, ConfigurationError, "backend int lacks 'read', 'write'"),
@@ -144,25 +144,25 @@ TABLE: list[Case] = [
         ("redis://h:port", ConfigurationError, "the redis URL cannot be read; accepted: redis://"),
         ("file://host/x", ConfigurationError, "names no local path; accepted: file:///absolute"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(directory=value)",
         (7, ConfigurationError, "directory is a path, not int: 7"),
         ("", ConfigurationError, "directory '' is not a path"),
     ),
-    *cases("CacheManager('memory', max_entries=value)", *BAD_COUNTS),
-    *cases("CacheManager('memory', max_bytes=value)", *BAD_COUNTS),
-    *cases(
+    *make_cases("CacheManager('memory', max_entries=value)", *BAD_COUNTS),
+    *make_cases("CacheManager('memory', max_bytes=value)", *BAD_COUNTS),
+    *make_cases(
         "CacheManager(memory_max_bytes=value)",
         (None, ConfigurationError, "memory_max_bytes None is not accepted; an int of at least 0"),
         (-1, ConfigurationError, "memory_max_bytes -1 is not accepted"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager('memory', prices=value)",
         ([("a", 1)], ConfigurationError, "prices is a mapping from models to prices, not list"),
         ({"small": 1}, ConfigurationError, "the price of 'small' is 1; accepted are Price(input="),
         ({1: {"input": 1}}, ConfigurationError, "a model's name in prices is a str, not 1"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(eviction=value)",
         (
             "best",
@@ -170,53 +170,55 @@ TABLE: list[Case] = [
             "eviction 'best' is not known; accepted: 'adaptive', 'fifo', 'lfu'",
         ),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(compression=value)",
         ("brotli", ConfigurationError, "brotli"),
         (9, ConfigurationError, "9"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(secret=value)",
         ("", ConfigurationError, "secret is empty; accepted are bytes or text"),
         (7, ConfigurationError, "secret is a int; accepted are bytes, str and None"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(fallback=value)",
         ("memory", ConfigurationError, "fallback 'memory' is not known; accepted: 'file' and None"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(clock=value)",
         (7, ConfigurationError, "clock 7 has no time() and monotonic()"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(redis_url=value)",
         ("http://host", ConfigurationError, "'http' is no scheme of a Redis URL; accepted: redis:"),
         (7, ConfigurationError, "redis_url is a URL, not int"),
     ),
-    *cases(
+    *make_cases(
         "CacheManager(namespace=value)",
         (7, TypeError, "a namespace is a str, not int"),
         ("", InvalidKeyError, "namespace of 0 characters"),
     ),
-    *cases(
+    *make_cases(
         "get_cache(value)",
         ("disk", ConfigurationError, "backend 'disk' is not known"),
         ("", ConfigurationError, "backend '' is not known"),
     ),
-    *cases(
+    *make_cases(
         "get_cache(redis_url=value)", ("host:6379", ConfigurationError, "no scheme of a Redis URL")
     ),
-    *cases(
+    *make_cases(
         "cached(value)",
         (7, TypeError, "@cached takes a function, not 7"),
         (int, TypeError, "@cached takes a function, not <class 'int'>"),
         (LAMBDA, ConfigurationError, "a lambda has no name to tell its entries from those of"),
         (min, ConfigurationError, "min does not tell its parameters"),
     ),
-    *cases("cached(key_prefix=value)", (7, TypeError, "key_prefix is a str, not int: 7")),
-    *cases("cached(cache=value)", ("file", TypeError, "cache is a CacheManager, not str: 'file'")),
-    *cases("cached(backend=value)", (7, TypeError, "backend is a name or a URL, not int: 7")),
-    *cases(
+    *make_cases("cached(key_prefix=value)", (7, TypeError, "key_prefix is a str, not int: 7")),
+    *make_cases(
+        "cached(cache=value)", ("file", TypeError, "cache is a CacheManager, not str: 'file'")
+    ),
+    *make_cases("cached(backend=value)", (7, TypeError, "backend is a name or a URL, not int: 7")),
+    *make_cases(
         "cached(key=value)(hello)",
         (7, TypeError, "key is a template such as '{prompt}:{model}' or a function"),
         ("{nme}", ConfigurationError, "has a field {nme}; accepted are the parameters: 'name'"),
@@ -224,68 +226,76 @@ TABLE: list[Case] = [
         ("{name", ConfigurationError, "is no template: "),
         ("{name:{name}}", ConfigurationError, "accepted are the parameters"),
     ),
-    *cases(
+    *make_cases(
         "cached(ignore=value)(hello)",
         ("name", TypeError, "ignore is an iterable of parameter names, not str: 'name'"),
         (7, TypeError, "ignore is an iterable of parameter names, not int: 7"),
         ([7], TypeError, "a parameter's name to ignore is a str, not int: 7"),
         (["nme"], ConfigurationError, "hello has no parameter 'nme' to ignore; accepted: 'name'"),
     ),
-    *cases("cached(ignore=['name'], key=value)", ("{name}", ConfigurationError, "beside key=")),
-    *cases(
+    *make_cases(
+        "cached(ignore=['name'], key=value)", ("{name}", ConfigurationError, "beside key=")
+    ),
+    *make_cases(
         "cached(version=value)",
         (1.5, TypeError, "version is a str or an int, not float: 1.5"),
         (True, TypeError, "version is a str or an int, not bool: True"),
     ),
-    *cases(
+    *make_cases(
         "cached(namespace=value)",
         (7, TypeError, "a namespace is a str, not int: 7"),
         ("", InvalidKeyError, "namespace of 0 characters, 1 to 200 are accepted"),
     ),
-    *cases(
+    *make_cases(
         "cached(tags=value)(hello)",
         ("news", TypeError, "tags are an iterable of str, not str: 'news'"),
         ([""], InvalidKeyError, "tag of 0 characters"),
         (["user:{id}"], ConfigurationError, "tag 'user:{id}' has a field {id}; accepted"),
     ),
-    *cases(
+    *make_cases(
         "cached(cache_if=value)",
         (True, TypeError, "cache_if is a function of the result"),
         (hello, TypeError, "cache_if is a plain function, as its answer is needed at once, not an"),
     ),
-    *cases("cached(ttl=value)", (hello, TypeError, "ttl is a plain function, as its answer")),
-    *cases("cached(key=value)", (hello, TypeError, "key is a plain function, as its answer")),
-    *cases(
+    *make_cases("cached(ttl=value)", (hello, TypeError, "ttl is a plain function, as its answer")),
+    *make_cases("cached(key=value)", (hello, TypeError, "key is a plain function, as its answer")),
+    *make_cases(
         "cache.get_or_set('k', int, value)",
         (hello, TypeError, "ttl is a plain function, as its answer"),
     ),
-    *cases(
+    *make_cases(
         "AsyncCacheTransport(cacheable=value)",
         (hello, TypeError, "cacheable is a plain function, as its answer"),
         ("POST", TypeError, "cacheable is a function, not str: 'POST'"),
     ),
-    *cases("AsyncCacheTransport(tags=value)", ("llm", TypeError, "tags are an iterable of str")),
-    *cases("cached(cache_none=value)", ("no", TypeError, "cache_none is True or False, not str")),
-    *cases("cached(cache=cache, backend=value)", ("file", ConfigurationError, "give one of them")),
-    *cases(
+    *make_cases(
+        "AsyncCacheTransport(tags=value)", ("llm", TypeError, "tags are an iterable of str")
+    ),
+    *make_cases(
+        "cached(cache_none=value)", ("no", TypeError, "cache_none is True or False, not str")
+    ),
+    *make_cases(
+        "cached(cache=cache, backend=value)", ("file", ConfigurationError, "give one of them")
+    ),
+    *make_cases(
         "cached(cache=cache)(hello)(value)",
         (PLAIN, UnstableIdentityError, "has no identity that outlives the process"),
     ),
-    *cases(
+    *make_cases(
         "cached(cache=cache)(hello)(1, value)",
         (2, TypeError, "too many positional arguments"),
     ),
-    *cases(
+    *make_cases(
         "make_cache_key(value)",
         (PLAIN, UnstableIdentityError, "arguments[0][0] is a "),
         (LAMBDA, UnstableIdentityError, "has no identity that outlives the process"),
     ),
-    *cases(
+    *make_cases(
         "register(value)",
         (7, TypeError, "7 is not a class that has instances of its own"),
         (Plain, TypeError, "cannot be registered; accepted are dataclasses, pydantic models"),
     ),
-    *cases("FakeClock().advance(value)", (-1, ValueError, "time does not go back: -1")),
+    *make_cases("FakeClock().advance(value)", (-1, ValueError, "time does not go back: -1")),
 ]
 NAMES: dict[str, Any] = {
     "AsyncCacheTransport": AsyncCacheTransport,
@@ -303,7 +313,7 @@ NAMES: dict[str, Any] = {
 
 async def outcome(case: Case) -> Exception | None:
     """What the call raises."""
-    async with CacheManager(Secretless()) as cache:
+    async with CacheManager(SecretlessBackend()) as cache:
         try:
             result = eval(case.call, NAMES | {"cache": cache, "value": case.value})
             if inspect.isawaitable(result):
@@ -315,7 +325,7 @@ async def outcome(case: Case) -> Exception | None:
     return None
 
 
-@pytest.mark.parametrize("case", TABLE, ids=Case.shown)
+@pytest.mark.parametrize("case", TABLE, ids=Case.describe)
 async def test_a_wrong_value_is_refused_in_words(
     case: Case, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,8 +358,8 @@ def main() -> None:
     lines = ["| call | error | message |", "| --- | --- | --- |"]
     for case in TABLE:
         error = asyncio.run(outcome(case))
-        said = str(error).replace("|", "\\|").replace(LONG, "x…")
-        lines.append(f"| `{case.shown()}` | {type(error).__name__} | {said} |")
+        said = str(error).replace("|", "\\|").replace(LONG_TEXT, "x…")
+        lines.append(f"| `{case.describe()}` | {type(error).__name__} | {said} |")
     sys.stdout.write("\n".join([*lines, ""]))
 
 

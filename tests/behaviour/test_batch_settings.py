@@ -10,7 +10,7 @@ import pytest
 from aiocache_pe import CacheManager, bypass, cached_batch, read_only, refresh, warm_cache
 from aiocache_pe.exceptions import BackendError, ConfigurationError
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.broken_backends import BrokenEverywhere, Secretless
+from tests.support.broken_backends import BrokenEverywhereBackend, SecretlessBackend
 from tests.support.embedder import Embedder
 
 
@@ -120,7 +120,7 @@ async def test_what_cannot_be_stored_is_returned_and_the_rest_is_stored(
 
 
 async def test_without_a_secret_plain_items_are_stored(clock: FakeClock) -> None:
-    async with CacheManager(Secretless(), clock=clock) as cache:
+    async with CacheManager(SecretlessBackend(), clock=clock) as cache:
 
         @cached_batch(cache=cache)
         async def function(numbers: list[int]) -> list[Any]:
@@ -130,7 +130,7 @@ async def test_without_a_secret_plain_items_are_stored(clock: FakeClock) -> None
 
 
 async def test_a_broken_store_breaks_no_batch() -> None:
-    async with CacheManager(BrokenEverywhere(BackendError("down"))) as cache:
+    async with CacheManager(BrokenEverywhereBackend(BackendError("down"))) as cache:
         embed = Embedder(cache, tags=["t"])
         for _ in range(2):
             assert await embed(["a", "bb", "a"]) == [[1.0, 5.0], [2.0, 5.0], [1.0, 5.0]]

@@ -19,7 +19,7 @@ from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.testing.fake_clock import FakeClock
 from aiocache_pe.testing.spy_backend import SpyBackend
-from tests.support.broken_backends import Broken, BrokenEverywhere
+from tests.support.broken_backends import BrokenBackend, BrokenEverywhereBackend
 
 ERRORS = (BackendError("away"), OSError(28, "No space left"), RuntimeError("a bug"), KeyError("k"))
 
@@ -65,10 +65,10 @@ ANSWERS: dict[str, tuple[Callable[[CacheManager], Awaitable[object]], object]] =
 }
 
 
-@pytest.mark.parametrize("kind", [Broken, BrokenEverywhere])
+@pytest.mark.parametrize("kind", [BrokenBackend, BrokenEverywhereBackend])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("verb", ANSWERS)
-async def test_no_caller_sees_it(verb: str, error: Exception, kind: type[Broken]) -> None:
+async def test_no_caller_sees_it(verb: str, error: Exception, kind: type[BrokenBackend]) -> None:
     call, expected = ANSWERS[verb]
     failures = list[BackendFailed]()
     cache = CacheManager(kind(error), secret=None if "Every" in kind.__name__ else "s")
@@ -80,7 +80,7 @@ async def test_no_caller_sees_it(verb: str, error: Exception, kind: type[Broken]
 
 
 async def test_a_number_is_not_made_up() -> None:
-    cache = CacheManager(Broken(OSError("away")))
+    cache = CacheManager(BrokenBackend(OSError("away")))
     with pytest.raises(BackendError, match="the store broken could not add: away"):
         await cache.incr("n")
     assert (await cache.get_stats()).errors >= 1
@@ -188,7 +188,7 @@ async def test_a_directory_that_cannot_be_is_lived_without(tmp_path: Path) -> No
 
 
 async def test_cancelling_is_no_failure_of_the_store() -> None:
-    class Slow(Broken):
+    class Slow(BrokenBackend):
         async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
             await asyncio.Event().wait()
             raise AssertionError

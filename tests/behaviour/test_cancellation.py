@@ -25,7 +25,7 @@ from aiocache_pe import CacheManager
 from aiocache_pe.backends.base import Lease, Leasing
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Record
-from tests.support.factories import Factory, outcome
+from tests.support.factories import Factory, get_outcome
 from tests.support.polling import poll
 
 Call = asyncio.Task[Any]
@@ -47,7 +47,7 @@ async def crowd(cache: CacheManager, factory: Factory, size: int = 5) -> list[Ca
 
 
 async def outcomes(calls: Sequence[Call]) -> list[Any]:
-    return [await outcome(call) for call in calls]
+    return [await get_outcome(call) for call in calls]
 
 
 async def leased(cache: CacheManager) -> Lease:
@@ -86,7 +86,7 @@ async def failing_group(factory: Factory, *calls: Coroutine[Any, Any, Any]) -> l
 async def test_who_began_it_is_cancelled(cache: CacheManager, factory: Factory) -> None:
     calls = await crowd(cache, factory)
     calls[0].cancel()
-    assert await outcome(calls[0]) is asyncio.CancelledError
+    assert await get_outcome(calls[0]) is asyncio.CancelledError
     factory.release()
     assert await outcomes(calls[1:]) == [[1]] * 4
     assert factory.calls == 1
@@ -96,7 +96,7 @@ async def test_who_began_it_is_cancelled(cache: CacheManager, factory: Factory) 
 async def test_one_who_waits_is_cancelled(cache: CacheManager, factory: Factory) -> None:
     calls = await crowd(cache, factory)
     calls[2].cancel()
-    assert await outcome(calls[2]) is asyncio.CancelledError
+    assert await get_outcome(calls[2]) is asyncio.CancelledError
     factory.release()
     assert await outcomes(calls[:2] + calls[3:]) == [[1]] * 4
     assert factory.calls == 1
@@ -116,7 +116,7 @@ async def test_all_are_cancelled(cache: CacheManager, factory: Factory) -> None:
 async def test_one_waits_no_longer(cache: CacheManager, factory: Factory) -> None:
     calls = await crowd(cache, factory)
     hasty = asyncio.wait_for(cache.get_or_set("k", factory), 0.01)
-    assert await outcome(hasty) is TimeoutError
+    assert await get_outcome(hasty) is TimeoutError
     factory.release()
     assert await outcomes(calls) == [[1]] * 5
     assert factory.calls == 1
@@ -161,7 +161,7 @@ async def test_cancelled_while_waiting_for_anothers_lease(
     calls = [asyncio.create_task(cache.get_or_set("k", factory)) for _ in range(3)]
     await asyncio.sleep(0.03)
     calls[0].cancel()
-    assert await outcome(calls[0]) is asyncio.CancelledError
+    assert await get_outcome(calls[0]) is asyncio.CancelledError
     assert factory.calls == 0
     await lease.release()
     assert await outcomes(calls[1:]) == [[1], [1]]
@@ -222,7 +222,7 @@ async def test_a_caller_who_is_cancelled_leaves_the_refresh_he_began(
     call = asyncio.create_task(cache.get_or_set("k", factory, 10, stale_ttl=100, soft_timeout=30))
     await poll(lambda: factory.running)
     call.cancel()
-    assert await outcome(call) is asyncio.CancelledError
+    assert await get_outcome(call) is asyncio.CancelledError
     factory.release()
     await poll(lambda: factory.running == 0)
     await cache._shared.refreshes.settle()

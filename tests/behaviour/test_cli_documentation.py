@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import ROOT, environment
+from tests.support.command_line import ROOT, make_environment
 
 pytestmark = pytest.mark.usefixtures("interruptible")
 
@@ -30,7 +30,7 @@ def test_the_page_shows_what_happens(tmp_path: Path) -> None:
     script = tmp_path / "aiocache-pe"
     script.write_text(f"#!{sys.executable}\nfrom aiocache_pe.cli.main import main\nmain()\n")
     script.chmod(0o755)
-    env = environment()
+    env = make_environment()
     env["PATH"] = f"{tmp_path}:{env['PATH']}"
     checker = doctest.OutputChecker()
     for command, shown in examples():

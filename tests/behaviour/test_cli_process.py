@@ -14,11 +14,11 @@ from tests.support.command_line import (
     CTRL_C,
     MODULE,
     ROOT,
-    at_terminal,
-    environment,
-    interrupt,
-    run,
-    slow_store,
+    install_slow_store,
+    make_environment,
+    press_ctrl_c,
+    run_at_terminal,
+    run_program,
 )
 
 pytestmark = pytest.mark.usefixtures("interruptible")
@@ -63,18 +63,22 @@ main()
 
 def test_what_an_application_did_is_seen_by_another_process(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-c", APPLICATION], cwd=tmp_path, env=environment(), check=True, timeout=60
+        [sys.executable, "-c", APPLICATION],
+        cwd=tmp_path,
+        env=make_environment(),
+        check=True,
+        timeout=60,
     )
-    found = json.loads(run(tmp_path, "--stats", "--json").out)
+    found = json.loads(run_program(tmp_path, "--stats", "--json").out)
     assert (found["sets"], found["hits"], found["misses"]) == (1, 2, 1)
-    assert run(tmp_path, "--get", "k").out == '{"answer":42}\n'
+    assert run_program(tmp_path, "--get", "k").out == '{"answer":42}\n'
 
 
 def test_exit_codes_of_a_real_process(tmp_path: Path) -> None:
-    assert run(tmp_path, "--stats").code == 3
-    assert run(tmp_path, "--set", "k", "v").code == 0
-    assert run(tmp_path, "--get", "absent").code == 1
-    assert run(tmp_path, "--nonsense").code == 2
+    assert run_program(tmp_path, "--stats").code == 3
+    assert run_program(tmp_path, "--set", "k", "v").code == 0
+    assert run_program(tmp_path, "--get", "absent").code == 1
+    assert run_program(tmp_path, "--nonsense").code == 2
 
 
 def test_both_ways_to_start_are_the_same_program(tmp_path: Path) -> None:
@@ -82,20 +86,20 @@ def test_both_ways_to_start_are_the_same_program(tmp_path: Path) -> None:
     script.write_text("from aiocache_pe.cli.main import main\nmain()\n")
     by_script = subprocess.run(
         [sys.executable, script, "--help"],
-        env=environment(),
+        env=make_environment(),
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     ).stdout
-    by_module = run(tmp_path, "--help").out
+    by_module = run_program(tmp_path, "--help").out
     assert by_script.startswith("Usage: aiocache-pe [OPTIONS]")
     assert by_module.startswith("Usage: python -m aiocache_pe [OPTIONS]")
     assert by_script.splitlines()[1:] == by_module.splitlines()[1:]
 
 
 def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
-    run(tmp_path, "set", "k", "1")
+    run_program(tmp_path, "set", "k", "1")
     code = (
         "import sys\nfrom aiocache_pe.cli.main import program\n"
         "try:\n    program.main(['--get', 'k'])\nexcept SystemExit:\n"
@@ -104,7 +108,7 @@ def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env=environment(),
+        env=make_environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -114,11 +118,11 @@ def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
-    run(tmp_path, "set", "k", "-", stdin="x" * 1_000_000)
+    run_program(tmp_path, "set", "k", "-", stdin="x" * 1_000_000)
     with subprocess.Popen(
         [*MODULE, "get", "k"],
         cwd=tmp_path,
-        env=environment(),
+        env=make_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -131,13 +135,13 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
 
 
 def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
-    run(tmp_path, "set", "k", "v")
+    run_program(tmp_path, "set", "k", "v")
     command = f"{sys.executable} -m aiocache_pe get k"
     for redirection, code, words in ((">/dev/full", 3, "No space left"), (">&-", 0, "")):
         done = subprocess.run(
             ["/bin/sh", "-c", f"{command} {redirection}"],
             cwd=tmp_path,
-            env=environment(),
+            env=make_environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -157,7 +161,7 @@ def test_an_output_that_is_full_or_left_where_there_is_an_error_too(tmp_path: Pa
             done = subprocess.run(
                 [*MODULE, "import", "--format", "legacy-json", "cache.json"],
                 cwd=tmp_path,
-                env=environment(),
+                env=make_environment(),
                 stdout=output,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -173,7 +177,7 @@ def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"{sys.executable} -m aiocache_pe {command} <&-"],
         cwd=tmp_path,
-        env=environment(),
+        env=make_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -184,29 +188,29 @@ def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
 
 
 def test_text_that_the_output_cannot_hold_is_escaped(tmp_path: Path) -> None:
-    run(tmp_path, "set", "k", '{"é": "\\ud800"}')
-    assert run(tmp_path, "get", "k").out == '{"\\u00e9":"\\ud800"}\n'
-    run(tmp_path, "set", "text", "héllo")
-    shown = run(tmp_path, "get", "text", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    run_program(tmp_path, "set", "k", '{"é": "\\ud800"}')
+    assert run_program(tmp_path, "get", "k").out == '{"\\u00e9":"\\ud800"}\n'
+    run_program(tmp_path, "set", "text", "héllo")
+    shown = run_program(tmp_path, "get", "text", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert (shown.code, shown.out) == (0, "h\\xe9llo\n")
-    shown = run(tmp_path, "get", "text", "--json", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    shown = run_program(tmp_path, "get", "text", "--json", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert json.loads(shown.out)["value"] == "héllo"
 
 
 def test_a_terminal_gets_readable_json_and_no_commands(tmp_path: Path) -> None:
-    run(tmp_path, "set", "data", '{"a": 1}')
-    assert at_terminal(tmp_path, "get", "data").out == '{\n  "a": 1\n}\n'
-    run(tmp_path, "set", "red\x1b[31m\n", json.dumps("title\x1b]0;x\x07\nline"))
-    assert at_terminal(tmp_path, "keys", "red*").out == "red\\u001b[31m\\u000a\n"
-    shown = at_terminal(tmp_path, "get", "red\x1b[31m\n")
+    run_program(tmp_path, "set", "data", '{"a": 1}')
+    assert run_at_terminal(tmp_path, "get", "data").out == '{\n  "a": 1\n}\n'
+    run_program(tmp_path, "set", "red\x1b[31m\n", json.dumps("title\x1b]0;x\x07\nline"))
+    assert run_at_terminal(tmp_path, "keys", "red*").out == "red\\u001b[31m\\u000a\n"
+    shown = run_at_terminal(tmp_path, "get", "red\x1b[31m\n")
     assert shown.out == "title\\u001b]0;x\\u0007\nline\n"
-    assert run(tmp_path, "get", "red\x1b[31m\n").out == "title\x1b]0;x\x07\nline\n"
+    assert run_program(tmp_path, "get", "red\x1b[31m\n").out == "title\x1b]0;x\x07\nline\n"
 
 
 def test_tables_at_a_terminal(tmp_path: Path) -> None:
-    run(tmp_path, "set", "[red]k[/red]", "1")
+    run_program(tmp_path, "set", "[red]k[/red]", "1")
     for args, word in ((["stats"], "hit rate"), (["inspect", "[red]k[/red]"], "[red]k[/red]")):
-        shown = at_terminal(tmp_path, *args)
+        shown = run_at_terminal(tmp_path, *args)
         assert shown.code == 0
         assert word in shown.out
 
@@ -217,28 +221,28 @@ def test_tables_at_a_terminal(tmp_path: Path) -> None:
 def test_clear_asks_and_says_how_much_would_go(
     tmp_path: Path, typed: str, code: int, left: int
 ) -> None:
-    run(tmp_path, "set", "a", "1")
-    run(tmp_path, "set", "b", "1")
-    asked = at_terminal(tmp_path, "clear", wait_for="[y/N]", typed=typed)
+    run_program(tmp_path, "set", "a", "1")
+    run_program(tmp_path, "set", "b", "1")
+    asked = run_at_terminal(tmp_path, "clear", wait_for="[y/N]", typed=typed)
     assert asked.code == code
     assert "Remove 2 entries of namespace 'default'" in asked.out
     assert "Traceback" not in asked.out
-    assert run(tmp_path, "get", "a").code == left
+    assert run_program(tmp_path, "get", "a").code == left
 
 
 def test_ctrl_c_ends_a_command_quietly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_store(tmp_path / "site", monkeypatch)
+    install_slow_store(tmp_path / "site", monkeypatch)
     with subprocess.Popen(
         [*MODULE, "--backend", "slow://60", "clear", "--yes"],
         cwd=tmp_path,
-        env=environment(),
+        env=make_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "clearing\n"
-        code = interrupt(process)
+        code = press_ctrl_c(process)
         assert process.stdout is not None
         out, err = process.stdout.read(), process.stderr.read()
     assert (code, out, err.strip()) == (130, "", "")
@@ -248,7 +252,7 @@ def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", START, "set", "k", "-"],
         cwd=tmp_path,
-        env=environment(),
+        env=make_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -256,7 +260,7 @@ def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        code = interrupt(process)
+        code = press_ctrl_c(process)
         assert process.stderr is not None
         assert process.stderr.read().strip() == ""
     assert code == 130
@@ -266,10 +270,10 @@ def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
 def test_long_work_shows_a_bar_to_a_person_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_store(tmp_path / "site", monkeypatch)
+    install_slow_store(tmp_path / "site", monkeypatch)
     args = ("--backend", "slow://1.5", "clear", "--yes")
-    assert "Removing entries" in at_terminal(tmp_path, *args).out
-    alone = run(tmp_path, *args)
+    assert "Removing entries" in run_at_terminal(tmp_path, *args).out
+    alone = run_program(tmp_path, *args)
     assert (alone.out, alone.err) == ("removed 3 entries\n", "clearing\n")
 
 

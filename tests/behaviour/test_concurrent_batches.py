@@ -13,8 +13,8 @@ from aiocache_pe.backends.base import ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.testing.spy_backend import SpyBackend
-from tests.support.broken_backends import Broken
-from tests.support.factories import outcome
+from tests.support.broken_backends import BrokenBackend
+from tests.support.factories import get_outcome
 from tests.support.polling import poll
 
 
@@ -67,7 +67,7 @@ async def test_overlapping_batches_compute_each_item_once(cache: CacheManager) -
 
 @pytest.mark.parametrize("broken", [False, True])
 async def test_each_batch_gets_values_of_its_own(broken: bool) -> None:
-    backend = Broken(BackendError("down")) if broken else MemoryBackend()
+    backend = BrokenBackend(BackendError("down")) if broken else MemoryBackend()
     held = Held(CacheManager(backend))
     first = await held.begun("a", "b")
     second = await held.begun("a", "b", "c")
@@ -86,7 +86,7 @@ async def test_a_failure_reaches_those_who_wait_for_it_and_no_others(cache: Cach
     first = await held.begun("a", "b")
     second = await held.begun("b", "c")
     held.free.set()
-    assert [await outcome(first), await outcome(second)] == [OSError, OSError]
+    assert [await get_outcome(first), await get_outcome(second)] == [OSError, OSError]
     held.error = None
     assert await held.function(["a", "b", "c"]) == [["a"], ["b"], ["c"]]
 
@@ -98,8 +98,8 @@ async def test_who_waits_for_other_items_is_not_failed(memory: CacheManager) -> 
     second = held.begin("b", "a")
     await poll(lambda: len(held.calls) == 2)
     held.free.set()
-    assert await outcome(second) is OSError
-    assert await outcome(first) is OSError
+    assert await get_outcome(second) is OSError
+    assert await get_outcome(first) is OSError
 
 
 async def test_cancelling_one_batch_harms_no_other(cache: CacheManager) -> None:
@@ -107,7 +107,7 @@ async def test_cancelling_one_batch_harms_no_other(cache: CacheManager) -> None:
     first = await held.begun("a", "b")
     second = await held.begun("b", "c")
     first.cancel()
-    assert await outcome(first) is asyncio.CancelledError
+    assert await get_outcome(first) is asyncio.CancelledError
     held.free.set()
     assert await second == [["b"], ["c"]]
     assert held.calls == [["a", "b"], ["c"]]
@@ -121,7 +121,7 @@ async def test_work_that_nobody_waits_for_is_given_up(memory: CacheManager) -> N
     second = held.begin("b")
     await asyncio.sleep(0)
     first.cancel()
-    assert await outcome(first) is asyncio.CancelledError
+    assert await get_outcome(first) is asyncio.CancelledError
     await poll(lambda: held.cancelled == 2)
     held.free.set()
     assert await second == [["b"]]
@@ -145,7 +145,7 @@ async def test_when_one_call_fails_the_others_of_the_batch_are_given_up(
     task = asyncio.create_task(function(["slow", "bad"]))
     await poll(lambda: held.calls == [["slow"]])
     free.set()
-    assert await outcome(task) is OSError
+    assert await get_outcome(task) is OSError
     await poll(lambda: held.cancelled == 1)
 
 
@@ -168,7 +168,7 @@ async def test_where_the_computing_was_stopped_the_next_batch_computes(
     second = asyncio.create_task(function(["b", "a"]))
     await asyncio.sleep(0)
     free.set()
-    assert await outcome(first) is asyncio.CancelledError
+    assert await get_outcome(first) is asyncio.CancelledError
     assert await second == ["b", "a"]
     assert calls == [["a", "b"], ["b", "a"]]
 
@@ -239,7 +239,7 @@ async def test_nothing_is_left_of_a_flight(memory: CacheManager) -> None:
     await poll(lambda: len(held.calls) == 4)
     tasks[0].cancel()
     held.free.set()
-    await asyncio.gather(*map(outcome, tasks))
+    await asyncio.gather(*map(get_outcome, tasks))
     air = memory._shared.coalescer._air.get()
     assert (air.parts, air.watchers) == ({}, [])
 
@@ -261,6 +261,6 @@ async def test_no_item_is_computed_twice_whatever_is_cancelled(cache: CacheManag
             await asyncio.sleep(0)
         task.cancel()
     for batch, task in zip(batches, tasks, strict=True):
-        result = await outcome(task)
+        result = await get_outcome(task)
         assert result in (asyncio.CancelledError, [2 * number for number in batch])
     assert len(computed) == len(set(computed))

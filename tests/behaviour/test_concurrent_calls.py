@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from tests.support.factories import Factory, outcome
+from tests.support.factories import Factory, get_outcome
 from tests.support.polling import poll
 
 CALLERS = 5
@@ -75,7 +75,7 @@ async def test_when_who_computes_is_cancelled_the_next_one_does(factory: Factory
         work.cancel()
         await poll(lambda: factory.calls == 2)
         factory.release()
-        assert await outcome(calls[0]) is asyncio.CancelledError
+        assert await get_outcome(calls[0]) is asyncio.CancelledError
         assert [await call for call in calls[1:]] == [[2]] * (CALLERS - 1)
 
 
@@ -104,11 +104,11 @@ async def test_an_error_reaches_all_and_a_cancelled_one_harms_nobody(factory: Fa
 
         calls = await crowd(factory, ask)
         calls[2].cancel()
-        assert await outcome(calls[2]) is asyncio.CancelledError
+        assert await get_outcome(calls[2]) is asyncio.CancelledError
         factory.error = RuntimeError("no answer")
         factory.release()
         rest = [call for call in calls if call is not calls[2]]
-        assert [await outcome(call) for call in rest] == [RuntimeError] * (CALLERS - 1)
+        assert [await get_outcome(call) for call in rest] == [RuntimeError] * (CALLERS - 1)
         factory.error = None
         assert await ask("why") == [2]
 

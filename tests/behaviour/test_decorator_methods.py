@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe import CacheInfo, CacheManager, cached
 from aiocache_pe.exceptions import ConfigurationError
-from tests.support.function_kinds import KINDS, Counted, Kind, each_kind
+from tests.support.function_kinds import KINDS, CallCounter, Kind, each_kind
 
 
 def named(name: str, body: Any) -> Any:
@@ -22,76 +22,76 @@ def named(name: str, body: Any) -> Any:
 async def test_a_cache_key_is_where_the_cache_has_the_result(
     kind: Kind, cache: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=cache)
+    count = kind.decorate(CallCounter().make_body(), cache=cache)
     key = count.cache_key("x")
     assert key == count.cache_key(a="x", b=2)
     assert not await cache.exists(key)
-    await kind.of(count("x"))
+    await kind.get_result(count("x"))
     assert await cache.exists(key)
     assert await cache.delete(key)
-    assert await kind.of(count("x")) == 2
+    assert await kind.get_result(count("x")) == 2
 
 
 @each_kind
 async def test_a_cache_key_is_without_the_namespace(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory, namespace="there", key="{a}")
+    count = kind.decorate(CallCounter().make_body(), cache=memory, namespace="there", key="{a}")
     key = count.cache_key("x")
     assert key.endswith(":x")
-    await kind.of(count("x"))
+    await kind.get_result(count("x"))
     assert await memory.namespace("there").exists(key)
     assert not await memory.exists(key)
 
 
 @each_kind
 async def test_invalidate_says_whether_there_was_a_result(kind: Kind, cache: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=cache)
-    assert await kind.of(count.invalidate("x")) is False
-    assert [await kind.of(count(a)) for a in "xy"] == [1, 2]
-    assert await kind.of(count.invalidate("x", b=2)) is True
-    assert await kind.of(count.invalidate("x")) is False
-    assert [await kind.of(count(a)) for a in "xy"] == [3, 2]
+    count = kind.decorate(CallCounter().make_body(), cache=cache)
+    assert await kind.get_result(count.invalidate("x")) is False
+    assert [await kind.get_result(count(a)) for a in "xy"] == [1, 2]
+    assert await kind.get_result(count.invalidate("x", b=2)) is True
+    assert await kind.get_result(count.invalidate("x")) is False
+    assert [await kind.get_result(count(a)) for a in "xy"] == [3, 2]
 
 
 @each_kind
 async def test_refresh_computes_and_stores_whatever_is_stored(
     kind: Kind, cache: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=cache)
-    assert await kind.of(count.refresh("x")) == 1
-    assert await kind.of(count("x")) == 1
-    assert await kind.of(count.refresh(a="x")) == 2
-    assert await kind.of(count("x")) == 2
+    count = kind.decorate(CallCounter().make_body(), cache=cache)
+    assert await kind.get_result(count.refresh("x")) == 1
+    assert await kind.get_result(count("x")) == 1
+    assert await kind.get_result(count.refresh(a="x")) == 2
+    assert await kind.get_result(count("x")) == 2
     assert count.cache_info() == (2, 2)
 
 
 @each_kind
 async def test_refresh_keeps_to_the_settings(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(
-        Counted().body(),
+    count = kind.decorate(
+        CallCounter().make_body(),
         cache=memory,
         ttl=60,
         tags=["t"],
-        cache_if=lambda told: kind.result(told) != 2,
+        cache_if=lambda told: kind.unwrap(told) != 2,
     )
-    assert [await kind.of(count.refresh()) for _ in range(2)] == [1, 2]
-    assert await kind.of(count()) == 1
+    assert [await kind.get_result(count.refresh()) for _ in range(2)] == [1, 2]
+    assert await kind.get_result(count()) == 1
     assert await memory.get_ttl(count.cache_key()) == 60
     await memory.delete_by_tag("t")
-    assert await kind.of(count()) == 3
+    assert await kind.get_result(count()) == 3
 
 
 @each_kind
 async def test_cache_clear_removes_this_functions_results_and_counts_them(
     kind: Kind, cache: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=cache)
-    assert await kind.of(count.cache_clear()) == 0
+    count = kind.decorate(CallCounter().make_body(), cache=cache)
+    assert await kind.get_result(count.cache_clear()) == 0
     for a in range(5):
-        await kind.of(count(a))
+        await kind.get_result(count(a))
     await cache.set("mine", 1)
-    assert await kind.of(count.cache_clear()) == 5
+    assert await kind.get_result(count.cache_clear()) == 5
     assert await cache.get("mine") == 1
-    assert await kind.of(count(0)) == 6
+    assert await kind.get_result(count(0)) == 6
 
 
 NEIGHBOURS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
@@ -128,8 +128,8 @@ async def test_cache_clear_leaves_neighbours_with_a_like_name_alone(
     memory: CacheManager,
 ) -> None:
     kind = KINDS[0]
-    mine = kind.cached(named(name, Counted().body()), cache=memory, **settings)
-    theirs = kind.cached(named(neighbour, Counted().body()), cache=memory, **others)
+    mine = kind.decorate(named(name, CallCounter().make_body()), cache=memory, **settings)
+    theirs = kind.decorate(named(neighbour, CallCounter().make_body()), cache=memory, **others)
     for function in (mine, theirs):
         assert [await function(a) for a in ("x", "y")] == [1, 2]
     assert await mine.cache_clear() == 2
@@ -141,19 +141,19 @@ async def test_cache_clear_leaves_neighbours_with_a_like_name_alone(
 
 @each_kind
 async def test_a_name_that_looks_like_a_pattern_is_cleared(kind: Kind, cache: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=cache, key_prefix="[a*?]!", version="*[")
-    assert [await kind.of(count(a)) for a in "xy"] == [1, 2]
-    assert await kind.of(count.cache_clear()) == 2
+    count = kind.decorate(CallCounter().make_body(), cache=cache, key_prefix="[a*?]!", version="*[")
+    assert [await kind.get_result(count(a)) for a in "xy"] == [1, 2]
+    assert await kind.get_result(count.cache_clear()) == 2
 
 
 @each_kind
 async def test_cache_info_counts_calls_that_ran_and_calls_that_need_not(
     kind: Kind, cache: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=cache)
+    count = kind.decorate(CallCounter().make_body(), cache=cache)
     assert count.cache_info() == CacheInfo(hits=0, misses=0)
     for a in [1, 2, 3, 1, 1, 2]:
-        await kind.of(count(a))
+        await kind.get_result(count(a))
     assert count.cache_info() == CacheInfo(hits=3, misses=3)
 
 
@@ -206,27 +206,27 @@ async def test_what_a_call_raises_is_a_miss(kind: Kind, memory: CacheManager) ->
     def failing() -> None:
         raise ValueError("no")
 
-    decorated = kind.cached(failing, cache=memory)
+    decorated = kind.decorate(failing, cache=memory)
     for _ in range(2):
         with pytest.raises(ValueError, match="no"):
-            await kind.of(decorated())
+            await kind.get_result(decorated())
     assert decorated.cache_info() == (0, 2)
 
 
 @each_kind
 async def test_the_cache_is_at_hand_before_the_first_call(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
-    assert await kind.of(count.cache.get("absent")) is None
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
+    assert await kind.get_result(count.cache.get("absent")) is None
     await memory.set("there", 1)
-    assert await kind.of(count.cache.get("there")) == 1
+    assert await kind.get_result(count.cache.get("there")) == 1
 
 
 @each_kind
 @pytest.mark.parametrize("verb", ["__call__", "refresh", "cache_key", "invalidate", "cache_clear"])
 async def test_any_verb_may_be_the_first(kind: Kind, verb: str, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
-    await kind.of(getattr(count, verb)())
-    assert await kind.of(count()) == 1
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
+    await kind.get_result(getattr(count, verb)())
+    assert await kind.get_result(count()) == 1
 
 
 @each_kind
@@ -234,17 +234,17 @@ async def test_any_verb_may_be_the_first(kind: Kind, verb: str, memory: CacheMan
 async def test_a_call_that_cannot_be_is_refused_by_each_verb(
     kind: Kind, verb: str, memory: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
     with pytest.raises(TypeError, match=r"count.*too many positional arguments"):
-        await kind.of(getattr(count, verb)(1, 2, 3))
+        await kind.get_result(getattr(count, verb)(1, 2, 3))
 
 
 @each_kind
 async def test_what_is_wrapped_is_called_past_the_cache(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
-    assert await kind.of(count()) == 1
-    assert await kind.of(count.__wrapped__()) == 2
-    assert await kind.of(count()) == 1
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
+    assert await kind.get_result(count()) == 1
+    assert await kind.get_result(count.__wrapped__()) == 2
+    assert await kind.get_result(count()) == 1
 
 
 def test_a_lambda_needs_a_prefix() -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiocache_pe import CacheManager, InvalidKeyError, InvalidTTLError
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.function_kinds import Counted, Kind, each_kind
+from tests.support.function_kinds import CallCounter, Kind, each_kind
 
 pytestmark = each_kind
 
@@ -22,12 +22,12 @@ async def keys_in(cache: CacheManager) -> list[str]:
 
 
 async def test_the_second_call_is_not_made(kind: Kind, cache: CacheManager) -> None:
-    counted = Counted()
-    count = kind.cached(counted.body(), cache=cache)
+    counted = CallCounter()
+    count = kind.decorate(counted.make_body(), cache=cache)
     for _ in range(3):
-        assert await kind.of(count("x")) == 1
-    assert await kind.of(count(a="x", b=2, session=None)) == 1
-    assert await kind.of(count("y")) == 2
+        assert await kind.get_result(count("x")) == 1
+    assert await kind.get_result(count(a="x", b=2, session=None)) == 1
+    assert await kind.get_result(count("y")) == 2
     assert counted.calls == ["x", "y"]
 
 
@@ -35,12 +35,12 @@ async def test_the_second_call_is_not_made(kind: Kind, cache: CacheManager) -> N
 async def test_a_ttl_ends_at_the_very_second(
     kind: Kind, ttl: Any, memory: CacheManager, clock: FakeClock
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory, ttl=ttl)
-    assert await kind.of(count()) == 1
+    count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=ttl)
+    assert await kind.get_result(count()) == 1
     clock.advance(59.999)
-    assert await kind.of(count()) == 1
+    assert await kind.get_result(count()) == 1
     clock.advance(0.001)
-    assert await kind.of(count()) == 2
+    assert await kind.get_result(count()) == 2
 
 
 async def test_a_ttl_may_depend_on_the_result(
@@ -50,11 +50,11 @@ async def test_a_ttl_may_depend_on_the_result(
 
     def lifetime(result: Any) -> float:
         told.append(result)
-        return float(10 * kind.result(result))
+        return float(10 * kind.unwrap(result))
 
-    count = kind.cached(Counted().body(), cache=memory, ttl=lifetime)
+    count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=lifetime)
     for number in (1, 2, 3):
-        assert await kind.of(count()) == number
+        assert await kind.get_result(count()) == number
         assert await memory.get_ttl(count.cache_key()) == 10.0 * number
         clock.advance(10.0 * number)
     assert told == [[1], [2], [3]] if kind.is_stream else told == [1, 2, 3]
@@ -63,26 +63,30 @@ async def test_a_ttl_may_depend_on_the_result(
 async def test_a_ttl_of_the_result_that_means_nothing_is_said(
     kind: Kind, memory: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory, ttl=lambda result: -1)
+    count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=lambda result: -1)
     with pytest.raises(InvalidTTLError):
-        await kind.of(count())
+        await kind.get_result(count())
     assert await keys_in(memory) == []
 
 
 async def test_none_is_for_ever_and_nothing_is_as_the_cache(kind: Kind, clock: FakeClock) -> None:
     async with CacheManager("memory", ttl=10, clock=clock) as cache:
-        for_ever = kind.cached(Counted().body(), cache=cache, ttl=None, version="for ever")
-        as_the_cache = kind.cached(Counted().body(), cache=cache)
+        for_ever = kind.decorate(
+            CallCounter().make_body(), cache=cache, ttl=None, version="for ever"
+        )
+        as_the_cache = kind.decorate(CallCounter().make_body(), cache=cache)
         for number in (1, 2):
-            assert await kind.of(for_ever()) == 1
-            assert await kind.of(as_the_cache()) == number
+            assert await kind.get_result(for_ever()) == 1
+            assert await kind.get_result(as_the_cache()) == number
             clock.advance(10)
 
 
 async def test_keys_begin_with_the_module_or_the_prefix(kind: Kind, memory: CacheManager) -> None:
-    name = Counted().body().__qualname__
-    await kind.of(kind.cached(Counted().body(), cache=memory)("why?"))
-    await kind.of(kind.cached(Counted().body(), cache=memory, key_prefix="llm")("why?"))
+    name = CallCounter().make_body().__qualname__
+    await kind.get_result(kind.decorate(CallCounter().make_body(), cache=memory)("why?"))
+    await kind.get_result(
+        kind.decorate(CallCounter().make_body(), cache=memory, key_prefix="llm")("why?")
+    )
     ours, theirs = await keys_in(memory)
     assert ours.startswith(f"llm:{name}:why?:")
     assert theirs.startswith(f"tests.support.function_kinds.{name}:why?:")
@@ -100,11 +104,11 @@ TEMPLATES: list[tuple[Any, str]] = [
 async def test_a_key_is_as_the_user_forms_it(
     kind: Kind, key: Any, made: str, memory: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory, key=key, key_prefix="llm")
+    count = kind.decorate(CallCounter().make_body(), cache=memory, key=key, key_prefix="llm")
     assert count.cache_key(7).startswith(made)
-    assert await kind.of(count(7, session="x")) == 1
-    assert await kind.of(count(a=7, session="y")) == 1
-    assert await kind.of(count(8)) == 2
+    assert await kind.get_result(count(7, session="x")) == 1
+    assert await kind.get_result(count(a=7, session="y")) == 1
+    assert await kind.get_result(count(8)) == 2
     assert len(await keys_in(memory)) == 2
     assert await memory.exists(count.cache_key(7))
 
@@ -115,9 +119,9 @@ async def test_a_key_without_a_prefix_belongs_to_the_function(
     def other(a: Any) -> str:
         return "other"
 
-    count = kind.cached(Counted().body(), cache=memory, key="{a}")
-    others = kind.cached(other, cache=memory, key="{a}")
-    assert [await kind.of(count(1)), await kind.of(others(1))] == [1, "other"]
+    count = kind.decorate(CallCounter().make_body(), cache=memory, key="{a}")
+    others = kind.decorate(other, cache=memory, key="{a}")
+    assert [await kind.get_result(count(1)), await kind.get_result(others(1))] == [1, "other"]
 
 
 async def test_two_functions_share_what_prefix_and_key_say_is_the_same(
@@ -126,62 +130,62 @@ async def test_two_functions_share_what_prefix_and_key_say_is_the_same(
     def other(a: Any) -> str:
         return "other"
 
-    count = kind.cached(Counted().body(), cache=memory, key="{a}", key_prefix="shared")
-    others = kind.cached(other, cache=memory, key="{a}", key_prefix="shared")
-    assert [await kind.of(count(1)), await kind.of(others(1))] == [1, 1]
+    count = kind.decorate(CallCounter().make_body(), cache=memory, key="{a}", key_prefix="shared")
+    others = kind.decorate(other, cache=memory, key="{a}", key_prefix="shared")
+    assert [await kind.get_result(count(1)), await kind.get_result(others(1))] == [1, 1]
 
 
 async def test_ignored_parameters_do_not_count(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory, ignore=["session", "b"])
+    count = kind.decorate(CallCounter().make_body(), cache=memory, ignore=["session", "b"])
     for b, session in [(1, object()), (2, object()), (3, None)]:
-        assert await kind.of(count("x", b, session=session)) == 1
-    assert await kind.of(count("y")) == 2
+        assert await kind.get_result(count("x", b, session=session)) == 1
+    assert await kind.get_result(count("y")) == 2
 
 
 async def test_a_version_has_entries_of_its_own(kind: Kind, memory: CacheManager) -> None:
-    body = Counted().body()
+    body = CallCounter().make_body()
     versions = [None, 1, 2, "1.0", ""]
-    functions = [kind.cached(body, cache=memory, version=version) for version in versions]
+    functions = [kind.decorate(body, cache=memory, version=version) for version in versions]
     for _ in range(2):
-        assert [await kind.of(function("x")) for function in functions] == [1, 2, 3, 4, 5]
+        assert [await kind.get_result(function("x")) for function in functions] == [1, 2, 3, 4, 5]
 
 
 async def test_a_namespace_has_entries_of_its_own(kind: Kind, cache: CacheManager) -> None:
-    body = Counted().body()
-    here = kind.cached(body, cache=cache)
-    there = kind.cached(body, cache=cache, namespace="there")
+    body = CallCounter().make_body()
+    here = kind.decorate(body, cache=cache)
+    there = kind.decorate(body, cache=cache, namespace="there")
     for _ in range(2):
-        assert [await kind.of(here()), await kind.of(there())] == [1, 2]
+        assert [await kind.get_result(here()), await kind.get_result(there())] == [1, 2]
     await cache.namespace("there").clear()
-    assert [await kind.of(here()), await kind.of(there())] == [1, 3]
+    assert [await kind.get_result(here()), await kind.get_result(there())] == [1, 3]
 
 
 async def test_tags_are_filled_with_the_calls_arguments(kind: Kind, cache: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=cache, tags=["llm", "of:{a}", "{a}/{b}"])
-    assert [await kind.of(count(a)) for a in "xyz"] == [1, 2, 3]
+    count = kind.decorate(CallCounter().make_body(), cache=cache, tags=["llm", "of:{a}", "{a}/{b}"])
+    assert [await kind.get_result(count(a)) for a in "xyz"] == [1, 2, 3]
     entry = await cache.entry(count.cache_key("x"))
     assert entry is not None
     assert set(entry.tags) == {"llm", "of:x", "x/2"}
     await cache.delete_by_tag("of:x", "y/2")
-    assert [await kind.of(count(a)) for a in "xyz"] == [4, 5, 3]
+    assert [await kind.get_result(count(a)) for a in "xyz"] == [4, 5, 3]
     await cache.delete_by_tag("llm")
-    assert [await kind.of(count(a)) for a in "xyz"] == [6, 7, 8]
+    assert [await kind.get_result(count(a)) for a in "xyz"] == [6, 7, 8]
 
 
 async def test_a_tag_may_be_filled_with_something_long(kind: Kind, cache: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=cache, tags=["page:{a}"])
+    count = kind.decorate(CallCounter().make_body(), cache=cache, tags=["page:{a}"])
     here, there = "https://a/" + "x" * 70_000, "https://a/" + "x" * 70_001
-    assert [await kind.of(count(a)) for a in (here, there, here)] == [1, 2, 1]
+    assert [await kind.get_result(count(a)) for a in (here, there, here)] == [1, 2, 1]
     await cache.delete_by_tag(f"page:{here}")
-    assert [await kind.of(count(a)) for a in (here, there)] == [3, 2]
+    assert [await kind.get_result(count(a)) for a in (here, there)] == [3, 2]
 
 
 async def test_a_tag_that_is_filled_with_nothing_is_refused(
     kind: Kind, memory: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory, tags=["{a}"])
+    count = kind.decorate(CallCounter().make_body(), cache=memory, tags=["{a}"])
     with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
-        await kind.of(count(""))
+        await kind.get_result(count(""))
 
 
 async def test_a_tag_deleted_during_the_call_leaves_no_stale_result(
@@ -194,27 +198,29 @@ async def test_a_tag_deleted_during_the_call_leaves_no_stale_result(
         number = next(numbers)
         if number == 1:
             with ThreadPoolExecutor(1) as other:
-                other.submit(asyncio.run, memory.delete_by_tag(f"of:{a}")).result(10)
+                other.submit(asyncio.run, memory.delete_by_tag(f"of:{a}")).unwrap(10)
         return number
 
-    tagged = kind.cached(overtaken, cache=memory, tags=["of:{a}"])
-    assert [await kind.of(tagged(1)) for _ in range(3)] == [1, 2, 2]
+    tagged = kind.decorate(overtaken, cache=memory, tags=["of:{a}"])
+    assert [await kind.get_result(tagged(1)) for _ in range(3)] == [1, 2, 2]
 
 
 async def test_cache_if_says_what_is_worth_keeping(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(
-        Counted().body(), cache=memory, cache_if=lambda told: kind.result(told) >= 3
+    count = kind.decorate(
+        CallCounter().make_body(), cache=memory, cache_if=lambda told: kind.unwrap(told) >= 3
     )
-    assert [await kind.of(count()) for _ in range(5)] == [1, 2, 3, 3, 3]
+    assert [await kind.get_result(count()) for _ in range(5)] == [1, 2, 3, 3, 3]
     assert len(await keys_in(memory)) == 1
 
 
 async def test_what_cache_if_raises_is_the_callers_to_know(
     kind: Kind, memory: CacheManager
 ) -> None:
-    count = kind.cached(Counted().body(), cache=memory, cache_if=lambda told: told.missing)
+    count = kind.decorate(
+        CallCounter().make_body(), cache=memory, cache_if=lambda told: told.missing
+    )
     with pytest.raises(AttributeError, match="missing"):
-        await kind.of(count())
+        await kind.get_result(count())
 
 
 async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheManager) -> None:
@@ -225,24 +231,24 @@ async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheM
 
     if kind.is_stream:
         with pytest.raises(ConfigurationError, match="a stream is never None"):
-            kind.cached(moody, cache=memory, cache_none=False)
+            kind.decorate(moody, cache=memory, cache_none=False)
         return
-    choosy = kind.cached(
+    choosy = kind.decorate(
         moody, cache=memory, cache_none=False, cache_if=lambda told: told != "", version=1
     )
-    assert [await kind.of(choosy()) for _ in range(5)] == [None, None, "", 1, 1]
+    assert [await kind.get_result(choosy()) for _ in range(5)] == [None, None, "", 1, 1]
     results = iter([None, 2, 3])
-    less_so = kind.cached(moody, cache=memory, cache_none=False, version=2)
-    assert [await kind.of(less_so()) for _ in range(3)] == [None, 2, 2]
+    less_so = kind.decorate(moody, cache=memory, cache_none=False, version=2)
+    assert [await kind.get_result(less_so()) for _ in range(3)] == [None, 2, 2]
     results = iter([None, 2])
-    taking = kind.cached(moody, cache=memory, version=3)
-    assert [await kind.of(taking()) for _ in range(3)] == [None, None, None]
+    taking = kind.decorate(moody, cache=memory, version=3)
+    assert [await kind.get_result(taking()) for _ in range(3)] == [None, None, None]
 
 
 async def test_a_backend_by_name_is_the_processs_own(
     kind: Kind, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aiocache_pe.cache.default_cache._managers", {("memory", None): memory})
-    count = kind.cached(Counted().body(), backend="memory")
-    assert [await kind.of(count()), await kind.of(count())] == [1, 1]
+    count = kind.decorate(CallCounter().make_body(), backend="memory")
+    assert [await kind.get_result(count()), await kind.get_result(count())] == [1, 1]
     assert await memory.exists(count.cache_key())

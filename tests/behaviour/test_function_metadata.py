@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from tests.support.function_kinds import Counted, Kind, each_kind
+from tests.support.function_kinds import CallCounter, Kind, each_kind
 
 QUESTIONS = [
     inspect.iscoroutinefunction,
@@ -31,8 +31,8 @@ QUESTIONS = [
 @pytest.mark.filterwarnings("ignore:'asyncio.iscoroutinefunction' is deprecated")
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
 def test_it_is_of_the_functions_kind(kind: Kind, question: Any) -> None:
-    body = Counted().body()
-    assert question(kind.cached(body, backend="null")) is question(kind.made(body))
+    body = CallCounter().make_body()
+    assert question(kind.decorate(body, backend="null")) is question(kind.build(body))
 
 
 @each_kind
@@ -41,7 +41,7 @@ def test_it_keeps_name_words_parameters_and_attributes(kind: Kind) -> None:
         """Answers."""
         return question
 
-    made = kind.made(original)
+    made = kind.build(original)
     made.price = 3
     decorated = cached(backend="null")(made)
     for name in ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "price"):
@@ -67,7 +67,7 @@ def test_an_annotation_may_name_what_is_defined_later() -> None:
 
 @each_kind
 def test_an_attribute_that_is_not_there_is_named(kind: Kind) -> None:
-    decorated = kind.cached(Counted().body(), backend="null")
+    decorated = kind.decorate(CallCounter().make_body(), backend="null")
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         decorated.nonsense  # noqa: B018 - found while it is looked for
     decorated.nonsense = 1
@@ -76,13 +76,13 @@ def test_an_attribute_that_is_not_there_is_named(kind: Kind) -> None:
 
 @each_kind
 async def test_another_decorator_goes_on_top(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
 
     @functools.wraps(count)
     def on_top(*args: Any, **kwargs: Any) -> Any:
         return count(*args, **kwargs)
 
-    assert [await kind.of(on_top("x")), await kind.of(on_top(a="x"))] == [1, 1]
+    assert [await kind.get_result(on_top("x")), await kind.get_result(on_top(a="x"))] == [1, 1]
     assert inspect.signature(on_top) == inspect.signature(count)
     assert on_top.__name__ == "count"
     assert on_top.__wrapped__ is count
@@ -93,25 +93,25 @@ async def test_another_decorator_goes_below(kind: Kind, memory: CacheManager) ->
     def fetch(a: int, b: int = 2) -> int:
         return a + b
 
-    decorated = kind.cached(fetch, cache=memory)  # which wraps `fetch`
-    assert await kind.of(decorated(1)) == 3
+    decorated = kind.decorate(fetch, cache=memory)  # which wraps `fetch`
+    assert await kind.get_result(decorated(1)) == 3
     assert decorated.cache_key(1) == decorated.cache_key(a=1, b=2)
 
 
 @each_kind
 async def test_a_decorated_function_is_decorated_again(kind: Kind, memory: CacheManager) -> None:
-    counted = Counted()
-    inner = kind.cached(counted.body(), cache=memory, version="inner")
+    counted = CallCounter()
+    inner = kind.decorate(counted.make_body(), cache=memory, version="inner")
     outer = cached(cache=memory, version="outer")(inner)
-    assert [await kind.of(outer("x")) for _ in range(2)] == [1, 1]
+    assert [await kind.get_result(outer("x")) for _ in range(2)] == [1, 1]
     assert (inner.cache_info(), outer.cache_info()) == ((0, 1), (1, 1))
 
 
 @each_kind
 async def test_a_partial_of_it_calls_it(kind: Kind, memory: CacheManager) -> None:
-    count = kind.cached(Counted().body(), cache=memory)
-    assert await kind.of(functools.partial(count, "x")()) == 1
-    assert await kind.of(count("x")) == 1
+    count = kind.decorate(CallCounter().make_body(), cache=memory)
+    assert await kind.get_result(functools.partial(count, "x")()) == 1
+    assert await kind.get_result(count("x")) == 1
 
 
 @cached(backend="null")

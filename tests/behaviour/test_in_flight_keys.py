@@ -10,7 +10,7 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.engine.engine import Engine
-from tests.support.factories import Factory, outcome
+from tests.support.factories import Factory, get_outcome
 from tests.support.polling import poll
 
 CALLERS = 50
@@ -97,7 +97,7 @@ async def test_a_computation_that_comes_to_nothing_leaves_no_mark(
             factory.release()
         else:
             call.cancel()
-        await outcome(call)
+        await get_outcome(call)
         await poll(lambda: not engine_of(cache).in_flight)
 
 
@@ -106,6 +106,6 @@ async def test_one_cancelled_before_it_began_leaves_no_mark(tmp_path: Path) -> N
         call = asyncio.create_task(cache.get_or_set("k", lambda: 1))
         await asyncio.sleep(0)  # it has asked, and its work has had no turn
         call.cancel()
-        await outcome(call)
+        await get_outcome(call)
         await poll(lambda: not engine_of(cache).in_flight)
         assert await cache.get_or_set("k", lambda: 2) == 2

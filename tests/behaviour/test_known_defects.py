@@ -24,7 +24,7 @@ from aiocache_pe import CacheManager, SerializationError, UnstableIdentityError,
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.record import VERSION, Head, Record
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.broken_backends import Secretless
+from tests.support.broken_backends import SecretlessBackend
 
 
 class Client:
@@ -228,7 +228,7 @@ async def test_a_forged_pickle_in_a_writable_directory_is_not_run(
 
 async def test_pickle_without_a_secret_is_refused_not_risked() -> None:
     """All others write it; here the store must be private, or the user name a secret."""
-    async with CacheManager(Secretless()) as cache:
+    async with CacheManager(SecretlessBackend()) as cache:
         with pytest.raises(SerializationError, match="pass secret= to the manager"):
             await cache.set("k", Client())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.support.polling import open_below, poll_blocking
+from tests.support.polling import list_open_files, poll_blocking
 
 
 async def use(cache: CacheManager) -> None:
@@ -23,7 +23,7 @@ async def use(cache: CacheManager) -> None:
 
 def held_below(directory: Path) -> list[str]:
     gc.collect()
-    return open_below(directory)
+    return list_open_files(directory)
 
 
 def disk_threads() -> set[threading.Thread]:

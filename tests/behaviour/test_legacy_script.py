@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "legacy_script.py"
@@ -57,7 +57,7 @@ def run(directory: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=directory,
-        env=unmeasured() | {"PYTHONPATH": str(ROOT)},
+        env=make_environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,

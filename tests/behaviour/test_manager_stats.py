@@ -12,7 +12,7 @@ import pytest
 from aiocache_pe import CacheEntry, CacheManager, CacheStats
 from aiocache_pe.engine import stats_reporter
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.cache_fixtures import manager_over
+from tests.support.cache_fixtures import make_manager
 
 
 def counters(stats: CacheStats) -> dict[str, float]:
@@ -120,22 +120,22 @@ def test_counters_outlive_managers_however_they_end(
     clock = FakeClock()
 
     async def closed() -> None:
-        async with manager_over(store, cache_dir, clock) as cache:
+        async with make_manager(store, cache_dir, clock) as cache:
             await cache.set("k", [1])
             await cache.get("k")
             await cache.namespace("other").get("absent")
 
     async def left_open() -> None:
-        cache = manager_over(store, cache_dir, clock)
+        cache = make_manager(store, cache_dir, clock)
         await cache.get("k")
         await cache.get("absent")
 
     async def raising() -> None:
-        await manager_over(store, cache_dir, clock).get("k")
+        await make_manager(store, cache_dir, clock).get("k")
         raise ZeroDivisionError
 
     async def look() -> tuple[CacheStats, CacheStats, CacheEntry | None]:
-        async with manager_over(store, cache_dir, clock) as cache:
+        async with make_manager(store, cache_dir, clock) as cache:
             other = await cache.namespace("other").get_stats()
             return await cache.get_stats(), other, await cache.entry("k")
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from tests.support.function_kinds import KINDS, Counted, Kind, each_kind
+from tests.support.function_kinds import KINDS, CallCounter, Kind, each_kind
 
 
 def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
     """A class with one cached method that returns how often it ran."""
-    counted = Counted()
+    counted = CallCounter()
 
     class Service:
         def __init__(self, name: str = "") -> None:
@@ -28,7 +28,7 @@ def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
             counted.calls.append(a)
             return len(counted.calls)
 
-    Service.method = kind.cached(Service.method, cache=cache, **settings)  # type: ignore[method-assign]
+    Service.method = kind.decorate(Service.method, cache=cache, **settings)  # type: ignore[method-assign]
     return Service
 
 
@@ -36,10 +36,10 @@ def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
 async def test_instances_share_what_their_methods_return(kind: Kind, cache: CacheManager) -> None:
     service = service_class(kind, cache)
     one, two = service(), service()
-    assert [await kind.of(each.method(1)) for each in (one, two, one, two)] == [1] * 4
-    assert await kind.of(two.method(2)) == 2
-    assert await kind.of(one.method(a=2, b=2)) == 2
-    assert await kind.of(service.method(one, 1)) == 1
+    assert [await kind.get_result(each.method(1)) for each in (one, two, one, two)] == [1] * 4
+    assert await kind.get_result(two.method(2)) == 2
+    assert await kind.get_result(one.method(a=2, b=2)) == 2
+    assert await kind.get_result(service.method(one, 1)) == 1
 
 
 @each_kind
@@ -49,8 +49,8 @@ async def test_a_class_says_by_its_cache_key_whose_results_differ(
     service = service_class(kind, cache)
     service.__cache_key__ = lambda self: self.name
     for _ in range(2):
-        assert await kind.of(service("a").method(1)) == 1
-        assert await kind.of(service("b").method(1)) == 2
+        assert await kind.get_result(service("a").method(1)) == 1
+        assert await kind.get_result(service("b").method(1)) == 2
     assert service("a").method.cache_key(1) != service("b").method.cache_key(1)
 
 
@@ -65,8 +65,8 @@ async def test_a_bound_method_has_the_keys_that_it_has_in_its_class(
         name: cached(cache=cache, ignore=["b"])(method.__get__(service(name))) for name in "ab"
     }
     for _ in range(2):
-        assert await kind.of(bound["a"](1)) == 1
-        assert await kind.of(bound["b"](a=1, b=3)) == 2
+        assert await kind.get_result(bound["a"](1)) == 1
+        assert await kind.get_result(bound["b"](a=1, b=3)) == 2
     again = cached(cache=cache)(method.__get__(service("a")))
     assert again.cache_key(1) == service("a").method.cache_key(1)
     twice = [cached(cache=cache)(service(name).method).cache_key(1) for name in "ab"]
@@ -82,8 +82,16 @@ async def test_a_subclass_shares_the_method_that_it_inherits(
     special = type("Special", (service,), {})
     own = type("Own", (service,), {"__cache_key__": lambda self: "own"})
 
-    assert [await kind.of(each().method(1)) for each in (service, special, own)] == [1, 1, 2]
-    assert [await kind.of(each().method(1)) for each in (service, special, own)] == [1, 1, 2]
+    assert [await kind.get_result(each().method(1)) for each in (service, special, own)] == [
+        1,
+        1,
+        2,
+    ]
+    assert [await kind.get_result(each().method(1)) for each in (service, special, own)] == [
+        1,
+        1,
+        2,
+    ]
 
 
 async def test_a_method_that_overrides_calls_that_of_its_base(memory: CacheManager) -> None:
@@ -106,7 +114,7 @@ async def test_a_method_that_overrides_calls_that_of_its_base(memory: CacheManag
 async def test_instances_stay_collectable(kind: Kind, memory: CacheManager) -> None:
     service = service_class(kind, memory)
     one = service()
-    assert [await kind.of(one.method(1)) for _ in range(2)] == [1, 1]
+    assert [await kind.get_result(one.method(1)) for _ in range(2)] == [1, 1]
     assert one.method.cache_info() == (1, 1)
     died = weakref.ref(one)
     del one
@@ -132,7 +140,9 @@ async def test_classmethods_and_staticmethods_in_either_order(
     def put(how: Any, body: Any) -> Any:
         body.__qualname__ = f"Tools.{body.__name__}"
         decorate = cached(cache=memory)
-        return how(decorate(kind.made(body))) if decorated_first else decorate(how(kind.made(body)))
+        return (
+            how(decorate(kind.build(body))) if decorated_first else decorate(how(kind.build(body)))
+        )
 
     class Tools:
         class_method = put(classmethod, of_class)
@@ -142,9 +152,9 @@ async def test_classmethods_and_staticmethods_in_either_order(
         pass
 
     for tools in (Tools, Tools(), Others, Others()):
-        assert await kind.of(tools.class_method(1)) == "Tools 1"
-        assert await kind.of(tools.static_method(a=1)) == "nothing 1"
-        assert await kind.of(tools.class_method(2)) == "Tools 2"
+        assert await kind.get_result(tools.class_method(1)) == "Tools 1"
+        assert await kind.get_result(tools.static_method(a=1)) == "nothing 1"
+        assert await kind.get_result(tools.class_method(2)) == "Tools 2"
     assert sorted(calls) == ["class", "class", "static"]
 
 
@@ -183,9 +193,9 @@ async def test_classes_with_slots_have_cached_methods(kind: Kind, memory: CacheM
             self.calls += 1
             return a
 
-    Slotted.method = kind.cached(Slotted.method, cache=memory)  # type: ignore[method-assign]
+    Slotted.method = kind.decorate(Slotted.method, cache=memory)  # type: ignore[method-assign]
     one = Slotted()
-    assert [await kind.of(one.method(5)) for _ in range(2)] == [5, 5]
+    assert [await kind.get_result(one.method(5)) for _ in range(2)] == [5, 5]
     assert one.calls == 1
 
 
@@ -210,16 +220,16 @@ async def test_a_method_gives_its_instance_to_the_verbs(kind: Kind, memory: Cach
     service = service_class(kind, memory)
     service.__cache_key__ = lambda self: self.name
     one, two = service("a"), service("b")
-    assert [await kind.of(each.method(1)) for each in (one, two)] == [1, 2]
+    assert [await kind.get_result(each.method(1)) for each in (one, two)] == [1, 2]
     assert one.method.cache_key(1) == service.method.cache_key(one, 1)
-    assert await kind.of(one.method.invalidate(1)) is True
-    assert await kind.of(one.method.invalidate(1)) is False
-    assert [await kind.of(each.method(1)) for each in (one, two)] == [3, 2]
-    assert await kind.of(two.method.refresh(1)) == 4
-    assert [await kind.of(each.method(1)) for each in (one, two)] == [3, 4]
+    assert await kind.get_result(one.method.invalidate(1)) is True
+    assert await kind.get_result(one.method.invalidate(1)) is False
+    assert [await kind.get_result(each.method(1)) for each in (one, two)] == [3, 2]
+    assert await kind.get_result(two.method.refresh(1)) == 4
+    assert [await kind.get_result(each.method(1)) for each in (one, two)] == [3, 4]
     assert one.method.cache_info() == two.method.cache_info() == (3, 4)
-    assert await kind.of(one.method.cache.exists(one.method.cache_key(1))) is True
-    assert await kind.of(one.method.cache_clear()) == 2
+    assert await kind.get_result(one.method.cache.exists(one.method.cache_key(1))) is True
+    assert await kind.get_result(one.method.cache_clear()) == 2
 
 
 @each_kind

@@ -16,7 +16,7 @@ from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
 from aiocache_pe.recordings.recorder import MODES
 from examples.llmserver.server import ModelServer
 from tests.behaviour.test_sdks import CHAT, calls
-from tests.support.sdk_clients import WAYS, client
+from tests.support.sdk_clients import WAYS, open_client
 from tests.support.sdk_fixtures import API_KEY
 
 each_way = pytest.mark.parametrize("way", WAYS)
@@ -26,20 +26,22 @@ each_way = pytest.mark.parametrize("way", WAYS)
 async def test_what_was_recorded_is_replayed_without_a_request(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         with recording(tmp_path, "record"):
-            first = [await sdk.ask(call, **asked) for call, asked in calls(sdk).values()]
-            streamed = await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+            first = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
+            streamed = await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             if sdk.anthropic is not None:
-                streamed += await sdk.read(sdk.anthropic.messages.create, max_tokens=9, **CHAT)
+                streamed += await sdk.read_stream(
+                    sdk.anthropic.messages.create, max_tokens=9, **CHAT
+                )
         sent = len(server.requests)
         assert sent == len(list(tmp_path.iterdir())) == len(first) + 1 + bool(sdk.anthropic)
         with recording(tmp_path) as replayed:
-            again = [await sdk.ask(call, **asked) for call, asked in calls(sdk).values()]
+            again = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
             assert again == first
-            again = await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+            again = await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             if sdk.anthropic is not None:
-                again += await sdk.read(sdk.anthropic.messages.create, max_tokens=9, **CHAT)
+                again += await sdk.read_stream(sdk.anthropic.messages.create, max_tokens=9, **CHAT)
             assert again == streamed
             assert replayed.unused() == []
     assert len(server.requests) == sent
@@ -53,12 +55,12 @@ async def test_what_was_recorded_is_replayed_without_a_request(
 async def test_the_same_answers_under_other_ids_make_no_difference(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         found = []
         for _ in range(2):
             with recording(tmp_path, "record"):
-                answers = [await sdk.ask(call, **asked) for call, asked in calls(sdk).values()]
-                answers += await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+                answers = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
+                answers += await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
             found.append((answers, files))
     assert found[0] == found[1]  # so what follows from an id is what was recorded
@@ -70,14 +72,14 @@ async def test_a_request_that_nobody_recorded_is_not_sent(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     other = CHAT | {"messages": [{"role": "user", "content": "What is lve?"}]}
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
-            await sdk.ask(create, **CHAT)
+            await sdk.call(create, **CHAT)
         said = []
         for asked in (other, CHAT | {"stream": True}):
             with pytest.raises(UnrecordedCallError) as caught, recording(tmp_path):
-                await sdk.ask(create, **asked)
+                await sdk.call(create, **asked)
             said.append(str(caught.value))
     assert "nearest: chat-completions-what-is-love-" in said[0]
     assert "messages[0].content: recorded 'What is love?', asked 'What is lve?'" in said[0]
@@ -91,13 +93,13 @@ async def test_failures_are_told_and_not_recorded(
     way: str, stream: bool, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.failures += [429]
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
             with pytest.raises(openai.RateLimitError):
-                await sdk.ask(create, stream=stream, **CHAT)
+                await sdk.call(create, stream=stream, **CHAT)
             assert list(tmp_path.iterdir()) == []
-            await (sdk.read(create, **CHAT) if stream else sdk.ask(create, **CHAT))
+            await (sdk.read_stream(create, **CHAT) if stream else sdk.call(create, **CHAT))
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -107,10 +109,10 @@ async def test_a_failure_is_told_to_all_who_asked_at_once(
     way: str, stream: bool, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.failures += [429] * 3
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
-            asked = [sdk.ask(create, stream=stream, **CHAT) for _ in range(3)]
+            asked = [sdk.call(create, stream=stream, **CHAT) for _ in range(3)]
             errors = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(error) for error in errors} == {openai.RateLimitError}
     assert list(tmp_path.iterdir()) == []
@@ -120,32 +122,32 @@ async def test_a_failure_is_told_to_all_who_asked_at_once(
 async def test_an_answer_that_a_limit_cut_short_is_recorded_for_tests_ask_for_few_words(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
-            first = await sdk.ask(create, max_tokens=1, **CHAT)
+            first = await sdk.call(create, max_tokens=1, **CHAT)
         assert first.choices[0].finish_reason == "length"
         with recording(tmp_path):
-            assert await sdk.ask(create, max_tokens=1, **CHAT) == first
+            assert await sdk.call(create, max_tokens=1, **CHAT) == first
 
 
 async def test_a_stream_that_was_cut_is_not_recorded(
     memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.cut = True
-    async with client(WAYS[0], memory, server) as sdk:
+    async with open_client(WAYS[0], memory, server) as sdk:
         with recording(tmp_path, "record"):
-            await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+            await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_file_shows_the_request_beside_the_answer(
     memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
-    async with client(WAYS[0], memory, server) as sdk:
+    async with open_client(WAYS[0], memory, server) as sdk:
         with recording(tmp_path, "record"):
-            await sdk.ask(sdk.openai.chat.completions.create, **CHAT)
-            await sdk.read(sdk.openai.chat.completions.create, **CHAT)
+            await sdk.call(sdk.openai.chat.completions.create, **CHAT)
+            await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
     whole, stream = sorted(
         (json.loads(path.read_text()) for path in tmp_path.iterdir()),
         key=lambda shown: "events" in shown["answer"],
@@ -162,14 +164,14 @@ async def test_a_file_shows_the_request_beside_the_answer(
 async def test_requests_that_are_never_recorded_are_not_sent_when_replaying(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
-    async with client(way, memory, server) as sdk:
+    async with open_client(way, memory, server) as sdk:
         with recording(tmp_path, "record"), pytest.raises(openai.APIStatusError):
-            await sdk.ask(sdk.openai.models.list)  # sent: the server knows of no such thing
+            await sdk.call(sdk.openai.models.list)  # sent: the server knows of no such thing
         with (
             pytest.raises(UnrecordedCallError, match="not recorded by this transport: see cache"),
             recording(tmp_path),
         ):
-            await sdk.ask(sdk.openai.models.list)
+            await sdk.call(sdk.openai.models.list)
 
 
 @pytest.mark.parametrize("content", [b'"text"', b"[1,2]", b'{"big":123456789012345678901234}'])

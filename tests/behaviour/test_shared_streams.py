@@ -15,18 +15,18 @@ from aiocache_pe import CacheManager, cached
 from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import settled
+from tests.support.factories import wait_for_refreshes
 from tests.support.polling import poll, poll_blocking
 from tests.support.servers.sse_server import WORDS, SseServer, words_async, words_plain
 from tests.support.stream_kinds import (
     Upstream,
-    both,
-    close,
-    entries,
-    first,
-    iter_of,
-    made,
-    read,
+    close_stream,
+    count_entries,
+    each_stream_kind,
+    iter_chunks,
+    make_stream,
+    read_all,
+    read_first,
 )
 
 
@@ -53,11 +53,11 @@ async def test_three_readers_of_a_real_response_see_it_from_the_first_chunk_on(
     assert await some(one, 2) == [" upon", ""]
     assert await some(three, 4) == ["Once", "", " upon", ""]
     server.allow(5)
-    assert await read(one) == list(WORDS[4:])
-    assert await read(two) == list(WORDS[1:])
-    assert await read(three) == list(WORDS[4:])
+    assert await read_all(one) == list(WORDS[4:])
+    assert await read_all(two) == list(WORDS[1:])
+    assert await read_all(three) == list(WORDS[4:])
     assert server.requests == 1
-    assert await read(words(server.port)) == list(WORDS)
+    assert await read_all(words(server.port)) == list(WORDS)
     assert server.requests == 1
     assert words.cache_info() == (3, 1)
     stats = await cache.get_stats()
@@ -98,10 +98,10 @@ async def test_when_the_response_breaks_at_chunk_five_all_readers_know(
     assert await some(two, 2) == list(WORDS[2:4])
     with pytest.raises(ConnectionError):
         await anext(two)
-    assert await entries(cache) == 0
+    assert await count_entries(cache) == 0
     server.fails_at = 0
     server.allow()
-    assert await read(words(server.port)) == list(WORDS)
+    assert await read_all(words(server.port)) == list(WORDS)
     assert server.requests == 2
 
 
@@ -117,61 +117,61 @@ async def test_one_reader_leaves_and_the_last_one_hangs_up(
     assert server.hung_up == 0
     await two.aclose()
     await poll(lambda: server.hung_up == 1)
-    assert await entries(memory) == 0
+    assert await count_entries(memory) == 0
     server.allow()
-    assert await read(words(server.port)) == list(WORDS)
+    assert await read_all(words(server.port)) == list(WORDS)
 
 
-@both
+@each_stream_kind
 async def test_a_slow_reader_holds_up_nobody(kind: str, memory: CacheManager) -> None:
     upstream = Upstream(*range(10_000))
-    stream = cached(cache=memory)(made(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
     slow, fast = stream(), stream()
-    assert await first(slow) == 0
-    assert await read(fast) == list(range(10_000))
-    assert await entries(memory) == 1
-    assert await read(slow) == list(range(1, 10_000))
-    assert upstream.begun == upstream.ended == 1
+    assert await read_first(slow) == 0
+    assert await read_all(fast) == list(range(10_000))
+    assert await count_entries(memory) == 1
+    assert await read_all(slow) == list(range(1, 10_000))
+    assert upstream.starts == upstream.ends == 1
 
 
-@both
+@each_stream_kind
 async def test_the_source_is_asked_by_who_is_furthest_and_not_before(
     kind: str, memory: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=memory)(made(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
     one, two = stream(), stream()
-    assert [await first(one), await first(two), upstream.given] == ["a", "a", 1]
-    assert [await first(two), upstream.given] == ["b", 2]
-    assert [await first(one), upstream.given] == ["b", 2]
-    await close(two)
-    assert upstream.ended == 0
-    await close(one)
-    assert (upstream.given, upstream.ended) == (2, 1)
+    assert [await read_first(one), await read_first(two), upstream.chunks_sent] == ["a", "a", 1]
+    assert [await read_first(two), upstream.chunks_sent] == ["b", 2]
+    assert [await read_first(one), upstream.chunks_sent] == ["b", 2]
+    await close_stream(two)
+    assert upstream.ends == 0
+    await close_stream(one)
+    assert (upstream.chunks_sent, upstream.ends) == (2, 1)
 
 
 async def test_many_who_wait_for_one_chunk_pull_one_chunk(memory: CacheManager) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=memory)(made("async", upstream.source))
+    stream = cached(cache=memory)(make_stream("async", upstream.source))
     readers = [stream() for _ in range(5)]
-    assert await asyncio.gather(*map(first, readers)) == ["a"] * 5
-    assert upstream.given == 1
+    assert await asyncio.gather(*map(read_first, readers)) == ["a"] * 5
+    assert upstream.chunks_sent == 1
     for reader in readers:
         await reader.aclose()
-    assert upstream.ended == 1
+    assert upstream.ends == 1
 
 
-@both
+@each_stream_kind
 async def test_what_one_reader_does_to_a_chunk_the_others_do_not_see(
     kind: str, cache: CacheManager
 ) -> None:
-    stream = cached(cache=cache)(made(kind, lambda: iter_of([1], [2])))
+    stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([1], [2])))
     one, two = stream(), stream()
-    mine = await first(one)
+    mine = await read_first(one)
     mine.append("spoilt")
-    assert await first(two) == [1]
-    assert [*await read(one), *await read(two)] == [[2], [2]]
-    assert await read(stream()) == [[1], [2]]
+    assert await read_first(two) == [1]
+    assert [*await read_all(one), *await read_all(two)] == [[2], [2]]
+    assert await read_all(stream()) == [[1], [2]]
 
 
 async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
@@ -182,7 +182,7 @@ async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
     one, two = words(server.port), words(server.port)
     assert [await anext(one), await anext(two)] == ["Once", "Once"]
     waiting = asyncio.ensure_future(anext(one))  # who began it, and is waiting for a chunk
-    others = asyncio.ensure_future(read(two))
+    others = asyncio.ensure_future(read_all(two))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -190,24 +190,24 @@ async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
     server.allow(8)
     assert await others == list(WORDS[1:])
     assert (server.requests, server.hung_up) == (1, 0)
-    assert await entries(memory) == 1
+    assert await count_entries(memory) == 1
 
 
-@both
+@each_stream_kind
 async def test_an_error_is_raised_for_every_reader_after_all_chunks(
     kind: str, memory: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", fails=KeyError("k"))
-    stream = cached(cache=memory)(made(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
     one, two = stream(), stream()
-    assert await first(two) == "a"
+    assert await read_first(two) == "a"
     for _ in range(2):
-        await first(one)
+        await read_first(one)
     with pytest.raises(KeyError):
-        await first(one)
-    assert await first(two) == "b"
+        await read_first(one)
+    assert await read_first(two) == "b"
     with pytest.raises(KeyError):
-        await first(two)
+        await read_first(two)
     assert (await memory.get_stats()).load_failures == 1
 
 
@@ -252,43 +252,43 @@ def test_an_interrupted_thread_says_so_to_the_others() -> None:
             other.result(10)
 
 
-@both
+@each_stream_kind
 async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunk_buffer, "_MOST", 10)
-    stream = cached(cache=memory)(made(kind, lambda: iter_of(*range(100))))
+    stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks(*range(100))))
     one, two, late = stream(), stream(), stream()
-    assert [await first(one), await first(two), await first(late)] == [0, 0, 0]
+    assert [await read_first(one), await read_first(two), await read_first(late)] == [0, 0, 0]
     for number in range(1, 50):
-        assert await first(one) == number
+        assert await read_first(one) == number
         if number >= 10:
-            assert await first(two) == number - 9
+            assert await read_first(two) == number - 9
     with pytest.raises(CacheError, match="more than 10 chunks behind another reader"):
-        await first(late)
-    assert await read(one) == list(range(50, 100))
+        await read_first(late)
+    assert await read_all(one) == list(range(50, 100))
     newcomer = stream()  # not in the middle of it
-    assert await first(newcomer) == 0
-    await close(newcomer)
-    await close(two)
-    assert await entries(memory) == 0
+    assert await read_first(newcomer) == 0
+    await close_stream(newcomer)
+    await close_stream(two)
+    assert await count_entries(memory) == 0
 
 
-@both
+@each_stream_kind
 async def test_another_managers_stream_is_waited_for(kind: str, cache_dir: Path) -> None:
     one = CacheManager("file", directory=cache_dir)
     other = CacheManager("file", directory=cache_dir)
     upstream, never = Upstream("a", "", "b"), Upstream()
-    here = cached(cache=one, key="k", key_prefix="p")(made(kind, upstream.source))
-    there = cached(cache=other, key="k", key_prefix="p")(made("async", never.source))
+    here = cached(cache=one, key="k", key_prefix="p")(make_stream(kind, upstream.source))
+    there = cached(cache=other, key="k", key_prefix="p")(make_stream("async", never.source))
     stream = here()
-    assert await first(stream) == "a"
-    waiting = asyncio.ensure_future(read(there()))
+    assert await read_first(stream) == "a"
+    waiting = asyncio.ensure_future(read_all(there()))
     await asyncio.sleep(0.05)
     assert not waiting.done()
-    assert await read(stream) == ["", "b"]
+    assert await read_all(stream) == ["", "b"]
     assert await waiting == ["a", "", "b"]
-    assert never.begun == 0
+    assert never.starts == 0
     await one.close()
     await other.close()
 
@@ -305,7 +305,7 @@ async def test_a_stream_may_ask_for_itself(memory: CacheManager) -> None:
             async for word in nested():
                 yield word
 
-    assert await asyncio.wait_for(read(nested()), 30) == ["outer", "inner"]
+    assert await asyncio.wait_for(read_all(nested()), 30) == ["outer", "inner"]
     depth = 0
 
     @cached(cache=memory)
@@ -319,49 +319,49 @@ async def test_a_stream_may_ask_for_itself(memory: CacheManager) -> None:
     assert await asyncio.wait_for(asyncio.to_thread(list, plain()), 30) == ["outer", "inner"]
 
 
-@both
+@each_stream_kind
 async def test_a_stale_stream_is_replayed_while_a_new_one_is_recorded(
     kind: str, cache: CacheManager, clock: FakeClock
 ) -> None:
     upstream = Upstream("old", "")
-    stream = cached(cache=cache, ttl=10, stale_ttl=100)(made(kind, upstream.source))
-    assert await read(stream()) == ["old", ""]
+    stream = cached(cache=cache, ttl=10, stale_ttl=100)(make_stream(kind, upstream.source))
+    assert await read_all(stream()) == ["old", ""]
     clock.advance(11)
     upstream.chunks = ("new", "", "er")
     if kind == "async":
-        assert await read(stream()) == ["old", ""]
-        await settled(cache)
+        assert await read_all(stream()) == ["old", ""]
+        await wait_for_refreshes(cache)
     else:
         assert await asyncio.to_thread(list, stream()) == ["old", ""]
-        await poll(lambda: upstream.ended == 2)
+        await poll(lambda: upstream.ends == 2)
         await asyncio.to_thread(stream.cache.close)
         await cache.__aenter__()
-    assert await read(stream()) == ["new", "", "er"]
+    assert await read_all(stream()) == ["new", "", "er"]
     clock.advance(11)
     upstream.fails = ConnectionError()
     for _ in range(3):
-        found = await (read(stream()) if kind == "async" else asyncio.to_thread(list, stream()))
+        found = await (read_all(stream()) if kind == "async" else asyncio.to_thread(list, stream()))
         assert found == ["new", "", "er"]
 
 
 async def test_a_hot_stream_is_refreshed_ahead(memory: CacheManager, clock: FakeClock) -> None:
     upstream = Upstream("a")
     stream = cached(cache=memory, ttl=lambda chunks: 10 * len(chunks), refresh_ahead=0.5)(
-        made("async", upstream.source)
+        make_stream("async", upstream.source)
     )
-    await read(stream())
+    await read_all(stream())
     clock.advance(6)
     upstream.chunks = ("b", "c")
-    assert await read(stream()) == ["a"]
-    await settled(memory)
-    assert await read(stream()) == ["b", "c"]
+    assert await read_all(stream()) == ["a"]
+    await wait_for_refreshes(memory)
+    assert await read_all(stream()) == ["b", "c"]
     assert await memory.get_ttl(stream.cache_key()) == 20
 
 
-@both
+@each_stream_kind
 def test_a_stream_has_no_hard_timeout(kind: str) -> None:
     with pytest.raises(ConfigurationError, match=r"hard_timeout= has no meaning for"):
-        cached(hard_timeout=1)(made(kind, iter_of))
+        cached(hard_timeout=1)(make_stream(kind, iter_chunks))
 
 
 async def test_a_source_that_goes_on_after_all_have_left_is_ended(memory: CacheManager) -> None:

@@ -17,7 +17,7 @@ from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.loading.background_refresh import RETRY_AFTER
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import settled
+from tests.support.factories import wait_for_refreshes
 from tests.support.polling import poll_blocking
 
 
@@ -187,7 +187,7 @@ async def test_methods_are_refreshed_with_their_instance(
     assert await service.answer() == 1
     clock.advance(11)
     assert await service.answer() == 1
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert await service.answer() == 2
 
 

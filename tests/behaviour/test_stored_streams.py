@@ -21,29 +21,29 @@ from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.stream_kinds import (
     ASYNC,
     Upstream,
-    both,
-    entries,
-    first,
-    iter_of,
-    made,
-    read,
+    count_entries,
+    each_stream_kind,
+    iter_chunks,
+    make_stream,
+    read_all,
+    read_first,
 )
 
 
-@both
+@each_stream_kind
 async def test_a_chunk_that_a_reader_changes_is_stored_as_it_came(
     kind: str, cache: CacheManager
 ) -> None:
-    stream = cached(cache=cache)(made(kind, lambda: iter_of([1], {"a": [2]})))
+    stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([1], {"a": [2]})))
     for _ in range(3):
-        found = await read(stream())
+        found = await read_all(stream())
         assert found == [[1], {"a": [2]}]
         found[0].append("spoiled")
         found[1]["a"].clear()
         found.clear()
 
 
-@both
+@each_stream_kind
 async def test_a_chunk_that_the_source_uses_again_is_stored_as_it_was_given(
     kind: str, cache: CacheManager
 ) -> None:
@@ -53,9 +53,9 @@ async def test_a_chunk_that_the_source_uses_again_is_stored_as_it_was_given(
             shared.append(number)
             yield shared
 
-    stream = cached(cache=cache)(made(kind, growing))
+    stream = cached(cache=cache)(make_stream(kind, growing))
     seen = [list(chunk) async for chunk in stream()] if kind == ASYNC else list(map(list, stream()))
-    assert await read(stream()) == seen == [[0], [0, 1], [0, 1, 2]]
+    assert await read_all(stream()) == seen == [[0], [0, 1], [0, 1, 2]]
 
 
 class Uncopied:
@@ -63,16 +63,16 @@ class Uncopied:
         raise RuntimeError("one of a kind")
 
 
-@both
+@each_stream_kind
 @pytest.mark.parametrize("odd", [Uncopied(), threading.Lock()], ids=["uncopied", "lock"])
 async def test_a_chunk_that_cannot_be_kept_is_passed_on_and_counted(
     kind: str, odd: Any, cache: CacheManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream = Upstream("a", odd, "b")
-    stream = cached(cache=cache)(made(kind, upstream.source))
+    stream = cached(cache=cache)(make_stream(kind, upstream.source))
     with caplog.at_level(logging.WARNING, "aiocache_pe"):
         for _ in range(2):
-            assert await read(stream()) == ["a", odd, "b"]
+            assert await read_all(stream()) == ["a", odd, "b"]
     stats = await cache.get_stats()
     assert (stats.errors, stats.sets, stats.total_entries) == (2, 0, 0)
     assert len(caplog.records) == 1
@@ -89,88 +89,90 @@ class Copied:
         raise TypeError("not for storing")
 
 
-@both
+@each_stream_kind
 async def test_a_chunk_that_can_be_copied_and_not_stored_is_counted_too(
     kind: str, cache: CacheManager
 ) -> None:
     odd = Copied()
-    stream = cached(cache=cache)(made(kind, lambda: iter_of("a", odd)))
+    stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks("a", odd)))
     for _ in range(2):
-        assert await read(stream()) == ["a", odd]
+        assert await read_all(stream()) == ["a", odd]
     stats = await cache.get_stats()
     assert (stats.errors, stats.total_entries) == (2, 0)
 
 
-@both
+@each_stream_kind
 async def test_a_stream_without_end_does_not_fill_the_memory(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunk_buffer, "_MOST", 10)
     for length, stored in [(10, 1), (11, 1)]:
-        stream = cached(cache=memory, version=length)(made(kind, partial(iter_of, *range(length))))
-        assert await read(stream()) == list(range(length))
-        assert await entries(memory) == stored
+        stream = cached(cache=memory, version=length)(
+            make_stream(kind, partial(iter_chunks, *range(length)))
+        )
+        assert await read_all(stream()) == list(range(length))
+        assert await count_entries(memory) == stored
 
 
-@both
+@each_stream_kind
 async def test_a_store_that_fails_costs_a_call_and_nothing_else(kind: str) -> None:
     recorder = SpyBackend(MemoryBackend())
     recorder.failing = BackendError("away")
     upstream = Upstream("a", "b")
     async with CacheManager(recorder) as cache:
-        stream = cached(cache=cache, tags=["t"])(made(kind, upstream.source))
+        stream = cached(cache=cache, tags=["t"])(make_stream(kind, upstream.source))
         for _ in range(2):
-            assert await read(stream()) == ["a", "b"]
-        assert upstream.begun == 2
+            assert await read_all(stream()) == ["a", "b"]
+        assert upstream.starts == 2
         recorder.failing = None
         for _ in range(2):
-            assert await read(stream()) == ["a", "b"]
-        assert upstream.begun == 3
+            assert await read_all(stream()) == ["a", "b"]
+        assert upstream.starts == 3
 
 
-@both
+@each_stream_kind
 async def test_two_replays_at_once_have_each_their_own_place(
     kind: str, cache: CacheManager
 ) -> None:
-    stream = cached(cache=cache)(made(kind, lambda: iter_of([0], [1], [2])))
-    await read(stream())
+    stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([0], [1], [2])))
+    await read_all(stream())
     one, two = stream(), stream()
-    assert [await first(one), await first(one), await first(two)] == [[0], [1], [0]]
-    assert [await read(one), await read(two)] == [[[2]], [[1], [2]]]
+    assert [await read_first(one), await read_first(one), await read_first(two)] == [[0], [1], [0]]
+    assert [await read_all(one), await read_all(two)] == [[[2]], [[1], [2]]]
     assert stream.cache_info() == (2, 1)
 
 
-@both
+@each_stream_kind
 async def test_a_replay_goes_on_when_its_entry_is_gone(kind: str, memory: CacheManager) -> None:
-    stream = cached(cache=memory)(made(kind, lambda: iter_of("a", "b")))
-    await read(stream())
+    stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks("a", "b")))
+    await read_all(stream())
     replay = stream()
-    assert await first(replay) == "a"
+    assert await read_first(replay) == "a"
     await memory.clear()
-    assert await read(replay) == ["b"]
+    assert await read_all(replay) == ["b"]
 
 
-@both
+@each_stream_kind
 async def test_another_manager_replays_from_the_files(
     kind: str, cache_dir: Path, clock: FakeClock
 ) -> None:
     upstream = Upstream("", {"n": (1,)}, b"\xff")
     for _ in range(2):
         async with CacheManager(directory=cache_dir, clock=clock) as cache:
-            stream = cached(cache=cache)(made(kind, upstream.source))
-            assert await read(stream()) == ["", {"n": (1,)}, b"\xff"]
-    assert upstream.begun == 1
+            stream = cached(cache=cache)(make_stream(kind, upstream.source))
+            assert await read_all(stream()) == ["", {"n": (1,)}, b"\xff"]
+    assert upstream.starts == 1
 
 
-@both
+@each_stream_kind
 async def test_what_else_is_under_its_key_is_no_stream(kind: str, memory: CacheManager) -> None:
-    stream = cached(cache=memory)(made(kind, lambda: iter_of("a")))
+    stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks("a")))
     for value in [None, [1], {"chunks": "abc"}, {"other": 1}, "text"]:
         await memory.set(stream.cache_key(), value)
-        assert await read(stream()) == ["a"]
+        assert await read_all(stream()) == ["a"]
 
 
-@both
+@each_stream_kind
 async def test_seconds_saved_are_those_of_the_source_not_of_the_reader(
     kind: str, memory: CacheManager, clock: FakeClock
 ) -> None:
@@ -180,13 +182,13 @@ async def test_seconds_saved_are_those_of_the_source_not_of_the_reader(
             yield chunk
         clock.advance(1)
 
-    reader = cached(cache=memory)(made(kind, slow))
+    reader = cached(cache=memory)(make_stream(kind, slow))
     passing = reader()
     for _ in range(2):
-        await first(passing)
+        await read_first(passing)
         clock.advance(100)
-    assert await read(passing) == []
-    await read(reader())
+    assert await read_all(passing) == []
+    await read_all(reader())
     assert (await memory.get_stats()).seconds_saved == 5
 
 

@@ -13,12 +13,12 @@ from tests.support.stream_kinds import (
     ASYNC,
     PLAIN,
     Upstream,
-    both,
-    close,
-    entries,
-    first,
-    made,
-    read,
+    close_stream,
+    count_entries,
+    each_stream_kind,
+    make_stream,
+    read_all,
+    read_first,
 )
 
 CHUNKS: list[list[Any]] = [
@@ -30,88 +30,88 @@ CHUNKS: list[list[Any]] = [
 ]
 
 
-@both
+@each_stream_kind
 @pytest.mark.parametrize("chunks", CHUNKS)
 async def test_a_stream_is_replayed_as_it_was(
     kind: str, chunks: list[Any], cache: CacheManager
 ) -> None:
     upstream = Upstream(*chunks)
-    stream = cached(cache=cache)(made(kind, upstream.source))
+    stream = cached(cache=cache)(make_stream(kind, upstream.source))
     for _ in range(3):
-        found = await read(stream())
+        found = await read_all(stream())
         assert found == chunks
         assert list(map(type, found)) == list(map(type, chunks))
-    assert (upstream.begun, upstream.ended) == (1, 1)
+    assert (upstream.starts, upstream.ends) == (1, 1)
 
 
-@both
+@each_stream_kind
 async def test_each_chunk_is_passed_on_before_the_next_is_asked_for(
     kind: str, memory: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=memory)(made(kind, upstream.source))()
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))()
     for number in (1, 2, 3):
-        assert await first(stream) == "abc"[number - 1]
-        assert upstream.given == number
-    await close(stream)
+        assert await read_first(stream) == "abc"[number - 1]
+        assert upstream.chunks_sent == number
+    await close_stream(stream)
 
 
-@both
+@each_stream_kind
 async def test_a_stream_begins_when_it_is_read(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a")
-    stream = cached(cache=memory)(made(kind, upstream.source))
-    await close(stream())
-    assert (upstream.begun, stream.cache_info()) == (0, (0, 0))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
+    await close_stream(stream())
+    assert (upstream.starts, stream.cache_info()) == (0, (0, 0))
 
 
-@both
+@each_stream_kind
 @pytest.mark.parametrize("taken", [1, 2, 3])
 async def test_who_stops_early_ends_the_source_and_stores_nothing(
     kind: str, taken: int, cache: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=cache)(made(kind, upstream.source))
+    stream = cached(cache=cache)(make_stream(kind, upstream.source))
     reader = stream()
     for _ in range(taken):
-        await first(reader)
-    await close(reader)
-    assert (upstream.given, upstream.ended) == (taken, 1)
-    assert await entries(cache) == 0
-    assert await read(stream()) == ["a", "b", "c"]
-    assert upstream.begun == 2
+        await read_first(reader)
+    await close_stream(reader)
+    assert (upstream.chunks_sent, upstream.ends) == (taken, 1)
+    assert await count_entries(cache) == 0
+    assert await read_all(stream()) == ["a", "b", "c"]
+    assert upstream.starts == 2
 
 
-@both
+@each_stream_kind
 async def test_who_stops_a_replay_early_harms_nobody(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=memory)(made(kind, upstream.source))
-    await read(stream())
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
+    await read_all(stream())
     replay = stream()
-    assert await first(replay) == "a"
-    await close(replay)
-    assert await read(stream()) == ["a", "b", "c"]
-    assert upstream.begun == 1
+    assert await read_first(replay) == "a"
+    await close_stream(replay)
+    assert await read_all(stream()) == ["a", "b", "c"]
+    assert upstream.starts == 1
 
 
-@both
+@each_stream_kind
 async def test_what_the_source_raises_reaches_the_reader_and_nothing_is_stored(
     kind: str, cache: CacheManager
 ) -> None:
     failures = list[events.LoadFailed]()
     cache.subscribe(events.LoadFailed, failures.append)
     upstream = Upstream("a", fails=ConnectionError("cut off"))
-    stream = cached(cache=cache)(made(kind, upstream.source))
+    stream = cached(cache=cache)(make_stream(kind, upstream.source))
     for _ in range(2):
         reader = stream()
-        assert await first(reader) == "a"
+        assert await read_first(reader) == "a"
         with pytest.raises(ConnectionError, match="cut off"):
-            await first(reader)
-    assert upstream.ended == 2
-    assert await entries(cache) == 0
+            await read_first(reader)
+    assert upstream.ends == 2
+    assert await count_entries(cache) == 0
     assert [type(event.error) for event in failures] == [ConnectionError] * 2
     upstream.fails = None
-    assert [await read(stream()), await read(stream())] == [["a"], ["a"]]
-    assert upstream.begun == 3
+    assert [await read_all(stream()), await read_all(stream())] == [["a"], ["a"]]
+    assert upstream.starts == 3
 
 
 async def test_a_cancelled_reader_ends_the_source(memory: CacheManager) -> None:
@@ -126,33 +126,33 @@ async def test_a_cancelled_reader_ends_the_source(memory: CacheManager) -> None:
         finally:
             ended.set()
 
-    task = asyncio.ensure_future(read(stream()))
+    task = asyncio.ensure_future(read_all(stream()))
     await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
-    assert await entries(memory) == 0
+    assert await count_entries(memory) == 0
 
 
-@both
+@each_stream_kind
 async def test_nothing_can_be_sent_into_a_cached_stream(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a", "b")
-    stream = cached(cache=memory)(made(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
     for _ in range(2):  # while it is recorded, then while it is replayed
         reader = stream()
-        await first(reader)
+        await read_first(reader)
         with pytest.raises(TypeError, match="nothing can be sent into a cached stream"):
             await send(reader, "hello")
-        await read(stream())
-    assert upstream.begun == upstream.ended == 2
+        await read_all(stream())
+    assert upstream.starts == upstream.ends == 2
 
 
 async def send(stream: Any, value: Any) -> Any:
     return await stream.asend(value) if hasattr(stream, "asend") else stream.send(value)
 
 
-@both
+@each_stream_kind
 async def test_a_bypassed_stream_can_be_talked_to(kind: str, memory: CacheManager) -> None:
     def echo() -> Generator[Any, Any, None]:
         heard = yield "ready"
@@ -171,16 +171,16 @@ async def test_a_bypassed_stream_can_be_talked_to(kind: str, memory: CacheManage
             assert [await anext(stream), await stream.asend("hello")] == ["ready", "hello"]
 
 
-@both
+@each_stream_kind
 async def test_what_a_reader_throws_in_ends_the_stream(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a", "b")
-    stream = cached(cache=memory)(made(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream(kind, upstream.source))
     reader = stream()
-    await first(reader)
+    await read_first(reader)
     with pytest.raises(KeyError):
         await (reader.athrow(KeyError()) if kind == ASYNC else asyncio.to_thread(throw, reader))
-    assert upstream.ended == 1
-    assert await entries(memory) == 0
+    assert upstream.ends == 1
+    assert await count_entries(memory) == 0
 
 
 def throw(stream: Any) -> None:

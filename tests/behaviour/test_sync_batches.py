@@ -17,7 +17,7 @@ import pytest
 from aiocache_pe import bypass, refresh
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.sync import CacheManager, cached_batch
-from tests.support.broken_backends import BrokenEverywhere
+from tests.support.broken_backends import BrokenEverywhereBackend
 from tests.support.polling import poll_blocking
 
 
@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_computed_anew(cache: CacheManager) -> None:
 
 
 def test_a_broken_store_breaks_no_batch() -> None:
-    with CacheManager(BrokenEverywhere(BackendError("down"))) as cache:
+    with CacheManager(BrokenEverywhereBackend(BackendError("down"))) as cache:
 
         @cached_batch(cache=cache)
         def function(numbers: list[int]) -> list[int]:

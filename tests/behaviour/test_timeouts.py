@@ -9,7 +9,7 @@ import pytest
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.exceptions import CacheError, LoadTimeoutError
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import Factory, settled
+from tests.support.factories import Factory, wait_for_refreshes
 from tests.support.polling import poll
 
 
@@ -66,7 +66,7 @@ async def test_a_refresh_has_no_more_time_than_a_caller(
     clock.advance(11)
     factory.hold()
     assert await memory.get_or_set("k", factory, 10, stale_ttl=100, hard_timeout=0.01) == 1
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert LoadTimeoutError in [type(event.error) for event in failed]
     assert factory.running == 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiocache_pe import ConfigurationError, InvalidKeyError, InvalidTTLError
 
-LONG = "x" * 70_000
+LONG_TEXT = "x" * 70_000
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Case:
     error: type[Exception]
     says: str
 
-    def shown(self) -> str:
+    def describe(self) -> str:
         value = repr(self.value)
         if callable(self.value) and hasattr(self.value, "__name__"):
             value = self.value.__name__
         return self.call.replace("value", value if len(value) < 40 else f"{value[:20]}…")
 
 
-def cases(call: str, *rows: tuple[Any, type[Exception], str]) -> list[Case]:
+def make_cases(call: str, *rows: tuple[Any, type[Exception], str]) -> list[Case]:
     return [Case(call, value, error, says) for value, error, says in rows]
 
 
@@ -41,7 +41,7 @@ BAD_KEYS: tuple[tuple[Any, type[Exception], str], ...] = (
     (7, TypeError, "a key is a str, not int: 7; make_cache_key() makes one of any arguments"),
     (b"k", TypeError, "a key is a str, not bytes"),
     (None, TypeError, "a key is a str, not NoneType"),
-    (LONG, InvalidKeyError, "key of 70000 characters, at most 65536 are accepted"),
+    (LONG_TEXT, InvalidKeyError, "key of 70000 characters, at most 65536 are accepted"),
 )
 BAD_TTLS: tuple[tuple[Any, type[Exception], str], ...] = (
     (-1, InvalidTTLError, "ttl -1 is not a positive duration; accepted are seconds"),

@@ -10,7 +10,7 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Head, Record
 
 
-class Broken:
+class BrokenBackend:
     """Raises on every verb, and on what it says it can do besides."""
 
     name = "broken"
@@ -44,7 +44,7 @@ class Broken:
         self._fail()
 
 
-class BrokenEverywhere(Broken):
+class BrokenEverywhereBackend(BrokenBackend):
     """Claims every capability, and fails in each."""
 
     on_evict = None
@@ -71,7 +71,7 @@ class BrokenEverywhere(Broken):
         self._fail()
 
 
-class Secretless(MemoryBackend):
+class SecretlessBackend(MemoryBackend):
     """A store that keeps no secret of its own, so that pickle is refused."""
 
     secret = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]

@@ -22,7 +22,7 @@ STORES: dict[str, dict[str, Any]] = {
 }
 
 
-def manager_over(store: str, directory: Path, clock: FakeClock, **settings: Any) -> CacheManager:
+def make_manager(store: str, directory: Path, clock: FakeClock, **settings: Any) -> CacheManager:
     """A manager over one of the stores that keep something."""
     given = STORES[store] | settings
     if given["backend"] == "file":
@@ -47,7 +47,7 @@ async def cache(
             admin.flushall()
         made = CacheManager("redis", redis_url=server.url, directory=cache_dir, clock=clock)
     else:
-        made = manager_over(request.param, cache_dir, clock)
+        made = make_manager(request.param, cache_dir, clock)
     async with made as manager:
         yield manager
 

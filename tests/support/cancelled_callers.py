@@ -17,7 +17,7 @@ from typing import Any
 
 from aiocache_pe import CacheManager
 from tests.support.history import ABSENT, Operation
-from tests.support.scale import dice
+from tests.support.scale import make_random
 
 KEYS = 8
 TASKS = 3  # of one loop
@@ -61,13 +61,16 @@ async def _caller(
         history.setdefault(key, []).append(Operation(plain, value, answer, called, returned))
 
 
-async def storm(cache: CacheManager, seed: str, *, cancelling: bool = True) -> History:
+async def run_cancelled_callers(
+    cache: CacheManager, seed: str, *, cancelling: bool = True
+) -> History:
     """Let a few tasks call; nothing may be left unheard in their loop."""
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     history: History = {}
     callers = [
-        _caller(cache, dice(f"{seed}/{n}"), history, cancelling=cancelling) for n in range(TASKS)
+        _caller(cache, make_random(f"{seed}/{n}"), history, cancelling=cancelling)
+        for n in range(TASKS)
     ]
     await asyncio.gather(*callers)
     assert not complaints
@@ -79,6 +82,6 @@ if __name__ == "__main__":
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
-    _history = asyncio.run(storm(_manager, sys.argv[2]))
+    _history = asyncio.run(run_cancelled_callers(_manager, sys.argv[2]))
     _plain = {key: [astuple(one) for one in calls] for key, calls in _history.items()}
     sys.stdout.write(json.dumps(_plain))

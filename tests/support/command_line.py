@@ -18,8 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULE = (sys.executable, "-m", "aiocache_pe")
 CTRL_C = "\x03"
-PATIENCE = 60.0  # seconds that a command may take on the slowest machine
-AGAIN = 3.0  # seconds after which Ctrl-C is pressed again, as by a person
+TIMEOUT_SECONDS = 60.0  # seconds that a command may take on the slowest machine
+RETRY_SECONDS = 3.0  # seconds after which Ctrl-C is pressed again, as by a person
 
 # Makes the terminal it was given its own, so that Ctrl-C typed there reaches it.
 _AT_TERMINAL = """
@@ -31,7 +31,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CompletedCommand:
     """How a command ended, and what was to be read."""
 
     code: int
@@ -39,37 +39,39 @@ class Ended:
     err: str = ""
 
 
-def environment(**more: str) -> dict[str, str]:
+def make_environment(**more: str) -> dict[str, str]:
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1", "PYTHONUNBUFFERED": ""}
     return os.environ | own | more
 
 
-def run(directory: Path, *args: str, stdin: str | bytes = "", **more: str) -> Ended:
+def run_program(
+    directory: Path, *args: str, stdin: str | bytes = "", **more: str
+) -> CompletedCommand:
     """Run the program in a directory, without a terminal."""
     done = subprocess.run(
         [*MODULE, *args],
         cwd=directory,
         input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
-        env=environment(**more),
-        timeout=PATIENCE,
+        env=make_environment(**more),
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return CompletedCommand(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def at_terminal(
+def run_at_terminal(
     directory: Path, *args: str, wait_for: str = "", typed: str = "", **more: str
-) -> Ended:
+) -> CompletedCommand:
     """Run the program at a terminal; once the text appears, type something."""
     ours, theirs = pty.openpty()
-    env = environment(COLUMNS="300", TERM="xterm", **more)
+    env = make_environment(COLUMNS="300", TERM="xterm", **more)
     command = [sys.executable, "-c", _AT_TERMINAL, *MODULE, *args]
     with subprocess.Popen(
         command, cwd=directory, env=env, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
-        shown, end, pressed = b"", time.monotonic() + PATIENCE, False
+        shown, end, pressed = b"", time.monotonic() + TIMEOUT_SECONDS, False
         try:
             os.close(theirs)
             while (chunk := _read(ours)) is None or chunk:
@@ -79,30 +81,30 @@ def at_terminal(
                 if typed and wait_for.encode() in shown and (again or not pressed):
                     os.write(ours, typed.encode())
                     pressed = True
-            code = process.wait(PATIENCE)
+            code = process.wait(TIMEOUT_SECONDS)
         finally:
             process.kill()
             os.close(ours)
-    return Ended(code, shown.decode().replace("\r\n", "\n"))
+    return CompletedCommand(code, shown.decode().replace("\r\n", "\n"))
 
 
-def interrupt(process: subprocess.Popen[str]) -> int:
+def press_ctrl_c(process: subprocess.Popen[str]) -> int:
     """Press Ctrl-C until a process ends; its exit code.
 
     Once is not enough for certain: a signal that comes just before a process starts to
     wait for its input is seen only after that.
     """
-    for _ in range(round(PATIENCE / AGAIN)):
+    for _ in range(round(TIMEOUT_SECONDS / RETRY_SECONDS)):
         process.send_signal(signal.SIGINT)
         try:
-            return process.wait(AGAIN)
+            return process.wait(RETRY_SECONDS)
         except subprocess.TimeoutExpired:
             pass
     process.kill()
     raise AssertionError("Ctrl-C does not end it")
 
 
-def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def install_slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a third party's store, ``slow://SECONDS``, that says when it starts to clear."""
     info = site / "slow_store-1.0.dist-info"
     info.mkdir(parents=True)
@@ -115,7 +117,7 @@ def slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _read(terminal: int) -> bytes | None:
     """What a terminal shows next: ``None`` if nothing for long, empty if all have left it."""
-    if not select.select([terminal], [], [], AGAIN)[0]:
+    if not select.select([terminal], [], [], RETRY_SECONDS)[0]:
         return None
     try:
         return os.read(terminal, 65536)

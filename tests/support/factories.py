@@ -46,12 +46,12 @@ class Factory:
         return self.shape(number)
 
 
-async def settled(cache: CacheManager) -> None:
+async def wait_for_refreshes(cache: CacheManager) -> None:
     """Wait for the refreshes that are under way in this loop."""
     await cache._shared.refreshes.settle()
 
 
-async def outcome(work: Awaitable[Any]) -> Any:
+async def get_outcome(work: Awaitable[Any]) -> Any:
     """What it came to: a value, or the exception's class."""
     try:
         return await work

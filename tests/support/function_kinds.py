@@ -64,26 +64,26 @@ class Kind:
 
     name: str
 
-    def made(self, body: Body) -> Any:
+    def build(self, body: Body) -> Any:
         """A function of this kind with the name and parameters of a plain one.
 
         A stream has one chunk: what the plain function returns.
         """
         return _MAKERS[self.name](body)
 
-    def cached(self, body: Body, **settings: Any) -> Any:
+    def decorate(self, body: Body, **settings: Any) -> Any:
         """The same, decorated."""
-        return cached(**settings)(self.made(body))
+        return cached(**settings)(self.build(body))
 
     @property
     def is_stream(self) -> bool:
         return "stream" in self.name
 
-    def result(self, told: Any) -> Any:
+    def unwrap(self, told: Any) -> Any:
         """The result, of what ``ttl=`` and ``cache_if=`` are told: of a stream, its chunks."""
         return told[0] if self.is_stream else told
 
-    async def of(self, called: Any) -> Any:
+    async def get_result(self, called: Any) -> Any:
         """The result of a call, of this kind or of one of its verbs."""
         if self.name == "async stream" and hasattr(called, "__aiter__"):
             (result,) = [chunk async for chunk in called]
@@ -98,13 +98,13 @@ KINDS = [Kind(name) for name in _MAKERS]
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
-class Counted:
+class CallCounter:
     """A body that returns how often it was called for the same first argument."""
 
     def __init__(self) -> None:
         self.calls = list[Any]()
 
-    def body(self) -> Body:
+    def make_body(self) -> Body:
         """A function ``count(a, b=2, *, session=None)``."""
 
         def count(a: Any = None, b: Any = 2, *, session: Any = None) -> int:

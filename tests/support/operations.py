@@ -14,7 +14,7 @@ KEPT = ["what", "was", "stored", "before"]
 FAILS = " fails ("
 
 
-async def use_everything(cache: CacheManager, *, works: bool) -> None:
+async def call_every_verb(cache: CacheManager, *, works: bool) -> None:
     """Call every verb; none may raise.
 
     Args:
@@ -70,6 +70,6 @@ async def use_everything(cache: CacheManager, *, works: bool) -> None:
     assert several == [[1]] * 8, "what was computed comes back, store or no store"
 
 
-def too_often(messages: Iterable[str]) -> dict[str, int]:
+def find_repeated_failures(messages: Iterable[str]) -> dict[str, int]:
     """The failures that were logged more than once."""
     return {text: n for text, n in Counter(m for m in messages if FAILS in m).items() if n > 1}

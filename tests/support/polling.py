@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-STEP = 0.002
+POLL_SECONDS = 0.002
 """Seconds between two looks."""
 
 
@@ -26,7 +26,7 @@ async def poll(condition: Callable[[], object], *, deadline: float = 10.0) -> No
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) -> None:
@@ -34,10 +34,10 @@ def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) ->
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
-        time.sleep(STEP)
+        time.sleep(POLL_SECONDS)
 
 
-def open_below(directory: Path) -> list[str]:
+def list_open_files(directory: Path) -> list[str]:
     """What this process holds open below a directory; what other tests left is not meant."""
     held: list[str] = []
     for descriptor in Path("/proc/self/fd").iterdir():
@@ -46,7 +46,7 @@ def open_below(directory: Path) -> list[str]:
     return [path for path in held if path.startswith(str(directory))]
 
 
-def unmeasured() -> dict[str, str]:
+def make_environment() -> dict[str, str]:
     """The environment for a process that coverage would get in the way of.
 
     One that may not write where it is, or that forks while a thread holds a lock:

@@ -18,17 +18,17 @@ import random
 import sys
 
 
-def scaled(size: int) -> int:
+def scale_size(size: int) -> int:
     """A size of the default run, multiplied as the environment says; at least 1."""
     return max(1, round(size * float(os.environ.get("AIOCACHE_STRESS", "1"))))
 
 
-def is_full() -> bool:
+def is_full_run() -> bool:
     """Whether more than the default run was asked for."""
-    return scaled(10) > 10
+    return scale_size(10) > 10
 
 
-def dice(seed: int | str) -> random.Random:
+def make_random(seed: int | str) -> random.Random:
     """Chances that can be repeated."""
     return random.Random(seed)
 

@@ -33,19 +33,19 @@ class Client:
         self.openai = openai
         self.anthropic = anthropic
 
-    async def ask(self, call: Callable[..., Any], **asked: Any) -> Any:
+    async def call(self, call: Callable[..., Any], **asked: Any) -> Any:
         """A call's result; a blocking one is made in a thread."""
         result = await asyncio.to_thread(call, **asked)
         return await result if inspect.isawaitable(result) else result
 
-    async def read(self, call: Callable[..., Any], **asked: Any) -> list[Any]:
+    async def read_stream(self, call: Callable[..., Any], **asked: Any) -> list[Any]:
         """A call's stream, to its end."""
-        stream = await self.ask(call, stream=True, **asked)
+        stream = await self.call(call, stream=True, **asked)
         if hasattr(stream, "__aiter__"):
             return [chunk async for chunk in stream]
         return await asyncio.to_thread(list, stream)
 
-    async def gathered(self, helper: Callable[..., Any], asked: dict[str, Any]) -> Any:
+    async def gather_stream(self, helper: Callable[..., Any], asked: dict[str, Any]) -> Any:
         """What an SDK's own helper makes of a stream that it reads to its end."""
         final = "get_final_response" if "input" in asked else "get_final_message"
         manager = helper(**asked)
@@ -61,7 +61,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client(
+async def open_client(
     way: str, cache: CacheManager, server: ModelServer, **settings: Any
 ) -> AsyncGenerator[Client]:
     """A client that is cached."""

@@ -11,11 +11,11 @@ import pytest
 from aiocache_pe import CacheManager
 
 ASYNC, PLAIN = "async", "plain"
-both = pytest.mark.parametrize("kind", [ASYNC, PLAIN])
+each_stream_kind = pytest.mark.parametrize("kind", [ASYNC, PLAIN])
 Source = Callable[[], Iterator[Any]]
 
 
-def made(kind: str, source: Source) -> Any:
+def make_stream(kind: str, source: Source) -> Any:
     """A stream of the chunks that a plain generator gives."""
     if kind == PLAIN:
 
@@ -35,21 +35,21 @@ def made(kind: str, source: Source) -> Any:
     return async_stream
 
 
-async def read(stream: Any) -> list[Any]:
+async def read_all(stream: Any) -> list[Any]:
     if hasattr(stream, "__anext__"):
         return [chunk async for chunk in stream]
     return list(stream)
 
 
-async def first(stream: Any) -> Any:
+async def read_first(stream: Any) -> Any:
     return await anext(stream) if hasattr(stream, "__anext__") else next(stream)
 
 
-async def close(stream: Any) -> None:
+async def close_stream(stream: Any) -> None:
     await (stream.aclose() if hasattr(stream, "aclose") else asyncio.to_thread(stream.close))
 
 
-async def entries(cache: CacheManager) -> int:
+async def count_entries(cache: CacheManager) -> int:
     return (await cache.get_stats()).total_entries
 
 
@@ -59,19 +59,19 @@ class Upstream:
     def __init__(self, *chunks: Any, fails: Exception | None = None) -> None:
         self.chunks = chunks
         self.fails = fails
-        self.begun = self.ended = self.given = 0
+        self.starts = self.ends = self.chunks_sent = 0
 
     def source(self) -> Iterator[Any]:
-        self.begun += 1
+        self.starts += 1
         try:
             for chunk in self.chunks:
-                self.given += 1
+                self.chunks_sent += 1
                 yield chunk
             if self.fails is not None:
                 raise self.fails
         finally:
-            self.ended += 1
+            self.ends += 1
 
 
-def iter_of(*chunks: Any) -> Iterator[Any]:
+def iter_chunks(*chunks: Any) -> Iterator[Any]:
     yield from chunks

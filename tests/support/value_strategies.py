@@ -76,7 +76,7 @@ class Year(int): ...
 class Table(dict[Any, Any]): ...
 
 
-def unwritten(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def shorten_repr(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """The strategy under a short name: hypothesis writes them out, and that at length."""
 
     @st.composite
@@ -100,7 +100,7 @@ moments = (
     | st.dates()
     | st.timedeltas()
 )
-hashable_scalars = unwritten(
+hashable_scalars = shorten_repr(
     st.none()
     | texts
     | numbers
@@ -132,7 +132,7 @@ numpy_scalars = (
     | hnp.from_dtype(np.dtype("M8[ns]"))
     | hnp.from_dtype(np.dtype("m8[s]"))
 )
-scalars = unwritten(
+scalars = shorten_repr(
     hashable_scalars
     | st.decimals(allow_nan=True)
     | st.builds(bytearray, st.binary())
@@ -142,7 +142,7 @@ scalars = unwritten(
     | numpy_scalars
     | st.sampled_from([HttpUrl("https://example.org/a?b#c"), HttpUrl("http://127.0.0.1:80")])
 )
-hashables = unwritten(
+hashables = shorten_repr(
     st.recursive(
         hashable_scalars,
         lambda inner: (

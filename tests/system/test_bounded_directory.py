@@ -24,11 +24,11 @@ from aiocache_pe.backends.file.scan import count
 from aiocache_pe.backends.file.size_ledger import Totals
 from tests.support.processes.fill_directory import SIZES, TASKS
 from tests.support.processes.line_protocol import talking
-from tests.support.scale import is_full, report, scaled
+from tests.support.scale import is_full_run, report, scale_size
 
 FEEDERS = 4
-VOLUME = scaled(5_000_000)  # bytes, of all feeders
-BOUND = 50_000_000 if is_full() else VOLUME * 4 // 5
+VOLUME = scale_size(5_000_000)  # bytes, of all feeders
+BOUND = 50_000_000 if is_full_run() else VOLUME * 4 // 5
 """Bytes. In the small run little has to go, so that no pause of a process makes an entry old."""
 AT_ONCE = FEEDERS * TASKS * max(SIZES)
 """What may be on its way into the directory and not yet made room for, in bytes."""
@@ -53,7 +53,7 @@ def looked_at(cache_dir: Path) -> Totals:
     return Totals(*count(f"{cache_dir}/default"))
 
 
-@pytest.mark.timeout(600 if is_full() else 120)
+@pytest.mark.timeout(600 if is_full_run() else 120)
 def test_a_directory_stays_within_its_bounds(
     cache_dir: Path, feeders: list[subprocess.Popen[str]]
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_directory_stays_within_its_bounds(
     killed = False
     while any(feeder.poll() is None for feeder in feeders):
         size = looked_at(cache_dir).weight
-        if not sizes or is_full():
+        if not sizes or is_full_run():
             report(f"{time.monotonic() - began:6.1f} s {size / 1e6:8.2f} MB")
         sizes.append(size)
         if not killed and size > BOUND * 0.8:
@@ -74,7 +74,7 @@ def test_a_directory_stays_within_its_bounds(
             feeders[0].wait()
             killed = True
             report(f"{time.monotonic() - began:6.1f} s one is killed")
-        time.sleep(1.0 if is_full() else 0.02)
+        time.sleep(1.0 if is_full_run() else 0.02)
     took = time.monotonic() - began
     outcomes = []
     for feeder in feeders[killed:]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 from tests.support.processes.break_store import KINDS, full
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def run(*command: str) -> None:
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=unmeasured(),
+        env=make_environment(),
         capture_output=True,
         text=True,
         timeout=120,

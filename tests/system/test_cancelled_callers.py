@@ -22,10 +22,10 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.support.cancelled_callers import History, storm
+from tests.support.cancelled_callers import History, run_cancelled_callers
 from tests.support.history import ABSENT, Operation, is_linearizable
 from tests.support.polling import poll
-from tests.support.scale import dice, report, scaled
+from tests.support.scale import make_random, report, scale_size
 
 ROOT = Path(__file__).parents[2]
 THREADS = 3
@@ -42,7 +42,7 @@ def merged(histories: list[History]) -> History:
 def threads_of(cache: CacheManager) -> list[threading.Thread]:
     """Those that work for it, if it is one over files."""
     backend = cache._shared.engine.backend
-    return backend._hops._executor()._crew.threads if isinstance(backend, FileBackend) else []
+    return backend._hops._executor()._workers.threads if isinstance(backend, FileBackend) else []
 
 
 def explained(history: History, seed: str) -> int:
@@ -57,13 +57,15 @@ def explained(history: History, seed: str) -> int:
 @pytest.mark.parametrize("backend", ["memory", "file"])
 def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier: int) -> None:
     seed, count = secrets.token_hex(4), 0
-    rounds = scaled(12 if backend == "memory" else 5)
+    rounds = scale_size(12 if backend == "memory" else 5)
     for number in range(rounds):
         directory = cache_dir / str(number) if backend == "file" else None
         cache = CacheManager(backend, directory=directory, memory_max_bytes=tier)
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = [
-                pool.submit(lambda n: asyncio.run(storm(cache, f"{seed}/{number}/{n}")), n)  # noqa: B023
+                pool.submit(
+                    lambda n: asyncio.run(run_cancelled_callers(cache, f"{seed}/{number}/{n}")), n
+                )  # noqa: B023
                 for n in range(THREADS)
             ]
             histories = [job.result(60) for job in jobs]
@@ -77,7 +79,7 @@ def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier:
 
 def test_processes_see_one_step_after_another(cache_dir: Path) -> None:
     seed, count = secrets.token_hex(4), 0
-    for number in range(scaled(4)):
+    for number in range(scale_size(4)):
         processes = [
             subprocess.Popen(
                 [
@@ -124,13 +126,13 @@ async def compute(number: int, chance: random.Random, computing: list[int]) -> l
 async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: str) -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-    chance = dice(secrets.token_hex(4))
+    chance = make_random(secrets.token_hex(4))
     cache = CacheManager(backend, directory=cache_dir if backend == "file" else None)
     computing: list[int] = []
 
     async def caller() -> int:
         done = 0
-        for _ in range(scaled(20)):
+        for _ in range(scale_size(20)):
             number = chance.randrange(20)
             factory = partial(compute, number, chance, computing)
             task = asyncio.ensure_future(cache.get_or_set(f"key {number}", factory))
@@ -160,7 +162,7 @@ async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: 
     assert not computing
     assert not complaints
     assert not any(thread.is_alive() for thread in threads)
-    report(f"storm over {backend}: {40 * scaled(20)} calls, {sum(done)} answered")
+    report(f"storm over {backend}: {40 * scale_size(20)} calls, {sum(done)} answered")
 
 
 def test_the_checker_finds_what_cannot_have_happened() -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.support.operations import KEPT, use_everything
-from tests.support.scale import dice, is_full, scaled
+from tests.support.operations import KEPT, call_every_verb
+from tests.support.scale import is_full_run, make_random, scale_size
 
 SMALL = {"text": "a value", "numbers": [1, 2, 3]}
 LARGE = {"text": "many bytes " * 20_000}  # beyond what is read without a thread
@@ -48,10 +48,10 @@ def cuts(blob: bytes) -> Iterator[bytes]:
 
 def flips(blob: bytes) -> Iterator[bytes]:
     """Every byte with one bit turned; with ``AIOCACHE_STRESS`` above 1, with each bit."""
-    chance = dice("flips")
+    chance = make_random("flips")
     few = len(blob) < 2000
-    for at in range(len(blob)) if few else chance.sample(range(len(blob)), scaled(20)):
-        for bit in range(8) if is_full() and few else [chance.randrange(8)]:
+    for at in range(len(blob)) if few else chance.sample(range(len(blob)), scale_size(20)):
+        for bit in range(8) if is_full_run() and few else [chance.randrange(8)]:
             changed = bytearray(blob)
             changed[at] ^= 1 << bit
             yield bytes(changed)
@@ -214,12 +214,12 @@ async def test_what_is_no_folder_breaks_no_call(
     folder.rename(tmp_path / "aside")
     plant(folder, outside)
     for _ in range(3):
-        await use_everything(cache, works=False)
+        await call_every_verb(cache, works=False)
     assert (outside / "precious").read_text() == "mine"
     remove(folder)
     await cache.clear()
     assert await cache.set("kept", KEPT)
-    await use_everything(cache, works=True)
+    await call_every_verb(cache, works=True)
     await cache.close()
 
 

@@ -22,10 +22,10 @@ from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.scan import count
 from tests.support.processes.line_protocol import talking
 from tests.support.processes.write_expiring import LONG, plan
-from tests.support.scale import dice, is_full, report, scaled
+from tests.support.scale import is_full_run, make_random, report, scale_size
 
 WRITERS, PHASES, DOOMED, DEATH = 4, 4, 1, 2
-WRITES = scaled(100)  # of a writer in a phase
+WRITES = scale_size(100)  # of a writer in a phase
 LATER = 4_000.0  # seconds from phase to phase: what was to end soon is over then
 SEED = "7"
 
@@ -109,13 +109,13 @@ def wrong(writers: list[Writer], found: dict[str, float | None], now: float) -> 
     return told
 
 
-@pytest.mark.timeout(600 if is_full() else 120)
+@pytest.mark.timeout(600 if is_full_run() else 120)
 def test_what_is_over_goes_and_what_lives_stays(cache_dir: Path, writers: list[Writer]) -> None:
     backend = FileBackend(cache_dir)
     cache_dir.mkdir(mode=0o700)
     began = time.monotonic()
     first = now = time.time() + LATER
-    death = dice(SEED).randrange(1, WRITES)
+    death = make_random(SEED).randrange(1, WRITES)
     removed = 0
     with asyncio.Runner() as runner:
         assert runner.run(made_round(backend, first)) == 0  # it looks at everything, once a day

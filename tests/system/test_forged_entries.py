@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 from tests.support.processes.forge_entries import BOMBS
-from tests.support.scale import report, scaled
+from tests.support.scale import report, scale_size
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = 400
@@ -28,11 +28,11 @@ MOST = 100  # MB, the interpreter and all
 
 @pytest.mark.timeout(1800)
 def test_a_forged_entry_is_a_miss_and_runs_nothing_and_takes_no_memory(cache_dir: Path) -> None:
-    count = scaled(MUTATIONS)
+    count = scale_size(MUTATIONS)
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.processes.forge_entries", str(cache_dir), str(count)],
         cwd=ROOT,
-        env=unmeasured(),  # whose memory would be measured as well
+        env=make_environment(),  # whose memory would be measured as well
         capture_output=True,
         check=False,
         text=True,

@@ -17,9 +17,9 @@ import pytest
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file import locks
 from aiocache_pe.backends.file.layout import Layout, lock_slot
-from tests.support.operations import KEPT, too_often, use_everything
-from tests.support.polling import open_below
-from tests.support.scale import scaled
+from tests.support.operations import KEPT, call_every_verb, find_repeated_failures
+from tests.support.polling import list_open_files
+from tests.support.scale import scale_size
 
 HOLDER = """
 import os, signal, sys
@@ -61,7 +61,7 @@ async def test_a_lock_that_is_not_given_back_breaks_no_call(
             assert not await cache.add("held", 1)
         assert await cache.set("free", 1)
         assert (await cache.get_stats()).errors >= 15
-        assert not too_often(caplog.messages)
+        assert not find_repeated_failures(caplog.messages)
         stopped_holder.send_signal(end)
         stopped_holder.wait()
         assert await cache.set("held", 1)
@@ -71,13 +71,13 @@ async def test_a_lock_that_is_not_given_back_breaks_no_call(
 @pytest.mark.parametrize("tier", [0, 64 * 1024 * 1024], ids=["no memory tier", "memory tier"])
 async def test_a_directory_that_was_removed_is_made_anew(cache_dir: Path, tier: int) -> None:
     async with CacheManager(directory=cache_dir, memory_max_bytes=tier) as cache:
-        for _ in range(scaled(5)):
+        for _ in range(scale_size(5)):
             assert await cache.set("kept", KEPT)
             assert await cache.get("kept") == KEPT
             shutil.rmtree(cache_dir)
             assert await cache.get("kept") is None
             assert await cache.set("kept", KEPT)
-            await use_everything(cache, works=True)
+            await call_every_verb(cache, works=True)
         assert (await cache.get_stats()).errors == 0
 
 
@@ -92,14 +92,14 @@ async def test_a_directory_removed_again_and_again_harms_nobody(cache_dir: Path)
     thread.start()
     try:
         async with CacheManager(directory=cache_dir) as cache:
-            for _ in range(scaled(5)):
-                await use_everything(cache, works=False)
+            for _ in range(scale_size(5)):
+                await call_every_verb(cache, works=False)
                 await asyncio.gather(*[cache.set(f"key {n}", n) for n in range(20)])
             end.set()
             thread.join()
             await cache.clear()
             assert await cache.set("kept", KEPT)
-            await use_everything(cache, works=True)
+            await call_every_verb(cache, works=True)
     finally:
         end.set()
         thread.join()
@@ -109,8 +109,8 @@ async def test_a_directory_removed_again_and_again_harms_nobody(cache_dir: Path)
 async def test_removed_directories_leave_no_descriptors_behind(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as cache:
         assert await cache.set("key", 1)
-        before = len(open_below(cache_dir))
+        before = len(list_open_files(cache_dir))
         for number in range(30):
             shutil.rmtree(cache_dir)
             assert await cache.set("key", number)
-        assert 0 < len(open_below(cache_dir)) <= before + 2
+        assert 0 < len(list_open_files(cache_dir)) <= before + 2

@@ -24,7 +24,7 @@ from aiocache_pe.backends.file.atomic_write import TEMPORARY
 from aiocache_pe.record import unpack
 from tests.support.polling import poll_blocking
 from tests.support.processes.write_until_killed import COUNTERS, GONE, SLOTS, State, value_of
-from tests.support.scale import dice, report, scaled
+from tests.support.scale import make_random, report, scale_size
 
 ROOT = Path(__file__).parents[2]
 KILLS = 20
@@ -108,8 +108,8 @@ def entry_files(directory: Path) -> list[Path]:
 async def test_a_killed_writer_loses_no_acknowledged_write(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seed, kills = secrets.token_hex(4), scaled(KILLS)
-    chance = dice(seed)
+    seed, kills = secrets.token_hex(4), scale_size(KILLS)
+    chance = make_random(seed)
     slots = [Slot(cache_dir, number) for number in range(SLOTS)]
     began = time.monotonic()
     for slot in slots:

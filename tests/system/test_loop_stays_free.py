@@ -30,11 +30,11 @@ from aiocache_pe.backends.file import atomic_write
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.sentinels import PENDING
 from tests.support.polling import poll
-from tests.support.scale import is_full, report, scaled
+from tests.support.scale import is_full_run, report, scale_size
 
 TASKS = 64
 MEGABYTE = 1_000_000
-ROWS = 8000 if is_full() else 2000  # a megabyte; to look at every part of it takes long
+ROWS = 8000 if is_full_run() else 2000  # a megabyte; to look at every part of it takes long
 ALLOWED = {"stat", "fstat", "preadv", "close"}
 WATCHED = (
     *("open", "read", "write", "writev", "preadv", "stat", "lstat", "fstat", "close", "rename"),
@@ -114,7 +114,7 @@ def nested(task: int, number: int) -> list[dict[str, Any]]:
 async def test_no_disk_is_waited_for_in_the_loop(
     cache_dir: Path, value: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = scaled(1 if value is nested else 3)
+    rounds = scale_size(1 if value is nested else 3)
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set("warm", "up")
         shared = [value(0, number) for number in range(rounds)]  # made beforehand: not ours to time
@@ -145,7 +145,7 @@ async def test_no_disk_is_waited_for_in_the_loop(
     )
     assert not watch.waiting
     assert watch.calls["writev", False] >= 2 * TASKS * rounds, "nothing was watched"
-    if is_full() and value is not nested:
+    if is_full_run() and value is not nested:
         assert by_cpu[0][1] < CPU_LIMIT
 
 
@@ -161,7 +161,7 @@ def drop_from_memory(directory: Path) -> None:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
     names = Path("/proc/sys/vm/drop_caches")
-    if is_full() and os.access(names, os.W_OK):
+    if is_full_run() and os.access(names, os.W_OK):
         names.write_text("2")  # the names of files too; of the whole machine, so not by default
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.support.polling import unmeasured
-from tests.support.scale import scaled
+from tests.support.polling import make_environment
+from tests.support.scale import scale_size
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds a script may take on the slowest machine; a hang takes longer
@@ -38,7 +38,7 @@ def run_script(source: str, directory: Path) -> str:
     done = subprocess.run(
         [sys.executable, *WARNINGS, "-c", BEGINNING + textwrap.dedent(source), str(directory)],
         cwd=ROOT,
-        env=unmeasured(),
+        env=make_environment(),
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -66,14 +66,14 @@ def test_one_cache_serves_one_loop_after_another(cache_dir: Path) -> None:
             assert await cache.get_or_set(f"of {{number}}", lambda: number) == number
             assert await cache.set("last", number)
 
-        for number in range({scaled(10)}):
+        for number in range({scale_size(10)}):
             asyncio.run(main(number))
-        assert asyncio.run(cache.get("calls")) == 10 * {scaled(10)}
+        assert asyncio.run(cache.get("calls")) == 10 * {scale_size(10)}
     """
     run_script(script, cache_dir)
     stats = counters(cache_dir)
     assert stats["errors"] == 0
-    assert stats["total_entries"] == scaled(10) + 2
+    assert stats["total_entries"] == scale_size(10) + 2
 
 
 def test_no_loop_is_kept_alive(cache_dir: Path) -> None:
@@ -116,7 +116,7 @@ def in_thread(*works: Callable[[], object]) -> None:
 @pytest.mark.parametrize("backend", ["file", "memory"])
 def test_two_loops_in_two_threads_share_a_cache(cache_dir: Path, backend: str) -> None:
     cache = CacheManager(backend, directory=cache_dir if backend == "file" else None)
-    rounds = scaled(100)
+    rounds = scale_size(100)
 
     async def main(me: str, other: str) -> None:
         for number in range(rounds):
@@ -182,7 +182,7 @@ def test_parent_and_child_both_work_after_a_fork(cache_dir: Path, where: str) ->
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert asyncio.run(cache.get("calls")) == 2 * rounds
     """
-    for _ in range(scaled(1)):
+    for _ in range(scale_size(1)):
         run_script(script, cache_dir)
         assert counters(cache_dir)["errors"] == 0
         in_thread(lambda: asyncio.run(CacheManager(directory=cache_dir).clear()))
@@ -194,7 +194,7 @@ def test_a_child_waits_for_no_lock_of_its_parents_threads(cache_dir: Path, backe
         f"""
         import signal
 
-        backend, forks = {backend!r}, {scaled(25)}
+        backend, forks = {backend!r}, {scale_size(25)}
         cache = CacheManager("memory") if backend == "memory" else cache
         ready, end = threading.Event(), threading.Event()
 
@@ -241,7 +241,7 @@ def test_a_child_forked_beside_the_blocking_callers_loop_works_and_ends(
 
         blocking = CacheManager.of(cache)
         blocking.set("key", "of the parent")
-        for number in range({scaled(5)}):
+        for number in range({scale_size(5)}):
             child = os.fork()
             if not child:
                 signal.alarm(20)  # it ends a child that hangs

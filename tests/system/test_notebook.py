@@ -16,7 +16,7 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 from traitlets.config import Config
 
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 from tests.support.scale import report
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_cells_block_and_answer(
         resources={"metadata": {"path": str(tmp_path)}},
     )
     began = time.monotonic()
-    client.execute(env=unmeasured() | {"PYTHONPATH": str(ROOT)})
+    client.execute(env=make_environment() | {"PYTHONPATH": str(ROOT)})
     report(f"a kernel began, ran {len(CELLS)} cells and ended in {time.monotonic() - began:.1f} s")
     outputs = [[dict(one) for one in cell.outputs] for cell in notebook.cells]
     shown = [

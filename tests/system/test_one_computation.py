@@ -21,7 +21,7 @@ import pytest
 from aiocache_pe import CacheManager, cached
 from tests.support.polling import poll_blocking
 from tests.support.processes.compute_values import KEY, Log, key_of
-from tests.support.scale import dice, report, scaled
+from tests.support.scale import make_random, report, scale_size
 from tests.support.servers.redis_server import Server
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def computers(store: Path | str, log: Path) -> Iterator[list[Computer]]:
     with ExitStack() as stack:
         computers: list[Computer] = []
         for _ in range(PROCESSES):
-            computers.append(Computer("crowd", store, log, scaled(10) * SECONDS / 10, TASKS))
+            computers.append(Computer("crowd", store, log, scale_size(10) * SECONDS / 10, TASKS))
             stack.callback(computers[-1].kill)
         for computer in computers:
             computer.hear("ready")
@@ -108,7 +108,7 @@ def computers(store: Path | str, log: Path) -> Iterator[list[Computer]]:
 
 @pytest.mark.parametrize("store", ["memory", "file"])
 async def test_a_thousand_tasks_compute_once(store: str, cache_dir: Path) -> None:
-    calls, seconds = list[int](), scaled(10) * SECONDS / 10
+    calls, seconds = list[int](), scale_size(10) * SECONDS / 10
 
     async def factory() -> int:
         calls.append(1)
@@ -124,7 +124,7 @@ async def test_a_thousand_tasks_compute_once(store: str, cache_dir: Path) -> Non
 
 @pytest.mark.parametrize("store", ["memory", "file"])
 def test_many_threads_compute_once(store: str, cache_dir: Path) -> None:
-    calls, seconds = list[int](), scaled(10) * SECONDS / 10
+    calls, seconds = list[int](), scale_size(10) * SECONDS / 10
     together = threading.Barrier(32)
     cache = CacheManager(store, directory=cache_dir if store == "file" else None)
 
@@ -186,8 +186,8 @@ def test_when_the_computing_process_is_killed_another_takes_over(
 def test_random_kills_leave_no_key_stuck_and_never_two_who_compute(
     cache_dir: Path, log: Path
 ) -> None:
-    seed, kills = time.time_ns(), scaled(KILLS)
-    chance, notes = dice(str(seed)), Log(log)
+    seed, kills = time.time_ns(), scale_size(KILLS)
+    chance, notes = make_random(str(seed)), Log(log)
     last = 1_000_000
 
     def marcher(to: int) -> Computer:

@@ -26,7 +26,7 @@ from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.redis.key_names import make_entry_name
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from tests.support.polling import poll
-from tests.support.scale import dice, report, scaled
+from tests.support.scale import make_random, report, scale_size
 from tests.support.servers.deployments import Cluster, asked
 from tests.support.servers.redis_server import Server
 
@@ -87,7 +87,7 @@ class Load:
                 self._heard += TICK
 
     async def _write(self, number: int) -> None:
-        chance = dice(f"writer {number}")
+        chance = make_random(f"writer {number}")
         while not self._stopped:
             key = f"{self.prefix}{chance.randrange(KEYS // WRITERS) * WRITERS + number}"
             self._version += 1
@@ -101,7 +101,7 @@ class Load:
             await asyncio.sleep(0.002)
 
     async def _read(self, number: int) -> None:
-        chance = dice(f"reader {number}")
+        chance = make_random(f"reader {number}")
         while not self._stopped:
             key = f"{self.prefix}{chance.randrange(KEYS)}"
             version, when = self.acknowledged.get(key, (0, 0.0))
@@ -186,7 +186,7 @@ async def test_slots_that_move_lose_no_write_and_leave_nothing_old(
     begun, moves = time.monotonic(), 0
     async with Load(own_cluster, managers[0], managers[1], "moved") as load:
         await poll(lambda: load.counts["reads"] > 100, deadline=30)
-        for _ in range(scaled(1)):
+        for _ in range(scale_size(1)):
             await asyncio.to_thread(move, own_cluster, mine, one, two)
             await asyncio.to_thread(move, own_cluster, mine, two, one)
             moves += 2 * len(mine)
@@ -260,7 +260,7 @@ async def test_a_killed_primary_is_replaced_and_nothing_old_is_read_after_that(
         for load in loads:
             load.forget()
             load.trusted = True
-        await asyncio.sleep(scaled(1) / 4)
+        await asyncio.sleep(scale_size(1) / 4)
         await fallen.stop()
         lost_after, stale = await settled(plain, own_cluster)
     report(

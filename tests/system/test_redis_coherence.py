@@ -16,7 +16,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from aiocache_pe import CacheManager
-from tests.support.scale import report, scaled
+from tests.support.scale import report, scale_size
 from tests.support.servers.redis_server import Server
 
 KEYS = 1000
@@ -25,7 +25,7 @@ KEYS = 1000
 async def test_a_reader_sees_what_a_writer_had_acknowledged(
     own_redis: Server, cache_dir: Path
 ) -> None:
-    seconds = min(30, scaled(1))
+    seconds = min(30, scale_size(1))
     reader = await asyncio.create_subprocess_exec(
         sys.executable,
         *(

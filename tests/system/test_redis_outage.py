@@ -19,7 +19,7 @@ from redis import Redis
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.fallback.backend import FallbackBackend
 from tests.support.polling import poll
-from tests.support.scale import dice, is_full, report, scaled
+from tests.support.scale import is_full_run, make_random, report, scale_size
 from tests.support.servers.redis_server import Server
 
 TASKS, KEYS = 200, 500
@@ -42,7 +42,7 @@ class Load:
         self._answer = answer
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.ensure_future(self._work(dice(n))) for n in range(TASKS)]
+        self._tasks = [asyncio.ensure_future(self._work(make_random(n))) for n in range(TASKS)]
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -65,13 +65,13 @@ class Load:
 async def test_callers_notice_nothing_and_nothing_old_comes_back(
     way: str, own_redis: Server, cache_dir: Path
 ) -> None:
-    down = min(10.0, scaled(1) / 2)
+    down = min(10.0, scale_size(1) / 2)
     backs: list[float] = []
     returned = 0
     async with CacheManager("redis", redis_url=own_redis.hasty_url, directory=cache_dir) as cache:
         backend = cache._shared.engine.backend
         assert isinstance(backend, FallbackBackend)
-        for _ in range(3 if is_full() else 1):
+        for _ in range(3 if is_full_run() else 1):
             for n in range(200):
                 await cache.set(f"own{n}", "old")
             await asyncio.to_thread(own_redis.save)

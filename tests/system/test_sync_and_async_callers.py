@@ -19,7 +19,7 @@ import pytest
 
 from aiocache_pe import CacheManager, sync
 from tests.support.history import ABSENT, Operation, is_linearizable
-from tests.support.scale import dice, report, scaled
+from tests.support.scale import make_random, report, scale_size
 
 THREADS = 32
 TASKS = 8
@@ -40,7 +40,7 @@ class Storm:
 
     def caller(self, name: str) -> Callable[[], Call | None]:
         """What one caller is to call next; ``None`` at the end."""
-        chance = dice(f"{self.seed}/{name}")
+        chance = make_random(f"{self.seed}/{name}")
 
         def following() -> Call | None:
             number = next(self._count)
@@ -92,7 +92,7 @@ async def call_awaited(cache: CacheManager, storm: Storm, name: str) -> None:
 @pytest.mark.parametrize("backend", ["memory", "file"])
 def test_threads_and_a_loop_see_one_step_after_another(cache_dir: Path, backend: str) -> None:
     manager = CacheManager(backend, directory=cache_dir if backend == "file" else None)
-    twin, storm = sync.CacheManager.of(manager), Storm(scaled(2000))
+    twin, storm = sync.CacheManager.of(manager), Storm(scale_size(2000))
 
     async def application() -> None:
         await asyncio.gather(*[call_awaited(manager, storm, f"task {n}") for n in range(TASKS)])
@@ -106,10 +106,10 @@ def test_threads_and_a_loop_see_one_step_after_another(cache_dir: Path, backend:
     took = time.monotonic() - began
     assert twin.get_stats().errors == 0
     twin.close()
-    assert sum(map(len, storm.history.values())) == scaled(2000)
+    assert sum(map(len, storm.history.values())) == scale_size(2000)
     for key, operations in storm.history.items():
         assert is_linearizable(operations), f"seed {storm.seed}, {key}:\n{operations}"
     report(
-        f"linearizable, {THREADS} threads and {TASKS} tasks over {backend}: {scaled(2000):,} calls "
+        f"linearizable, {THREADS} threads and {TASKS} tasks over {backend}: {scale_size(2000):,} calls "
         f"of {len(storm.history):,} keys in {took:.1f} s"
     )

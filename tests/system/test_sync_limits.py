@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.polling import unmeasured
-from tests.support.scale import scaled
+from tests.support.polling import make_environment
+from tests.support.scale import scale_size
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds that a program may take on the slowest machine; a hang takes longer
@@ -49,7 +49,7 @@ def run(tmp_path: Path, source: str) -> str:
     done = subprocess.run(
         script(tmp_path, source),
         cwd=tmp_path,
-        env=unmeasured() | {"PYTHONPATH": str(ROOT)},
+        env=make_environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -145,7 +145,7 @@ def test_it_works_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> Non
         cache = CacheManager()
         if {live}:
             cache.set("key", "of the parent")
-        for number in range({scaled(4)}):
+        for number in range({scale_size(4)}):
             child = os.fork()
             if not child:
                 signal.alarm(20)  # it ends a child that hangs
@@ -290,7 +290,7 @@ print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flu
     with subprocess.Popen(
         script(tmp_path, source),
         cwd=tmp_path,
-        env=unmeasured() | {"PYTHONPATH": str(ROOT)},
+        env=make_environment() | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -345,16 +345,16 @@ def test_many_threads_share_one_computation(tmp_path: Path) -> None:
             go.wait(20)
             return [len(calls)]
 
-        with ThreadPoolExecutor({scaled(32)}) as pool:
+        with ThreadPoolExecutor({scale_size(32)}) as pool:
             futures = [
-                pool.submit(cache.get_or_set, "key", factory) for _ in range({scaled(32)})
+                pool.submit(cache.get_or_set, "key", factory) for _ in range({scale_size(32)})
             ]
             while not calls:
                 time.sleep(0.002)
             go.set()
             results = [future.result(20) for future in futures]
-        assert results == [[1]] * {scaled(32)}
-        print(len(calls), len({{id(result) for result in results}}) == {scaled(32)})
+        assert results == [[1]] * {scale_size(32)}
+        print(len(calls), len({{id(result) for result in results}}) == {scale_size(32)})
         """,
     )
     assert out == "1 True\n"

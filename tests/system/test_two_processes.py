@@ -16,7 +16,7 @@ import pytest
 
 from aiocache_pe import CacheManager
 from tests.support.processes.obey_orders import Here, Partner
-from tests.support.scale import report, scaled
+from tests.support.scale import report, scale_size
 
 ALTERNATIONS = 500
 Side = Here | Partner
@@ -97,7 +97,7 @@ def test_the_very_next_read_in_another_process_sees_it(
     sides: tuple[Here, Partner], change: Change, share: float
 ) -> None:
     here, partner = sides
-    alternations = round(scaled(ALTERNATIONS) * share)
+    alternations = round(scale_size(ALTERNATIONS) * share)
     stale: list[tuple[int, object, object]] = []
     began = time.perf_counter()
     for number in range(alternations):

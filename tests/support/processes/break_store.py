@@ -21,7 +21,7 @@ from pathlib import Path
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.support.operations import FAILS, KEPT, too_often, use_everything
+from tests.support.operations import FAILS, KEPT, call_every_verb, find_repeated_failures
 
 NOBODY = 65534
 ROUNDS = 3
@@ -126,7 +126,7 @@ async def break_and_repair(kind: str, directory: Path, logged: Callable[[], list
     clock = StoppedClock()
     cache = CacheManager(directory=directory, clock=clock)
     assert await cache.set("kept", KEPT)
-    await use_everything(cache, works=True)
+    await call_every_verb(cache, works=True)
     assert (await cache.get_stats()).errors == 0
     assert logged() == []
     with KINDS[kind](directory):
@@ -134,16 +134,16 @@ async def break_and_repair(kind: str, directory: Path, logged: Callable[[], list
             assert await cache.get("kept") == KEPT
             assert "default:kept" in await FileBackend(directory).read(["default:kept"])
         for _ in range(ROUNDS):
-            await use_everything(cache, works=False)
+            await call_every_verb(cache, works=False)
         errors = (await cache.get_stats()).errors
     assert errors >= ROUNDS
     assert any(FAILS in message for message in logged())
-    assert not too_often(logged())
+    assert not find_repeated_failures(logged())
     assert len(logged()) <= 12, logged()
     clock.later = 60
     await cache.clear()
     assert await cache.set("kept", KEPT)
-    await use_everything(cache, works=True)
+    await call_every_verb(cache, works=True)
     assert (await cache.get_stats()).errors >= errors
     assert any("works again" in message for message in logged())
     await cache.close()
@@ -184,7 +184,7 @@ async def _import_what_is_imported_late() -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with CacheManager(directory=f"{directory}/cache") as cache:
             await cache.set("kept", KEPT)
-            await use_everything(cache, works=True)
+            await call_every_verb(cache, works=True)
 
 
 def _main(kind: str, directory: Path) -> None:

@@ -14,7 +14,7 @@ import json
 import sys
 
 from aiocache_pe import CacheManager
-from tests.support.scale import dice
+from tests.support.scale import make_random
 
 TASKS = 4
 FAVOURITES = 10
@@ -44,7 +44,7 @@ async def feed(directory: str, slot: str, max_bytes: int, volume: int) -> dict[s
 
         async def task(number: int) -> None:
             nonlocal written, writes
-            chance = dice(f"{slot}/{number}")
+            chance = make_random(f"{slot}/{number}")
             while written < volume:
                 key, size = f"{slot}:{number}:{writes}", chance.choice(SIZES)
                 written += size

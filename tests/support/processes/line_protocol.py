@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 
 ROOT = Path(__file__).parents[3]
 
@@ -19,7 +19,7 @@ def talking(module: str, *arguments: object) -> Generator[subprocess.Popen[str],
     with subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
-        env=unmeasured(),
+        env=make_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from aiocache_pe import CacheManager
 from aiocache_pe.testing import FakeClock
-from tests.support.scale import dice
+from tests.support.scale import make_random
 
 TASKS = 4  # of one writer, so that writes are gathered and many are under way at the kill
 KEYS = 40  # of one task
@@ -38,7 +38,7 @@ class Write(NamedTuple):
 
 def plan(slot: int, phase: int, writes: int) -> list[Write]:
     """What a slot writes in a phase; every so many are those of one task, in their order."""
-    chance = dice(f"{slot}/{phase}")
+    chance = make_random(f"{slot}/{phase}")
     return [
         Write(f"{slot}:{number % TASKS}:{chance.randrange(KEYS)}", chance.choice(LIVES))
         for number in range(writes)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aiocache_pe import CacheManager
-from tests.support.scale import dice
+from tests.support.scale import make_random
 
 SLOTS = 4
 TASKS = 4  # of one writer, so that writes are gathered and many are under way at the kill
@@ -95,7 +95,7 @@ async def write_for_ever(directory: str, diary: Diary, slot: str, seed: str) -> 
     cache = CacheManager(directory=directory)
 
     async def task(number: int) -> None:
-        chance = dice(f"{seed}/{slot}/{number}")
+        chance = make_random(f"{seed}/{slot}/{number}")
         keys = [f"slot:{slot}:{number}:{n}" for n in range(KEYS)]
         while True:
             await write_one(cache, diary, keys, chance)

@@ -11,7 +11,7 @@ import pytest
 from aiocache_pe import CacheManager, ConfigurationError, SecretRequiredError
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.exceptions import InvalidKeyError, InvalidTTLError
-from tests.support.broken_backends import Secretless
+from tests.support.broken_backends import SecretlessBackend
 
 DISTRIBUTION = """\
 Metadata-Version: 2.1
@@ -272,7 +272,7 @@ async def test_the_secret_may_come_from_the_environment(
 
 
 async def test_without_any_secret_pickle_is_refused() -> None:
-    async with CacheManager(Secretless()) as cache:
+    async with CacheManager(SecretlessBackend()) as cache:
         with pytest.raises(SecretRequiredError, match="pass secret= to the manager or set"):
             await cache.set("k", Unregistered())
         assert not await cache.exists("k")

@@ -16,14 +16,14 @@ from aiocache_pe.events import Event, Hit, Stored
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sync import CacheManager, cached, get_cache
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.cache_fixtures import STORES, manager_over
+from tests.support.cache_fixtures import STORES, make_manager
 
 
 @pytest.fixture(params=STORES)
 def blocking(
     request: pytest.FixtureRequest, cache_dir: Path, clock: FakeClock
 ) -> Iterator[CacheManager]:
-    with CacheManager.of(manager_over(request.param, cache_dir, clock)) as cache:
+    with CacheManager.of(make_manager(request.param, cache_dir, clock)) as cache:
         yield cache
 
 
@@ -147,8 +147,8 @@ def test_a_hit_in_memory_needs_no_other_thread(monkeypatch: pytest.MonkeyPatch) 
 
     told: list[object] = []
     monkeypatch.setattr(portal, "call", refuse)
-    monkeypatch.setattr(portal, "begin", refuse)
-    monkeypatch.setattr(portal, "soon", told.append)  # that there is something to report
+    monkeypatch.setattr(portal, "start", refuse)
+    monkeypatch.setattr(portal, "call_soon", told.append)  # that there is something to report
     for _ in range(100):
         assert cache.get("key") == "value"
         assert cache.get_many(["key"]) == {"key": "value"}

@@ -15,7 +15,7 @@ from aiocache_pe.engine.token_savings import Prices, PriceTable, SavingsEstimato
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.record import Savings
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.cache_fixtures import manager_over
+from tests.support.cache_fixtures import make_manager
 
 PRICES: Prices = {"small": Price(input=1, output=4), "embed": {"input": 0.5}}
 CHAT = {"model": "small", "usage": {"prompt_tokens": 100, "completion_tokens": 50}}
@@ -112,12 +112,12 @@ def test_what_tells_nothing_saves_nothing(value: Any) -> None:
 
 async def test_hits_add_up_over_processes(cache_dir: Path, clock: FakeClock) -> None:
     for turn in range(2):
-        async with manager_over("file", cache_dir, clock, prices=PRICES) as cache:
+        async with make_manager("file", cache_dir, clock, prices=PRICES) as cache:
             if turn == 0:
                 await cache.set("chat", CHAT)
             for _ in range(2):
                 assert await cache.get("chat") == CHAT
-    async with manager_over("file", cache_dir, clock) as cache:
+    async with make_manager("file", cache_dir, clock) as cache:
         found = await cache.get_stats()
     assert (found.hits, found.input_tokens_saved, found.output_tokens_saved) == (4, 400, 200)
     assert found.money_saved == pytest.approx(12e-4)

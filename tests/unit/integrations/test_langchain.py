@@ -24,7 +24,7 @@ from aiocache_pe import CacheManager, bypass, read_only, recording, refresh, syn
 from aiocache_pe.engine.token_savings import Price
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.integrations.langchain import LangChainCache
-from tests.support.broken_backends import BrokenEverywhere
+from tests.support.broken_backends import BrokenEverywhereBackend
 
 STORES = ["memory", "file"]
 
@@ -184,7 +184,7 @@ async def test_what_another_wrote_there_is_a_miss(memory: CacheManager, value: A
 
 
 async def test_a_broken_store_breaks_no_model() -> None:
-    async with CacheManager(BrokenEverywhere(BackendError("down"))) as manager:
+    async with CacheManager(BrokenEverywhereBackend(BackendError("down"))) as manager:
         model = FakeListChatModel(responses=["one", "two"], cache=LangChainCache(manager))
         assert (await model.ainvoke("why?")).content == "one"
         assert (await model.ainvoke("why?")).content == "two"

@@ -13,7 +13,7 @@ import pytest
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.base import Lease
 from aiocache_pe.backends.memory import MemoryBackend
-from tests.support.factories import Factory, outcome
+from tests.support.factories import Factory, get_outcome
 from tests.support.polling import poll
 
 Pair = tuple[CacheManager, CacheManager]
@@ -62,7 +62,7 @@ async def test_when_the_holder_fails_a_waiter_computes(pair: Pair) -> None:
     await asyncio.sleep(0.03)
     assert working.calls == 0
     failing.release()
-    assert await outcome(first) is ConnectionError
+    assert await get_outcome(first) is ConnectionError
     assert await second == 1
 
 

@@ -14,7 +14,7 @@ from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.loading.background_refresh import RETRY_AFTER
 from aiocache_pe.testing import FakeClock, SpyBackend
-from tests.support.factories import Factory, outcome, settled
+from tests.support.factories import Factory, get_outcome, wait_for_refreshes
 from tests.support.polling import poll
 
 STALE: dict[str, Any] = {"ttl": 10, "stale_ttl": 100}
@@ -31,7 +31,7 @@ async def test_a_stale_value_is_served_at_once_while_one_task_computes(
         assert await cache.get_or_set("k", factory, **STALE) == 1
     await asyncio.sleep(0)
     factory.release()
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert factory.calls == 2
     assert await cache.get_or_set("k", factory, **STALE) == 2
     assert await cache.get_ttl("k") == 10
@@ -61,7 +61,7 @@ async def test_cleanup_spares_what_may_still_be_served_stale(
     await cache.delete_by_tag("t")
     assert await cache.cleanup_expired() == 1
     assert await cache.get_or_set("k", factory, **STALE) == 1
-    await settled(cache)
+    await wait_for_refreshes(cache)
     clock.advance(200)
     assert await cache.cleanup_expired() == 1
     assert (await cache.get_stats()).total_entries == 0
@@ -76,7 +76,7 @@ async def test_a_stale_value_is_served_no_longer_than_was_said(
     assert await cache.get_or_set("k", factory, **STALE) == 2
     clock.advance(109)
     assert await cache.get_or_set("k", factory, **STALE) == 2
-    await settled(cache)
+    await wait_for_refreshes(cache)
 
 
 @pytest.mark.parametrize("verb", ["delete", "pop", "invalidate", "delete_by_tag", "clear"])
@@ -104,10 +104,10 @@ async def test_touching_and_adding_take_a_stale_entry_for_none(
     clock.advance(11)
     assert not await cache.touch("k", 100)
     assert await cache.get_or_set("k", factory, **STALE) == 1
-    await settled(cache)
+    await wait_for_refreshes(cache)
     clock.advance(11)
     assert await cache.get_or_set("live", factory, **STALE) == 2  # it kept its stale time
-    await settled(cache)
+    await wait_for_refreshes(cache)
     clock.advance(21)
     assert await cache.add("k", "added", ttl=10)
     assert await cache.get("k") == "added"
@@ -128,7 +128,7 @@ async def test_a_failing_factory_leaves_the_stale_value(
         for _ in range(4):
             for _ in range(3):
                 assert await cache.get_or_set("k", factory, **STALE) == 1
-                await settled(cache)
+                await wait_for_refreshes(cache)
             clock.advance(RETRY_AFTER)
     assert factory.calls == 1 + 4  # once a pause
     assert [event.error for event in failed] == [factory.error] * 4
@@ -140,7 +140,7 @@ async def test_a_failing_factory_leaves_the_stale_value(
     assert stats.errors == 0
     factory.error = None
     assert await cache.get_or_set("k", factory, **STALE) == 1
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert await cache.get_or_set("k", factory, **STALE) == 6
 
 
@@ -159,11 +159,11 @@ async def test_a_value_that_may_not_be_stored_is_not_computed_for_every_hit(
     clock.advance(11)
     for _ in range(5):
         assert await f() == 1
-        await settled(memory)
+        await wait_for_refreshes(memory)
     assert calls == 2
     clock.advance(RETRY_AFTER)
     assert await f() == 1
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert calls == 3
 
 
@@ -180,7 +180,7 @@ async def test_what_raises_after_the_factory_is_an_event_as_well(
     await memory.get_or_set("k", factory, ttl, stale_ttl=100)
     clock.advance(11)
     assert await memory.get_or_set("k", factory, ttl, stale_ttl=100) == 1
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert [type(event.error) for event in failed] == [ZeroDivisionError]
 
 
@@ -193,7 +193,7 @@ async def test_nobody_gets_another_ones_stale_object(cache: CacheManager, clock:
     first.append("spoilt")
     assert await cache.get_or_set("k", factory, **STALE) == [1]
     factory.release()
-    await settled(cache)
+    await wait_for_refreshes(cache)
 
 
 async def test_a_caller_without_stale_ttl_joins_the_refresh(
@@ -240,7 +240,7 @@ async def test_after_a_soft_timeout_the_factory_goes_on(
     assert await cache.get_or_set("k", factory, **soft) == 1
     await poll(lambda: factory.running == 1)
     factory.release()
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert await cache.get("k") == 2
     assert factory.calls == 2
 
@@ -263,14 +263,14 @@ async def test_a_hot_entry_is_refreshed_before_its_end(
     assert await cache.get_or_set("k", factory, **ahead) == 1
     clock.advance(7.9)
     assert await cache.get_or_set("k", factory, **ahead) == 1
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert factory.calls == 1
     clock.advance(0.2)
     factory.hold()
     for _ in range(5):
         assert await cache.get_or_set("k", factory, **ahead) == 1
     factory.release()
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert factory.calls == 2
     assert await cache.get_or_set("k", factory, **ahead) == 2
     assert await cache.get_ttl("k") == pytest.approx(10)
@@ -288,14 +288,14 @@ async def test_a_refresh_ahead_that_fails_is_not_tried_at_every_hit(
     factory.error = ConnectionError()
     for _ in range(5):
         assert await cache.get_or_set("k", factory, **ahead) == 1
-        await settled(cache)
+        await wait_for_refreshes(cache)
     assert factory.calls == 2
     clock.advance(RETRY_AFTER)
     assert await cache.get_or_set("k", factory, **ahead) == 1
-    await settled(cache)
+    await wait_for_refreshes(cache)
     assert factory.calls == 3
     clock.advance(40)
-    assert await outcome(cache.get_or_set("k", factory, **ahead)) is ConnectionError
+    assert await get_outcome(cache.get_or_set("k", factory, **ahead)) is ConnectionError
 
 
 async def test_an_entrys_own_time_decides_when_it_is_ahead(
@@ -314,12 +314,12 @@ async def test_an_entrys_own_time_decides_when_it_is_ahead(
     clock.advance(6)
     await f(10)
     await f(100)
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert calls == 3
     await memory.touch(f.cache_key(100), 1000)
     clock.advance(80)
     await f(100)
-    await settled(memory)
+    await wait_for_refreshes(memory)
     assert calls == 3
 
 
@@ -330,11 +330,11 @@ async def test_options_work_over_a_store_with_no_capability(clock: FakeClock) ->
         await cache.get_or_set("k", factory, **both)
         clock.advance(6)
         assert await cache.get_or_set("k", factory, **both) == 1
-        await settled(cache)
+        await wait_for_refreshes(cache)
         assert await cache.get_or_set("k", factory, **both) == 2
         clock.advance(11)
         assert await cache.get_or_set("k", factory, **both) == 2
-        await settled(cache)
+        await wait_for_refreshes(cache)
         assert await cache.get_or_set("k", factory, **both) == 3
 
 

@@ -39,7 +39,7 @@ def made(kind: Kind, model: Model, cache: CacheManager, **settings: Any) -> Any:
     def answer(question: str, limit: int = 3) -> dict[str, Any]:
         return model(question, limit)
 
-    return kind.cached(answer, cache=cache, **settings)
+    return kind.decorate(answer, cache=cache, **settings)
 
 
 @each_kind
@@ -49,15 +49,15 @@ async def test_what_was_recorded_is_replayed_and_nothing_is_called(
     model = Model()
     answer = made(kind, model, memory)
     with recording(tapes, "record"):
-        first = await kind.of(answer("why?"))
-        assert await kind.of(answer(question="why?", limit=3)) == first
+        first = await kind.get_result(answer("why?"))
+        assert await kind.get_result(answer(question="why?", limit=3)) == first
     assert (model.calls, len(list(tapes.iterdir()))) == (1, 1)
     async with recording(tapes, "replay") as replayed:
-        second = await kind.of(answer("why?"))
+        second = await kind.get_result(answer("why?"))
         assert second == first
         assert type(second["size"]) is tuple
         second["size"] = None
-        assert (await kind.of(answer("why?")))["size"] == (1, 2)
+        assert (await kind.get_result(answer("why?")))["size"] == (1, 2)
         assert replayed.unused() == []
     assert model.calls == 1
 
@@ -68,9 +68,9 @@ async def test_a_call_that_nobody_recorded_is_not_made(
 ) -> None:
     model = Model()
     answer = made(kind, model, memory)
-    await kind.of(answer("why?"))  # the cache has it, and is not asked
+    await kind.get_result(answer("why?"))  # the cache has it, and is not asked
     with pytest.raises(UnrecordedCallError, match="no recording of") as caught, recording(tapes):
-        await kind.of(answer("why?"))
+        await kind.get_result(answer("why?"))
     assert caught.value.directory == str(tapes)
     assert caught.value.nearest is None
     assert model.calls == 1
@@ -85,9 +85,9 @@ async def test_no_other_block_gets_past_a_recording(
     model = Model()
     answer = made(kind, model, memory)
     with pytest.raises(UnrecordedCallError), recording(tapes), block():
-        await kind.of(answer("why?"))
+        await kind.get_result(answer("why?"))
     with pytest.raises(UnrecordedCallError), block(), recording(tapes):
-        await kind.of(answer.refresh("why?"))
+        await kind.get_result(answer.refresh("why?"))
     assert model.calls == 0
 
 
@@ -97,7 +97,7 @@ async def test_recording_leaves_the_cache_alone(
 ) -> None:
     answer = made(kind, Model(), memory)
     with recording(tapes, "record"):
-        await kind.of(answer("why?"))
+        await kind.get_result(answer("why?"))
     stats = await memory.get_stats()
     assert (stats.total_entries, stats.hits, stats.misses) == (0, 0, 0)
     assert tuple(answer.cache_info()) == (0, 1)
@@ -110,9 +110,9 @@ async def test_every_answer_is_recorded_whatever_the_cache_would_keep(
     model = Model()
     answer = made(kind, model, memory, cache_if=lambda _: False, ttl=1)
     with recording(tapes, "record"):
-        await kind.of(answer("why?"))
+        await kind.get_result(answer("why?"))
     with recording(tapes):
-        assert (await kind.of(answer("why?")))["call"] == 1
+        assert (await kind.get_result(answer("why?")))["call"] == 1
     assert model.calls == 1
 
 
@@ -127,12 +127,12 @@ async def test_what_raises_is_not_recorded_and_tried_again(
             raise ConnectionError("busy")
         return "42"
 
-    function = kind.cached(answer, cache=memory)
+    function = kind.decorate(answer, cache=memory)
     with recording(tapes, "record"):
         with pytest.raises(ConnectionError):
-            await kind.of(function("why?"))
+            await kind.get_result(function("why?"))
         failing.append(False)
-        assert await kind.of(function("why?")) == "42"
+        assert await kind.get_result(function("why?")) == "42"
     assert len(list(tapes.iterdir())) == 1
 
 
@@ -142,10 +142,10 @@ async def test_a_recording_never_expires(
 ) -> None:
     answer = made(kind, Model(), memory, ttl="1s")
     with recording(tapes, "record"):
-        await kind.of(answer("why?"))
+        await kind.get_result(answer("why?"))
     clock.advance(10 * 365 * 86400)
     with recording(tapes):
-        assert (await kind.of(answer("why?")))["call"] == 1
+        assert (await kind.get_result(answer("why?")))["call"] == 1
 
 
 @each_kind
@@ -153,11 +153,11 @@ async def test_off_runs_plainly(kind: Kind, tapes: Path, memory: CacheManager) -
     model = Model()
     answer = made(kind, model, memory)
     with recording(tapes, "off"):
-        await kind.of(answer("why?"))
-        await kind.of(answer("why?"))  # a hit of the cache, as ever
+        await kind.get_result(answer("why?"))
+        await kind.get_result(answer("why?"))  # a hit of the cache, as ever
     assert (model.calls, tapes.exists()) == (1, False)
     with recording(tapes), recording(tapes, "off"):
-        await kind.of(answer("what?"))
+        await kind.get_result(answer("what?"))
     assert model.calls == 2
 
 
@@ -180,7 +180,7 @@ async def test_recording_anew_makes_each_call_once(tapes: Path, memory: CacheMan
 def test_threads_that_ask_at_once_record_one_call(tapes: Path) -> None:
     started, model = threading.Barrier(8), Model()
 
-    @blocking.cached(backend="memory", version="threads")
+    @blocking.decorate(backend="memory", version="threads")
     def answer(question: str) -> dict[str, Any]:
         return model(question)
 
@@ -199,7 +199,7 @@ def test_threads_that_ask_at_once_record_one_call(tapes: Path) -> None:
 
 
 def test_threads_and_contexts_from_elsewhere_are_steered_too(tapes: Path) -> None:
-    @blocking.cached(backend="memory", version="elsewhere")
+    @blocking.decorate(backend="memory", version="elsewhere")
     def answer(question: str) -> str:
         return "42"
 
@@ -263,7 +263,7 @@ async def test_a_task_that_outlives_its_block_is_none_of_it(
 
 
 def test_blocks_may_end_in_another_order(tapes: Path) -> None:
-    @blocking.cached(backend="memory", version="order")
+    @blocking.decorate(backend="memory", version="order")
     def answer(question: str) -> str:
         return question.upper()
 
@@ -280,7 +280,7 @@ def test_blocks_may_end_in_another_order(tapes: Path) -> None:
 
 
 async def test_get_or_set_is_recorded_by_its_key(tapes: Path, memory: CacheManager) -> None:
-    twin = blocking.CacheManager.of(memory)
+    twin = blocking.CacheManager.get_result(memory)
     with recording(tapes, "record"):
         assert await memory.get_or_set("user:7", lambda: "Ada") == "Ada"
     with recording(tapes):

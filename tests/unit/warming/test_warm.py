@@ -21,18 +21,18 @@ from aiocache_pe import (
 )
 from aiocache_pe import sync as blocking
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.function_kinds import Counted, Kind, each_kind
+from tests.support.function_kinds import CallCounter, Kind, each_kind
 from tests.support.polling import poll
 
 
 @each_kind
 async def test_a_warm_function_does_not_compute(memory: CacheManager, kind: Kind) -> None:
-    counted = Counted()
-    function = kind.cached(counted.body(), ttl=10, cache=memory)
+    counted = CallCounter()
+    function = kind.decorate(counted.make_body(), ttl=10, cache=memory)
     report = await warm_cache(memory, [(function, (1,)), (function, (2,), {"b": 3})])
     assert (report.total, report.computed, report.present, report.failed) == (2, 2, 0, 0)
-    await kind.of(await asyncio.to_thread(function, 1))
-    await kind.of(await asyncio.to_thread(function, 2, b=3))
+    await kind.get_result(await asyncio.to_thread(function, 1))
+    await kind.get_result(await asyncio.to_thread(function, 2, b=3))
     assert sorted(counted.calls) == [1, 2]
 
 
@@ -40,8 +40,8 @@ async def test_a_warm_function_does_not_compute(memory: CacheManager, kind: Kind
 async def test_what_is_there_is_not_computed_unless_asked(
     memory: CacheManager, kind: Kind, clock: FakeClock
 ) -> None:
-    counted = Counted()
-    calls = [(kind.cached(counted.body(), ttl=10, cache=memory), (1,))]
+    counted = CallCounter()
+    calls = [(kind.decorate(counted.make_body(), ttl=10, cache=memory), (1,))]
     await warm_cache(memory, calls)
     assert (await warm_cache(memory, calls)).present == 1
     clock.advance(7)
@@ -176,7 +176,7 @@ async def test_a_concurrency_that_means_nothing(memory: CacheManager, concurrenc
 
 
 async def test_arguments_that_are_none(memory: CacheManager) -> None:
-    function = cached(cache=memory)(Counted().body())
+    function = cached(cache=memory)(CallCounter().make_body())
     for call in [(function, "text"), (function, (), [1])]:
         with pytest.raises(TypeError, match="arguments"):
             await warm_cache(memory, [call])
@@ -185,7 +185,7 @@ async def test_arguments_that_are_none(memory: CacheManager) -> None:
 
 
 async def test_a_blocking_manager_will_do(memory: CacheManager) -> None:
-    assert (await warm_cache(blocking.CacheManager.of(memory), {"a": 1})).computed == 1
+    assert (await warm_cache(blocking.CacheManager.get_result(memory), {"a": 1})).computed == 1
 
 
 async def test_the_most_hit_come_first_and_can_be_loaded(cache_dir: Path) -> None:
@@ -211,9 +211,9 @@ async def test_a_store_that_notes_no_reads_has_no_most_hit(memory: CacheManager)
 
 
 async def test_kept_warm_an_entry_is_new_before_it_expires(clock: FakeClock) -> None:
-    counted, waits = Counted(), list[float]()
+    counted, waits = CallCounter(), list[float]()
     async with CacheManager("memory", clock=clock) as cache:
-        function = cached(ttl=100, cache=cache)(counted.body())
+        function = cached(ttl=100, cache=cache)(counted.make_body())
         go = asyncio.Semaphore(0)
 
         async def sleep(seconds: float) -> None:

@@ -28,7 +28,7 @@ from tests.support.maintenance_rounds import (
     names,
     write,
 )
-from tests.support.polling import open_below
+from tests.support.polling import list_open_files
 
 
 @pytest.fixture
@@ -228,11 +228,11 @@ def test_few_buckets_are_open_and_none_after_closing(backend: FileBackend, cache
     for n in range(30):
         write(backend, f"k{n}", ends=SOON + n * 1000)
     assert len(set(lines(cache_dir))) == 30
-    assert len(open_below(folder)) == 9
+    assert len(list_open_files(folder)) == 9
     asyncio.run(backend.close())
-    assert open_below(folder) == []
+    assert list_open_files(folder) == []
     write(backend, "k", ends=SOON)
-    assert len(open_below(folder)) == 2
+    assert len(list_open_files(folder)) == 2
     del backend
 
 

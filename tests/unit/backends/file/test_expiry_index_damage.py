@@ -29,7 +29,7 @@ from tests.support.maintenance_rounds import (
     plant,
     write,
 )
-from tests.support.polling import STEP
+from tests.support.polling import POLL_SECONDS
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ async def test_a_round_that_is_cancelled_is_gone_on_with(cache_dir: Path) -> Non
     # A step that was cancelled may be under way; there is no other one meanwhile.
     while await backend.maintain(SOON + 300) is not None or names(cache_dir) != {"lasts"}:
         assert time.monotonic() < patience
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(POLL_SECONDS)
     await backend.close()
     assert list((cache_dir / ".expiring").iterdir()) == []
 

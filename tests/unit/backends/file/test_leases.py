@@ -16,7 +16,7 @@ import pytest
 
 from aiocache_pe.backends.file import leases as module
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.support.polling import open_below
+from tests.support.polling import list_open_files
 
 HOLDER = """
 import asyncio, sys, time
@@ -87,7 +87,7 @@ async def test_many_leases_take_one_descriptor(cache_dir: Path) -> None:
     backend = FileBackend(cache_dir)
     assert await taken_and_given(backend)
     leases = [await backend.try_lease(f"default:{number}") for number in range(2000)]
-    assert open_below(cache_dir) == [f"{cache_dir}/.leases"]
+    assert list_open_files(cache_dir) == [f"{cache_dir}/.leases"]
     for lease in leases:
         assert lease is not None
         await lease.release()

@@ -13,7 +13,7 @@ import pytest
 from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.secret import load_secret
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 
 RACER = """
 import sys
@@ -156,6 +156,8 @@ except OSError as error:
     print(error.strerror)
 """
     command = [sys.executable, "-c", script, str(cache_dir)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True, env=unmeasured())
+    out = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=make_environment()
+    )
     assert out.stdout == "File too large\n"
     assert [path.name for path in cache_dir.iterdir() if "secret" in path.name] == []

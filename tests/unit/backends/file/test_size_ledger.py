@@ -15,7 +15,7 @@ from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.scan import RecountRound, recount
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
 from tests.support.file_records import record
-from tests.support.polling import unmeasured
+from tests.support.polling import make_environment
 
 BOUNDS = Bounds(max_entries=1000)
 DIES = """
@@ -131,7 +131,7 @@ def test_who_is_killed_leaves_a_row_that_is_gone_on_with(layout: Layout) -> None
     opened(layout).close()
     command = [sys.executable, "-c", DIES, layout.root]
     root = Path(__file__).parents[4]
-    killed = subprocess.run(command, cwd=root, env=unmeasured(), timeout=60, check=False)
+    killed = subprocess.run(command, cwd=root, env=make_environment(), timeout=60, check=False)
     assert killed.returncode == -9
     book = opened(layout)
     assert book.was_left

@@ -19,7 +19,7 @@ from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.contract_support import AREA, record
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.scale import report, scaled
+from tests.support.scale import report, scale_size
 from tests.support.servers.deployments import RIGHTS, Cluster, SecuredCluster, Sentinels
 from tests.support.servers.redis_server import Server, free_ports
 
@@ -220,7 +220,7 @@ async def test_a_cancelled_call_hands_its_answer_to_nobody(redis_server: Server)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    for _ in range(scaled(5)):
+    for _ in range(scale_size(5)):
         await asyncio.gather(*(cancelled(dice.choice(keys)) for _ in range(100)))
         await asyncio.gather(*(checked(dice.choice(keys)) for _ in range(100)))
     client = backend._clients.link().client
@@ -228,7 +228,9 @@ async def test_a_cancelled_call_hands_its_answer_to_nobody(redis_server: Server)
     pool = client.connection_pool
     assert len(pool._in_use_connections) == 0
     assert len(pool._available_connections) <= 24
-    report(f"{scaled(5) * 100} calls cancelled, {scaled(5) * 100} checked: none got another's")
+    report(
+        f"{scale_size(5) * 100} calls cancelled, {scale_size(5) * 100} checked: none got another's"
+    )
     await backend.close()
 
 

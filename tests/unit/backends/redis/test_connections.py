@@ -22,7 +22,7 @@ from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import LoopEndHook
 from aiocache_pe.testing.contract_support import AREA, record
 from tests.support.polling import poll
-from tests.support.scale import scaled
+from tests.support.scale import scale_size
 from tests.support.servers.deployments import Cluster, Sentinels
 from tests.support.servers.redis_server import Server
 
@@ -65,7 +65,7 @@ VERBS: dict[str, Callable[[RedisBackend], Coroutine[Any, Any, object]]] = {
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_call_cancelled_while_it_connects_leaves_no_socket(url: str, verb: str) -> None:
-    for moment in range(0, 60, 60 // min(60, scaled(12))):
+    for moment in range(0, 60, 60 // min(60, scale_size(12))):
         backend = RedisBackend(url, tracking=False)
         connections = opened(backend)
         calls = [asyncio.ensure_future(VERBS[verb](backend)) for _ in range(3)]

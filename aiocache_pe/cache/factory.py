@@ -22,7 +22,7 @@ from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.token_savings import Prices, PriceTable, SavingsEstimator, read_prices
 from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.store_keys import namespace_prefix
+from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.loading.shared_state import SharedState
 
 
@@ -116,7 +116,7 @@ def namespace(name: str | None) -> str:
         TypeError, InvalidKeyError: it cannot be one.
     """
     chosen = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
-    namespace_prefix(chosen)
+    make_namespace_prefix(chosen)
     return chosen
 
 

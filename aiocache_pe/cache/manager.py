@@ -21,7 +21,7 @@ from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, ch
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
-from aiocache_pe.ttl import TTL, ttl_seconds
+from aiocache_pe.ttl import TTL, parse_ttl
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
@@ -108,7 +108,7 @@ class CacheManager(PicklableManager):
             clock=clock,
         )
         self._is_view = False
-        self.loader = Loader(self._shared, factory_module.namespace(namespace), ttl_seconds(ttl))
+        self.loader = Loader(self._shared, factory_module.namespace(namespace), parse_ttl(ttl))
 
     def namespace(self, name: str) -> CacheManager:
         """A view of another namespace: the same store and memory, keys of its own.
@@ -125,7 +125,7 @@ class CacheManager(PicklableManager):
         """
         view = object.__new__(type(self))
         view._shared, view._is_view = self._shared, True
-        view.loader = self.loader.in_namespace(name)
+        view.loader = self.loader.for_namespace(name)
         return view
 
     async def get(self, key: str, default: Any = None) -> Any:
@@ -342,9 +342,8 @@ class CacheManager(PicklableManager):
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
             42
         """
-        return await self.loader.get_or_compute(
-            self.loader.request(key, factory, ttl, tags, options)
-        )
+        request = self.loader.request(key, factory, ttl, tags, options)
+        return (await self.loader.get_or_compute(request)).value
 
     async def invalidate(self, pattern: str) -> int:
         """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.

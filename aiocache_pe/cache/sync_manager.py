@@ -203,12 +203,12 @@ class CacheManager:
             Whatever the factory raised, which is not stored.
         """
         loader = self.asynchronous.loader
-        wanted = loader.request(key, factory, ttl, tags, options)
+        request = loader.request(key, factory, ttl, tags, options)
         if context.mode() is None:
-            value = loader.peek_entry(wanted.key, wanted.policy)
+            value = loader.peek_entry(request.key, request.policy)
             if not isinstance(value, Sentinel):
                 return value
-        return load_request(loader.get_or_compute, wanted)
+        return load_request(loader.get_or_compute, request).value
 
     @_like(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:

@@ -31,8 +31,9 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import Binder, get_annotations, get_return_annotation
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
-from aiocache_pe.loading.options import LoadRequest, Terms
+from aiocache_pe.loading.options import LoadPolicy, LoadRequest
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -57,10 +58,10 @@ class DecoratedFunction(Generic[P, R]):
     __wrapped__: Callable[P, R]
     __name__: str
     __qualname__: str
-    _lookup: Callable[[str], Any]
+    _peek: Callable[[str], Any]
     _join: Callable[[str], Coroutine[Any, Any, Any] | None]
     _loader: Loader
-    _terms: Terms
+    _policy: LoadPolicy
     _cache: CacheManager
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
@@ -68,7 +69,7 @@ class DecoratedFunction(Generic[P, R]):
         self.__annotations__ = get_annotations(function)  # left out there from Python 3.14 on
         self._function: Callable[..., Any] = function
         self._settings = settings
-        self._tags_of = CallTags(settings.tags, function).of
+        self._make_tags = CallTags(settings.tags, function).make_tags
         settings.keys(function)  # what does not fit is said here, not at the first call
         self._key: Callable[[tuple[Any, ...], dict[str, Any]], str] = self._first_key
         self._hits = self._misses = 0
@@ -103,48 +104,39 @@ class DecoratedFunction(Generic[P, R]):
         """Find the cache: at the first call, as at import it may not be set up yet."""
         cache = self._settings.find_cache()
         loader = cache.loader
-        self._cache, self._loader, self._lookup = cache, loader, loader.namespace.peek
-        self._terms = self._adapted(self._settings.policy(cache))
-        if self._terms.options.refresh_ahead is not None:
-            self._lookup = lambda key: loader.peek_entry(key, self._terms)
-        self._join = loader.computer.make_join(self._terms.options)
+        self._cache, self._loader, self._peek = cache, loader, loader.namespace.peek
+        self._policy = self._adapted(self._settings.policy(cache))
+        if self._policy.refresh_ahead is not None:
+            self._peek = lambda key: loader.peek_entry(key, self._policy)
+        self._join = loader.computer.make_join(self._policy)
         register_annotation(get_return_annotation(self._function))
-        self._key = self._settings.keys(self._function, loader.namespace.prefix).key
+        self._key = self._settings.keys(self._function, loader.namespace.prefix).make_key
 
-    def _adapted(self, terms: Terms) -> Terms:
-        """The terms, for what is stored of a result where that is not the result itself."""
-        return terms
+    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
+        """The policy, for what is stored of a result where that is not the result itself."""
+        return policy
 
-    def _factory(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Callable[[], Any], list[None]]:
-        """What calls the function, and a list that is no longer empty when it did."""
-        called: list[None] = []
+    def _make_factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+        """Return a function that counts a miss and calls the decorated function."""
 
         def factory() -> Any:
-            called.append(None)
             self._misses += 1
             return self._function(*args, **kwargs)
 
-        return factory, called
+        return factory
 
-    def _wanted(
-        self,
-        key: str,
-        factory: Callable[[], Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> LoadRequest:
-        """What the loader is to get or to compute for a call."""
-        wanted = LoadRequest(key, factory, self._terms, self._tags_of(args, kwargs))
-        if self._terms.options.serve_stale:
-            # Of a refresh this caller is to know nothing: he is served meanwhile.
-            wanted = wanted._replace(background_factory=self._factory(args, kwargs)[0])
-        if context.current_cassette() is not None:
-            wanted = wanted._replace(call=self._call(args, kwargs))
-        return wanted
+    def _make_request(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LoadRequest:
+        """Return the request that the loader is to answer for a call."""
+        factory, policy = self._make_factory(args, kwargs), self._policy
+        call = None if context.current_cassette() is None else self._make_call(args, kwargs)
+        return LoadRequest(key, factory, policy, self._make_tags(args, kwargs), None, call)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def _count(self, outcome: Outcome) -> Any:
+        """Count a hit, unless the function was called, and return the value."""
+        self._hits += outcome.source != "miss"
+        return outcome.value
+
+    def _make_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """What a call is recorded as."""
         settings, function = self._settings, self._function
         arguments = Binder(function, frozenset(settings.ignore)).bind(args, kwargs)

@@ -14,7 +14,7 @@ from aiocache_pe.decorators.methods import wrap_method
 from aiocache_pe.decorators.settings import Settings, check_function
 from aiocache_pe.decorators.streams.async_stream import AsyncStream
 from aiocache_pe.decorators.streams.sync_stream import Stream
-from aiocache_pe.loading.options import checked
+from aiocache_pe.loading.options import parse_options
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
@@ -163,7 +163,7 @@ def cached(
         computing
         (42, 42)
     """
-    options = checked(
+    options = parse_options(
         {
             "stale_ttl": stale_ttl,
             "refresh_ahead": refresh_ahead,

@@ -12,7 +12,7 @@ from aiocache_pe.decorators.batch.base import BatchParts
 from aiocache_pe.decorators.batch.functions import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
 from aiocache_pe.decorators.methods import wrap_method
 from aiocache_pe.decorators.settings import Settings, check_function
-from aiocache_pe.loading.options import checked
+from aiocache_pe.loading.options import parse_options
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
@@ -141,7 +141,7 @@ def cached_batch(
         tags=tags,
         cache_if=cache_if,
         cache_none=cache_none,
-        options=checked({"jitter": jitter}),
+        options=parse_options({"jitter": jitter}),
         backend=backend,
         cache=cache,
     )

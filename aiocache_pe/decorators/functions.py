@@ -1,4 +1,4 @@
-"""Decorated functions that return one value: `async def` and `def`."""
+"""Decorated functions that return one value: ``async def`` and ``def``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.loading.blocking import load_request
-from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.sentinels import MISSING, Sentinel
 
 P = ParamSpec("P")
@@ -20,89 +19,74 @@ Kwargs = dict[str, Any]
 
 
 class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
-    """An ``async def``: many wait while one computes."""
+    """A decorated ``async def``: one caller computes, concurrent callers wait."""
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function, or give what it returned before."""
-        steered = context.mode()
-        if steered is not None:
-            return await self._steered(steered, args, kwargs)
+        """Return the cached result of a call, or call the function."""
+        mode = context.mode()
+        if mode is not None:
+            return await self._call_in_mode(mode, args, kwargs)
         key = self._key(args, kwargs)
-        value = self._lookup(key)
+        value = self._peek(key)
         if value.__class__ is not Sentinel:
             self._hits += 1
             return value  # type: ignore[no-any-return]
+
         joined: Any = MISSING
-        waiting = self._join(key)
-        if waiting is not None:  # most of a crowd needs no more than that
-            joined = await waiting
-            value = self._lookup(key)
+        in_flight = self._join(key)
+        if in_flight is not None:  # the shortest way for most of many concurrent callers
+            joined = await in_flight
+            value = self._peek(key)
             if value.__class__ is not Sentinel:
                 self._hits += 1
                 return value  # type: ignore[no-any-return]
-        factory, called = self._factory(args, kwargs)
-        value = await self._loader.load_once(self._wanted(key, factory, args, kwargs), joined)
-        self._hits += not called
-        return value  # type: ignore[no-any-return]
+        request = self._make_request(key, args, kwargs)
+        return self._count(await self._loader.resolve_miss(request, joined))  # type: ignore[no-any-return]
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function and store what it returns, whatever is stored."""
-        return await self._steered(Mode.REFRESH, args, kwargs)
+        """Call the function and store its result, even if a result is stored."""
+        return await self._call_in_mode(Mode.REFRESH, args, kwargs)
 
-    async def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
-        if steered is Mode.BYPASS:
+    async def _call_in_mode(self, mode: Mode, args: Args, kwargs: Kwargs) -> T:
+        if mode is Mode.BYPASS:
             return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        key = self._key(args, kwargs)
-        factory, called = self._factory(args, kwargs)
-        wanted = self._wanted(key, factory, args, kwargs)
-        value = await self._loader.get_or_compute_in_mode(steered, wanted)
-        self._hits += not called
-        return value  # type: ignore[no-any-return]
+        key = self._key(args, kwargs)  # the first call finds the loader here
+        request = self._make_request(key, args, kwargs)
+        outcome = await self._loader.get_or_compute_in_mode(mode, request)
+        return self._count(outcome)  # type: ignore[no-any-return]
 
 
 class Function(CachedFunction[P, T]):
-    """A ``def``: it computes in the thread that called it, while others wait."""
+    """A decorated ``def``: it computes in the calling thread while other callers wait."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function, or give what it returned before."""
-        steered = context.mode()
-        if steered is not None:
-            return self._steered(steered, args, kwargs)
+        """Return the cached result of a call, or call the function."""
+        mode = context.mode()
+        if mode is not None:
+            return self._call_in_mode(mode, args, kwargs)
         key = self._key(args, kwargs)
-        value = self._lookup(key)
+        value = self._peek(key)
         if value.__class__ is not Sentinel:
             self._hits += 1
             return value  # type: ignore[no-any-return]
-        return self._loaded(self._loader.load_once, key, args, kwargs)
+        outcome = load_request(self._loader.resolve_miss, self._make_request(key, args, kwargs))
+        return self._count(outcome)  # type: ignore[no-any-return]
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function and store what it returns, whatever is stored."""
-        return self._steered(Mode.REFRESH, args, kwargs)
+        """Call the function and store its result, even if a result is stored."""
+        return self._call_in_mode(Mode.REFRESH, args, kwargs)
 
-    def _steered(self, steered: Mode, args: Args, kwargs: Kwargs) -> T:
-        if steered is Mode.BYPASS:
+    def _call_in_mode(self, mode: Mode, args: Args, kwargs: Kwargs) -> T:
+        if mode is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        key = self._key(args, kwargs)  # which finds the loader, at the first call
-        return self._loaded(
-            partial(self._loader.get_or_compute_in_mode, steered), key, args, kwargs
-        )
+        key = self._key(args, kwargs)  # the first call finds the loader here
+        load = partial(self._loader.get_or_compute_in_mode, mode)
+        return self._count(load_request(load, self._make_request(key, args, kwargs)))  # type: ignore[no-any-return]
 
-    def _loaded(
-        self,
-        loading: Callable[[LoadRequest], Coroutine[Any, Any, T]],
-        key: str,
-        args: Args,
-        kwargs: Kwargs,
-    ) -> T:
-        factory, called = self._factory(args, kwargs)
-        value: T = load_request(loading, self._wanted(key, factory, args, kwargs))
-        self._hits += not called
-        return value
-
-    def _factory(self, args: Args, kwargs: Kwargs) -> tuple[Callable[[], T], list[None]]:
-        factory, called = super()._factory(args, kwargs)
+    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], T]:
+        factory = super()._make_factory(args, kwargs)
 
         def compute() -> T:
             return self._checked(factory())  # type: ignore[no-any-return]
 
-        return compute, called
+        return compute

@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aiocache_pe._validation import check_plain
+from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import BoundKey, CallKey
 from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
-from aiocache_pe.keys.qualified_names import qualified_name
-from aiocache_pe.keys.store_keys import check_tags, namespace_prefix
-from aiocache_pe.loading.options import USUAL, Options, Terms, agreed
+from aiocache_pe.keys.qualified_names import get_qualified_name
+from aiocache_pe.keys.store_keys import check_tags, make_namespace_prefix
+from aiocache_pe.loading.options import DEFAULT_POLICY, LoadPolicy
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.ttl import TTL, ttl_seconds
+from aiocache_pe.ttl import TTL, parse_ttl
 
 
 class Keys(Protocol):
     """Makes the keys of one function's calls."""
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """The key of a call."""
         ...
 
@@ -47,13 +47,13 @@ class Settings:
     tags: Iterable[str] = ()
     cache_if: Callable[[Any], object] | None = None
     cache_none: bool = True
-    options: Options = USUAL
+    options: LoadPolicy = DEFAULT_POLICY
     backend: str | None = None
     cache: CacheManager | sync_manager.CacheManager | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.ttl) and self.ttl is not DEFAULT:
-            agreed(ttl_seconds(self.ttl), None, self.options)
+            LoadPolicy.build(parse_ttl(self.ttl), None, self.options)
         self._check("key_prefix", "a str", str | None)
         self._check("cache_none", "True or False", bool)
         self._check("cache", "a CacheManager", CacheManager | sync_manager.CacheManager | None)
@@ -67,7 +67,7 @@ class Settings:
         if isinstance(self.version, bool) or not isinstance(self.version, str | int | None):
             raise TypeError(f"version is a str or an int, not {_shown(self.version)}")
         if self.namespace is not None:
-            namespace_prefix(self.namespace)
+            make_namespace_prefix(self.namespace)
         self._check_functions()
         object.__setattr__(self, "ignore", _names(self.ignore))
         object.__setattr__(self, "tags", check_tags(self.tags))
@@ -86,7 +86,7 @@ class Settings:
             raise TypeError(f"cache_if is a function of the result, not {_shown(self.cache_if)}")
         for name in ("ttl", "key", "cache_if"):
             if callable(value := getattr(self, name)):
-                check_plain(name, value)
+                check_plain_function(name, value)
 
     def find_cache(self) -> CacheManager:
         """The cache to use; the process's shared one is made when it is first asked for."""
@@ -107,7 +107,7 @@ class Settings:
                     "a lambda has no name to tell its entries from those of another; "
                     "give key_prefix=, or define a function"
                 )
-            begin = qualified_name(function)
+            begin = get_qualified_name(function)
         elif self.key is None:
             begin = f"{self.key_prefix}:{function.__qualname__}"
         else:
@@ -127,14 +127,14 @@ class Settings:
         start = store_prefix + self.start(function)
         if self.key is None:
             make = BoundKey if _is_of_one_that_counts(function) else CallKey
-            return make(function, start=start, ignore=frozenset(self.ignore))
+            return make(function, prefix=start, ignore=frozenset(self.ignore))
         if isinstance(self.key, str):
             return TemplateKey(self.key, function, start)
         return BuiltKey(self.key, start)
 
-    def policy(self, cache: CacheManager) -> Terms:
+    def policy(self, cache: CacheManager) -> LoadPolicy:
         """On which terms results are stored."""
-        return agreed(cache.loader.check_ttl(self.ttl), self._wanted(), self.options)
+        return LoadPolicy.build(cache.loader.check_ttl(self.ttl), self._wanted(), self.options)
 
     def _wanted(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if

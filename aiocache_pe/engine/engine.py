@@ -22,7 +22,7 @@ from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
-from aiocache_pe.keys.store_keys import side_area
+from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
@@ -316,7 +316,7 @@ class Engine:
         A tag that has no token yet gets one, and all writers agree on it. To be asked
         before a value is computed: if the tag is deleted meanwhile, the value is dead.
         """
-        area = side_area(prefix, "tags")
+        area = make_internal_prefix(prefix, "tags")
         tokens, _ = await self._tokens([area + tag for tag in tags])
         for marker in (area + tag for tag in tags if area + tag not in tokens):
             fresh = await self.make_record(Item(marker, os.urandom(6).hex()))
@@ -326,7 +326,7 @@ class Engine:
 
     async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[MemoryEntry]:
         """Give tags new tokens, so that every entry that carries an old one is dead."""
-        area = side_area(prefix, "tags")
+        area = make_internal_prefix(prefix, "tags")
         items = [Item(area + tag, os.urandom(6).hex()) for tag in tags]
         return await self.write([await self.make_record(item) for item in items])
 
@@ -372,7 +372,7 @@ def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
     """The store keys of an entry's tags, with the tokens they had when it was written."""
     if not tags:
         return {}
-    area = side_area(key[: key.index(":") + 1], "tags")
+    area = make_internal_prefix(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
 
 

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiocache_pe import events
-from aiocache_pe.backends.base import Change
+from aiocache_pe.backends import capabilities
+from aiocache_pe.backends.base import Change, Lease
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
@@ -22,7 +23,7 @@ from aiocache_pe.exceptions import (
     SecretRequiredError,
     SerializationError,
 )
-from aiocache_pe.keys.store_keys import namespace_prefix
+from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
@@ -45,11 +46,12 @@ class Namespace:
     def __init__(self, engine: Engine, namespace: str, on_activity: Callable[[], None]) -> None:
         self.engine = engine
         self.namespace = namespace
-        self.prefix = namespace_prefix(namespace)
+        self.prefix = make_namespace_prefix(namespace)
+        self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
         self._find = engine.peek
         self._value = engine.decode
-        self._wanted = engine.events.wanted
+        self._wanted = engine.events.subscribed
         self._failing: dict[str, float] = {}  # verbs, and when each failed last
 
     def peek(self, key: str) -> Any:
@@ -228,6 +230,14 @@ class Namespace:
             self.count_failure("decode", error)
             self.engine.discard([slot.key])
             return MISSING
+
+    async def try_lease(self, key: str) -> Lease | None:
+        """Return the lease of a store key, or ``None`` while another caller holds it.
+
+        A store that has no leases, or fails to give one, keeps no caller waiting.
+        """
+        work = capabilities.try_lease(self.engine.backend, key)
+        return await self.attempt("lease", work, capabilities.FREE_LEASE)
 
     async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Do something with the store; if it fails, count that and go on without.

@@ -18,7 +18,7 @@ from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheStats
 from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
-from aiocache_pe.keys.store_keys import side_area, unquote
+from aiocache_pe.keys.store_keys import make_internal_prefix, unquote
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop
@@ -242,4 +242,4 @@ class StatsReporter:
 
 
 def _counters_key(space: Namespace) -> str:
-    return side_area(space.prefix, "stats") + "counters"
+    return make_internal_prefix(space.prefix, "stats") + "counters"

@@ -66,7 +66,6 @@ class AsyncCacheTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the connections; the cache is the caller's own."""
-        self._caching.close()
         await self._inner.aclose()
 
 
@@ -96,7 +95,6 @@ class CacheTransport(httpx.BaseTransport):
 
     def close(self) -> None:
         """Close the connections; the cache is the caller's own."""
-        self._caching.close()
         self._inner.close()
 
 

@@ -66,7 +66,6 @@ class AsyncCacheTransport(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close the connections; the cache is the caller's own."""
-        self._caching.close()
         await self._inner.aclose()
 
 
@@ -98,7 +97,6 @@ class CacheTransport(httpx2.BaseTransport):
 
     def close(self) -> None:
         """Close the connections; the cache is the caller's own."""
-        self._caching.close()
         self._inner.close()
 
 

@@ -24,8 +24,8 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
-from aiocache_pe.keys.call_key import append_digest, printable
-from aiocache_pe.keys.canonical import canonical
+from aiocache_pe.keys.call_key import make_label, make_short_key
+from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
 from aiocache_pe.sentinels import DEFAULT, MISSING, Default
@@ -151,8 +151,8 @@ class LangChainCache(BaseCache):
 
 
 def _key(prompt: str, llm_string: str) -> str:
-    words = printable(_said(_messages(prompt)) or prompt)
-    return f"{words}:{append_digest(canonical((prompt, llm_string)), ())}"
+    words = make_label(_said(_messages(prompt)) or prompt)
+    return f"{words}:{make_short_key(canonicalize((prompt, llm_string)))}"
 
 
 def _call(prompt: str, llm_string: str) -> Call:

@@ -18,7 +18,7 @@ from aiocache_pe.context import Mode
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.compute import Computer
 from aiocache_pe.loading.copying import Outcome, copy_or_share
-from aiocache_pe.loading.options import Terms
+from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING
@@ -38,7 +38,7 @@ class BatchRequest(NamedTuple):
 
     keys: Sequence[str]
     compute: Callable[[Sequence[str]], Awaitable[Sequence[Any]]]
-    policy: Terms
+    policy: LoadPolicy
     tags: Callable[[str], Sequence[str]]
     size: int | None = None
     concurrency: int = 1
@@ -92,7 +92,7 @@ class BatchLoader:
         if missing:
             fetched = await self._joint.run(missing, anew, wanted.size)
             for key, computed in fetched.values.items():
-                if key in fetched.others:
+                if key in fetched.shared:
                     others[key] = computed
                 else:
                     values[key] = computed.value
@@ -123,14 +123,13 @@ class BatchLoader:
             tokens = await computing.get_tag_tokens(
                 sorted({tag for each in tags.values() for tag in each})
             )
-            monotonic = space.engine.clock.monotonic
-            began = monotonic()
+            began = space.monotonic()
             try:
                 values = dict(zip(keys, await wanted.compute(keys), strict=True))
             except BaseException as error:
                 computing.count_load_failure(keys[0], error)
                 raise
-            seconds = (monotonic() - began) / len(keys)
+            seconds = (space.monotonic() - began) / len(keys)
             for key in keys:
                 space.emit(events.Loaded, key, seconds)
             items = [
@@ -139,8 +138,11 @@ class BatchLoader:
                 )
                 for key, value in values.items()
             ]
-            stored = await computing.keep_all([item for item in items if item is not None])
-            made = {key: Outcome(value, is_stored=key in stored) for key, value in values.items()}
+            stored = await space.put_storable([item for item in items if item is not None])
+            made = {
+                key: Outcome(value, "miss", is_stored=key in stored)
+                for key, value in values.items()
+            }
             for each in made.values():
                 each.save_copy()
             return made

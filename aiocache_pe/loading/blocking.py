@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
@@ -122,7 +123,7 @@ class _CallerQueue:
             self.begun = True
             while (order := self._orders.get()) is not None:
                 self.computed += order.run()
-            return portal.run(future)
+            return portal.wait(future)
         except BaseException:
             self.was_cut = future.cancelled()
             future.cancel()
@@ -139,16 +140,20 @@ class _CallerQueue:
                     order.reject()
 
 
-def load(loading: Loading[T], function: Callable[[], T]) -> T:
+def _return(value: Any) -> Any:
+    return value
+
+
+def load(loading: Loading[T], function: Callable[[], Any], wrap: Callable[[Any], T] = _return) -> T:
     """Load a value by an async function, and compute it in this thread if that asks for it.
 
     Args:
         loading: given the factory; runs in the portal's loop.
-        function: computes the value; what it returns is awaited in the portal's loop, if it
-            can be.
+        function: computes the value; an awaitable result is awaited in the portal's loop.
+        wrap: makes a result of a value that was computed while the interpreter ends.
 
     Returns:
-        What ``loading`` returned.
+        The result of ``loading``.
 
     Raises:
         DeadlockError: this is the portal's own thread.
@@ -160,10 +165,10 @@ def load(loading: Loading[T], function: Callable[[], T]) -> T:
     except PortalEndedError:  # called by a handler of `atexit`
         if desk.begun:  # it is the function that says so
             raise
-        return _loaded_here(loading, function)
+        return _load_here(loading, function, wrap)
     except CancelledError:
         if desk.was_cut and desk.computed:  # before the value could be stored
-            return desk.computed[-1]  # type: ignore[no-any-return]  # what the function returned
+            return wrap(desk.computed[-1])
         raise
 
 
@@ -193,7 +198,7 @@ def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: 
         raise
 
 
-def _loaded_here(loading: Loading[T], function: Callable[[], T]) -> T:
+def _load_here(loading: Loading[T], function: Callable[[], Any], wrap: Callable[[Any], T]) -> T:
     async def factory() -> Any:
         value = function()
         return await value if isawaitable(value) else value
@@ -201,7 +206,7 @@ def _loaded_here(loading: Loading[T], function: Callable[[], T]) -> T:
     try:
         return portal.call(loading, factory)
     except PortalEndedError:
-        return function()
+        return wrap(function())
 
 
 async def run_in_thread(function: Callable[[], Any]) -> Any:
@@ -292,8 +297,8 @@ async def _closed(items: AsyncGenerator[Any, None]) -> None:
 
 
 def load_request(
-    loading: Callable[[LoadRequest], Coroutine[Any, Any, Any]], wanted: LoadRequest
-) -> Any:
+    loading: Callable[[LoadRequest], Coroutine[Any, Any, Outcome]], wanted: LoadRequest
+) -> Outcome:
     """Load a value in the portal's loop, and compute it in this thread if it is its turn.
 
     A caller who may go on before the value is computed cannot compute it: then another
@@ -304,7 +309,7 @@ def load_request(
         wanted: with factories that block.
 
     Returns:
-        What ``loading`` returned.
+        The outcome of ``loading``.
 
     Raises:
         DeadlockError: this is the portal's own thread.
@@ -312,7 +317,7 @@ def load_request(
     """
     factory = wanted.factory
     detached = partial(run_in_thread, wanted.background_factory or factory)
-    if wanted.policy.options.may_leave and not portal.has_ended:
+    if wanted.policy.may_leave and not portal.has_ended:
         elsewhere = partial(run_in_thread, factory)
         try:
             return portal.call(
@@ -323,4 +328,5 @@ def load_request(
     return load(
         lambda compute: loading(wanted._replace(factory=compute, background_factory=detached)),
         factory,
+        lambda value: Outcome(value, "miss"),
     )

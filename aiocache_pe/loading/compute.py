@@ -1,9 +1,10 @@
-"""Computing a value once for all who want it at the same time, and storing it."""
+"""Computation of missing values: once for all concurrent callers, then stored."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,201 +17,215 @@ from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.loading.background_refresh import RefreshOutcome
 from aiocache_pe.loading.copying import Outcome, copy_value
-from aiocache_pe.loading.lease_wait import HeldLease
-from aiocache_pe.loading.options import LoadRequest, Options, Terms
-from aiocache_pe.loading.shared_state import SharedState
-from aiocache_pe.runtime.single_flight import GaveUp
+from aiocache_pe.loading.lease_wait import HeldLease, LeaseWaiter
+from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.runtime.single_flight import Flights, GaveUp
 from aiocache_pe.sentinels import MISSING, Sentinel
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.ttl import parse_ttl
 
 
 class Computer:
-    """Computes entries of one namespace.
+    """Computes and stores entries of one namespace.
 
     Args:
-        resources: what the namespaces of a manager share.
-        space: the namespace.
+        namespace: the namespace.
+        flights: the computations that are in flight, of all namespaces.
+        lease_waiter: acquires the leases of the namespace.
     """
 
-    __slots__ = ("_resources", "_space")
+    __slots__ = ("_flights", "_lease_waiter", "_namespace")
 
-    def __init__(self, resources: SharedState, space: Namespace) -> None:
-        self._resources = resources
-        self._space = space
+    def __init__(self, namespace: Namespace, flights: Flights, lease_waiter: LeaseWaiter) -> None:
+        self._namespace = namespace
+        self._flights = flights
+        self._lease_waiter = lease_waiter
 
-    def make_join(self, options: Options) -> Callable[[str], Coroutine[Any, Any, Any] | None]:
-        """How a caller waits for a value that is being computed, given its key.
+    def make_join(self, policy: LoadPolicy) -> Callable[[str], Coroutine[Any, Any, Any] | None]:
+        """Return a function of a key that joins the key's computation in flight.
 
         Returns:
-            `Flights.join`; where more than a key is needed to wait, a function that
-            never finds anything to wait for.
+            `Flights.join`; for a policy that needs more than the key to wait, a function that
+            joins nothing.
         """
-        if options.serve_stale or options.hard_timeout is not None:
-            return _nothing_to_join
-        return partial(self._resources.flights.join, patience=options.lock)
+        if policy.serve_stale or policy.hard_timeout is not None:
+            return _join_nothing
+        return partial(self._flights.join, max_wait=policy.lock)
 
-    async def get_or_compute(self, wanted: LoadRequest, joined: Any = MISSING) -> Any:
-        """The value, for a caller who found none; a value that is its own.
+    async def get_or_compute(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
+        """Return the value for a caller that found none; the caller owns the value.
 
         Args:
-            wanted: which.
-            joined: what it came to if the caller has waited already (`joining`).
+            request: the value that is wanted.
+            joined: the result of the function that `make_join` made, if the caller has joined
+                a computation already.
 
         Raises:
-            LoadTimeoutError: it took longer than the caller had time.
-            Whatever the factory raised.
+            LoadTimeoutError: the hard timeout has passed.
+            Exception: the factory raised it.
         """
-        key, options = wanted.key, wanted.policy.options
-        computed = joined
+        key, policy = request.key, request.policy
+        outcome: Outcome = joined
         if joined is MISSING or isinstance(joined, GaveUp):
-            work = self._resources.flights.run(
+            work = self._flights.run(
                 key,
-                lambda patience: self._looked_up_or_computed(wanted, patience),
-                options.lock,
+                lambda max_wait: self._get_or_compute_leased(request, max_wait),
+                policy.lock,
                 None if joined is MISSING else joined,
             )
-            hard = options.hard_timeout
-            computed, shared = await (work if hard is None else self._within(hard, key, work))
-            if not shared:
-                return computed.value
-        # Another caller has this very object and may change it.
-        own = self._space.peek(key)
-        if not isinstance(own, Sentinel):
-            return own
-        if is_immutable(computed.value):
-            self._space.count_hit(key)
-            return computed.value
-        own = await self._space.get(key)
-        return await copy_or_compute(computed.spare, wanted.factory) if own is MISSING else own
+            hard = policy.hard_timeout
+            outcome, is_shared = await (work if hard is None else self._limit(hard, key, work))
+            if not is_shared:
+                return outcome
 
-    async def refresh(self, wanted: LoadRequest, seen: MemoryEntry) -> RefreshOutcome:
-        """A newer value than one that was seen, for nobody who waits.
+        # Another caller has the same object and may change it.
+        own = self._namespace.peek(key)
+        if not isinstance(own, Sentinel):
+            return Outcome(own, "joined")
+        if is_immutable(outcome.value):
+            self._namespace.count_hit(key)
+            return Outcome(outcome.value, "joined")
+        own = await self._namespace.get(key)
+        if own is not MISSING:
+            return Outcome(own, "joined")
+        return await copy_or_compute(outcome.copy_source, request.factory)
+
+    async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> RefreshOutcome:
+        """Compute a newer value than that of an entry, in the background.
+
+        Args:
+            request: the value that is wanted.
+            seen: the entry that is served meanwhile.
 
         Raises:
-            LoadTimeoutError: it took longer than it may.
-            Whatever the factory raised.
+            LoadTimeoutError: the hard timeout has passed.
+            Exception: the factory raised it.
         """
-        key, factory = wanted.key, wanted.background_factory or wanted.factory
-        wanted = wanted._replace(factory=factory)
+        key, policy = request.key, request.policy
+        request = request._replace(factory=request.background_factory or request.factory)
 
-        async def newer() -> Any:
-            slot = await self._space.get_entry(key)
-            if slot is None or slot.expires_at == seen.expires_at:
+        async def get_newer() -> Any:
+            entry = await self._namespace.get_entry(key)
+            if entry is None or entry.expires_at == seen.expires_at:
                 return MISSING
-            return await self._space.decode(slot)
+            return await self._namespace.decode(entry)
 
-        async def work(patience: float | None) -> Outcome:
-            value, turn = await self._look_or_take(key, newer, patience)
+        async def work(max_wait: float | None) -> Outcome:
+            value, lease = await self._lease_waiter.get_or_acquire(key, get_newer, max_wait)
             if value is not MISSING:
-                return Outcome(value, is_stored=True)
-            async with turn:
-                return await self.compute(wanted, turn)
+                return Outcome(value, "joined", is_stored=True)
+            async with lease:
+                return await self.compute(request, lease)
 
-        run = self._resources.flights.run(key, work, wanted.policy.options.lock)
-        hard = wanted.policy.options.hard_timeout
+        run = self._flights.run(key, work, policy.lock)
+        hard = policy.hard_timeout
         try:
-            computed, _ = await (run if hard is None else self._within(hard, key, run))
+            outcome, _ = await (run if hard is None else self._limit(hard, key, run))
         except LoadTimeoutError as error:
             self.count_load_failure(key, error)
             raise
-        return RefreshOutcome(computed.value, await newer() is not MISSING)
+        return RefreshOutcome(outcome.value, await get_newer() is not MISSING)
 
-    async def compute(self, wanted: LoadRequest, turn: HeldLease | None = None) -> Outcome:
-        """The value, computed now and stored if it may be."""
-        tokens = await self.get_tag_tokens(wanted.tags)
-        monotonic = self._space.engine.clock.monotonic
-        began = monotonic()
+    async def compute(self, request: LoadRequest, lease: HeldLease | None = None) -> Outcome:
+        """Compute the value now, and store it if its policy allows that.
+
+        Args:
+            request: the value that is wanted.
+            lease: the lease under which the value is computed. A value whose lease is lost is
+                not stored, because a newer value may be stored already.
+        """
+        namespace, key = self._namespace, request.key
+        tokens = await self.get_tag_tokens(request.tags)
+        began = namespace.monotonic()
         try:
-            value = await call_factory(wanted.factory)
+            value = await call_factory(request.factory)
         except BaseException as error:
-            self.count_load_failure(wanted.key, error)
+            self.count_load_failure(key, error)
             raise
-        seconds = monotonic() - began
-        self._space.emit(events.Loaded, wanted.key, seconds)
-        is_stored = False
-        if turn is None or not turn.is_lost:  # else there may be a newer one
-            is_stored = await self.put(wanted.key, value, wanted.policy, tokens, seconds)
-        return Outcome(value, is_stored=is_stored)
+        seconds = namespace.monotonic() - began
+        namespace.emit(events.Loaded, key, seconds)
 
-    async def look_or_take(
-        self, key: str, terms: Terms, look: Callable[[], Awaitable[Any]]
-    ) -> tuple[Any, HeldLease]:
-        """See `LeaseWaiter.look_or_take`."""
-        return await self._look_or_take(key, look, terms.options.lock)
+        is_stored = False
+        if lease is None or not lease.is_lost:
+            is_stored = await self.put(key, value, request.policy, tokens, seconds)
+        return Outcome(value, "miss", is_stored=is_stored)
 
     async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
-        """The tokens of tags now; to be asked before a value is computed."""
+        """Return the current tokens of tags; to be called before a value is computed."""
         if not tags:
             return {}
-        space = self._space
-        work = space.engine.get_tag_tokens(space.prefix, tags)
-        return await space.attempt("read", work, dict.fromkeys(tags, "unknown"))
+        namespace = self._namespace
+        work = namespace.engine.get_tag_tokens(namespace.prefix, tags)
+        return await namespace.attempt("read", work, dict.fromkeys(tags, "unknown"))
 
     async def put(
-        self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
+        self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float
     ) -> bool:
-        """Store a value that took some seconds to compute, if its terms allow it.
+        """Store a computed value if its policy allows that.
+
+        Args:
+            key: the store key.
+            value: the value.
+            policy: the policy, which may have functions of the value.
+            tokens: the tokens of its tags from before the computation.
+            seconds: how long the computation took.
 
         Returns:
-            Whether it is stored.
+            Whether the value is stored.
 
         Raises:
-            Whatever the caller's own functions raised, ``cache_if`` and ``ttl``.
+            Exception: the user's ``cache_if`` or ``ttl`` function raised it.
         """
-        item = self.make_item(key, value, terms, tokens, seconds)
-        return item is not None and key in await self.keep_all([item])
+        item = self.make_item(key, value, policy, tokens, seconds)
+        return item is not None and key in await self._namespace.put_storable([item])
 
     def make_item(
-        self, key: str, value: Any, terms: Terms, tokens: Mapping[str, str], seconds: float
+        self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float
     ) -> Item | None:
-        """What to store of a value, ``None`` if its terms do not allow it; raises as `keep`."""
+        """Return the item to store for a value; ``None`` if its policy forbids storing.
+
+        The parameters and the errors are those of `put`.
+        """
         try:
-            if terms.cache_if is not None and not terms.cache_if(value):
+            if policy.cache_if is not None and not policy.cache_if(value):
                 return None
-            ttl = ttl_seconds(terms.ttl(value)) if callable(terms.ttl) else terms.ttl
+            ttl = parse_ttl(policy.ttl(value)) if callable(policy.ttl) else policy.ttl
         except Exception as error:
             self.count_load_failure(key, error)
             raise
-        stale_ttl, jitter = terms.options.stale_ttl, terms.options.jitter
-        if ttl is not None and jitter is not None:
-            ttl -= jitter(ttl) * self._resources.random()
-        return Item(key, value, ttl, tokens, seconds, stale_ttl)
-
-    async def keep_all(self, items: Sequence[Item]) -> set[str]:
-        """Store what was computed, in one round trip; the keys of what could be stored."""
-        return await self._space.put_storable(items)
+        if ttl is not None and policy.jitter is not None:
+            ttl -= policy.jitter(ttl) * random.random()  # noqa: S311 - spreads expiry only
+        return Item(key, value, ttl, tokens, seconds, policy.stale_ttl)
 
     def count_load_failure(self, key: str, error: BaseException) -> None:
-        """Tell of a factory that raised."""
+        """Count and report a factory that raised."""
         if isinstance(error, Exception):
-            self._space.counters.add("load_failures")
-        self._space.emit(events.LoadFailed, key, error)
+            self._namespace.counters.add("load_failures")
+        self._namespace.emit(events.LoadFailed, key, error)
 
-    async def _look_or_take(
-        self, key: str, look: Callable[[], Awaitable[Any]], patience: float | None
-    ) -> tuple[Any, HeldLease]:
-        return await self._resources.lease_waiter.get_or_acquire(self._space, key, look, patience)
+    async def _get_or_compute_leased(
+        self,
+        request: LoadRequest,
+        max_wait: float | None,
+    ) -> Outcome:
+        namespace, key = self._namespace, request.key
+        in_flight = namespace.engine.in_flight
 
-    async def _looked_up_or_computed(self, wanted: LoadRequest, patience: float | None) -> Outcome:
-        space, key = self._space, wanted.key
-        under_way = space.engine.in_flight
-
-        async def look() -> Any:
-            under_way.discard(key)  # a look at what is there, not at who computes it: we do
-            value = await space.get(key)
+        async def get() -> Any:
+            in_flight.discard(key)  # this call reads the store; it does not wait for itself
+            value = await namespace.get(key)
             if value is MISSING:
-                under_way.add(key)
+                in_flight.add(key)
             return value
 
-        value, turn = await self._look_or_take(key, look, patience)
+        value, lease = await self._lease_waiter.get_or_acquire(key, get, max_wait)
         if value is not MISSING:
-            return Outcome(value, is_stored=True)
-        async with turn:
-            space.count_miss(key)
-            return await self.compute(wanted, turn)
+            return Outcome(value, "hit", is_stored=True)
+        async with lease:
+            namespace.count_miss(key)
+            return await self.compute(request, lease)
 
-    async def _within(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
-        """What the work comes to, if it does so in time."""
+    async def _limit(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
+        """Await work with the hard timeout of a caller."""
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
@@ -218,22 +233,22 @@ class Computer:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise LoadTimeoutError(key[len(self._space.prefix) :], seconds) from error
+            raise LoadTimeoutError(key[len(self._namespace.prefix) :], seconds) from error
 
 
-def _nothing_to_join(_: str) -> None:
+def _join_nothing(_: str) -> None:
     return None
 
 
-async def copy_or_compute(value: Any, factory: Callable[[], Any]) -> Any:
-    """A value like another caller's, which the store does not have to give."""
+async def copy_or_compute(value: Any, factory: Callable[[], Any]) -> Outcome:
+    """Return a copy of another caller's value; compute one if it cannot be copied."""
     try:
-        return copy_value(value)
-    except Exception:  # noqa: BLE001 - not everything can be copied, and that may raise anything
-        return await call_factory(factory)
+        return Outcome(copy_value(value), "joined")
+    except Exception:  # noqa: BLE001 - a class may raise anything while it is copied
+        return Outcome(await call_factory(factory), "miss")
 
 
 async def call_factory(factory: Callable[[], Any]) -> Any:
-    """What a factory returns, awaited if it is to be awaited."""
+    """Call a factory and await its result if that is awaitable."""
     result = factory()
     return await result if inspect.isawaitable(result) else result

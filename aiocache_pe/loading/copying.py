@@ -1,25 +1,57 @@
-"""A value for each caller, where one object is all there is."""
+"""Outcomes of loading, and copies of values for callers that share one computation."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.sentinels import MISSING
 
+Source = Literal["hit", "miss", "stale", "joined"]
+"""The origin of a value: the cache, a computation, an expired entry, or another caller's
+computation."""
+
 _FLAT: Final = frozenset((str, int, float, bool, bytes, type(None)))
 
 
-def copy_value(value: Any) -> Any:
-    """A value that is equal and can be changed without changing the first.
+class Outcome:
+    """A value that was loaded, and its origin.
 
     Args:
-        value: anything. An immutable one is its own copy; a list of plain values, such as
-            an embedding, is copied a hundred times faster than `copy.deepcopy` does.
+        value: the value; its caller may change it.
+        source: the origin.
+        is_stored: whether the store has the value.
+    """
+
+    __slots__ = ("_copy", "is_stored", "source", "value")
+
+    def __init__(self, value: Any, source: Source, *, is_stored: bool = False) -> None:
+        self.value = value
+        self.source = source
+        self.is_stored = is_stored
+        self._copy: Any = MISSING
+
+    def save_copy(self) -> None:
+        """Copy the value for other callers, before its own caller can change it."""
+        if not self.is_stored:
+            self._copy = copy_or_share(self.value)
+
+    @property
+    def copy_source(self) -> Any:
+        """The object from which copies for other callers are made."""
+        return self.value if self._copy is MISSING else self._copy
+
+
+def copy_value(value: Any) -> Any:
+    """Return an equal value that can be changed without changing the original.
+
+    Args:
+        value: any value. An immutable value is returned as it is. A list of plain values, such
+            as an embedding, is copied a hundred times faster than by `copy.deepcopy`.
 
     Raises:
-        Whatever `copy.deepcopy` raises at what cannot be copied.
+        Exception: `copy.deepcopy` raised it, for a value that cannot be copied.
 
     Example:
         >>> vector = [0.5, 0.25]
@@ -32,34 +64,8 @@ def copy_value(value: Any) -> Any:
 
 
 def copy_or_share(value: Any) -> Any:
-    """The same; what cannot be copied, a handle say, is meant to be shared."""
+    """Return a copy, or the value itself if it cannot be copied, such as an open handle."""
     try:
         return copy_value(value)
-    except Exception:  # noqa: BLE001 - a class may raise anything where it is copied
+    except Exception:  # noqa: BLE001 - a class may raise anything while it is copied
         return value
-
-
-class Outcome:
-    """A value that was computed for one caller, and what others may have of it.
-
-    Args:
-        value: his own, who may change it as soon as he has it.
-        is_stored: whether others find it in the store.
-    """
-
-    __slots__ = ("_spare", "is_stored", "value")
-
-    def __init__(self, value: Any, *, is_stored: bool) -> None:
-        self.value = value
-        self.is_stored = is_stored
-        self._spare: Any = MISSING
-
-    def save_copy(self) -> None:
-        """Make a copy for others, before anybody could change the value."""
-        if not self.is_stored:
-            self._spare = copy_or_share(self.value)
-
-    @property
-    def copy_source(self) -> Any:
-        """What to make copies of for others."""
-        return self.value if self._spare is MISSING else self._spare

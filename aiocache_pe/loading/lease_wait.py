@@ -1,8 +1,9 @@
-"""Taking turns at computing: with other processes, threads and event loops.
+"""Leases on the miss path: one of all processes, threads and event loops computes a key.
 
-Who finds nothing asks the store for the key's lease (`protocols.Leasing`) before it
-computes. Who does not get it looks again, every now and then, until the value is there,
-or the lease is to be had because its holder failed or died, or patience is at an end.
+A caller that finds no entry asks the store for the key's lease (`backends.base.Leasing`) before
+it computes. Callers that fail to acquire the lease poll the store, every 20 ms at first and
+every 200 ms at most. They stop when the value is stored, when the lease becomes free because
+its holder failed or died, or when their time to wait has passed.
 """
 
 from __future__ import annotations
@@ -11,45 +12,54 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from aiocache_pe.backends.base import Backend, Lease, Leasing
+from aiocache_pe.backends.base import Lease
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.sentinels import MISSING, Missing
 
 T = TypeVar("T")
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2  # seconds between two looks
-_GROWTH = 1.5
-_around: ContextVar[frozenset[HeldLease]] = ContextVar("aiocache_pe_turns")
+_MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two reads of the store
+_PAUSE_GROWTH = 1.5
+_held_leases: ContextVar[frozenset[HeldLease]] = ContextVar("aiocache_pe_held_leases")
 
 
 class HeldLease:
-    """The right to compute what belongs under a key; an ``async with`` block ends it.
+    """The right to compute a key; an ``async with`` block releases it.
 
-    What is called inside it and wants the same key need not wait: that would be for ever.
+    A nested call for the same key computes at once: waiting for itself would never end.
 
     Args:
-        space: the namespace of the key.
+        namespace: the namespace of the key.
         key: the store key.
-        lease: what makes others wait; ``None`` if nothing does.
+        lease: the store's lease; ``None`` if no other process is kept waiting.
+
+    Attributes:
+        key: the store key; ``None`` once the lease is released. Tasks that were started while
+            the lease was held can outlive it.
     """
 
-    __slots__ = ("_lease", "_space", "key")
+    __slots__ = ("_lease", "_namespace", "key")
 
-    def __init__(self, space: Namespace, key: str, lease: Lease | None) -> None:
-        self._space = space
+    def __init__(self, namespace: Namespace, key: str, lease: Lease | None) -> None:
+        self._namespace = namespace
         self._lease = lease
         self.key: str | None = key
-        """The key; ``None`` when the turn is over, which tasks begun in it outlive."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether another may have computed meanwhile what is newer."""
+        """Whether another process may have computed a newer value."""
         return self._lease is not None and self._lease.is_lost
 
     def enter(self) -> None:
-        """Let what is called in this context from now on know of it."""
-        _around.set(_around.get(frozenset()) | {self})
+        """Mark the current context, so that nested calls find the lease."""
+        _held_leases.set(_held_leases.get(frozenset()) | {self})
+
+    async def release(self) -> None:
+        """Release the lease; a second call does nothing."""
+        self.key, lease, self._lease = None, self._lease, None
+        if lease is not None:
+            await self._namespace.attempt("lease", lease.release(), None)
 
     async def __aenter__(self) -> Self:
         self.enter()
@@ -58,78 +68,67 @@ class HeldLease:
     async def __aexit__(self, *error: object) -> None:
         await self.release()
 
-    async def release(self) -> None:
-        """Let others have their turn."""
-        self.key, lease, self._lease = None, self._lease, None
-        if lease is not None:
-            await self._space.attempt("lease", lease.release(), None)
-
 
 class LeaseWaiter:
-    """Turns at the keys of a store.
+    """Acquires the leases of a namespace, or waits until their holders have stored a value.
 
     Args:
-        backend: the store.
+        namespace: the namespace.
     """
 
-    __slots__ = ("_leasing",)
+    __slots__ = ("_namespace",)
 
-    def __init__(self, backend: Backend) -> None:
-        self._leasing = backend if isinstance(backend, Leasing) else None
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
 
     async def get_or_acquire(
         self,
-        space: Namespace,
         key: str,
-        look: Callable[[], Awaitable[T | Missing]],
-        patience: float | None,
+        get: Callable[[], Awaitable[T | Missing]],
+        max_wait: float | None,
     ) -> tuple[T | Missing, HeldLease]:
-        """What is there, or by and by comes to be there; or else the turn to compute it.
+        """Return the value of a key, or the lease to compute it.
 
         Args:
-            space: the namespace of the key.
             key: the store key.
-            look: says what is there now, or `MISSING`.
-            patience: how many seconds to wait for others; ``None`` for not asking anybody.
+            get: returns the value, or `MISSING`.
+            max_wait: how many seconds to wait for other holders, after which the caller computes
+                without the store's lease; ``None`` does not ask the store for a lease.
 
         Returns:
-            What was found, and a turn that is over; or `MISSING`, and the turn.
+            The value and a lease that is released, or `MISSING` and a lease that is held.
         """
-        pause, time = _FIRST_PAUSE, asyncio.get_running_loop().time
-        until = time() + (patience or 0.0)
+        pause, time = _MIN_PAUSE, asyncio.get_running_loop().time
+        deadline = time() + (max_wait or 0.0)
         while True:
-            turn = await self._try(space, key, patience)
+            lease = await self._try_acquire(key, max_wait)
             try:
-                found = await look()
+                found = await get()
             except BaseException:
-                if turn is not None:
-                    await turn.release()
+                if lease is not None:
+                    await lease.release()
                 raise
-            time_left = until - time()
-            if turn is None and (found is not MISSING or time_left <= 0):
-                turn = HeldLease(space, key, None)
-            if turn is not None:
+
+            time_left = deadline - time()
+            if lease is None and (found is not MISSING or time_left <= 0):
+                lease = HeldLease(self._namespace, key, None)
+            if lease is not None:
                 if found is not MISSING:
-                    await turn.release()
-                return found, turn
-            # Not all at the same moment.
+                    await lease.release()
+                return found, lease
+
+            # The random factor keeps processes from polling at the same moments.
             await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+            pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
 
-    async def _try(self, space: Namespace, key: str, patience: float | None) -> HeldLease | None:
-        """The turn, unless somebody has it."""
-        if self._leasing is None or patience is None or is_held_by_caller(key):
-            return HeldLease(space, key, None)
-        nobody: Any = _NOBODY  # a store that cannot lease makes nobody wait
-        lease = await space.attempt("lease", self._leasing.try_lease(key), nobody)
-        if lease is None:
-            return None
-        return HeldLease(space, key, None if lease is _NOBODY else lease)
-
-
-_NOBODY = object()
+    async def _try_acquire(self, key: str, max_wait: float | None) -> HeldLease | None:
+        """Return the lease, or ``None`` while another caller holds it."""
+        if max_wait is None or is_held_by_caller(key):
+            return HeldLease(self._namespace, key, None)
+        lease = await self._namespace.try_lease(key)
+        return None if lease is None else HeldLease(self._namespace, key, lease)
 
 
 def is_held_by_caller(key: str) -> bool:
-    """Whether this is called, by however many others, by what computes the key."""
-    return any(turn.key == key for turn in _around.get(frozenset()))
+    """Return whether the calling code runs, at any depth, inside the computation of a key."""
+    return any(lease.key == key for lease in _held_leases.get(frozenset()))

@@ -1,64 +1,96 @@
-"""Loading: what happens when many read, or when what is asked for must be computed."""
+"""Entry point of loading: reads and computes the entries of one namespace for all callers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from aiocache_pe import context
-from aiocache_pe._validation import check_plain
-from aiocache_pe.context import Call, Mode
+from aiocache_pe._validation import check_plain_function
+from aiocache_pe.context import Call, Cassette, Mode
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
 from aiocache_pe.loading.batch_loader import BatchLoader
 from aiocache_pe.loading.compute import Computer, call_factory
-from aiocache_pe.loading.options import Lifetime, LoadOptions, LoadRequest, Terms, agreed, checked
+from aiocache_pe.loading.copying import Outcome, Source
+from aiocache_pe.loading.lease_wait import LeaseWaiter
+from aiocache_pe.loading.options import (
+    Lifetime,
+    LoadOptions,
+    LoadPolicy,
+    LoadRequest,
+    parse_options,
+)
 from aiocache_pe.loading.shared_state import SharedState
 from aiocache_pe.loading.stale import StaleEntries
-from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Sentinel
-from aiocache_pe.ttl import TTL, ttl_seconds
+from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Missing, Sentinel
+from aiocache_pe.ttl import TTL, parse_ttl
 
 
 class Loader:
-    """Reads and computes entries of one namespace; what stands behind every kind of caller.
+    """Reads and computes entries of one namespace.
 
     Args:
-        resources: what the namespaces of a manager share.
-        namespace: the namespace's name.
-        ttl: how long entries live by default, in seconds; ``None`` for ever.
+        shared: the state that the namespaces of a manager share.
+        namespace: the name of the namespace.
+        ttl: the default lifetime of entries in seconds; ``None`` for no end.
+
+    Attributes:
+        namespace: the namespace.
+        computer: computes and stores its entries.
+        lease_waiter: acquires its leases.
+        batch_loader: reads and computes many entries at once.
     """
 
-    __slots__ = ("_resources", "_staleness", "_ttl", "batch_loader", "computer", "namespace")
+    __slots__ = (
+        "_shared",
+        "_stale",
+        "_ttl",
+        "batch_loader",
+        "computer",
+        "lease_waiter",
+        "namespace",
+    )
 
-    def __init__(self, resources: SharedState, namespace: str, ttl: float | None) -> None:
-        self._resources = resources
+    def __init__(self, shared: SharedState, namespace: str, ttl: float | None) -> None:
+        self._shared = shared
         self._ttl = ttl
-        self.namespace = resources.reporter.get_namespace(namespace)
-        self.computer = Computer(resources, self.namespace)
-        self.batch_loader = BatchLoader(self.namespace, self.computer, resources.coalescer)
-        self._staleness = StaleEntries(self.namespace, self.computer, resources.refreshes)
+        self.namespace = shared.reporter.get_namespace(namespace)
+        self.lease_waiter = LeaseWaiter(self.namespace)
+        self.computer = Computer(self.namespace, shared.flights, self.lease_waiter)
+        self.batch_loader = BatchLoader(self.namespace, self.computer, shared.coalescer)
+        self._stale = StaleEntries(self.namespace, self.computer, shared.refreshes)
 
-    def in_namespace(self, namespace: str) -> Loader:
-        """The loader of another namespace."""
-        return Loader(self._resources, namespace, self._ttl)
+    def for_namespace(self, namespace: str) -> Loader:
+        """Return the loader of another namespace of the same manager."""
+        return Loader(self._shared, namespace, self._ttl)
 
     def open_namespace(self) -> Namespace:
-        """The namespace, if its manager was not closed.
+        """Return the namespace.
 
         Raises:
-            CacheClosedError: it was.
+            CacheClosedError: the manager is closed.
         """
-        self._resources.check_open()
+        self._shared.check_open()
         return self.namespace
 
     async def flush(self) -> None:
-        """Have the store told what was counted so far."""
-        await self._resources.reporter.flush()
+        """Write the counters to the store."""
+        await self._shared.reporter.flush()
+
+    # Requests
 
     def resolve_ttl(self, ttl: TTL | Default) -> float | None:
-        """What a time to live means, in seconds; ``None`` for ever."""
-        return self._ttl if ttl is DEFAULT else ttl_seconds(ttl)
+        """Return a lifetime in seconds; ``None`` for no end."""
+        return self._ttl if ttl is DEFAULT else parse_ttl(ttl)
+
+    def check_ttl(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
+        """Return a lifetime in seconds, or the function that computes it from the value."""
+        if callable(ttl):
+            check_plain_function("ttl", ttl)
+            return ttl
+        return self.resolve_ttl(ttl)
 
     def request(
         self,
@@ -68,130 +100,145 @@ class Loader:
         tags: Iterable[str],
         options: LoadOptions,
     ) -> LoadRequest:
-        """What a caller of ``get_or_set`` wants, after checking it."""
-        space = self.open_namespace()
+        """Return the request of a call of ``get_or_set``, with every argument checked."""
+        namespace = self.open_namespace()
         if not callable(factory):
-            raise TypeError(f"factory is a function, not {type(factory).__name__}: {factory!r:.80}")
-        terms = agreed(self.check_ttl(ttl), None, checked(options))
-        return LoadRequest(space.prefix + check_key(key), factory, terms, check_tags(tags))
+            raise TypeError(
+                f"factory must be a function; got {type(factory).__name__}: {factory!r:.80}"
+            )
+        policy = LoadPolicy.build(self.check_ttl(ttl), None, parse_options(options))
+        return LoadRequest(namespace.prefix + check_key(key), factory, policy, check_tags(tags))
 
-    def check_ttl(self, ttl: TTL | Default | Callable[[Any], TTL]) -> Lifetime:
-        """Seconds of a time to live, or the function that tells it from the value, checked."""
-        if callable(ttl):
-            check_plain("ttl", ttl)
-            return ttl
-        return self.resolve_ttl(ttl)
+    async def make_items(
+        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
+    ) -> list[Item]:
+        """Return the items to store for a mapping from keys to values, all with the same tags."""
+        prefix = self.namespace.prefix
+        tokens = await self.computer.get_tag_tokens(check_tags(tags))
+        return [Item(prefix + key, value, ttl, tokens) for key, value in mapping.items()]
+
+    # Reads
 
     def peek(self, key: str, default: Any) -> Any:
-        """The value of a key, or the default, or `PENDING`: ask `get`."""
-        if self._resources.closed:
-            self._resources.check_open()
-        space = self.namespace
-        key = space.prefix + check_key(key)
-        value = space.peek(key)
+        """Return the value of a key, the default, or `PENDING`; then `get` is the next step."""
+        if self._shared.closed:
+            self._shared.check_open()
+        namespace = self.namespace
+        key = namespace.prefix + check_key(key)
+        value = namespace.peek(key)
         if value is MISSING:
-            space.count_miss(key)
+            namespace.count_miss(key)
             return default
         return value
 
     async def get(self, key: str, default: Any) -> Any:
-        """The value of a key, after a glance that could not tell."""
-        space = self.namespace
-        key = space.prefix + key
-        values = await space.get_many([key])
+        """Return the value of a key, or the default, after `peek` returned `PENDING`."""
+        namespace = self.namespace
+        key = namespace.prefix + key
+        values = await namespace.get_many([key])
         if key not in values:
-            space.count_miss(key)
+            namespace.count_miss(key)
             return default
         return values[key]
 
     def peek_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of keys, `MISSING`, or `PENDING`: see `settled` and `complete`."""
-        space = self.open_namespace()
-        return {key: space.peek(space.prefix + key) for key in check_keys(keys)}
+        """Return for each key its value, `MISSING` or `PENDING`; see `get_many`."""
+        namespace = self.open_namespace()
+        return {key: namespace.peek(namespace.prefix + key) for key in check_keys(keys)}
+
+    async def get_many(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that exist, after `peek_many` returned `PENDING` for some keys."""
+        namespace = self.namespace
+        pending = [namespace.prefix + key for key, value in found.items() if value is PENDING]
+        loaded = await namespace.get_many(pending) if pending else {}
+        return self.drop_missing(
+            {
+                key: loaded.get(namespace.prefix + key, MISSING) if value is PENDING else value
+                for key, value in found.items()
+            }
+        )
 
     def drop_missing(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Of what was found, that which is there; the rest is counted as missed."""
+        """Return the values that exist, and count a miss for every other key."""
         for key, value in found.items():
             if value is MISSING:
                 self.namespace.count_miss(self.namespace.prefix + key)
         return {key: value for key, value in found.items() if value is not MISSING}
 
-    async def get_many(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """The same after a glance that could not tell all."""
-        space = self.namespace
-        pending = [space.prefix + key for key, value in found.items() if value is PENDING]
-        loaded = await space.get_many(pending) if pending else {}
-        return self.drop_missing(
-            {
-                key: loaded.get(space.prefix + key, MISSING) if value is PENDING else value
-                for key, value in found.items()
-            }
-        )
-
-    async def make_items(
-        self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
-    ) -> list[Item]:
-        """What to store for a mapping from keys to values, all with the same tags."""
-        space = self.namespace
-        tokens = await self.computer.get_tag_tokens(check_tags(tags))
-        return [Item(space.prefix + key, value, ttl, tokens) for key, value in mapping.items()]
-
-    def peek_entry(self, key: str, terms: Terms) -> Any:
-        """The value of a store key as far as that can be told without waiting; else a sentinel."""
-        if terms.options.refresh_ahead is None:
+    def peek_entry(self, key: str, policy: LoadPolicy) -> Any:
+        """Return the value of a store key, `MISSING` or `PENDING`, under a policy."""
+        if policy.refresh_ahead is None:
             return self.namespace.peek(key)
-        return self._staleness.peek(key, terms)
+        return self._stale.peek(key, policy)
 
-    async def get_or_compute(self, wanted: LoadRequest) -> Any:
-        """The value; computed, once for all who ask in this loop, if need be.
+    async def get_stored(self, request: LoadRequest) -> Outcome | Missing:
+        """Return the stored value if it may be served, or `MISSING`.
 
-        `steering` may tell to go another way.
+        A stale value is served while its refresh runs in the background.
+        """
+        if request.policy.serve_stale:
+            return await self._stale.get(request)
+        value = await self.namespace.get(request.key)
+        return MISSING if value is MISSING else Outcome(value, "hit")
+
+    # Computations
+
+    async def get_or_compute(self, request: LoadRequest) -> Outcome:
+        """Return the value, computed once for all callers of this loop if there is none.
+
+        `bypass`, `refresh`, `read_only` and recordings change the way of the call.
         """
         mode = context.mode()
         if mode is not None:
-            return await self.get_or_compute_in_mode(mode, wanted)
-        value = self.peek_entry(wanted.key, wanted.policy)
-        return await self.load_once(wanted) if isinstance(value, Sentinel) else value
+            return await self.get_or_compute_in_mode(mode, request)
+        value = self.peek_entry(request.key, request.policy)
+        if isinstance(value, Sentinel):
+            return await self.resolve_miss(request)
+        return Outcome(value, "hit")
 
-    async def get_or_compute_in_mode(self, mode: Mode, wanted: LoadRequest) -> Any:
-        """The value, on the way that a mode names."""
-        tape = context.current_cassette()
-        if tape is not None:
-            return await tape.answer(self._call(wanted), lambda: call_factory(wanted.factory))
+    async def get_or_compute_in_mode(self, mode: Mode, request: LoadRequest) -> Outcome:
+        """Return the value in the way that a mode demands."""
+        cassette = context.current_cassette()
+        if cassette is not None:
+            return await self._get_or_record(cassette, request)
         if mode is Mode.REFRESH:
-            # Not shared: one that began earlier may have seen what is outdated by now.
-            return (await self.computer.compute(wanted)).value
+            # Not joined: a computation that began earlier may have read an outdated source.
+            return await self.computer.compute(request)
         if mode is Mode.READ_ONLY:
-            value = await self.namespace.get(wanted.key)
+            value = await self.namespace.get(request.key)
             if value is not MISSING:
-                return value
-            self.namespace.count_miss(wanted.key)
-        return await call_factory(wanted.factory)
+                return Outcome(value, "hit")
+            self.namespace.count_miss(request.key)
+        return Outcome(await call_factory(request.factory), "miss")
 
-    def load_once(self, wanted: LoadRequest, joined: Any = MISSING) -> Coroutine[Any, Any, Any]:
-        """The value, for who has looked already and found nothing without waiting.
+    async def resolve_miss(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
+        """Return the value for a caller whose peek found none.
 
         Args:
-            wanted: which.
-            joined: see `Computer.once`.
+            request: the value that is wanted.
+            joined: see `Computer.get_or_compute`.
         """
-        if wanted.policy.options.serve_stale:
-            return self._kept_or_computed(wanted)
-        return self.computer.get_or_compute(wanted, joined)
+        if request.policy.serve_stale:
+            stored = await self._stale.get(request)
+            if not isinstance(stored, Sentinel):
+                return stored
+        return await self.computer.get_or_compute(request, joined)
 
-    async def get_stored(self, wanted: LoadRequest) -> Any:
-        """What is stored and may be served, be it old while a newer value is computed."""
-        if wanted.policy.options.serve_stale:
-            return await self._staleness.serve(wanted)
-        return await self.namespace.get(wanted.key)
+    async def _get_or_record(self, cassette: Cassette, request: LoadRequest) -> Outcome:
+        """Return the recorded value, or compute and record it."""
+        source: Source = "hit"
 
-    def _call(self, wanted: LoadRequest) -> Call:
-        """What a value is recorded as."""
-        if wanted.call is not None:
-            return wanted.call
-        plain = wanted.key[len(self.namespace.prefix) :]
-        return Call(wanted.key, "get_or_set", "get or set", {"key": plain})
+        async def compute() -> Any:
+            nonlocal source
+            source = "miss"
+            return await call_factory(request.factory)
 
-    async def _kept_or_computed(self, wanted: LoadRequest) -> Any:
-        value = await self.get_stored(wanted)
-        return await self.computer.get_or_compute(wanted) if value is MISSING else value
+        value = await cassette.answer(self._make_call(request), compute)
+        return Outcome(value, source)
+
+    def _make_call(self, request: LoadRequest) -> Call:
+        """Return the name under which the value is recorded."""
+        if request.call is not None:
+            return request.call
+        key = request.key[len(self.namespace.prefix) :]
+        return Call(request.key, "get_or_set", "get or set", {"key": key})

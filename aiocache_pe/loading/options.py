@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypedDict
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
-from aiocache_pe.ttl import TTL, Duration, duration
+from aiocache_pe.ttl import TTL, Duration, parse_duration
 
 _FOR_EVER = 100 * 365 * 86400.0  # seconds; what stands for it in a record, which is JSON
 Lifetime = float | None | Callable[[Any], TTL]
@@ -40,22 +40,51 @@ class LoadOptions(TypedDict, total=False):
     lock: bool | Duration
 
 
-class Options(NamedTuple):
-    """`LoadOptions`, read and checked: durations in seconds.
+class LoadPolicy(NamedTuple):
+    """Rules for one value: its lifetime, stale serving and waiting; durations in seconds.
 
     Attributes:
-        stale_ttl, refresh_ahead, soft_timeout, hard_timeout: see there.
-        jitter: given a time to live, says by how much to shorten it at most.
-        lock: the patience with others; ``None`` asks no other process or loop, and waits for
-            the tasks of this one as long as it takes.
+        ttl: the lifetime, ``None`` for an entry that never expires, or a function of the value.
+        cache_if: returns whether to store a value; ``None`` stores every value.
+        stale_ttl: how long an expired entry may be served.
+        refresh_ahead: the part of the lifetime after which a hit starts a refresh.
+        jitter: given a lifetime, returns the greatest reduction of it.
+        soft_timeout: how long a caller waits before a stale value is served.
+        hard_timeout: how long a caller waits before `LoadTimeoutError` is raised.
+        lock: how long a caller waits for other processes and loops. ``None`` does not consult
+            them, and waits for tasks of the same loop without a limit.
     """
 
+    ttl: Lifetime = None
+    cache_if: Callable[[Any], object] | None = None
     stale_ttl: float | None = None
     refresh_ahead: float | None = None
     jitter: Callable[[float], float] | None = None
     soft_timeout: float | None = None
     hard_timeout: float | None = None
     lock: float | None = WAIT_TIMEOUT
+
+    @classmethod
+    def build(
+        cls, ttl: Lifetime, cache_if: Callable[[Any], object] | None, options: LoadPolicy
+    ) -> LoadPolicy:
+        """Add a lifetime to parsed options.
+
+        Args:
+            ttl: the lifetime in seconds, ``None`` for no end, or a function of the value.
+            cache_if: returns whether to store a value; ``None`` stores every value.
+            options: the result of `parse_options`.
+
+        Raises:
+            ConfigurationError: an option needs an entry that expires, and ``ttl`` is ``None``.
+        """
+        if ttl is None and options is not DEFAULT_POLICY:
+            for name in ("stale_ttl", "refresh_ahead", "jitter"):
+                if getattr(options, name) is not None:
+                    raise ConfigurationError(
+                        f"{name}= needs a ttl=: an entry without one never expires"
+                    )
+        return cls(ttl, cache_if, *options[2:])
 
     @property
     def serve_stale(self) -> bool:
@@ -64,26 +93,12 @@ class Options(NamedTuple):
 
     @property
     def may_leave(self) -> bool:
-        """Whether a caller may go on before the computation it began is done."""
+        """Whether a caller may return before the computation that it started is done."""
         return self.soft_timeout is not None or self.hard_timeout is not None
 
 
-USUAL = Options()
-"""What holds for a caller who says nothing."""
-
-
-class Terms(NamedTuple):
-    """On which terms a value is had.
-
-    Attributes:
-        ttl: seconds, ``None`` for ever, or a function of the value.
-        cache_if: whether a value is to be stored at all; ``None`` for every value.
-        options: all else.
-    """
-
-    ttl: Lifetime = None
-    cache_if: Callable[[Any], object] | None = None
-    options: Options = USUAL
+DEFAULT_POLICY = LoadPolicy()
+"""The policy of a caller that gives no options."""
 
 
 class LoadRequest(NamedTuple):
@@ -100,26 +115,13 @@ class LoadRequest(NamedTuple):
 
     key: str
     factory: Callable[[], Any]
-    policy: Terms
+    policy: LoadPolicy
     tags: Sequence[str] = ()
     background_factory: Callable[[], Any] | None = None
     call: Call | None = None
 
 
-def agreed(ttl: Lifetime, cache_if: Callable[[Any], object] | None, options: Options) -> Terms:
-    """Terms, after checking that they fit each other.
-
-    Raises:
-        ConfigurationError: an option is about the end of an entry that has none.
-    """
-    if ttl is None and options is not USUAL:
-        for name in ("stale_ttl", "refresh_ahead", "jitter"):
-            if getattr(options, name) is not None:
-                raise ConfigurationError(f"{name}= needs a ttl=: an entry for ever is never old")
-    return Terms(ttl, cache_if, options)
-
-
-def checked(given: LoadOptions) -> Options:
+def parse_options(options: LoadOptions) -> LoadPolicy:
     """Read options.
 
     Raises:
@@ -127,33 +129,33 @@ def checked(given: LoadOptions) -> Options:
         ConfigurationError: one has a value that cannot work, or not beside another.
 
     Example:
-        >>> checked({"stale_ttl": "1h", "soft_timeout": 0.5}).stale_ttl
+        >>> parse_options({"stale_ttl": "1h", "soft_timeout": 0.5}).stale_ttl
         3600.0
     """
-    if not given:
-        return USUAL
-    for name in given:
+    if not options:
+        return DEFAULT_POLICY
+    for name in options:
         if name not in LoadOptions.__annotations__:
             raise TypeError(f"there is no option {name!r}; there are {_NAMES}")
-    options = Options(
-        stale_ttl=_duration(given, "stale_ttl", _FOR_EVER),
-        refresh_ahead=_part("refresh_ahead", given.get("refresh_ahead")),
-        jitter=_jitter(given.get("jitter")),
-        soft_timeout=_duration(given, "soft_timeout", None),
-        hard_timeout=_duration(given, "hard_timeout", None),
-        lock=_lock(given.get("lock", True)),
+    policy = LoadPolicy(
+        stale_ttl=_duration(options, "stale_ttl", _FOR_EVER),
+        refresh_ahead=_part("refresh_ahead", options.get("refresh_ahead")),
+        jitter=_jitter(options.get("jitter")),
+        soft_timeout=_duration(options, "soft_timeout", None),
+        hard_timeout=_duration(options, "hard_timeout", None),
+        lock=_lock(options.get("lock", True)),
     )
-    soft, hard = options.soft_timeout, options.hard_timeout
-    if soft is not None and options.stale_ttl is None:
+    soft, hard = policy.soft_timeout, policy.hard_timeout
+    if soft is not None and policy.stale_ttl is None:
         raise ConfigurationError(
             "soft_timeout= says when to serve a stale value, and there is none without stale_ttl="
         )
     if soft is not None and hard is not None and soft >= hard:
         raise ConfigurationError(
-            f"soft_timeout={given.get('soft_timeout')!r} must be shorter than "
-            f"hard_timeout={given.get('hard_timeout')!r}, after which nothing is served"
+            f"soft_timeout={options.get('soft_timeout')!r} must be shorter than "
+            f"hard_timeout={options.get('hard_timeout')!r}, after which nothing is served"
         )
-    return options
+    return policy
 
 
 _NAMES = ", ".join(LoadOptions.__annotations__)
@@ -163,7 +165,7 @@ def _duration(given: LoadOptions, name: str, for_ever: float | None) -> float | 
     value: Any = given.get(name)
     if value is None:
         return None
-    seconds = duration(name, value)
+    seconds = parse_duration(name, value)
     return for_ever if seconds is None else seconds
 
 
@@ -179,7 +181,7 @@ def _part(name: str, value: Any) -> float | None:
 
 def _jitter(value: Any) -> Callable[[float], float] | None:
     if isinstance(value, str | timedelta):
-        seconds = duration("jitter", value) or 0.0
+        seconds = parse_duration("jitter", value) or 0.0
         return lambda ttl: min(seconds, ttl)
     if value is not None and (not isinstance(value, float) or not 0 < value < 1):
         raise ConfigurationError(
@@ -192,5 +194,5 @@ def _jitter(value: Any) -> Callable[[float], float] | None:
 def _lock(value: Any) -> float | None:
     if isinstance(value, bool):
         return WAIT_TIMEOUT if value else None
-    seconds = duration("lock", value)
+    seconds = parse_duration("lock", value)
     return float("inf") if seconds is None else seconds

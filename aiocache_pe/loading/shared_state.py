@@ -1,8 +1,7 @@
-"""What a manager and its views hold together."""
+"""State that the namespaces of a manager share."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,19 +12,18 @@ from aiocache_pe.engine.stats_reporter import StatsReporter
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from aiocache_pe.loading.copying import Outcome
-from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.single_flight import Flights
 
 
 class SharedState:
-    """An engine with its counters, flights, turns, refreshes and upkeep, open until it is closed.
+    """An engine with its counters, flights, refreshes and maintenance, open until it is closed.
 
     Args:
         engine: the engine.
-        owns_backend: whether closing closes the store too; not one that the user made.
-        settings: what the manager was told, for one like it in another process.
+        owns_backend: whether `close` closes the store; a store that the user made stays open.
+        settings: the arguments of the manager, for an equal one in another process.
     """
 
     __slots__ = (
@@ -34,9 +32,7 @@ class SharedState:
         "coalescer",
         "engine",
         "flights",
-        "lease_waiter",
         "maintenance",
-        "random",
         "refreshes",
         "reporter",
         "settings",
@@ -47,10 +43,7 @@ class SharedState:
         self.settings = settings
         self.flights = Flights(engine.in_flight, Outcome.save_copy)
         self.coalescer = Coalescer()
-        self.lease_waiter = LeaseWaiter(engine.backend)
         self.refreshes = BackgroundRefreshes(engine.clock)
-        self.random = random.random
-        """A number from 0 to 1, for jitter."""
         self.maintenance = Maintenance(engine, self._expired)
         self.reporter = StatsReporter(engine, self.maintenance.arm)
         self.closed = False
@@ -68,7 +61,11 @@ class SharedState:
             )
 
     async def close(self, *, only_report: bool = False) -> None:
-        """Report the counters; unless that is all, give back the store and the memory."""
+        """Write the counters to the store, then release the store and the memory.
+
+        Args:
+            only_report: whether to write the counters only.
+        """
         if self.closed:
             return
         if not only_report:

@@ -1,16 +1,16 @@
-"""Entries that are old: served while a newer value is computed in the background.
+"""Stale entries: served while a newer value is computed in the background.
 
-======================  ==========================================================
-`refresh_ahead`         an entry near its end is served; a newer value is computed
-`stale_ttl`             so is an entry that is past its end, for some time
-... and `soft_timeout`  ... but the newer value is waited for, for a moment
-======================  ==========================================================
+======================  ==============================================================
+`refresh_ahead`         serves an entry near its end and starts a refresh
+`stale_ttl`             serves an expired entry for some time and starts a refresh
+`soft_timeout`          waits a moment for that refresh before it serves the old value
+======================  ==============================================================
 
-An entry is computed ahead of its end when a fixed part of its time is over. Probabilistic
-early expiration (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
-Prevention", VLDB 2015) lets each reader decide by chance, so that readers who cannot talk
-to each other seldom do so at once. Here they can: of all tasks, threads and processes
-one has the lease. So chance would only make the moment hard to foretell.
+A refresh ahead of the end starts after a fixed part of the lifetime. Probabilistic early
+expiration (Vattani, Chierichetti and Lowenstein, "Optimal Probabilistic Cache Stampede
+Prevention", VLDB 2015) lets each reader decide at random, because its readers cannot
+coordinate. Here one lease holder of all processes refreshes, so a random moment would gain
+nothing and would be harder to predict.
 """
 
 from __future__ import annotations
@@ -24,94 +24,105 @@ from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from aiocache_pe.loading.compute import Computer, copy_or_compute
-from aiocache_pe.loading.options import LoadRequest, Terms
-from aiocache_pe.sentinels import MISSING, PENDING
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.loading.copying import Outcome, Source
+from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.sentinels import MISSING, PENDING, Missing
+from aiocache_pe.ttl import parse_ttl
 
 
 class StaleEntries:
-    """Serves the old entries of one namespace.
+    """Serves stale entries of one namespace and starts their refreshes.
 
     Args:
-        space: the namespace.
-        computing: computes its entries.
-        refreshes: those of all namespaces.
+        namespace: the namespace.
+        computer: computes the entries of the namespace.
+        refreshes: the refreshes of all namespaces.
     """
 
-    __slots__ = ("_computing", "_refreshes", "_space")
+    __slots__ = ("_computer", "_namespace", "_refreshes")
 
     def __init__(
-        self, space: Namespace, computing: Computer, refreshes: BackgroundRefreshes
+        self, namespace: Namespace, computer: Computer, refreshes: BackgroundRefreshes
     ) -> None:
-        self._space = space
-        self._computing = computing
+        self._namespace = namespace
+        self._computer = computer
         self._refreshes = refreshes
 
-    def peek(self, key: str, terms: Terms) -> Any:
-        """`Space.lookup` for callers who want entries refreshed ahead of their end.
+    def peek(self, key: str, policy: LoadPolicy) -> object:
+        """Return the value of a key if that needs no waiting and no refresh.
 
         Returns:
-            The same, or `PENDING` for an entry that is to be refreshed: ask `serve`.
+            The value, `MISSING`, or `PENDING`; then `get` is the next step.
         """
         try:
-            slot = self._space.engine.peek(key)
-            if type(slot) is MemoryEntry and self._is_due(slot, terms):
+            entry = self._namespace.engine.peek(key)
+            if type(entry) is MemoryEntry and self._is_due(entry, policy):
                 return PENDING
-        except Exception:  # noqa: BLE001 - of a store's `peek`, and a codec's; `lookup` meets it too
+        except Exception:  # noqa: BLE001 - a store's `peek` or a codec; `get` reports it
             return PENDING
-        return self._space.peek(key)
+        return self._namespace.peek(key)
 
-    async def serve(self, wanted: LoadRequest) -> Any:
-        """The value of an entry that may be served now, be it old; or `MISSING`."""
-        space, key, options = self._space, wanted.key, wanted.policy.options
-        slot = await space.get_entry(key, stale=options.stale_ttl is not None)
-        if slot is None:
+    async def get(self, request: LoadRequest) -> Outcome | Missing:
+        """Return the value of an entry that may be served, expired or not, or `MISSING`."""
+        namespace, key, policy = self._namespace, request.key, request.policy
+        entry = await namespace.get_entry(key, stale=policy.stale_ttl is not None)
+        if entry is None:
             return MISSING
-        late = space.engine.clock.time() - slot.expires_at
-        if late < 0:
-            if self._is_surely_due(slot, wanted.policy):
-                self._refreshes.start(key, lambda: self._computing.refresh(wanted, slot))
-            return await space.serve(slot)
-        begun = self._refreshes.may_start(key)
-        refresh = self._refreshes.start(key, lambda: self._computing.refresh(wanted, slot))
-        if refresh is not None and options.soft_timeout is not None:
-            await asyncio.wait([refresh], timeout=options.soft_timeout)
+
+        expired_for = namespace.engine.clock.time() - entry.expires_at
+        if expired_for < 0:
+            if self._is_surely_due(entry, policy):
+                self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
+            current = await namespace.serve(entry)
+            return MISSING if current is MISSING else Outcome(current, "hit")
+
+        is_first = self._refreshes.may_start(key)
+        refresh = self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
+        if refresh is not None and policy.soft_timeout is not None:
+            await asyncio.wait([refresh], timeout=policy.soft_timeout)
             refreshed = refresh.result() if refresh.done() and not refresh.cancelled() else None
             if refreshed is not None:
-                return await self._fresh(wanted, refreshed.value, joined=not begun)
-        value = await space.serve(slot)
+                return await self._take_refreshed(request, refreshed.value, joined=not is_first)
+
+        value = await namespace.serve(entry)
         if value is not MISSING:
-            space.counters.add("stale_hits")
-            space.emit(events.Stale, key, late)
-        return value
+            namespace.counters.add("stale_hits")
+            namespace.emit(events.Stale, key, expired_for)
+        return MISSING if value is MISSING else Outcome(value, "stale")
 
-    async def _fresh(self, wanted: LoadRequest, value: Any, *, joined: bool) -> Any:
-        """The value of a refresh that was waited for, for a caller of its own."""
-        key = wanted.key
+    async def _take_refreshed(
+        self, request: LoadRequest, value: object, *, joined: bool
+    ) -> Outcome:
+        """Return the value of a refresh that the caller waited for, as the caller's own."""
+        key = request.key
         if joined:
-            self._space.count_hit(key)
+            self._namespace.count_hit(key)
         else:
-            self._space.count_miss(key)
+            self._namespace.count_miss(key)
+        source: Source = "joined" if joined else "miss"
         if is_immutable(value):
-            return value
-        slot = await self._space.get_entry(key)
-        own = MISSING if slot is None else await self._space.decode(slot)
-        return await copy_or_compute(value, wanted.factory) if own is MISSING else own
+            return Outcome(value, source)
 
-    def _is_surely_due(self, slot: MemoryEntry, terms: Terms) -> bool:
-        """The same; of what cannot be decoded nobody knows, and serving it tells why."""
+        entry = await self._namespace.get_entry(key)
+        own = MISSING if entry is None else await self._namespace.decode(entry)
+        if own is not MISSING:
+            return Outcome(own, source)
+        return await copy_or_compute(value, request.factory)
+
+    def _is_surely_due(self, entry: MemoryEntry, policy: LoadPolicy) -> bool:
+        """Return whether to start a refresh; an entry that cannot be decoded is not due."""
         try:
-            return self._is_due(slot, terms)
-        except Exception:  # noqa: BLE001 - of a codec, or of the user's `ttl`
+            return self._is_due(entry, policy)
+        except Exception:  # noqa: BLE001 - a codec or the user's `ttl`; serving reports it
             return False
 
-    def _is_due(self, slot: MemoryEntry, terms: Terms) -> bool:
-        """Whether an entry is to be refreshed, though it is not at its end."""
-        ahead = terms.options.refresh_ahead
-        if ahead is None or not self._refreshes.may_start(slot.key):
+    def _is_due(self, entry: MemoryEntry, policy: LoadPolicy) -> bool:
+        """Return whether a live entry is old enough for a refresh."""
+        ahead = policy.refresh_ahead
+        if ahead is None or not self._refreshes.may_start(entry.key):
             return False
-        ttl = terms.ttl
+        ttl = policy.ttl
         if callable(ttl):
-            ttl = ttl_seconds(ttl(self._space.engine.decode(slot)))
-        left = slot.expires_at - self._space.engine.clock.time()
-        return ttl is not None and left <= (1 - ahead) * ttl
+            ttl = parse_ttl(ttl(self._namespace.engine.decode(entry)))
+        time_left = entry.expires_at - self._namespace.engine.clock.time()
+        return ttl is not None and time_left <= (1 - ahead) * ttl

@@ -16,7 +16,7 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import get_return_annotation
 from aiocache_pe.loading.batch_loader import BatchRequest, compute_uncached
-from aiocache_pe.loading.options import Terms
+from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
@@ -117,14 +117,14 @@ class BatchBase(DecoratedFunction[P, R]):
         """The key of each item, as ``cache.get`` takes it."""
         return [self._plain_key(*each) for each in self._parameter.call(args, kwargs).each()]
 
-    def _adapted(self, terms: Terms) -> Terms:
+    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
         # What the users' functions are told is the result, not what is stored of it.
-        ttl, cache_if = terms.ttl, terms.cache_if
+        ttl, cache_if = policy.ttl, policy.cache_if
         if callable(ttl):
-            terms = terms._replace(ttl=lambda entry: ttl(decode_item(entry)))
+            policy = policy._replace(ttl=lambda entry: ttl(decode_item(entry)))
         if cache_if is not None:
-            terms = terms._replace(cache_if=lambda entry: cache_if(decode_item(entry)))
-        return terms
+            policy = policy._replace(cache_if=lambda entry: cache_if(decode_item(entry)))
+        return policy
 
     def _shortcut(self, call: BatchCall, steered: Mode | None) -> Callable[[], Any] | None:
         """What gives the result of a call that has no need of entries; ``None`` for others."""
@@ -156,8 +156,8 @@ class BatchBase(DecoratedFunction[P, R]):
         wanted = BatchRequest(
             plan.different,
             compute,
-            self._terms,
-            lambda key: self._tags_of(*plan.of_one(key)),
+            self._policy,
+            lambda key: self._make_tags(*plan.of_one(key)),
             self._parts.size,
             self._parts.concurrency,
         )
@@ -172,7 +172,7 @@ class BatchBase(DecoratedFunction[P, R]):
         self, tape: Cassette, plan: BatchPlan, wanted: BatchRequest
     ) -> dict[str, Any]:
         """An entry for each key, from a recording or recorded."""
-        calls = {key: self._call(*plan.of_one(key)) for key in wanted.keys}
+        calls = {key: self._make_call(*plan.of_one(key)) for key in wanted.keys}
         entries = {key: tape.find(call) for key, call in calls.items()}
         missing = [key for key, entry in entries.items() if entry is MISSING]
         if missing:

@@ -193,7 +193,7 @@ class Batch(CachedBatch[P, T]):
         plan = BatchPlan(call, list(self._keyed(call, steered)))
         entries: dict[str, Any] = {}
         if steered is None or steered is Mode.READ_ONLY:
-            found = {key: self._lookup(key) for key in plan.different}
+            found = {key: self._peek(key) for key in plan.different}
             entries = {key: each for key, each in found.items() if not isinstance(each, Sentinel)}
         if len(entries) < len(plan.different):
             entries = self._loaded(plan, entries, steered)

@@ -72,7 +72,7 @@ class AsyncStream(
     async def _recorded(
         self, tape: Cassette, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[T, None]:
-        call = self._call(args, kwargs)
+        call = self._make_call(args, kwargs)
         chunks = read_chunks(tape.find(call))
         if chunks is not None:
             self._hits += 1
@@ -89,11 +89,12 @@ class AsyncStream(
 
     async def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""
-        stored = self._lookup(key)
-        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_stale:
+        stored = self._peek(key)
+        if isinstance(stored, Sentinel) and steered is None and self._policy.serve_stale:
             drain = partial(self._drained, args, kwargs)
-            wanted = LoadRequest(key, drain, self._terms, self._tags_of(args, kwargs))
-            return await self._loader.get_stored(wanted)
+            wanted = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
+            outcome = await self._loader.get_stored(wanted)
+            return MISSING if outcome is MISSING else outcome.value
         return await self._loader.namespace.get(key) if stored is PENDING else stored
 
     def _live(
@@ -134,7 +135,7 @@ class AsyncStream(
                 turn.enter()
         try:
             computing = self._loader.computer
-            tokens = await computing.get_tag_tokens(self._tags_of(args, kwargs))
+            tokens = await computing.get_tag_tokens(self._make_tags(args, kwargs))
             taking = self._begun(key)
             async with aclosing(self._function(*args, **kwargs)) as source:
                 while True:
@@ -150,7 +151,7 @@ class AsyncStream(
             self._ended(key, taking.seconds)
             if self._is_storable(steered, turn, transcript.error):
                 value = transcript.value()
-                await computing.put(key, value, self._terms, tokens, taking.seconds)
+                await computing.put(key, value, self._policy, tokens, taking.seconds)
         finally:
             if turn is not None:
                 await turn.release()

@@ -12,7 +12,7 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.loading.lease_wait import HeldLease
-from aiocache_pe.loading.options import Terms
+from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
@@ -54,14 +54,14 @@ class StreamBase(DecoratedFunction[P, R]):
                 "while it lasts; limit the time where you read it"
             )
 
-    def _adapted(self, terms: Terms) -> Terms:
-        return make_stream_policy(terms)
+    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
+        return make_stream_policy(policy)
 
     def _begun(self, key: str) -> Stopwatch:
         """The function is called, for somebody who reads."""
         self._misses += 1
         self._loader.namespace.count_miss(key)
-        return Stopwatch(self._loader.namespace.engine.clock.monotonic)
+        return Stopwatch(self._loader.namespace.monotonic)
 
     def _joined(self, key: str) -> None:
         """Somebody reads what another's call gives."""
@@ -71,11 +71,11 @@ class StreamBase(DecoratedFunction[P, R]):
     async def _look_or_take(self, key: str) -> tuple[Any, HeldLease | None]:
         """What another process has stored by now; or `MISSING`, and the turn to call."""
 
-        async def look() -> Any:
+        async def get() -> Any:
             value = await self._loader.namespace.get(key)
             return MISSING if read_chunks(value) is None else value
 
-        return await self._loader.computer.look_or_take(key, self._terms, look)
+        return await self._loader.lease_waiter.get_or_acquire(key, get, self._policy.lock)
 
     def _ended(self, key: str, seconds: float) -> None:
         """The function came to its end."""

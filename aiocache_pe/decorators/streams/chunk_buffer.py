@@ -7,7 +7,7 @@ from typing import Any
 
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.loading.copying import copy_or_share, copy_value
-from aiocache_pe.loading.options import Terms
+from aiocache_pe.loading.options import LoadPolicy
 
 _MOST = 1_000_000
 """Chunks of a stream that is recorded; one that has more is not stored."""
@@ -86,15 +86,15 @@ def read_chunks(value: Any) -> list[Any] | None:
     return chunks if type(chunks) is list else None
 
 
-def make_stream_policy(terms: Terms) -> Terms:
-    """Terms whose functions are given the chunks, not the value they are stored in."""
+def make_stream_policy(policy: LoadPolicy) -> LoadPolicy:
+    """LoadPolicy whose functions are given the chunks, not the value they are stored in."""
 
     def of_chunks(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda value: function(value["chunks"])
 
-    return terms._replace(
-        ttl=of_chunks(terms.ttl) if callable(terms.ttl) else terms.ttl,
-        cache_if=None if terms.cache_if is None else of_chunks(terms.cache_if),
+    return policy._replace(
+        ttl=of_chunks(policy.ttl) if callable(policy.ttl) else policy.ttl,
+        cache_if=None if policy.cache_if is None else of_chunks(policy.cache_if),
     )
 
 

@@ -17,10 +17,11 @@ from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
 from aiocache_pe.loading import blocking
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.lease_wait import HeldLease, is_held_by_caller
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.fork import reset_after_fork
-from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
+from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +79,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                 refuse_sent((yield chunk))
 
     def _recorded(self, tape: Cassette, args: Args, kwargs: Kwargs) -> Generator[T, None, Any]:
-        call = self._call(args, kwargs)
+        call = self._make_call(args, kwargs)
         stored = tape.find(call)
         chunks = read_chunks(stored)
         if chunks is not None:
@@ -102,11 +103,14 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
 
     def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
         """What is stored and may be replayed; or `MISSING`."""
-        stored = self._lookup(key)
-        if isinstance(stored, Sentinel) and steered is None and self._terms.options.serve_stale:
+        stored = self._peek(key)
+        if isinstance(stored, Sentinel) and steered is None and self._policy.serve_stale:
             drain = partial(blocking.run_in_thread, partial(self._drained, args, kwargs))
-            wanted = LoadRequest(key, drain, self._terms, self._tags_of(args, kwargs))
-            return blocking.wait_for(self._loader.get_stored, wanted, otherwise=MISSING)
+            wanted = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
+            outcome: Outcome | Missing = blocking.wait_for(
+                self._loader.get_stored, wanted, otherwise=MISSING
+            )
+            return MISSING if outcome is MISSING else outcome.value
         if stored is PENDING:
             return blocking.wait_for(self._loader.namespace.get, key, otherwise=MISSING)
         return stored
@@ -149,7 +153,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                 turn.enter()
         try:
             computing = self._loader.computer
-            tags = self._tags_of(args, kwargs)
+            tags = self._make_tags(args, kwargs)
             tokens = blocking.wait_for(computing.get_tag_tokens, tags, otherwise=dict[str, str]())
             taking = self._begun(key)
             returned: Any = None
@@ -168,8 +172,8 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
             self._ended(key, taking.seconds)
             if self._is_storable(steered, turn, transcript.error):
                 value = transcript.value(returned)
-                keep, terms, seconds = computing.put, self._terms, taking.seconds
-                blocking.wait_for(keep, key, value, terms, tokens, seconds, otherwise=None)
+                keep, policy, seconds = computing.put, self._policy, taking.seconds
+                blocking.wait_for(keep, key, value, policy, tokens, seconds, otherwise=None)
             return returned
         finally:
             if turn is not None:

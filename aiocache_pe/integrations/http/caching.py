@@ -7,11 +7,9 @@ encoding in which it came; a stream in the chunks in which it came.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from aiocache_pe import events
-from aiocache_pe._validation import check_plain
+from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
@@ -23,8 +21,15 @@ from aiocache_pe.integrations.http.requests import (
 )
 from aiocache_pe.integrations.http.responses import ResponseCheck, check_response, check_stream
 from aiocache_pe.keys.store_keys import check_tags
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
-from aiocache_pe.loading.options import Lifetime, LoadOptions, LoadRequest, Terms, agreed, checked
+from aiocache_pe.loading.options import (
+    Lifetime,
+    LoadOptions,
+    LoadPolicy,
+    LoadRequest,
+    parse_options,
+)
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
@@ -33,7 +38,6 @@ HEADER = "x-aiocache-pe"
 OK = 200
 _KEPT = ("content-type", "request-id", "x-request-id", "openai-processing-ms", "openai-version")
 _NOT_OURS = ("content-encoding", "content-length", "transfer-encoding", "connection")
-_stale: ContextVar[list[str] | None] = ContextVar("aiocache_pe_stale", default=None)
 Pairs = list[tuple[str, str]]
 
 
@@ -82,14 +86,13 @@ class HttpCaching:
         self.loader: Loader = self._cache.loader
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
         lifetime: Lifetime = self.loader.check_ttl(ttl)
-        self.terms: Terms = agreed(lifetime, self._is_kept, checked(options))
+        self.policy: LoadPolicy = LoadPolicy.build(lifetime, self._is_kept, parse_options(options))
         self._tags: Sequence[str] = check_tags(tags)
         self._vary = check_headers(vary)
         self._store_truncated = store_truncated
         if cacheable is not None:
-            check_plain("cacheable", cacheable)
+            check_plain_function("cacheable", cacheable)
         self._cacheable = cacheable
-        self._end = self._cache.subscribe(events.Stale, _note_stale) if stale_ttl else None
 
     def may_be_kept(self, request: Any) -> bool:
         """Whether to read a request, to see what it asks for."""
@@ -106,7 +109,7 @@ class HttpCaching:
     def make_request(self, what: CacheableRequest, factory: Callable[[], Any]) -> LoadRequest:
         """The answer, in the loader's words."""
         store_key = self.loader.open_namespace().prefix + what.key
-        return LoadRequest(store_key, factory, self.terms, self._tags)
+        return LoadRequest(store_key, factory, self.policy, self._tags)
 
     def make_stored(self, fresh: FetchedResponse) -> dict[str, Any]:
         """An answer in one piece, as it is kept if it may be (`_is_kept`)."""
@@ -133,28 +136,11 @@ class HttpCaching:
         }
         return value | _used(verdict.model, verdict.usage)
 
-    def close(self) -> None:
-        """Stop listening to the cache; it is the caller's own."""
-        if self._end is not None:
-            self._end()
-
     def _is_good(self, verdict: ResponseCheck) -> bool:
         return verdict.whole and (self._store_truncated or not verdict.truncated)
 
     def _is_kept(self, value: dict[str, Any]) -> bool:
         return value.get("kept", True) is True
-
-
-class StaleWatch:
-    """Notes whether what is loaded within the block was stale."""
-
-    def __enter__(self) -> list[str]:
-        seen: list[str] = []
-        self._token = _stale.set(seen)
-        return seen
-
-    def __exit__(self, *error: object) -> None:
-        _stale.reset(self._token)
 
 
 class StreamCapture:
@@ -184,7 +170,7 @@ class StreamCapture:
         self._tokens = tokens
         self._headers = headers
         self._open = keep
-        self._monotonic = caching.loader.namespace.engine.clock.monotonic
+        self._monotonic = caching.loader.namespace.monotonic
         self._began = self._monotonic()
         self._taken: list[bytes] = []
 
@@ -208,10 +194,21 @@ class StreamCapture:
             await keep(wanted.key, value, wanted.policy, self._tokens, seconds)
 
 
-def _note_stale(event: events.Stale) -> None:
-    seen = _stale.get()
-    if seen is not None:
-        seen.append(event.key)
+def choose_response(
+    outcome: Outcome, fresh: Sequence[FetchedResponse]
+) -> tuple[int, Iterable[Iterable[str]], str, bytes]:
+    """Return the arguments of `make_response` for an answer in one piece.
+
+    Args:
+        outcome: the outcome of the loader.
+        fresh: the responses that this call fetched; empty after a hit.
+    """
+    if fresh and outcome.source == "miss":
+        response = fresh[-1]
+        return response.status, drop_coding(response.headers), "miss", response.body
+    value = outcome.value
+    origin = "stale" if outcome.source == "stale" else "hit"
+    return value["status"], value["headers"], origin, as_bytes(value["body"])
 
 
 def split_chunks(value: Any) -> list[bytes] | None:

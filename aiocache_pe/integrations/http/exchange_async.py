@@ -13,9 +13,8 @@ from aiocache_pe.integrations.http.caching import (
     OK,
     FetchedResponse,
     HttpCaching,
-    StaleWatch,
     StreamCapture,
-    as_bytes,
+    choose_response,
     drop_coding,
     make_response,
     split_chunks,
@@ -65,15 +64,9 @@ class AsyncExchange:
             fresh.append(await self._fetched(request))
             return self._caching.make_stored(fresh[-1])
 
-        with StaleWatch() as stale:
-            wanted = self._caching.make_request(what, fetch)
-            value = await self._caching.loader.get_or_compute(wanted)
-        if fresh and not stale:
-            return self._response(
-                fresh[-1].status, drop_coding(fresh[-1].headers), "miss", fresh[-1].body
-            )
-        body = as_bytes(value["body"])
-        return self._response(value["status"], value["headers"], "stale" if stale else "hit", body)
+        load = self._caching.make_request(what, fetch)
+        outcome = await self._caching.loader.get_or_compute(load)
+        return self._response(*choose_response(outcome, fresh))
 
     async def _recorded(self, tape: Cassette, request: Any, what: CacheableRequest) -> Any:
         fresh: list[FetchedResponse] = []

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import append_digest, printable
-from aiocache_pe.keys.canonical import canonical
+from aiocache_pe.keys.call_key import make_label, make_short_key
+from aiocache_pe.keys.canonical import canonicalize
 
 PATHS = (
     "/chat/completions",
@@ -111,11 +111,11 @@ def parse_request(
         if not _is_secret(name.lower())
     ]
     counts = {name: headers.get(name) for name in vary}
-    identity = canonical((method, parts.scheme, where, parts.path, query, counts, body))
+    identity = canonicalize((method, parts.scheme, where, parts.path, query, counts, body))
     model = body.get("model")
-    words = f"{where}{parts.path} {printable(model) if isinstance(model, str) else ''}".rstrip()
+    words = f"{where}{parts.path} {make_label(model) if isinstance(model, str) else ''}".rstrip()
     streams = body.get("stream") is True or parts.path.endswith(":streamGenerateContent")
-    key = f"http:{words.replace(' ', ':')[:160]}:{append_digest(identity, ())}"
+    key = f"http:{words.replace(' ', ':')[:160]}:{make_short_key(identity)}"
     return CacheableRequest(key, streams, words, body)
 
 

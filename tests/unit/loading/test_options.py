@@ -1,4 +1,4 @@
-"""Options of a miss are checked where they are given, and the error says what would do."""
+"""LoadPolicy of a miss are checked where they are given, and the error says what would do."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.loading.options import USUAL, agreed, checked
+from aiocache_pe.loading.options import DEFAULT_POLICY, LoadPolicy, parse_options
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
 
 
 def test_nothing_given_is_the_usual() -> None:
-    assert checked({}) is USUAL
-    assert checked({"lock": True}) == USUAL
-    assert USUAL.lock == WAIT_TIMEOUT
+    assert parse_options({}) is DEFAULT_POLICY
+    assert parse_options({"lock": True}) == DEFAULT_POLICY
+    assert DEFAULT_POLICY.lock == WAIT_TIMEOUT
 
 
 def test_durations_are_read_in_every_form() -> None:
-    options = checked(
+    options = parse_options(
         {
             "stale_ttl": "1h30m",
             "soft_timeout": 0.25,
@@ -30,19 +30,19 @@ def test_durations_are_read_in_every_form() -> None:
             "refresh_ahead": 0.8,
         }
     )
-    assert options[:2] == (5400.0, 0.8)
-    assert options[3:] == (0.25, 2.0, 10.0)
+    assert (options.stale_ttl, options.refresh_ahead) == (5400.0, 0.8)
+    assert (options.soft_timeout, options.hard_timeout, options.lock) == (0.25, 2.0, 10.0)
 
 
 def test_for_ever_is_a_length_of_time_too() -> None:
-    assert (checked({"stale_ttl": math.inf}).stale_ttl or 0) > 50 * 365 * 86400
-    assert checked({"lock": math.inf}).lock == math.inf
-    assert checked({"lock": False}).lock is None
-    assert checked({"hard_timeout": math.inf}).hard_timeout is None
+    assert (parse_options({"stale_ttl": math.inf}).stale_ttl or 0) > 50 * 365 * 86400
+    assert parse_options({"lock": math.inf}).lock == math.inf
+    assert parse_options({"lock": False}).lock is None
+    assert parse_options({"hard_timeout": math.inf}).hard_timeout is None
 
 
 def test_jitter_is_a_part_or_a_duration() -> None:
-    part, seconds = checked({"jitter": 0.1}).jitter, checked({"jitter": "30s"}).jitter
+    part, seconds = parse_options({"jitter": 0.1}).jitter, parse_options({"jitter": "30s"}).jitter
     assert part is not None
     assert seconds is not None
     assert part(1000.0) == 100.0
@@ -75,7 +75,7 @@ async def test_what_cannot_work_is_refused(
     options: dict[str, Any], message: str, memory: CacheManager
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        checked(options)  # type: ignore[arg-type]
+        parse_options(options)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=message):
         cached(ttl=10, **options)
     with pytest.raises(ConfigurationError, match=message):
@@ -93,7 +93,7 @@ async def test_what_never_expires_is_never_old(
 ) -> None:
     message = f"{next(iter(options))}= needs a ttl="
     with pytest.raises(ConfigurationError, match=message):
-        agreed(None, None, checked(options))  # type: ignore[arg-type]
+        LoadPolicy.build(None, None, parse_options(options))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match=message):
         cached(ttl=None, **options)
     with pytest.raises(ConfigurationError, match=message):
@@ -105,5 +105,5 @@ async def test_what_never_expires_is_never_old(
 
     with pytest.raises(ConfigurationError, match=message):
         await f()
-    read = checked(options)  # type: ignore[arg-type]
-    assert agreed(lambda value: None, None, read).options is read
+    read = parse_options(options)  # type: ignore[arg-type]
+    assert LoadPolicy.build(lambda value: None, None, read)[2:] == read[2:]

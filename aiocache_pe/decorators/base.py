@@ -6,6 +6,7 @@ being a method. The kinds differ in how they wait (`functions`, `streams_async`,
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
@@ -80,6 +81,14 @@ class DecoratedFunction(Generic[P, R]):
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function and store what it returns, whatever is stored."""
+        raise NotImplementedError
+
+    def list_keys(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+        """Return the key of each entry of a call, without the namespace."""
+        return [self._plain_key(args, kwargs)]
+
+    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
+        """Fill the entries of a call, or refresh them; the result is dropped."""
         raise NotImplementedError
 
     def cache_info(self) -> CacheInfo:
@@ -174,6 +183,11 @@ class BlockingDecorated(DecoratedFunction[P, R]):
         """Forget all results of this function; how many there were."""
         return self.cache.invalidate(self._all_keys())
 
+    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
+        """Fill the entries of a call in another thread, or refresh them."""
+        call: Any = self.refresh if refresh else self
+        await asyncio.to_thread(call, *args, **kwargs)
+
     def _checked(self, result: Any) -> Any:
         """What the function returned.
 
@@ -200,6 +214,11 @@ class AsyncDecorated(DecoratedFunction[P, R]):
     async def cache_clear(self) -> int:
         """Forget all results of this function; how many there were."""
         return await self.cache.invalidate(self._all_keys())
+
+    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
+        """Fill the entries of a call, or refresh them."""
+        call: Any = self.refresh if refresh else self
+        await call(*args, **kwargs)
 
 
 class CachedFunction(BlockingDecorated[P, R]):

@@ -117,6 +117,10 @@ class BatchBase(DecoratedFunction[P, R]):
         """The key of each item, as ``cache.get`` takes it."""
         return [self._plain_key(*each) for each in self._parameter.call(args, kwargs).each()]
 
+    def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
+        """Return the key of each item, without the namespace."""
+        return self.cache_keys(*args, **kwargs)
+
     def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
         # What the users' functions are told is the result, not what is stored of it.
         ttl, cache_if = policy.ttl, policy.cache_if

@@ -1,6 +1,6 @@
-"""Values to bytes and back, exactly: see `aiocache_pe.codecs.pipeline`.
+"""Conversion of values to bytes and back, exactly; see `aiocache_pe.codecs.pipeline`.
 
-What is written is, in this order of preference, plain JSON, raw bytes, a numpy array,
-JSON with tags, and signed pickle. Nothing is imported here, so that a program whose
-values are plain JSON pays for msgspec alone.
+The serializers are plain JSON, raw bytes, numpy arrays, JSON with tags, and signed pickle, in
+this order of preference. This package imports none of them, so a program with values of plain
+JSON imports msgspec only.
 """

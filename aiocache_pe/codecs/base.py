@@ -1,55 +1,68 @@
-"""What the serializers of this room agree on: how deep, how much, and how to refuse."""
+"""Protocols, limits and the common error of the serializers."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-MAX_DEPTH = 100
-"""Containers within containers. A value that holds itself ends here too. It leaves room
-for the levels that tags add, and for a reader that is already deep in its own calls."""
+MAX_DEPTH: Final = 100
+"""Greatest depth of containers within containers, which also ends a value that contains itself.
+It leaves room for the levels that tags add, and for a reader that is deep in its own calls."""
 
-MAX_NODES = 4_000_000
-"""Containers in one value. Lists that share their parts can be small in memory and
-astronomical when written out; this is where that ends."""
+MAX_CONTAINERS: Final = 4_000_000
+"""Greatest number of containers in one value. Lists that share their parts can be small in memory
+and astronomically large as text."""
+
+PATH_CLASSES: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+"""Names of the classes of paths in ``pathlib``."""
 
 
-class NotExact(Exception):  # noqa: N818 - it is an answer within this room, not an error
-    """The value cannot be given back exactly this way; the message says what is in the way.
+class NotExactError(Exception):
+    """A serializer cannot restore the value exactly; the message names the part that prevents it.
 
-    It never leaves the codecs: the pipeline tries the next serializer, and quotes the
-    reason when none is left.
+    It never leaves the codecs. The pipeline tries the next serializer, and quotes the message if
+    none is left.
     """
 
 
 class Serializer(Protocol):
-    """One way to turn values into bytes and back, exactly.
+    """Exact conversion of some values to bytes and back.
 
-    ``name`` is written into every record it makes, so it must never change its meaning.
+    Attributes:
+        name: name of the codec in records; it must never change its meaning.
     """
 
     name: str
 
     def encode(self, value: Any) -> bytes | None:
-        """The value's bytes, or ``None`` when this serializer cannot give it back exactly."""
+        """Return the bytes of a value, or ``None`` if `decode` could not restore it exactly."""
         ...
 
     def decode(self, payload: bytes) -> Any:
-        """The value; raises `CorruptRecordError` on bytes it did not make."""
+        """Return the value of a payload.
+
+        Raises:
+            CorruptRecordError: `encode` cannot have written the payload.
+        """
         ...
 
 
 class Stage(Protocol):
-    """A transformation of the payload: a compression, a signature.
+    """Transformation of a payload, such as a compression or a signature.
 
-    ``name`` is appended to the record's codec, ``json+zstd``, and undone in reverse.
+    Attributes:
+        name: suffix of the codec in records, as in ``json+zstd``.
     """
 
     name: str
 
     def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
-        """The new payload, or ``None`` to leave this record as it is."""
+        """Return the transformed payload, or ``None`` to leave this record unchanged."""
         ...
 
     def undo(self, key: str, codec: str, payload: bytes) -> bytes:
-        """The payload before `apply`; raises `CorruptRecordError` when it is not its own."""
+        """Return the payload before `apply`.
+
+        Raises:
+            CorruptRecordError: `apply` cannot have written the payload.
+        """
         ...

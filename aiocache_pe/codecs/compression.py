@@ -1,10 +1,4 @@
-"""Compression, for payloads large enough to gain by it.
-
-What is decompressed is bounded: a few kilobytes can claim to be terabytes, so the
-result is read up to a limit and no further, whatever the data says of itself. What is
-over 2 MiB is read twice, first to see that it ends in time: a bomb takes no more memory
-than that.
-"""
+"""Compression of payloads, with a limit on the decompressed size."""
 
 from __future__ import annotations
 
@@ -12,7 +6,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aiocache_pe.exceptions import (
     ConfigurationError,
@@ -20,21 +14,21 @@ from aiocache_pe.exceptions import (
     MissingDependencyError,
 )
 
-THRESHOLD = 1024
-"""Below this many bytes a payload is left as it is: little to gain, and no longer readable."""
+THRESHOLD: Final = 1024
+"""Size in bytes from which a payload is compressed. Smaller ones gain little and stay readable."""
 
-_GZIP = 31  # zlib's way to ask for a gzip header; it writes no time, so equal stays equal
-_LEVEL = 6
+_GZIP_FORMAT = 31  # zlib's code for a gzip header; it contains no time, so the output is stable
+_GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
-_ZSTD_WINDOW = 23  # log2 of what may have to be kept to look back in; our level takes 21
-_HELD = 2 * 1024 * 1024  # bytes that are believed; of more it is first seen how much it is
-_PIECE = 1024 * 1024  # bytes that come out at a time then
-_FED = 256 * 1024  # and that go in
-_ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+_ZSTD_MAX_WINDOW_LOG = 23  # binary logarithm of bytes; `_ZSTD_LEVEL` needs 21
+_TRUSTED_BYTES = 2 * 1024 * 1024  # a longer output is first measured, then kept
+_OUTPUT_CHUNK = 1024 * 1024  # bytes
+_INPUT_CHUNK = 256 * 1024  # bytes
+_ZSTD_MODULE = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
-class _Unpacking(Protocol):
-    """What a payload is made of, taken out of it piece by piece."""
+class _Decompressor(Protocol):
+    """Incremental decompression of one payload."""
 
     @property
     def eof(self) -> bool: ...
@@ -42,21 +36,25 @@ class _Unpacking(Protocol):
     @property
     def unused_data(self) -> bytes: ...
 
-    def take(self, most: int) -> bytes:
-        """The next bytes; none at its end, and where it is cut short."""
+    def read(self, limit: int) -> bytes:
+        """Return the next bytes; none at the end, or where the payload is cut short."""
         ...
 
 
 class Compression:
-    """The stage of one compression.
+    """Stage that compresses payloads.
+
+    A few kilobytes can claim to be terabytes, so the output is read up to a limit, whatever the
+    payload says about its size. An output above 2 MiB is decompressed twice: first to check that
+    it ends within the limit. So a decompression bomb takes no more memory than that.
 
     Args:
         name: ``"gzip"`` or ``"zstd"``.
-        max_bytes: what may come out of one payload at most.
+        max_bytes: greatest decompressed size of a payload, in bytes.
 
     Raises:
-        ConfigurationError: no such compression.
-        MissingDependencyError: zstd before Python 3.14 without its package.
+        ConfigurationError: the name is none of these.
+        MissingDependencyError: the package for zstd is missing, before Python 3.14.
 
     Example:
         >>> gzip = Compression("gzip", max_bytes=1_000_000)
@@ -65,97 +63,102 @@ class Compression:
         (True, True)
     """
 
-    __slots__ = ("_compress", "_unpack", "max_bytes", "name")
+    __slots__ = ("_compress", "_make_decompressor", "max_bytes", "name")
 
     def __init__(self, name: str, *, max_bytes: int) -> None:
         self.name = name
         self.max_bytes = max_bytes
         self._compress: Callable[[bytes], bytes]
-        self._unpack: Callable[[bytes], _Unpacking]
+        self._make_decompressor: Callable[[bytes], _Decompressor]
         if name == "gzip":
-            self._compress = _gzip
-            self._unpack = _Gunzip
+            self._compress = _compress_gzip
+            self._make_decompressor = _GzipDecompressor
         elif name == "zstd":
-            zstd = _zstd_module()
+            zstd = _import_zstd()
             self._compress = lambda payload: zstd.compress(payload, _ZSTD_LEVEL)
-            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW}
-            self._unpack = lambda payload: _Unzstd(zstd.ZstdDecompressor(options=options), payload)
+            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_MAX_WINDOW_LOG}
+            self._make_decompressor = lambda payload: _ZstdDecompressor(
+                zstd.ZstdDecompressor(options=options), payload
+            )
         else:
-            raise ConfigurationError(f'compression {name!r}; accepted are "zstd", "gzip" and None')
+            raise ConfigurationError(f'compression must be "zstd", "gzip" or None; got {name!r}')
 
     def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
-        """The payload made smaller.
+        """Return the compressed payload.
 
         Returns:
-            ``None`` to leave it as it is: it is small, it would not shrink, or it is
-            larger than what may be decompressed again.
+            ``None`` if the payload is below `THRESHOLD`, if it would not become smaller, or if it
+            exceeds ``max_bytes``.
         """
-        del key, codec  # a compression treats all payloads alike
+        del key, codec  # all payloads are compressed alike
         if not THRESHOLD <= len(payload) <= self.max_bytes:
             return None
         small = self._compress(payload)
         return small if len(small) < len(payload) else None
 
     def undo(self, key: str, codec: str, payload: bytes) -> bytes:
-        """The payload as it was.
+        """Return the decompressed payload.
 
         Raises:
-            CorruptRecordError: not of this compression, cut short, or over ``max_bytes``.
+            CorruptRecordError: the payload is of another format, is cut short, or exceeds
+                ``max_bytes`` when it is decompressed.
         """
         del codec
-        most = self.max_bytes + 1
-        stream = self._unpack(payload)
+        limit = self.max_bytes + 1
+        decompressor = self._make_decompressor(payload)
         try:
-            pieces, size = _read(stream, min(_HELD, most))
-            is_longer = size == most
-            if size == _HELD and not is_longer:
-                # Seen to its end before it is kept, in case there is none.
-                is_longer = not _ends_within(stream, most - _HELD)
-                if not is_longer:
-                    stream = self._unpack(payload)
-                    pieces, size = _read(stream, most)
-        except Exception as error:  # zlib.error, ZstdError: each library has its own
+            chunks, size = _read_chunks(decompressor, min(_TRUSTED_BYTES, limit))
+            is_too_long = size == limit
+            if size == _TRUSTED_BYTES and not is_too_long:
+                is_too_long = not _ends_within(decompressor, limit - _TRUSTED_BYTES)
+                if not is_too_long:
+                    decompressor = self._make_decompressor(payload)
+                    chunks, size = _read_chunks(decompressor, limit)
+        except Exception as error:  # each library has its own: zlib.error, ZstdError
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
-        if is_longer:
+
+        if is_too_long:
             raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
-        if not stream.eof or stream.unused_data:
-            raise CorruptRecordError(f"{self.name} data is cut short or has a tail", key=key)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not decompressor.eof or decompressor.unused_data:
+            raise CorruptRecordError(
+                f"{self.name} data is cut short or followed by other data", key=key
+            )
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _read(stream: _Unpacking, most: int) -> tuple[list[bytes], int]:
-    """As much as there is, and no more than ``most`` bytes; the pieces, and how many bytes."""
-    pieces, size = [stream.take(min(_PIECE, most))], 0
-    while pieces[-1]:
-        size += len(pieces[-1])
-        if stream.eof or size == most:
-            return pieces, size
-        pieces.append(stream.take(min(_PIECE, most - size)))
-    return pieces, size
+def _read_chunks(decompressor: _Decompressor, limit: int) -> tuple[list[bytes], int]:
+    """Read at most ``limit`` bytes; return them in chunks, and their number."""
+    chunks, size = [decompressor.read(min(_OUTPUT_CHUNK, limit))], 0
+    while chunks[-1]:
+        size += len(chunks[-1])
+        if decompressor.eof or size == limit:
+            return chunks, size
+        chunks.append(decompressor.read(min(_OUTPUT_CHUNK, limit - size)))
+    return chunks, size
 
 
-def _ends_within(stream: _Unpacking, size: int) -> bool:
-    """Whether less than ``size`` bytes are to come; none of them is kept."""
+def _ends_within(decompressor: _Decompressor, size: int) -> bool:
+    """Return whether fewer than ``size`` bytes are left, without keeping them."""
     while size > 0:
-        piece = stream.take(min(_PIECE, size))
-        if not piece:
+        chunk = decompressor.read(min(_OUTPUT_CHUNK, size))
+        if not chunk:
             return True
-        size -= len(piece)
+        size -= len(chunk)
     return False
 
 
-def _gzip(payload: bytes) -> bytes:
-    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-    return packer.compress(payload) + packer.flush()
+def _compress_gzip(payload: bytes) -> bytes:
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
+    return compressor.compress(payload) + compressor.flush()
 
 
-class _Gunzip:
-    __slots__ = ("_at", "_payload", "_stream")
+class _GzipDecompressor:
+    __slots__ = ("_payload", "_position", "_stream")
 
     def __init__(self, payload: bytes) -> None:
-        self._stream = zlib.decompressobj(_GZIP)
+        self._stream = zlib.decompressobj(_GZIP_FORMAT)
         self._payload = payload
-        self._at = 0
+        self._position = 0
 
     @property
     def eof(self) -> bool:
@@ -163,28 +166,28 @@ class _Gunzip:
 
     @property
     def unused_data(self) -> bytes:
-        return self._stream.unused_data or self._payload[self._at :]
+        return self._stream.unused_data or self._payload[self._position :]
 
-    def take(self, most: int) -> bytes:
-        """Fed bit by bit, as what is left over is copied each time."""
-        stream, taken = self._stream, b""
-        while not taken and not stream.eof:
-            fed = stream.unconsumed_tail
-            if not fed:
-                fed = self._payload[self._at : self._at + _FED]
-                self._at += len(fed)
-            taken = stream.decompress(fed, most)
-            if not fed and not taken:
+    def read(self, limit: int) -> bytes:
+        # The input is passed in chunks, because zlib copies the unread rest at each call.
+        stream, output = self._stream, b""
+        while not output and not stream.eof:
+            chunk = stream.unconsumed_tail
+            if not chunk:
+                chunk = self._payload[self._position : self._position + _INPUT_CHUNK]
+                self._position += len(chunk)
+            output = stream.decompress(chunk, limit)
+            if not chunk and not output:
                 break
-        return taken
+        return output
 
 
-class _Unzstd:
-    __slots__ = ("_left", "_stream")
+class _ZstdDecompressor:
+    __slots__ = ("_input", "_stream")
 
     def __init__(self, stream: Any, payload: bytes) -> None:
         self._stream = stream
-        self._left = payload
+        self._input = payload
 
     @property
     def eof(self) -> bool:
@@ -194,16 +197,15 @@ class _Unzstd:
     def unused_data(self) -> bytes:
         return self._stream.unused_data  # type: ignore[no-any-return]
 
-    def take(self, most: int) -> bytes:
+    def read(self, limit: int) -> bytes:
         if self._stream.eof:
             return b""
-        left, self._left = self._left, b""  # what it does not use at once, it keeps
-        return self._stream.decompress(left, max_length=most)  # type: ignore[no-any-return]
+        data, self._input = self._input, b""  # the stream keeps the part that it does not use
+        return self._stream.decompress(data, max_length=limit)  # type: ignore[no-any-return]
 
 
-def _zstd_module() -> Any:
-    # On first use, since most programs do without.
+def _import_zstd() -> Any:
     try:
-        return import_module(_ZSTD)
+        return import_module(_ZSTD_MODULE)
     except ImportError as error:
         raise MissingDependencyError('compression "zstd"', extra="zstd") from error

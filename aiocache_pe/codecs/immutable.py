@@ -1,9 +1,4 @@
-"""Which values may be handed to many callers as they are.
-
-A value that cannot be changed is shared between all who read it; any other is decoded
-afresh for each, so that no caller can change what the next one gets. So the answer
-must err on one side only: a mutable value is never called immutable.
-"""
+"""Test for immutable values, which may be shared among callers."""
 
 from __future__ import annotations
 
@@ -14,8 +9,9 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
-_MAX_ITEMS = 10_000
-"""Items looked at in one value; what is larger is decoded afresh, which is always right."""
+from aiocache_pe.codecs.base import PATH_CLASSES
+
+_MAX_ITEMS = 10_000  # a value with more items counts as mutable, which is always safe
 
 _SCALARS: Final[frozenset[type]] = frozenset({
     str, int, float, bool, type(None), bytes, complex, range, Decimal, UUID,
@@ -24,18 +20,20 @@ _SCALARS: Final[frozenset[type]] = frozenset({
 _CONTAINERS: Final[frozenset[type]] = frozenset({tuple, frozenset})
 _MUTABLE: Final[frozenset[type]] = frozenset({dict, list, set, bytearray})
 _MOMENTS: Final[frozenset[type]] = frozenset({dt.datetime, dt.time})
-_PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 
 
 def is_immutable(value: Any) -> bool:
-    """Whether nobody can change the value, all the way down.
+    """Return whether no caller can change the value, at any depth.
+
+    An immutable value is shared by all callers. Any other value is decoded again for each of
+    them, so no caller sees the changes of another one. In doubt the answer is ``False``.
 
     Args:
-        value: anything.
+        value: any value.
 
     Returns:
-        ``True`` for exact scalars of the standard library, for enum members, and for
-        tuples and frozensets of such, up to 10,000 items; else ``False``.
+        ``True`` for exact scalars of the standard library, for enum members, and for tuples and
+        frozensets of such values, up to 10,000 items; else ``False``.
 
     Example:
         >>> is_immutable(("a", 1, frozenset({2.5})))
@@ -48,13 +46,14 @@ def is_immutable(value: Any) -> bool:
         return True
     if kind in _MUTABLE:
         return False
+
     level: list[Any] = [(value,)]
-    left = _MAX_ITEMS
+    items_left = _MAX_ITEMS
     while level:
-        left -= sum(map(len, level))
-        if left < 0:
+        items_left -= sum(map(len, level))
+        if items_left < 0:
             return False
-        below: list[Any] = []
+        next_level: list[Any] = []
         for items in level:
             kinds = set(map(type, items))
             if kinds <= _SCALARS:
@@ -62,18 +61,20 @@ def is_immutable(value: Any) -> bool:
             for item in items:
                 kind = type(item)
                 if kind in _CONTAINERS:
-                    below.append(item)
+                    next_level.append(item)
                 elif kind not in _SCALARS and not _is_other_scalar(item, kind):
                     return False
-        level = below
+        level = next_level
     return True
 
 
 def _is_other_scalar(value: Any, kind: type) -> bool:
     if kind in _MOMENTS:
-        # A timezone of the standard library cannot change; anybody else's tzinfo may.
+        # The time zones of the standard library cannot change; other implementations may.
         return value.tzinfo is None or type(value.tzinfo) is dt.timezone
-    if isinstance(value, Enum):  # a member exists once, decoding would give the same one
+    if isinstance(value, Enum):  # a member exists once, so decoding returns the same object
         return True
     pathlib = sys.modules.get("pathlib")
-    return pathlib is not None and any(kind is getattr(pathlib, name, None) for name in _PATHS)
+    return pathlib is not None and any(
+        kind is getattr(pathlib, name, None) for name in PATH_CLASSES
+    )

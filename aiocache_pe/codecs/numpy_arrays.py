@@ -1,13 +1,4 @@
-"""Arrays and scalars of numpy as their raw bytes, without pickle.
-
-The payload is a line of JSON that says dtype, shape and order, then the data::
-
-    {"dtype":"<f4","shape":[3,768],"order":"C"}
-    ...
-
-numpy is never loaded on behalf of somebody who does not use it: a value can only be an
-array when it is loaded already.
-"""
+"""Serializer of numpy arrays and scalars as their raw bytes, without pickle."""
 
 from __future__ import annotations
 
@@ -19,23 +10,25 @@ from typing import Any
 
 import msgspec
 
-from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.base import NotExactError
 from aiocache_pe.exceptions import CorruptRecordError
 
-_SIMPLE = re.compile(r"[<>|](?:[?biufcSUVmM]\d{1,10}(?:\[[0-9a-zA-Z/]{1,20}\])?|[bBhHiIlLqQ])")
-_MAX_LEVEL = 16  # of dtypes within dtypes
+_SIMPLE_DTYPE = re.compile(
+    r"[<>|](?:[?biufcSUVmM]\d{1,10}(?:\[[0-9a-zA-Z/]{1,20}\])?|[bBhHiIlLqQ])"
+)
+_MAX_DTYPE_DEPTH = 16
 _MAX_DIMENSIONS = 64
-_NO_LENGTH = 2**63
-_NATIVE = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
+_MAX_LENGTH = 2**63 - 1
+_NATIVE_UTF32 = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
 
 
 class ArrayLayout(msgspec.Struct, frozen=True):
-    """How the bytes of an array are to be read.
+    """Interpretation of the bytes of an array.
 
     Attributes:
-        dtype: numpy's own short form, ``"<f8"``; a dict for records and subarrays.
-        shape: the length of each dimension.
-        order: ``"C"``, or ``"F"`` for an array that lies in memory column by column.
+        dtype: numpy's short form, such as ``"<f8"``; a dict for records and subarrays.
+        shape: length of each dimension.
+        order: ``"C"``, or ``"F"`` for an array that is stored column by column.
     """
 
     dtype: Any
@@ -48,82 +41,93 @@ _decode_layout = msgspec.json.Decoder(ArrayLayout).decode
 
 
 class NumpyArrays:
-    """The serializer of arrays; scalars, and arrays within a value, are tagged JSON's matter."""
+    r"""Serializer of arrays; `TaggedJson` writes scalars, and arrays within a value.
+
+    The payload is a line of JSON with dtype, shape and order, then the data::
+
+        {"dtype":"<f4","shape":[3,768],"order":"C"}\n...
+
+    A program that does not use numpy never imports it: a value can be an array only if numpy is
+    already imported.
+    """
 
     name = "numpy"
 
     def encode(self, value: Any) -> bytes | None:
-        """The array as a line of JSON and its data.
+        """Return an array as a line of JSON and its data.
 
         Returns:
-            ``None`` when it is not an array of exactly numpy's own class, or when its
-            elements are objects or of a dtype that cannot be rebuilt.
+            ``None`` if the value is not an array of exactly numpy's class, or if its elements are
+            objects or have a dtype that cannot be rebuilt.
         """
         if not is_array_type(type(value)):
             return None
         try:
             layout, data = decompose_array(value)
             return _encode_layout(layout) + b"\n" + data
-        except (NotExact, UnicodeEncodeError):
+        except (NotExactError, UnicodeEncodeError):
             return None
 
     def decode(self, payload: bytes) -> Any:
-        """An array of its own for each call, writable.
+        """Return a writable array, a new one at each call.
 
         Raises:
-            CorruptRecordError: the header is not one, or the data is not of its size.
+            CorruptRecordError: the payload has no valid layout, or its data has another size.
         """
         line, _, data = payload.partition(b"\n")
         try:
             return build_array(_decode_layout(line), data)
         except CorruptRecordError:
             raise
-        except Exception as error:  # numpy raises what it likes at hostile dtypes
+        except Exception as error:  # numpy may raise any error for a hostile dtype
             raise CorruptRecordError(f"array cannot be restored: {error!r:.200}") from error
 
 
 def is_array_type(kind: type) -> bool:
-    """Whether it is ``numpy.ndarray`` itself; subclasses carry more than the array."""
+    """Return whether a type is ``numpy.ndarray`` itself; subclasses hold more than the array."""
     return kind is getattr(sys.modules.get("numpy"), "ndarray", None)
 
 
 def is_scalar_type(kind: type) -> bool:
-    """Whether it is a class of numpy's scalars."""
+    """Return whether a type is a class of numpy's scalars."""
     generic = getattr(sys.modules.get("numpy"), "generic", None)
     return generic is not None and issubclass(kind, generic)
 
 
 def decompose_array(array: Any) -> tuple[ArrayLayout, bytes]:
-    """An array's layout and its data.
+    """Return the layout and the data of an array.
 
     Raises:
-        NotExact: its elements are objects or of a dtype that cannot be rebuilt.
+        NotExactError: the elements are objects or have a dtype that cannot be rebuilt.
     """
-    dtype = _describe(array.dtype)
+    dtype = _describe_dtype(array.dtype)
     flags = array.flags
     order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
     return ArrayLayout(dtype, list(array.shape), order), array.tobytes(order)
 
 
 def build_array(layout: ArrayLayout, data: bytes) -> Any:
-    """The array, from what `take` gave.
+    """Return the array that `decompose_array` took apart.
 
     Raises:
-        CorruptRecordError: the data is not of the size that the layout says.
+        CorruptRecordError: the layout is not valid, or the data has another size.
         ValueError, TypeError: numpy refuses the layout.
     """
-    np = _numpy()
-    dtype, shape = _build(layout.dtype), layout.shape
+    np = _import_numpy()
+    dtype, shape = _build_dtype(layout.dtype), layout.shape
     if len(shape) > _MAX_DIMENSIONS or not all(
-        type(n) is int and 0 <= n < _NO_LENGTH for n in shape
+        type(n) is int and 0 <= n <= _MAX_LENGTH for n in shape
     ):
-        raise CorruptRecordError("an array has no such shape")
+        raise CorruptRecordError(f"an array cannot have the shape {shape!r:.100}")
     if layout.order not in ("C", "F") or dtype.hasobject or dtype.subdtype or not dtype.itemsize:
-        raise CorruptRecordError("an array has no such layout")
-    # Compared before anything is allocated, and by Python's ints, which do not overflow.
+        raise CorruptRecordError("an array cannot have the layout in the record")
+
+    # Compared before any allocation, with the ints of Python, which do not overflow.
     size = prod(shape)
     if size * dtype.itemsize != len(data):
-        raise CorruptRecordError("an array's data is not of its size")
+        raise CorruptRecordError(
+            f"an array must have {size * dtype.itemsize} bytes of data; got {len(data)}"
+        )
     if not size:
         return np.empty(layout.shape, dtype, layout.order)
     shaped = np.frombuffer(data, dtype).reshape(layout.shape, order=layout.order)
@@ -131,93 +135,101 @@ def build_array(layout: ArrayLayout, data: bytes) -> Any:
 
 
 def decompose_scalar(scalar: Any) -> tuple[Any, bytes]:
-    """A scalar's dtype and its data.
+    """Return the dtype and the data of a scalar.
 
     Raises:
-        NotExact: it would come back different.
+        NotExactError: the scalar would be restored differently.
     """
     kind, size = scalar.dtype.kind, scalar.dtype.itemsize
     if kind in "SU":
-        # One may end in zeros or be empty; an array, and pickle, would take the zeros away.
+        # It may be empty or end in zeros, which an array and pickle would remove.
         content = scalar.tobytes()[:size]
-        return kind, content if kind == "S" else _recoded(content, _NATIVE, "utf-8")
-    dtype, data = _describe(scalar.dtype), scalar.tobytes()
+        return kind, content if kind == "S" else _convert_text(content, _NATIVE_UTF32, "utf-8")
+
+    dtype, data = _describe_dtype(scalar.dtype), scalar.tobytes()
     copy = build_scalar(dtype, data)
     if type(copy) is not type(scalar) or copy.tobytes() != data:
-        raise NotExact(f"a numpy {type(scalar).__name__} cannot be rebuilt")
+        raise NotExactError(f"a numpy {type(scalar).__name__} cannot be rebuilt")
     return dtype, data
 
 
 def build_scalar(dtype: Any, data: bytes) -> Any:
-    """The scalar, from what `decompose_scalar` gave; raises as `make` does."""
+    """Return the scalar that `decompose_scalar` took apart.
+
+    Raises:
+        CorruptRecordError: the dtype is not valid, or the data has another size.
+        ValueError, TypeError: numpy refuses the dtype, or the text is not UTF-8.
+    """
     if dtype == "S":
-        return _numpy().bytes_(data)
+        return _import_numpy().bytes_(data)
     if dtype == "U":
-        return _numpy().str_(data.decode("utf-8", "surrogatepass"))
+        return _import_numpy().str_(data.decode("utf-8", "surrogatepass"))
     return build_array(ArrayLayout(dtype, []), data)[()]
 
 
-def _recoded(text: bytes, before: str, after: str) -> bytes:
-    return text.decode(before, "surrogatepass").encode(after, "surrogatepass")
+def _convert_text(text: bytes, source: str, target: str) -> bytes:
+    return text.decode(source, "surrogatepass").encode(target, "surrogatepass")
 
 
-def _numpy() -> Any:
-    # Only who reads an array comes here before numpy is loaded.
+def _import_numpy() -> Any:
     return sys.modules.get("numpy") or import_module("numpy")
 
 
-def _describe(dtype: Any) -> Any:
-    """A dtype in JSON, checked by building it again."""
-    spec = _spec(dtype, 0)
+def _describe_dtype(dtype: Any) -> Any:
+    """Return a description of a dtype for JSON, after the dtype was rebuilt from it once."""
+    description = _write_dtype(dtype, 0)
     try:
-        same = _is_same(_build(spec), dtype)
+        is_same = _is_same_dtype(_build_dtype(description), dtype)
     except (CorruptRecordError, ValueError, TypeError):
-        same = False
-    if not same:
-        raise NotExact(f"a numpy dtype cannot be rebuilt: {dtype!r:.100}")
-    return spec
+        is_same = False
+    if not is_same:
+        raise NotExactError(f"a numpy dtype cannot be rebuilt: {dtype!r:.100}")
+    return description
 
 
-def _spec(dtype: Any, level: int) -> Any:
-    if level > _MAX_LEVEL or dtype.hasobject or dtype.metadata or not dtype.itemsize:
-        raise NotExact(f"a numpy dtype cannot be written: {dtype!r:.100}")
+def _write_dtype(dtype: Any, depth: int) -> Any:
+    if depth > _MAX_DTYPE_DEPTH or dtype.hasobject or dtype.metadata or not dtype.itemsize:
+        raise NotExactError(f"a numpy dtype cannot be written: {dtype!r:.100}")
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
-        return {"base": _spec(base, level + 1), "shape": list(shape)}
+        return {"base": _write_dtype(base, depth + 1), "shape": list(shape)}
     if dtype.names is None:
-        spec: str = dtype.str
-        # int64 and longlong have one short form and two scalar types.
-        return spec if _build(spec).char == dtype.char else spec[0] + dtype.char
+        short: str = dtype.str
+        # int64 and longlong have one short form and two types of scalars.
+        return short if _build_dtype(short).char == dtype.char else short[0] + dtype.char
+
     fields = [dtype.fields[name] for name in dtype.names]
-    if any(len(field) > 2 for field in fields):  # noqa: PLR2004 - a title, numpy's rarest
-        raise NotExact("a numpy record has titles")
+    if any(len(field) > 2 for field in fields):  # noqa: PLR2004 - the third part is a title
+        raise NotExactError("a numpy record has titles")
     return {
         "names": list(dtype.names),
-        "formats": [_spec(field[0], level + 1) for field in fields],
+        "formats": [_write_dtype(field[0], depth + 1) for field in fields],
         "offsets": [field[1] for field in fields],
         "itemsize": dtype.itemsize,
         "aligned": dtype.isalignedstruct,
     }
 
 
-def _build(spec: Any, level: int = 0) -> Any:
-    np = _numpy()
-    if type(spec) is str and _SIMPLE.fullmatch(spec):
-        return np.dtype(spec)
-    if type(spec) is not dict or level > _MAX_LEVEL:
-        raise CorruptRecordError("an array has no such dtype")
-    if "base" in spec:
-        return np.dtype((_build(spec["base"], level + 1), tuple(spec["shape"])))
-    parts = dict(spec, formats=[_build(part, level + 1) for part in spec["formats"]])
+def _build_dtype(description: Any, depth: int = 0) -> Any:
+    np = _import_numpy()
+    if type(description) is str and _SIMPLE_DTYPE.fullmatch(description):
+        return np.dtype(description)
+    if type(description) is not dict or depth > _MAX_DTYPE_DEPTH:
+        raise CorruptRecordError(f"an array cannot have the dtype {description!r:.100}")
+    if "base" in description:
+        base = _build_dtype(description["base"], depth + 1)
+        return np.dtype((base, tuple(description["shape"])))
+    formats = [_build_dtype(part, depth + 1) for part in description["formats"]]
+    parts = dict(description, formats=formats)
     aligned = parts.pop("aligned")
     return np.dtype(parts, align=bool(aligned))
 
 
-def _is_same(built: Any, dtype: Any) -> bool:
+def _is_same_dtype(built: Any, dtype: Any) -> bool:
     if built != dtype or built.type is not dtype.type:
         return False
     if built.isalignedstruct != dtype.isalignedstruct:
         return False
     if dtype.names is not None:
-        return all(_is_same(built[name], dtype[name]) for name in dtype.names)
+        return all(_is_same_dtype(built[name], dtype[name]) for name in dtype.names)
     return bool(built.char == dtype.char)

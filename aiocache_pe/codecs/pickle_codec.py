@@ -1,14 +1,4 @@
-"""Pickle, for what nothing else can hold.
-
-Reading a pickle runs whatever it says, so this serializer is never used alone: the
-pipeline hands it only bytes whose signature was verified.
-
-Whether a copy is like its original all the way down, as far as pickle can tell.
-
-Most classes come back from pickle as they were, and a few do not: numpy's texts lose
-zeros at their end, and a path of Windows may be read otherwise than it is written. So
-what pickle makes of both is compared, part by part.
-"""
+"""Serializer of pickle, and the comparison of a value with its restored copy."""
 
 from __future__ import annotations
 
@@ -17,6 +7,7 @@ from typing import Any, Final
 
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 
+_PROTOCOL: Final = 5
 _COMPARED_PROTOCOL: Final = 4
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, bool, bytes, bytearray, type(None)})
 _NUMBERS: Final[frozenset[type]] = frozenset({float, complex})
@@ -24,60 +15,128 @@ _SEQUENCES: Final[frozenset[type]] = frozenset({list, tuple})
 _SETS: Final[frozenset[type]] = frozenset({set, frozenset})
 
 
-def difference(original: Any, copy: Any) -> type | None:
-    """The type of a part that is not the same in the copy.
+class PickleCodec:
+    """Serializer of all values that pickle restores.
+
+    Reading a pickle runs the code that it names. So the pipeline passes only payloads with a
+    verified signature to `decode`.
+
+    Most classes are restored exactly, and a few are not: the texts of numpy lose zeros at their
+    end, and some paths of Windows are read differently from how they are written. So `encode`
+    restores a copy and compares it with the value, part by part.
+    """
+
+    name = "pickle"
+
+    def encode(self, value: Any) -> bytes:
+        """Return a value as pickle, after it was restored once.
+
+        A value that its class cannot restore is refused here, and does not become an entry that
+        fails at every read.
+
+        Args:
+            value: any value.
+
+        Raises:
+            SerializationError: the value cannot be pickled, or is not restored exactly.
+        """
+        import pickle  # noqa: PLC0415 - few values need it
+
+        kind = type(value)
+        try:
+            payload = pickle.dumps(value, _PROTOCOL)
+            copy = pickle.loads(payload)
+            is_same = pickle.dumps(copy, _PROTOCOL) == payload
+            changed = None if is_same else find_difference(value, copy)
+        except Exception as error:  # classes may raise any error when they are pickled
+            raise SerializationError(
+                f"pickle cannot hold this {kind.__qualname__} either: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+        if type(copy) is not kind:
+            raise SerializationError(
+                f"pickle would restore this {kind.__qualname__} as a {type(copy).__qualname__}"
+            )
+        if changed is not None:
+            raise SerializationError(
+                f"pickle would restore this {kind.__qualname__} with another "
+                f"{changed.__qualname__} in it"
+            )
+        return payload
+
+    def decode(self, payload: bytes) -> Any:
+        """Return the value of a pickle; its signature must have been verified.
+
+        Raises:
+            CorruptRecordError: a class is missing or cannot restore its instance.
+        """
+        import pickle  # noqa: PLC0415 - few values need it
+
+        try:
+            return pickle.loads(payload)
+        except Exception as error:  # classes may raise any error when they are restored
+            raise CorruptRecordError(
+                f"pickle cannot be restored: {type(error).__name__}: {error}"
+            ) from error
+
+
+def find_difference(original: Any, copy: Any) -> type | None:
+    """Return the type of a part that the copy does not have exactly.
 
     Args:
-        original: anything that can be pickled.
-        copy: what pickle made of it.
+        original: a value that pickle can write.
+        copy: the value that pickle restored from it.
 
     Returns:
-        ``None`` when they are alike. What a class does not pickle, on purpose, is no
-        difference, and neither is the order of a set.
+        ``None`` if there is no difference. The order of a set does not count, and neither does
+        state that a class leaves out of its pickle.
 
     Example:
-        >>> difference([1, {"a": (2,)}], [1, {"a": (2,)}]) is None
+        >>> find_difference([1, {"a": (2,)}], [1, {"a": (2,)}]) is None
         True
-        >>> difference([1, {"a": (2,)}], [1, {"a": (2.0,)}])
+        >>> find_difference([1, {"a": (2,)}], [1, {"a": (2.0,)}])
         <class 'int'>
     """
     seen: dict[tuple[int, int], Any] = {}
-    left = [(original, copy)]
-    while left:
-        one, other = left.pop()
+    pending = [(original, copy)]
+    while pending:
+        one, other = pending.pop()
         if one is other or (id(one), id(other)) in seen:
             continue
         kind = type(one)
         if kind is not type(other):
             return kind
-        seen[id(one), id(other)] = one, other  # kept, so that no other part is given its identity
+        seen[id(one), id(other)] = one, other  # keeps them alive, so their ids stay unique
         if kind in _SCALARS:
-            alike = one == other
+            is_same = one == other
         elif kind in _NUMBERS:
-            alike = repr(one) == repr(other)
+            is_same = repr(one) == repr(other)
         elif kind in _SETS:
-            alike = _are_sets_alike(one, other)
+            is_same = _is_same_set(one, other)
         else:
-            alike = _pair(_parts(one, kind), _parts(other, kind), left)
-        if not alike:
+            parts, other_parts = _get_parts(one, kind), _get_parts(other, kind)
+            is_same = len(parts) == len(other_parts)
+            pending += zip(parts, other_parts, strict=False)
+        if not is_same:
             return kind
     return None
 
 
-def _are_sets_alike(one: Collection[Any], other: Collection[Any]) -> bool:
-    """By their members' own equality, or by their types where that is identity."""
+def _is_same_set(one: Collection[Any], other: Collection[Any]) -> bool:
+    """Return whether the members are equal, or have the same types if each equals only itself."""
     if one == other:
         return True
     names = [sorted(type(item).__qualname__ for item in items) for items in (one, other)]
-    return names[0] == names[1] and all(map(_is_equal_only_to_itself, one))
+    return names[0] == names[1] and all(map(_has_identity_equality, one))
 
 
-def _is_equal_only_to_itself(item: Any) -> bool:
+def _has_identity_equality(item: Any) -> bool:
     kind: Any = type(item)
     return kind.__eq__ is object.__eq__
 
 
-def _parts(value: Any, kind: type) -> list[Any]:
+def _get_parts(value: Any, kind: type) -> list[Any]:
     if kind in _SEQUENCES:
         return list(value)
     if kind is dict:
@@ -85,76 +144,9 @@ def _parts(value: Any, kind: type) -> list[Any]:
     reduced = value.__reduce_ex__(_COMPARED_PROTOCOL)
     if isinstance(reduced, str):
         return [reduced]
-    # The items of a list's or a dict's subclass come as iterators.
+    # The items of a subclass of list or dict are iterators.
     return [list(part) if _is_iterator(part) else part for part in reduced]
 
 
 def _is_iterator(part: Any) -> bool:
     return isinstance(part, Iterable) and hasattr(part, "__next__")
-
-
-def _pair(one: list[Any], other: list[Any], left: list[tuple[Any, Any]]) -> bool:
-    if len(one) != len(other):
-        return False
-    left += zip(one, other, strict=True)
-    return True
-
-
-_PROTOCOL = 5
-
-
-class PickleCodec:
-    """The serializer of everything that pickle gives back."""
-
-    name = "pickle"
-
-    def encode(self, value: Any) -> bytes:
-        """The value as pickle.
-
-        Args:
-            value: anything.
-
-        Returns:
-            Bytes that were read back once, here, so that what a class cannot restore is
-            refused now instead of being a damaged entry at every read.
-
-        Raises:
-            SerializationError: it cannot be pickled, or not be restored as it was.
-        """
-        import pickle  # noqa: PLC0415 - few values need it, so few programs pay for it
-
-        kind = type(value)
-        try:
-            payload = pickle.dumps(value, _PROTOCOL)
-            copy = pickle.loads(payload)
-            changed = None if pickle.dumps(copy, _PROTOCOL) == payload else difference(value, copy)
-        except Exception as error:  # classes raise what they like when they are pickled
-            raise SerializationError(
-                f"pickle cannot hold this {kind.__qualname__} either: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        if type(copy) is not kind:
-            raise SerializationError(
-                f"pickle would turn this {kind.__qualname__} into a {type(copy).__qualname__}"
-            )
-        if changed is not None:
-            raise SerializationError(
-                f"pickle would give this {kind.__qualname__} back with another "
-                f"{changed.__qualname__} in it"
-            )
-        return payload
-
-    def decode(self, payload: bytes) -> Any:
-        """The value; only for bytes whose signature was verified.
-
-        Raises:
-            CorruptRecordError: a class it needs is gone or cannot restore itself.
-        """
-        import pickle  # noqa: PLC0415 - as above
-
-        try:
-            return pickle.loads(payload)
-        except Exception as error:  # as above
-            raise CorruptRecordError(
-                f"pickle cannot be restored: {type(error).__name__}: {error}"
-            ) from error

@@ -1,22 +1,23 @@
-"""From a value to the bytes of a record, and back.
+"""Pipeline between a value and the payload of a record.
 
-The first serializer that holds the value exactly is taken, the most readable first:
+The pipeline uses the first serializer that holds the value exactly, the most readable first:
 
 =========  ==============================================================
-codec      what it holds
+codec      values
 =========  ==============================================================
-json       what plain JSON gives back exactly
-bytes      ``bytes``, as they are
+json       values that plain JSON restores exactly
+bytes      ``bytes``, unchanged
 numpy      an array, as its raw bytes
-tagged     the standard library's types and registered classes, as JSON
-pickle     the rest, signed
+tagged     types of the standard library and registered classes, as JSON
+pickle     all others, signed
 =========  ==============================================================
 
-Stages follow, and the codec names them in the order they were applied, so that reading
-undoes them from the end: ``pickle+zstd+hmac`` is verified, then decompressed, then
-read. Only pickle is signed. The other serializers can do nothing but make a value, so
-whoever can write to the store gains nothing by forging one that he could not have
-written openly; signing them would cost every hit, and no other tool could read them.
+Stages follow, and the codec names them in the order in which they were applied. Reading undoes
+them from the end: ``pickle+zstd+hmac`` is verified, decompressed and then unpickled.
+
+Only pickle is signed. The other serializers can do nothing but build a value, so a forged payload
+achieves no more than an ordinary write to the store. A signature would cost time at every hit, and
+no other tool could read the payload.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import NotExact, Serializer, Stage
+from aiocache_pe.codecs.base import NotExactError, Serializer, Stage
 from aiocache_pe.codecs.compression import Compression
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
 from aiocache_pe.codecs.pickle_codec import PickleCodec
-from aiocache_pe.codecs.plain_json import PlainJson, RawBytes, parse
+from aiocache_pe.codecs.plain_json import PlainJson, RawBytes, parse_json
 from aiocache_pe.codecs.signing import Signature
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.exceptions import (
     ConfigurationError,
     CorruptRecordError,
@@ -38,37 +39,37 @@ from aiocache_pe.exceptions import (
     SecretRequiredError,
 )
 
-MAX_BYTES = 64 * 1024 * 1024
-"""What one payload may be decompressed to, unless told otherwise; larger ones are stored as
-they are. A forged record of a few kilobytes makes a reader decompress no more than that."""
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Default of the greatest decompressed size of a payload. A larger payload is stored without
+compression, and a forged record of a few kilobytes makes a reader decompress no more than this."""
 
 PayloadDecoder = Callable[[str, bytes], Any]
-"""Given the store key and a payload, returns the value."""
+"""Function from the store key and the payload to the value."""
 
 _PLAIN = PlainJson()
-_OPEN: Final[tuple[Serializer, ...]] = (RawBytes(), NumpyArrays(), TaggedJson())
+_UNSIGNED: Final[tuple[Serializer, ...]] = (RawBytes(), NumpyArrays(), TaggedJson())
 _PICKLE = PickleCodec()
-_SERIALIZERS: Final[dict[str, Serializer]] = {s.name: s for s in (_PLAIN, *_OPEN, _PICKLE)}
+_SERIALIZERS: Final[dict[str, Serializer]] = {s.name: s for s in (_PLAIN, *_UNSIGNED, _PICKLE)}
 _COMPRESSIONS: Final = ("zstd", "gzip")
 
 
 class Pipeline:
-    """Encodes values for records and decodes them, exactly or not at all.
+    """Encoder and decoder of values, exact in both directions.
 
-    It reads what any other pipeline wrote, whatever compression either was given. It
-    may be used in any thread.
+    It reads the payloads of every other pipeline, whatever compression each of them uses. Any
+    thread may use it.
 
     Args:
-        compression: ``"zstd"``, ``"gzip"``, or ``None``. Payloads from 1 KiB on are
-            compressed if that makes them smaller.
-        secret: by which pickle is signed and verified; without one, values that only
-            pickle could hold are refused.
-        max_bytes: what one payload may be decompressed to; larger ones are not
-            compressed in the first place.
+        compression: ``"zstd"``, ``"gzip"`` or ``None``. Payloads from 1 KiB on are compressed if
+            that makes them smaller.
+        secret: secret that signs and verifies pickle; without one, values that only pickle could
+            hold are refused.
+        max_bytes: greatest decompressed size of a payload, in bytes. Larger payloads are not
+            compressed.
 
     Raises:
-        ConfigurationError: an argument is none of the accepted ones.
-        MissingDependencyError: ``"zstd"`` before Python 3.14 without its package.
+        ConfigurationError: an argument has a wrong value.
+        MissingDependencyError: the package for ``"zstd"`` is missing, before Python 3.14.
 
     Example:
         >>> pipeline = Pipeline()
@@ -88,13 +89,13 @@ class Pipeline:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         if type(max_bytes) is not int or max_bytes < 1:
-            raise ConfigurationError(f"max_bytes {max_bytes!r}; accepted is an int from 1 on")
+            raise ConfigurationError(f"max_bytes must be an int of at least 1; got {max_bytes!r}")
         self._max_bytes = max_bytes
         self._compression = (
             None if compression is None else Compression(compression, max_bytes=max_bytes)
         )
         self._signature = Signature(secret)
-        self._decoders: dict[str, PayloadDecoder] = {_PLAIN.name: parse}
+        self._decoders: dict[str, PayloadDecoder] = {_PLAIN.name: parse_json}
 
     def __repr__(self) -> str:
         name = self._compression.name if self._compression else None
@@ -103,97 +104,91 @@ class Pipeline:
 
     @property
     def has_secret(self) -> bool:
-        """Whether pickle can be signed and verified."""
-        return self._signature.is_ready
+        """Return whether pickle can be signed and verified."""
+        return self._signature.has_secret
 
     def use_secret(self, secret: bytes | str | None) -> None:
-        """Sign and verify with this secret from now on.
+        """Set the secret that signs and verifies from now on.
 
         Args:
-            secret: bytes or a text; ``None`` forgets the one there was.
+            secret: bytes or text; ``None`` removes the secret.
 
         Raises:
-            ConfigurationError: it is empty or of another type.
+            ConfigurationError: the secret is empty or of another type.
         """
-        self._signature.use(secret)
+        self._signature.use_secret(secret)
 
     def encode(self, key: str, value: Any) -> tuple[str, bytes]:
-        """Turn a value into a payload.
+        """Return the codec and the payload of a value.
 
         Args:
-            key: the store key, to which a signature is bound.
-            value: anything. A value that holds itself, or is nested more than 100 deep,
-                can be held by pickle only.
-
-        Returns:
-            The codec and the payload.
+            key: store key, which a signature covers.
+            value: any value. Only pickle can hold a value that contains itself or is nested more
+                than 100 levels deep.
 
         Raises:
-            SecretRequiredError: only pickle can hold it, and no secret is known.
-            SerializationError: not even pickle can hold it.
+            SecretRequiredError: only pickle can hold the value, and no secret is known.
+            SerializationError: not even pickle can hold the value.
         """
         payload = _PLAIN.encode(value)
         if payload is not None:
-            return self._compressed(key, _PLAIN.name, payload)
-        for serializer in _OPEN:
+            return self._compress(key, _PLAIN.name, payload)
+        for serializer in _UNSIGNED:
             payload = serializer.encode(value)
             if payload is not None:
-                return self._compressed(key, serializer.name, payload)
+                return self._compress(key, serializer.name, payload)
+
         payload = _PICKLE.encode(value)
-        if not self._signature.is_ready:
-            raise SecretRequiredError(_why_pickle(value))
-        codec, payload = self._compressed(key, _PICKLE.name, payload)
+        if not self._signature.has_secret:
+            raise SecretRequiredError(_explain_pickle(value))
+        codec, payload = self._compress(key, _PICKLE.name, payload)
         return f"{codec}+{self._signature.name}", self._signature.apply(key, codec, payload)
 
     def decode(self, key: str, codec: str, payload: bytes) -> Any:
-        """Turn a payload into the value it was made of.
+        """Return the value of a payload, a new object at each call.
 
         Args:
-            key: the store key it was read under.
-            codec: what its record says of it.
-            payload: the bytes.
-
-        Returns:
-            The value, one of its own for each call.
+            key: store key of the record.
+            codec: codec of the record.
+            payload: payload of the record.
 
         Raises:
-            CorruptRecordError: it is not what the codec says, is signed by another
-                secret or for another key, or becomes too large; or it needs a package
-                or a registered class that this process has not.
-            SecretRequiredError: it is signed and no secret is known.
+            CorruptRecordError: the payload does not match the codec, exceeds ``max_bytes``, or was
+                signed by another secret or for another key; or a package or a registered class
+                is missing in this process.
+            SecretRequiredError: the payload is signed and no secret is known.
         """
         decoder = self._decoders.get(codec)
         if decoder is None:
             decoder = self._decoders[codec] = self._make_decoder(codec)
         return decoder(key, payload)
 
-    def _compressed(self, key: str, codec: str, payload: bytes) -> tuple[str, bytes]:
+    def _compress(self, key: str, codec: str, payload: bytes) -> tuple[str, bytes]:
         if self._compression is not None:
             small = self._compression.apply(key, codec, payload)
             if small is not None:
                 return f"{codec}+{self._compression.name}", small
-        # Whoever encodes leaves room behind the bytes, up to half of them, that would be
-        # kept as long as they are.
+        # Encoders leave up to half of the buffer free, which would stay allocated with the bytes.
         return codec, bytes(memoryview(payload))
 
     def _make_decoder(self, codec: str) -> PayloadDecoder:
         name, *suffixes = codec.split("+")
         serializer = _SERIALIZERS.get(name)
-        # The stages in the order they are undone, each with the codec it was applied to.
+        # Stages in the order in which they are undone, each with the codec that it was applied to.
         stages: list[tuple[Stage, str]] = []
         if suffixes and suffixes[-1] == self._signature.name:
             stages.append((self._signature, codec.removesuffix("+" + suffixes.pop())))
-        # Pickle is signed, and nothing else is: whatever differs was not written here.
+        # Pickle, and nothing else, is signed.
         if serializer is None or bool(stages) is not (serializer is _PICKLE):
-            raise CorruptRecordError(f"codec {codec!r:.80} is not known")
+            raise CorruptRecordError(f"unknown codec {codec!r:.80}")
         if suffixes:
-            stages.append((self._decompression(codec, suffixes), name))
+            stages.append((self._make_decompression(codec, suffixes), name))
         decode = serializer.decode
 
         def decode_payload(key: str, payload: bytes) -> Any:
             try:
-                for stage, inner in stages:
-                    payload = stage.undo(key, inner, payload)
+                for stage, inner_codec in stages:
+                    payload = stage.undo(key, inner_codec, payload)
                 return decode(payload)
             except CorruptRecordError as error:
                 if error.key:
@@ -202,25 +197,25 @@ class Pipeline:
 
         return decode_payload
 
-    def _decompression(self, codec: str, suffixes: list[str]) -> Compression:
+    def _make_decompression(self, codec: str, suffixes: list[str]) -> Compression:
         if len(suffixes) > 1 or suffixes[0] not in _COMPRESSIONS:
-            raise CorruptRecordError(f"codec {codec!r:.80} is not known")
+            raise CorruptRecordError(f"unknown codec {codec!r:.80}")
         try:
             return Compression(suffixes[0], max_bytes=self._max_bytes)
         except MissingDependencyError as error:
-            # For whoever reads, a record that cannot be read is a miss and no failure.
+            # For a reader, a record that it cannot read is a miss and not a failure.
             raise CorruptRecordError(f"codec {codec!r}: {error}") from error
 
 
-def _why_pickle(value: Any) -> str:
+def _explain_pickle(value: Any) -> str:
     reason = "it cannot be written exactly"
     try:
-        dumps(value)
-    except NotExact as error:
+        encode_tagged(value)
+    except NotExactError as error:
         reason = str(error)
     return (
-        f"only pickle can hold this {type(value).__qualname__}, since {reason}; pickle is used "
-        "with a secret only: pass secret= to the manager or set AIOCACHE_PE_SECRET; or, if its "
-        "class is a dataclass, pydantic model, struct, enum or named tuple, register the class "
+        f"only pickle can hold this {type(value).__qualname__}, since {reason}; pickle requires "
+        "a secret: pass secret= to the manager or set AIOCACHE_PE_SECRET; or, if its class is a "
+        "dataclass, pydantic model, struct, enum or named tuple, register the class "
         "(aiocache_pe.register)"
     )

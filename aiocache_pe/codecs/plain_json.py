@@ -1,12 +1,4 @@
-"""Plain JSON, for the values that JSON gives back exactly.
-
-Those are dicts with string keys, lists, strings, ints of 64 bits, finite floats, bools
-and ``None``, each of exactly that type. Most answers of APIs and models are such, and
-they are what must be fast: msgspec does the writing and the reading, and what is
-checked before is checked without recursion, long lists with functions written in C.
-
-Bytes as they are, without base64.
-"""
+"""Serializers of plain JSON and of raw bytes."""
 
 from __future__ import annotations
 
@@ -16,23 +8,31 @@ from typing import Any, Final
 
 import msgspec
 
-from aiocache_pe.codecs.base import MAX_DEPTH, MAX_NODES
+from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH
 from aiocache_pe.exceptions import CorruptRecordError
+
+MIN_INT, MAX_INT = -(2**63), 2**64 - 1
+"""Range of the ints that all readers of JSON restore exactly."""
+
+LOOP_LIMIT = 24
+"""Number of items up to which a loop is faster than a set of their types."""
 
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
 _PLAIN: Final[frozenset[type]] = _SCALARS | {dict, list}
-_LEAST, _MOST = -(2**63), 2**64 - 1
-FEW = 24
-"""Items up to which a plain loop is faster than sets of types."""
 
 to_json = msgspec.json.Encoder().encode
-"""JSON of what is already known to be plain."""
+"""Write a value as JSON; it must be plain."""
 
 _from_json = msgspec.json.Decoder().decode
 
 
 class PlainJson:
-    """The serializer of plain JSON.
+    """Serializer of the values that JSON restores exactly.
+
+    These are dicts with string keys, lists, strings, ints of 64 bits, finite floats, bools and
+    ``None``, each of exactly that type. Most answers of APIs and models consist of them, so this
+    serializer is optimized for speed. msgspec writes and reads, and the check before it uses no
+    recursion and checks long lists with functions written in C.
 
     Example:
         >>> PlainJson().encode({"answer": 42})
@@ -44,43 +44,44 @@ class PlainJson:
     name = "json"
 
     def encode(self, value: Any) -> bytes | None:
-        """The value as JSON, or ``None`` when JSON would not give it back exactly.
+        """Return a value as JSON.
 
         Args:
-            value: anything.
+            value: any value.
 
         Returns:
-            JSON, or ``None``. A value that holds itself, or is nested more than 100
-            deep, is not plain.
+            JSON; ``None`` if JSON would not restore the value exactly. That includes a value that
+            contains itself or is nested more than 100 levels deep.
         """
         if not is_plain(value):
             return None
         try:
             return to_json(value)
         except (UnicodeEncodeError, RecursionError):
-            # A lone surrogate, which UTF-8 cannot hold; or a caller deep in its own calls.
+            # A lone surrogate has no UTF-8, and the caller may be deep in its own calls.
             return None
 
     def decode(self, payload: bytes) -> Any:
-        """The value.
+        """Return the value of JSON, a new object at each call.
 
         Args:
             payload: JSON.
 
-        Returns:
-            A value of its own for each call.
-
         Raises:
-            CorruptRecordError: it is not JSON, or nested too deeply to be read.
+            CorruptRecordError: the payload is not JSON, or is nested too deeply.
         """
-        return parse("", payload)
+        return parse_json("", payload)
 
 
-def parse(key: str, payload: bytes) -> Any:
-    """Read JSON; ``key`` is named in the error.
+def parse_json(key: str, payload: bytes) -> Any:
+    """Return the value of JSON.
+
+    Args:
+        key: store key for the error message.
+        payload: JSON.
 
     Raises:
-        CorruptRecordError: it is not JSON, or nested too deeply to be read.
+        CorruptRecordError: the payload is not JSON, or is nested too deeply.
     """
     try:
         return _from_json(payload)
@@ -89,46 +90,47 @@ def parse(key: str, payload: bytes) -> Any:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON holds the value exactly, lone surrogates in strings left aside.
+    """Return whether JSON restores a value exactly; lone surrogates in strings are not checked.
 
-    Returns:
-        ``False`` also for what holds itself or is nested too deeply.
+    A value that contains itself or is nested too deeply is not plain.
     """
     if type(value) is not dict and type(value) is not list:
-        return _sift((value,), [])
-    # Depth first, so that a value that holds itself soon shows as one without a bottom.
+        return _check_items((value,), [])
+
+    # Depth first, so that a value that contains itself soon reaches the greatest depth.
     pending: list[list[Any]] = [[value]]
-    seen = 0
+    containers = 0
     while pending:
         if not pending[-1]:
             pending.pop()
             continue
         node = pending[-1].pop()
-        below: list[Any] = []
+        children: list[Any] = []
         if type(node) is dict:
             for key in node:
                 if type(key) is not str:
                     return False
-            plain = _sift(node.values(), below)
+            items_are_plain = _check_items(node.values(), children)
         else:
-            plain = _sift(node, below)
-        seen += 1
-        if not plain or seen > MAX_NODES:
+            items_are_plain = _check_items(node, children)
+        containers += 1
+        if not items_are_plain or containers > MAX_CONTAINERS:
             return False
-        if below:
+        if children:
             if len(pending) == MAX_DEPTH:
                 return False
-            pending.append(below)
+            pending.append(children)
     return True
 
 
-def _sift(items: Collection[Any], containers: list[Any]) -> bool:
-    """Whether all items are plain, each taken by itself; those to look into are collected."""
-    if len(items) > FEW:
+def _check_items(items: Collection[Any], containers: list[Any]) -> bool:
+    """Return whether each item by itself is plain; add dicts and lists to ``containers``."""
+    if len(items) > LOOP_LIMIT:
         kinds = set(map(type, items))
         if dict in kinds or list in kinds:
             containers += [item for item in items if type(item) is dict or type(item) is list]
-        return kinds <= _PLAIN and _numbers_are_plain(items, kinds)
+        return kinds <= _PLAIN and _has_plain_numbers(items, kinds)
+
     for item in items:
         kind = type(item)
         if kind is str or kind is bool or item is None:
@@ -136,40 +138,44 @@ def _sift(items: Collection[Any], containers: list[Any]) -> bool:
         if kind is dict or kind is list:
             containers.append(item)
         elif kind is int:
-            if not _LEAST <= item <= _MOST:
+            if not MIN_INT <= item <= MAX_INT:
                 return False
         elif kind is not float or not isfinite(item):
             return False
     return True
 
 
-def are_plain_scalars(items: Collection[Any]) -> bool:
-    """Whether all are scalars that JSON holds exactly, lone surrogates left aside."""
+def has_only_plain_scalars(items: Collection[Any]) -> bool:
+    """Return whether JSON restores all items and all are scalars; surrogates are not checked."""
     kinds = set(map(type, items))
-    return kinds <= _SCALARS and _numbers_are_plain(items, kinds)
+    return kinds <= _SCALARS and _has_plain_numbers(items, kinds)
 
 
-def _numbers_are_plain(items: Collection[Any], kinds: set[type]) -> bool:
-    """Whether the numbers among ``items``, whose types are ``kinds``, are plain.
+def _has_plain_numbers(items: Collection[Any], kinds: set[type]) -> bool:
+    """Return whether all floats are finite and all ints have at most 64 bits.
 
-    JSON has no infinity and no NaN, and readers differ on ints beyond 64 bits.
+    JSON has no infinity and no NaN, and its readers differ on larger ints.
+
+    Args:
+        items: values.
+        kinds: types of the values.
     """
     if float in kinds:
         if kinds == {float}:
-            # Infinity and NaN survive every sum, so a finite sum clears all at once;
-            # one that is not may be an overflow, and each has to be asked.
+            # Infinity and NaN survive every sum, so a finite sum clears all floats at once. An
+            # infinite sum may be an overflow.
             if not isfinite(sum(items)) and not all(map(isfinite, items)):
                 return False
         elif not all(isfinite(item) for item in items if type(item) is float):
             return False
     if int in kinds:
         ints = items if kinds == {int} else [item for item in items if type(item) is int]
-        return min(ints) >= _LEAST and max(ints) <= _MOST
+        return min(ints) >= MIN_INT and max(ints) <= MAX_INT
     return True
 
 
 class RawBytes:
-    """The serializer of ``bytes`` themselves; bytes within a value are tagged JSON's matter.
+    """Serializer of ``bytes``, without base64; `TaggedJson` writes bytes within a value.
 
     Example:
         >>> RawBytes().encode(b"GIF89a")
@@ -179,9 +185,9 @@ class RawBytes:
     name = "bytes"
 
     def encode(self, value: Any) -> bytes | None:
-        """The bytes, or ``None`` when the value is of another type."""
+        """Return the bytes themselves; ``None`` for a value of another type."""
         return value if type(value) is bytes else None
 
     def decode(self, payload: bytes) -> Any:
-        """The bytes; also where a store hands out another buffer type."""
+        """Return the payload as ``bytes``; some stores return another type of buffer."""
         return bytes(payload)

@@ -1,26 +1,25 @@
-"""Signatures, for the payloads that would be dangerous to read if somebody forged them.
-
-The signature covers the key and the codec besides the payload, each with its length
-before it: a signed payload can be moved neither to another key nor to another meaning.
-It stands before the payload, 32 bytes of HMAC-SHA256.
-"""
+"""Signatures of the payloads that would be dangerous to read if they were forged."""
 
 from __future__ import annotations
 
 from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError, SecretRequiredError
 
-_SIZE = 32
-_CONTEXT = b"aiocache_pe record 1"  # so that a secret shared with others signs nothing of theirs
+_SIGNATURE_BYTES = 32
+_CONTEXT = b"aiocache_pe record 1"  # separates these signatures from others by the same secret
 
 
 class Signature:
-    """The stage that signs, and refuses what is not signed by the same secret.
+    """Stage that signs payloads, and refuses payloads without a signature by the same secret.
+
+    A signature is the HMAC-SHA256 of key, codec and payload, each preceded by its length. So a
+    signed payload is valid under no other key and for no other codec. The 32 bytes of the
+    signature precede the payload.
 
     Args:
-        secret: the secret; ``None`` when it is not known yet.
+        secret: secret; ``None`` if it is not known yet.
 
     Raises:
-        ConfigurationError: the secret is empty or neither ``bytes`` nor ``str``.
+        ConfigurationError: the secret is empty, or is neither ``bytes`` nor ``str``.
 
     Example:
         >>> signature = Signature(b"a long random secret")
@@ -35,62 +34,64 @@ class Signature:
 
     def __init__(self, secret: bytes | str | None = None) -> None:
         self._secret: bytes | None = None
-        self.use(secret)
+        self.use_secret(secret)
 
     def __repr__(self) -> str:
         return f"Signature(<secret {'known' if self._secret else 'not known'}>)"
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a secret is known."""
+    def has_secret(self) -> bool:
+        """Return whether a secret is known."""
         return self._secret is not None
 
-    def use(self, secret: bytes | str | None) -> None:
-        """Sign and verify with this secret from now on.
+    def use_secret(self, secret: bytes | str | None) -> None:
+        """Set the secret that signs and verifies from now on.
 
         Args:
-            secret: bytes, or a text taken as UTF-8; ``None`` forgets the one there was.
+            secret: bytes, or text that is encoded as UTF-8; ``None`` removes the secret.
 
         Raises:
-            ConfigurationError: it is empty or of another type; it is not quoted.
+            ConfigurationError: the secret is empty or of another type. The error does not quote
+                it.
         """
         if isinstance(secret, str):
             secret = secret.encode("utf-8", "surrogatepass")
         if secret is not None and not isinstance(secret, bytes):
             raise ConfigurationError(
-                f"secret is a {type(secret).__name__}; accepted are bytes, str and None"
+                f"secret must be bytes, str or None; got {type(secret).__name__}"
             )
         if secret == b"":
             raise ConfigurationError(
-                "secret is empty; accepted are bytes or text, best 32 random bytes"
+                "secret must not be empty; use text or bytes, preferably 32 random bytes"
             )
         self._secret = secret
 
     def apply(self, key: str, codec: str, payload: bytes) -> bytes:
-        """The signature and the payload.
+        """Return the signature and the payload.
 
         Raises:
             SecretRequiredError: no secret is known.
         """
-        return self._digest(key, codec, payload) + payload
+        return self._compute_digest(key, codec, payload) + payload
 
     def undo(self, key: str, codec: str, payload: bytes) -> bytes:
-        """The payload, after the signature before it was found to be right.
+        """Verify the signature and return the payload without it.
 
         Raises:
             SecretRequiredError: no secret is known.
-            CorruptRecordError: another secret, key or codec, or altered bytes.
+            CorruptRecordError: the payload was altered, or was signed by another secret, for
+                another key or for another codec.
         """
-        from hmac import compare_digest  # noqa: PLC0415 - see _digest
+        from hmac import compare_digest  # noqa: PLC0415 - see _compute_digest
 
-        content = payload[_SIZE:]
-        if not compare_digest(payload[:_SIZE], self._digest(key, codec, content)):
+        content = payload[_SIGNATURE_BYTES:]
+        digest = self._compute_digest(key, codec, content)
+        if not compare_digest(payload[:_SIGNATURE_BYTES], digest):
             raise CorruptRecordError("signature does not match", key=key)
         return content
 
-    def _digest(self, key: str, codec: str, payload: bytes) -> bytes:
-        # Imported on first use: it loads OpenSSL, and few values are ever signed.
-        import hmac  # noqa: PLC0415
+    def _compute_digest(self, key: str, codec: str, payload: bytes) -> bytes:
+        import hmac  # noqa: PLC0415 - it loads OpenSSL, and few values are ever signed
 
         if self._secret is None:
             raise SecretRequiredError(

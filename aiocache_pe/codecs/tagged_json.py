@@ -1,40 +1,44 @@
-"""JSON with tags, for what plain JSON would change.
-
-Readable, and safe to read from a store that others can write: a tag names one of a
-fixed set of types, or a class that this process registered (`types`), and nothing is
-imported or called by a name in a record. Values are written in one walk; whatever is
-plain within them is written as plain JSON. What the tags look like stands in `tags`.
-
-A value that holds itself has no end in JSON. It is refused, as is one nested too
-deeply; signed pickle can hold it, and without a secret it cannot be stored.
-"""
+"""Serializer of JSON with tags, for values that plain JSON would change."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import MAX_DEPTH, MAX_NODES, NotExact
+from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, NotExactError
 from aiocache_pe.codecs.classes import registry
 from aiocache_pe.codecs.classes.shapes import get_stored_name
-from aiocache_pe.codecs.plain_json import FEW, are_plain_scalars, parse, to_json
+from aiocache_pe.codecs.plain_json import (
+    LOOP_LIMIT,
+    has_only_plain_scalars,
+    parse_json,
+    to_json,
+)
 from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
 from aiocache_pe.codecs.tags.builtin import (
     Decoder,
     Encoder,
-    Revive,
-    array,
+    Reviver,
+    check_list,
     has_surrogates,
     write_pairs,
     write_str,
 )
 from aiocache_pe.exceptions import CorruptRecordError
 
-_TOO_DEEP = f"it holds itself, or is nested more than {MAX_DEPTH} deep"
+_TOO_DEEP = f"it contains itself or is nested more than {MAX_DEPTH} levels deep"
 
 
 class TaggedJson:
-    """The serializer of JSON with tags.
+    """Serializer of JSON with tags, as described in `aiocache_pe.codecs.tags.builtin`.
+
+    The payload is readable, and it is safe to read from a store that others can write to. A tag
+    names one of a fixed set of types, or a class that this process registered. Nothing is imported
+    or called by a name in a record. A value is written in one walk, and its plain parts are
+    written as plain JSON.
+
+    A value that contains itself or is nested too deeply is refused. Signed pickle can hold it;
+    without a secret it cannot be stored.
 
     Example:
         >>> TaggedJson().encode({"size": (640, 480)})
@@ -46,50 +50,50 @@ class TaggedJson:
     name = "tagged"
 
     def encode(self, value: Any) -> bytes | None:
-        """The value as JSON with tags, or ``None`` when it holds what no tag can."""
+        """Return a value as JSON with tags; ``None`` if a part of it has no tag."""
         try:
-            return dumps(value)
-        except NotExact:
+            return encode_tagged(value)
+        except NotExactError:
             return None
 
     def decode(self, payload: bytes) -> Any:
-        """The value, one of its own for each call.
+        """Return the value of JSON with tags, a new object at each call.
 
         Raises:
-            CorruptRecordError: it is not JSON, a tag is not known or holds what it should
-                not, or a class is not registered in this process.
+            CorruptRecordError: the payload is not JSON, a tag is unknown or has wrong contents,
+                or a class is not registered in this process.
         """
-        data = parse("", payload)
+        data = parse_json("", payload)
         try:
             return decode_tagged(data)
         except CorruptRecordError:
             raise
-        except Exception as error:  # whatever constructors raise at hostile arguments
+        except Exception as error:  # constructors may raise any error for hostile arguments
             raise CorruptRecordError(f"tagged JSON cannot be restored: {error!r:.200}") from error
 
 
-def dumps(value: Any) -> bytes:
-    """The value as JSON with tags.
+def encode_tagged(value: Any) -> bytes:
+    """Return a value as JSON with tags.
 
     Raises:
-        NotExact: it holds something that no tag can; the message says what.
+        NotExactError: a part of the value has no tag; the message names it.
     """
     try:
         try:
-            return to_json(_Writer(strict=False).write(value))
-        except UnicodeEncodeError:  # lone surrogates are rare, so they are looked for only now
-            return to_json(_Writer(strict=True).write(value))
+            return to_json(_Writer(has_surrogates=False).write(value))
+        except UnicodeEncodeError:  # lone surrogates are rare, so a second walk looks for them
+            return to_json(_Writer(has_surrogates=True).write(value))
     except UnicodeEncodeError:
-        raise NotExact("it holds lone surrogates where only text can stand") from None
+        raise NotExactError("it holds lone surrogates in a place for text only") from None
     except RecursionError:
-        raise NotExact(_TOO_DEEP) from None
+        raise NotExactError(_TOO_DEEP) from None
 
 
 def decode_tagged(node: Any) -> Any:
-    """What plain JSON data with tags stands for; lists and dicts are changed in place.
+    """Return the value of plain JSON data with tags; lists and dicts are changed in place.
 
     Raises:
-        CorruptRecordError: there is a tag that is not known.
+        CorruptRecordError: a tag is unknown or has wrong contents.
     """
     kind = type(node)
     if kind is dict:
@@ -98,7 +102,7 @@ def decode_tagged(node: Any) -> Any:
             if tag[:1] == "$":
                 decoder = _DECODERS.get(tag)
                 if decoder is None:
-                    raise CorruptRecordError(f"tag {tag!r:.80} is not known")
+                    raise CorruptRecordError(f"unknown tag {tag!r:.80}")
                 return decoder(node[tag], decode_tagged)
         for key, child in node.items():
             if type(child) is dict or type(child) is list:
@@ -111,64 +115,73 @@ def decode_tagged(node: Any) -> Any:
 
 
 class _Writer:
-    """One walk through one value."""
+    """Walk through one value.
 
-    __slots__ = ("_depth", "_nodes", "_strict")
+    Args:
+        has_surrogates: whether strings may contain lone surrogates.
+    """
 
-    def __init__(self, *, strict: bool) -> None:
-        self._strict = strict  # whether strings may hold lone surrogates
+    __slots__ = ("_containers", "_depth", "_has_surrogates")
+
+    def __init__(self, *, has_surrogates: bool) -> None:
+        self._has_surrogates = has_surrogates
         self._depth = 0
-        self._nodes = 0
+        self._containers = 0
 
     def write(self, value: Any) -> Any:
         kind = type(value)
         if kind is str:
-            return write_str(value) if self._strict else value
+            return write_str(value) if self._has_surrogates else value
         if kind is dict:
-            return self._dict(value)
+            return self._write_dict(value)
         if kind is list:
-            return self.items(value)
+            return self.write_items(value)
         if kind is bool or value is None:
             return value
-        return (_ENCODERS.get(kind) or _encoder_for(kind))(value, self)
+        return (_ENCODERS.get(kind) or _find_encoder(kind))(value, self)
 
-    def items(self, values: Collection[Any]) -> list[Any]:
+    def write_items(self, values: Collection[Any]) -> list[Any]:
         self._depth += 1
-        self._nodes += 1
-        if self._depth > MAX_DEPTH or self._nodes > MAX_NODES:
-            raise NotExact(_TOO_DEEP)
-        if self._strict:
+        self._containers += 1
+        if self._depth > MAX_DEPTH or self._containers > MAX_CONTAINERS:
+            raise NotExactError(_TOO_DEEP)
+        if self._has_surrogates:
             written = [self.write(value) for value in values]
-        elif len(values) > FEW and are_plain_scalars(values):
+        elif len(values) > LOOP_LIMIT and has_only_plain_scalars(values):
             written = list(values)
         else:
             written = [value if type(value) is str else self.write(value) for value in values]
         self._depth -= 1
         return written
 
-    def _dict(self, value: dict[Any, Any]) -> Any:
+    def _write_dict(self, value: dict[Any, Any]) -> Any:
         for key in value:
-            if type(key) is not str or key[:1] == "$" or (self._strict and has_surrogates(key)):
+            if (
+                type(key) is not str
+                or key[:1] == "$"
+                or (self._has_surrogates and has_surrogates(key))
+            ):
                 return {"$dict": write_pairs(value, self)}
-        return dict(zip(value, self.items(value.values()), strict=True))
+        return dict(zip(value, self.write_items(value.values()), strict=True))
 
 
-def _encoder_for(kind: type) -> Encoder:
+def _find_encoder(kind: type) -> Encoder:
     shape = registry.find_shape(kind)
     if shape is not None:
-        name, take = get_stored_name(kind), shape.decompose
-        # Not kept: another class of that name may be registered in its place.
-        return lambda value, writer: {"$type": [name, writer.write(take(value))]}
-    encoder = lazy_imports.encoder_for(kind)
+        name, decompose = get_stored_name(kind), shape.decompose
+        # Not added to `_ENCODERS`: another class of that name may replace this one.
+        return lambda value, writer: {"$type": [name, writer.write(decompose(value))]}
+
+    encoder = lazy_imports.find_encoder(kind)
     if encoder is None:
-        hint = ", which is not registered" if registry.can_be_registered(kind) else ""
-        raise NotExact(f"it holds a {get_stored_name(kind)}{hint}")
+        hint = ", which is not registered" if registry.is_registrable(kind) else ""
+        raise NotExactError(f"it holds a {get_stored_name(kind)}{hint}")
     _ENCODERS[kind] = encoder
     return encoder
 
 
-def _read_type(payload: Any, revive: Revive) -> Any:
-    name, state = array(payload, 2)
+def _read_type(payload: Any, revive: Reviver) -> Any:
+    name, state = check_list(payload, 2)
     return registry.find_shape_by_name(name).build(revive(state))
 
 

@@ -21,9 +21,9 @@ from uuid import uuid4
 
 import msgspec
 
-from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.base import NotExactError
 from aiocache_pe.codecs.plain_json import PlainJson
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 from aiocache_pe.recordings.redaction import HIDDEN, find_secret, redact, redact_headers
@@ -46,8 +46,8 @@ def is_readable(value: Any) -> tuple[str, bytes]:
     if payload is not None:
         return _PLAIN.name, payload
     try:
-        return _TAGGED.name, dumps(value)
-    except NotExact as error:
+        return _TAGGED.name, encode_tagged(value)
+    except NotExactError as error:
         raise SerializationError(
             f"JSON cannot hold this {type(value).__qualname__}: {error}; if its class is a "
             "dataclass, pydantic model, struct, enum or named tuple, register the class "

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from aiocache_pe.codecs.pickle_codec import difference
+from aiocache_pe.codecs.pickle_codec import find_difference
 from aiocache_pe.context import Call, use_cassette
 from aiocache_pe.exceptions import (
     BackendError,
@@ -268,4 +268,4 @@ def _is_same(call: Call, name: str, old: RecordedCall, new: RecordedCall) -> boo
         return False
     if call.is_same is not None:
         return call.is_same(before, now)
-    return difference(before, now) is None  # the order of a set is none
+    return find_difference(before, now) is None  # the order of a set is none

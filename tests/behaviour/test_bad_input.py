@@ -177,8 +177,8 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "CacheManager(secret=value)",
-        ("", ConfigurationError, "secret is empty; accepted are bytes or text"),
-        (7, ConfigurationError, "secret is a int; accepted are bytes, str and None"),
+        ("", ConfigurationError, "secret must not be empty; use text or bytes"),
+        (7, ConfigurationError, "secret must be bytes, str or None; got int"),
     ),
     *make_cases(
         "CacheManager(fallback=value)",
@@ -293,7 +293,7 @@ TABLE: list[Case] = [
     *make_cases(
         "register(value)",
         (7, TypeError, "7 is not a class that has instances of its own"),
-        (Plain, TypeError, "cannot be registered; accepted are dataclasses, pydantic models"),
+        (Plain, TypeError, "cls must be a dataclass, pydantic model, msgspec struct, enum"),
     ),
     *make_cases("FakeClock().advance(value)", (-1, ValueError, "time does not go back: -1")),
 ]

@@ -1,1 +1,1 @@
-"""Values of classes: dataclasses, models and registered types."""
+"""Conversion of instances of users' classes: dataclasses, models, structs, enums, named tuples."""

@@ -1,4 +1,4 @@
-"""Walking through type annotations, to find the classes that values will be of."""
+"""Parts of type annotations, to find the classes of future values."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from enum import Enum
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
 
 
-def annotation_parts(annotation: Any) -> Iterable[Any]:
-    """What an annotation is made of, one step down.
+def get_annotation_parts(annotation: Any) -> Iterable[Any]:
+    """Return the parts of an annotation, one level down.
 
     Args:
-        annotation: anything that may stand in an annotation; what cannot be resolved,
-            such as a string, has no parts.
+        annotation: any annotation. One that cannot be resolved, such as a string, has no parts.
 
     Returns:
         Annotations and classes; for a generic alias also its origin.
 
     Example:
-        >>> list(parts_of(dict[str, list[int]]))
+        >>> list(get_annotation_parts(dict[str, list[int]]))
         [<class 'dict'>, <class 'str'>, list[int]]
     """
     if isinstance(annotation, list | tuple):  # the parameters of a Callable
@@ -28,7 +27,7 @@ def annotation_parts(annotation: Any) -> Iterable[Any]:
         return (annotation.__supertype__,)
     if isinstance(annotation, TypeVar):
         return (annotation.__bound__, *annotation.__constraints__)
-    if type(annotation).__name__ == "TypeAliasType":  # ``type X = ...``, of Python 3.12
+    if type(annotation).__name__ == "TypeAliasType":  # ``type X = ...`` of Python 3.12
         return (annotation.__value__,)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal:
@@ -38,18 +37,15 @@ def annotation_parts(annotation: Any) -> Iterable[Any]:
     return () if origin is None else (origin, *args)
 
 
-def annotated_fields(cls: type) -> Iterable[Any]:
-    """The annotations of a class's fields.
+def get_field_annotations(cls: type) -> Iterable[Any]:
+    """Return the annotations of the fields of a class, without those of class variables.
 
     Args:
         cls: a class with fields.
 
-    Returns:
-        One annotation for each field; class variables are none.
-
     Raises:
-        NameError: a name in them is not defined yet, as in a class that mentions itself
-            and is still being made.
+        NameError: a name is not defined yet, as in a class that mentions itself and is still
+            being created.
     """
     if issubclass(cls, Enum):
         return ()
@@ -59,5 +55,5 @@ def annotated_fields(cls: type) -> Iterable[Any]:
         return [hint for hint in hints.values() if get_origin(hint) is not typing.ClassVar]
     if not getattr(cls, "__pydantic_complete__", True):
         raise NameError(f"{cls.__qualname__} mentions a class that is not defined yet")
-    # A model's own account: it has resolved all names, and the parameters of generics.
+    # A model has resolved all names itself, and the parameters of generics.
     return [field.annotation for field in model_fields.values()]

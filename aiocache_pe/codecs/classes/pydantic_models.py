@@ -1,29 +1,28 @@
-"""How pydantic models are taken apart and put together again.
-
-By the four parts in which a model keeps its state, as its own ``__getstate__`` names
-them: the fields, which of them were given, the extras, the private attributes. No
-validator runs when one is read, so a model comes back as it was stored even where it
-would not validate, and unset fields stay unset.
-"""
+"""Conversion of pydantic models to their parts and back."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.base import NotExactError
 from aiocache_pe.codecs.classes.shapes import get_stored_name, join_parts, split_parts
 
 
 def is_model(cls: type) -> bool:
-    """Whether it is a pydantic model; pydantic is not loaded to find out."""
-    # Through its main module, as asking the package for it may load it lazily.
+    """Return whether a class is a pydantic model, without importing pydantic."""
+    # From its main module, because an attribute of the package may start a lazy import.
     base = getattr(sys.modules.get("pydantic.main"), "BaseModel", None)
     return base is not None and issubclass(cls, base)
 
 
 class ModelShape:
-    """Models of pydantic 2.
+    """Shape of a model of pydantic 2.
+
+    It stores the four parts of a model's state, by the names of the model's ``__getstate__``: the
+    fields, the set of fields that were given, the extras and the private attributes. Reading runs
+    no validator. So a model is restored as it was even if it would not validate, and unset fields
+    stay unset.
 
     Args:
         cls: the class.
@@ -40,30 +39,31 @@ class ModelShape:
         self.cls = cls
 
     def decompose(self, value: Any) -> Any:
-        """The fields, and beside them what differs from a model just validated."""
+        """Return the fields, and all parts that differ from a model that was just validated."""
         state = value.__getstate__()
-        names = self._names()
-        rest = dict(state.pop("__dict__"))
+        names = self._get_names()
+        attributes = dict(state.pop("__dict__"))
         try:
-            fields = {name: rest.pop(name) for name in names}
+            fields = {name: attributes.pop(name) for name in names}
         except KeyError as error:
-            raise NotExact(f"a {get_stored_name(self.cls)} has no {error.args[0]}") from None
-        given = state.pop("__pydantic_fields_set__")
-        more: dict[str, Any] = {}
-        if given != fields.keys():
-            more["fields_set"] = sorted(given)
+            raise NotExactError(f"a {get_stored_name(self.cls)} has no {error.args[0]}") from None
+
+        rest: dict[str, Any] = {}
+        fields_set = state.pop("__pydantic_fields_set__")
+        if fields_set != fields.keys():
+            rest["fields_set"] = sorted(fields_set)
         for part in ("extra", "private"):
-            if (found := state.pop(f"__pydantic_{part}__", None)) is not None:
-                more[part] = found
-        if rest:
-            more["attributes"] = rest
+            if (content := state.pop(f"__pydantic_{part}__", None)) is not None:
+                rest[part] = content
+        if attributes:
+            rest["attributes"] = attributes
         if state:
-            raise NotExact(f"a {get_stored_name(self.cls)} has the parts {sorted(state)}")
-        return join_parts(fields, more)
+            raise NotExactError(f"a {get_stored_name(self.cls)} has the parts {sorted(state)}")
+        return join_parts(fields, rest)
 
     def build(self, state: Any) -> Any:
-        """An instance with just these parts; nothing is validated."""
-        fields, rest = split_parts(self.cls, state, frozenset(self._names()))
+        """Return an instance with exactly these parts, without validation."""
+        fields, rest = split_parts(self.cls, state, frozenset(self._get_names()))
         value = self.cls.__new__(self.cls)
         value.__setstate__(
             {
@@ -75,6 +75,6 @@ class ModelShape:
         )
         return value
 
-    def _names(self) -> Any:
-        # Asked each time: a model with forward references is completed later.
+    def _get_names(self) -> Any:
+        # Read each time, because a model with forward references is completed later.
         return self.cls.model_fields.keys()

@@ -1,13 +1,12 @@
-"""How instances of users' classes are taken apart and put together again.
+"""Shapes: conversion of instances of users' classes to their parts and back.
 
-A shape knows one class. It takes an instance apart into its fields and, when there is
-more to it than its fields, the rest; and it makes an instance of those without running
-the class's own ``__init__``, which might compute, check or change. (Of msgspec's structs
-alone the ``__post_init__`` runs, and what it changed is set back.) What an instance
-carries is set back as it was, so it comes back as it was.
+A shape belongs to one class. It takes an instance apart into its fields and, if there is more, the
+rest. It builds an instance from these parts without the class's own ``__init__``, which might
+compute, check or change something. The exception is the ``__post_init__`` of msgspec's structs,
+which runs; its changes are reverted.
 
-The fields are stored by name. When the class has changed since, the names differ and
-the record is refused: better to compute once more than to hand out half an object.
+The fields are stored by name. If the class has changed since, the names differ and the record is
+refused: one more computation is better than an incomplete object.
 """
 
 from __future__ import annotations
@@ -19,94 +18,98 @@ from typing import Any, Protocol
 
 import msgspec
 
-from aiocache_pe.codecs.base import NotExact
+from aiocache_pe.codecs.base import NotExactError
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys.qualified_names import qualified_name
+from aiocache_pe.keys.qualified_names import get_qualified_name
 
 _ABSENT = object()
 
 
 class Shape(Protocol):
-    """Takes instances of one class apart and makes them again."""
+    """Conversion of the instances of one class.
+
+    Attributes:
+        cls: the class.
+    """
 
     cls: type
 
     def decompose(self, value: Any) -> Any:
-        """What the instance consists of, in values the tags know.
+        """Return the parts of an instance, as values with tags.
 
         Raises:
-            NotExact: it is in a state that could not be set back.
+            NotExactError: the instance is in a state that `build` could not restore.
         """
 
     def build(self, state: Any) -> Any:
-        """The instance, of what `take` gave.
+        """Return the instance that `decompose` took apart.
 
         Raises:
-            CorruptRecordError: the state is that of another class, or an older one.
+            CorruptRecordError: the state belongs to another class or to an older version of it.
         """
 
 
 def get_stored_name(cls: type) -> str:
-    """The name a class is stored by, ``module.Qualname``.
+    """Return the name of a class in records, ``module.Qualname``.
 
-    A generic pydantic model is a class of its own for each parameter, so the
-    parameters' full names belong to it.
+    A generic pydantic model is a separate class for each parameter, so its name contains the full
+    names of the parameters.
     """
     generic = getattr(cls, "__pydantic_generic_metadata__", None)
     if generic and generic.get("origin"):
         names = (get_stored_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
         return f"{get_stored_name(generic['origin'])}[{', '.join(names)}]"
-    return qualified_name(cls)
+    return get_qualified_name(cls)
 
 
 def get_attributes(value: Any) -> dict[str, Any]:
-    """What stands in an instance's ``__dict__``, if it has one.
+    """Return the contents of an instance's ``__dict__``; nothing if it has none.
 
-    Left out is what `typing` notes there when ``Box[int](1)`` is made: it is no part of
-    the value, and ``Box(1)`` is equal and of the same type without it.
+    The ``__orig_class__`` that `typing` sets for ``Box[int](1)`` is left out. It is no part of the
+    value, because ``Box(1)`` is equal and of the same type without it.
     """
-    found = dict(getattr(value, "__dict__", ()))
-    found.pop("__orig_class__", None)
-    return found
+    attributes = dict(getattr(value, "__dict__", ()))
+    attributes.pop("__orig_class__", None)
+    return attributes
 
 
 def join_parts(fields: dict[str, Any], rest: dict[str, Any]) -> Any:
-    """The state of an instance: its fields, and beside them the rest if there is any."""
+    """Return the state of an instance: its fields, and the rest if there is any."""
     return [fields, rest] if rest else fields
 
 
 def split_parts(
     cls: type, state: Any, names: frozenset[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fields and rest again.
+    """Return the fields and the rest of a state.
 
     Raises:
-        CorruptRecordError: these are not the fields the class has now.
+        CorruptRecordError: the class has other fields now.
     """
     fields, rest = state if type(state) is list else (state, {})
     if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
         raise CorruptRecordError(
-            f"{get_stored_name(cls)} has the fields {sorted(names)} now, and others in the record"
+            f"{get_stored_name(cls)} must have the fields {sorted(names)}; the record has others"
         )
     return fields, rest
 
 
 class AttributeShape:
-    """Dataclasses: whatever stands in ``__dict__`` and in slots, fields or not.
+    """Shape of a dataclass: the contents of ``__dict__`` and of slots, fields or not.
 
     Args:
         cls: the class.
 
     Raises:
-        TypeError: instances cannot be made without their ``__init__``, as they are
-            built on a C type such as ``Exception``, or are abstract.
+        TypeError: instances cannot be created without their ``__init__``, because the class
+            derives from a C type such as ``Exception`` or is abstract.
     """
 
     def __init__(self, cls: type) -> None:
         object.__new__(cls)
         self.cls = cls
         self._names = tuple(field.name for field in dataclasses.fields(cls))
-        self._known = frozenset(self._names)
+        self._name_set = frozenset(self._names)
         self._slots = {
             name: member
             for base in reversed(cls.__mro__)
@@ -115,7 +118,7 @@ class AttributeShape:
         }
 
     def decompose(self, value: Any) -> Any:
-        """The fields, and the other attributes if there are any."""
+        """Return the fields, and the other attributes if there are any."""
         rest = get_attributes(value)
         for name, member in self._slots.items():
             try:
@@ -125,12 +128,12 @@ class AttributeShape:
         fields = {name: rest.pop(name, _ABSENT) for name in self._names}
         for name, part in fields.items():
             if part is _ABSENT:
-                fields[name] = self._default(name)
+                fields[name] = self._get_default(name)
         return join_parts(fields, rest)
 
     def build(self, state: Any) -> Any:
-        """An instance with just these attributes; no ``__init__`` or ``__post_init__`` runs."""
-        fields, rest = split_parts(self.cls, state, self._known)
+        """Return an instance with these attributes; no ``__init__`` or ``__post_init__`` runs."""
+        fields, rest = split_parts(self.cls, state, self._name_set)
         value: Any = object.__new__(self.cls)
         for name, part in (*fields.items(), *rest.items()):
             if name in self._slots:
@@ -139,16 +142,16 @@ class AttributeShape:
                 value.__dict__[name] = part
         return value
 
-    def _default(self, name: str) -> Any:
-        # A field with a default that ``__init__`` does not take lives in the class.
+    def _get_default(self, name: str) -> Any:
+        # A default of a field that ``__init__`` does not set is an attribute of the class.
         default = getattr(self.cls, name, _ABSENT)
         if default is _ABSENT or name in self._slots:
-            raise NotExact(f"a {get_stored_name(self.cls)} has no {name}")
+            raise NotExactError(f"a {get_stored_name(self.cls)} has no {name}")
         return default
 
 
 class NamedTupleShape:
-    """Named tuples, of ``typing`` and of ``collections``.
+    """Shape of a named tuple of ``typing`` or ``collections``.
 
     Args:
         cls: the class.
@@ -157,28 +160,28 @@ class NamedTupleShape:
     def __init__(self, cls: type) -> None:
         self.cls = cls
         self._names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
-        self._known = frozenset(self._names)
+        self._name_set = frozenset(self._names)
 
     def decompose(self, value: Any) -> Any:
-        """The items by their names, and the attributes a subclass may have."""
+        """Return the items by their names, and the attributes that a subclass may have."""
         if len(value) != len(self._names):
-            raise NotExact(f"a {get_stored_name(self.cls)} has {len(value)} items")
-        # By tuple's own iteration: a subclass may have another.
+            raise NotExactError(f"a {get_stored_name(self.cls)} has {len(value)} items")
+        # By the iterator of tuple, because a subclass may have another one.
         fields = dict(zip(self._names, tuple.__iter__(value), strict=True))
         return join_parts(fields, get_attributes(value))
 
     def build(self, state: Any) -> Any:
-        """An instance with just these items; the class's own ``__new__`` does not run."""
-        fields, rest = split_parts(self.cls, state, self._known)
-        make: Any = tuple.__new__  # of a class that mypy cannot know to be a tuple
-        value = make(self.cls, [fields[name] for name in self._names])
+        """Return an instance with these items; the class's own ``__new__`` does not run."""
+        fields, rest = split_parts(self.cls, state, self._name_set)
+        create: Any = tuple.__new__  # mypy cannot know that the class is a tuple
+        value = create(self.cls, [fields[name] for name in self._names])
         if rest:
             value.__dict__.update(rest)
         return value
 
 
 class EnumShape:
-    """Enums by their members' names; combinations of flags by their value.
+    """Shape of an enum: members by their names, combinations of flags by their values.
 
     Args:
         cls: the class.
@@ -188,16 +191,16 @@ class EnumShape:
         self.cls = cls
 
     def decompose(self, value: Any) -> Any:
-        """The member's name, or a combination's number."""
+        """Return the name of a member, or the number of a combination of flags."""
         name = value.name
         if self.cls.__members__.get(name) is value:
             return name
         if isinstance(value, Flag) and type(value.value) is int:
             return value.value
-        raise NotExact(f"a {get_stored_name(self.cls)} is none of its members")
+        raise NotExactError(f"a {get_stored_name(self.cls)} is none of its members")
 
     def build(self, state: Any) -> Any:
-        """The member."""
+        """Return the member."""
         member: Enum | None = self.cls.__members__.get(state)
         if member is None and type(state) is int and issubclass(self.cls, Flag):
             member = self.cls(state)
@@ -207,7 +210,7 @@ class EnumShape:
 
 
 class StructShape:
-    """msgspec's structs.
+    """Shape of a msgspec struct.
 
     Args:
         cls: the class.
@@ -216,30 +219,30 @@ class StructShape:
     def __init__(self, cls: type[msgspec.Struct]) -> None:
         self.cls = cls
         self._names = cls.__struct_fields__
-        self._known = frozenset(self._names)
-        self._runs_code = hasattr(cls, "__post_init__")
+        self._name_set = frozenset(self._names)
+        self._has_post_init = hasattr(cls, "__post_init__")
 
     def decompose(self, value: Any) -> Any:
-        """The fields, and the other attributes of a struct with ``dict=True``."""
+        """Return the fields, and the other attributes of a struct with ``dict=True``."""
         try:
             fields = {name: getattr(value, name) for name in self._names}
         except AttributeError as error:
-            raise NotExact(f"a {get_stored_name(self.cls)} is not complete: {error}") from None
+            raise NotExactError(f"a {get_stored_name(self.cls)} is not complete: {error}") from None
         state = join_parts(fields, get_attributes(value))
-        if self._runs_code:  # it will run again when the value is read: it may refuse
+        if self._has_post_init:  # it runs again when the value is read, and may raise
             try:
                 self.build(state)
             except Exception as error:
-                raise NotExact(
-                    f"a {get_stored_name(self.cls)} cannot be made again: {error}"
+                raise NotExactError(
+                    f"a {get_stored_name(self.cls)} cannot be built again: {error}"
                 ) from error
         return state
 
     def build(self, state: Any) -> Any:
-        """An instance with these fields, whatever its ``__post_init__`` would make of them."""
-        fields, rest = split_parts(self.cls, state, self._known)
+        """Return an instance with these fields, without the changes of its ``__post_init__``."""
+        fields, rest = split_parts(self.cls, state, self._name_set)
         value: Any = self.cls(**fields)
-        if self._runs_code:  # a struct cannot be made without it
+        if self._has_post_init:  # a struct cannot be created without it
             for name, part in fields.items():
                 msgspec.structs.force_setattr(value, name, part)
         if rest:

@@ -1,1 +1,1 @@
-"""Tagged JSON: the types of the standard library."""
+"""Tags of JSON: the types of the standard library, of numpy and of pydantic's addresses."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiocache_pe.codecs.pickle_codec import PickleCodec, difference
+from aiocache_pe.codecs.pickle_codec import PickleCodec, find_difference
 from aiocache_pe.exceptions import SerializationError
 
 
@@ -64,7 +64,7 @@ ALIKE = [
 
 @pytest.mark.parametrize("value", ALIKE, ids=lambda value: type(value).__name__)
 def test_what_pickle_gives_back_is_alike(value: Any) -> None:
-    assert difference(value, pickle.loads(pickle.dumps(value))) is None
+    assert find_difference(value, pickle.loads(pickle.dumps(value))) is None
     PickleCodec().encode(value)
 
 
@@ -80,14 +80,14 @@ def test_what_pickle_gives_back_is_alike(value: Any) -> None:
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_the_part_that_differs_is_named(original: Any, other: Any, kind: type) -> None:
-    assert difference(original, other) is kind
+    assert find_difference(original, other) is kind
 
 
 def test_parts_that_are_shared_are_looked_at_once() -> None:
     value: Any = [1]
     for _ in range(200):
         value = [value, value]
-    assert difference(value, copy.deepcopy(value)) is None
+    assert find_difference(value, copy.deepcopy(value)) is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_parts_that_are_shared_are_looked_at_once() -> None:
     ids=["text", "one", "among others"],
 )
 def test_what_pickle_would_change_is_refused(value: Any) -> None:
-    with pytest.raises(SerializationError, match=r"pickle would give this .* back with another"):
+    with pytest.raises(SerializationError, match=r"pickle would restore this .* with another"):
         PickleCodec().encode(value)
 
 

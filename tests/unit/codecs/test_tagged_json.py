@@ -18,14 +18,14 @@ from uuid import UUID, SafeUUID, uuid1, uuid4
 import msgspec
 import pytest
 
-from aiocache_pe.codecs.base import MAX_DEPTH, NotExact
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.base import MAX_DEPTH, NotExactError
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from tests.support.exactness import assert_round_trip, assert_same, codec_of, round_trip
 
 
 def written(value: Any) -> Any:
     """The JSON a value is written as."""
-    return json.loads(dumps(value))
+    return json.loads(encode_tagged(value))
 
 
 def test_a_tuple_comes_back_as_a_tuple() -> None:
@@ -39,8 +39,8 @@ def test_sets_come_back_as_sets() -> None:
 
 def test_a_set_is_written_the_same_in_every_process() -> None:
     program = (
-        "from aiocache_pe.codecs.tagged_json import dumps;"
-        "print(dumps({'a', 'b', 'c', 'd', 1, None, (1, 'e'), frozenset({'f', 'g'})}).hex())"
+        "from aiocache_pe.codecs.tagged_json import encode_tagged;"
+        "print(encode_tagged({'a', 'b', 'c', 'd', 1, None, (1, 'e'), frozenset({'f', 'g'})}).hex())"
     )
     outputs = {
         subprocess.run(
@@ -118,8 +118,8 @@ def test_text_around_a_lone_surrogate_stays_readable() -> None:
 
 def test_what_is_written_is_json_for_every_tool() -> None:
     value = {"when": (1, 2), "who": {"é", "b"}, "nan": float("nan")}
-    assert b"NaN" not in dumps(value)
-    assert json.loads(dumps(value))["when"] == {"$tuple": [1, 2]}
+    assert b"NaN" not in encode_tagged(value)
+    assert json.loads(encode_tagged(value))["when"] == {"$tuple": [1, 2]}
 
 
 class Text(str):
@@ -171,8 +171,8 @@ def test_a_path_that_is_not_read_as_it_is_written_is_refused() -> None:
 def test_a_value_that_holds_itself_is_refused(wide: int) -> None:
     cycle: list[Any] = [()]
     cycle.extend([cycle] * wide)
-    with pytest.raises(NotExact, match="holds itself"):
-        dumps(cycle)
+    with pytest.raises(NotExactError, match="contains itself"):
+        encode_tagged(cycle)
 
 
 def test_what_is_written_at_the_greatest_depth_can_be_read() -> None:
@@ -187,6 +187,6 @@ def test_what_is_written_at_the_greatest_depth_can_be_read() -> None:
         value: Any = 1
         for _ in range(MAX_DEPTH):
             value = make(value)
-        assert_same(TaggedJson().decode(dumps(value)), value)
-        with pytest.raises(NotExact, match=f"nested more than {MAX_DEPTH} deep"):
-            dumps(make(value))
+        assert_same(TaggedJson().decode(encode_tagged(value)), value)
+        with pytest.raises(NotExactError, match=f"nested more than {MAX_DEPTH} levels deep"):
+            encode_tagged(make(value))

@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from aiocache_pe.codecs.classes.registry import find_shape, register, register_annotation
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.exceptions import CorruptRecordError
 from tests.support.exactness import assert_round_trip, codec_of, round_trip
 
@@ -85,7 +85,7 @@ def test_a_model_comes_back() -> None:
 
 
 def test_a_model_given_whole_is_readable() -> None:
-    assert dumps(Choosy(x=2)).endswith(b'.Choosy",{"x":2}]}')
+    assert encode_tagged(Choosy(x=2)).endswith(b'.Choosy",{"x":2}]}')
 
 
 def test_private_attributes_and_cached_properties_are_kept() -> None:
@@ -135,13 +135,13 @@ def test_a_model_with_a_state_of_its_own_making_is_refused() -> None:
         def __getstate__(self) -> dict[Any, Any]:
             return {}
 
-    with pytest.raises(TypeError, match="cannot be registered"):
+    with pytest.raises(TypeError, match="^cls must be a dataclass"):
         register(Custom)
 
 
 def test_a_record_of_a_model_with_other_fields_is_refused() -> None:
-    payload = dumps(Choosy(x=2)).replace(b'"x"', b'"z"')
-    with pytest.raises(CorruptRecordError, match=r"has the fields \['x'\] now"):
+    payload = encode_tagged(Choosy(x=2)).replace(b'"x"', b'"z"')
+    with pytest.raises(CorruptRecordError, match=r"must have the fields \['x'\]"):
         TaggedJson().decode(payload)
 
 

@@ -25,7 +25,7 @@ import pytest
 
 from aiocache_pe.codecs.classes.registry import find_shape, register, register_annotation
 from aiocache_pe.codecs.pipeline import Pipeline
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.exceptions import CorruptRecordError
 from tests.support.exactness import assert_round_trip, codec_of, round_trip
 
@@ -170,8 +170,8 @@ def test_enum_members_stay_the_one_object_they_are() -> None:
 
 
 def test_it_stays_readable() -> None:
-    assert dumps(Point(1)).endswith(b'.Point",{"x":1,"y":0}]}')
-    assert dumps(Colour.RED).endswith(b'.Colour","RED"]}')
+    assert encode_tagged(Point(1)).endswith(b'.Point",{"x":1,"y":0}]}')
+    assert encode_tagged(Colour.RED).endswith(b'.Colour","RED"]}')
 
 
 def test_attributes_beside_the_fields_are_kept() -> None:
@@ -243,7 +243,7 @@ def test_a_class_that_is_not_registered_where_it_is_read_is_named() -> None:
 @pytest.mark.parametrize("name", ["os.system", "builtins.eval", "subprocess.Popen", "antigravity"])
 def test_reading_never_imports_or_calls_by_name(name: str) -> None:
     sys.modules.pop("antigravity", None)
-    with pytest.raises(CorruptRecordError, match="no such class is registered"):
+    with pytest.raises(CorruptRecordError, match="is not registered in this process"):
         Pipeline().decode("k", "tagged", b'{"$type":["%b",["echo"]]}' % name.encode())
     assert "antigravity" not in sys.modules
 
@@ -257,7 +257,7 @@ def make_class(*names: str) -> Any:
 
 def test_a_class_defined_again_takes_the_place_of_the_first() -> None:
     first = make_class("x")
-    payload = dumps(first(1))
+    payload = encode_tagged(first(1))
     second = make_class("x")
     assert type(TaggedJson().decode(payload)) is second
     assert TaggedJson().encode(first(1)) is None
@@ -266,9 +266,9 @@ def test_a_class_defined_again_takes_the_place_of_the_first() -> None:
 
 
 def test_a_record_of_a_class_with_other_fields_is_refused() -> None:
-    payload = dumps(make_class("x")(1))
+    payload = encode_tagged(make_class("x")(1))
     make_class("x", "y")
-    with pytest.raises(CorruptRecordError, match=r"fields \['x', 'y'\] now"):
+    with pytest.raises(CorruptRecordError, match=r"must have the fields \['x', 'y'\]"):
         TaggedJson().decode(payload)
 
 
@@ -287,7 +287,7 @@ class Plain:
 
 @pytest.mark.parametrize("cls", [int, Plain, Trouble, DataTrouble, tuple, 3, "Answer", list[int]])
 def test_what_cannot_be_registered_says_what_can(cls: Any) -> None:
-    with pytest.raises(TypeError, match=r"accepted are dataclasses|is not a class"):
+    with pytest.raises(TypeError, match=r"^cls must be a dataclass, .* derives from no other C type; got "):
         register(cls)
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import TypeAdapter
 
-from aiocache_pe.codecs.tagged_json import TaggedJson, dumps
+from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from tests.support.exactness import assert_round_trip, codec_of, round_trip
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -53,9 +53,9 @@ def test_utc_is_the_one_utc() -> None:
 
 def test_usual_moments_are_written_as_people_write_them() -> None:
     assert (
-        dumps(datetime(2025, 1, 2, 3, tzinfo=UTC)) == b'{"$datetime":"2025-01-02T03:00:00+00:00"}'
+        encode_tagged(datetime(2025, 1, 2, 3, tzinfo=UTC)) == b'{"$datetime":"2025-01-02T03:00:00+00:00"}'
     )
-    assert dumps(date(2025, 1, 2)) == b'{"$date":"2025-01-02"}'
+    assert encode_tagged(date(2025, 1, 2)) == b'{"$date":"2025-01-02"}'
 
 
 @pytest.mark.parametrize("text", ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00-03:30"])

@@ -1,4 +1,4 @@
-"""Speed as ratios: aiocache_pe beside what a user would pick instead, in one run.
+"""Benchmarks: the speed of aiocache_pe as ratios to the speed of other libraries, in one run.
 
-Run it with ``python -m benchmarks``; README.md says what every row means.
+Run them with ``python -m benchmarks``. README.md explains the rows.
 """

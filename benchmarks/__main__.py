@@ -1,4 +1,4 @@
-"""The command: ``python -m benchmarks --rows P1,P2 --rounds 5 --quick --json out.json``."""
+"""Command line: ``python -m benchmarks --rows P1,P2 --rounds 5 --quick --json out.json``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environment import describe, results_path
-from benchmarks.report import show
+from benchmarks.environment import describe, make_results_path
+from benchmarks.report import print_run
 from benchmarks.results import Run
 from benchmarks.row import Row
-from benchmarks.rows import all_rows
+from benchmarks.rows import make_rows
 from benchmarks.runner import Runner
 
 SIZES: Final = "1000,100000,1000000"
@@ -26,71 +26,62 @@ QUICK_SCALE: Final = 0.05
 
 
 def main() -> None:
-    """Read the command line, measure, show, write."""
-    given = _parser().parse_args()
-    sizes = [
-        int(size) for size in (given.entries or (QUICK_SIZES if given.quick else SIZES)).split(",")
-    ]
-    rows = _chosen(all_rows(sizes), given.rows)
-    path: Path = given.json or results_path(
-        "quick" if given.quick else "part" if given.rows else "run"
-    )
+    """Read the command line, measure, print and write."""
+    arguments = _parse_arguments()
+    is_quick: bool = arguments.quick
+    sizes = (arguments.entries or (QUICK_SIZES if is_quick else SIZES)).split(",")
+    rows = _select_rows(make_rows([int(size) for size in sizes]), arguments.rows)
+    rounds = arguments.rounds or (QUICK_ROUNDS if is_quick else ROUNDS)
+    scale, dropped = (QUICK_SCALE, 0) if is_quick else (1.0, 1)
+    kind = "quick" if is_quick else "part" if arguments.rows else "run"
+    path: Path = arguments.json or make_results_path(kind)
     with ExitStack() as stack:
-        if given.workdir is None:
-            spare = tempfile.TemporaryDirectory(prefix="benchmarks-", ignore_cleanup_errors=True)
-            given.workdir = Path(stack.enter_context(spare))
-        given.workdir.mkdir(parents=True, exist_ok=True)
-        environment = describe(given.workdir)
-        rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
-        scale, dropped = (QUICK_SCALE, 0) if given.quick else (1.0, 1)
-        runner = Runner(given.workdir, rounds, scale, _say, dropped)
-        stack.callback(_clear_up, runner)
+        workdir: Path | None = arguments.workdir
+        if workdir is None:
+            temporary = tempfile.TemporaryDirectory(
+                prefix="benchmarks-", ignore_cleanup_errors=True
+            )
+            workdir = Path(stack.enter_context(temporary))
+        workdir.mkdir(parents=True, exist_ok=True)
+        environment = describe(workdir)
+        runner = Runner(workdir, rounds, scale, dropped, _say)
+        stack.callback(runner.clean_up)
         results = runner.run(rows)
         load = round(os.getloadavg()[0], 2)
-        run = Run(environment, rounds, results, load, list(runner.stores.values()), given.quick)
-        show(run)
+        run = Run(environment, rounds, results, load, runner.stores, is_quick)
+        print_run(run)
         run.write(path)
         print(f"written: {path}")
 
 
-def _clear_up(runner: Runner) -> None:
-    """Said, and done after all is written, for it can take as long as the measuring."""
-    _say("removing what the rounds have left")
-    runner.clear_up()
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", default="", help="P1,P2,...; all of them if absent")
-    parser.add_argument(
-        "--rounds", type=int, help=f"rounds kept, {ROUNDS} if absent; to publish, no fewer"
-    )
+    parser.add_argument("--rows", default="", help="rows such as P1,P2 (default: all)")
+    parser.add_argument("--rounds", type=int, help=f"rounds to keep (default: {ROUNDS})")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"a first look: {QUICK_ROUNDS} rounds of {QUICK_SCALE:.0%}".replace("%", "%%")
-        + " of the operations, none dropped, small stores",
+        help=f"{QUICK_ROUNDS} rounds of 1/{1 / QUICK_SCALE:.0f} of the operations, small stores",
     )
-    parser.add_argument("--entries", default="", help=f"P8's sizes, {SIZES} if absent")
-    parser.add_argument("--json", type=Path, help="where to write; benchmarks/results/ if absent")
+    parser.add_argument("--entries", default="", help=f"store sizes of P8 (default: {SIZES})")
+    parser.add_argument("--json", type=Path, help="output file (default: in benchmarks/results/)")
     parser.add_argument(
         "--workdir",
         type=Path,
-        help="where files go, on the filesystem to be measured; what P8 filled stays there "
-        "for the next run; a temporary directory if absent",
+        help="directory on the file system to measure; the filled stores of P8 stay there "
+        "for the next run (default: a temporary directory)",
     )
-    return parser
+    return parser.parse_args()
 
 
-def _chosen(rows: Sequence[Row], wanted: str) -> list[Row]:
-    """The rows asked for; asking for one that does not exist ends the command."""
+def _select_rows(rows: Sequence[Row], wanted: str) -> list[Row]:
+    """Return the wanted rows; exit if one of them does not exist."""
     if not wanted:
         return list(rows)
     ids = wanted.upper().split(",")
-    unknown = sorted(set(ids) - {row.id for row in rows})
-    if unknown:
-        known = ", ".join(dict.fromkeys(row.id for row in rows))
-        sys.exit(f"no such row: {', '.join(unknown)}; there are {known}")
+    known = list(dict.fromkeys(row.id for row in rows))
+    if unknown := [id for id in ids if id not in known]:
+        sys.exit(f"--rows takes {', '.join(known)}; got {', '.join(unknown)}")
     return [row for row in rows if row.id in ids]
 
 

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.defects`` prints the table. A cell says whether the library is on the
 right side of it, ``error`` where the call fails, ``-`` where it has no such thing. The
-project's own side is held by ``tests/unit/test_where_others_fall_down.py``, which needs
+project's own side is held by ``tests/behaviour/test_known_defects.py``, which needs
 none of the others.
 """
 

@@ -1,4 +1,4 @@
-"""Where a run took place: a figure without its machine means nothing."""
+"""Environment of a run: the machine, the interpreter, the commit and the versions."""
 
 from __future__ import annotations
 
@@ -6,69 +6,79 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, Final
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-
-
-class Environment(TypedDict):
-    """The machine, the interpreter and the commit; the field names are those of the JSON."""
-
-    date: str
-    commit: str
-    python: str
-    kernel: str
-    processor: str
-    cpus: int
-    load_before: float
-    memory_bytes: int
-    filesystem: str
-
-
-def describe(workdir: Path) -> Environment:
-    """Describe this process's surroundings, and the filesystem that ``workdir`` is on."""
-    return Environment(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=_commit(),
-        python=f"{platform.python_implementation()} {platform.python_version()}",
-        kernel=f"{platform.system()} {platform.release()}",
-        processor=_processor(),
-        cpus=os.cpu_count() or 0,
-        load_before=round(os.getloadavg()[0], 2),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        filesystem=_filesystem(workdir),
-    )
+ROOT: Final = Path(__file__).resolve().parent.parent
+RESULTS: Final = ROOT / "benchmarks" / "results"
+PACKAGES: Final = (
+    "aiocache",
+    "aiocache_pe",
+    "aiofiles",
+    "anyio",
+    "async-lru",
+    "cashews",
+    "diskcache",
+    "hiredis",
+    "msgspec",
+    "redis",
+    "theine",
+)
 
 
-def results_path(kind: str) -> Path:
-    """Where what was measured just now is written, if nobody says where."""
+def describe(workdir: Path) -> dict[str, Any]:
+    """Return the environment of this process, and the file system of ``workdir``."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _find_commit(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "processor": _find_processor(),
+        "cpus": os.cpu_count() or 0,
+        "load_before": round(os.getloadavg()[0], 2),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "filesystem": _find_filesystem(workdir),
+        "versions": _find_versions(),
+    }
+
+
+def make_results_path(kind: str) -> Path:
+    """Return the default path for results that are written now."""
     return RESULTS / f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
 
 
-def variables() -> dict[str, str]:
-    """This process's variables, for a child that may keep bytecode: what pip installed has it."""
+def make_child_variables() -> dict[str, str]:
+    """Return the environment variables of a child, which may write bytecode as an install does."""
     return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _commit() -> str:
-    """The commit measured, with a plus sign when files differ from it."""
+def _find_versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _find_commit() -> str:
+    """Return the measured commit, with a plus sign if files differ from it."""
     try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git("status", "--porcelain") else "")
+        commit = _run_git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _run_git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
-def _git(*arguments: str) -> str:
+def _run_git(*arguments: str) -> str:
     command = ["git", "-C", str(ROOT), *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _processor() -> str:
-    """The model name; `platform.processor` is empty on most Linux systems."""
+def _find_processor() -> str:
+    """Return the model name; `platform.processor` is empty on most Linux systems."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -78,15 +88,15 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _filesystem(directory: Path) -> str:
-    """The type of the innermost mount that holds ``directory``."""
-    best, kind = "", "unknown"
+def _find_filesystem(directory: Path) -> str:
+    """Return the type of the innermost mount that contains ``directory``."""
+    innermost, kind = "", "unknown"
     try:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
     except OSError:
         return kind
     for line in mounts:
         _, point, found, *_ = line.split()
-        if directory.resolve().is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, found
+        if directory.resolve().is_relative_to(point) and len(point) >= len(innermost):
+            innermost, kind = point, found
     return kind

@@ -1,4 +1,4 @@
-"""What is cached and under which keys: the same for every contender."""
+"""Values, keys and functions that every contender caches."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from itertools import cycle, islice
 from typing import Any, Final, Protocol
 
 TTL: Final = 3600
-"""Seconds. Every contender gets a TTL, because every cache in use has one."""
+"""Lifetime of every entry in seconds. Every contender gets one, as every cache in use has one."""
 
 ANSWER: Final = (
     "The supplier may end the contract with ninety days' notice, but then only at the end of "
     "a calendar quarter. Liability is capped at the fees of the last twelve months, except for "
     "breaches of confidentiality. Data stays in the EU, and the annex names the two data centres."
 )
-"""What the decorated functions return: text, so nothing has to be copied for safety."""
+"""Result of the decorated functions: text, which no cache has to copy for safety."""
 
 COMPLETION: Final[dict[str, Any]] = {
     "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
@@ -44,30 +44,15 @@ COMPLETION: Final[dict[str, Any]] = {
     "service_tier": "default",
     "system_fingerprint": "fp_44709d6fcb",
 }
-"""A chat completion as an API returns it: nested, 800 bytes as compact JSON."""
+"""Chat completion as an API returns it: nested, 800 bytes as compact JSON."""
+
+PROMPT: Final = "Summarise the attached contract in three sentences."
 
 _TURN: Final = ANSWER + " Please check this against the annex, and say which clause settles it. "
 
 
-def chat(about: str) -> list[dict[str, str]]:
-    """The messages of a chat call: 4 of them, 2.4 kB as compact JSON."""
-    roles = ("system", "user", "assistant", "user")
-    return [{"role": role, "content": f"{about}: {_TURN * 2}"[:565]} for role in roles]
-
-
-def chats(count: int, about: str = "contract") -> list[list[dict[str, str]]]:
-    """So many of them, no two alike, and none sharing its text with another."""
-    return [chat(f"{about} {number}") for number in range(count)]
-
-
-READ: Final = 4000
-BEFORE: Final = 2000
-
-PROMPT: Final = "Summarise the attached contract in three sentences."
-
-
 class Ask(Protocol):
-    """The function that the decorator rows wrap: scalars by position, one by keyword."""
+    """Async function that is decorated: scalars by position, one by keyword."""
 
     async def __call__(
         self, prompt: str, max_tokens: int, temperature: float, *, top_p: float
@@ -76,63 +61,62 @@ class Ask(Protocol):
 
 
 class BlockingAsk(Protocol):
-    """The same, blocking."""
+    """Plain function that is decorated, with the parameters of `Ask`."""
 
     def __call__(self, prompt: str, max_tokens: int, temperature: float, *, top_p: float) -> str:
         """Answer a prompt."""
 
 
 class Model:
-    """A stand-in for the slow call, which remembers calls: a miss cannot pass for a hit."""
+    """Model service that counts its calls, so that a miss cannot pass for a hit."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[object, ...]] = []
+        self.calls = 0
 
-    def function(self) -> Ask:
-        """A function to decorate."""
+    def make_function(self) -> Ask:
+        """Return an async function to decorate."""
 
         async def ask(
             prompt: str, max_tokens: int, temperature: float, *, top_p: float = 1.0
         ) -> str:
-            return self.answer(prompt, max_tokens, temperature, top_p)
+            self.calls += 1
+            return ANSWER
 
         return ask
 
-    def blocking_function(self) -> BlockingAsk:
-        """The same for decorators of blocking functions."""
+    def make_blocking_function(self) -> BlockingAsk:
+        """Return a plain function to decorate."""
 
         def ask(prompt: str, max_tokens: int, temperature: float, *, top_p: float = 1.0) -> str:
-            return self.answer(prompt, max_tokens, temperature, top_p)
+            self.calls += 1
+            return ANSWER
 
         return ask
 
-    def answer(self, *arguments: object) -> str:
-        """Answer, slowly one must imagine."""
-        self.calls.append(arguments)
-        return ANSWER
+
+def make_chats(count: int, about: str = "contract") -> list[list[dict[str, str]]]:
+    """Return the messages of ``count`` chat calls.
+
+    Each call has four messages and 2.4 kB as compact JSON. No two calls share a text.
+    """
+    roles = ("system", "user", "assistant", "user")
+    return [
+        [{"role": role, "content": f"{about} {number}: {_TURN * 2}"[:565]} for role in roles]
+        for number in range(count)
+    ]
 
 
-def keys(count: int, prefix: str = "completion", start: int = 0) -> list[str]:
-    """``count`` different keys, always the same ones for the same prefix and start."""
+def make_keys(count: int, prefix: str = "completion", start: int = 0) -> list[str]:
+    """Return ``count`` different keys, always the same ones for a prefix and a start."""
     return [f"{prefix}:{number:07d}" for number in range(start, start + count)]
 
 
-def to_read(n: int) -> list[str]:
-    """The keys that ``n`` reads go round; fewer in a quick run, as filling takes its time too."""
-    return keys(min(READ, n))
+def pick_keys(total: int, count: int) -> list[str]:
+    """Return ``count`` of the first ``total`` keys at even distances."""
+    distance = max(1, total // count)
+    return [make_keys(1, start=number)[0] for number in range(0, total, distance)][:count]
 
 
-def before(n: int) -> list[str]:
-    """Keys that are there before ``n`` new ones are timed: a store in use has its folders."""
-    return keys(min(BEFORE, n), "before")
-
-
-def spread(total: int, count: int) -> list[str]:
-    """``count`` of the first ``total`` keys, evenly apart, so that no corner is favoured."""
-    apart = max(1, total // count)
-    return [key for number in range(0, total, apart) for key in keys(1, start=number)][:count]
-
-
-def around(some: Sequence[str], n: int) -> list[str]:
-    """``n`` keys, going round through ``some`` as often as it takes."""
-    return list(islice(cycle(some), n))
+def repeat_keys(keys: Sequence[str], n: int) -> list[str]:
+    """Return ``n`` keys by going through ``keys`` as often as needed."""
+    return list(islice(cycle(keys), n))

@@ -1,57 +1,69 @@
-"""A run as text: with rich when it is there, in plain columns when it is not."""
+"""Report of a run as text tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Iterator
 from typing import Final
 
-from benchmarks.job import Weight
+from rich.console import Console
+from rich.table import Table
+
 from benchmarks.results import LineResult, RowResult, Run
 from benchmarks.row import Unit
 
-HEAD: Final = ("", "median", "min", "max", "to first", "")
+COLUMNS: Final = ("", "median", "min", "max", "to first", "")
 STYLES: Final = {"met": "green", "short": "red", "open": "dim", "failed": "red"}
-UNITS: Final[dict[Unit, str]] = {"us": "us per operation", "ms": "ms", "bytes": "bytes"}
+UNITS: Final[dict[Unit, str]] = {
+    "us": "us per operation",
+    "ms": "ms",
+    "bytes": "bytes",
+    "x": "multiples",
+}
 MIB: Final = 1 << 20
 
 
-def show(run: Run) -> None:
-    """Print every row of a run, then where and with what it was measured."""
+def print_run(run: Run) -> None:
+    """Print every row, then the environment of the run."""
+    console = Console(highlight=False, markup=False)
     for row in run.rows:
-        title = f"{row.row.id}  {row.row.title}, {UNITS[row.row.lines[0].unit]}"
-        cells = [_cells(result, row.lines[0].median) for result in row.lines]
-        if find_spec("rich") is None:
-            _print_plain(title, cells, row)
-        else:
-            _print_rich(title, cells, row)
-    for store in run.stores:
-        print(weight(store))
-    place = ", ".join(f"{name} {value}" for name, value in run.environment.items())
-    versions = ", ".join(f"{name} {version}" for name, version in run.versions.items())
-    print(f"{place}\n{versions}\nload {run.load_after} at the end")
-    print(f"median of {run.rounds} rounds; ratios hold, figures drift")
-    if run.quick:
-        print("a quick run, for a first look: what is published comes from a full one")
+        console.print(f"{row.row.id}  {row.row.title}, {UNITS[row.row.lines[0].unit]}", style="bold")
+        console.print(_make_table(row))
+        for word, remark in _make_remarks(row):
+            console.print(f"  {word:<8}{remark}", style=STYLES[word])
+        console.print()
+    for entries, filled in run.stores.items():
+        print(
+            f"{entries:,} entries: filled in {filled.value:.1f} s, "
+            f"{filled.notes['files']:,} files, {filled.notes['bytes'] / MIB:,.1f} MiB, "
+            f"{filled.notes['allocated_bytes'] / MIB:,.1f} MiB allocated"
+        )
+    for name, value in run.environment.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{package} {number}" for package, number in value.items())
+        print(f"{name}: {value}")
+    print(f"load at the end: {run.load_after}")
+    print(f"median of {run.rounds} rounds; compare the ratios, not the figures of two runs")
+    if run.is_quick:
+        print("quick run: publish figures of a full run only")
 
 
-def weight(store: Weight) -> str:
-    """A filled store in one sentence."""
-    return (
-        f"{store['entries']:,} entries: filled in {store['seconds']:.1f} s, "
-        f"{store['files']:,} files, {store['apparent_bytes'] / MIB:,.1f} MiB apparent, "
-        f"{store['allocated_bytes'] / MIB:,.1f} MiB allocated"
-    )
+def _make_table(row: RowResult) -> Table:
+    table = Table(box=None)
+    for name in COLUMNS[:-1]:
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table.add_column(COLUMNS[-1])
+    for result in row.lines:
+        table.add_row(*_make_cells(result, row.lines[0].median))
+    return table
 
 
-def _cells(result: LineResult, first: float | None) -> tuple[str, ...]:
-    """One line of the table: its figures and notes, or why there are none."""
-    middle, trouble = result.median, result.trouble
+def _make_cells(result: LineResult, first: float | None) -> tuple[str, ...]:
+    middle = result.median
     if middle is None:
-        return (result.line.label, "", "", "", "", trouble.status if trouble else "not measured")
+        status = result.failure.status if result.failure else "not measured"
+        return (result.line.label, "", "", "", "", status)
     figures = (middle, min(result.samples), max(result.samples))
-    notes = result.answers[-1].notes.items()
+    notes = result.measurements[-1].notes.items()
     return (
         result.line.label,
         *(f"{figure:,.2f}" for figure in figures),
@@ -60,38 +72,11 @@ def _cells(result: LineResult, first: float | None) -> tuple[str, ...]:
     )
 
 
-def _remarks(row: RowResult) -> Iterable[tuple[str, str]]:
-    """Below the table: each target with its verdict, then what failed and why."""
-    for target, figure, word in row.verdicts():
+def _make_remarks(row: RowResult) -> Iterator[tuple[str, str]]:
+    """Yield each target with its verdict, then each failure with its reason."""
+    for target, figure, word in row.judge():
         reached = "no figure" if figure is None else f"reached {figure:,.2f}"
         yield word, f"{target}: {reached}"
     for result in row.lines:
-        if result.trouble and result.trouble.status == "failed":
-            yield "failed", f"{result.line.label}: {result.trouble.detail}"
-
-
-def _print_rich(title: str, cells: Sequence[tuple[str, ...]], row: RowResult) -> None:
-    console = import_module("rich.console").Console(highlight=False)
-    table = import_module("rich.table").Table(box=None)
-    for place, name in enumerate(HEAD):
-        is_last = place == len(HEAD) - 1  # the notes, which leave the figures their room
-        table.add_column(name, justify="right" if name else "left", no_wrap=not is_last)
-    for line in cells:
-        table.add_row(*line)
-    console.print(title, style="bold")
-    console.print(table)
-    for word, sentence in _remarks(row):
-        console.print(f"  {word:<8}{sentence}", style=STYLES[word], markup=False)
-    console.print()
-
-
-def _print_plain(title: str, cells: Sequence[tuple[str, ...]], row: RowResult) -> None:
-    lines = [HEAD, *cells]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
-    print(title)
-    for name, *figures, last in lines:
-        columns = [figure.rjust(width) for figure, width in zip(figures, widths[1:], strict=False)]
-        print("  ".join([name.ljust(widths[0]), *columns, last]).rstrip())
-    for word, sentence in _remarks(row):
-        print(f"  {word:<8}{sentence}")
-    print()
+        if result.failure and result.failure.status == "failed":
+            yield "failed", f"{result.line.label}: {result.failure.detail}"

@@ -1,12 +1,12 @@
-"""Runs rows: a child process per contender and round, the rounds interleaved.
+"""Runner: one child process for each contender and round, with the rounds interleaved.
 
-A B C A B C, never A A B B: what the machine does meanwhile then falls on all alike. A
+The order is A B C A B C, so that other work on the machine affects all contenders alike. A
 round of a tenth goes first and is dropped; it fills the page cache and compiles modules.
 
-Nothing is removed before the end of the run. On an ext4 without a journal each file that
-is made looks at every inode of its block group that was freed in the last minutes
-(``recently_deleted`` in the kernel's ``fs/ext4/ialloc.c``), so to clear up after one round
-made the files of the next one cost five to ten times as much.
+No directory is removed before the end of the run. On an ext4 without a journal, the creation of
+a file visits every inode of its block group that was freed in the last minutes
+(``recently_deleted`` in the kernel's ``fs/ext4/ialloc.c``). Removing the files of one round
+therefore made the files of the next round five to ten times as expensive.
 """
 
 from __future__ import annotations
@@ -21,24 +21,99 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.environment import ROOT, variables
-from benchmarks.job import Answer, Weight
+from benchmarks.environment import ROOT, make_child_variables
+from benchmarks.job import Measurement
 from benchmarks.results import LineResult, RowResult
 from benchmarks.row import Line, Row
 
 TIMEOUT: Final = 900.0
 """Seconds after which a child counts as failed."""
-FILLING: Final = 4 * 3600.0
-"""The same for filling a store."""
+FILL_TIMEOUT: Final = 4 * 3600.0
+"""Seconds after which a child that fills a store counts as failed."""
 
 
-class ChildError(Exception):
-    """A child gave no answer; the message says why."""
+@dataclass(slots=True)
+class Runner:
+    """Measures rows in a work directory.
+
+    Attributes:
+        workdir: directory of the contenders' files; it decides the measured file system.
+        rounds: number of rounds that are kept.
+        scale: factor for every line's number of operations.
+        dropped: number of rounds of a tenth that go before them.
+        say: called with a short text as each round begins.
+        stores: cost of filling each store, by its number of entries.
+        used: directories of past rounds, which `clean_up` removes.
+    """
+
+    workdir: Path
+    rounds: int
+    scale: float
+    dropped: int
+    say: Callable[[str], None]
+    stores: dict[int, Measurement] = field(default_factory=dict)
+    used: list[Path] = field(default_factory=list)
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Measure one row after the other."""
+        return [self._run_row(row) for row in rows]
+
+    def clean_up(self) -> None:
+        """Remove the directories of all rounds; this can take as long as the measurements."""
+        self.say("removing the files of all rounds")
+        while self.used:
+            shutil.rmtree(self.used.pop(), ignore_errors=True)
+
+    def _run_row(self, row: Row) -> RowResult:
+        results = [LineResult(line) for line in row.lines]
+        for turn in range(1 - self.dropped, self.rounds + 1):
+            self.say(f"{row.id} {row.title}: round {turn} of {self.rounds}")
+            for result in results:
+                if result.failure:
+                    continue
+                measurement = self._measure(result.line, self.scale * (1.0 if turn > 0 else 0.1))
+                if turn > 0 or measurement.status != "ok":
+                    result.measurements.append(measurement)
+        return RowResult(row, results)
+
+    def _measure(self, line: Line, scale: float) -> Measurement:
+        directory = self._find_filled(line.entries) if line.entries else self._make_directory()
+        return _run_child(
+            line.contender,
+            line.operation,
+            f"--n={max(1, round(line.n * scale))}",
+            f"--directory={directory}",
+            f"--entries={line.entries}",
+        )
+
+    def _make_directory(self) -> Path:
+        self.used.append(Path(tempfile.mkdtemp(prefix="round-", dir=self.workdir)))
+        return self.used[-1]
+
+    def _find_filled(self, entries: int) -> Path:
+        """Return the directory of a store with so many entries; fill it on first use.
+
+        Its measurement is written beside it at the end. A later run in the same work directory
+        therefore reuses a complete store and fills an incomplete one again.
+        """
+        directory = self.workdir / f"entries-{entries}"
+        measured = directory.with_suffix(".json")
+        if entries not in self.stores:
+            if not measured.exists():
+                self.say(f"filling a store with {entries:,} entries")
+                shutil.rmtree(directory, ignore_errors=True)
+                arguments = (f"--directory={directory}", f"--entries={entries}")
+                filled = _run_child("large_store", "fill", *arguments, timeout=FILL_TIMEOUT)
+                if filled.status != "ok":
+                    sys.exit(f"cannot fill a store with {entries} entries: {filled.detail}")
+                measured.write_text(json.dumps({"value": filled.value, "notes": filled.notes}))
+            self.stores[entries] = Measurement("ok", **json.loads(measured.read_text()))
+        return directory
 
 
-def run_child(module: str, *arguments: str, timeout: float = TIMEOUT) -> str:
-    """Run a module of this package in a process of its own; the answer is its last line."""
-    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+def _run_child(contender: str, *arguments: str, timeout: float = TIMEOUT) -> Measurement:
+    """Run the worker in a process of its own; its last line of output is the measurement."""
+    command = [sys.executable, "-m", "benchmarks.worker", contender, *arguments]
     try:
         done = subprocess.run(
             command,
@@ -47,92 +122,11 @@ def run_child(module: str, *arguments: str, timeout: float = TIMEOUT) -> str:
             capture_output=True,
             text=True,
             timeout=timeout,
-            env=variables(),
+            env=make_child_variables(),
         )
-    except subprocess.TimeoutExpired as error:
-        raise ChildError(f"no answer in {timeout:g} s") from error
+    except subprocess.TimeoutExpired:
+        return Measurement("failed", detail=f"no answer within {timeout:g} s")
     if done.returncode or not done.stdout.strip():
-        raise ChildError(done.stderr.strip()[-300:] or f"exit code {done.returncode}")
-    return done.stdout.splitlines()[-1]
-
-
-@dataclass(slots=True)
-class Runner:
-    """Measures rows in a work directory.
-
-    Attributes:
-        workdir: where contenders put their files; it decides which filesystem is measured.
-        rounds: how many rounds are kept.
-        scale: what every line's number of operations is multiplied by.
-        dropped: how many rounds of a tenth go before them.
-        say: called with a short text as each row and round begins.
-        stores: the filled stores by their number of entries.
-        spent: the directories of rounds, which `clear_up` removes.
-    """
-
-    workdir: Path
-    rounds: int
-    scale: float
-    say: Callable[[str], None]
-    dropped: int = 1
-    stores: dict[int, Weight] = field(default_factory=dict)
-    spent: list[Path] = field(default_factory=list)
-
-    def run(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Measure one row after the other; what they leave is for `clear_up`."""
-        return [self._row(row) for row in rows]
-
-    def clear_up(self) -> None:
-        """Remove what the rounds have left."""
-        while self.spent:
-            shutil.rmtree(self.spent.pop(), ignore_errors=True)
-
-    def _row(self, row: Row) -> RowResult:
-        results = [LineResult(line) for line in row.lines]
-        for turn in range(1 - self.dropped, self.rounds + 1):
-            self.say(f"{row.id} {row.title}: round {turn} of {self.rounds}")
-            for result in results:
-                if result.trouble:
-                    continue
-                answer = self._measure(result.line, self.scale * (1.0 if turn > 0 else 0.1))
-                if turn > 0 or answer.status != "ok":
-                    result.answers.append(answer)
-        return RowResult(row, results)
-
-    def _measure(self, line: Line, scale: float) -> Answer:
-        """One line once; whatever goes wrong is an answer too."""
-        n = max(1, round(line.n * scale))
-        try:
-            directory = self._filled(line.entries) if line.entries else self._empty()
-            said = run_child(
-                "worker",
-                line.contender,
-                line.operation,
-                f"--n={n}",
-                f"--directory={directory}",
-                f"--entries={line.entries}",
-            )
-        except ChildError as error:
-            return Answer("failed", detail=str(error))
-        return Answer.from_json(json.loads(said))
-
-    def _empty(self) -> Path:
-        self.spent.append(Path(tempfile.mkdtemp(prefix="round-", dir=self.workdir)))
-        return self.spent[-1]
-
-    def _filled(self, entries: int) -> Path:
-        """The store with so many entries, filled on first need.
-
-        Its weight is written beside it as the last thing, so a work directory that was
-        kept is used again, and one whose filling was interrupted is not.
-        """
-        directory = self.workdir / f"entries-{entries}"
-        weight = directory.with_suffix(".json")
-        if entries not in self.stores:
-            if not weight.exists():
-                self.say(f"filling a store with {entries:,} entries")
-                shutil.rmtree(directory, ignore_errors=True)
-                arguments = (f"--directory={directory}", f"--entries={entries}")
-                weight.write_text(run_child("population", *arguments, timeout=FILLING))
-            self.stores[entries] = json.loads(weight.read_text())
-        return directory
+        detail = done.stderr.strip()[-300:] or f"exit code {done.returncode}"
+        return Measurement("failed", detail=detail)
+    return Measurement(**json.loads(done.stdout.splitlines()[-1]))

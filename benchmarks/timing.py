@@ -1,30 +1,39 @@
-"""The stopwatches. All of them warm up first and give microseconds per operation.
+"""Stopwatches that warm up first and return microseconds per operation.
 
-The cost of an empty ``for`` is measured beside and taken off, so that a hit of half a
-microsecond is not charged for the loop that repeats it. The garbage collector stays on,
-as in an application, but starts from a clean slate.
+The cost of an empty ``for`` is subtracted, so that a hit of half a microsecond does not
+include the loop that repeats it. The garbage collector stays on, as in an application, and
+starts from a clean state.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
-from benchmarks.payload import ANSWER, PROMPT, Ask, BlockingAsk, Model
+from benchmarks.payload import ANSWER, COMPLETION, PROMPT, Ask, BlockingAsk, Model
 
 MICRO: Final = 1e6
 TASKS: Final = 64
-"""How many tasks are at work when a row says that there is load."""
+"""Number of tasks that work at the same time in a row that measures load."""
+CALLERS: Final = 1000
+"""Number of tasks that wait for the same missing key."""
 
-Awaited: TypeAlias = Callable[[str], Awaitable[object]]
+AskOne: TypeAlias = Callable[[str], Coroutine[Any, Any, Any]]
+AsyncVerb: TypeAlias = Callable[[str], Awaitable[object]]
 K = TypeVar("K")
 
 
-def _per_operation(seconds: float, n: int) -> float:
-    """Microseconds for one of ``n``, without the loop around them."""
+def require(value: object, expected: object) -> None:
+    """Raise AssertionError if a measured operation does not return the expected value."""
+    if value != expected:
+        raise AssertionError(f"got {value!s:.60}, expected {expected!s:.60}")
+
+
+def _divide(seconds: float, n: int) -> float:
+    """Return microseconds per operation, without the loop around the operations."""
     start = perf_counter()
     for _ in range(n):
         pass
@@ -32,18 +41,7 @@ def _per_operation(seconds: float, n: int) -> float:
     return (seconds - empty) / n * MICRO
 
 
-async def awaited_hit(call: Callable[[], Awaitable[object]], n: int) -> float:
-    """Repeat one call without arguments, whatever it returns."""
-    for _ in range(max(2, n // 10)):
-        await call()
-    gc.collect()
-    start = perf_counter()
-    for _ in range(n):
-        await call()
-    return _per_operation(perf_counter() - start, n)
-
-
-async def awaited_call(ask: Ask, model: Model, n: int) -> float:
+async def time_hits(ask: Ask, model: Model, n: int) -> float:
     """Repeat one decorated call, which must reach the model exactly once."""
     for _ in range(max(2, n // 10)):
         await ask(PROMPT, 256, 0.2, top_p=0.9)
@@ -53,11 +51,11 @@ async def awaited_call(ask: Ask, model: Model, n: int) -> float:
         await ask(PROMPT, 256, 0.2, top_p=0.9)
     seconds = perf_counter() - start
     require(await ask(PROMPT, 256, 0.2, top_p=0.9), ANSWER)
-    require(len(model.calls), 1)
-    return _per_operation(seconds, n)
+    require(model.calls, 1)
+    return _divide(seconds, n)
 
 
-def blocking_call(ask: BlockingAsk, model: Model, n: int) -> float:
+def time_blocking_hits(ask: BlockingAsk, model: Model, n: int) -> float:
     """Repeat one blocking decorated call, which must reach the model exactly once."""
     for _ in range(max(2, n // 10)):
         ask(PROMPT, 256, 0.2, top_p=0.9)
@@ -67,77 +65,67 @@ def blocking_call(ask: BlockingAsk, model: Model, n: int) -> float:
         ask(PROMPT, 256, 0.2, top_p=0.9)
     seconds = perf_counter() - start
     require(ask(PROMPT, 256, 0.2, top_p=0.9), ANSWER)
-    require(len(model.calls), 1)
-    return _per_operation(seconds, n)
+    require(model.calls, 1)
+    return _divide(seconds, n)
 
 
-def blocking_misses(ask: BlockingAsk, model: Model, n: int) -> float:
-    """Microseconds of a call to a plain function that is computed each time."""
-    prompts = [f"question {number}" for number in range(n)]
-    microseconds = blocking(
-        lambda prompt: ask(prompt, 256, 0.0, top_p=0.5), ["warm", "up"], prompts
-    )
-    require(len(model.calls), n + 2)
-    return microseconds
-
-
-async def awaited(verb: Awaited, warm: Sequence[str], keys: Sequence[str]) -> float:
-    """Await ``verb`` for one key after the other; ``warm`` is gone through first, untimed."""
+async def time_async(verb: AsyncVerb, warm: Sequence[str], keys: Sequence[str]) -> float:
+    """Await ``verb`` for one key after the other; the keys in ``warm`` go first, untimed."""
     for key in warm:
         await verb(key)
     gc.collect()
     start = perf_counter()
     for key in keys:
         await verb(key)
-    return _per_operation(perf_counter() - start, len(keys))
+    return _divide(perf_counter() - start, len(keys))
 
 
-def blocking(verb: Callable[[K], object], warm: Sequence[K], keys: Sequence[K]) -> float:
-    """Call ``verb`` for one key after the other; ``warm`` is gone through first, untimed."""
+def time_blocking(verb: Callable[[K], object], warm: Sequence[K], keys: Sequence[K]) -> float:
+    """Call ``verb`` for one key after the other; the keys in ``warm`` go first, untimed."""
     for key in warm:
         verb(key)
     gc.collect()
     start = perf_counter()
     for key in keys:
         verb(key)
-    return _per_operation(perf_counter() - start, len(keys))
+    return _divide(perf_counter() - start, len(keys))
 
 
-async def concurrent(verb: Awaited, warm: Sequence[str], keys: Sequence[str]) -> float:
-    """Share ``keys`` among `TASKS` tasks that await ``verb`` side by side."""
+async def time_concurrent(verb: AsyncVerb, warm: Sequence[str], keys: Sequence[str]) -> float:
+    """Divide the keys among `TASKS` tasks; each task awaits ``verb`` for its keys."""
 
     async def work(some: Sequence[str]) -> None:
         for key in some:
             await verb(key)
 
-    async def together(all_keys: Sequence[str]) -> None:
+    async def divide(all_keys: Sequence[str]) -> None:
         await asyncio.gather(*(work(all_keys[task::TASKS]) for task in range(TASKS)))
 
-    await together(warm)
+    await divide(warm)
     gc.collect()
     start = perf_counter()
-    await together(keys)
-    return _per_operation(perf_counter() - start, len(keys))
+    await divide(keys)
+    return _divide(perf_counter() - start, len(keys))
 
 
-async def worst_stall(read: Awaited, warm: Sequence[str], keys: Sequence[str]) -> float:
-    """The longest the loop kept a 1 ms ticker waiting while `TASKS` tasks read; milliseconds.
+async def time_longest_stall(read: AsyncVerb, warm: Sequence[str], keys: Sequence[str]) -> float:
+    """Return the longest delay of a 1 ms ticker while `TASKS` tasks read, in milliseconds.
 
-    Each task gives way after each read, as a request handler does, so what is measured is
-    one read at its worst and the queue of the others, not one task that never lets go.
+    Each task yields after each read, as a request handler does. The result is therefore the
+    cost of one slow read and the queue of the others, not of one task that never yields.
     """
     for key in warm:
         await read(key)
     gc.collect()
     loop = asyncio.get_running_loop()
-    worst = 0.0
+    longest = 0.0
 
     async def tick() -> None:
-        nonlocal worst
+        nonlocal longest
         while True:
             due = loop.time() + 0.001
             await asyncio.sleep(0.001)
-            worst = max(worst, loop.time() - due)
+            longest = max(longest, loop.time() - due)
 
     async def work(some: Sequence[str]) -> None:
         for key in some:
@@ -147,10 +135,38 @@ async def worst_stall(read: Awaited, warm: Sequence[str], keys: Sequence[str]) -
     ticker = asyncio.create_task(tick())
     await asyncio.gather(*(work(keys[task::TASKS]) for task in range(TASKS)))
     ticker.cancel()
-    return worst * 1e3
+    return longest * 1e3
 
 
-def require(value: object, expected: object) -> None:
-    """Stop a measurement that does not do what it says, a hit that is a miss for one."""
-    if value != expected:
-        raise AssertionError(f"got {value!s:.60}, expected {expected!s:.60}")
+async def time_waiters(decorate: Callable[[AskOne], AskOne], n: int) -> float:
+    """Return the cost of each of `CALLERS` tasks that call at once, of which one computes.
+
+    The result includes the task, the wait, and the value, which each caller may change.
+    """
+    calls = 0
+    all_waiting = asyncio.Event()
+
+    async def answer(prompt: str) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        await all_waiting.wait()
+        return COMPLETION
+
+    ask = decorate(answer)
+    seconds = 0.0
+    rounds = max(2, n // CALLERS)
+    for number in range(rounds):
+        calls = 0
+        all_waiting.clear()
+        gc.collect()
+        start = perf_counter()
+        tasks = [asyncio.create_task(ask(f"prompt {number}")) for _ in range(CALLERS)]
+        while not calls:  # noqa: ASYNC110 - waits for a turn of the loop, not for a time
+            await asyncio.sleep(0)
+        all_waiting.set()
+        answers = await asyncio.gather(*tasks)
+        if number:  # the first round is the warm-up
+            seconds += perf_counter() - start
+        require(answers, [COMPLETION] * CALLERS)
+        require(calls, 1)
+    return seconds / (rounds - 1) / CALLERS * MICRO

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from aiocache_pe.cache.factory import POLICIES
-from aiocache_pe.eviction.bounded_map import Bounded
+from aiocache_pe.eviction.bounded_map import BoundedMap
 from benchmarks.environment import results_path
 from benchmarks.hits import Hits, Played
 from benchmarks.plot_hits import draw
@@ -46,7 +46,7 @@ def played_by(policy: str) -> Play:
     """The hits of a policy, in the mapping that the memory tier and store use."""
 
     def hits_of(keys: Sequence[str], entries: int) -> int:
-        cache = Bounded[Node](POLICIES[policy](), max_entries=entries)
+        cache = BoundedMap[Node](POLICIES[policy](), max_entries=entries)
         nodes, on_hit, hits = cache.nodes, cache.on_hit, 0
         for key in keys:
             node = nodes.get(key)

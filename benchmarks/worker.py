@@ -1,6 +1,6 @@
-"""The child process: one contender, one operation, one line of JSON on standard output.
+"""Child process: it runs one operation of one contender and prints one line of JSON.
 
-By hand: ``python -m benchmarks.worker async_lru decorated_hit --n 100000``.
+Example: ``python -m benchmarks.worker async_lru.memory hit --n 100000``.
 """
 
 from __future__ import annotations
@@ -9,59 +9,57 @@ import argparse
 import asyncio
 import json
 import tempfile
-from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from benchmarks.job import Answer, Job, Sample
-
-Operation: TypeAlias = Callable[[Job], Sample | Coroutine[Any, Any, Sample]]
+from benchmarks.job import Job, Measurement
 
 
-def measure(contender: str, operation: str, job: Job) -> Answer:
-    """Load the contender and run its operation; every failure becomes an answer."""
+def measure(contender: str, operation: str, job: Job) -> Measurement:
+    """Run an operation; every failure becomes a measurement with a status."""
     try:
-        module = import_module(f"benchmarks.contenders.{contender}")
-        sample = _run(getattr(module, operation), job)
+        value = _run(contender, operation, job)
     except ModuleNotFoundError as error:
-        return Answer("not installed", detail=str(error))
-    except Exception as error:  # noqa: BLE001  one contender's trouble must not end the run
-        return Answer("failed", detail=f"{type(error).__name__}: {error}")
-    return Answer("ok", sample.value, sample.notes, versions=versions(module.PACKAGES))
+        return Measurement("not installed", detail=str(error))
+    except Exception as error:  # noqa: BLE001 - one failing contender must not end the run
+        return Measurement("failed", detail=f"{type(error).__name__}: {error}")
+    return Measurement("ok", value, job.notes)
 
 
-def _run(operation: Operation, job: Job) -> Sample:
-    outcome = operation(job)
-    return outcome if isinstance(outcome, Sample) else asyncio.run(outcome)
+def _run(contender: str, operation: str, job: Job) -> float:
+    module, _, store = contender.partition(".")
+    if not store:
+        run = getattr(import_module(f"benchmarks.{module}"), operation)
+        return asyncio.run(run(job)) if iscoroutinefunction(run) else run(job)
+    open_store = getattr(import_module(f"benchmarks.contenders.{module}"), f"open_{store}")
+    run = getattr(import_module("benchmarks.operations"), operation)
+    if iscoroutinefunction(run):
+        return asyncio.run(_run_async(open_store, run, job))
+    with open_store(job) as opened:
+        return run(opened, job)
 
 
-def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """The installed version of each distribution."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "working tree"
-    return found
+async def _run_async(open_store: Any, run: Any, job: Job) -> float:
+    async with open_store(job) as opened:
+        return await run(opened, job)
 
 
 def main() -> None:
-    """Read the command line, measure, print."""
+    """Read the command line, measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
-    parser.add_argument("contender", help="a module of benchmarks.contenders")
-    parser.add_argument("operation", help="a function of that module")
-    parser.add_argument("--n", type=int, default=1000, help="operations to time")
-    parser.add_argument("--directory", type=Path, help="for files; a temporary one if absent")
-    parser.add_argument("--entries", type=int, default=0, help="entries already in there")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as spare:
-        job = Job(given.n, given.directory or Path(spare), given.entries)
-        answer = measure(given.contender, given.operation, job)
-    print(json.dumps(asdict(answer)))
+    parser.add_argument("contender", help="MODULE.STORE of benchmarks.contenders, or a module")
+    parser.add_argument("operation", help="function of benchmarks.operations or of the module")
+    parser.add_argument("--n", type=int, default=1000, help="number of operations to time")
+    parser.add_argument("--directory", type=Path, help="directory for files (default: temporary)")
+    parser.add_argument("--entries", type=int, default=0, help="entries of the filled store")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
+        job = Job(arguments.n, arguments.directory or Path(temporary), arguments.entries)
+        measurement = measure(arguments.contender, arguments.operation, job)
+    print(json.dumps(asdict(measurement)))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""`cached`: what it is told, what it makes of each kind of function, and how calls go."""
+"""The decorators ``cached`` and ``cached_batch``."""

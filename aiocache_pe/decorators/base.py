@@ -1,7 +1,6 @@
-"""Decorated functions: callable like the function itself, with a few verbs beside.
+"""Base classes of decorated functions: keys, the cache, counting, and binding as a method.
 
-What all kinds share is here: the key of a call, the cache it goes to, the counting, and
-being a method. The kinds differ in how they wait (`functions`, `streams_async`, `streams_plain`).
+The subclasses differ in the way they wait: see `functions` and `streams`.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ from aiocache_pe.loading.options import LoadPolicy, LoadRequest
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
 _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__globals__"))
 
 
 class DecoratedFunction(Generic[P, R]):
-    """What every decorated function is.
+    """A decorated function of any kind.
 
     Args:
         function: the function.
-        settings: what the decorator was told.
+        settings: the settings of the decorator.
 
     Raises:
         ConfigurationError: a setting does not fit the function.
@@ -67,20 +66,24 @@ class DecoratedFunction(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         update_wrapper(self, function)
-        self.__annotations__ = get_annotations(function)  # left out there from Python 3.14 on
+        self.__annotations__ = get_annotations(
+            function
+        )  # from Python 3.14 on, update_wrapper omits them
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._make_tags = CallTags(settings.tags, function).make_tags
-        settings.keys(function)  # what does not fit is said here, not at the first call
+        settings.make_keys(
+            function
+        )  # raises here, not at the first call, if a setting does not fit
         self._key: Callable[[tuple[Any, ...], dict[str, Any]], str] = self._first_key
         self._hits = self._misses = 0
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function, or give what it returned before."""
+        """Return the cached result of a call, or call the function."""
         raise NotImplementedError
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function and store what it returns, whatever is stored."""
+        """Call the function and store its result, even if a result is stored."""
         raise NotImplementedError
 
     def list_keys(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
@@ -92,11 +95,11 @@ class DecoratedFunction(Generic[P, R]):
         raise NotImplementedError
 
     def cache_info(self) -> CacheInfo:
-        """How often the function was called, and how often it need not be; in this process."""
+        """Return the hit and miss counts of this process."""
         return CacheInfo(self._hits, self._misses)
 
     def _plain_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call without the namespace."""
+        """Return the key of a call, without the namespace."""
         key = self._key(args, kwargs)
         return key[len(self._loader.namespace.prefix) :]
 
@@ -110,19 +113,19 @@ class DecoratedFunction(Generic[P, R]):
         return self._key(args, kwargs)
 
     def _bind(self) -> None:
-        """Find the cache: at the first call, as at import it may not be set up yet."""
+        """Find the cache, at the first call: at import it may not be configured yet."""
         cache = self._settings.find_cache()
         loader = cache.loader
         self._cache, self._loader, self._peek = cache, loader, loader.namespace.peek
-        self._policy = self._adapted(self._settings.policy(cache))
+        self._policy = self._adapt_policy(self._settings.make_policy(cache))
         if self._policy.refresh_ahead is not None:
             self._peek = lambda key: loader.peek_entry(key, self._policy)
         self._join = loader.computer.make_join(self._policy)
         register_annotation(get_return_annotation(self._function))
-        self._key = self._settings.keys(self._function, loader.namespace.prefix).make_key
+        self._key = self._settings.make_keys(self._function, loader.namespace.prefix).make_key
 
-    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
-        """The policy, for what is stored of a result where that is not the result itself."""
+    def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
+        """Return the policy for the stored form of a result."""
         return policy
 
     def _make_factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
@@ -146,74 +149,74 @@ class DecoratedFunction(Generic[P, R]):
         return outcome.value
 
     def _make_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """What a call is recorded as."""
+        """Return the name and arguments under which a call is recorded."""
         settings, function = self._settings, self._function
         arguments = Binder(function, frozenset(settings.ignore)).bind(args, kwargs)
-        name = settings.start(function).removesuffix(":")
+        name = settings.make_key_start(function).removesuffix(":")
         return Call(self._key(args, kwargs), name, function.__name__, arguments)
 
-    def _all_keys(self) -> str:
-        """The pattern of all keys of this function."""
-        return escape(self._settings.start(self._function)) + "*"
+    def _make_pattern(self) -> str:
+        """Return the pattern of all keys of this function."""
+        return escape(self._settings.make_key_start(self._function)) + "*"
 
     def __repr__(self) -> str:
         return f"<cached {self._function!r}>"
 
     def __reduce__(self) -> str:
-        return self.__qualname__  # like a function: by its name
+        return self.__qualname__  # pickled by name, like a function
 
-    if not TYPE_CHECKING:  # a checker would take every name for one that is there
+    if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
-            # `inspect` takes what has these for a function, and so sees of which kind it is.
+            # `inspect` regards an object with these attributes as a function.
             if name in _LIKE_FUNCTIONS:
                 return getattr(self._function, name)
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 class BlockingDecorated(DecoratedFunction[P, R]):
-    """What every decorated function is that blocks."""
+    """A decorated plain function or generator: it blocks."""
 
     @property
     def cache(self) -> sync.CacheManager:
-        """The cache that the results are in, blocking too."""
+        """Blocking manager of the cache that holds the results."""
         return sync.CacheManager.of(self._bound_cache())
 
     def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
-        return self.cache.invalidate(self._all_keys())
+        """Remove all results of this function; return their number."""
+        return self.cache.invalidate(self._make_pattern())
 
     async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
         """Fill the entries of a call in another thread, or refresh them."""
         call: Any = self.refresh if refresh else self
         await asyncio.to_thread(call, *args, **kwargs)
 
-    def _checked(self, result: Any) -> Any:
-        """What the function returned.
+    def _check_result(self, result: Any) -> Any:
+        """Return the result of the function.
 
         Raises:
-            TypeError: it is a coroutine, which can be no result.
+            TypeError: the result is a coroutine, which cannot be cached.
         """
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError(
-                f"{self.__qualname__}() is no async function and returned a coroutine; "
+                f"{self.__qualname__}() is not an async function but returned a coroutine; "
                 "decorate the async function itself, or an `async def` that awaits this"
             )
         return result
 
 
 class AsyncDecorated(DecoratedFunction[P, R]):
-    """What every decorated function is that is awaited."""
+    """A decorated async function or generator: it is awaited."""
 
     @property
     def cache(self) -> CacheManager:
-        """The cache that the results are in."""
+        """Manager of the cache that holds the results."""
         return self._bound_cache()
 
     async def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
-        return await self.cache.invalidate(self._all_keys())
+        """Remove all results of this function; return their number."""
+        return await self.cache.invalidate(self._make_pattern())
 
     async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
         """Fill the entries of a call, or refresh them."""
@@ -222,7 +225,7 @@ class AsyncDecorated(DecoratedFunction[P, R]):
 
 
 class CachedFunction(BlockingDecorated[P, R]):
-    """A decorated plain function or generator: blocking, as it was.
+    """A decorated plain function or generator.
 
     Example:
         >>> from aiocache_pe import cached
@@ -238,11 +241,11 @@ class CachedFunction(BlockingDecorated[P, R]):
     """
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of a call, as ``cache.get`` takes it."""
+        """Return the key of a call, as ``cache.get`` takes it."""
         return self._plain_key(args, kwargs)
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the result of one call; whether there was one."""
+        """Remove the result of one call; return whether there was one."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
 
     @overload
@@ -255,7 +258,7 @@ class CachedFunction(BlockingDecorated[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
-        """The function, as a method of an instance."""
+        """Return the function as a method of an instance."""
         return self if instance is None else CachedMethod(self, instance)
 
 
@@ -276,11 +279,11 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
     """
 
     def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """The key of a call, as ``cache.get`` takes it."""
+        """Return the key of a call, as ``cache.get`` takes it."""
         return self._plain_key(args, kwargs)
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Forget the result of one call; whether there was one."""
+        """Remove the result of one call; return whether there was one."""
         return await self.cache.delete(self.cache_key(*args, **kwargs))
 
     @overload
@@ -293,5 +296,5 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
-        """The function, as a method of an instance."""
+        """Return the function as a method of an instance."""
         return self if instance is None else AsyncCachedMethod(self, instance)

@@ -23,7 +23,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
-        mode = context.mode()
+        mode = context.current_mode()
         if mode is not None:
             return await self._call_in_mode(mode, args, kwargs)
         key = self._key(args, kwargs)
@@ -61,7 +61,7 @@ class Function(CachedFunction[P, T]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
-        mode = context.mode()
+        mode = context.current_mode()
         if mode is not None:
             return self._call_in_mode(mode, args, kwargs)
         key = self._key(args, kwargs)
@@ -87,6 +87,6 @@ class Function(CachedFunction[P, T]):
         factory = super()._make_factory(args, kwargs)
 
         def compute() -> T:
-            return self._checked(factory())  # type: ignore[no-any-return]
+            return self._check_result(factory())  # type: ignore[no-any-return]
 
         return compute

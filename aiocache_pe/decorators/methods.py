@@ -1,8 +1,8 @@
-"""Decorated functions in classes: found through an instance or a class, they know it.
+"""Decorated functions in classes: methods, classmethods and staticmethods.
 
-What a type checker sees is a little more than there is. It cannot tell a method from a
-staticmethod here, so it takes both ways of calling: without the first argument, which a
-method and a classmethod have already, and with it, as a staticmethod wants it.
+Type checkers accept one form of call more than there is. They cannot distinguish a method from a
+staticmethod here, so they accept calls without the first argument, which a method and a
+classmethod have already, and calls with it, which a staticmethod needs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")  # without the first argument
 F = ParamSpec("F")  # with it
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
 
 
 class Method(Generic[P, F, R]):
-    """A decorated function with its first argument; what a method is to a function.
+    """A decorated function that is bound to its first argument.
 
-    Unlike a method, it gives its first argument to the function's verbs as well:
+    The bound argument is passed to the other operations, too:
     ``service.answer.invalidate("why?")``.
     """
 
@@ -40,7 +40,7 @@ class Method(Generic[P, F, R]):
     @overload
     def __call__(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function, or give what it returned before."""
+        """Return the cached result of a call, or call the function."""
         return self.__func__(self.__self__, *args, **kwargs)
 
     @overload
@@ -48,11 +48,11 @@ class Method(Generic[P, F, R]):
     @overload
     def refresh(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
     def refresh(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function and store what it returns, whatever is stored."""
+        """Call the function and store its result, even if a result is stored."""
         return self.__func__.refresh(self.__self__, *args, **kwargs)
 
     def cache_info(self) -> CacheInfo:
-        """How often the function was called, and how often it need not be; in this process."""
+        """Return the hit and miss counts of this process."""
         return self.__func__.cache_info()  # type: ignore[no-any-return]
 
     @property
@@ -63,7 +63,7 @@ class Method(Generic[P, F, R]):
     def __doc__(self) -> str | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.__func__.__doc__  # type: ignore[no-any-return]
 
-    if not TYPE_CHECKING:  # a checker would take every name for one that is there
+    if not TYPE_CHECKING:  # a type checker would accept any name
 
         def __getattr__(self, name: str) -> Any:
             return getattr(self.__func__, name)
@@ -84,40 +84,40 @@ class Method(Generic[P, F, R]):
 
 
 class BlockingMethod(Method[P, F, R]):
-    """A method that blocks, as it did before it was decorated."""
+    """A bound method of a plain function: it blocks."""
 
     __slots__ = ()
-    # The property: what is shown is the function's own.
+    # The property shows the docstring of the function.
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
+        """Remove all results of this function; return their number."""
         return self.__func__.cache_clear()  # type: ignore[no-any-return]
 
     @property
     def cache(self) -> sync.CacheManager:
-        """The cache that the results are in, blocking too."""
+        """Blocking manager of the cache that holds the results."""
         return self.__func__.cache  # type: ignore[no-any-return]
 
 
 class AsyncMethod(Method[P, F, R]):
-    """A method that is awaited."""
+    """A bound method of an async function: it is awaited."""
 
     __slots__ = ()
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     async def cache_clear(self) -> int:
-        """Forget all results of this function; how many there were."""
+        """Remove all results of this function; return their number."""
         return await self.__func__.cache_clear()  # type: ignore[no-any-return]
 
     @property
     def cache(self) -> CacheManager:
-        """The cache that the results are in."""
+        """Manager of the cache that holds the results."""
         return self.__func__.cache  # type: ignore[no-any-return]
 
 
 class CachedMethod(BlockingMethod[P, F, R]):
-    """A blocking method whose call has one entry."""
+    """A blocking method with one entry for each call."""
 
     __slots__ = ()
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
@@ -127,7 +127,7 @@ class CachedMethod(BlockingMethod[P, F, R]):
     @overload
     def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
     def cache_key(self, *args: Any, **kwargs: Any) -> Any:
-        """The key of a call, as ``cache.get`` takes it."""
+        """Return the key of a call, as ``cache.get`` takes it."""
         return self.__func__.cache_key(self.__self__, *args, **kwargs)
 
     @overload
@@ -135,12 +135,12 @@ class CachedMethod(BlockingMethod[P, F, R]):
     @overload
     def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> bool: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the result of one call; whether there was one."""
+        """Remove the result of one call; return whether there was one."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class AsyncCachedMethod(AsyncMethod[P, F, R]):
-    """An async method whose call has one entry."""
+    """An async method with one entry for each call."""
 
     __slots__ = ()
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
@@ -150,7 +150,7 @@ class AsyncCachedMethod(AsyncMethod[P, F, R]):
     @overload
     def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
     def cache_key(self, *args: Any, **kwargs: Any) -> Any:
-        """The key of a call, as ``cache.get`` takes it."""
+        """Return the key of a call, as ``cache.get`` takes it."""
         return self.__func__.cache_key(self.__self__, *args, **kwargs)
 
     @overload
@@ -158,25 +158,25 @@ class AsyncCachedMethod(AsyncMethod[P, F, R]):
     @overload
     def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, bool]: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the result of one call; whether there was one."""
+        """Remove the result of one call; return whether there was one."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 def wrap_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same decorator, which also takes what ``@classmethod`` or ``@staticmethod`` gave."""
+    """Return a decorator that accepts classmethod and staticmethod objects, too."""
 
-    def decorated(function: Any) -> Any:
+    def apply(function: Any) -> Any:
         if isinstance(function, classmethod):
             return ClassBound(decorate(function.__func__))
         if isinstance(function, staticmethod):
             return staticmethod(decorate(function.__func__))
         return decorate(function)
 
-    return decorated
+    return apply
 
 
 class ClassBound:
-    """A decorated function whose first argument is the class: what a classmethod is."""
+    """A decorated classmethod: its first argument is the class."""
 
     __slots__ = ("__func__",)
 

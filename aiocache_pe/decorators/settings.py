@@ -1,10 +1,10 @@
-"""What `cached` is told about a function: checked where it is decorated, not at the first call."""
+"""Settings of the decorators, checked at the decoration, not at the first call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypedDict
 
 from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
@@ -15,27 +15,47 @@ from aiocache_pe.keys.call_key import BoundKey, CallKey
 from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
 from aiocache_pe.keys.qualified_names import get_qualified_name
 from aiocache_pe.keys.store_keys import check_tags, make_namespace_prefix
-from aiocache_pe.loading.options import DEFAULT_POLICY, LoadPolicy
+from aiocache_pe.loading.options import DEFAULT_POLICY, LoadOptions, LoadPolicy, parse_options
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, parse_ttl
 
 
+class StorageOptions(TypedDict, total=False):
+    """Settings of `aiocache_pe.cached` and `aiocache_pe.cached_batch`, which describe them."""
+
+    ttl: TTL | Default | Callable[[Any], TTL]
+    key_prefix: str | None
+    key: str | Callable[..., Any] | None
+    ignore: Iterable[str]
+    version: str | int | None
+    namespace: str | None
+    tags: Iterable[str]
+    cache_if: Callable[[Any], object] | None
+    cache_none: bool
+    backend: str | None
+    cache: CacheManager | sync_manager.CacheManager | None
+
+
+class CachedOptions(StorageOptions, LoadOptions, total=False):
+    """Settings of `aiocache_pe.cached`, which describes them."""
+
+
 class Keys(Protocol):
-    """Makes the keys of one function's calls."""
+    """Makes the keys of the calls of one function."""
 
     def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call."""
+        """Return the key of a call."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one decoration; see `aiocache_pe.cached` for what they mean.
+    """The settings of one decorated function; see `aiocache_pe.cached`.
 
     Raises:
-        TypeError: one has the wrong type.
-        ConfigurationError: one cannot work, or not together with another.
-        InvalidTTLError: the time to live means nothing.
+        TypeError: a setting has the wrong type.
+        ConfigurationError: a setting cannot work, or not together with another one.
+        InvalidTTLError: the lifetime is not valid.
     """
 
     ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT
@@ -51,6 +71,29 @@ class Settings:
     backend: str | None = None
     cache: CacheManager | sync_manager.CacheManager | None = None
 
+    @classmethod
+    def build(cls, decorator: str, settings: Mapping[str, Any], accepted: Iterable[str]) -> Self:
+        """Return the settings of a decorator's keyword arguments.
+
+        Args:
+            decorator: the decorator's name, for errors.
+            settings: the keyword arguments.
+            accepted: their possible names.
+
+        Raises:
+            TypeError: a name is not accepted; also as for `Settings`.
+        """
+        for name in settings:
+            if name not in accepted:
+                raise TypeError(
+                    f"{decorator} has no setting {name!r}; it accepts {', '.join(accepted)}"
+                )
+        load: Any = {
+            name: value for name, value in settings.items() if name in LoadOptions.__annotations__
+        }
+        rest = {name: value for name, value in settings.items() if name not in load}
+        return cls(options=parse_options(load), **rest)
+
     def __post_init__(self) -> None:
         if not callable(self.ttl) and self.ttl is not DEFAULT:
             LoadPolicy.build(parse_ttl(self.ttl), None, self.options)
@@ -59,53 +102,55 @@ class Settings:
         self._check("cache", "a CacheManager", CacheManager | sync_manager.CacheManager | None)
         if self.backend is not None and not isinstance(self.backend, str):
             raise TypeError(
-                f"backend is a name or a URL, not {_shown(self.backend)}; "
-                "for an object of your own pass cache=CacheManager(object)"
+                f"backend must be a name or a URL; got {_describe(self.backend)}; "
+                "for a store object of your own pass cache=CacheManager(object)"
             )
         if self.cache is not None and self.backend is not None:
             raise ConfigurationError("cache= and backend= name two stores; give one of them")
         if isinstance(self.version, bool) or not isinstance(self.version, str | int | None):
-            raise TypeError(f"version is a str or an int, not {_shown(self.version)}")
+            raise TypeError(f"version must be a str or an int; got {_describe(self.version)}")
         if self.namespace is not None:
             make_namespace_prefix(self.namespace)
         self._check_functions()
-        object.__setattr__(self, "ignore", _names(self.ignore))
+        object.__setattr__(self, "ignore", _check_names(self.ignore))
         object.__setattr__(self, "tags", check_tags(self.tags))
         if self.ignore and self.key is not None:
             raise ConfigurationError(
-                "ignore= has no meaning beside key=, which says itself what counts"
+                "ignore= has no meaning beside key=, which selects the parameters itself"
             )
 
     def _check_functions(self) -> None:
         if self.key is not None and not isinstance(self.key, str) and not callable(self.key):
             raise TypeError(
-                f"key is a template such as '{{prompt}}:{{model}}' or a function of the call's "
-                f"arguments, not {_shown(self.key)}"
+                f"key must be a template such as '{{prompt}}:{{model}}' or a function of the call's "
+                f"arguments; got {_describe(self.key)}"
             )
         if self.cache_if is not None and not callable(self.cache_if):
-            raise TypeError(f"cache_if is a function of the result, not {_shown(self.cache_if)}")
+            raise TypeError(
+                f"cache_if must be a function of the result; got {_describe(self.cache_if)}"
+            )
         for name in ("ttl", "key", "cache_if"):
             if callable(value := getattr(self, name)):
                 check_plain_function(name, value)
 
     def find_cache(self) -> CacheManager:
-        """The cache to use; the process's shared one is made when it is first asked for."""
+        """Return the cache to use; the shared cache of the process is made at the first call."""
         cache = self.cache or get_cache(self.backend)
         if isinstance(cache, sync_manager.CacheManager):
             cache = cache.asynchronous
         return cache if self.namespace is None else cache.namespace(self.namespace)
 
-    def start(self, function: Callable[..., Any]) -> str:
-        """What all keys of a function begin with.
+    def make_key_start(self, function: Callable[..., Any]) -> str:
+        """Return the beginning of all keys of a function.
 
         Raises:
-            ConfigurationError: the function has no name to tell it from others.
+            ConfigurationError: the function has no name of its own.
         """
         if self.key_prefix is None:
             if "<lambda>" in function.__qualname__:
                 raise ConfigurationError(
-                    "a lambda has no name to tell its entries from those of another; "
-                    "give key_prefix=, or define a function"
+                    "a lambda has no name that distinguishes its entries from those of another "
+                    "lambda; give key_prefix=, or define a function"
                 )
             begin = get_qualified_name(function)
         elif self.key is None:
@@ -114,29 +159,31 @@ class Settings:
             begin = self.key_prefix
         return f"{begin}:" if self.version is None else f"{begin}@{self.version}:"
 
-    def keys(self, function: Callable[..., Any], store_prefix: str = "") -> Keys:
-        """What makes the keys of a function's calls.
+    def make_keys(self, function: Callable[..., Any], store_prefix: str = "") -> Keys:
+        """Return the maker of the keys of a function's calls.
 
         Args:
-            function: whose calls.
-            store_prefix: put in front, to make store keys at once.
+            function: the function.
+            store_prefix: the beginning of store keys; empty for keys as users see them.
 
         Raises:
-            ConfigurationError: a name in ``ignore`` or ``key`` is none of its parameters.
+            ConfigurationError: a name in ``ignore`` or ``key`` is not a parameter.
         """
-        start = store_prefix + self.start(function)
+        start = store_prefix + self.make_key_start(function)
         if self.key is None:
-            make = BoundKey if _is_of_one_that_counts(function) else CallKey
+            make = BoundKey if _is_bound_to_key(function) else CallKey
             return make(function, prefix=start, ignore=frozenset(self.ignore))
         if isinstance(self.key, str):
             return TemplateKey(self.key, function, start)
         return BuiltKey(self.key, start)
 
-    def policy(self, cache: CacheManager) -> LoadPolicy:
-        """On which terms results are stored."""
-        return LoadPolicy.build(cache.loader.check_ttl(self.ttl), self._wanted(), self.options)
+    def make_policy(self, cache: CacheManager) -> LoadPolicy:
+        """Return the policy for results in a cache."""
+        return LoadPolicy.build(
+            cache.loader.check_ttl(self.ttl), self._make_condition(), self.options
+        )
 
-    def _wanted(self) -> Callable[[Any], object] | None:
+    def _make_condition(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if
         if self.cache_none:
             return cache_if
@@ -144,44 +191,46 @@ class Settings:
             return lambda result: result is not None
         return lambda result: result is not None and cache_if(result)
 
-    def _check(self, name: str, what: str, kind: Any) -> None:
+    def _check(self, name: str, expected: str, kind: Any) -> None:
         value = getattr(self, name)
         if not isinstance(value, kind):
-            raise TypeError(f"{name} is {what}, not {_shown(value)}")
+            raise TypeError(f"{name} must be {expected}; got {_describe(value)}")
 
 
 def check_function(function: Any, decorator: str) -> None:
-    """Check that something can be decorated.
+    """Check that an object can be decorated.
 
     Raises:
-        TypeError: it is no function, or none with a name.
+        TypeError: the object is not a function, or has no name.
     """
     if isinstance(function, property):
-        raise TypeError(f"{decorator} takes a function, so it stands below @property, not above")
+        raise TypeError(
+            f"{decorator} must decorate a function; write it below @property, not above"
+        )
     if not callable(function) or isinstance(function, type):
-        raise TypeError(f"{decorator} takes a function, not {function!r:.80}")
+        raise TypeError(f"{decorator} must decorate a function; got {function!r:.80}")
     if not hasattr(function, "__qualname__"):
         raise TypeError(
-            f"{decorator} takes a function with a name, not {function!r:.80}; define one that "
-            "calls it"
+            f"{decorator} must decorate a function with a name; got {function!r:.80}; define a "
+            "function that calls it"
         )
 
 
-def _is_of_one_that_counts(function: Callable[..., Any]) -> bool:
-    """Whether this is a method that has its ``self`` already, and that tells what it is."""
+def _is_bound_to_key(function: Callable[..., Any]) -> bool:
+    """Return whether this is a bound method of a class with ``__cache_key__``."""
     instance = getattr(function, "__self__", None)
     return hasattr(function, "__func__") and hasattr(type(instance), "__cache_key__")
 
 
-def _names(ignore: object) -> frozenset[str]:
+def _check_names(ignore: object) -> frozenset[str]:
     if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-        raise TypeError(f"ignore is an iterable of parameter names, not {_shown(ignore)}")
+        raise TypeError(f"ignore must be an iterable of parameter names; got {_describe(ignore)}")
     names = frozenset[Any](ignore)
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"a parameter's name to ignore is a str, not {_shown(name)}")
+            raise TypeError(f"ignore must hold parameter names of type str; got {_describe(name)}")
     return names
 
 
-def _shown(value: object) -> str:
+def _describe(value: object) -> str:
     return f"{type(value).__name__}: {value!r:.80}"

@@ -1,43 +1,50 @@
-"""aiocache: the best-known asynchronous cache, over its memory store."""
+"""aiocache: the best-known asynchronous cache, over memory and over Redis."""
 
 from __future__ import annotations
 
-from aiocache import SimpleMemoryCache, cached  # type: ignore[import-untyped]  # has none
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
-from benchmarks.job import Job, Sample
-from benchmarks.payload import COMPLETION, TTL, Model, around, chats, keys
-from benchmarks.timing import awaited, awaited_call, blocking, require
+from aiocache import (  # type: ignore[import-untyped]  # the library carries no types
+    RedisCache,
+    SimpleMemoryCache,
+    cached,
+)
+from aiocache.serializers import JsonSerializer  # type: ignore[import-untyped]  # the same
 
-PACKAGES = ("aiocache",)
-
-
-async def decorated_hit(job: Job) -> Sample:
-    """A hit through ``@cached``."""
-    model = Model()
-    ask = cached(ttl=TTL)(model.function())
-    return Sample(await awaited_call(ask, model, job.n))
-
-
-async def memory_get(job: Job) -> Sample:
-    """A bare ``get``; it hands out the very object that was stored."""
-    cache = SimpleMemoryCache()
-    hot = keys(100)
-    for key in hot:
-        await cache.set(key, COMPLETION, ttl=TTL)
-    require(await cache.get(hot[0]), COMPLETION)
-    return Sample(await awaited(cache.get, hot, around(hot, job.n)))
+from benchmarks.contenders import Store
+from benchmarks.payload import COMPLETION, TTL
+from benchmarks.redis_server import start_redis
+from benchmarks.job import Job
 
 
-def key(job: Job) -> Sample:
-    """The key of a chat call: its ``repr``, as long as the call itself."""
+@asynccontextmanager
+async def open_memory(job: Job) -> AsyncIterator[Store]:
+    """Open the memory store; its hits return the stored object itself."""
 
     async def complete(messages: object) -> None: ...
 
-    decorator = cached(ttl=TTL)
-    return Sample(
-        blocking(
-            lambda messages: decorator.get_cache_key(complete, (messages,), {}),
-            chats(job.n // 10, "warm"),
-            chats(job.n),
-        )
+    decorate = cached(ttl=TTL, cache=SimpleMemoryCache)
+    yield Store(
+        decorate=decorate,
+        make_key=lambda messages: decorate.get_cache_key(complete, (messages,), {}),
     )
+
+
+@asynccontextmanager
+async def open_redis(job: Job) -> AsyncIterator[Store]:
+    """Open the Redis store with values as JSON."""
+    with start_redis(job.directory) as url:
+        parts = urlsplit(url)
+        async with RedisCache(
+            endpoint=parts.hostname, port=parts.port, serializer=JsonSerializer(), timeout=0
+        ) as cache:
+
+            async def fill(keys: Sequence[str]) -> None:
+                await cache.multi_set([(key, COMPLETION) for key in keys], ttl=TTL)
+
+            async def get_many(keys: Sequence[str]) -> dict[str, object]:
+                return dict(zip(keys, await cache.multi_get(keys), strict=True))
+
+            yield Store(get=cache.get, fill=fill, get_many=get_many, working_set=1000)

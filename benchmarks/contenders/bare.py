@@ -1,61 +1,76 @@
-"""Nothing at all: what the machine, the loop and the interpreter cost by themselves."""
+"""Code without a cache library: the lower bound that the machine and its clients set."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
-from benchmarks.crowd import AskOne, crowded
-from benchmarks.job import Job, Sample
-from benchmarks.payload import ANSWER, Model, around, chats, keys
-from benchmarks.timing import awaited_call, blocking, worst_stall
+from redis.asyncio import Redis
 
-PACKAGES: tuple[str, ...] = ()
-
-
-async def call(job: Job) -> Sample:
-    """A wrapper that takes any arguments and returns: the least a decorator can cost."""
-    model = Model()
-    model.answer()
-
-    async def ask(*_arguments: object, **_keywords: object) -> str:
-        return ANSWER
-
-    return Sample(await awaited_call(ask, model, job.n))
+from benchmarks.contenders import Store
+from benchmarks.payload import COMPLETION, TTL
+from benchmarks.redis_server import start_redis
+from benchmarks.job import Job
 
 
-async def crowd(job: Job) -> Sample:
-    """1,000 tasks that await one future: the least that waiting can cost."""
+@asynccontextmanager
+async def open_memory(job: Job) -> AsyncIterator[Store]:
+    """Open a dict of futures; `Store.get` reads nothing, so a stall is due to the machine."""
 
-    def shared(ask: AskOne) -> AskOne:
-        answers: dict[str, asyncio.Future[object]] = {}
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        futures: dict[str, asyncio.Future[Any]] = {}
 
-        async def once(prompt: str) -> object:
-            if prompt not in answers:
-                answers[prompt] = asyncio.ensure_future(ask(prompt))
-            return await answers[prompt]
+        async def call(prompt: str, *arguments: object, **keywords: object) -> Any:
+            if prompt not in futures:
+                futures[prompt] = asyncio.ensure_future(function(prompt, *arguments, **keywords))
+            return await futures[prompt]
 
-        return once
+        return call
 
-    return Sample(await crowded(shared, job.n))
+    async def get(key: str) -> object:
+        return COMPLETION
 
+    async def fill(keys: Sequence[str]) -> None:
+        """Store nothing."""
 
-async def stall(job: Job) -> Sample:
-    """The ticker beside tasks that read nothing: what other processes do to the row."""
-
-    async def read(key: str) -> object:
-        return key
-
-    some = keys(4000)
-    return Sample(await worst_stall(read, some, around(some, job.n)))
-
-
-def key_of_chat(job: Job) -> Sample:
-    """The key of a chat call as many an application makes it: SHA-256 of sorted JSON."""
-
-    def key(messages: Any) -> str:
+    def make_key(messages: Any) -> str:
         return sha256(json.dumps(messages, sort_keys=True).encode()).hexdigest()
 
-    return Sample(blocking(key, chats(job.n // 10, "warm"), chats(job.n)))
+    yield Store(decorate=decorate, get=get, fill=fill, make_key=make_key)
+
+
+@asynccontextmanager
+async def open_redis(job: Job) -> AsyncIterator[Store]:
+    """Open a redis.asyncio client that stores values as JSON."""
+    with start_redis(job.directory) as url:
+        async with Redis.from_url(url) as client:
+
+            async def get(key: str) -> Any:
+                return json.loads(await client.get(key))
+
+            async def get_many(keys: Sequence[str]) -> dict[str, Any]:
+                values = await client.mget(keys)
+                return {key: json.loads(value) for key, value in zip(keys, values, strict=True)}
+
+            async def fill(keys: Sequence[str]) -> None:
+                async with client.pipeline(transaction=False) as pipeline:
+                    for key in keys:
+                        pipeline.set(key, json.dumps(COMPLETION), ex=TTL)
+                    await pipeline.execute()
+
+            def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+                async def call(prompt: str, *arguments: object, **keywords: object) -> Any:
+                    found = await client.get(prompt)
+                    if found is not None:
+                        return json.loads(found)
+                    value = await function(prompt, *arguments, **keywords)
+                    await client.set(prompt, json.dumps(value), ex=TTL)
+                    return value
+
+                return call
+
+            yield Store(decorate, get, fill=fill, get_many=get_many, working_set=1000)

@@ -1,106 +1,65 @@
-"""diskcache: SQLite and files, blocking; the yardstick for everything on disk."""
+"""diskcache: SQLite and files, blocking; the reference for everything on disk."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from diskcache import Cache  # type: ignore[import-untyped]  # has no type information
+from diskcache import Cache  # type: ignore[import-untyped]  # the library carries no types
 
-from benchmarks.job import Job, Sample
-from benchmarks.payload import ANSWER, COMPLETION, TTL, Model, around, before, keys, to_read
-from benchmarks.timing import (
-    awaited,
-    blocking,
-    blocking_call,
-    blocking_misses,
-    require,
-    worst_stall,
-)
-
-PACKAGES = ("diskcache",)
+from benchmarks.contenders import Store
+from benchmarks.payload import ANSWER, COMPLETION, TTL
+from benchmarks.job import Job
 
 
-def text_get(job: Job) -> Sample:
-    """``get`` of the one text that the decorators of the same row return."""
+@contextmanager
+def open_disk(job: Job, value: object = COMPLETION) -> Iterator[Store]:
+    """Open the cache; its functions block."""
     with Cache(str(job.directory)) as cache:
-        cache.set("answer", ANSWER, expire=TTL)
-        require(cache.get("answer"), ANSWER)
-        return Sample(blocking(cache.get, ["answer"] * 100, ["answer"] * job.n))
+
+        def fill(keys: Sequence[str]) -> None:
+            with cache.transact():
+                for key in keys:
+                    cache.set(key, value, expire=TTL)
+
+        yield Store(
+            decorate=cache.memoize(expire=TTL),
+            get=cache.get,
+            put=partial(cache.set, value=value, expire=TTL),
+            fill=fill,
+            value=value,
+        )
 
 
-def memoize_hit(job: Job) -> Sample:
-    """A hit through its own decorator."""
-    model = Model()
-    with Cache(str(job.directory)) as cache:
-        ask = cache.memoize(expire=TTL)(model.blocking_function())
-        return Sample(blocking_call(ask, model, job.n))
+@contextmanager
+def open_one_text(job: Job) -> Iterator[Store]:
+    """Open the cache for reads of the one text that the decorated functions return."""
+    with open_disk(job, ANSWER) as store:
+        yield replace(store, working_set=1)
 
 
-def memoize_miss(job: Job) -> Sample:
-    """A call through its own decorator that is computed and stored."""
-    model = Model()
-    with Cache(str(job.directory)) as cache:
-        ask = cache.memoize(expire=TTL)(model.blocking_function())
-        return Sample(blocking_misses(ask, model, job.n))
+@asynccontextmanager
+async def open_on_loop(job: Job) -> AsyncIterator[Store]:
+    """Open the cache for coroutines that block the event loop."""
+    with open_disk(job) as store:
+
+        async def get(key: str) -> object:
+            return store.get(key)
+
+        async def fill(keys: Sequence[str]) -> None:
+            store.fill(keys)
+
+        yield Store(get=get, fill=fill)
 
 
-def get(job: Job) -> Sample:
-    """``get``, the pages warm."""
-    some = to_read(job.n)
-    with _filled(job.directory, some) as cache:
-        return Sample(blocking(cache.get, some, around(some, job.n)))
-
-
-async def get_in_thread(job: Job) -> Sample:
-    """The same in a thread, as an application with a loop has to use it."""
-    some = to_read(job.n)
-    with _filled(job.directory, some) as cache:
-        read = partial(asyncio.to_thread, cache.get)
-        return Sample(await awaited(read, some, around(some, job.n)))
-
-
-async def stall(job: Job) -> Sample:
-    """What blocking reads do to the loop."""
-    some = to_read(job.n)
-    with _filled(job.directory, some) as cache:
-
-        async def read(key: str) -> object:
-            return cache.get(key)
-
-        return Sample(await worst_stall(read, some, around(some, job.n)))
-
-
-async def stall_in_thread(job: Job) -> Sample:
-    """What reads in threads do to it."""
-    some = to_read(job.n)
-    with _filled(job.directory, some) as cache:
-        read = partial(asyncio.to_thread, cache.get)
-        return Sample(await worst_stall(read, some, around(some, job.n)))
-
-
-def set_new(job: Job) -> Sample:
-    """``set`` to new keys."""
-    return _set(job.directory, keys(job.n // 10, "warm"), keys(job.n))
-
-
-def set_again(job: Job) -> Sample:
-    """``set`` to keys that are there."""
-    return _set(job.directory, keys(job.n), keys(job.n))
-
-
-def _set(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
-    with _filled(directory, before(len(some))) as cache:
-        store = partial(cache.set, value=COMPLETION, expire=TTL)
-        return Sample(blocking(store, warm, some))
-
-
-def _filled(directory: Path, some: Sequence[str]) -> Cache:
-    cache = Cache(str(directory))
-    with cache.transact():
-        for key in some:
-            cache.set(key, COMPLETION, expire=TTL)
-    require(cache.get(some[0]), COMPLETION)
-    return cache
+@asynccontextmanager
+async def open_in_threads(job: Job) -> AsyncIterator[Store]:
+    """Open the cache for calls in threads, which an application with a loop needs."""
+    with open_disk(job) as store:
+        yield Store(
+            get=partial(asyncio.to_thread, store.get),
+            fill=partial(asyncio.to_thread, store.fill),
+        )

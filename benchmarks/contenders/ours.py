@@ -1,180 +1,91 @@
-"""aiocache_pe, from the working tree: what every row compares the others with."""
+"""aiocache_pe, from the working tree: every other contender is compared with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from aiocache_pe import CacheManager, cached, sync
-from benchmarks.crowd import crowded
-from benchmarks.job import Job, Sample
-from benchmarks.payload import COMPLETION, TTL, Model, around, before, keys, to_read
-from benchmarks.timing import (
-    awaited,
-    awaited_call,
-    blocking_call,
-    blocking_misses,
-    concurrent,
-    require,
-    worst_stall,
-)
-
-PACKAGES = ("aiocache_pe", "msgspec", "aiofiles", "anyio")
-BATCH = 1000
+from benchmarks.contenders import Store
+from benchmarks.payload import COMPLETION, TTL
+from benchmarks.redis_server import start_redis
+from benchmarks.job import Job
 
 
-async def decorated_memory(job: Job) -> Sample:
-    """A hit through the decorator over the memory store."""
-    async with CacheManager("memory") as cache:
-        return await _decorated(cache, job.n)
+def open_memory(job: Job) -> AbstractAsyncContextManager[Store]:
+    """Open the memory store."""
+    return _open("memory")
 
 
-async def decorated_file(job: Job) -> Sample:
-    """A hit in the memory tier over files, checked against the file every time."""
-    async with CacheManager("file", directory=job.directory) as cache:
-        return await _decorated(cache, job.n)
+def open_files(job: Job) -> AbstractAsyncContextManager[Store]:
+    """Open the file store; a hit in the memory tier is checked against the file."""
+    return _open("file", directory=job.directory)
 
 
-async def crowd_memory(job: Job) -> Sample:
-    """1,000 callers on one missing key over the memory store."""
-    async with CacheManager("memory") as cache:
-        return Sample(await crowded(cached(cache=cache, ttl=TTL), job.n))
+def open_untiered_files(job: Job) -> AbstractAsyncContextManager[Store]:
+    """Open the file store without a memory tier."""
+    return _open("file", directory=job.directory, memory_max_bytes=0)
 
 
-async def crowd_file(job: Job) -> Sample:
-    """The same over files."""
-    async with CacheManager("file", directory=job.directory) as cache:
-        return Sample(await crowded(cached(cache=cache, ttl=TTL), job.n))
+@asynccontextmanager
+async def open_redis(job: Job) -> AsyncIterator[Store]:
+    """Open the Redis store with its defaults: tracked memory tier, fallback to files."""
+    with start_redis(job.directory) as url:
+        async with _open("redis", redis_url=url, directory=job.directory) as store:
+
+            async def fill(keys: Sequence[str]) -> None:
+                await store.fill(keys)
+                await store.get_many(keys)
+                await asyncio.sleep(0.5)  # until the listener for changes is connected
+                await store.get_many(keys)
+
+            yield replace(store, fill=fill, working_set=100)
 
 
-def blocking_memory(job: Job) -> Sample:
-    """A hit of a plain function over the memory store, in a thread without a loop."""
+@asynccontextmanager
+async def open_untiered_redis(job: Job) -> AsyncIterator[Store]:
+    """Open the Redis store without a memory tier: one round trip for each read."""
+    with start_redis(job.directory) as url:
+        async with _open(
+            "redis", redis_url=url, directory=job.directory, memory_max_bytes=0
+        ) as store:
+            yield replace(store, working_set=1000)
+
+
+@contextmanager
+def open_blocking_memory(job: Job) -> Iterator[Store]:
+    """Open the memory store in a thread without an event loop."""
     with sync.CacheManager("memory") as cache:
-        return _blocking(cache, job.n)
+        yield Store(decorate=cached(cache=cache, ttl=TTL))
 
 
-def blocking_file(job: Job) -> Sample:
-    """The same in the memory tier over files, checked against the file every time."""
+@contextmanager
+def open_blocking_files(job: Job) -> Iterator[Store]:
+    """Open the file store in a thread without an event loop."""
     with sync.CacheManager("file", directory=job.directory) as cache:
-        return _blocking(cache, job.n)
+        yield Store(decorate=cached(cache=cache, ttl=TTL))
 
 
-def blocking_miss_memory(job: Job) -> Sample:
-    """A call of a plain function that is computed and stored in memory."""
-    with sync.CacheManager("memory") as cache:
-        return _blocking_miss(cache, job.n)
+@asynccontextmanager
+async def _open(backend: str, **settings: Any) -> AsyncIterator[Store]:
+    async with CacheManager(backend, **settings) as cache:
 
+        async def complete(
+            messages: Any, model: str = "small", temperature: float = 0.2
+        ) -> None: ...
 
-def blocking_miss_file(job: Job) -> Sample:
-    """The same, stored in a file."""
-    with sync.CacheManager("file", directory=job.directory) as cache:
-        return _blocking_miss(cache, job.n)
+        async def fill(keys: Sequence[str]) -> None:
+            await cache.set_many(dict.fromkeys(keys, COMPLETION), TTL)
 
-
-async def memory_get(job: Job) -> Sample:
-    """A bare ``get`` from memory; a mutable value is decoded for every caller."""
-    async with CacheManager("memory") as cache:
-        return await _get(cache, keys(100), job.n)
-
-
-async def tier_get(job: Job) -> Sample:
-    """The same in the memory tier over files, checked against the file every time."""
-    async with CacheManager("file", directory=job.directory) as cache:
-        return await _get(cache, keys(100), job.n)
-
-
-async def file_get(job: Job) -> Sample:
-    """``get`` from a file, the pages warm and the memory tier off."""
-    async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
-        return await _get(cache, to_read(job.n), job.n)
-
-
-async def file_stall(job: Job) -> Sample:
-    """What such reads do to the loop."""
-    some = to_read(job.n)
-    async with CacheManager("file", directory=job.directory, memory_max_bytes=0) as cache:
-        await cache.set_many(dict.fromkeys(some, COMPLETION), TTL)
-        return Sample(await worst_stall(cache.get, some, around(some, job.n)))
-
-
-async def set_new(job: Job) -> Sample:
-    """One awaited ``set`` after another, to new keys."""
-    return await _set(job.directory, keys(job.n // 10, "warm"), keys(job.n), together=False)
-
-
-async def set_again(job: Job) -> Sample:
-    """The same to keys that are there."""
-    return await _set(job.directory, keys(job.n), keys(job.n), together=False)
-
-
-async def concurrent_set_new(job: Job) -> Sample:
-    """64 tasks that each await one ``set`` after another, to new keys."""
-    return await _set(job.directory, keys(job.n // 10, "warm"), keys(job.n), together=True)
-
-
-async def concurrent_set_again(job: Job) -> Sample:
-    """The same to keys that are there."""
-    return await _set(job.directory, keys(job.n), keys(job.n), together=True)
-
-
-async def set_many_new(job: Job) -> Sample:
-    """``set_many`` of 1,000 new keys at a time, per item."""
-    return await _set_many(job.directory, keys(BATCH, "warm"), keys(max(BATCH, job.n)))
-
-
-async def set_many_again(job: Job) -> Sample:
-    """The same to keys that are there."""
-    same = keys(max(BATCH, job.n))
-    return await _set_many(job.directory, same, same)
-
-
-async def _decorated(cache: CacheManager, n: int) -> Sample:
-    model = Model()
-    ask = cached(cache=cache, ttl=TTL)(model.function())
-    return Sample(await awaited_call(ask, model, n))
-
-
-def _blocking(cache: sync.CacheManager, n: int) -> Sample:
-    model = Model()
-    ask = cached(cache=cache, ttl=TTL)(model.blocking_function())
-    return Sample(blocking_call(ask, model, n))
-
-
-def _blocking_miss(cache: sync.CacheManager, n: int) -> Sample:
-    model = Model()
-    ask = cached(cache=cache, ttl=TTL)(model.blocking_function())
-    return Sample(blocking_misses(ask, model, n))
-
-
-async def _get(cache: CacheManager, some: Sequence[str], n: int) -> Sample:
-    await cache.set_many(dict.fromkeys(some, COMPLETION), TTL)
-    require(await cache.get(some[0]), COMPLETION)
-    return Sample(await awaited(cache.get, some, around(some, n)))
-
-
-async def _set(
-    directory: Path, warm: Sequence[str], some: Sequence[str], *, together: bool
-) -> Sample:
-    stopwatch = concurrent if together else awaited
-    async with CacheManager("file", directory=directory) as cache:
-        await cache.set_many(dict.fromkeys(before(len(some)), COMPLETION), TTL)
-        store = partial(cache.set, value=COMPLETION, ttl=TTL)
-        microseconds = await stopwatch(store, warm, some)
-        require(await cache.get(some[-1]), COMPLETION)
-        return Sample(microseconds)
-
-
-async def _set_many(directory: Path, warm: Sequence[str], some: Sequence[str]) -> Sample:
-    async with CacheManager("file", directory=directory) as cache:
-
-        async def store(start: str) -> None:
-            first = int(start)
-            await cache.set_many(dict.fromkeys(some[first : first + BATCH], COMPLETION), TTL)
-
-        await cache.set_many(dict.fromkeys(before(len(some)), COMPLETION), TTL)
-        await cache.set_many(dict.fromkeys(warm, COMPLETION), TTL)
-        batches = [str(first) for first in range(0, len(some), BATCH)]
-        microseconds = await awaited(store, (), batches)
-        require(await cache.get(some[-1]), COMPLETION)
-        return Sample(microseconds * len(batches) / len(some))
+        yield Store(
+            decorate=cached(cache=cache, ttl=TTL),
+            get=cache.get,
+            put=partial(cache.set, value=COMPLETION, ttl=TTL),
+            fill=fill,
+            get_many=cache.get_many,
+            make_key=cached(cache=cache)(complete).cache_key,
+        )

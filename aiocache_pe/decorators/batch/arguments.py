@@ -1,4 +1,4 @@
-"""Calls of a function whose one parameter is a sequence of items, seen item by item."""
+"""Calls of batch functions: the parameter that holds the items, and calls for some of them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from aiocache_pe.keys.signatures import get_signature
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NO_BATCH = (str, bytes, bytearray, memoryview, dict, set, frozenset)
-"""What has items, and is yet no sequence of items somebody could have meant, or has no order."""
+"""Types that have items but are not a sequence of items, or have no order."""
 
 
 class BatchCall:
-    """One call.
+    """One call of a batch function.
 
     Args:
-        items: what the batch consists of.
-        args: the other arguments, with the batch among them or not.
-        kwargs: the same by name.
-        at: the batch's place in ``args``, or its name in ``kwargs``.
+        items: the items of the batch.
+        args: the positional arguments.
+        kwargs: the keyword arguments.
+        at: the position of the batch in ``args``, or its name in ``kwargs``.
 
     Attributes:
-        items: as a sequence.
+        items: the items of the batch.
     """
 
     __slots__ = ("_args", "_at", "_kwargs", "items")
@@ -39,22 +39,22 @@ class BatchCall:
         self._at = at
 
     def with_batch(self, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments, with something else in the batch's place."""
+        """Return the arguments with another value in the place of the batch."""
         at = self._at
         if isinstance(at, str):
             return self._args, self._kwargs | {at: batch}
         return (*self._args[:at], batch, *self._args[at + 1 :]), self._kwargs
 
-    def each(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """The arguments with each single item in the batch's place."""
+    def iter_single(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+        """Yield for each item the arguments with that item in the place of the batch."""
         return map(self.with_batch, self.items)
 
-    def some(self, places: Sequence[int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with a batch of some of the items, of the same type if possible."""
+    def select(self, positions: Sequence[int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments with a batch of some items, of the same type if possible."""
         items = self.items
         if is_array_type(type(items)):
-            return self.with_batch(items[list(places)])  # type: ignore[call-overload]
-        chosen = [items[place] for place in places]
+            return self.with_batch(items[list(positions)])  # type: ignore[call-overload]
+        chosen = [items[position] for position in positions]
         return self.with_batch(tuple(chosen) if type(items) is tuple else chosen)
 
 
@@ -62,16 +62,17 @@ class BatchParameter:
     """The parameter that takes the batch.
 
     Args:
-        function: whose parameter.
-        name: its name; by default it is the first one, after ``self`` or ``cls``.
+        function: the function.
+        name: the name of the parameter; the default is the first one after ``self`` or
+            ``cls``.
 
     Raises:
-        ConfigurationError: there is none that could take a sequence.
+        ConfigurationError: there is no parameter of that name, or none for a sequence.
 
     Example:
         >>> def embed(texts, model="small"): ...
-        >>> call = BatchParameter(embed).call((["a", "b"],), {})
-        >>> [args for args, _ in call.each()], call.some([1])
+        >>> call = BatchParameter(embed).parse_call((["a", "b"],), {})
+        >>> [args for args, _ in call.iter_single()], call.select([1])
         ([('a',), ('b',)], ((['b'],), {}))
     """
 
@@ -95,27 +96,30 @@ class BatchParameter:
         self._at = list(parameters).index(name)
         self._is_keyword_only = parameters[name].kind is Parameter.KEYWORD_ONLY
 
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchCall:
-        """A call, by its arguments.
+    def parse_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchCall:
+        """Return the call for some arguments.
 
         Raises:
-            TypeError: the batch is missing, or is no sequence of items.
+            TypeError: the batch is missing, or is not a sequence of items.
         """
         if self.name in kwargs:
             at: int | str = self.name
-            given = kwargs[self.name]
+            batch = kwargs[self.name]
         elif len(args) > self._at and not self._is_keyword_only:
-            at, given = self._at, args[self._at]
+            at, batch = self._at, args[self._at]
         else:
             raise TypeError(f"{self._title}() needs its batch, {self.name!r}")
-        return BatchCall(self._items(given), args, kwargs, at)
+        return BatchCall(self._check_items(batch), args, kwargs, at)
 
-    def _items(self, given: Any) -> Any:
-        is_array = is_array_type(type(given))
-        if isinstance(given, _NO_BATCH) or not hasattr(given, "__iter__"):
+    def _check_items(self, batch: Any) -> Any:
+        is_array = is_array_type(type(batch))
+        if isinstance(batch, _NO_BATCH) or not hasattr(batch, "__iter__"):
             raise TypeError(
-                f"{self.name} is a sequence of items, not {type(given).__name__}: {given!r:.80}"
+                f"{self.name} must be a sequence of items; got "
+                f"{type(batch).__name__}: {batch!r:.80}"
             )
-        if is_array and not given.ndim:
-            raise TypeError(f"{self.name} is a sequence of items, not an array without a dimension")
-        return given if is_array or isinstance(given, list | tuple) else list(given)
+        if is_array and not batch.ndim:
+            raise TypeError(
+                f"{self.name} must be a sequence of items; got an array without a dimension"
+            )
+        return batch if is_array or isinstance(batch, list | tuple) else list(batch)

@@ -1,4 +1,4 @@
-"""What decorated functions of batches share: which entries a call has, and what they make."""
+"""Base class of decorated batch functions: the entries of a call and its result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 Compute = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[Any]]]
@@ -28,15 +28,15 @@ Compute = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class BatchParts:
-    """How a batch is found and cut up.
+    """The settings of a batch function: its parameter, and the size of its calls.
 
     Attributes:
-        batch: the parameter's name; ``None`` for the first one.
-        size: how many items a call takes at most; ``None`` for any number.
-        concurrency: how many calls at a time.
+        batch: the name of the parameter; ``None`` for the first one.
+        size: the greatest number of items in one call; ``None`` for any number.
+        concurrency: how many calls run at the same time.
 
     Raises:
-        TypeError: one has the wrong type.
+        TypeError: a setting has the wrong type.
         ConfigurationError: a number is too small.
     """
 
@@ -46,59 +46,59 @@ class BatchParts:
 
     def __post_init__(self) -> None:
         if not isinstance(self.batch, str | None):
-            raise TypeError(f"batch is the name of a parameter, not {self.batch!r:.80}")
+            raise TypeError(f"batch must be the name of a parameter; got {self.batch!r:.80}")
         for name, value in (("batch_size", self.size), ("concurrency", self.concurrency)):
             if value is None and name == "batch_size":
                 continue
             if type(value) is not int:
-                raise TypeError(f"{name} is an int, not {type(value).__name__}: {value!r:.80}")
+                raise TypeError(f"{name} must be an int; got {type(value).__name__}: {value!r:.80}")
             if value < 1:
-                raise ConfigurationError(f"{name}={value}: accepted is an int from 1 on")
+                raise ConfigurationError(f"{name} must be an int of 1 or more; got {value}")
 
 
 class BatchPlan:
-    """What one call comes down to.
+    """The entries of one call.
 
     Args:
         call: the call.
-        keys: what each item's entry is called.
+        keys: the key of each item.
 
     Attributes:
-        keys: the same.
-        computed: for how many items the function was called so far.
+        keys: the key of each item.
+        computed: the number of items for which the function was called so far.
     """
 
-    __slots__ = ("_call", "_places", "computed", "keys")
+    __slots__ = ("_call", "_positions", "computed", "keys")
 
     def __init__(self, call: BatchCall, keys: list[str]) -> None:
         self._call = call
-        self._places: dict[str, int] = {}
-        for place, key in enumerate(keys):
-            self._places.setdefault(key, place)
+        self._positions: dict[str, int] = {}
+        for position, key in enumerate(keys):
+            self._positions.setdefault(key, position)
         self.keys = keys
         self.computed = 0
 
     @property
-    def different(self) -> list[str]:
-        """The keys, each once."""
-        return list(self._places)
+    def unique_keys(self) -> list[str]:
+        """Keys without duplicates."""
+        return list(self._positions)
 
-    def arguments(self, keys: Sequence[str]) -> tuple[Args, Kwargs]:
-        """The arguments to call the function for some of the items."""
-        return self._call.some([self._places[key] for key in keys])
+    def make_arguments(self, keys: Sequence[str]) -> tuple[Args, Kwargs]:
+        """Return the arguments to call the function for some of the items."""
+        return self._call.select([self._positions[key] for key in keys])
 
-    def of_one(self, key: str) -> tuple[Args, Kwargs]:
-        """The arguments with one of the items in the batch's place."""
-        return self._call.with_batch(self._call.items[self._places[key]])
+    def make_single_arguments(self, key: str) -> tuple[Args, Kwargs]:
+        """Return the arguments with one item in the place of the batch."""
+        return self._call.with_batch(self._call.items[self._positions[key]])
 
 
 class BatchBase(DecoratedFunction[P, R]):
-    """A decorated function of batches.
+    """A decorated batch function.
 
     Args:
         function: the function.
-        settings: what the decorator was told.
-        parts: how its batches are cut up.
+        settings: the settings of the decorator.
+        parts: the settings of its batches.
 
     Raises:
         ConfigurationError: a setting does not fit the function.
@@ -110,19 +110,22 @@ class BatchBase(DecoratedFunction[P, R]):
         self._parts = parts
         if self._parameter.name in settings.ignore:
             raise ConfigurationError(
-                f"ignore= names {self._parameter.name!r}, whose items tell the entries apart"
+                f"ignore= names {self._parameter.name!r}, but its items make the keys of the entries"
             )
 
     def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]:
-        """The key of each item, as ``cache.get`` takes it."""
-        return [self._plain_key(*each) for each in self._parameter.call(args, kwargs).each()]
+        """Return the key of each item, as ``cache.get`` takes it."""
+        return [
+            self._plain_key(*each)
+            for each in self._parameter.parse_call(args, kwargs).iter_single()
+        ]
 
     def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
         """Return the key of each item, without the namespace."""
         return self.cache_keys(*args, **kwargs)
 
-    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
-        # What the users' functions are told is the result, not what is stored of it.
+    def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
+        # The users' functions get the result, not its stored form.
         ttl, cache_if = policy.ttl, policy.cache_if
         if callable(ttl):
             policy = policy._replace(ttl=lambda entry: ttl(decode_item(entry)))
@@ -130,8 +133,8 @@ class BatchBase(DecoratedFunction[P, R]):
             policy = policy._replace(cache_if=lambda entry: cache_if(decode_item(entry)))
         return policy
 
-    def _shortcut(self, call: BatchCall, steered: Mode | None) -> Callable[[], Any] | None:
-        """What gives the result of a call that has no need of entries; ``None`` for others."""
+    def _find_shortcut(self, call: BatchCall, mode: Mode | None) -> Callable[[], Any] | None:
+        """Return a function that answers a call without entries; ``None`` for other calls."""
         count, size = len(call.items), self._parts.size
         if count == 0:
             annotation = get_return_annotation(self._function)
@@ -140,77 +143,77 @@ class BatchBase(DecoratedFunction[P, R]):
                 return list
             if kind is tuple:
                 return tuple
-            # Of an array without rows, the function alone knows the columns.
-        elif steered is not Mode.BYPASS or (size is not None and count > size):
+            # Only the function knows the columns of an array without rows.
+        elif mode is not Mode.BYPASS or (size is not None and count > size):
             return None
         args, kwargs = call.with_batch(call.items)
         return partial(self._function, *args, **kwargs)
 
-    def _keyed(self, call: BatchCall, steered: Mode | None) -> Iterable[str]:
-        """What each item's entry is called; those that are not to be in the store, by number."""
-        if steered is Mode.BYPASS:
+    def _iter_keys(self, call: BatchCall, mode: Mode | None) -> Iterable[str]:
+        """Yield the key of each item; a number for items that are not stored."""
+        if mode is Mode.BYPASS:
             return map(str, range(len(call.items)))
-        return (self._key(*each) for each in call.each())
+        return (self._key(*each) for each in call.iter_single())
 
-    def _loading(
-        self, plan: BatchPlan, compute: Compute, steered: Mode | None, known: Mapping[str, Any]
+    def _load(
+        self, plan: BatchPlan, compute: Compute, mode: Mode | None, known: Mapping[str, Any]
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Begin to load or compute an entry for each key."""
+        """Return a coroutine that gets or computes an entry for each key."""
         self._bound_cache()
-        wanted = BatchRequest(
-            plan.different,
+        request = BatchRequest(
+            plan.unique_keys,
             compute,
             self._policy,
-            lambda key: self._make_tags(*plan.of_one(key)),
+            lambda key: self._make_tags(*plan.make_single_arguments(key)),
             self._parts.size,
             self._parts.concurrency,
         )
-        tape = context.current_cassette()
-        if tape is not None:
-            return self._recorded(tape, plan, wanted)
-        if steered is Mode.BYPASS:
-            return compute_uncached(wanted)
-        return self._loader.batch_loader.get_or_compute(wanted, steered, known)
+        cassette = context.current_cassette()
+        if cassette is not None:
+            return self._replay_or_record(cassette, plan, request)
+        if mode is Mode.BYPASS:
+            return compute_uncached(request)
+        return self._loader.batch_loader.get_or_compute(request, mode, known)
 
-    async def _recorded(
-        self, tape: Cassette, plan: BatchPlan, wanted: BatchRequest
+    async def _replay_or_record(
+        self, cassette: Cassette, plan: BatchPlan, request: BatchRequest
     ) -> dict[str, Any]:
-        """An entry for each key, from a recording or recorded."""
-        calls = {key: self._make_call(*plan.of_one(key)) for key in wanted.keys}
-        entries = {key: tape.find(call) for key, call in calls.items()}
+        """Return an entry for each key, replayed or recorded now."""
+        calls = {key: self._make_call(*plan.make_single_arguments(key)) for key in request.keys}
+        entries = {key: cassette.find(call) for key, call in calls.items()}
         missing = [key for key, entry in entries.items() if entry is MISSING]
         if missing:
-            computed = await compute_uncached(wanted._replace(keys=missing))
+            computed = await compute_uncached(request._replace(keys=missing))
             for key, entry in computed.items():
-                await tape.store(calls[key], entry)
-                kept = tape.find(calls[key])  # of two answers the older one counts
-                entries[key] = entry if kept is MISSING else kept
+                await cassette.store(calls[key], entry)
+                recorded = cassette.find(calls[key])  # an older recording wins
+                entries[key] = entry if recorded is MISSING else recorded
         return entries
 
-    def _called_for(
-        self, plan: BatchPlan, keys: Sequence[str], steered: Mode | None
+    def _prepare_call(
+        self, plan: BatchPlan, keys: Sequence[str], mode: Mode | None
     ) -> tuple[Args, Kwargs]:
-        """Count a call of the function, and say with which arguments it is to be called."""
-        if steered is not Mode.BYPASS:
+        """Count a call of the function, and return its arguments."""
+        if mode is not Mode.BYPASS:
             self._misses += len(keys)
         plan.computed += len(keys)
-        return plan.arguments(keys)
+        return plan.make_arguments(keys)
 
-    def _apart(self, result: Any, keys: Sequence[str]) -> list[Any]:
+    def _split(self, result: Any, keys: Sequence[str]) -> list[Any]:
         return split_results(result, len(keys), self.__qualname__)
 
-    def _together(self, plan: BatchPlan, entries: Mapping[str, Any], steered: Mode | None) -> Any:
-        """The call's result.
+    def _join_entries(self, plan: BatchPlan, entries: Mapping[str, Any], mode: Mode | None) -> Any:
+        """Return the result of the call.
 
         Raises:
-            MisfitError: what is stored is not what the function returns now.
+            BatchResultError: the stored entries have another form than new results.
         """
-        if steered is not Mode.BYPASS:
+        if mode is not Mode.BYPASS:
             self._hits += len(plan.keys) - plan.computed
-        is_strict = steered is None or steered is Mode.READ_ONLY
+        is_strict = mode is None or mode is Mode.READ_ONLY
         return join_results([entries[key] for key in plan.keys], strict=is_strict)
 
     @staticmethod
-    def _instead(steered: Mode | None) -> Mode:
-        """How to call it where what is stored does not fit."""
-        return Mode.BYPASS if steered is Mode.READ_ONLY else Mode.REFRESH
+    def _choose_retry_mode(mode: Mode | None) -> Mode:
+        """Return the mode of the second try, when the stored entries have different forms."""
+        return Mode.BYPASS if mode is Mode.READ_ONLY else Mode.REFRESH

@@ -1,7 +1,4 @@
-"""Decorated functions of batches: an entry for each item, a call for what is missing.
-
-Decorated functions of batches, in classes.
-"""
+"""Decorated batch functions and methods: one entry for each item, calls for missing items."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ P = ParamSpec("P")  # without the first argument
 F = ParamSpec("F")  # with it
 Q = ParamSpec("Q")
 T = TypeVar("T")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
+R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
 
 
 class _BatchMethod(Method[P, F, R]):
     __slots__ = ()
-    # The property: what is shown is the function's own.
+    # The property shows the docstring of the function.
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @overload
@@ -37,15 +34,15 @@ class _BatchMethod(Method[P, F, R]):
     @overload
     def cache_keys(self, *args: F.args, **kwargs: F.kwargs) -> list[str]: ...
     def cache_keys(self, *args: Any, **kwargs: Any) -> Any:
-        """The key of each item, as ``cache.get`` takes it."""
+        """Return the key of each item, as ``cache.get`` takes it."""
         return self.__func__.cache_keys(self.__self__, *args, **kwargs)
 
 
 class BatchMethod(_BatchMethod[P, F, R], BlockingMethod[P, F, R]):
-    """A method of batches that blocks."""
+    """A bound method of a plain batch function."""
 
     __slots__ = ()
-    # The property: what is shown is the function's own.
+    # The property shows the docstring of the function.
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @overload
@@ -53,12 +50,12 @@ class BatchMethod(_BatchMethod[P, F, R], BlockingMethod[P, F, R]):
     @overload
     def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> int: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the results of these items; how many there were."""
+        """Remove the results of these items; return their number."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class AsyncBatchMethod(_BatchMethod[P, F, R], AsyncMethod[P, F, R]):
-    """A method of batches that is awaited."""
+    """A bound method of an async batch function."""
 
     __slots__ = ()
     __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
@@ -68,12 +65,12 @@ class AsyncBatchMethod(_BatchMethod[P, F, R], AsyncMethod[P, F, R]):
     @overload
     def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, int]: ...
     def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Forget the results of these items; how many there were."""
+        """Remove the results of these items; return their number."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
-    """A decorated plain function of batches: blocking, as it was.
+    """A decorated plain batch function.
 
     Example:
         >>> from aiocache_pe import cached_batch
@@ -89,7 +86,7 @@ class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
     """
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
-        """Forget the results of these items; how many there were."""
+        """Remove the results of these items; return their number."""
         return self.cache.delete_many(self.cache_keys(*args, **kwargs))
 
     @overload
@@ -99,12 +96,12 @@ class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
-        """The function, as a method of an instance."""
+        """Return the function as a method of an instance."""
         return self if instance is None else BatchMethod(self, instance)
 
 
 class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
-    """A decorated async function of batches.
+    """A decorated async batch function.
 
     Example:
         >>> from aiocache_pe import cached_batch
@@ -120,7 +117,7 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
     """
 
     async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
-        """Forget the results of these items; how many there were."""
+        """Remove the results of these items; return their number."""
         return await self.cache.delete_many(self.cache_keys(*args, **kwargs))
 
     @overload
@@ -133,93 +130,94 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
     def __get__(self, instance: Any, owner: type | None = None, /) -> Any:
-        """The function, as a method of an instance."""
+        """Return the function as a method of an instance."""
         return self if instance is None else AsyncBatchMethod(self, instance)
 
 
 class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
-    """An ``async def`` of batches."""
+    """A decorated ``async def`` with one entry for each item."""
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return await self._called(context.mode(), args, kwargs)  # type: ignore[no-any-return]
+        return await self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
 
     async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function for all items, whatever is stored, and store what it returns."""
-        return await self._called(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
+        """Call the function for all items and store its results."""
+        return await self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
 
-    async def _called(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Any:
-        call = self._parameter.call(args, kwargs)
-        shortcut = self._shortcut(call, steered)
+    async def _call(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Any:
+        call = self._parameter.parse_call(args, kwargs)
+        shortcut = self._find_shortcut(call, mode)
         if shortcut is not None:
             result = shortcut()
             return await result if inspect.isawaitable(result) else result
         keys: list[str] = []
-        for count, key in enumerate(self._keyed(call, steered), 1):
+        for count, key in enumerate(self._iter_keys(call, mode), 1):
             keys.append(key)
             await checkpoint(count)
         plan = BatchPlan(call, keys)
 
         async def compute(some: Sequence[str]) -> Sequence[Any]:
-            args, kwargs = self._called_for(plan, some, steered)
-            return self._apart(await self._function(*args, **kwargs), some)
+            args, kwargs = self._prepare_call(plan, some, mode)
+            return self._split(await self._function(*args, **kwargs), some)
 
-        entries = await self._loading(plan, compute, steered, {})
+        entries = await self._load(plan, compute, mode, {})
         try:
-            return self._together(plan, entries, steered)
+            return self._join_entries(plan, entries, mode)
         except BatchResultError:
-            return await self._called(self._instead(steered), *call.with_batch(call.items))
+            return await self._call(self._choose_retry_mode(mode), *call.with_batch(call.items))
 
 
 class Batch(CachedBatch[P, T]):
-    """A ``def`` of batches: it computes in the thread that called it, one part at a time.
+    """A decorated ``def`` with one entry for each item.
 
-    Where several calls are to be made at a time, they are made in other threads.
+    It computes in the calling thread, one part after the other. With a ``concurrency`` above 1
+    the calls run in other threads.
     """
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return self._called(context.mode(), args, kwargs)  # type: ignore[no-any-return]
+        return self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the function for all items, whatever is stored, and store what it returns."""
-        return self._called(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
+        """Call the function for all items and store its results."""
+        return self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
 
-    def _called(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Any:
-        call = self._parameter.call(args, kwargs)
-        shortcut = self._shortcut(call, steered)
+    def _call(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Any:
+        call = self._parameter.parse_call(args, kwargs)
+        shortcut = self._find_shortcut(call, mode)
         if shortcut is not None:
             return shortcut()
-        plan = BatchPlan(call, list(self._keyed(call, steered)))
+        plan = BatchPlan(call, list(self._iter_keys(call, mode)))
         entries: dict[str, Any] = {}
-        if steered is None or steered is Mode.READ_ONLY:
-            found = {key: self._peek(key) for key in plan.different}
+        if mode is None or mode is Mode.READ_ONLY:
+            found = {key: self._peek(key) for key in plan.unique_keys}
             entries = {key: each for key, each in found.items() if not isinstance(each, Sentinel)}
-        if len(entries) < len(plan.different):
-            entries = self._loaded(plan, entries, steered)
+        if len(entries) < len(plan.unique_keys):
+            entries = self._load_missing(plan, entries, mode)
         try:
-            return self._together(plan, entries, steered)
+            return self._join_entries(plan, entries, mode)
         except BatchResultError:
-            return self._called(self._instead(steered), *call.with_batch(call.items))
+            return self._call(self._choose_retry_mode(mode), *call.with_batch(call.items))
 
-    def _loaded(
-        self, plan: BatchPlan, known: dict[str, Any], steered: Mode | None
+    def _load_missing(
+        self, plan: BatchPlan, known: dict[str, Any], mode: Mode | None
     ) -> dict[str, Any]:
-        """An entry for each key, of which some are known."""
+        """Return an entry for each key; some are known already."""
 
         def compute(some: Sequence[str]) -> Sequence[Any]:
-            args, kwargs = self._called_for(plan, some, steered)
+            args, kwargs = self._prepare_call(plan, some, mode)
             result = self._function(*args, **kwargs)
-            return self._apart(self._checked(result), some)
+            return self._split(self._check_result(result), some)
 
-        def loading(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._loading(plan, factory, steered, known)
+        def load(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
+            return self._load(plan, factory, mode, known)
 
         try:
             elsewhere = self._parts.concurrency > 1
-            return blocking.load_parts(loading, compute, elsewhere=elsewhere)
-        except PortalEndedError:  # called by a handler of `atexit`
-            missing = [key for key in plan.different if key not in known]
+            return blocking.load_parts(load, compute, elsewhere=elsewhere)
+        except PortalEndedError:  # called while the interpreter ends
+            missing = [key for key in plan.unique_keys if key not in known]
             step = self._parts.size or len(missing)
             for at in range(0, len(missing), step):
                 some = missing[at : at + step]

@@ -1,17 +1,17 @@
-"""What a batch returned, taken apart into entries and put together again.
+"""Results of batch functions, split into entries and joined again.
 
-An entry holds one result, and whoever finds nothing but entries must know what the
-function would have returned. What is most common is stored as it is; the rest says so:
+An entry holds the result of one item. The entries alone determine the type of the whole result. The
+most common types are stored as they are, the others with a mark:
 
 ====================================  =============================================
-returned                              stored of one item
+returned                              stored for one item
 ====================================  =============================================
 a list                                the element; ``[array]`` as an array in one
                                       more dimension, if it has one dimension
 a matrix, numpy's, of rows            the row
 a tuple, any other array              ``{"batch": "tuple", "value": ...}``, ``"array"``;
                                       ``"objects"`` where the array is one of objects
-a list, of what looks like the above  ``{"batch": "list", "value": ...}``
+a list of dicts like those above      ``{"batch": "list", "value": ...}``
 ====================================  =============================================
 """
 
@@ -28,20 +28,20 @@ _FIELDS = {"batch", "value"}
 
 
 class BatchResultError(Exception):
-    """Entries that no one call can have returned: a function's results changed their form."""
+    """Entries of different forms: the type of the function's results has changed."""
 
 
 def split_results(result: Any, count: int, name: str) -> list[Any]:
-    """What to store for each item.
+    """Return the values to store, one for each item.
 
     Args:
-        result: what the function returned.
-        count: for how many items.
-        name: the function's.
+        result: the result of the function.
+        count: the number of items.
+        name: the name of the function, for errors.
 
     Raises:
-        TypeError: it is no list, tuple or array.
-        ValueError: it has another length.
+        TypeError: the result is not a list, tuple or array.
+        ValueError: the result has another length.
 
     Example:
         >>> split_results((1, 2), 2, "f")
@@ -59,35 +59,36 @@ def split_results(result: Any, count: int, name: str) -> list[Any]:
     length = len(result) if not is_array or result.ndim else 0
     if length != count:
         raise ValueError(f"{name}() returned {length} results for {count} items")
-    return [_stored(form, element) for element in result]
+    return [_encode_element(form, element) for element in result]
 
 
 def decode_item(stored: Any) -> Any:
-    """The result in an entry.
+    """Return the result in an entry.
 
     Example:
-        >>> value_of({"batch": "tuple", "value": 7})
+        >>> decode_item({"batch": "tuple", "value": 7})
         7
     """
-    return _read(stored)[1]
+    return _decode_element(stored)[1]
 
 
 def join_results(entries: Sequence[Any], *, strict: bool) -> Any:
-    """What the function would have returned for these items, the caller's own.
+    """Return the result of the function for these items; the caller owns it.
 
     Args:
-        entries: one for each item; where two items are the same, the same object twice.
-        strict: whether entries must be of one form, for they were stored at several times.
+        entries: one for each item; equal items have the same object.
+        strict: whether all entries must have the same form, because different calls may have
+            stored them.
 
     Raises:
-        MisfitError: they are not.
+        BatchResultError: the forms differ.
 
     Example:
         >>> join_results(split_results((1, 2), 2, "f"), strict=True)
         (1, 2)
     """
-    read = [_read(entry) for entry in entries]
-    if strict and len({_kind(form, value) for form, value in read}) > 1:
+    read = [_decode_element(entry) for entry in entries]
+    if strict and len({_find_form(form, value) for form, value in read}) > 1:
         raise BatchResultError
     form = read[0][0]
     if form == "array":
@@ -98,22 +99,22 @@ def join_results(entries: Sequence[Any], *, strict: bool) -> Any:
         own.append(copy_or_share(value) if id(entry) in seen else value)
         seen.add(id(entry))
     if form == "objects":
-        return _of_objects(own)
+        return _join_objects(own)
     return own if form == "list" else tuple(own)
 
 
-def _of_objects(values: list[Any]) -> Any:
-    """An array of any objects, or of rows of such."""
+def _join_objects(values: list[Any]) -> Any:
+    """Return an array of objects, or of rows of objects."""
     numpy = sys.modules["numpy"]
     if all(is_array_type(type(value)) and value.dtype.hasobject for value in values):
         return numpy.stack(values)
-    made = numpy.empty(len(values), object)
-    for place, value in enumerate(values):  # one by one: numpy would take lists for rows
-        made[place] = value
-    return made
+    array = numpy.empty(len(values), object)
+    for position, value in enumerate(values):  # one by one: numpy would take lists for rows
+        array[position] = value
+    return array
 
 
-def _stored(form: str, element: Any) -> Any:
+def _encode_element(form: str, element: Any) -> Any:
     is_array = is_array_type(type(element))
     if form == "array" and is_array and element.ndim == 1:
         return element
@@ -125,8 +126,8 @@ def _stored(form: str, element: Any) -> Any:
     return {"batch": form, "value": element}
 
 
-def _read(stored: Any) -> tuple[str, Any]:
-    """Of which form the result was, and its element."""
+def _decode_element(stored: Any) -> tuple[str, Any]:
+    """Return the form of the whole result, and the element."""
     if is_array_type(type(stored)):
         return ("array", stored) if stored.ndim == 1 else ("list", stored[0])
     if type(stored) is dict and stored.keys() == _FIELDS:
@@ -134,5 +135,5 @@ def _read(stored: Any) -> tuple[str, Any]:
     return "list", stored
 
 
-def _kind(form: str, value: Any) -> Hashable:
+def _find_form(form: str, value: Any) -> Hashable:
     return (form, value.dtype, value.shape) if form == "array" else form

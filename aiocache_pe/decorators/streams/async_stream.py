@@ -1,8 +1,8 @@
-"""Decorated ``async def`` with ``yield``: the chunks pass while they are recorded.
+"""Decorated ``async def`` with ``yield``: the chunks pass through while they are recorded.
 
-Who calls first sees each chunk as it comes, and who calls meanwhile the same chunks from
-the first one on (`live`). A stream that came to its end is stored whole, empty chunks
-too; one that was cut short, by an error or because all its readers had enough, is not.
+The first caller sees each chunk as it comes. Callers that arrive meanwhile get the same chunks
+from the first one on (`fan_out`). A stream that comes to its end is stored whole, with its empty
+chunks. A stream that ends by an error, or because all readers left, is not stored.
 """
 
 from __future__ import annotations
@@ -32,135 +32,142 @@ T = TypeVar("T")
 class AsyncStream(
     StreamBase[P, AsyncGenerator[T, None]], AsyncCachedFunction[P, AsyncGenerator[T, None]]
 ):
-    """An ``async def`` with ``yield``."""
+    """A decorated ``async def`` with ``yield``."""
 
     def __init__(self, function: Callable[P, AsyncGenerator[T, None]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self._lives: PerLoop[dict[str, AsyncSharedStream[T]]] = PerLoop(dict)
+        self._shared: PerLoop[dict[str, AsyncSharedStream[T]]] = PerLoop(dict)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        """Call the function, or replay the stream it gave before."""
-        return self._stream(context.mode(), args, kwargs)
+        """Replay the stored stream of a call, or call the function."""
+        return self._open(context.current_mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        """Call the function and store its stream, whatever is stored."""
-        return self._stream(Mode.REFRESH, args, kwargs)
+        """Call the function and store its stream, even if a stream is stored."""
+        return self._open(Mode.REFRESH, args, kwargs)
 
-    def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
-        if steered is Mode.BYPASS:
+    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
+        """Read the stream of a call to its end."""
+        call: Any = self.refresh if refresh else self
+        async for _ in call(*args, **kwargs):
+            pass
+
+    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
+        if mode is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = context.current_cassette()
-        if tape is not None:
-            return self._recorded(tape, args, kwargs)
-        return self._chunks(steered, self._key(args, kwargs), args, kwargs)
+        cassette = context.current_cassette()
+        if cassette is not None:
+            return self._replay_or_record(cassette, args, kwargs)
+        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
 
-    async def _chunks(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
+    async def _replay_or_run(
+        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[T, None]:
-        if steered is not Mode.REFRESH:
-            chunks = read_chunks(await self._kept(steered, key, args, kwargs))
+        if mode is not Mode.REFRESH:
+            chunks = read_chunks(await self._get_stored(mode, key, args, kwargs))
             if chunks is not None:
                 self._hits += 1
                 for chunk in chunks:
                     refuse_sent((yield chunk))
                 return
-        live, reader = self._live(steered, key, args, kwargs)
-        async with aclosing(live.read(reader)) as passing:
-            async for chunk in passing:
+        stream, reader = self._join_or_start(mode, key, args, kwargs)
+        async with aclosing(stream.read(reader)) as chunks_so_far:
+            async for chunk in chunks_so_far:
                 refuse_sent((yield chunk))
 
-    async def _recorded(
-        self, tape: Cassette, args: Args, kwargs: Kwargs
+    async def _replay_or_record(
+        self, cassette: Cassette, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[T, None]:
         call = self._make_call(args, kwargs)
-        chunks = read_chunks(tape.find(call))
+        chunks = read_chunks(cassette.find(call))
         if chunks is not None:
             self._hits += 1
             for chunk in chunks:
                 refuse_sent((yield chunk))
             return
         self._misses += 1
-        transcript = ChunkBuffer()
+        buffer = ChunkBuffer()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
-                transcript.add(chunk)
+                buffer.add(chunk)
                 refuse_sent((yield chunk))
-        await tape.store(call, transcript.make_value())
+        await cassette.store(call, buffer.make_value())
 
-    async def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
-        """What is stored and may be replayed; or `MISSING`."""
+    async def _get_stored(self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
+        """Return the stored stream if it may be replayed, or `MISSING`."""
         stored = self._peek(key)
-        if isinstance(stored, Sentinel) and steered is None and self._policy.serve_stale:
-            drain = partial(self._drained, args, kwargs)
-            wanted = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
-            outcome = await self._loader.get_stored(wanted)
+        if isinstance(stored, Sentinel) and mode is None and self._policy.serve_stale:
+            drain = partial(self._drain, args, kwargs)
+            request = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
+            outcome = await self._loader.get_stored(request)
             return MISSING if outcome is MISSING else outcome.value
         return await self._loader.namespace.get(key) if stored is PENDING else stored
 
-    def _live(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
+    def _join_or_start(
+        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> tuple[AsyncSharedStream[T], StreamReader]:
-        """A stream that is under way or begins, and a place in it."""
-        source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None or is_held_by_caller(key):
-            live = AsyncSharedStream(source, lambda live: None)
-            return live, live.first
-        lives = self._lives.get()
-        live_now = lives.get(key)
-        reader = None if live_now is None else live_now.join()
-        if live_now is not None and reader is not None:
-            self._joined(key)
-            return live_now, reader
+        """Return a stream that is in flight or starts now, and a reader of it."""
+        source = partial(self._run, mode, key, args, kwargs)
+        if mode is not None or is_held_by_caller(key):
+            stream = AsyncSharedStream(source, lambda stream: None)
+            return stream, stream.first
+        streams = self._shared.get()
+        in_flight = streams.get(key)
+        reader = None if in_flight is None else in_flight.join()
+        if in_flight is not None and reader is not None:
+            self._count_joined(key)
+            return in_flight, reader
 
-        def ended(live: AsyncSharedStream[T]) -> None:
-            if lives.get(key) is live:
-                del lives[key]
+        def remove(stream: AsyncSharedStream[T]) -> None:
+            if streams.get(key) is stream:
+                del streams[key]
 
-        live = lives[key] = AsyncSharedStream(source, ended)
-        return live, live.first
+        stream = streams[key] = AsyncSharedStream(source, remove)
+        return stream, stream.first
 
-    async def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: ChunkBuffer
+    async def _run(
+        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs, buffer: ChunkBuffer
     ) -> AsyncGenerator[T, None]:
-        """The chunks of a call, which is stored at its end; or of another process's."""
-        turn = None
-        if steered is None:
-            value, turn = await self._look_or_take(key)
+        """Yield the chunks of a call, and store them at its end; or those of another process."""
+        lease = None
+        if mode is None:
+            value, lease = await self._get_or_acquire(key)
             if value is not MISSING:
                 self._hits += 1
                 for chunk in value["chunks"]:
                     yield chunk
                 return
-            if turn is not None:
-                turn.enter()
+            if lease is not None:
+                lease.enter()
         try:
-            computing = self._loader.computer
-            tokens = await computing.get_tag_tokens(self._make_tags(args, kwargs))
-            taking = self._begun(key)
+            computer = self._loader.computer
+            tokens = await computer.get_tag_tokens(self._make_tags(args, kwargs))
+            stopwatch = self._start(key)
             async with aclosing(self._function(*args, **kwargs)) as source:
                 while True:
                     try:
-                        with taking:
+                        with stopwatch:
                             chunk = await anext(source)
                     except StopAsyncIteration:
                         break
                     except BaseException as error:
-                        computing.count_load_failure(key, error)
+                        computer.count_load_failure(key, error)
                         raise
                     yield chunk
-            self._ended(key, taking.seconds)
-            if self._is_storable(steered, turn, transcript.error):
-                value = transcript.value()
-                await computing.put(key, value, self._policy, tokens, taking.seconds)
-        finally:
-            if turn is not None:
-                await turn.release()
 
-    async def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
-        """The whole stream of a call, for nobody who reads."""
+            self._finish(key, stopwatch.seconds)
+            if self._is_storable(mode, lease, buffer.error):
+                value = buffer.value()
+                await computer.put(key, value, self._policy, tokens, stopwatch.seconds)
+        finally:
+            if lease is not None:
+                await lease.release()
+
+    async def _drain(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        """Run the function to its end and return the stream to store."""
         self._misses += 1
-        transcript = ChunkBuffer()
+        buffer = ChunkBuffer()
         async with aclosing(self._function(*args, **kwargs)) as source:
             async for chunk in source:
-                transcript.add(chunk)
-        return transcript.make_value()
+                buffer.add(chunk)
+        return buffer.make_value()

@@ -1,4 +1,4 @@
-"""What decorated generators of both kinds share."""
+"""Base class of decorated generators, async and plain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ Kwargs = dict[str, Any]
 
 
 class Stopwatch:
-    """How long the chunks of a stream took, without the time between them."""
+    """The time that a source needs for its chunks, without the time between them.
+
+    Attributes:
+        seconds: the sum so far.
+    """
 
     __slots__ = ("_began", "_monotonic", "seconds")
 
@@ -32,7 +36,7 @@ class Stopwatch:
         self.seconds = 0.0
 
     def __enter__(self) -> None:
-        """The next chunk is waited for."""
+        """Start before the next chunk is awaited."""
         self._began = self._monotonic()
 
     def __exit__(self, *error: object) -> None:
@@ -54,22 +58,22 @@ class StreamBase(DecoratedFunction[P, R]):
                 "while it lasts; limit the time where you read it"
             )
 
-    def _adapted(self, policy: LoadPolicy) -> LoadPolicy:
+    def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
         return make_stream_policy(policy)
 
-    def _begun(self, key: str) -> Stopwatch:
-        """The function is called, for somebody who reads."""
+    def _start(self, key: str) -> Stopwatch:
+        """Count a miss, before the function is called."""
         self._misses += 1
         self._loader.namespace.count_miss(key)
         return Stopwatch(self._loader.namespace.monotonic)
 
-    def _joined(self, key: str) -> None:
-        """Somebody reads what another's call gives."""
+    def _count_joined(self, key: str) -> None:
+        """Count a hit, for a caller that reads the stream of another call."""
         self._hits += 1
         self._loader.namespace.count_hit(key)
 
-    async def _look_or_take(self, key: str) -> tuple[Any, HeldLease | None]:
-        """What another process has stored by now; or `MISSING`, and the turn to call."""
+    async def _get_or_acquire(self, key: str) -> tuple[Any, HeldLease | None]:
+        """Return the stream that another process has stored, or `MISSING` and the lease."""
 
         async def get() -> Any:
             value = await self._loader.namespace.get(key)
@@ -77,15 +81,21 @@ class StreamBase(DecoratedFunction[P, R]):
 
         return await self._loader.lease_waiter.get_or_acquire(key, get, self._policy.lock)
 
-    def _ended(self, key: str, seconds: float) -> None:
-        """The function came to its end."""
+    def _finish(self, key: str, seconds: float) -> None:
+        """Report that the function came to its end."""
         self._loader.namespace.emit(events.Loaded, key, seconds)
 
     def _is_storable(
-        self, steered: Mode | None, turn: HeldLease | None, error: Exception | None
+        self, mode: Mode | None, lease: HeldLease | None, error: Exception | None
     ) -> bool:
-        """Whether what was taken down is to be stored; said of a stream at its end."""
+        """Return whether to store a stream that came to its end.
+
+        Args:
+            mode: the mode of the call.
+            lease: the lease under which the stream was computed.
+            error: the reason that forbids storing its chunks.
+        """
         if error is not None:
             self._loader.namespace.count_failure("encode", error)
-        is_lost = turn is not None and turn.is_lost
-        return error is None and steered is not Mode.READ_ONLY and not is_lost
+        is_lost = lease is not None and lease.is_lost
+        return error is None and mode is not Mode.READ_ONLY and not is_lost

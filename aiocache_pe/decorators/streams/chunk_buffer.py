@@ -1,4 +1,4 @@
-"""A stream as it is stored: its chunks, and what it returned at its end."""
+"""Streams as they are stored: the chunks, and the return value of the generator."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from aiocache_pe.exceptions import CacheError
 from aiocache_pe.loading.copying import copy_or_share, copy_value
 from aiocache_pe.loading.options import LoadPolicy
 
-_MOST = 1_000_000
-"""Chunks of a stream that is recorded; one that has more is not stored."""
+_MAX_CHUNKS = 1_000_000
+"""Chunks of a stream that is recorded; a stream of more is not stored."""
 
 
 class ChunkBuffer:
-    """Takes down the chunks of a stream while they pass.
+    """Records the chunks of a stream while they pass through.
 
-    Of a chunk that can be changed a copy is kept: whoever gets it may change it, and
-    what is stored is the stream as it came.
+    A mutable chunk is copied, because its reader may change it: the stream is stored as the
+    source produced it.
 
     Attributes:
-        error: why the stream cannot be stored.
+        error: the reason that forbids storing the stream.
     """
 
     __slots__ = ("_chunks", "_forgotten", "error")
@@ -34,46 +34,48 @@ class ChunkBuffer:
         return self._forgotten + len(self._chunks)
 
     def add(self, chunk: Any) -> None:
-        """Take down the next chunk."""
-        kept = chunk
+        """Record the next chunk."""
+        recorded = chunk
         try:
-            kept = copy_value(chunk)
+            recorded = copy_value(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
             self.error = self.error or error
-        self._chunks.append(kept)
-        if len(self) > _MOST and self.error is None:
-            self.error = OverflowError(f"a stream of more than {_MOST} chunks is not stored")
+        self._chunks.append(recorded)
+        if len(self) > _MAX_CHUNKS and self.error is None:
+            self.error = OverflowError(f"a stream of more than {_MAX_CHUNKS} chunks is not stored")
 
-    def chunk(self, at: int) -> Any:
-        """A copy of a chunk, by its number; the chunk itself if it cannot be copied.
+    def copy_chunk(self, position: int) -> Any:
+        """Return a copy of a chunk, or the chunk itself if it cannot be copied.
 
         Raises:
-            CacheError: it is forgotten.
+            CacheError: the chunk was forgotten.
         """
-        if at < self._forgotten:
-            raise CacheError(f"more than {_MOST} chunks behind another reader of this stream")
-        return copy_or_share(self._chunks[at - self._forgotten])
+        if position < self._forgotten:
+            raise CacheError(f"more than {_MAX_CHUNKS} chunks behind another reader of this stream")
+        return copy_or_share(self._chunks[position - self._forgotten])
 
     def forget(self, before: int) -> None:
-        """Of a stream that will not be stored, drop the chunks that all its readers have.
+        """Drop the chunks of a stream that will not be stored.
 
-        And those that are further behind than may be; who lags so much finds them gone.
+        Args:
+            before: the number of the first chunk that a reader still needs. Chunks that are
+                further behind than the limit are dropped all the same.
         """
-        before = max(before, len(self) - _MOST)
+        before = max(before, len(self) - _MAX_CHUNKS)
         if self.error is not None and before > self._forgotten:
             del self._chunks[: before - self._forgotten]
             self._forgotten = before
 
     def value(self, returned: Any = None) -> dict[str, Any]:
-        """What to store, for a stream that came to its end."""
+        """Return the value to store for a stream that came to its end."""
         value: dict[str, Any] = {"chunks": self._chunks}
         return value if returned is None else value | {"returned": returned}
 
     def make_value(self, returned: Any = None) -> dict[str, Any]:
-        """As `value`, for those who have no use for a stream that cannot be stored.
+        """Return the value to store.
 
         Raises:
-            Exception: it cannot be; the error says why.
+            Exception: the stream cannot be stored; the error gives the reason.
         """
         if self.error is not None:
             raise self.error
@@ -81,28 +83,28 @@ class ChunkBuffer:
 
 
 def read_chunks(value: Any) -> list[Any] | None:
-    """The chunks of a stored stream; ``None`` if it is something else."""
+    """Return the chunks of a stored stream; ``None`` for any other value."""
     chunks = value.get("chunks") if type(value) is dict else None
     return chunks if type(chunks) is list else None
 
 
 def make_stream_policy(policy: LoadPolicy) -> LoadPolicy:
-    """LoadPolicy whose functions are given the chunks, not the value they are stored in."""
+    """Return a policy whose functions get the chunks instead of the stored value."""
 
-    def of_chunks(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def pass_chunks(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return lambda value: function(value["chunks"])
 
     return policy._replace(
-        ttl=of_chunks(policy.ttl) if callable(policy.ttl) else policy.ttl,
-        cache_if=None if policy.cache_if is None else of_chunks(policy.cache_if),
+        ttl=pass_chunks(policy.ttl) if callable(policy.ttl) else policy.ttl,
+        cache_if=None if policy.cache_if is None else pass_chunks(policy.cache_if),
     )
 
 
 def refuse_sent(sent: object) -> None:
-    """Check that nothing was sent into a cached stream: a transcript could not answer.
+    """Raise if a value was sent into a cached stream, which could not answer.
 
     Raises:
-        TypeError: something was.
+        TypeError: a value was sent.
     """
     if sent is not None:
         raise TypeError("nothing can be sent into a cached stream; use bypass() to talk to it")

@@ -1,9 +1,8 @@
-"""Streams under way that many read at once: each from the first chunk on, at its own pace.
+"""Streams in flight with several readers: each reads from the first chunk, at its own pace.
 
-The source is asked for its next chunk when the reader who is furthest asks for it, so a
-reader who is slow holds up nobody, and one who has enough pulls nothing out of the source.
-What has passed is kept until the end anyway, to be stored; from there the others are
-served, and those who come late.
+The reader that is furthest ahead pulls the next chunk from the source. A slow reader holds up no
+other reader, and a reader that stops pulls nothing. The chunks are kept until the end, because
+they are stored then. Other readers, and readers that join late, are served from there.
 """
 
 from __future__ import annotations
@@ -16,27 +15,27 @@ T = TypeVar("T")
 
 
 class StreamReader:
-    """Somebody's place in a stream: the number of the next chunk."""
+    """The position of one reader: the number of its next chunk."""
 
-    __slots__ = ("place",)
+    __slots__ = ("position",)
 
     def __init__(self) -> None:
-        self.place = 0
+        self.position = 0
 
 
 class SharedStream(Generic[T]):
     """The chunks of a stream so far, and its readers.
 
     Attributes:
-        first: the reader who is there from the beginning.
-        transcript: the chunks.
-        has_ended: whether there will be no more.
-        error: what to raise at the end.
-        returned: what the source returned at the end.
+        first: the reader that started the stream.
+        buffer: the chunks.
+        has_ended: whether no more chunks follow.
+        error: the exception to raise at the end.
+        returned: the return value of the source.
     """
 
     def __init__(self) -> None:
-        self.transcript = ChunkBuffer()
+        self.buffer = ChunkBuffer()
         self.has_ended = False
         self.error: BaseException | None = None
         self.returned: Any = None
@@ -45,15 +44,15 @@ class SharedStream(Generic[T]):
         self._newest: tuple[int, T] | None = None
 
     def join(self) -> StreamReader | None:
-        """A new reader, at the first chunk; ``None`` if it has ended or cannot be kept."""
-        if self.has_ended or self.transcript.error is not None:
+        """Return a new reader at the first chunk; ``None`` if the stream cannot be joined."""
+        if self.has_ended or self.buffer.error is not None:
             return None
         reader = StreamReader()
         self._readers.add(reader)
         return reader
 
     def leave(self, reader: StreamReader) -> bool:
-        """Take leave of a reader; whether it was the last, and the source is to be closed."""
+        """Remove a reader; return whether it was the last, so that the source is to be closed."""
         self._readers.discard(reader)
         if self._readers or self.has_ended:
             return False
@@ -61,28 +60,31 @@ class SharedStream(Generic[T]):
         return True
 
     def put(self, chunk: T) -> None:
-        """Take the next chunk from the source."""
-        self.transcript.add(chunk)
-        self._newest = len(self.transcript) - 1, chunk
+        """Add the next chunk of the source."""
+        self.buffer.add(chunk)
+        self._newest = len(self.buffer) - 1, chunk
 
-    def has(self, reader: StreamReader) -> bool:
-        """Whether the reader's next chunk is there."""
-        return reader.place < len(self.transcript)
+    def has_next(self, reader: StreamReader) -> bool:
+        """Return whether the next chunk of a reader is in the buffer."""
+        return reader.position < len(self.buffer)
 
     def take(self, reader: StreamReader) -> T:
-        """The reader's next chunk: for the first reader the source's own, for others a copy."""
-        at = reader.place
-        reader.place += 1
+        """Return the next chunk of a reader.
+
+        The first reader of a chunk gets the object of the source, all others get copies.
+        """
+        position = reader.position
+        reader.position += 1
         newest = self._newest
-        if newest is not None and newest[0] == at:
+        if newest is not None and newest[0] == position:
             self._newest = None
             chunk = newest[1]
         else:
-            chunk = self.transcript.chunk(at)
-        if self.transcript.error is not None:
-            self.transcript.forget(min(other.place for other in self._readers))
+            chunk = self.buffer.copy_chunk(position)
+        if self.buffer.error is not None:
+            self.buffer.forget(min(other.position for other in self._readers))
         return chunk
 
     def end(self, error: BaseException | None = None, returned: Any = None) -> None:
-        """There is no more."""
+        """Mark the end of the stream."""
         self.has_ended, self.error, self.returned = True, error, returned

@@ -1,4 +1,4 @@
-"""An async generator that many tasks of one event loop read at once."""
+"""Async generators that several tasks of one event loop read at once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class AsyncSharedStream(SharedStream[T]):
-    """A stream under way; a task of its own runs it, with the context of its first reader.
+    """A stream in flight, run by a task of its own with the context of its first reader.
 
-    So all of the source happens in one task, as it must where it holds time limits or
-    groups of tasks open, and no reader's cancelling can hit it half-way.
+    The whole source runs in one task. This is required where it holds timeouts or task groups
+    open, and the cancellation of a reader cannot interrupt it.
 
     Args:
-        source: makes what to read, which is closed at the end.
-        on_end: called when nobody else is to join it any more.
+        source: makes the generator to read, given the buffer; it is closed at the end.
+        on_end: called when no other reader can join any more.
     """
 
     def __init__(
@@ -31,42 +31,40 @@ class AsyncSharedStream(SharedStream[T]):
     ) -> None:
         super().__init__()
         self._on_end = on_end
-        self._wanted = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
-        self._task = asyncio.create_task(
-            self._run(source(self.transcript)), name="aiocache_pe-stream"
-        )
+        self._is_wanted = asyncio.Event()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._task = asyncio.create_task(self._run(source(self.buffer)), name="aiocache_pe-stream")
 
     async def read(self, reader: StreamReader) -> AsyncGenerator[T, None]:
-        """All chunks from the first one on, for one reader.
+        """Yield all chunks from the first one on.
 
         Raises:
-            Whatever the source raised.
+            BaseException: the source raised it.
         """
         try:
             while True:
-                while not self.has(reader):
+                while not self.has_next(reader):
                     if self.has_ended:
                         if self.error is not None:
                             raise self.error
                         return
-                    await self._more()
+                    await self._wait_for_chunk()
                 yield self.take(reader)
         finally:
             await self.quit(reader)
 
     async def quit(self, reader: StreamReader) -> None:
-        """Have a reader leave who may not have begun; with the last one the source is closed."""
+        """Remove a reader, which may not have started; close the source with the last one."""
         if self.leave(reader):
             self._on_end(self)
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _more(self) -> None:
-        """Wait for the next chunk, or the end."""
+    async def _wait_for_chunk(self) -> None:
+        """Wait for the next chunk or the end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        self._wanted.set()
+        self._waiters.append(waiter)
+        self._is_wanted.set()
         await waiter
 
     async def _run(self, source: AsyncGenerator[T, None]) -> None:
@@ -74,11 +72,11 @@ class AsyncSharedStream(SharedStream[T]):
         try:
             async with aclosing(source):
                 while True:
-                    while all(waiter.done() for waiter in self._waiting):
-                        self._wanted.clear()
-                        await self._wanted.wait()
+                    while all(waiter.done() for waiter in self._waiters):
+                        self._is_wanted.clear()
+                        await self._is_wanted.wait()
                     self.put(await anext(source))
-                    if self.has_ended:  # the last one left, and the source went on all the same
+                    if self.has_ended:  # the last reader left, but the source suppressed that
                         return
                     self._wake()
         except StopAsyncIteration:
@@ -93,7 +91,7 @@ class AsyncSharedStream(SharedStream[T]):
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

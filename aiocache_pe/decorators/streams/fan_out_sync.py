@@ -1,4 +1,4 @@
-"""A plain generator that many threads read at once."""
+"""Plain generators that several threads read at once; used by the blocking transports."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 T = TypeVar("T")
 
 
-class PlainLive(SharedStream[T]):
-    """A stream under way; whichever reader wants the next chunk first runs the source for it.
+class SyncSharedStream(SharedStream[T]):
+    """A stream in flight, run by the thread of the reader that needs the next chunk first.
 
-    With one reader, that is always its own thread. The source sees the context variables
-    of the reader who began it.
+    With one reader, that is always the reader's thread. The source sees the context variables
+    of the first reader.
 
     Args:
-        source: makes what to read, which is closed at the end.
-        on_end: called when nobody else is to join it any more.
+        source: makes the generator to read, given the buffer; it is closed at the end.
+        on_end: called when no other reader can join any more.
     """
 
     def __init__(
         self,
         source: Callable[[ChunkBuffer], Generator[T, None, Any]],
-        on_end: Callable[[PlainLive[T]], None],
+        on_end: Callable[[SyncSharedStream[T]], None],
     ) -> None:
         super().__init__()
-        self._source = source(self.transcript)
+        self._source = source(self.buffer)
         self._context = copy_context()
         self._on_end = on_end
         self._changed = threading.Condition()
@@ -43,13 +43,13 @@ class PlainLive(SharedStream[T]):
             return super().join()
 
     def read(self, reader: StreamReader) -> Generator[T, None, Any]:
-        """All chunks from the first one on, for one reader, and what the source returned.
+        """Yield all chunks from the first one on; return the return value of the source.
 
         Raises:
-            Whatever the source raised.
+            BaseException: the source raised it.
         """
         try:
-            while self._is_there(reader):
+            while self._advance(reader):
                 with self._changed:
                     chunk = self.take(reader)
                 yield chunk
@@ -60,18 +60,18 @@ class PlainLive(SharedStream[T]):
             self.quit(reader)
 
     def quit(self, reader: StreamReader) -> None:
-        """Have a reader leave who may not have begun; with the last one the source is closed."""
+        """Remove a reader, which may not have started; close the source with the last one."""
         with self._changed:
             is_last = self.leave(reader)
         if is_last:
             self._on_end(self)
             self._context.run(self._source.close)
 
-    def _is_there(self, reader: StreamReader) -> bool:
-        """Whether there is another chunk for a reader, after waiting for it or running for it."""
+    def _advance(self, reader: StreamReader) -> bool:
+        """Wait or run the source until a reader has a next chunk; return whether it has one."""
         with self._changed:
             while True:
-                if self.has(reader):
+                if self.has_next(reader):
                     return True
                 if self.has_ended:
                     return False
@@ -81,10 +81,10 @@ class PlainLive(SharedStream[T]):
                 self._changed.wait()
         self._step()
         with self._changed:
-            return self.has(reader)
+            return self.has_next(reader)
 
     def _step(self) -> None:
-        """Run the source to its next chunk, or to its end."""
+        """Run the source to its next chunk or to its end."""
         try:
             chunk = self._context.run(next, self._source)
         except StopIteration as end:
@@ -93,13 +93,14 @@ class PlainLive(SharedStream[T]):
             if isinstance(error, Exception):
                 self._settle(partial(self.end, error))
                 return
-            # Meant for this thread alone, but it took the source along.
+            # An interrupt concerns this thread alone, but it has ended the source.
             self._settle(partial(self.end, InterruptedError("another reader was interrupted")))
             raise
         else:
             self._settle(partial(self.put, chunk))
 
     def _settle(self, change: Callable[[], None]) -> None:
+        """Apply a change, and wake the waiting readers."""
         with self._changed:
             change()
             self._is_running = False

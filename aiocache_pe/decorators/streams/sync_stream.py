@@ -1,8 +1,12 @@
-"""Decorated ``def`` with ``yield``: as `streams_async`, for threads."""
+"""Decorated ``def`` with ``yield``: the chunks pass through while they are recorded.
+
+Two threads that call the function at the same moment each run it. A paused generator holds up
+no other caller of its process, which may be the same thread.
+"""
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
@@ -14,13 +18,10 @@ from aiocache_pe.decorators.base import CachedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.base import Args, Kwargs, StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
-from aiocache_pe.decorators.streams.fan_out import StreamReader
-from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
-from aiocache_pe.loading.lease_wait import HeldLease, is_held_by_caller
+from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import LoadRequest
-from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
 
 P = ParamSpec("P")
@@ -29,163 +30,149 @@ R = TypeVar("R")
 
 
 class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T, None, R]]):
-    """A ``def`` with ``yield``; what it returns at its end is stored with the chunks."""
+    """A decorated ``def`` with ``yield``; its return value is stored with the chunks."""
 
     def __init__(self, function: Callable[P, Generator[T, None, R]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self.after_fork()
-        reset_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Join no stream of the parent's: its threads are not in this process."""
-        self._lives: dict[str, PlainLive[T]] = {}
-        self._lock = threading.Lock()
+        self._running: set[str] = set()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
-        """Call the function, or replay the stream it gave before."""
-        return self._stream(context.mode(), args, kwargs)
+        """Replay the stored stream of a call, or call the function."""
+        return self._open(context.current_mode(), args, kwargs)
 
     def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
-        """Call the function and store its stream, whatever is stored."""
-        return self._stream(Mode.REFRESH, args, kwargs)
+        """Call the function and store its stream, even if a stream is stored."""
+        return self._open(Mode.REFRESH, args, kwargs)
 
-    def _stream(self, steered: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
-        if steered is Mode.BYPASS:
+    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
+        """Read the stream of a call to its end, in another thread."""
+        call: Any = self.refresh if refresh else self
+
+        def read() -> None:
+            for _ in call(*args, **kwargs):
+                pass
+
+        await asyncio.to_thread(read)
+
+    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
+        if mode is Mode.BYPASS:
             return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        tape = context.current_cassette()
-        if tape is not None:
-            return self._recorded(tape, args, kwargs)
-        return self._chunks(steered, self._key(args, kwargs), args, kwargs)
+        cassette = context.current_cassette()
+        if cassette is not None:
+            return self._replay_or_record(cassette, args, kwargs)
+        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
 
-    def _chunks(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
+    def _replay_or_run(
+        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> Generator[T, None, Any]:
-        if steered is not Mode.REFRESH:
-            stored = self._kept(steered, key, args, kwargs)
-            chunks = read_chunks(stored)
-            if chunks is not None:
-                self._hits += 1
-                for chunk in chunks:
-                    refuse_sent((yield chunk))
-                return stored.get("returned")
-        live, reader = self._live(steered, key, args, kwargs)
-        passing = live.read(reader)
-        with closing(passing):
-            while True:
-                try:
-                    chunk = next(passing)
-                except StopIteration as end:
-                    return end.value
-                refuse_sent((yield chunk))
+        if mode is not Mode.REFRESH:
+            stored = self._get_stored(mode, key, args, kwargs)
+            if read_chunks(stored) is not None:
+                return (yield from self._replay(stored))
+        return (yield from self._run(mode, key, args, kwargs))
 
-    def _recorded(self, tape: Cassette, args: Args, kwargs: Kwargs) -> Generator[T, None, Any]:
+    def _replay_or_record(
+        self, cassette: Cassette, args: Args, kwargs: Kwargs
+    ) -> Generator[T, None, Any]:
         call = self._make_call(args, kwargs)
-        stored = tape.find(call)
-        chunks = read_chunks(stored)
-        if chunks is not None:
-            self._hits += 1
-            for chunk in chunks:
-                refuse_sent((yield chunk))
-            return stored.get("returned")
+        stored = cassette.find(call)
+        if read_chunks(stored) is not None:
+            return (yield from self._replay(stored))
         self._misses += 1
-        transcript = ChunkBuffer()
+        buffer = ChunkBuffer()
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
                     chunk = next(source)
                 except StopIteration as end:
-                    blocking.wait_for(
-                        tape.store, call, transcript.make_value(end.value), otherwise=None
-                    )
+                    value = buffer.make_value(end.value)
+                    blocking.wait_for(cassette.store, call, value, otherwise=None)
                     return end.value
-                transcript.add(chunk)
+                buffer.add(chunk)
                 refuse_sent((yield chunk))
 
-    def _kept(self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
-        """What is stored and may be replayed; or `MISSING`."""
+    def _replay(self, stored: Any) -> Generator[T, None, Any]:
+        self._hits += 1
+        for chunk in stored["chunks"]:
+            refuse_sent((yield chunk))
+        return stored.get("returned")
+
+    def _get_stored(self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
+        """Return the stored stream if it may be replayed, or `MISSING`."""
         stored = self._peek(key)
-        if isinstance(stored, Sentinel) and steered is None and self._policy.serve_stale:
-            drain = partial(blocking.run_in_thread, partial(self._drained, args, kwargs))
-            wanted = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
+        if isinstance(stored, Sentinel) and mode is None and self._policy.serve_stale:
+            drain = partial(blocking.run_in_thread, partial(self._drain, args, kwargs))
+            request = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
             outcome: Outcome | Missing = blocking.wait_for(
-                self._loader.get_stored, wanted, otherwise=MISSING
+                self._loader.get_stored, request, otherwise=MISSING
             )
             return MISSING if outcome is MISSING else outcome.value
         if stored is PENDING:
             return blocking.wait_for(self._loader.namespace.get, key, otherwise=MISSING)
         return stored
 
-    def _live(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs
-    ) -> tuple[PlainLive[T], StreamReader]:
-        """A stream that is under way or begins, and a place in it."""
-        source = partial(self._source, steered, key, args, kwargs)
-        if steered is not None or is_held_by_caller(key):
-            live = PlainLive(source, lambda live: None)
-            return live, live.first
-        with self._lock:
-            live_now = self._lives.get(key)
-            reader = None if live_now is None else live_now.join()
-            if live_now is None or reader is None:
-                live = self._lives[key] = PlainLive(source, partial(self._forget, key))
-                return live, live.first
-        self._joined(key)
-        return live_now, reader
-
-    def _forget(self, key: str, live: PlainLive[T]) -> None:
-        with self._lock:
-            if self._lives.get(key) is live:
-                del self._lives[key]
-
-    def _source(
-        self, steered: Mode | None, key: str, args: Args, kwargs: Kwargs, transcript: ChunkBuffer
+    def _run(
+        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> Generator[T, None, Any]:
-        """The chunks of a call, which is stored at its end; or of another process's."""
-        turn: HeldLease | None = None
-        if steered is None:
-            nothing: tuple[Any, HeldLease | None] = (MISSING, None)
-            value, turn = blocking.wait_for(self._look_or_take, key, otherwise=nothing)
-            if value is not MISSING:
-                self._hits += 1
-                yield from value["chunks"]
-                return value.get("returned")
-            if turn is not None:
-                turn.enter()
-        try:
-            computing = self._loader.computer
-            tags = self._make_tags(args, kwargs)
-            tokens = blocking.wait_for(computing.get_tag_tokens, tags, otherwise=dict[str, str]())
-            taking = self._begun(key)
-            returned: Any = None
-            with closing(self._function(*args, **kwargs)) as source:
-                while True:
-                    try:
-                        with taking:
-                            chunk = next(source)
-                    except StopIteration as end:
-                        returned = end.value
-                        break
-                    except BaseException as error:
-                        computing.count_load_failure(key, error)
-                        raise
-                    yield chunk
-            self._ended(key, taking.seconds)
-            if self._is_storable(steered, turn, transcript.error):
-                value = transcript.value(returned)
-                keep, policy, seconds = computing.put, self._policy, taking.seconds
-                blocking.wait_for(keep, key, value, policy, tokens, seconds, otherwise=None)
-            return returned
-        finally:
-            if turn is not None:
-                blocking.wait_or_leave(turn.release)
+        """Yield the chunks of a call, computed here or by another process.
 
-    def _drained(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
-        """The whole stream of a call, for nobody who reads."""
-        self._misses += 1
-        transcript = ChunkBuffer()
+        Other processes wait for the lease and replay the stream. Other callers of this process
+        do not wait, because the lease may be held by a paused generator of their own thread.
+        """
+        lease: HeldLease | None = None
+        is_first = mode is None and key not in self._running
+        try:
+            if is_first:
+                self._running.add(key)
+                nothing: tuple[Any, HeldLease | None] = (MISSING, None)
+                stored, lease = blocking.wait_for(self._get_or_acquire, key, otherwise=nothing)
+                if stored is not MISSING:
+                    return (yield from self._replay(stored))
+            return (yield from self._compute(mode, key, lease, args, kwargs))
+        finally:
+            if is_first:
+                self._running.discard(key)
+            if lease is not None:
+                blocking.wait_or_leave(lease.release)
+
+    def _compute(
+        self, mode: Mode | None, key: str, lease: HeldLease | None, args: Args, kwargs: Kwargs
+    ) -> Generator[T, None, Any]:
+        """Yield the chunks of the function, and store the stream at its end."""
+        computer, buffer = self._loader.computer, ChunkBuffer()
+        tags = self._make_tags(args, kwargs)
+        tokens = blocking.wait_for(computer.get_tag_tokens, tags, otherwise=dict[str, str]())
+        stopwatch = self._start(key)
+        returned: Any = None
         with closing(self._function(*args, **kwargs)) as source:
             while True:
                 try:
-                    transcript.add(next(source))
+                    with stopwatch:
+                        chunk = next(source)
                 except StopIteration as end:
-                    return transcript.make_value(end.value)
+                    returned = end.value
+                    break
+                except BaseException as error:
+                    computer.count_load_failure(key, error)
+                    raise
+                buffer.add(chunk)
+                if buffer.error is not None:
+                    buffer.forget(len(buffer))
+                refuse_sent((yield chunk))
+
+        self._finish(key, stopwatch.seconds)
+        if self._is_storable(mode, lease, buffer.error):
+            value, policy, seconds = buffer.value(returned), self._policy, stopwatch.seconds
+            blocking.wait_for(computer.put, key, value, policy, tokens, seconds, otherwise=None)
+        return returned
+
+    def _drain(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
+        """Run the function to its end and return the stream to store."""
+        self._misses += 1
+        buffer = ChunkBuffer()
+        with closing(self._function(*args, **kwargs)) as source:
+            while True:
+                try:
+                    buffer.add(next(source))
+                except StopIteration as end:
+                    return buffer.make_value(end.value)

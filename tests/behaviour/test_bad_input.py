@@ -1,4 +1,4 @@
-"""Every public argument with a wrong value: which error, and what it says.
+"""Wrong values for every public argument, with the errors that they raise.
 
 ``python -m tests.behaviour.test_bad_input`` prints the table.
 """
@@ -44,7 +44,7 @@ from tests.support.broken_backends import SecretlessBackend
 
 
 class Plain:
-    """Equal only to itself, and held by nothing but pickle."""
+    """A class that is equal only to itself and that only pickle can store."""
 
     def __repr__(self) -> str:
         return "Plain()"
@@ -55,7 +55,7 @@ async def hello(name: Any) -> str:
 
 
 PLAIN = Plain()
-LAMBDA: Callable[[], None] = lambda: None  # noqa: E731 - shown in the table as what it is
+LAMBDA: Callable[[], None] = lambda: None  # noqa: E731 - the table shows it as a lambda
 
 
 KEYED = (
@@ -311,8 +311,8 @@ NAMES: dict[str, Any] = {
 }
 
 
-async def outcome(case: Case) -> Exception | None:
-    """What the call raises."""
+async def catch_error(case: Case) -> Exception | None:
+    """Return the exception that a call raises, or ``None``."""
     async with CacheManager(SecretlessBackend()) as cache:
         try:
             result = eval(case.call, NAMES | {"cache": cache, "value": case.value})
@@ -320,30 +320,30 @@ async def outcome(case: Case) -> Exception | None:
                 await result
             elif inspect.isasyncgen(result):
                 await anext(result)
-        except Exception as error:  # noqa: BLE001 - which one it is, is the question
+        except Exception as error:  # noqa: BLE001 - the test compares its type
             return error
     return None
 
 
 @pytest.mark.parametrize("case", TABLE, ids=Case.describe)
-async def test_a_wrong_value_is_refused_in_words(
+async def test_a_wrong_value_raises_an_error_that_explains_it(
     case: Case, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    error = await outcome(case)
+    error = await catch_error(case)
     assert error is not None, "nothing was raised"
     assert isinstance(error, case.error), repr(error)
     assert case.says in str(error)
     assert len(str(error)) < 500  # no error quotes a whole document
 
 
-def arguments(function: Callable[..., Any]) -> set[str]:
+def list_parameters(function: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(function).parameters) - {"self", "default", "args", "kwargs"}
 
 
-def test_the_table_leaves_no_argument_out() -> None:
+def test_the_table_covers_every_argument() -> None:
     calls = " ".join({case.call for case in TABLE})
-    settings = arguments(CacheManager.__init__) - {"backend"}
+    settings = list_parameters(CacheManager.__init__) - {"backend"}
     missing = {f"CacheManager({name}=" for name in settings if f"{name}=value" not in calls}
     verbs = dict(inspect.getmembers(CacheManager, inspect.isfunction))
     without = {"clear", "cleanup_expired", "get_stats", "close"}
@@ -354,12 +354,12 @@ def test_the_table_leaves_no_argument_out() -> None:
 
 
 def main() -> None:
-    """Print the table, as Markdown."""
+    """Print the table as Markdown."""
     lines = ["| call | error | message |", "| --- | --- | --- |"]
     for case in TABLE:
-        error = asyncio.run(outcome(case))
-        said = str(error).replace("|", "\\|").replace(LONG_TEXT, "x…")
-        lines.append(f"| `{case.describe()}` | {type(error).__name__} | {said} |")
+        error = asyncio.run(catch_error(case))
+        message = str(error).replace("|", "\\|").replace(LONG_TEXT, "x…")
+        lines.append(f"| `{case.describe()}` | {type(error).__name__} | {message} |")
     sys.stdout.write("\n".join([*lines, ""]))
 
 

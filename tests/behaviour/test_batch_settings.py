@@ -1,4 +1,4 @@
-"""`cached_batch`: its settings and verbs, and what it does where nothing can be stored."""
+"""Settings and methods of `cached_batch`, also over stores that keep nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.broken_backends import BrokenEverywhereBackend, SecretlessBac
 from tests.support.embedder import Embedder
 
 
-async def test_steering(memory: CacheManager) -> None:
+async def test_call_modes_apply_to_batches(memory: CacheManager) -> None:
     embed = Embedder(memory, batch_size=2)
     with bypass():
         assert await embed(["a", "a", "a"]) == [[1.0, 5.0]] * 3
@@ -39,7 +39,7 @@ async def test_steering(memory: CacheManager) -> None:
     assert embed.calls[-1] == ["ccc"]
 
 
-async def test_verbs(memory: CacheManager) -> None:
+async def test_the_methods_of_a_batch_function(memory: CacheManager) -> None:
     embed = Embedder(memory)
     await embed(["a", "bb", "ccc"])
     keys = embed.function.cache_keys(["a", "bb"])
@@ -50,7 +50,7 @@ async def test_verbs(memory: CacheManager) -> None:
     assert "embed" in repr(embed.function)
 
 
-async def test_settings_hold_for_each_item(memory: CacheManager, clock: FakeClock) -> None:
+async def test_settings_apply_to_each_item(memory: CacheManager, clock: FakeClock) -> None:
     @cached_batch(
         cache=memory,
         ttl=lambda length: 10 * length,
@@ -74,17 +74,17 @@ async def test_settings_hold_for_each_item(memory: CacheManager, clock: FakeCloc
     assert [key async for key in cache.keys("*")] == []
 
 
-async def test_time_is_shortened_for_each_item_by_itself(clock: FakeClock) -> None:
+async def test_each_item_gets_its_own_jitter(clock: FakeClock) -> None:
     async with CacheManager("memory", clock=clock) as cache:
         embed = Embedder(cache, ttl=100, jitter=0.5)
         texts = [f"{n}" for n in range(20)]
         await embed(texts)
-        left = {await cache.get_ttl(key) for key in embed.function.cache_keys(texts)}
-        assert len(left) > 1
-        assert all(each is not None and 50 <= each <= 100 for each in left)
+        lifetimes = {await cache.get_ttl(key) for key in embed.function.cache_keys(texts)}
+        assert len(lifetimes) > 1
+        assert all(each is not None and 50 <= each <= 100 for each in lifetimes)
 
 
-async def test_none_is_a_result_unless_told_otherwise(memory: CacheManager) -> None:
+async def test_none_is_stored_unless_cache_none_is_off(memory: CacheManager) -> None:
     calls = list[list[int]]()
 
     @cached_batch(cache=memory, cache_none=False)
@@ -98,13 +98,13 @@ async def test_none_is_a_result_unless_told_otherwise(memory: CacheManager) -> N
 
 
 class Unstorable:
-    """Not even pickle can hold it."""
+    """A class that even pickle cannot store."""
 
     def __reduce__(self) -> str:
         raise TypeError("no")
 
 
-async def test_what_cannot_be_stored_is_returned_and_the_rest_is_stored(
+async def test_an_item_that_cannot_be_stored_is_returned_and_the_rest_is_stored(
     memory: CacheManager,
 ) -> None:
     @cached_batch(cache=memory)
@@ -113,13 +113,13 @@ async def test_what_cannot_be_stored_is_returned_and_the_rest_is_stored(
 
     first, second, third = await function([1, 2, 1])
     assert (type(first), second) == (Unstorable, 2)
-    assert third is first  # a handle, which nobody could copy
+    assert third is first  # a handle, which cannot be copied
     assert (await memory.get_stats()).errors == 1
     await function([1, 2])
     assert function.cache_info() == (2, 3)
 
 
-async def test_without_a_secret_plain_items_are_stored(clock: FakeClock) -> None:
+async def test_without_a_secret_only_plain_items_are_stored(clock: FakeClock) -> None:
     async with CacheManager(SecretlessBackend(), clock=clock) as cache:
 
         @cached_batch(cache=cache)
@@ -150,7 +150,7 @@ async def test_a_broken_store_breaks_no_batch() -> None:
         ({"ttl": "soon"}, ValueError, "soon"),
     ],
 )
-def test_wrong_settings_are_refused_where_it_is_decorated(
+def test_wrong_settings_raise_at_decoration(
     settings: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
@@ -160,7 +160,7 @@ def test_wrong_settings_are_refused_where_it_is_decorated(
             return texts
 
 
-def test_what_cannot_be_decorated_is_refused() -> None:
+def test_a_function_without_a_batch_parameter_raises() -> None:
     def nothing() -> list[int]:
         return []
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_decorated_is_refused() -> None:
         cached_batch(yields)
 
 
-async def test_methods_of_all_kinds(memory: CacheManager) -> None:
+async def test_methods_of_all_kinds_take_batches(memory: CacheManager) -> None:
     calls = list[Any]()
 
     class Model:
@@ -224,7 +224,7 @@ async def test_methods_of_all_kinds(memory: CacheManager) -> None:
     assert await asyncio.to_thread(model.plain.cache_clear) == 1
 
 
-async def test_it_can_be_warmed(memory: CacheManager) -> None:
+async def test_a_batch_function_can_be_warmed(memory: CacheManager) -> None:
     embed = Embedder(memory, ttl=60)
     report = await warm_cache(memory, [(embed.function, (["a", "bb"],))])
     assert (report.computed, report.failed) == (1, 0)

@@ -1,4 +1,4 @@
-"""`cached_batch`: an entry for each item, and calls for what is missing only."""
+"""`cached_batch`: one entry for each item, and calls for the missing items only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.embedder import Embedder
 
 
-async def test_only_what_is_missing_is_computed_once_and_in_order(cache: CacheManager) -> None:
+async def test_only_missing_items_are_computed_once_and_in_order(cache: CacheManager) -> None:
     embed = Embedder(cache)
     assert await embed(["a", "bb", "a"]) == [[1.0, 5.0], [2.0, 5.0], [1.0, 5.0]]
     assert await embed(["ccc", "bb", "ccc", "a"]) == [[3.0, 5], [2.0, 5], [3.0, 5], [1.0, 5]]
@@ -31,12 +31,12 @@ async def test_other_arguments_are_part_of_the_key(memory: CacheManager) -> None
     assert embed.calls == [["a"], ["a"]]
 
 
-async def test_other_arguments_that_are_ignored_are_not(memory: CacheManager) -> None:
+async def test_ignored_arguments_are_not_part_of_the_key(memory: CacheManager) -> None:
     embed = Embedder(memory, ignore=["model"])
     assert await embed(["a"], "tiny") == await embed(["a"], "large!") == [[1.0, 4.0]]
 
 
-async def test_a_hit_takes_one_read_and_what_is_missing_one_write() -> None:
+async def test_a_batch_takes_one_read_and_one_write() -> None:
     recorder = SpyBackend(MemoryBackend())
     embed = Embedder(CacheManager(recorder, memory_max_bytes=0))
     await embed(["a", "bb"])
@@ -47,7 +47,7 @@ async def test_a_hit_takes_one_read_and_what_is_missing_one_write() -> None:
     assert verbs.count("write") == 1
 
 
-async def test_what_a_caller_does_to_a_result_no_other_sees(cache: CacheManager) -> None:
+async def test_changes_to_a_result_do_not_reach_other_callers(cache: CacheManager) -> None:
     embed = Embedder(cache)
     first = await embed(["a", "a"])
     assert first[0] is not first[1]
@@ -60,7 +60,7 @@ async def test_what_a_caller_does_to_a_result_no_other_sees(cache: CacheManager)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8"])
-async def test_a_matrix_is_a_matrix_again(cache: CacheManager, dtype: str) -> None:
+async def test_a_matrix_stays_a_matrix(cache: CacheManager, dtype: str) -> None:
     calls = list[int]()
 
     @cached_batch(cache=cache)
@@ -69,20 +69,20 @@ async def test_a_matrix_is_a_matrix_again(cache: CacheManager, dtype: str) -> No
         return np.array([[len(text), 2, 3] for text in texts], dtype)
 
     fresh = await embed(["a", "bb", "a"])
-    found = fresh
+    matrix = fresh
     for texts in (["a", "bb", "a"], ["bb", "a"], ["bb", "new", "a"]):
-        found = await embed(texts)
-        assert found.dtype == dtype
-        assert found.tolist() == [[len(text), 2, 3] for text in texts]
-    found[0, 0] = 99
+        matrix = await embed(texts)
+        assert matrix.dtype == dtype
+        assert matrix.tolist() == [[len(text), 2, 3] for text in texts]
+    matrix[0, 0] = 99
     assert (await embed(["a", "bb", "a"]) == fresh).all()
     assert calls == [2, 1]
 
 
-def ragged(lists: list[list[int]]) -> np.ndarray[Any, Any]:
-    made = np.empty(len(lists), object)
-    made[:] = lists
-    return made
+def make_ragged_array(lists: list[list[int]]) -> np.ndarray[Any, Any]:
+    array = np.empty(len(lists), object)
+    array[:] = lists
+    return array
 
 
 RESULTS: dict[str, Any] = {
@@ -96,13 +96,15 @@ RESULTS: dict[str, Any] = {
     "list of None": lambda texts: [None] * len(texts),
     "list of dicts": lambda texts: [{"batch": "tuple", "value": text} for text in texts],
     "objects": lambda texts: np.array([text.upper() for text in texts], object),
-    "lists as objects": lambda texts: ragged([[len(text)] * len(text) for text in texts]),
+    "lists as objects": lambda texts: make_ragged_array(
+        [[len(text)] * len(text) for text in texts]
+    ),
     "empty vectors": lambda texts: np.empty((len(texts), 0)),
 }
 
 
 @pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
-async def test_a_hit_is_of_the_form_that_the_function_returned(
+async def test_a_hit_has_the_type_that_the_function_returned(
     cache: CacheManager, result: Any
 ) -> None:
     @cached_batch(cache=cache)
@@ -121,7 +123,7 @@ async def test_a_hit_is_of_the_form_that_the_function_returned(
     assert function.cache_info() == (4, 3)
 
 
-async def test_rows_of_objects_are_rows_again(memory: CacheManager) -> None:
+async def test_rows_of_objects_stay_rows(memory: CacheManager) -> None:
     @cached_batch(cache=memory)
     async def function(texts: list[str]) -> Any:
         return np.array([[text, None] for text in texts], object)
@@ -133,7 +135,7 @@ async def test_rows_of_objects_are_rows_again(memory: CacheManager) -> None:
     assert function.cache_info() == (3, 2)
 
 
-async def test_what_does_not_fit_what_is_returned_now_is_computed_anew(
+async def test_stored_items_of_another_type_are_computed_again(
     memory: CacheManager,
 ) -> None:
     dtype = "float32"
@@ -165,7 +167,7 @@ async def test_what_does_not_fit_what_is_returned_now_is_computed_anew(
         ("ab", TypeError),
     ],
 )
-async def test_a_result_that_does_not_answer_the_items_is_refused_and_not_stored(
+async def test_a_result_that_does_not_match_the_items_raises_and_is_not_stored(
     memory: CacheManager, result: Any, error: type[Exception]
 ) -> None:
     @cached_batch(cache=memory)
@@ -177,7 +179,7 @@ async def test_a_result_that_does_not_answer_the_items_is_refused_and_not_stored
     assert (await memory.get_stats()).total_entries == 0
 
 
-async def test_large_batches_are_cut_up(memory: CacheManager) -> None:
+async def test_large_batches_are_split(memory: CacheManager) -> None:
     embed = Embedder(memory, batch_size=2)
     texts = [f"{'x' * n}" for n in range(1, 6)]
     assert await embed(texts) == [[float(n), 5.0] for n in range(1, 6)]
@@ -185,7 +187,9 @@ async def test_large_batches_are_cut_up(memory: CacheManager) -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
-async def test_no_more_calls_at_a_time_than_allowed(memory: CacheManager, concurrency: int) -> None:
+async def test_calls_at_once_do_not_exceed_concurrency(
+    memory: CacheManager, concurrency: int
+) -> None:
     running, most = 0, 0
 
     @cached_batch(cache=memory, batch_size=1, concurrency=concurrency)
@@ -202,7 +206,7 @@ async def test_no_more_calls_at_a_time_than_allowed(memory: CacheManager, concur
     assert most == concurrency
 
 
-async def test_what_was_computed_before_a_call_failed_is_stored(memory: CacheManager) -> None:
+async def test_items_computed_before_a_call_failed_are_stored(memory: CacheManager) -> None:
     @cached_batch(cache=memory, batch_size=2)
     async def function(numbers: list[int]) -> list[int]:
         if 3 in numbers:
@@ -229,12 +233,12 @@ async def test_a_batch_without_items_calls_nothing(memory: CacheManager) -> None
         return np.empty((len(texts), 3))
 
     assert await of_tuple([]) == ()
-    assert (await of_matrix([])).shape == (0, 3)  # which the function alone can know
+    assert (await of_matrix([])).shape == (0, 3)  # only the function knows the second dimension
     assert embed.calls == []
 
 
 @pytest.mark.parametrize("batch", ["text", b"text", {"a": 1}, {"a"}, 7, None, np.ones(())])
-async def test_what_is_no_sequence_of_items_is_refused(memory: CacheManager, batch: Any) -> None:
+async def test_a_batch_that_is_no_sequence_raises(memory: CacheManager, batch: Any) -> None:
     embed = Embedder(memory)
     with pytest.raises(TypeError, match="texts is a sequence of items, not"):
         await embed(batch)
@@ -245,7 +249,7 @@ async def test_what_is_no_sequence_of_items_is_refused(memory: CacheManager, bat
 
 
 @pytest.mark.parametrize("make", [list, tuple, iter, np.array])
-async def test_the_function_gets_items_in_what_they_came_in(
+async def test_the_function_gets_items_in_the_type_of_the_argument(
     memory: CacheManager, make: Any
 ) -> None:
     got = list[Any]()
@@ -276,7 +280,7 @@ async def test_rows_of_an_array_are_items(memory: CacheManager) -> None:
     assert calls == [3]
 
 
-async def test_an_item_without_identity_is_refused(memory: CacheManager) -> None:
+async def test_an_item_without_identity_raises(memory: CacheManager) -> None:
     embed = Embedder(memory)
     with pytest.raises(UnstableIdentityError):
         await embed([object()])

@@ -1,4 +1,4 @@
-"""A broken store never breaks the caller: counted each time, logged once, and lived without."""
+"""Failures of the store: counted each time, logged once, and never raised to the caller."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ import pytest
 from aiocache_pe import BackendError, CacheManager, cached
 from aiocache_pe.backends.base import Backend, ReadResult
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.testing.fake_clock import FakeClock
 from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.broken_backends import BrokenBackend, BrokenEverywhereBackend
+from tests.support.internals import delay_reports
 
 ERRORS = (BackendError("away"), OSError(28, "No space left"), RuntimeError("a bug"), KeyError("k"))
 
 
 class Pickled:
-    """Only pickle can hold it."""
+    """A class that only pickle can store."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pickled)
@@ -34,7 +35,7 @@ class Pickled:
         return 1
 
 
-async def listed(cache: CacheManager) -> list[str]:
+async def list_keys(cache: CacheManager) -> list[str]:
     return [key async for key in cache.keys("*")]
 
 
@@ -60,7 +61,7 @@ ANSWERS: dict[str, tuple[Callable[[CacheManager], Awaitable[object]], object]] =
     "delete_by_tag": (lambda cache: cache.delete_by_tag("t"), False),
     "clear": (lambda cache: cache.clear(), 0),
     "cleanup_expired": (lambda cache: cache.cleanup_expired(), 0),
-    "keys": (listed, []),
+    "keys": (list_keys, []),
     "entry": (lambda cache: cache.entry("k"), None),
 }
 
@@ -68,7 +69,9 @@ ANSWERS: dict[str, tuple[Callable[[CacheManager], Awaitable[object]], object]] =
 @pytest.mark.parametrize("kind", [BrokenBackend, BrokenEverywhereBackend])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("verb", ANSWERS)
-async def test_no_caller_sees_it(verb: str, error: Exception, kind: type[BrokenBackend]) -> None:
+async def test_no_caller_sees_a_failure(
+    verb: str, error: Exception, kind: type[BrokenBackend]
+) -> None:
     call, expected = ANSWERS[verb]
     failures = list[BackendFailed]()
     cache = CacheManager(kind(error), secret=None if "Every" in kind.__name__ else "s")
@@ -79,17 +82,17 @@ async def test_no_caller_sees_it(verb: str, error: Exception, kind: type[BrokenB
     await cache.close()
 
 
-async def test_a_number_is_not_made_up() -> None:
+async def test_incr_raises_instead_of_returning_a_wrong_number() -> None:
     cache = CacheManager(BrokenBackend(OSError("away")))
     with pytest.raises(BackendError, match="the store broken could not add: away"):
         await cache.incr("n")
     assert (await cache.get_stats()).errors >= 1
 
 
-async def test_it_is_logged_once_a_verb_and_not_once_a_call(
+async def test_a_failure_is_logged_once_per_operation_and_not_per_call(
     caplog: pytest.LogCaptureFixture, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)  # nor is a report tried meanwhile
+    delay_reports(monkeypatch)  # a report would fail as well
     recorder = SpyBackend(MemoryBackend())
     recorder.failing = OSError("away")
     cache = CacheManager(recorder, clock=clock)
@@ -119,7 +122,7 @@ async def test_it_is_logged_once_a_verb_and_not_once_a_call(
 
 
 class Flaky(MemoryBackend):
-    """Reads entries, but not what the library keeps beside them, and is never peeked."""
+    """A store that reads entries but fails to read tags, and that cannot be peeked."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,11 +134,11 @@ class Flaky(MemoryBackend):
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         if self.failing and any("+" in key for key in keys):
             raise OSError("away")
-        found = {key: self._place(key).nodes.get(key) for key in keys}
-        return {key: cell.record() for key, cell in found.items() if cell is not None}
+        peek = partial(MemoryBackend.peek, self)
+        return {key: record for key in keys if (record := peek(key)) is not None}
 
 
-async def test_what_tags_say_cannot_be_read_and_so_nothing_is_served() -> None:
+async def test_a_tagged_entry_is_a_miss_while_its_tags_cannot_be_read() -> None:
     backend: Backend = Flaky()
     async with CacheManager(backend) as cache:
         await cache.set("k", 1, tags=["t"])
@@ -143,7 +146,7 @@ async def test_what_tags_say_cannot_be_read_and_so_nothing_is_served() -> None:
         backend.failing = True  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
         assert await cache.get("k", "missing") == "missing"
         assert await cache.entry("k") is None
-        assert await listed(cache) == []
+        assert await list_keys(cache) == []
         assert await cache.invalidate("*") == 0
         assert await cache.get_or_set("k", lambda: 2) == 2
         assert await cache.get("k") == 2
@@ -152,7 +155,7 @@ async def test_what_tags_say_cannot_be_read_and_so_nothing_is_served() -> None:
 @pytest.mark.parametrize(
     ("verb", "expected"), [("get", None), ("get_ttl", None), ("entry", None), ("pop", None)]
 )
-async def test_a_damaged_entry_is_a_miss_that_is_counted(
+async def test_a_damaged_entry_is_a_miss_and_counts_as_an_error(
     verb: str, expected: Any, cache_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with CacheManager(directory=cache_dir, memory_max_bytes=0) as cache:
@@ -161,7 +164,7 @@ async def test_a_damaged_entry_is_a_miss_that_is_counted(
         path.write_bytes(path.read_bytes()[:-3])
         with caplog.at_level(logging.WARNING, "aiocache_pe"):
             assert await getattr(cache, verb)("k") == expected
-        if verb != "pop":  # there a new state is written, and the old is set aside
+        if verb != "pop":  # pop writes a new state, and the old file is set aside
             assert (await cache.get_stats()).errors == 1
         assert len(list((cache_dir / ".damaged").iterdir())) == 1
         assert await cache.get("k") is None
@@ -170,7 +173,7 @@ async def test_a_damaged_entry_is_a_miss_that_is_counted(
         assert await cache.get_ttl("k") == math.inf
 
 
-async def test_a_directory_that_cannot_be_is_lived_without(tmp_path: Path) -> None:
+async def test_calls_work_without_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     calls = 0
     async with CacheManager(directory=tmp_path / "file" / "cache") as cache:
@@ -187,7 +190,7 @@ async def test_a_directory_that_cannot_be_is_lived_without(tmp_path: Path) -> No
         assert (await cache.get_stats()).errors > 0
 
 
-async def test_cancelling_is_no_failure_of_the_store() -> None:
+async def test_a_cancellation_is_not_a_failure_of_the_store() -> None:
     class Slow(BrokenBackend):
         async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
             await asyncio.Event().wait()

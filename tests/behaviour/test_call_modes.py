@@ -1,4 +1,4 @@
-"""`bypass`, `refresh` and `read_only`: what they make each kind of call do, and whose calls."""
+"""`bypass`, `refresh` and `read_only`: their effect on each kind of call, and their scope."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiocache_pe import CacheManager, bypass, cached, read_only, refresh
 from tests.support.function_kinds import KINDS, CallCounter, Kind, each_kind
 
 
-async def stored(cache: CacheManager) -> int:
+async def count_stored(cache: CacheManager) -> int:
     return (await cache.get_stats()).total_entries
 
 
@@ -24,7 +24,7 @@ async def test_bypassed_calls_read_nothing_and_store_nothing(
     count = kind.decorate(CallCounter().make_body(), cache=cache)
     with bypass():
         assert [await kind.get_result(count()) for _ in range(2)] == [1, 2]
-    assert await stored(cache) == 0
+    assert await count_stored(cache) == 0
     assert await kind.get_result(count()) == 3
     with bypass():
         assert await kind.get_result(count()) == 4
@@ -52,13 +52,13 @@ async def test_refreshed_calls_compute_and_store(kind: Kind, cache: CacheManager
 
 
 @each_kind
-async def test_reading_calls_use_what_is_stored_and_store_nothing(
+async def test_read_only_calls_use_stored_values_and_store_nothing(
     kind: Kind, cache: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache)
     with read_only():
         assert [await kind.get_result(count()) for _ in range(2)] == [1, 2]
-        assert await stored(cache) == 0
+        assert await count_stored(cache) == 0
     assert await kind.get_result(count()) == 3
     with read_only():
         assert await kind.get_result(count()) == 3
@@ -66,7 +66,7 @@ async def test_reading_calls_use_what_is_stored_and_store_nothing(
 
 
 @each_kind
-async def test_the_innermost_block_counts(kind: Kind, memory: CacheManager) -> None:
+async def test_the_innermost_block_decides(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     assert await kind.get_result(count()) == 1
     with refresh():
@@ -80,7 +80,7 @@ async def test_the_innermost_block_counts(kind: Kind, memory: CacheManager) -> N
 
 
 @each_kind
-async def test_an_exception_ends_the_block_as_well(kind: Kind, memory: CacheManager) -> None:
+async def test_an_exception_ends_the_block(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     with pytest.raises(ValueError, match="of the block"), bypass():
         raise ValueError("of the block")
@@ -88,60 +88,62 @@ async def test_an_exception_ends_the_block_as_well(kind: Kind, memory: CacheMana
 
 
 @each_kind
-async def test_of_two_tasks_at_once_only_one_is_steered(kind: Kind, memory: CacheManager) -> None:
+async def test_a_block_in_one_task_does_not_affect_another_task(
+    kind: Kind, memory: CacheManager
+) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     assert await kind.get_result(count()) == 1
     inside, done = asyncio.Event(), asyncio.Event()
 
-    async def steered() -> int:
+    async def call_in_block() -> int:
         with bypass():
             inside.set()
             await done.wait()
             return int(await kind.get_result(count()))
 
-    async def free() -> int:
+    async def call_outside() -> int:
         await inside.wait()
         result = await kind.get_result(count())
         done.set()
         return int(result)
 
-    assert list(await asyncio.gather(steered(), free())) == [2, 1]
+    assert list(await asyncio.gather(call_in_block(), call_outside())) == [2, 1]
 
 
 @each_kind
-async def test_tasks_begun_in_the_block_are_steered_to_their_end(
+async def test_a_task_created_in_the_block_keeps_the_mode_to_its_end(
     kind: Kind, memory: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     assert await kind.get_result(count()) == 1
     with bypass():
         task = asyncio.ensure_future(
-            kind.get_result(count()) if kind.is_stream else later(kind, count)
+            kind.get_result(count()) if kind.is_stream else call_later(kind, count)
         )
     assert await task == 2
     assert await kind.get_result(count()) == 1
 
 
-async def later(kind: Kind, count: Callable[..., Any]) -> Any:
+async def call_later(kind: Kind, count: Callable[..., Any]) -> Any:
     await asyncio.sleep(0)
     return await kind.get_result(count())
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "async" not in kind.name])
-async def test_the_block_holds_in_its_threads(kind: Kind, memory: CacheManager) -> None:
+async def test_the_block_applies_to_its_threads(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
 
     def call() -> Any:
-        made = count()
-        return next(made) if kind.is_stream else made
+        result = count()
+        return next(result) if kind.is_stream else result
 
     with bypass():
         assert [await asyncio.to_thread(call) for _ in range(2)] == [1, 2]
     assert await asyncio.to_thread(lambda: list(count()) if kind.is_stream else count())
-    assert await stored(memory) == 1
+    assert await count_stored(memory) == 1
 
 
-async def test_a_function_called_by_a_steered_one_is_steered(memory: CacheManager) -> None:
+async def test_the_mode_applies_to_functions_called_by_the_function(memory: CacheManager) -> None:
     calls = list[str]()
 
     @cached(cache=memory)
@@ -160,14 +162,14 @@ async def test_a_function_called_by_a_steered_one_is_steered(memory: CacheManage
     assert calls == ["outer", "inner"] * 2
 
 
-async def test_a_stream_is_steered_by_where_it_was_called_not_by_where_it_is_read(
+async def test_a_stream_has_the_mode_of_its_call_and_not_of_its_reading(
     memory: CacheManager,
 ) -> None:
     count = KINDS[1].decorate(CallCounter().make_body(), cache=memory)
     with bypass():
         stream = count()
     assert await KINDS[1].get_result(stream) == 1
-    assert await stored(memory) == 0
+    assert await count_stored(memory) == 0
 
 
 @each_kind

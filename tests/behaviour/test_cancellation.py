@@ -1,16 +1,16 @@
-"""Who is cancelled while a value is computed, and what that means for all others.
+"""Cancellation of callers while a value is computed, and its effect on the other callers.
 
-===========================  ==============================  ==========================
-cancelled                    he himself gets                 the others get
-===========================  ==============================  ==========================
-who began the computation    ``CancelledError``              the value, of the same call
-one who waits for it         ``CancelledError``              the value
-all                          ``CancelledError``              the factory is cancelled
-one, by ``wait_for``         ``TimeoutError``                the value
-while it is being stored     ``CancelledError``              the value
-waiting for another's lease  ``CancelledError``              the value; no lease stays
-one task of a ``TaskGroup``  that task's error, as a group   outside it, the value
-===========================  ==============================  ==========================
+===============================  ===========================  ===============================
+cancelled                        result of that caller        result of the other callers
+===============================  ===========================  ===============================
+the caller that computes         ``CancelledError``           the value, from the same call
+a waiting caller                 ``CancelledError``           the value
+all callers                      ``CancelledError``           none; the factory is cancelled
+one caller, by ``wait_for``      ``TimeoutError``             the value
+during the write to the store    ``CancelledError``           the value
+waiting for the lease            ``CancelledError``           the value; no lease is left
+one task of a ``TaskGroup``      that task's error, grouped   the value, outside the group
+===============================  ===========================  ===============================
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from aiocache_pe.backends.base import Lease, Leasing
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Record
 from tests.support.factories import Factory, get_outcome
+from tests.support.internals import get_backend, wait_for_refreshes
 from tests.support.polling import poll
 
 Call = asyncio.Task[Any]
@@ -38,35 +39,35 @@ def factory() -> Factory:
     return factory
 
 
-async def crowd(cache: CacheManager, factory: Factory, size: int = 5) -> list[Call]:
-    """Callers who all wait for one computation; the first of them began it."""
+async def start_callers(cache: CacheManager, factory: Factory, size: int = 5) -> list[Call]:
+    """Start callers that wait for one computation, begun by the first of them."""
     calls = [asyncio.create_task(cache.get_or_set("k", factory)) for _ in range(size)]
     await poll(lambda: factory.running)
     await asyncio.sleep(0)
     return calls
 
 
-async def outcomes(calls: Sequence[Call]) -> list[Any]:
+async def collect_outcomes(calls: Sequence[Call]) -> list[Any]:
     return [await get_outcome(call) for call in calls]
 
 
-async def leased(cache: CacheManager) -> Lease:
-    """The lease of the key, as soon as it is to be had."""
-    backend = cache._shared.engine.backend
+async def acquire_lease(cache: CacheManager) -> Lease:
+    """Return the lease of the key as soon as it is free."""
+    backend = get_backend(cache)
     assert isinstance(backend, Leasing)
     async with asyncio.timeout(30):
-        while (lease := await backend.try_lease("default:k")) is None:  # noqa: ASYNC110 - no event tells
+        while (lease := await backend.try_lease("default:k")) is None:  # noqa: ASYNC110 - no event exists
             await asyncio.sleep(0.001)
     return lease
 
 
-async def free(cache: CacheManager) -> None:
-    """Return when nobody has the lease of the key, which is a moment after the last has left."""
-    await (await leased(cache)).release()
+async def wait_until_lease_is_free(cache: CacheManager) -> None:
+    """Wait until no caller holds the lease of the key: shortly after the last caller returns."""
+    await (await acquire_lease(cache)).release()
 
 
-async def failing_group(factory: Factory, *calls: Coroutine[Any, Any, Any]) -> list[Call]:
-    """Run calls in a task group, of which another task fails when the factory is at work."""
+async def run_failing_group(factory: Factory, *calls: Coroutine[Any, Any, Any]) -> list[Call]:
+    """Run calls in a task group with another task, which fails while the factory runs."""
     tasks: list[Call] = []
 
     async def fail() -> None:
@@ -83,47 +84,47 @@ async def failing_group(factory: Factory, *calls: Coroutine[Any, Any, Any]) -> l
     return tasks
 
 
-async def test_who_began_it_is_cancelled(cache: CacheManager, factory: Factory) -> None:
-    calls = await crowd(cache, factory)
+async def test_the_caller_that_computes_is_cancelled(cache: CacheManager, factory: Factory) -> None:
+    calls = await start_callers(cache, factory)
     calls[0].cancel()
     assert await get_outcome(calls[0]) is asyncio.CancelledError
     factory.release()
-    assert await outcomes(calls[1:]) == [[1]] * 4
+    assert await collect_outcomes(calls[1:]) == [[1]] * 4
     assert factory.calls == 1
     assert await cache.get("k") == [1]
 
 
-async def test_one_who_waits_is_cancelled(cache: CacheManager, factory: Factory) -> None:
-    calls = await crowd(cache, factory)
+async def test_a_waiting_caller_is_cancelled(cache: CacheManager, factory: Factory) -> None:
+    calls = await start_callers(cache, factory)
     calls[2].cancel()
     assert await get_outcome(calls[2]) is asyncio.CancelledError
     factory.release()
-    assert await outcomes(calls[:2] + calls[3:]) == [[1]] * 4
+    assert await collect_outcomes(calls[:2] + calls[3:]) == [[1]] * 4
     assert factory.calls == 1
 
 
-async def test_all_are_cancelled(cache: CacheManager, factory: Factory) -> None:
-    calls = await crowd(cache, factory)
+async def test_all_callers_are_cancelled(cache: CacheManager, factory: Factory) -> None:
+    calls = await start_callers(cache, factory)
     for call in calls:
         call.cancel()
-    assert await outcomes(calls) == [asyncio.CancelledError] * 5
+    assert await collect_outcomes(calls) == [asyncio.CancelledError] * 5
     await poll(lambda: factory.running == 0)
-    await free(cache)
+    await wait_until_lease_is_free(cache)
     factory.release()
     assert await cache.get_or_set("k", factory) == [2]
 
 
-async def test_one_waits_no_longer(cache: CacheManager, factory: Factory) -> None:
-    calls = await crowd(cache, factory)
+async def test_a_caller_times_out(cache: CacheManager, factory: Factory) -> None:
+    calls = await start_callers(cache, factory)
     hasty = asyncio.wait_for(cache.get_or_set("k", factory), 0.01)
     assert await get_outcome(hasty) is TimeoutError
     factory.release()
-    assert await outcomes(calls) == [[1]] * 5
+    assert await collect_outcomes(calls) == [[1]] * 5
     assert factory.calls == 1
 
 
 class SlowToWrite(MemoryBackend):
-    """A store whose writes wait to be let through."""
+    """A store that holds back writes until the test releases them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,27 +137,27 @@ class SlowToWrite(MemoryBackend):
         return await super().write(records)
 
 
-@pytest.mark.parametrize("who", ["first", "all"])
-async def test_cancelled_while_it_is_stored(who: str, factory: Factory) -> None:
+@pytest.mark.parametrize("cancelled", ["first", "all"])
+async def test_callers_are_cancelled_during_the_write(cancelled: str, factory: Factory) -> None:
     backend = SlowToWrite()
     async with CacheManager(backend) as cache:
         factory.release()
         calls = [asyncio.create_task(cache.get_or_set("k", factory)) for _ in range(3)]
         await poll(lambda: backend.writing)
-        for call in calls if who == "all" else calls[:1]:
+        for call in calls if cancelled == "all" else calls[:1]:
             call.cancel()
         await asyncio.sleep(0)
         backend.free.set()
-        others = asyncio.CancelledError if who == "all" else [1]
-        assert await outcomes(calls) == [asyncio.CancelledError, others, others]
-        await free(cache)
-        assert await cache.get_or_set("k", factory) == ([2] if who == "all" else [1])
+        expected = asyncio.CancelledError if cancelled == "all" else [1]
+        assert await collect_outcomes(calls) == [asyncio.CancelledError, expected, expected]
+        await wait_until_lease_is_free(cache)
+        assert await cache.get_or_set("k", factory) == ([2] if cancelled == "all" else [1])
 
 
-async def test_cancelled_while_waiting_for_anothers_lease(
+async def test_a_caller_is_cancelled_while_it_waits_for_the_lease(
     cache: CacheManager, factory: Factory
 ) -> None:
-    lease = await leased(cache)
+    lease = await acquire_lease(cache)
     factory.release()
     calls = [asyncio.create_task(cache.get_or_set("k", factory)) for _ in range(3)]
     await asyncio.sleep(0.03)
@@ -164,55 +165,57 @@ async def test_cancelled_while_waiting_for_anothers_lease(
     assert await get_outcome(calls[0]) is asyncio.CancelledError
     assert factory.calls == 0
     await lease.release()
-    assert await outcomes(calls[1:]) == [[1], [1]]
+    assert await collect_outcomes(calls[1:]) == [[1], [1]]
     assert factory.calls == 1
 
 
-async def test_all_cancelled_while_waiting_for_anothers_lease(
+async def test_all_callers_are_cancelled_while_they_wait_for_the_lease(
     cache: CacheManager, factory: Factory
 ) -> None:
-    lease = await leased(cache)
+    lease = await acquire_lease(cache)
     calls = [asyncio.create_task(cache.get_or_set("k", factory)) for _ in range(3)]
     await asyncio.sleep(0.03)
     for call in calls:
         call.cancel()
-    assert await outcomes(calls) == [asyncio.CancelledError] * 3
+    assert await collect_outcomes(calls) == [asyncio.CancelledError] * 3
     await lease.release()
-    await free(cache)
+    await wait_until_lease_is_free(cache)
     assert factory.calls == 0
 
 
-async def test_a_task_group_fails(cache: CacheManager, factory: Factory) -> None:
-    outside = await crowd(cache, factory, 1)
-    inside = await failing_group(factory, *(cache.get_or_set("k", factory) for _ in range(3)))
-    assert await outcomes(inside) == [asyncio.CancelledError] * 3
+async def test_a_failing_task_group_cancels_only_its_own_calls(
+    cache: CacheManager, factory: Factory
+) -> None:
+    outside = await start_callers(cache, factory, 1)
+    inside = await run_failing_group(factory, *(cache.get_or_set("k", factory) for _ in range(3)))
+    assert await collect_outcomes(inside) == [asyncio.CancelledError] * 3
     factory.release()
-    assert await outcomes(outside) == [[1]]
+    assert await collect_outcomes(outside) == [[1]]
     assert factory.calls == 1
 
 
-async def test_a_task_group_that_is_alone_takes_the_factory_along(
+async def test_a_failing_task_group_without_other_callers_cancels_the_factory(
     cache: CacheManager, factory: Factory
 ) -> None:
-    await failing_group(factory, cache.get_or_set("k", factory))
+    await run_failing_group(factory, cache.get_or_set("k", factory))
     await poll(lambda: factory.running == 0)
     assert factory.calls == 1
     assert await cache.get("k") is None
 
 
-async def test_an_error_reaches_all_and_is_not_stored(
+async def test_an_error_reaches_all_callers_and_is_not_stored(
     cache: CacheManager, factory: Factory
 ) -> None:
     factory.error = ConnectionError()
-    calls = await crowd(cache, factory)
+    calls = await start_callers(cache, factory)
     factory.release()
-    assert await outcomes(calls) == [ConnectionError] * 5
+    assert await collect_outcomes(calls) == [ConnectionError] * 5
     assert factory.calls == 1
     factory.error = None
     assert await cache.get_or_set("k", factory) == [2]
 
 
-async def test_a_caller_who_is_cancelled_leaves_the_refresh_he_began(
+async def test_a_cancelled_caller_does_not_cancel_the_refresh_it_began(
     cache: CacheManager, factory: Factory, clock: Any
 ) -> None:
     factory.release()
@@ -225,5 +228,5 @@ async def test_a_caller_who_is_cancelled_leaves_the_refresh_he_began(
     assert await get_outcome(call) is asyncio.CancelledError
     factory.release()
     await poll(lambda: factory.running == 0)
-    await cache._shared.refreshes.settle()
+    await wait_for_refreshes(cache)
     assert await cache.get("k") == [2]

@@ -1,4 +1,4 @@
-"""A store that does not work: the library survives it, and here it is told."""
+"""Stores that fail: the library continues without them, the program reports the failure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ READS = (
 
 @dataclass
 class Answer:
-    """Known to this process and to no other."""
+    """A class that only this process knows."""
 
     text: str
 
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """A cache whose entries nobody can reach, root neither: their folder is a loop."""
+    """Create a cache with unreachable entries, even for root: their folder is a link loop."""
     directory = tmp_path / "data" / "cache"
     directory.mkdir(parents=True)
     (directory / ".locks").touch()
@@ -38,7 +38,7 @@ def broken(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("args", READS, ids=" ".join)
-def test_looking_for_a_cache_makes_none(cli: Cli, tmp_path: Path, args: list[str]) -> None:
+def test_reading_commands_create_no_cache(cli: Cli, tmp_path: Path, args: list[str]) -> None:
     result = cli(*args)
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == f"Error: there is no cache in {tmp_path / 'data' / 'cache'}\n"
@@ -46,7 +46,7 @@ def test_looking_for_a_cache_makes_none(cli: Cli, tmp_path: Path, args: list[str
 
 
 @pytest.mark.parametrize("args", READS, ids=" ".join)
-def test_a_directory_that_is_no_cache_is_left_alone(
+def test_a_directory_that_is_no_cache_stays_unchanged(
     cli: Cli, tmp_path: Path, args: list[str]
 ) -> None:
     precious = tmp_path / ".trash-of-mine"
@@ -57,21 +57,21 @@ def test_a_directory_that_is_no_cache_is_left_alone(
 
 @pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize("args", [["--stats"], ["--get", "k"], ["keys"], ["--set", "k", "1"]])
-def test_a_store_that_cannot_be_read_is_no_empty_cache(cli: Cli, args: list[str]) -> None:
+def test_an_unreadable_store_is_not_reported_as_an_empty_cache(cli: Cli, args: list[str]) -> None:
     for more in ([], ["--json"]):
         result = cli(*args, *more)
         assert (result.exit_code, result.stdout) == (3, "")
         assert "symbolic links" in result.stderr
 
 
-def test_a_file_is_no_directory(cli: Cli, tmp_path: Path) -> None:
+def test_a_file_instead_of_a_directory_is_an_error(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for args in (["--stats"], ["--set", "k", "1"]):
         assert cli("--directory", "file", *args).exit_code == 3
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_forbidden_directory(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not restrict root")
+def test_a_forbidden_directory_is_an_error(cli: Cli, tmp_path: Path) -> None:
     cli("set", "k", "1")
     directory = tmp_path / "data" / "cache"
     directory.chmod(0)
@@ -83,7 +83,7 @@ def test_a_forbidden_directory(cli: Cli, tmp_path: Path) -> None:
     assert "Permission denied" in result.stderr
 
 
-def test_a_damaged_entry_is_told_and_not_taken_for_absent(cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_entry_is_reported_and_not_taken_for_absent(cli: Cli, tmp_path: Path) -> None:
     cli("set", "k", "1")
     [file] = (tmp_path / "data" / "cache" / "default").rglob("*-k")
     file.write_bytes(file.read_bytes()[:-1] + b"2")
@@ -93,14 +93,16 @@ def test_a_damaged_entry_is_told_and_not_taken_for_absent(cli: Cli, tmp_path: Pa
     assert cli("get", "k").exit_code == 1
 
 
-async def test_what_only_the_application_can_read_is_said_to_be_there(tmp_path: Path) -> None:
+async def test_an_entry_that_only_the_application_can_decode_is_reported_as_present(
+    tmp_path: Path,
+) -> None:
     register(Answer)
     async with CacheManager(directory=tmp_path / "data" / "cache") as cache:
         await cache.set("k", Answer("yes"), tags=["t"])
-    result = await asyncio.to_thread(shell.run, tmp_path, "get", "k")
+    result = await asyncio.to_thread(shell.run_program, tmp_path, "get", "k")
     assert (result.code, result.out) == (3, "")
     assert "Answer" in result.err
-    result = await asyncio.to_thread(shell.run, tmp_path, "inspect", "k")
+    result = await asyncio.to_thread(shell.run_program, tmp_path, "inspect", "k")
     assert result.code == 0
     assert "unreadable" in result.out
     assert "tags        t\n" in result.out
@@ -116,15 +118,15 @@ async def test_what_only_the_application_can_read_is_said_to_be_there(tmp_path: 
         ("AIOCACHE_PE_BACKEND", "nonsense"),
     ],
 )
-def test_a_setting_that_shows_nothing_is_told(
+def test_a_setting_that_finds_no_cache_is_reported(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")  # where nobody listens
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")  # no server listens there
     assert cli("--stats").exit_code == 3
 
 
-def test_a_read_that_could_not_be_counted_is_still_a_read(cli: Cli, tmp_path: Path) -> None:
+def test_a_read_succeeds_when_it_cannot_be_counted(cli: Cli, tmp_path: Path) -> None:
     cli("set", "k", "1")
     stats = tmp_path / "data" / "cache" / "default+stats"
     for file in sorted(stats.rglob("*"), reverse=True):
@@ -136,11 +138,11 @@ def test_a_read_that_could_not_be_counted_is_still_a_read(cli: Cli, tmp_path: Pa
     assert result.stderr.startswith("Warning: not counted: ")
 
 
-def test_a_third_partys_store_that_raises_what_it_likes(
+def test_any_exception_of_a_third_party_store_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shell.slow_store(tmp_path / "site", monkeypatch)
-    result = shell.run(tmp_path, "--backend", "slow://0", "keys")
+    shell.install_slow_store(tmp_path / "site", monkeypatch)
+    result = shell.run_program(tmp_path, "--backend", "slow://0", "keys")
     assert (result.code, result.out) == (3, "")
     assert len(result.err.splitlines()) == 1
     assert "no list today" in result.err

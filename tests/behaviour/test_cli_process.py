@@ -1,4 +1,4 @@
-"""The program as a process: its exit codes, pipes, terminals, signals."""
+"""The program in a process of its own: exit codes, pipes, terminals and signals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HEAVY = {
     "rich",
 }
 
-# Says when it is at the input, so that the signal meets it there.
+# Prints a line before it reads the input, so that the signal arrives during the read.
 START = """
 import sys
 from aiocache_pe.cli.main import main
@@ -61,7 +61,7 @@ main()
 """
 
 
-def test_what_an_application_did_is_seen_by_another_process(tmp_path: Path) -> None:
+def test_the_program_sees_the_entries_and_counters_of_an_application(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-c", APPLICATION],
         cwd=tmp_path,
@@ -81,7 +81,7 @@ def test_exit_codes_of_a_real_process(tmp_path: Path) -> None:
     assert run_program(tmp_path, "--nonsense").code == 2
 
 
-def test_both_ways_to_start_are_the_same_program(tmp_path: Path) -> None:
+def test_the_script_and_the_module_start_the_same_program(tmp_path: Path) -> None:
     script = tmp_path / "aiocache-pe"
     script.write_text("from aiocache_pe.cli.main import main\nmain()\n")
     by_script = subprocess.run(
@@ -98,7 +98,7 @@ def test_both_ways_to_start_are_the_same_program(tmp_path: Path) -> None:
     assert by_script.splitlines()[1:] == by_module.splitlines()[1:]
 
 
-def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
+def test_a_reading_command_imports_no_heavy_module(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "k", "1")
     code = (
         "import sys\nfrom aiocache_pe.cli.main import program\n"
@@ -117,7 +117,7 @@ def test_a_read_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout == "1\n\n"
 
 
-def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "k", "-", stdin="x" * 1_000_000)
     with subprocess.Popen(
         [*MODULE, "get", "k"],
@@ -134,7 +134,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     assert process.returncode == 141
 
 
-def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
+def test_a_full_or_closed_output(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "k", "v")
     command = f"{sys.executable} -m aiocache_pe get k"
     for redirection, code, words in ((">/dev/full", 3, "No space left"), (">&-", 0, "")):
@@ -152,12 +152,12 @@ def test_an_output_that_is_full_or_closed(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == bool(words)
 
 
-def test_an_output_that_is_full_or_left_where_there_is_an_error_too(tmp_path: Path) -> None:
+def test_a_full_or_closed_output_of_a_command_that_fails(tmp_path: Path) -> None:
     (tmp_path / "cache.json").write_text('{"good": {"value": 1}, "bad": {}}')
     reading, writing = os.pipe()
     os.close(reading)
-    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb") as left:
-        for output, code in ((full, 3), (left, 141)):
+    with Path("/dev/full").open("wb") as full, os.fdopen(writing, "wb") as exit_code:
+        for output, code in ((full, 3), (exit_code, 141)):
             done = subprocess.run(
                 [*MODULE, "import", "--format", "legacy-json", "cache.json"],
                 cwd=tmp_path,
@@ -173,7 +173,7 @@ def test_an_output_that_is_full_or_left_where_there_is_an_error_too(tmp_path: Pa
 
 
 @pytest.mark.parametrize("command", ["set k -", "warm -", "import --format legacy-json -"])
-def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
+def test_a_closed_input_is_an_error(tmp_path: Path, command: str) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"{sys.executable} -m aiocache_pe {command} <&-"],
         cwd=tmp_path,
@@ -187,47 +187,49 @@ def test_an_input_that_is_closed(tmp_path: Path, command: str) -> None:
     assert done.stderr == "Error: the standard input is closed (see --help)\n"
 
 
-def test_text_that_the_output_cannot_hold_is_escaped(tmp_path: Path) -> None:
+def test_characters_that_the_output_cannot_encode_are_escaped(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "k", '{"é": "\\ud800"}')
     assert run_program(tmp_path, "get", "k").out == '{"\\u00e9":"\\ud800"}\n'
     run_program(tmp_path, "set", "text", "héllo")
-    shown = run_program(tmp_path, "get", "text", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
-    assert (shown.code, shown.out) == (0, "h\\xe9llo\n")
-    shown = run_program(tmp_path, "get", "text", "--json", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
-    assert json.loads(shown.out)["value"] == "héllo"
+    result = run_program(tmp_path, "get", "text", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert (result.code, result.out) == (0, "h\\xe9llo\n")
+    result = run_program(
+        tmp_path, "get", "text", "--json", PYTHONUTF8="0", PYTHONIOENCODING="ascii"
+    )
+    assert json.loads(result.out)["value"] == "héllo"
 
 
-def test_a_terminal_gets_readable_json_and_no_commands(tmp_path: Path) -> None:
+def test_a_terminal_gets_indented_json_and_no_control_sequences(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "data", '{"a": 1}')
     assert run_at_terminal(tmp_path, "get", "data").out == '{\n  "a": 1\n}\n'
     run_program(tmp_path, "set", "red\x1b[31m\n", json.dumps("title\x1b]0;x\x07\nline"))
     assert run_at_terminal(tmp_path, "keys", "red*").out == "red\\u001b[31m\\u000a\n"
-    shown = run_at_terminal(tmp_path, "get", "red\x1b[31m\n")
-    assert shown.out == "title\\u001b]0;x\\u0007\nline\n"
+    result = run_at_terminal(tmp_path, "get", "red\x1b[31m\n")
+    assert result.out == "title\\u001b]0;x\\u0007\nline\n"
     assert run_program(tmp_path, "get", "red\x1b[31m\n").out == "title\x1b]0;x\x07\nline\n"
 
 
-def test_tables_at_a_terminal(tmp_path: Path) -> None:
+def test_a_terminal_gets_tables(tmp_path: Path) -> None:
     run_program(tmp_path, "set", "[red]k[/red]", "1")
     for args, word in ((["stats"], "hit rate"), (["inspect", "[red]k[/red]"], "[red]k[/red]")):
-        shown = run_at_terminal(tmp_path, *args)
-        assert shown.code == 0
-        assert word in shown.out
+        result = run_at_terminal(tmp_path, *args)
+        assert result.code == 0
+        assert word in result.out
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "left"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), (CTRL_C, 130, 0)]
+    ("typed", "code", "exit_code"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0), (CTRL_C, 130, 0)]
 )
-def test_clear_asks_and_says_how_much_would_go(
-    tmp_path: Path, typed: str, code: int, left: int
+def test_clear_asks_and_shows_the_number_of_entries(
+    tmp_path: Path, typed: str, code: int, exit_code: int
 ) -> None:
     run_program(tmp_path, "set", "a", "1")
     run_program(tmp_path, "set", "b", "1")
-    asked = run_at_terminal(tmp_path, "clear", wait_for="[y/N]", typed=typed)
-    assert asked.code == code
-    assert "Remove 2 entries of namespace 'default'" in asked.out
-    assert "Traceback" not in asked.out
-    assert run_program(tmp_path, "get", "a").code == left
+    prompt = run_at_terminal(tmp_path, "clear", wait_for="[y/N]", typed=typed)
+    assert prompt.code == code
+    assert "Remove 2 entries of namespace 'default'" in prompt.out
+    assert "Traceback" not in prompt.out
+    assert run_program(tmp_path, "get", "a").code == exit_code
 
 
 def test_ctrl_c_ends_a_command_quietly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,7 +250,7 @@ def test_ctrl_c_ends_a_command_quietly(tmp_path: Path, monkeypatch: pytest.Monke
     assert (code, out, err.strip()) == (130, "", "")
 
 
-def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_wait_for_the_standard_input(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", START, "set", "k", "-"],
         cwd=tmp_path,
@@ -267,7 +269,7 @@ def test_ctrl_c_while_waiting_for_the_standard_input(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_long_work_shows_a_bar_to_a_person_only(
+def test_only_a_terminal_gets_a_progress_bar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_slow_store(tmp_path / "site", monkeypatch)
@@ -277,5 +279,5 @@ def test_long_work_shows_a_bar_to_a_person_only(
     assert (alone.out, alone.err) == ("removed 3 entries\n", "clearing\n")
 
 
-def test_the_program_is_named_in_the_project() -> None:
+def test_the_project_declares_the_program() -> None:
     assert 'aiocache-pe = "aiocache_pe.cli.main:main"' in (ROOT / "pyproject.toml").read_text()

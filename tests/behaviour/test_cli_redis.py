@@ -1,4 +1,4 @@
-"""The program over Redis: every action, and what is told when the server is away."""
+"""The program over Redis: every command, and the errors while the server is unavailable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.cli_fixtures import Cli
 from tests.support.servers.redis_server import Server
 
 
-def test_every_action_works_over_redis(cli: Cli, redis_server: Server) -> None:
+def test_every_command_works_over_redis(cli: Cli, redis_server: Server) -> None:
     over = ("--backend", "redis", "--redis-url", redis_server.url, "--namespace", "of the program")
     assert cli("--set", "k", '{"a":1}', "--ttl", "1h", *over).exit_code == 0
     assert json.loads(cli("--get", "k", *over).stdout) == {"a": 1}
@@ -26,7 +26,7 @@ def test_every_action_works_over_redis(cli: Cli, redis_server: Server) -> None:
 
 
 @pytest.mark.parametrize("args", [("--get", "k"), ("--set", "k", "1"), ("--stats",), ("keys",)])
-def test_a_server_that_is_away_is_told_without_the_password(
+def test_an_unavailable_server_is_reported_without_the_password(
     cli: Cli, args: tuple[str, ...]
 ) -> None:
     result = cli(*args, "--redis-url", "redis://user:hunter2@127.0.0.1:1/0")
@@ -35,7 +35,7 @@ def test_a_server_that_is_away_is_told_without_the_password(
     assert "hunter2" not in result.output
 
 
-def test_the_doctor_looks_at_files(cli: Cli) -> None:
+def test_the_doctor_checks_files(cli: Cli) -> None:
     cli("set", "k", "1")
     checks = {each["name"]: each["level"] for each in json.loads(cli("doctor", "--json").stdout)}
     assert checks["writable"] == checks["private"] == "ok"
@@ -43,23 +43,23 @@ def test_the_doctor_looks_at_files(cli: Cli) -> None:
     assert "writable" in cli("doctor").stdout
 
 
-def test_the_doctor_looks_at_redis(cli: Cli, redis_server: Server) -> None:
+def test_the_doctor_checks_redis(cli: Cli, redis_server: Server) -> None:
     result = cli("doctor", "--json", "--redis-url", redis_server.url)
     checks = {each["name"]: each for each in json.loads(result.stdout)}
-    assert checks["memory"]["level"] == "warning"  # nothing bounds it
+    assert checks["memory"]["level"] == "warning"  # the server has no limit
     for name in ("reachable", "version", "tracking", "scripts"):
         assert checks[name]["level"] == "ok"
     assert "latency" in checks
 
 
-def test_the_doctor_says_what_is_not_permitted(cli: Cli, secured_redis: list[str]) -> None:
+def test_the_doctor_reports_missing_permissions(cli: Cli, secured_redis: list[str]) -> None:
     result = cli("doctor", "--json", "--redis-url", secured_redis[1])
     checks = {each["name"]: each["level"] for each in json.loads(result.stdout)}
     assert checks["tracking"] == "warning"
     assert checks["reachable"] == "ok"
 
 
-def test_the_doctor_ends_with_3_where_nobody_answers(cli: Cli) -> None:
+def test_the_doctor_ends_with_3_when_no_server_answers(cli: Cli) -> None:
     result = cli("doctor", "--redis-url", "redis://:hunter2@127.0.0.1:1")
     assert result.exit_code == 3
     assert "failure  reachable" in result.stdout

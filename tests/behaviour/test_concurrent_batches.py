@@ -1,4 +1,4 @@
-"""Batches that overlap in time: each item is computed once, and nobody suffers for another."""
+"""Batches that overlap in time: each item is computed once, failures stay with their callers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from aiocache_pe.exceptions import BackendError
 from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.broken_backends import BrokenBackend
 from tests.support.factories import get_outcome
+from tests.support.internals import count_batch_flights
 from tests.support.polling import poll
 
 
 class Held:
-    """A function of batches that returns when it is let."""
+    """A batch function that returns when the test releases it."""
 
     def __init__(self, cache: CacheManager, **settings: Any) -> None:
         self.calls = list[list[str]]()
@@ -41,21 +42,21 @@ class Held:
             raise self.error
         return [[text] for text in texts]
 
-    def begin(self, *texts: str) -> asyncio.Task[list[list[str]]]:
+    def start(self, *texts: str) -> asyncio.Task[list[list[str]]]:
         return asyncio.create_task(self.function(list(texts)))
 
-    async def begun(self, *texts: str) -> asyncio.Task[list[list[str]]]:
+    async def start_and_wait(self, *texts: str) -> asyncio.Task[list[list[str]]]:
         count = len(self.calls)
-        task = self.begin(*texts)
+        task = self.start(*texts)
         await poll(lambda: len(self.calls) > count)
         return task
 
 
 async def test_overlapping_batches_compute_each_item_once(cache: CacheManager) -> None:
     held = Held(cache)
-    first = await held.begun("a", "b", "c")
-    second = await held.begun("c", "d", "b")
-    third = held.begin("d", "a")
+    first = await held.start_and_wait("a", "b", "c")
+    second = await held.start_and_wait("c", "d", "b")
+    third = held.start("d", "a")
     await asyncio.sleep(0)
     held.free.set()
     assert await first == [["a"], ["b"], ["c"]]
@@ -66,12 +67,12 @@ async def test_overlapping_batches_compute_each_item_once(cache: CacheManager) -
 
 
 @pytest.mark.parametrize("broken", [False, True])
-async def test_each_batch_gets_values_of_its_own(broken: bool) -> None:
+async def test_each_batch_gets_its_own_copies(broken: bool) -> None:
     backend = BrokenBackend(BackendError("down")) if broken else MemoryBackend()
     held = Held(CacheManager(backend))
-    first = await held.begun("a", "b")
-    second = await held.begun("a", "b", "c")
-    third = await held.begun("a", "d")
+    first = await held.start_and_wait("a", "b")
+    second = await held.start_and_wait("a", "b", "c")
+    third = await held.start_and_wait("a", "d")
     held.free.set()
     (await first)[0].append("changed")
     assert await second == [["a"], ["b"], ["c"]]
@@ -80,32 +81,34 @@ async def test_each_batch_gets_values_of_its_own(broken: bool) -> None:
     assert len({id(task.result()[0]) for task in (first, second, third)}) == 3
 
 
-async def test_a_failure_reaches_those_who_wait_for_it_and_no_others(cache: CacheManager) -> None:
+async def test_a_failure_reaches_only_the_batches_that_wait_for_the_item(
+    cache: CacheManager,
+) -> None:
     held = Held(cache)
     held.error = OSError("no")
-    first = await held.begun("a", "b")
-    second = await held.begun("b", "c")
+    first = await held.start_and_wait("a", "b")
+    second = await held.start_and_wait("b", "c")
     held.free.set()
     assert [await get_outcome(first), await get_outcome(second)] == [OSError, OSError]
     held.error = None
     assert await held.function(["a", "b", "c"]) == [["a"], ["b"], ["c"]]
 
 
-async def test_who_waits_for_other_items_is_not_failed(memory: CacheManager) -> None:
+async def test_a_batch_that_waits_for_other_items_does_not_fail(memory: CacheManager) -> None:
     held = Held(memory, batch_size=1, concurrency=2)
-    first = await held.begun("a")
+    first = await held.start_and_wait("a")
     held.error = OSError("no")
-    second = held.begin("b", "a")
+    second = held.start("b", "a")
     await poll(lambda: len(held.calls) == 2)
     held.free.set()
     assert await get_outcome(second) is OSError
     assert await get_outcome(first) is OSError
 
 
-async def test_cancelling_one_batch_harms_no_other(cache: CacheManager) -> None:
+async def test_cancelling_one_batch_affects_no_other(cache: CacheManager) -> None:
     held = Held(cache)
-    first = await held.begun("a", "b")
-    second = await held.begun("b", "c")
+    first = await held.start_and_wait("a", "b")
+    second = await held.start_and_wait("b", "c")
     first.cancel()
     assert await get_outcome(first) is asyncio.CancelledError
     held.free.set()
@@ -114,11 +117,11 @@ async def test_cancelling_one_batch_harms_no_other(cache: CacheManager) -> None:
     assert held.cancelled == 0
 
 
-async def test_work_that_nobody_waits_for_is_given_up(memory: CacheManager) -> None:
+async def test_work_without_waiting_callers_is_cancelled(memory: CacheManager) -> None:
     held = Held(memory, batch_size=1, concurrency=3)
-    first = held.begin("a", "b", "c")
+    first = held.start("a", "b", "c")
     await poll(lambda: len(held.calls) == 3)
-    second = held.begin("b")
+    second = held.start("b")
     await asyncio.sleep(0)
     first.cancel()
     assert await get_outcome(first) is asyncio.CancelledError
@@ -129,7 +132,7 @@ async def test_work_that_nobody_waits_for_is_given_up(memory: CacheManager) -> N
     assert await held.function(["a"]) == [["a"]]
 
 
-async def test_when_one_call_fails_the_others_of_the_batch_are_given_up(
+async def test_when_one_call_fails_the_other_calls_of_the_batch_are_cancelled(
     memory: CacheManager,
 ) -> None:
     held = Held(memory)
@@ -149,7 +152,7 @@ async def test_when_one_call_fails_the_others_of_the_batch_are_given_up(
     await poll(lambda: held.cancelled == 1)
 
 
-async def test_where_the_computing_was_stopped_the_next_batch_computes(
+async def test_after_a_cancelled_computation_the_next_batch_computes(
     memory: CacheManager,
 ) -> None:
     calls = list[list[str]]()
@@ -173,9 +176,9 @@ async def test_where_the_computing_was_stopped_the_next_batch_computes(
     assert calls == [["a", "b"], ["b", "a"]]
 
 
-async def test_what_lands_while_a_batch_reads_is_not_computed_again() -> None:
+async def test_an_item_computed_while_a_batch_reads_is_not_computed_again() -> None:
     class Slow(SpyBackend):
-        """Reads what was there when it was asked, and answers when it is let."""
+        """A store that reads at once and returns the result when the test releases it."""
 
         free: asyncio.Event | None = None
 
@@ -187,10 +190,10 @@ async def test_what_lands_while_a_batch_reads_is_not_computed_again() -> None:
 
     backend = Slow(MemoryBackend())
     held = Held(CacheManager(backend, memory_max_bytes=0))
-    first = await held.begun("a")
+    first = await held.start_and_wait("a")
     backend.free = asyncio.Event()
-    second = held.begin("a", "b")
-    await poll(lambda: len(backend.calls) > 2)  # it looked, and found nothing
+    second = held.start("a", "b")
+    await poll(lambda: len(backend.calls) > 2)  # the read found nothing
     held.free.set()
     assert await first == [["a"]]
     backend.free.set()
@@ -210,7 +213,7 @@ async def test_a_function_that_calls_itself_does_not_wait_for_itself(memory: Cac
     assert calls == [[1, 2], [1, 2]]
 
 
-async def test_a_batch_that_calls_for_parts_of_itself_ends(memory: CacheManager) -> None:
+async def test_a_batch_that_calls_itself_for_parts_ends(memory: CacheManager) -> None:
     @cached_batch(cache=memory)
     async def factorials(numbers: list[int]) -> list[int]:
         return [
@@ -221,7 +224,7 @@ async def test_a_batch_that_calls_for_parts_of_itself_ends(memory: CacheManager)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_a_part_that_calls_for_another_part_does_not_wait_for_its_turn(
+async def test_a_part_that_calls_for_another_part_does_not_deadlock(
     memory: CacheManager, concurrency: int
 ) -> None:
     @cached_batch(cache=memory, batch_size=1, concurrency=concurrency)
@@ -233,19 +236,18 @@ async def test_a_part_that_calls_for_another_part_does_not_wait_for_its_turn(
     assert await asyncio.wait_for(factorials([5, 4, 3, 1]), 60) == [120, 24, 6, 1]
 
 
-async def test_nothing_is_left_of_a_flight(memory: CacheManager) -> None:
+async def test_a_finished_batch_leaves_nothing_in_flight(memory: CacheManager) -> None:
     held = Held(memory, batch_size=1, concurrency=4)
-    tasks = [held.begin(*texts) for texts in ("ab", "bc", "cd")]
+    tasks = [held.start(*texts) for texts in ("ab", "bc", "cd")]
     await poll(lambda: len(held.calls) == 4)
     tasks[0].cancel()
     held.free.set()
     await asyncio.gather(*map(get_outcome, tasks))
-    air = memory._shared.coalescer._air.get()
-    assert (air.parts, air.watchers) == ({}, [])
+    assert count_batch_flights(memory) == 0
 
 
-async def test_no_item_is_computed_twice_whatever_is_cancelled(cache: CacheManager) -> None:
-    """Many batches at once, of which some are cancelled at every stage."""
+async def test_no_item_is_computed_twice_when_batches_are_cancelled(cache: CacheManager) -> None:
+    """Run many batches at once and cancel some of them at every stage."""
     computed = list[int]()
 
     @cached_batch(cache=cache, batch_size=3, concurrency=2)

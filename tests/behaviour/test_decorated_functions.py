@@ -1,4 +1,4 @@
-"""`cached`: what a decorated function gives back, and when it is asked again."""
+"""`cached`: results of decorated functions, and calls that compute again."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Answer:
 
 
 class Unregistered:
-    """Only pickle can hold it, and this one not even pickle."""
+    """A class that not even pickle can store."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
 
 
-async def test_the_second_call_is_not_made(cache: CacheManager) -> None:
+async def test_the_second_call_is_a_hit(cache: CacheManager) -> None:
     calls = list[Any]()
 
     @cached(cache=cache)
@@ -67,13 +67,15 @@ async def test_any_result_is_a_hit(cache: CacheManager, value: Any) -> None:
     assert calls == 1
 
 
-def decorations(cache: CacheManager, monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., Any]]:
+def list_decorators(
+    cache: CacheManager, monkeypatch: pytest.MonkeyPatch
+) -> list[Callable[..., Any]]:
     monkeypatch.setattr("aiocache_pe.decorators.settings.get_cache", lambda backend: cache)
     return [cached, cached(), cached(ttl=60), cached(key_prefix="llm"), cached(backend="memory")]
 
 
 @pytest.mark.parametrize("index", range(5))
-async def test_it_decorates_bare_called_and_with_settings(
+async def test_the_decorator_works_bare_called_and_with_settings(
     index: int, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
@@ -83,12 +85,12 @@ async def test_it_decorates_bare_called_and_with_settings(
         calls += 1
         return number
 
-    decorated = decorations(memory, monkeypatch)[index](function)
+    decorated = list_decorators(memory, monkeypatch)[index](function)
     assert [await decorated(1), await decorated(1)] == [1, 1]
     assert calls == 1
 
 
-async def test_of_many_callers_at_once_one_computes(cache: CacheManager) -> None:
+async def test_one_of_many_concurrent_callers_computes(cache: CacheManager) -> None:
     calls, end = 0, asyncio.Event()
 
     @cached(cache=cache)
@@ -108,7 +110,9 @@ async def test_of_many_callers_at_once_one_computes(cache: CacheManager) -> None
     assert calls == 1
 
 
-async def test_a_caller_that_changes_its_result_changes_nobody_elses(cache: CacheManager) -> None:
+async def test_a_caller_that_changes_its_result_affects_no_other_caller(
+    cache: CacheManager,
+) -> None:
     start = asyncio.Event()
 
     @cached(cache=cache)
@@ -125,7 +129,7 @@ async def test_a_caller_that_changes_its_result_changes_nobody_elses(cache: Cach
         result["choices"].append(None)
 
 
-async def test_callers_at_once_of_what_cannot_be_copied_get_each_their_own() -> None:
+async def test_concurrent_callers_get_their_own_results_when_these_cannot_be_copied() -> None:
     go = asyncio.Event()
     async with CacheManager("null") as cache:
 
@@ -142,7 +146,7 @@ async def test_callers_at_once_of_what_cannot_be_copied_get_each_their_own() -> 
         assert function.cache_info() == (0, 5)
 
 
-async def test_a_classs_instances_come_back_by_the_return_annotation(cache: CacheManager) -> None:
+async def test_instances_are_decoded_by_the_return_annotation(cache: CacheManager) -> None:
     @cached(cache=cache)
     async def answer(question: str) -> list[Answer | None]:
         return [Answer(question, ["a"]), None]
@@ -153,7 +157,9 @@ async def test_a_classs_instances_come_back_by_the_return_annotation(cache: Cach
     assert first[0] is not second[0]
 
 
-async def test_they_do_also_when_another_annotation_names_nothing(cache: CacheManager) -> None:
+async def test_instances_are_decoded_when_another_annotation_cannot_be_resolved(
+    cache: CacheManager,
+) -> None:
     @cached(cache=cache, ignore=["session"])
     async def answer(session: Session | None, question: str) -> Answer:
         return Answer(question, ["a"])
@@ -164,9 +170,7 @@ async def test_they_do_also_when_another_annotation_names_nothing(cache: CacheMa
 
 
 @pytest.mark.parametrize("annotation", ["NoSuchName", "some words", "1 +", "list[", "1 / 0"])
-async def test_an_annotation_that_cannot_be_read_is_in_nobodys_way(
-    annotation: str, memory: CacheManager
-) -> None:
+async def test_an_unreadable_annotation_is_ignored(annotation: str, memory: CacheManager) -> None:
     async def function() -> int:
         return 1
 
@@ -175,7 +179,7 @@ async def test_an_annotation_that_cannot_be_read_is_in_nobodys_way(
     assert [await decorated(), await decorated()] == [1, 1]
 
 
-async def test_what_a_function_raises_is_raised_and_not_stored(cache: CacheManager) -> None:
+async def test_an_exception_is_raised_and_not_stored(cache: CacheManager) -> None:
     calls = 0
 
     @cached(cache=cache)
@@ -193,7 +197,7 @@ async def test_what_a_function_raises_is_raised_and_not_stored(cache: CacheManag
     assert calls == 3
 
 
-async def test_what_cannot_be_stored_is_returned_counted_and_logged_once(
+async def test_a_result_that_cannot_be_stored_is_returned_counted_and_logged_once(
     cache: CacheManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     @cached(cache=cache)
@@ -208,7 +212,7 @@ async def test_what_cannot_be_stored_is_returned_counted_and_logged_once(
     assert len(caplog.records) == 1
 
 
-async def test_a_store_that_fails_costs_a_call_and_nothing_else() -> None:
+async def test_a_failing_store_costs_only_the_call() -> None:
     recorder = SpyBackend(MemoryBackend())
     recorder.failing = BackendError("away")
     calls = 0
@@ -225,7 +229,9 @@ async def test_a_store_that_fails_costs_a_call_and_nothing_else() -> None:
         assert [await function(), await function()] == [[3], [3]]
 
 
-async def test_an_argument_without_identity_is_refused_by_name(memory: CacheManager) -> None:
+async def test_an_argument_without_identity_raises_an_error_with_its_name(
+    memory: CacheManager,
+) -> None:
     @cached(cache=memory)
     async def function(prompt: str, client: object) -> None: ...
 
@@ -234,7 +240,7 @@ async def test_an_argument_without_identity_is_refused_by_name(memory: CacheMana
             await function("why?", Unregistered())
 
 
-async def test_a_function_that_asks_for_itself_does_not_deadlock(memory: CacheManager) -> None:
+async def test_a_recursive_function_does_not_deadlock(memory: CacheManager) -> None:
     @cached(cache=memory)
     async def fibonacci(n: int) -> int:
         return n if n < 2 else await fibonacci(n - 1) + await fibonacci(n - 2)
@@ -242,7 +248,7 @@ async def test_a_function_that_asks_for_itself_does_not_deadlock(memory: CacheMa
     assert await asyncio.wait_for(fibonacci(50), 10) == 12_586_269_025
 
 
-def test_a_decorated_function_lives_through_many_loops_and_threads() -> None:
+def test_a_decorated_function_works_in_many_loops_and_threads() -> None:
     calls = list[int]()
 
     @cached(cache=CacheManager("memory"))
@@ -288,7 +294,7 @@ def plain(number: int) -> int:
         ),
     ],
 )
-def test_wrong_usage_is_refused_at_once(
+def test_wrong_usage_raises_at_decoration(
     decorate: Callable[[], object], error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):

@@ -1,4 +1,4 @@
-"""The verbs of a decorated function: what they answer, and whose entries they touch."""
+"""Methods of a decorated function: results, and the entries that they change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aiocache_pe.exceptions import ConfigurationError
 from tests.support.function_kinds import KINDS, CallCounter, Kind, each_kind
 
 
-def named(name: str, body: Any) -> Any:
+def set_name(name: str, body: Any) -> Any:
     body.__qualname__ = body.__name__ = name
     return body
 
 
 @each_kind
-async def test_a_cache_key_is_where_the_cache_has_the_result(
+async def test_the_cache_holds_the_result_under_the_cache_key(
     kind: Kind, cache: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache)
@@ -33,7 +33,7 @@ async def test_a_cache_key_is_where_the_cache_has_the_result(
 
 
 @each_kind
-async def test_a_cache_key_is_without_the_namespace(kind: Kind, memory: CacheManager) -> None:
+async def test_a_cache_key_does_not_contain_the_namespace(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, namespace="there", key="{a}")
     key = count.cache_key("x")
     assert key.endswith(":x")
@@ -43,7 +43,9 @@ async def test_a_cache_key_is_without_the_namespace(kind: Kind, memory: CacheMan
 
 
 @each_kind
-async def test_invalidate_says_whether_there_was_a_result(kind: Kind, cache: CacheManager) -> None:
+async def test_invalidate_reports_whether_a_result_was_stored(
+    kind: Kind, cache: CacheManager
+) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache)
     assert await kind.get_result(count.invalidate("x")) is False
     assert [await kind.get_result(count(a)) for a in "xy"] == [1, 2]
@@ -53,7 +55,7 @@ async def test_invalidate_says_whether_there_was_a_result(kind: Kind, cache: Cac
 
 
 @each_kind
-async def test_refresh_computes_and_stores_whatever_is_stored(
+async def test_refresh_computes_and_stores_also_when_a_result_is_stored(
     kind: Kind, cache: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache)
@@ -65,13 +67,13 @@ async def test_refresh_computes_and_stores_whatever_is_stored(
 
 
 @each_kind
-async def test_refresh_keeps_to_the_settings(kind: Kind, memory: CacheManager) -> None:
+async def test_refresh_applies_the_settings(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(
         CallCounter().make_body(),
         cache=memory,
         ttl=60,
         tags=["t"],
-        cache_if=lambda told: kind.unwrap(told) != 2,
+        cache_if=lambda value: kind.unwrap(value) != 2,
     )
     assert [await kind.get_result(count.refresh()) for _ in range(2)] == [1, 2]
     assert await kind.get_result(count()) == 1
@@ -119,37 +121,39 @@ NEIGHBOURS: list[tuple[str, dict[str, Any], str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "settings", "neighbour", "others"), NEIGHBOURS)
-async def test_cache_clear_leaves_neighbours_with_a_like_name_alone(
+@pytest.mark.parametrize(("name", "settings", "neighbour", "other_settings"), NEIGHBOURS)
+async def test_cache_clear_keeps_the_entries_of_functions_with_similar_names(
     name: str,
     settings: dict[str, Any],
     neighbour: str,
-    others: dict[str, Any],
+    other_settings: dict[str, Any],
     memory: CacheManager,
 ) -> None:
     kind = KINDS[0]
-    mine = kind.decorate(named(name, CallCounter().make_body()), cache=memory, **settings)
-    theirs = kind.decorate(named(neighbour, CallCounter().make_body()), cache=memory, **others)
-    for function in (mine, theirs):
+    cleared = kind.decorate(set_name(name, CallCounter().make_body()), cache=memory, **settings)
+    kept = kind.decorate(
+        set_name(neighbour, CallCounter().make_body()), cache=memory, **other_settings
+    )
+    for function in (cleared, kept):
         assert [await function(a) for a in ("x", "y")] == [1, 2]
-    assert await mine.cache_clear() == 2
-    assert [await theirs(a) for a in ("x", "y")] == [1, 2]
-    assert await mine("x") == 3
-    assert await theirs.cache_clear() == 2
-    assert await mine("x") == 3
+    assert await cleared.cache_clear() == 2
+    assert [await kept(a) for a in ("x", "y")] == [1, 2]
+    assert await cleared("x") == 3
+    assert await kept.cache_clear() == 2
+    assert await cleared("x") == 3
 
 
 @each_kind
-async def test_a_name_that_looks_like_a_pattern_is_cleared(kind: Kind, cache: CacheManager) -> None:
+async def test_a_name_that_looks_like_a_pattern_can_be_cleared(
+    kind: Kind, cache: CacheManager
+) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache, key_prefix="[a*?]!", version="*[")
     assert [await kind.get_result(count(a)) for a in "xy"] == [1, 2]
     assert await kind.get_result(count.cache_clear()) == 2
 
 
 @each_kind
-async def test_cache_info_counts_calls_that_ran_and_calls_that_need_not(
-    kind: Kind, cache: CacheManager
-) -> None:
+async def test_cache_info_counts_hits_and_misses(kind: Kind, cache: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache)
     assert count.cache_info() == CacheInfo(hits=0, misses=0)
     for a in [1, 2, 3, 1, 1, 2]:
@@ -157,7 +161,7 @@ async def test_cache_info_counts_calls_that_ran_and_calls_that_need_not(
     assert count.cache_info() == CacheInfo(hits=3, misses=3)
 
 
-async def test_cache_info_is_exact_for_calls_at_once(cache: CacheManager) -> None:
+async def test_cache_info_is_exact_for_concurrent_calls(cache: CacheManager) -> None:
     calls, go = list[int](), asyncio.Event()
 
     @cached(cache=cache)
@@ -178,7 +182,7 @@ async def test_cache_info_is_exact_for_calls_at_once(cache: CacheManager) -> Non
     assert slow.cache_info() == (190, 110)
 
 
-def test_cache_info_counts_the_calls_of_threads_at_once(memory: CacheManager) -> None:
+def test_cache_info_counts_the_calls_of_concurrent_threads(memory: CacheManager) -> None:
     begin, calls = threading.Barrier(8), list[int]()
 
     @cached(cache=memory)
@@ -202,7 +206,7 @@ def test_cache_info_counts_the_calls_of_threads_at_once(memory: CacheManager) ->
 
 
 @each_kind
-async def test_what_a_call_raises_is_a_miss(kind: Kind, memory: CacheManager) -> None:
+async def test_a_call_that_raises_is_a_miss(kind: Kind, memory: CacheManager) -> None:
     def failing() -> None:
         raise ValueError("no")
 
@@ -214,7 +218,9 @@ async def test_what_a_call_raises_is_a_miss(kind: Kind, memory: CacheManager) ->
 
 
 @each_kind
-async def test_the_cache_is_at_hand_before_the_first_call(kind: Kind, memory: CacheManager) -> None:
+async def test_the_cache_attribute_is_available_before_the_first_call(
+    kind: Kind, memory: CacheManager
+) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     assert await kind.get_result(count.cache.get("absent")) is None
     await memory.set("there", 1)
@@ -223,7 +229,7 @@ async def test_the_cache_is_at_hand_before_the_first_call(kind: Kind, memory: Ca
 
 @each_kind
 @pytest.mark.parametrize("verb", ["__call__", "refresh", "cache_key", "invalidate", "cache_clear"])
-async def test_any_verb_may_be_the_first(kind: Kind, verb: str, memory: CacheManager) -> None:
+async def test_any_method_may_be_called_first(kind: Kind, verb: str, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     await kind.get_result(getattr(count, verb)())
     assert await kind.get_result(count()) == 1
@@ -231,7 +237,7 @@ async def test_any_verb_may_be_the_first(kind: Kind, verb: str, memory: CacheMan
 
 @each_kind
 @pytest.mark.parametrize("verb", ["__call__", "refresh", "cache_key", "invalidate"])
-async def test_a_call_that_cannot_be_is_refused_by_each_verb(
+async def test_every_method_raises_for_wrong_arguments(
     kind: Kind, verb: str, memory: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
@@ -240,7 +246,7 @@ async def test_a_call_that_cannot_be_is_refused_by_each_verb(
 
 
 @each_kind
-async def test_what_is_wrapped_is_called_past_the_cache(kind: Kind, memory: CacheManager) -> None:
+async def test_the_wrapped_function_bypasses_the_cache(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory)
     assert await kind.get_result(count()) == 1
     assert await kind.get_result(count.__wrapped__()) == 2

@@ -1,4 +1,4 @@
-"""What each setting of `cached` does, to each kind of function."""
+"""Settings of `cached` and their effect on each kind of function."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager, InvalidKeyError, InvalidTTLError
+from aiocache_pe import CacheManager, InvalidKeyError, InvalidTTLError, get_cache
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.testing.fake_clock import FakeClock
 from tests.support.function_kinds import CallCounter, Kind, each_kind
@@ -17,11 +17,11 @@ from tests.support.function_kinds import CallCounter, Kind, each_kind
 pytestmark = each_kind
 
 
-async def keys_in(cache: CacheManager) -> list[str]:
+async def list_keys(cache: CacheManager) -> list[str]:
     return sorted([key async for key in cache.keys("*")])
 
 
-async def test_the_second_call_is_not_made(kind: Kind, cache: CacheManager) -> None:
+async def test_the_second_call_is_a_hit(kind: Kind, cache: CacheManager) -> None:
     counted = CallCounter()
     count = kind.decorate(counted.make_body(), cache=cache)
     for _ in range(3):
@@ -32,7 +32,7 @@ async def test_the_second_call_is_not_made(kind: Kind, cache: CacheManager) -> N
 
 
 @pytest.mark.parametrize("ttl", [60, "1m", timedelta(minutes=1)])
-async def test_a_ttl_ends_at_the_very_second(
+async def test_an_entry_expires_exactly_at_its_ttl(
     kind: Kind, ttl: Any, memory: CacheManager, clock: FakeClock
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=ttl)
@@ -46,10 +46,10 @@ async def test_a_ttl_ends_at_the_very_second(
 async def test_a_ttl_may_depend_on_the_result(
     kind: Kind, memory: CacheManager, clock: FakeClock
 ) -> None:
-    told = list[Any]()
+    results = list[Any]()
 
     def lifetime(result: Any) -> float:
-        told.append(result)
+        results.append(result)
         return float(10 * kind.unwrap(result))
 
     count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=lifetime)
@@ -57,19 +57,19 @@ async def test_a_ttl_may_depend_on_the_result(
         assert await kind.get_result(count()) == number
         assert await memory.get_ttl(count.cache_key()) == 10.0 * number
         clock.advance(10.0 * number)
-    assert told == [[1], [2], [3]] if kind.is_stream else told == [1, 2, 3]
+    assert results == [[1], [2], [3]] if kind.is_stream else results == [1, 2, 3]
 
 
-async def test_a_ttl_of_the_result_that_means_nothing_is_said(
-    kind: Kind, memory: CacheManager
-) -> None:
+async def test_an_invalid_ttl_of_a_result_raises(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=lambda result: -1)
     with pytest.raises(InvalidTTLError):
         await kind.get_result(count())
-    assert await keys_in(memory) == []
+    assert await list_keys(memory) == []
 
 
-async def test_none_is_for_ever_and_nothing_is_as_the_cache(kind: Kind, clock: FakeClock) -> None:
+async def test_ttl_none_never_expires_and_no_ttl_means_that_of_the_cache(
+    kind: Kind, clock: FakeClock
+) -> None:
     async with CacheManager("memory", ttl=10, clock=clock) as cache:
         for_ever = kind.decorate(
             CallCounter().make_body(), cache=cache, ttl=None, version="for ever"
@@ -87,7 +87,7 @@ async def test_keys_begin_with_the_module_or_the_prefix(kind: Kind, memory: Cach
     await kind.get_result(
         kind.decorate(CallCounter().make_body(), cache=memory, key_prefix="llm")("why?")
     )
-    ours, theirs = await keys_in(memory)
+    ours, theirs = await list_keys(memory)
     assert ours.startswith(f"llm:{name}:why?:")
     assert theirs.startswith(f"tests.support.function_kinds.{name}:why?:")
 
@@ -100,16 +100,16 @@ TEMPLATES: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "made"), TEMPLATES)
-async def test_a_key_is_as_the_user_forms_it(
-    kind: Kind, key: Any, made: str, memory: CacheManager
+@pytest.mark.parametrize(("key", "expected"), TEMPLATES)
+async def test_a_key_follows_the_template_or_function_of_the_user(
+    kind: Kind, key: Any, expected: str, memory: CacheManager
 ) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, key=key, key_prefix="llm")
-    assert count.cache_key(7).startswith(made)
+    assert count.cache_key(7).startswith(expected)
     assert await kind.get_result(count(7, session="x")) == 1
     assert await kind.get_result(count(a=7, session="y")) == 1
     assert await kind.get_result(count(8)) == 2
-    assert len(await keys_in(memory)) == 2
+    assert len(await list_keys(memory)) == 2
     assert await memory.exists(count.cache_key(7))
 
 
@@ -120,22 +120,25 @@ async def test_a_key_without_a_prefix_belongs_to_the_function(
         return "other"
 
     count = kind.decorate(CallCounter().make_body(), cache=memory, key="{a}")
-    others = kind.decorate(other, cache=memory, key="{a}")
-    assert [await kind.get_result(count(1)), await kind.get_result(others(1))] == [1, "other"]
+    other_function = kind.decorate(other, cache=memory, key="{a}")
+    assert [await kind.get_result(count(1)), await kind.get_result(other_function(1))] == [
+        1,
+        "other",
+    ]
 
 
-async def test_two_functions_share_what_prefix_and_key_say_is_the_same(
+async def test_functions_with_the_same_prefix_and_key_share_entries(
     kind: Kind, memory: CacheManager
 ) -> None:
     def other(a: Any) -> str:
         return "other"
 
     count = kind.decorate(CallCounter().make_body(), cache=memory, key="{a}", key_prefix="shared")
-    others = kind.decorate(other, cache=memory, key="{a}", key_prefix="shared")
-    assert [await kind.get_result(count(1)), await kind.get_result(others(1))] == [1, 1]
+    other_function = kind.decorate(other, cache=memory, key="{a}", key_prefix="shared")
+    assert [await kind.get_result(count(1)), await kind.get_result(other_function(1))] == [1, 1]
 
 
-async def test_ignored_parameters_do_not_count(kind: Kind, memory: CacheManager) -> None:
+async def test_ignored_parameters_are_not_part_of_the_key(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, ignore=["session", "b"])
     for b, session in [(1, object()), (2, object()), (3, None)]:
         assert await kind.get_result(count("x", b, session=session)) == 1
@@ -172,7 +175,7 @@ async def test_tags_are_filled_with_the_calls_arguments(kind: Kind, cache: Cache
     assert [await kind.get_result(count(a)) for a in "xyz"] == [6, 7, 8]
 
 
-async def test_a_tag_may_be_filled_with_something_long(kind: Kind, cache: CacheManager) -> None:
+async def test_a_tag_may_be_filled_with_a_long_text(kind: Kind, cache: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=cache, tags=["page:{a}"])
     here, there = "https://a/" + "x" * 70_000, "https://a/" + "x" * 70_001
     assert [await kind.get_result(count(a)) for a in (here, there, here)] == [1, 2, 1]
@@ -180,9 +183,7 @@ async def test_a_tag_may_be_filled_with_something_long(kind: Kind, cache: CacheM
     assert [await kind.get_result(count(a)) for a in (here, there)] == [3, 2]
 
 
-async def test_a_tag_that_is_filled_with_nothing_is_refused(
-    kind: Kind, memory: CacheManager
-) -> None:
+async def test_a_tag_filled_with_an_empty_text_raises(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, tags=["{a}"])
     with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
         await kind.get_result(count(""))
@@ -191,39 +192,39 @@ async def test_a_tag_that_is_filled_with_nothing_is_refused(
 async def test_a_tag_deleted_during_the_call_leaves_no_stale_result(
     kind: Kind, memory: CacheManager
 ) -> None:
-    """What was computed from before the deletion is not taken for what came after it."""
+    """A result computed before the deletion of a tag is not served after it."""
     numbers = iter([1, 2, 3])
 
     def overtaken(a: Any) -> int:
         number = next(numbers)
         if number == 1:
             with ThreadPoolExecutor(1) as other:
-                other.submit(asyncio.run, memory.delete_by_tag(f"of:{a}")).unwrap(10)
+                other.submit(asyncio.run, memory.delete_by_tag(f"of:{a}")).result(10)
         return number
 
     tagged = kind.decorate(overtaken, cache=memory, tags=["of:{a}"])
     assert [await kind.get_result(tagged(1)) for _ in range(3)] == [1, 2, 2]
 
 
-async def test_cache_if_says_what_is_worth_keeping(kind: Kind, memory: CacheManager) -> None:
+async def test_cache_if_decides_which_results_are_stored(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(
-        CallCounter().make_body(), cache=memory, cache_if=lambda told: kind.unwrap(told) >= 3
+        CallCounter().make_body(), cache=memory, cache_if=lambda value: kind.unwrap(value) >= 3
     )
     assert [await kind.get_result(count()) for _ in range(5)] == [1, 2, 3, 3, 3]
-    assert len(await keys_in(memory)) == 1
+    assert len(await list_keys(memory)) == 1
 
 
-async def test_what_cache_if_raises_is_the_callers_to_know(
+async def test_an_exception_of_cache_if_reaches_the_caller(
     kind: Kind, memory: CacheManager
 ) -> None:
     count = kind.decorate(
-        CallCounter().make_body(), cache=memory, cache_if=lambda told: told.missing
+        CallCounter().make_body(), cache=memory, cache_if=lambda value: value.missing
     )
     with pytest.raises(AttributeError, match="missing"):
         await kind.get_result(count())
 
 
-async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheManager) -> None:
+async def test_none_is_stored_unless_cache_none_is_off(kind: Kind, memory: CacheManager) -> None:
     results = iter([None, None, "", 1])
 
     def moody() -> Any:
@@ -234,7 +235,7 @@ async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheM
             kind.decorate(moody, cache=memory, cache_none=False)
         return
     choosy = kind.decorate(
-        moody, cache=memory, cache_none=False, cache_if=lambda told: told != "", version=1
+        moody, cache=memory, cache_none=False, cache_if=lambda value: value != "", version=1
     )
     assert [await kind.get_result(choosy()) for _ in range(5)] == [None, None, "", 1, 1]
     results = iter([None, 2, 3])
@@ -245,10 +246,7 @@ async def test_none_is_stored_unless_it_is_not_wanted(kind: Kind, memory: CacheM
     assert [await kind.get_result(taking()) for _ in range(3)] == [None, None, None]
 
 
-async def test_a_backend_by_name_is_the_processs_own(
-    kind: Kind, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("aiocache_pe.cache.default_cache._managers", {("memory", None): memory})
-    count = kind.decorate(CallCounter().make_body(), backend="memory")
+async def test_a_backend_by_name_is_the_shared_one_of_the_process(kind: Kind) -> None:
+    count = kind.decorate(CallCounter().make_body(), backend="memory", key_prefix=kind.name)
     assert [await kind.get_result(count()), await kind.get_result(count())] == [1, 1]
-    assert await memory.exists(count.cache_key())
+    assert await get_cache("memory").delete(count.cache_key())

@@ -13,7 +13,7 @@ import pytest
 
 from aiocache_pe import CacheManager, UnrecordedCallError, bypass, cached, recording, refresh
 from aiocache_pe import sync as blocking
-from aiocache_pe.context import mode
+from aiocache_pe.context import current_mode
 from aiocache_pe.testing.fake_clock import FakeClock
 from tests.support.function_kinds import Kind, each_kind
 
@@ -180,7 +180,7 @@ async def test_recording_anew_makes_each_call_once(tapes: Path, memory: CacheMan
 def test_threads_that_ask_at_once_record_one_call(tapes: Path) -> None:
     started, model = threading.Barrier(8), Model()
 
-    @blocking.decorate(backend="memory", version="threads")
+    @blocking.cached(backend="memory", version="threads")
     def answer(question: str) -> dict[str, Any]:
         return model(question)
 
@@ -199,7 +199,7 @@ def test_threads_that_ask_at_once_record_one_call(tapes: Path) -> None:
 
 
 def test_threads_and_contexts_from_elsewhere_are_steered_too(tapes: Path) -> None:
-    @blocking.decorate(backend="memory", version="elsewhere")
+    @blocking.cached(backend="memory", version="elsewhere")
     def answer(question: str) -> str:
         return "42"
 
@@ -219,7 +219,7 @@ def test_threads_and_contexts_from_elsewhere_are_steered_too(tapes: Path) -> Non
         assert replayed.unrecorded == found
         replayed.unrecorded.clear()
     assert len(found) == 2
-    assert mode() is None
+    assert current_mode() is None
 
 
 async def test_tasks_have_recordings_of_their_own(tapes: Path, memory: CacheManager) -> None:
@@ -263,7 +263,7 @@ async def test_a_task_that_outlives_its_block_is_none_of_it(
 
 
 def test_blocks_may_end_in_another_order(tapes: Path) -> None:
-    @blocking.decorate(backend="memory", version="order")
+    @blocking.cached(backend="memory", version="order")
     def answer(question: str) -> str:
         return question.upper()
 
@@ -276,11 +276,11 @@ def test_blocks_may_end_in_another_order(tapes: Path) -> None:
     with recording(tapes / "third", "record"):
         answer("why?")
     assert sorted(path.name for path in tapes.iterdir()) == ["second", "third"]
-    assert mode() is None
+    assert current_mode() is None
 
 
 async def test_get_or_set_is_recorded_by_its_key(tapes: Path, memory: CacheManager) -> None:
-    twin = blocking.CacheManager.get_result(memory)
+    twin = blocking.CacheManager.of(memory)
     with recording(tapes, "record"):
         assert await memory.get_or_set("user:7", lambda: "Ada") == "Ada"
     with recording(tapes):

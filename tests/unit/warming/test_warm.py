@@ -185,7 +185,7 @@ async def test_arguments_that_are_none(memory: CacheManager) -> None:
 
 
 async def test_a_blocking_manager_will_do(memory: CacheManager) -> None:
-    assert (await warm_cache(blocking.CacheManager.get_result(memory), {"a": 1})).computed == 1
+    assert (await warm_cache(blocking.CacheManager.of(memory), {"a": 1})).computed == 1
 
 
 async def test_the_most_hit_come_first_and_can_be_loaded(cache_dir: Path) -> None:

@@ -1,0 +1,131 @@
+"""Access to private parts of the library, for tests that have no public way.
+
+No other helper, and no test outside tests/unit, uses private names of the library;
+tests/architecture/test_tests.py checks this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aiocache_pe import CacheManager
+from aiocache_pe.backends.base import Backend
+from aiocache_pe.backends.file import atomic_write, locks
+from aiocache_pe.backends.file.backend import FileBackend
+from aiocache_pe.backends.file.reading import CachedReader
+from aiocache_pe.backends.redis.backend import RedisBackend
+from aiocache_pe.decorators.streams import chunk_buffer
+from aiocache_pe.engine import stats_reporter
+from aiocache_pe.engine.engine import Engine
+from aiocache_pe.engine.maintenance import Maintenance
+from aiocache_pe.engine.stats_reporter import StatsReporter
+from aiocache_pe.loading import background_refresh
+
+
+def get_engine(cache: CacheManager) -> Engine:
+    """Return the engine of a cache, which all its namespaces share."""
+    return cache._shared.engine
+
+
+def get_backend(cache: CacheManager) -> Backend:
+    """Return the store of a cache."""
+    return get_engine(cache).backend
+
+
+def get_maintenance(cache: CacheManager) -> Maintenance:
+    """Return the background maintenance of a cache."""
+    return cache._shared.maintenance
+
+
+def get_reporter(cache: CacheManager) -> StatsReporter:
+    """Return the part of a cache that writes its counters to the store."""
+    return cache._shared.reporter
+
+
+async def wait_for_refreshes(cache: CacheManager) -> None:
+    """Wait for the background refreshes of a cache that run in this event loop."""
+    await cache._shared.refreshes.settle()
+
+
+def cancel_computation(cache: CacheManager) -> None:
+    """Cancel the task that computes a value in this event loop; exactly one must run."""
+    [flight] = cache._shared.flights._flights.get().values()
+    flight.task.cancel()
+
+
+def count_batch_flights(cache: CacheManager) -> int:
+    """Return the number of items and callers that batches in this event loop still hold."""
+    in_flight = cache._shared.coalescer._air.get()
+    return len(in_flight.parts) + len(in_flight.watchers)
+
+
+def is_batch_item_shared(cache: CacheManager) -> bool:
+    """Return whether two batches, in any event loop, wait for the same item."""
+    loops = list(cache._shared.coalescer._air._things.values())
+    return any(len(part.waiters) > 1 for loop in loops for part in loop.parts.values())
+
+
+def is_entry_current(cache: CacheManager, key: str) -> bool:
+    """Return whether the memory tier holds the entry of a store key and knows it to be current."""
+    engine = get_engine(cache)
+    entry = engine.tier.nodes.get(key) if engine.tier is not None else None
+    return entry is not None and engine._is_current(entry.stamp)
+
+
+def list_disk_threads(cache: CacheManager) -> list[threading.Thread]:
+    """Return the threads that work for a cache over files; none for other stores."""
+    backend = get_backend(cache)
+    if not isinstance(backend, FileBackend):
+        return []
+    return list(backend._hops._executor()._workers.threads)
+
+
+def get_cached_reader(cache: CacheManager) -> CachedReader:
+    """Return the part of a file store that reads files without waiting for the disk."""
+    backend = get_backend(cache)
+    assert isinstance(backend, FileBackend)
+    return backend._cached
+
+
+def get_connection_limit(store: RedisBackend) -> asyncio.Semaphore:
+    """Return the semaphore that each round trip of a Redis store acquires."""
+    return store._clients.get_link().limit
+
+
+def list_busy_connections(openai_client: Any) -> list[Any]:
+    """Return the connections of an OpenAI client over a caching transport that are not idle."""
+    pool = openai_client._client._transport._inner._pool
+    return [connection for connection in pool.connections if not connection.is_idle()]
+
+
+def wrap_atomic_renames(
+    monkeypatch: pytest.MonkeyPatch, wrap: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Wrap the system call that replaces files atomically, where the system has it."""
+    if atomic_write._renameat2 is not None:
+        monkeypatch.setattr(atomic_write, "_renameat2", wrap(atomic_write._renameat2))
+
+
+def limit_stream_chunks(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Set the number of chunks up to which a stream is stored."""
+    monkeypatch.setattr(chunk_buffer, "_MAX_CHUNKS", limit)
+
+
+def limit_shutdown_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set the time that closing a cache waits for background refreshes."""
+    monkeypatch.setattr(background_refresh, "_GRACE", seconds)
+
+
+def limit_lock_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set the time that the file store waits for a lock of another process."""
+    monkeypatch.setattr(locks, "_PATIENCE", seconds)
+
+
+def delay_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delay the reports of counters to the store, so that none is written before the end."""
+    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)

@@ -1,4 +1,4 @@
-"""Bytes from a store are read, refused, and nothing else: never run, never unbounded."""
+"""Hostile bytes in a store: a payload is read or refused, never run, and never unbounded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIB = 1024 * 1024
 
 
 class Bomb:
-    """Runs when it is unpickled."""
+    """Object that creates a directory when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -41,7 +41,7 @@ class Bomb:
 
 
 @register
-class Place(NamedTuple):
+class Point(NamedTuple):
     x: Any
     y: Any
 
@@ -57,7 +57,7 @@ RICH = {
     "when": [datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=ZoneInfo("Asia/Tokyo"))],
     "more": [time(1, 2), timedelta(1), Decimal("1.5"), uuid4(), Path("/x"), Fraction(1, 3), 1 + 2j],
     "containers": [Counter("aab"), deque([1], 3), defaultdict(list, a=[1]), range(3), 2**70],
-    "own": [Place(1, Colour.RED), np.arange(3), np.float32(1), "\ud800", float("nan")],
+    "own": [Point(1, Colour.RED), np.arange(3), np.float32(1), "\ud800", float("nan")],
 }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def decode(codec: str, payload: bytes, *, secret: bytes | None = SECRET) -> Any:
     return Pipeline(secret=secret, max_bytes=MIB).decode(KEY, codec, payload)
 
 
-def refused(codec: str, payload: bytes) -> None:
+def assert_refused(codec: str, payload: bytes) -> None:
     with pytest.raises(CorruptRecordError) as caught:
         decode(codec, payload)
     assert caught.value.key in (KEY, "")
@@ -79,9 +79,9 @@ def refused(codec: str, payload: bytes) -> None:
         "pickle+hmac+zstd", "pickle+hmac+hmac", "hmac+pickle", "json\n", "marshal+hmac",
     ],
 )  # fmt: skip
-def test_codecs_that_nobody_writes_are_refused(codec: str) -> None:
+def test_unknown_codecs_are_refused(codec: str) -> None:
     for payload in (b"", b"{}", pickle.dumps([1]), gzip.compress(b"{}")):
-        refused(codec, payload)
+        assert_refused(codec, payload)
 
 
 @pytest.mark.parametrize(
@@ -98,16 +98,16 @@ def test_an_unsigned_pickle_is_never_run(codec: str, secret: bytes | None, tmp_p
             decode(codec, payload, secret=secret)
         assert not marker.exists()
     pickle.loads(pickled)
-    assert marker.exists(), "the bomb is none, so the test shows nothing"
+    assert marker.exists(), "the bomb does not work, so the test proves nothing"
 
 
-def test_a_pickle_signed_by_another_is_never_run(tmp_path: Path) -> None:
+def test_a_pickle_with_another_signature_is_never_run(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     codec, payload = Pipeline(secret=b"another").encode(KEY, RICH | {"self": Exception})
     assert codec == "pickle+hmac"
     forged = payload[:32] + pickle.dumps(Bomb(marker))
     for forgery in (forged, payload, payload[:31], payload[:32], b""):
-        refused(codec, forgery)
+        assert_refused(codec, forgery)
     assert not marker.exists()
 
 
@@ -128,24 +128,24 @@ def test_a_decompression_bomb_is_bounded(name: str, codec: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
-def test_compressed_data_is_taken_whole_or_not_at_all(name: str) -> None:
+def test_compressed_data_with_a_missing_or_extra_part_is_refused(name: str) -> None:
     codec, payload = Pipeline(compression=name).encode(KEY, "a" * 10_000)
     assert decode(codec, payload) == "a" * 10_000
     for cut in range(len(payload)):
-        refused(codec, payload[:cut])
-    refused(codec, payload + b"x")
-    refused(codec, payload + payload)
+        assert_refused(codec, payload[:cut])
+    assert_refused(codec, payload + b"x")
+    assert_refused(codec, payload + payload)
 
 
 @pytest.mark.parametrize("codec", ["json", "tagged"])
 @pytest.mark.parametrize(
     "piece", [b"[", b'{"a":', b'{"$tuple":[', b'{"$dict":[[1,', b'{"$frozenset":[[']
 )
-def test_nesting_without_end_is_refused(codec: str, piece: bytes) -> None:
+def test_endless_nesting_is_refused(codec: str, piece: bytes) -> None:
     closing = {ord("["): b"]", ord("{"): b"}"}
     for depth in (400, 900, 100_000):
         opened = piece * depth
-        refused(codec, opened)
+        assert_refused(codec, opened)
         closed = b"".join(closing.get(byte, b"") for byte in reversed(piece)) * depth
         try:
             decode(codec, opened + b"1" + closed)
@@ -162,9 +162,9 @@ def test_nesting_without_end_is_refused(codec: str, piece: bytes) -> None:
         b'{"a":1', b"\x80\x05N.", b"\xef\xbb\xbf1",
     ],
 )  # fmt: skip
-def test_what_is_no_json_is_refused(payload: bytes) -> None:
-    refused("json", payload)
-    refused("tagged", payload)
+def test_invalid_json_is_refused(payload: bytes) -> None:
+    assert_refused("json", payload)
+    assert_refused("tagged", payload)
 
 
 @pytest.mark.parametrize(
@@ -203,9 +203,9 @@ def test_what_is_no_json_is_refused(payload: bytes) -> None:
         '{"$url":["HttpUrl",1]}', '{"$numpy":["U","gICA"]}',
     ],
 )  # fmt: skip
-def test_tags_that_hold_what_they_should_not_are_refused(payload: str) -> None:
-    refused("tagged", payload.encode())
-    refused("tagged", b'{"a":[%b]}' % payload.encode())
+def test_tags_with_wrong_contents_are_refused(payload: str) -> None:
+    assert_refused("tagged", payload.encode())
+    assert_refused("tagged", b'{"a":[%b]}' % payload.encode())
 
 
 @pytest.mark.parametrize(
@@ -213,33 +213,33 @@ def test_tags_that_hold_what_they_should_not_are_refused(payload: str) -> None:
     ["1", "null", "[]", "{}", '{"x":1}', '{"x":1,"y":2,"z":3}', "[{},{}]", '[{"x":1,"y":2}]',
      '[{"x":1,"y":2},5]', '[{"x":1,"y":2},{"z":1}]', '[{"x":1,"y":2},{},{}]', '"RED"'],
 )  # fmt: skip
-def test_states_of_other_classes_are_refused(state: str) -> None:
-    refused("tagged", f'{{"$type":["{__name__}.Place",{state}]}}'.encode())
+def test_a_state_of_another_class_is_refused(state: str) -> None:
+    assert_refused("tagged", f'{{"$type":["{__name__}.Point",{state}]}}'.encode())
 
 
 @pytest.mark.parametrize("state", ["1", "null", "[]", "{}", '"BLUE"', '"__class__"', '"name"'])
-def test_members_that_an_enum_has_not_are_refused(state: str) -> None:
-    refused("tagged", f'{{"$type":["{__name__}.Colour",{state}]}}'.encode())
+def test_unknown_members_of_an_enum_are_refused(state: str) -> None:
+    assert_refused("tagged", f'{{"$type":["{__name__}.Colour",{state}]}}'.encode())
 
 
-def mutated(payload: bytes, chance: random.Random) -> bytes:
-    """The payload with a few bytes changed, cut, doubled or put elsewhere."""
+def mutate(payload: bytes, rng: random.Random) -> bytes:
+    """Return a payload with a few bytes changed, removed, repeated or inserted."""
     data = bytearray(payload)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(data) + 1)
-        match chance.randrange(5):
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        match rng.randrange(5):
             case 0:
-                data[at : at + 1] = bytes([chance.randrange(256)])
+                data[at : at + 1] = bytes([rng.randrange(256)])
             case 1:
-                del data[at : at + chance.randint(1, 8)]
+                del data[at : at + rng.randint(1, 8)]
             case 2:
-                data[at:at] = data[at : at + chance.randint(1, 30)]
+                data[at:at] = data[at : at + rng.randint(1, 30)]
             case 3:
-                data[at:at] = chance.choice(
+                data[at:at] = rng.choice(
                     [b'"', b"]", b"[", b"{", b"}", b"$", b"9" * 30, b"-", b"null"]
                 )
             case _:
-                data[at : at + 8] = struct.pack(">q", chance.getrandbits(62))
+                data[at : at + 8] = struct.pack(">q", rng.getrandbits(62))
     return bytes(data)
 
 
@@ -248,26 +248,26 @@ def mutated(payload: bytes, chance: random.Random) -> bytes:
 @pytest.mark.parametrize(
     "value", [RICH, {"plain": [1, 2.5, "x", None] * 9}, np.arange(300.0)], ids=type
 )
-def test_a_mutation_is_a_value_or_a_corrupt_record(
+def test_a_mutated_payload_is_a_value_or_a_corrupt_record(
     value: Any, seed: int, compression: str | None
 ) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     codec, payload = Pipeline(compression=compression).encode(KEY, value)
     reader = Pipeline(max_bytes=MIB)
     for _ in range(400):
-        other = chance.choice(["json", "tagged", "numpy", "bytes", codec, codec, codec, codec])
+        other = rng.choice(["json", "tagged", "numpy", "bytes", codec, codec, codec, codec])
         try:
-            reader.decode(KEY, other, mutated(payload, chance))
+            reader.decode(KEY, other, mutate(payload, rng))
         except CorruptRecordError:
             continue
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_mutation_of_a_signed_record_is_always_noticed(seed: int) -> None:
-    chance = random.Random(seed)
+def test_every_mutation_of_a_signed_payload_is_refused(seed: int) -> None:
+    rng = random.Random(seed)
     writer = Pipeline(secret=SECRET)
     codec, payload = writer.encode(KEY, [ValueError, 1])
     for _ in range(300):
-        changed = mutated(payload, chance)
+        changed = mutate(payload, rng)
         if changed != payload:
-            refused(codec, changed)
+            assert_refused(codec, changed)

@@ -1,4 +1,4 @@
-"""A value that anybody could change is never shared."""
+"""`is_immutable`: a value that a caller could change never counts as immutable."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Access(Flag):
 
 
 class Text(str):
-    """It has a ``__dict__``."""
+    """Text with a ``__dict__``."""
 
 
 class Items(tuple[int, ...]):
-    """It has a ``__dict__``."""
+    """Tuple with a ``__dict__``."""
 
 
 class Point(NamedTuple):
@@ -65,7 +65,7 @@ SCALARS = [
 
 
 @pytest.mark.parametrize("value", SCALARS, ids=repr)
-def test_what_nobody_can_change_is_immutable(value: Any) -> None:
+def test_constant_scalars_are_immutable_at_any_depth(value: Any) -> None:
     assert is_immutable(value)
     assert is_immutable((value,))
     assert is_immutable(frozenset({value, (1, frozenset({value}))}))
@@ -80,7 +80,7 @@ def test_what_nobody_can_change_is_immutable(value: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_whatever_else_there_is_counts_as_mutable(value: Any) -> None:
+def test_all_other_values_count_as_mutable(value: Any) -> None:
     assert not is_immutable(value)
     assert not is_immutable((1, value))
     assert not is_immutable((1, ("a", (value,))))
@@ -91,7 +91,7 @@ def test_empty_containers_are_immutable() -> None:
     assert is_immutable((frozenset(), ((),)))
 
 
-def test_the_work_has_an_end() -> None:
+def test_large_and_deep_values_are_checked_in_bounded_time() -> None:
     assert is_immutable((1.5,) * 9_000)
     assert not is_immutable((1.5,) * 11_000)
     shared: Any = (1,)
@@ -102,5 +102,5 @@ def test_the_work_has_an_end() -> None:
     for _ in range(1_000_000):
         deep = (deep,)
     assert not is_immutable(deep)
-    while deep:  # taken apart a level at a time, which is easier on the stack
+    while deep:  # level by level, because freeing it at once would recurse
         (deep,) = deep

@@ -1,4 +1,4 @@
-"""Arrays come back with their dtype, shape and order, without pickle."""
+"""Numpy arrays and scalars are restored with dtype, shape and order, without pickle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
 from aiocache_pe.codecs.tagged_json import TaggedJson
 from aiocache_pe.exceptions import CorruptRecordError
-from tests.support.exactness import assert_round_trip, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, choose_codec, round_trip
 
 RECORD = np.dtype([("x", "<f4"), ("name", "<U8"), ("at", "<M8[ns]"), ("grid", ">i2", (2, 3))])
 ALIGNED = np.dtype([("a", "u1"), ("b", "f8")], align=True)
@@ -46,27 +46,27 @@ SCALARS = [
 @pytest.mark.parametrize(
     "value", ARRAYS, ids=lambda a: f"{a.dtype.kind}{a.dtype.itemsize}-{a.shape}"
 )
-def test_an_array_comes_back(value: Any) -> None:
+def test_an_array_is_restored(value: Any) -> None:
     assert_round_trip(value)
-    assert codec_of(value) == "numpy" or value.dtype.kind == "U"
+    assert choose_codec(value) == "numpy" or value.dtype.kind == "U"
 
 
 @pytest.mark.parametrize(
     "value", ARRAYS, ids=lambda a: f"{a.dtype.kind}{a.dtype.itemsize}-{a.shape}"
 )
-def test_an_array_within_a_value_comes_back(value: Any) -> None:
+def test_an_array_within_a_value_is_restored(value: Any) -> None:
     assert_round_trip({"vectors": [(value, 1)]})
-    assert codec_of([value]) == "tagged"
+    assert choose_codec([value]) == "tagged"
 
 
 @pytest.mark.parametrize("value", SCALARS, ids=lambda value: type(value).__name__)
-def test_a_scalar_comes_back(value: Any) -> None:
+def test_a_scalar_is_restored(value: Any) -> None:
     assert_round_trip(value)
     assert_round_trip({"score": [value]})
-    assert codec_of(value) == "tagged"
+    assert choose_codec(value) == "tagged"
 
 
-def test_what_comes_back_can_be_written_to_and_is_nobody_elses() -> None:
+def test_each_read_returns_a_new_writable_array() -> None:
     value = np.arange(3.0)
     for wrapped in (value, [value]):
         codec = "numpy" if wrapped is value else "tagged"
@@ -92,16 +92,16 @@ class Matrix(np.ndarray[Any, Any]):
     ],
     ids=lambda value: f"{type(value).__name__}-{value.dtype}",
 )  # fmt: skip
-def test_what_raw_bytes_cannot_hold_is_refused(value: Any) -> None:
+def test_arrays_that_raw_bytes_cannot_hold_are_refused(value: Any) -> None:
     assert NumpyArrays().encode(value) is None
     assert TaggedJson().encode([value]) is None
 
 
-def test_what_raw_bytes_cannot_hold_is_pickled_when_that_is_allowed() -> None:
+def test_arrays_that_raw_bytes_cannot_hold_are_pickled_with_a_secret() -> None:
     value = np.zeros(2, RECORD).view(np.recarray)
-    back = round_trip(value, secret=b"secret")
-    assert type(back) is np.recarray
-    assert back.tobytes() == value.tobytes()
+    restored = round_trip(value, secret=b"secret")
+    assert type(restored) is np.recarray
+    assert restored.tobytes() == value.tobytes()
 
 
 FIELD = (

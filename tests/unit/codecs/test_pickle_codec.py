@@ -1,4 +1,4 @@
-"""A copy is like its original, or the part that is not is named."""
+"""Pickle is used only for values that it restores exactly; a difference is named."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aiocache_pe.exceptions import SerializationError
 
 
 class Node:
-    """Equal only to itself."""
+    """Object that equals only itself."""
 
     def __init__(self, *parts: Any) -> None:
         self.parts = parts
 
 
-class Careful:
-    """Leaves something out when it is pickled, as one does with a connection."""
+class Partial:
+    """Object that leaves state out of its pickle on purpose, such as a connection."""
 
     def __init__(self) -> None:
         self.text, self.connection = "a", object()
@@ -31,39 +31,39 @@ class Careful:
         return {"text": self.text}
 
 
-class Forgetful(dict[str, Any]):
-    """Comes back without its items."""
+class EmptyWhenRestored(dict[str, Any]):
+    """Dict that is restored without its items."""
 
     def __reduce__(self) -> Any:
-        return Forgetful, ()
+        return EmptyWhenRestored, ()
 
 
-class Hasty:
-    """Comes back with something else in it."""
+class ChangedWhenRestored:
+    """Object that is restored with another number."""
 
     def __init__(self, number: Any) -> None:
         self.number = number
 
     def __reduce__(self) -> Any:
-        return Hasty, (self.number + 1,)
+        return ChangedWhenRestored, (self.number + 1,)
 
 
-def endless() -> list[Any]:
-    loop: list[Any] = [Node()]
-    loop.append(loop)
-    return loop
+def make_cycle() -> list[Any]:
+    cycle: list[Any] = [Node()]
+    cycle.append(cycle)
+    return cycle
 
 
-ALIKE = [
+RESTORED = [
     1, -0.0, float("nan"), 1j, "a", b"a", None, int, [1, (2, {3})], {"a": {1: None}},
     Node(1, Node()),
     {Node(), Node()}, frozenset(map(str, range(100))), OrderedDict(a=1), deque([1], 2),
-    ValueError("a"), np.arange(3.0), np.float32(1), Careful(), endless(),
+    ValueError("a"), np.arange(3.0), np.float32(1), Partial(), make_cycle(),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ALIKE, ids=lambda value: type(value).__name__)
-def test_what_pickle_gives_back_is_alike(value: Any) -> None:
+@pytest.mark.parametrize("value", RESTORED, ids=lambda value: type(value).__name__)
+def test_a_restored_value_has_no_difference(value: Any) -> None:
     assert find_difference(value, pickle.loads(pickle.dumps(value))) is None
     PickleCodec().encode(value)
 
@@ -79,11 +79,11 @@ def test_what_pickle_gives_back_is_alike(value: Any) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_the_part_that_differs_is_named(original: Any, other: Any, kind: type) -> None:
+def test_the_type_of_a_different_part_is_returned(original: Any, other: Any, kind: type) -> None:
     assert find_difference(original, other) is kind
 
 
-def test_parts_that_are_shared_are_looked_at_once() -> None:
+def test_shared_parts_are_compared_once() -> None:
     value: Any = [1]
     for _ in range(200):
         value = [value, value]
@@ -92,13 +92,13 @@ def test_parts_that_are_shared_are_looked_at_once() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [np.bytes_(b"a\0"), [Hasty(1)], [Node(), Hasty(1)]],
+    [np.bytes_(b"a\0"), [ChangedWhenRestored(1)], [Node(), ChangedWhenRestored(1)]],
     ids=["text", "one", "among others"],
 )
-def test_what_pickle_would_change_is_refused(value: Any) -> None:
+def test_a_value_that_pickle_would_change_is_refused(value: Any) -> None:
     with pytest.raises(SerializationError, match=r"pickle would restore this .* with another"):
         PickleCodec().encode(value)
 
 
-def test_what_leaves_everything_out_does_so_on_purpose() -> None:
-    assert pickle.loads(PickleCodec().encode(Forgetful(a=1))) == {}
+def test_state_that_a_class_leaves_out_is_no_difference() -> None:
+    assert pickle.loads(PickleCodec().encode(EmptyWhenRestored(a=1))) == {}

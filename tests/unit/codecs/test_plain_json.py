@@ -1,4 +1,4 @@
-"""What JSON holds exactly is plain JSON, and nothing else is."""
+"""Plain JSON holds exactly the values that every reader of JSON restores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe.codecs.base import MAX_DEPTH
 from aiocache_pe.codecs.plain_json import PlainJson, is_plain
-from tests.support.exactness import assert_round_trip, assert_same, codec_of
+from tests.support.exactness import assert_round_trip, assert_same, choose_codec
 
 EXACT: list[Any] = [
     None, True, False, 0, 1, -1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63),
@@ -33,12 +33,12 @@ class Level(IntEnum):
 
 
 @pytest.mark.parametrize("value", EXACT, ids=lambda value: f"{value!r:.40}")
-def test_what_json_holds_is_plain_json(value: Any) -> None:
+def test_values_that_json_restores_are_plain(value: Any) -> None:
     payload = PlainJson().encode(value)
     assert payload is not None
     assert_same(PlainJson().decode(payload), value)
     assert_same(json.loads(payload), value)
-    assert codec_of(value) == "json"
+    assert choose_codec(value) == "json"
 
 
 @pytest.mark.parametrize(
@@ -50,44 +50,44 @@ def test_what_json_holds_is_plain_json(value: Any) -> None:
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_json_would_change_is_not_plain(value: Any) -> None:
+def test_values_that_json_would_change_are_not_plain(value: Any) -> None:
     assert PlainJson().encode(value) is None
 
 
-@pytest.mark.parametrize("few", [1, 1000])
-def test_long_lists_are_looked_at_as_closely_as_short_ones(few: int) -> None:
-    usuals: tuple[Any, ...] = (1, 1.5, "a", None, [], {})
+@pytest.mark.parametrize("count", [1, 1000])
+def test_long_lists_are_checked_like_short_ones(count: int) -> None:
+    plain_items: tuple[Any, ...] = (1, 1.5, "a", None, [], {})
     for odd in ((), float("nan"), 2**64, Text("a"), Level.LOW, object(), [()]):
-        for usual in usuals:
-            value = [usual] * few
+        for plain in plain_items:
+            value = [plain] * count
             assert is_plain(value)
             assert not is_plain([*value, odd])
             assert not is_plain({str(n): item for n, item in enumerate([*value, odd])})
 
 
-def test_floats_whose_sum_overflows_are_plain() -> None:
+def test_floats_with_an_infinite_sum_are_plain() -> None:
     assert_round_trip([1.7e308] * 100)
 
 
-@pytest.mark.parametrize("wide", [1, 3])
-def test_a_value_that_holds_itself_is_not_plain(wide: int) -> None:
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_value_that_contains_itself_is_not_plain(copies: int) -> None:
     cycle: list[Any] = []
-    cycle.extend([cycle] * wide)
+    cycle.extend([cycle] * copies)
     assert not is_plain(cycle)
     assert not is_plain({"a": [cycle]})
 
 
-def test_depth_has_an_end() -> None:
-    def nested(depth: int) -> Any:
+def test_depth_is_limited() -> None:
+    def make_nested(depth: int) -> Any:
         value: Any = 1
         for _ in range(depth):
             value = [value]
         return value
 
-    assert is_plain(nested(MAX_DEPTH))
-    assert not is_plain(nested(MAX_DEPTH + 1))
-    assert not is_plain(nested(100_000))
+    assert is_plain(make_nested(MAX_DEPTH))
+    assert not is_plain(make_nested(MAX_DEPTH + 1))
+    assert not is_plain(make_nested(100_000))
 
 
-def test_equal_values_give_equal_bytes_in_their_own_order() -> None:
+def test_keys_are_written_in_their_own_order() -> None:
     assert PlainJson().encode({"b": 1, "a": 2}) == b'{"b":1,"a":2}'

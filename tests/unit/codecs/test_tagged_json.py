@@ -1,4 +1,4 @@
-"""What the standard library has beside JSON comes back as it was, and stays readable."""
+"""Tagged JSON restores values of the standard library exactly, and stays readable."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ import pytest
 
 from aiocache_pe.codecs.base import MAX_DEPTH, NotExactError
 from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
-from tests.support.exactness import assert_round_trip, assert_same, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, assert_same, choose_codec, round_trip
 
 
-def written(value: Any) -> Any:
-    """The JSON a value is written as."""
+def write(value: Any) -> Any:
+    """Return the JSON data that a value is written as."""
     return json.loads(encode_tagged(value))
 
 
-def test_a_tuple_comes_back_as_a_tuple() -> None:
+def test_a_tuple_is_restored_as_a_tuple() -> None:
     assert_round_trip((1, "a", (), [(None,)]))
-    assert written({"size": (640, 480)}) == {"size": {"$tuple": [640, 480]}}
+    assert write({"size": (640, 480)}) == {"size": {"$tuple": [640, 480]}}
 
 
-def test_sets_come_back_as_sets() -> None:
+def test_sets_are_restored_as_sets() -> None:
     assert_round_trip([{1, "a", None, (2, 3)}, set(), frozenset({frozenset({b"x"})})])
 
 
@@ -57,7 +57,7 @@ def test_a_set_is_written_the_same_in_every_process() -> None:
 def test_keys_keep_their_type_and_their_order() -> None:
     assert_round_trip({1: "int", "1": "str", 1.5: "float", None: 0, (1, 2): 3, b"b": 4})
     assert_round_trip({True: 1, "True": 2})
-    assert written({2: "b", 1: "a"}) == {"$dict": [[2, "b"], [1, "a"]]}
+    assert write({2: "b", 1: "a"}) == {"$dict": [[2, "b"], [1, "a"]]}
 
 
 @pytest.mark.parametrize("key", ["$tuple", "$type", "$dict", "$", "$unknown"])
@@ -68,7 +68,7 @@ def test_a_users_dict_is_never_mistaken_for_a_tag(key: str) -> None:
 
 
 @pytest.mark.parametrize("nan", ["7ff8000000000000", "fff8000000000000", "7ff8000000000001"])
-def test_nan_comes_back_bit_for_bit(nan: str) -> None:
+def test_nan_keeps_its_bits(nan: str) -> None:
     value: float = struct.unpack(">d", bytes.fromhex(nan))[0]
     assert_round_trip({"score": value, "many": [value] * 100})
 
@@ -99,25 +99,25 @@ def test_two_nans_in_a_set_stay_two() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
-def test_the_standard_librarys_values_come_back(value: Any) -> None:
+def test_values_of_the_standard_library_are_restored(value: Any) -> None:
     assert_round_trip([value])
     assert_round_trip({"deep": [{"deeper": (value, value)}]})
     if type(value) is not bytes:
-        assert codec_of(value) == "tagged"
+        assert choose_codec(value) == "tagged"
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ud83d\ude00", "\U0001f600\udc00"])
-def test_lone_surrogates_come_back(text: str) -> None:
+def test_lone_surrogates_are_restored(text: str) -> None:
     assert_round_trip([text, "plain", (1,)])
     assert_round_trip({text: text, "plain": {text}})
 
 
 def test_text_around_a_lone_surrogate_stays_readable() -> None:
-    assert written("well, \ud800 then") == {"$str": ["well, ", 0xD800, " then"]}
+    assert write("well, \ud800 then") == {"$str": ["well, ", 0xD800, " then"]}
 
 
-def test_what_is_written_is_json_for_every_tool() -> None:
-    value = {"when": (1, 2), "who": {"é", "b"}, "nan": float("nan")}
+def test_the_output_is_valid_json() -> None:
+    value = {"when": (1, 2), "people": {"é", "b"}, "nan": float("nan")}
     assert b"NaN" not in encode_tagged(value)
     assert json.loads(encode_tagged(value))["when"] == {"$tuple": [1, 2]}
 
@@ -143,39 +143,39 @@ class Big(Decimal):
     [Text("a"), Pair((1, 2)), Settings(a=1), Big(1), object(), len, int, defaultdict(lambda: 1)],
     ids=lambda value: type(value).__name__,
 )
-def test_no_subclass_or_stranger_is_taken_for_a_type_with_a_tag(value: Any) -> None:
+def test_subclasses_and_unknown_types_have_no_tag(value: Any) -> None:
     assert TaggedJson().encode(value) is None
     assert TaggedJson().encode([{"a": value}]) is None
 
 
-def test_attributes_hung_on_a_container_are_not_lost() -> None:
+def test_a_container_with_attributes_is_refused() -> None:
     counter = Counter("a")
     counter.note = "mine"  # type: ignore[attr-defined]
     assert TaggedJson().encode(counter) is None
 
 
-def test_a_class_that_claims_a_modules_name_is_not_taken_for_it() -> None:
+def test_a_class_that_claims_the_name_of_a_module_has_no_tag() -> None:
     for module, name in (("pathlib", "Path"), ("fractions", "Fraction"), ("numpy", "ndarray")):
         impostor = type(name, (), {"__module__": module})
         assert TaggedJson().encode(impostor()) is None
 
 
-def test_a_path_that_is_not_read_as_it_is_written_is_refused() -> None:
+def test_a_path_that_is_read_differently_is_refused() -> None:
     path = PureWindowsPath("//a/")
     if str(PureWindowsPath(str(path))) == str(path):
-        pytest.skip("this Python reads it well")
+        pytest.skip("this version of Python reads the path exactly")
     assert TaggedJson().encode(path) is None
 
 
-@pytest.mark.parametrize("wide", [1, 3])
-def test_a_value_that_holds_itself_is_refused(wide: int) -> None:
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_value_that_contains_itself_is_refused(copies: int) -> None:
     cycle: list[Any] = [()]
-    cycle.extend([cycle] * wide)
+    cycle.extend([cycle] * copies)
     with pytest.raises(NotExactError, match="contains itself"):
         encode_tagged(cycle)
 
 
-def test_what_is_written_at_the_greatest_depth_can_be_read() -> None:
+def test_a_value_of_the_greatest_depth_is_restored() -> None:
     makers: list[Any] = [
         lambda inner: {1: inner},
         lambda inner: (inner,),

@@ -1,4 +1,4 @@
-"""Instances of users' classes come back as they were, once their class is known."""
+"""Instances of registered classes are restored exactly; other classes are refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from aiocache_pe.codecs.classes.registry import find_shape, register, register_a
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.exceptions import CorruptRecordError
-from tests.support.exactness import assert_round_trip, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, choose_codec, round_trip
 
 T = TypeVar("T")
 
@@ -82,10 +82,10 @@ class Strict:
     x: int
 
     def __init__(self) -> None:
-        raise AssertionError("reading must not run it")
+        raise AssertionError("reading must not call this method")
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AssertionError("reading must not run it")
+        raise AssertionError("reading must not call this method")
 
 
 class Point(NamedTuple):
@@ -97,7 +97,7 @@ Old = namedtuple("Old", ["a", "b"])  # noqa: PYI024  # pyright: ignore[reportUnt
 
 
 class Older(Old):
-    """A subclass without slots, so with a dict."""
+    """Subclass without slots, and so with a ``__dict__``."""
 
 
 class Colour(Enum):
@@ -144,8 +144,8 @@ class Checked(msgspec.Struct):
         self.seen += 1
 
 
-for one in (Point, Old, Older, Colour, Size, Name, Access, Bits, Reply, Loose, Checked):
-    register(one)
+for cls in (Point, Old, Older, Colour, Size, Name, Access, Bits, Reply, Loose, Checked):
+    register(cls)
 
 
 @pytest.mark.parametrize(
@@ -158,18 +158,18 @@ for one in (Point, Old, Older, Colour, Size, Name, Access, Bits, Reply, Loose, C
     ],
     ids=repr,
 )  # fmt: skip
-def test_instances_of_registered_classes_come_back(value: Any) -> None:
+def test_instances_of_registered_classes_are_restored(value: Any) -> None:
     assert_round_trip(value)
     assert_round_trip({"deep": [(value, {1: value})]})
-    assert codec_of(value) == "tagged"
+    assert choose_codec(value) == "tagged"
 
 
-def test_enum_members_stay_the_one_object_they_are() -> None:
+def test_enum_members_are_restored_as_the_same_object() -> None:
     assert round_trip([Colour.ROUGE])[0] is Colour.RED
     assert round_trip(Access.READ | Access.EXECUTE) is Access.READ | Access.EXECUTE
 
 
-def test_it_stays_readable() -> None:
+def test_the_output_is_readable() -> None:
     assert encode_tagged(Point(1)).endswith(b'.Point",{"x":1,"y":0}]}')
     assert encode_tagged(Colour.RED).endswith(b'.Colour","RED"]}')
 
@@ -200,12 +200,12 @@ def test_fields_that_init_computes_are_kept_and_init_does_not_run() -> None:
     assert_round_trip(strict)
 
 
-def test_what_a_struct_changes_when_it_is_made_is_not_changed_twice() -> None:
+def test_changes_by_post_init_are_not_made_twice() -> None:
     value = Checked(5)
     assert round_trip(round_trip(value)).seen == 1
 
 
-def test_a_struct_that_would_refuse_to_be_made_again_is_refused() -> None:
+def test_a_struct_that_cannot_be_built_again_is_refused() -> None:
     value = Checked(5)
     value.x = -1
     assert TaggedJson().encode(value) is None
@@ -234,7 +234,7 @@ def test_an_unregistered_class_is_refused_with_advice() -> None:
         Pipeline().encode("k", [Unknown(1)])
 
 
-def test_a_class_that_is_not_registered_where_it_is_read_is_named() -> None:
+def test_the_error_about_a_missing_class_names_it() -> None:
     payload = b'{"$type":["somewhere.Else",{"x":1}]}'
     with pytest.raises(CorruptRecordError, match=r"'somewhere\.Else'.*register it"):
         Pipeline().decode("k", "tagged", payload)
@@ -249,13 +249,13 @@ def test_reading_never_imports_or_calls_by_name(name: str) -> None:
 
 
 def make_class(*names: str) -> Any:
-    """A class of the same name at each call, as when a notebook's cell is run again."""
+    """Make a class of the same name at each call, as a cell of a notebook that runs again does."""
     cls = make_dataclass("Local", [(name, int) for name in names])
     cls.__module__ = __name__
     return register(cls)
 
 
-def test_a_class_defined_again_takes_the_place_of_the_first() -> None:
+def test_a_class_that_is_defined_again_replaces_the_first() -> None:
     first = make_class("x")
     payload = encode_tagged(first(1))
     second = make_class("x")
@@ -272,12 +272,12 @@ def test_a_record_of_a_class_with_other_fields_is_refused() -> None:
         TaggedJson().decode(payload)
 
 
-class Trouble(Exception):  # noqa: N818
+class Failure(Exception):  # noqa: N818
     pass
 
 
 @dataclass
-class DataTrouble(Exception):  # noqa: N818
+class DataFailure(Exception):  # noqa: N818
     x: int
 
 
@@ -285,9 +285,11 @@ class Plain:
     pass
 
 
-@pytest.mark.parametrize("cls", [int, Plain, Trouble, DataTrouble, tuple, 3, "Answer", list[int]])
-def test_what_cannot_be_registered_says_what_can(cls: Any) -> None:
-    with pytest.raises(TypeError, match=r"^cls must be a dataclass, .* derives from no other C type; got "):
+@pytest.mark.parametrize("cls", [int, Plain, Failure, DataFailure, tuple, 3, "Answer", list[int]])
+def test_the_error_of_register_says_which_classes_are_accepted(cls: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"^cls must be a dataclass, .* derives from no other C type; got "
+    ):
         register(cls)
 
 
@@ -321,24 +323,24 @@ class Under(NamedTuple):
 Ident = NewType("Ident", Under)
 
 
-def collected(annotation: Any, *classes: type) -> bool:
+def has_registered(annotation: Any, *classes: type) -> bool:
     register_annotation(annotation)
     return all(find_shape(cls) is not None for cls in classes)
 
 
-def test_every_class_an_annotation_mentions_is_found() -> None:
+def test_every_class_in_an_annotation_is_registered() -> None:
     assert find_shape(Node) is None
-    assert collected(list[Node] | None, Node, Found)
-    assert collected(AsyncIterator[Row], Kind)
-    assert collected(Box[Ident], Box, Under)
+    assert has_registered(list[Node] | None, Node, Found)
+    assert has_registered(AsyncIterator[Row], Kind)
+    assert has_registered(Box[Ident], Box, Under)
     assert_round_trip(Node([Node([], Found(1))]))
     assert_round_trip(Box(Kind.A))
 
 
-def test_an_instance_made_of_a_generic_alias_comes_back() -> None:
+def test_an_instance_of_a_generic_alias_is_restored() -> None:
     register(Box)
     assert round_trip(Box[int](1)) == Box(1)
-    assert codec_of([Box[int](1)]) == "tagged"
+    assert choose_codec([Box[int](1)]) == "tagged"
 
 
 class Lone(Enum):
@@ -359,22 +361,22 @@ B = TypeVar("B", bound=Bound)
 by_argument: Any = Callable[[Argument], B]  # pyright: ignore[reportGeneralTypeIssues]
 
 
-def test_literals_callables_and_type_variables_are_looked_through() -> None:
-    assert collected(Literal[Lone.A, "b"], Lone)
-    assert collected(by_argument, Argument, Bound)
+def test_literals_callables_and_type_variables_are_searched() -> None:
+    assert has_registered(Literal[Lone.A, "b"], Lone)
+    assert has_registered(by_argument, Argument, Bound)
 
 
 @pytest.mark.parametrize(
     "annotation", [None, int, "Nowhere", "list[", ..., 3, ForwardRef("Nowhere"), Any]
 )
-def test_annotations_that_mention_nothing_do_no_harm(annotation: Any) -> None:
+def test_annotations_without_classes_do_no_harm(annotation: Any) -> None:
     register_annotation(annotation)
 
 
 @register
 @dataclass
 class Parent:
-    """Registered before what it mentions is defined."""
+    """Class that is registered before the class in its annotation is defined."""
 
     child: Later | None
 
@@ -384,5 +386,5 @@ class Later:
     parent: Parent | None = None
 
 
-def test_a_class_defined_after_the_one_that_mentions_it_is_found() -> None:
+def test_a_class_that_is_defined_later_is_registered() -> None:
     assert_round_trip(Parent(Later(Parent(None))))

@@ -1,4 +1,4 @@
-"""Moments come back with the very zone they had, not only with its offset."""
+"""Dates and times are restored with their time zone, not only with its offset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
-from tests.support.exactness import assert_round_trip, codec_of, round_trip
+from tests.support.exactness import assert_round_trip, choose_codec, round_trip
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ODD = timezone(timedelta(hours=-5, minutes=30, seconds=15, microseconds=123))
@@ -40,26 +40,27 @@ NAMED = timezone(timedelta(hours=2), "my zone")
     ],
     ids=repr,
 )  # fmt: skip
-def test_moments_come_back(value: Any) -> None:
+def test_moments_are_restored(value: Any) -> None:
     assert_round_trip(value)
     assert_round_trip({"deep": [(value,)]})
-    assert codec_of(value) == "tagged"
+    assert choose_codec(value) == "tagged"
 
 
-def test_utc_is_the_one_utc() -> None:
+def test_utc_is_restored_as_the_same_object() -> None:
     assert round_trip(datetime(2025, 1, 1, tzinfo=UTC)).tzinfo is UTC
     assert round_trip((datetime(2025, 1, 1, tzinfo=UTC, fold=1),))[0].tzinfo is UTC
 
 
-def test_usual_moments_are_written_as_people_write_them() -> None:
+def test_frequent_moments_are_written_as_iso_8601() -> None:
     assert (
-        encode_tagged(datetime(2025, 1, 2, 3, tzinfo=UTC)) == b'{"$datetime":"2025-01-02T03:00:00+00:00"}'
+        encode_tagged(datetime(2025, 1, 2, 3, tzinfo=UTC))
+        == b'{"$datetime":"2025-01-02T03:00:00+00:00"}'
     )
     assert encode_tagged(date(2025, 1, 2)) == b'{"$date":"2025-01-02"}'
 
 
 @pytest.mark.parametrize("text", ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00-03:30"])
-def test_the_zone_that_pydantic_gives_comes_back(text: str) -> None:
+def test_the_time_zone_of_pydantic_is_restored(text: str) -> None:
     value = TypeAdapter(datetime).validate_python(text)
     assert_round_trip([value])
 
@@ -83,16 +84,16 @@ class Elsewhere(dt.tzinfo):
     [Subclass(2025, 1, 1), datetime(2025, 1, 1, tzinfo=Elsewhere()), time(1, tzinfo=Elsewhere())],
     ids=["subclass", "datetime", "time"],
 )
-def test_strange_classes_and_zones_are_left_to_others(value: Any) -> None:
+def test_subclasses_and_unknown_time_zones_are_refused(value: Any) -> None:
     assert TaggedJson().encode(value) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no zone files")
-def test_a_zone_read_from_a_file_is_not_mistaken_for_the_one_of_its_name() -> None:
-    place = next(
-        path / "Asia/Tokyo" for path in map(Path, zoneinfo.TZPATH) if (path / "Asia/Tokyo").exists()
+def test_a_zone_from_a_file_is_not_stored_by_its_name() -> None:
+    path = next(
+        file for directory in zoneinfo.TZPATH if (file := Path(directory, "Asia/Tokyo")).exists()
     )
     for key in ("Europe/Berlin", "No/Where", None):
-        with place.open("rb") as file:
+        with path.open("rb") as file:
             zone = ZoneInfo.from_file(file, key=key)
         assert TaggedJson().encode(datetime(2025, 1, 1, tzinfo=zone)) is None

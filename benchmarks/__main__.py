@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.environment import describe, make_results_path
-from benchmarks.report import print_run
-from benchmarks.results import Run
-from benchmarks.row import Row
-from benchmarks.rows import make_rows
+from benchmarks.report import print_environment, print_rows, print_stores
+from benchmarks.rows import Row, make_rows
 from benchmarks.runner import Runner
 
 SIZES: Final = "1000,100000,1000000"
@@ -44,13 +45,27 @@ def main() -> None:
             workdir = Path(stack.enter_context(temporary))
         workdir.mkdir(parents=True, exist_ok=True)
         environment = describe(workdir)
-        runner = Runner(workdir, rounds, scale, dropped, _say)
+        say = partial(print, file=sys.stderr, flush=True)
+        runner = Runner(workdir, rounds, scale, dropped, say)
         stack.callback(runner.clean_up)
         results = runner.run(rows)
-        load = round(os.getloadavg()[0], 2)
-        run = Run(environment, rounds, results, load, runner.stores, is_quick)
-        print_run(run)
-        run.write(path)
+        environment["load_after"] = round(os.getloadavg()[0], 2)
+        print_rows(results)
+        print_stores(runner.stores)
+        print_environment(environment)
+        print(f"median of {rounds} rounds; compare the ratios, not the figures of two runs")
+        if is_quick:
+            print("quick run: publish figures of a full run only")
+        run = {
+            "schema": 2,
+            "environment": environment,
+            "quick": is_quick,
+            "rounds": rounds,
+            "stores": {entries: asdict(filled) for entries, filled in runner.stores.items()},
+            "rows": [row.to_json() for row in results],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(run, indent=2) + "\n")
         print(f"written: {path}")
 
 
@@ -80,13 +95,9 @@ def _select_rows(rows: Sequence[Row], wanted: str) -> list[Row]:
         return list(rows)
     ids = wanted.upper().split(",")
     known = list(dict.fromkeys(row.id for row in rows))
-    if unknown := [id for id in ids if id not in known]:
-        sys.exit(f"--rows takes {', '.join(known)}; got {', '.join(unknown)}")
+    if not set(ids) <= set(known):
+        sys.exit(f"--rows takes ids out of {', '.join(known)}; got {wanted}")
     return [row for row in rows if row.id in ids]
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

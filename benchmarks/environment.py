@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 PACKAGES: Final = (
     "aiocache",
-    "aiocache_pe",
+    "aiocache-pe",
     "aiofiles",
     "anyio",
     "async-lru",
@@ -54,27 +54,17 @@ def make_child_variables() -> dict[str, str]:
 
 
 def _find_versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
+    found = {package.name.replace("_", "-"): package.version for package in distributions()}
+    return {name: found.get(name, "not installed") for name in PACKAGES}
 
 
 def _find_commit() -> str:
     """Return the measured commit, with a plus sign if files differ from it."""
     try:
-        commit = _run_git("rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _run_git("status", "--porcelain") else "")
+        commit = _run("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
+        return commit + ("+" if _run("git", "-C", str(ROOT), "status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _run_git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _find_processor() -> str:
@@ -89,14 +79,11 @@ def _find_processor() -> str:
 
 
 def _find_filesystem(directory: Path) -> str:
-    """Return the type of the innermost mount that contains ``directory``."""
-    innermost, kind = "", "unknown"
     try:
-        mounts = Path("/proc/self/mounts").read_text().splitlines()
-    except OSError:
-        return kind
-    for line in mounts:
-        _, point, found, *_ = line.split()
-        if directory.resolve().is_relative_to(point) and len(point) >= len(innermost):
-            innermost, kind = point, found
-    return kind
+        return _run("findmnt", "-no", "FSTYPE", "--target", str(directory))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

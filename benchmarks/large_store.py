@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import tracemalloc
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from stat import S_ISREG
 from statistics import median
 from sys import getsizeof
 from time import perf_counter
@@ -29,8 +28,6 @@ BLOCK = 512
 """Bytes of a block in ``st_blocks``, on every file system."""
 BOUND_PER_ENTRY = 280
 """Bytes of the memory tier for each entry that is written: too few for all entries."""
-REPORTED = 2.0
-"""Seconds after which the access statistics, which are no part of the tier, are written."""
 
 
 async def fill(job: Job) -> float:
@@ -41,13 +38,10 @@ async def fill(job: Job) -> float:
             keys = make_keys(min(BATCH, job.entries - first), start=first)
             await cache.set_many(dict.fromkeys(keys, COMPLETION))
     seconds = perf_counter() - start
-    files = [Path(folder, name) for folder, _, names in os.walk(job.directory) for name in names]
-    folders = [Path(folder) for folder, _, _ in os.walk(job.directory)]
-    job.notes["files"] = len(files)
-    job.notes["bytes"] = sum(path.stat().st_size for path in files)
-    job.notes["allocated_bytes"] = sum(
-        path.stat().st_blocks * BLOCK for path in (*files, *folders)
-    )
+    found = [path.stat() for path in job.directory.rglob("*")]
+    files = [status.st_size for status in found if S_ISREG(status.st_mode)]
+    job.notes.update(files=len(files), bytes=sum(files))
+    job.notes["allocated_bytes"] = sum(status.st_blocks for status in found) * BLOCK
     return seconds
 
 
@@ -91,41 +85,19 @@ async def set_existing(job: Job) -> float:
 
 
 async def measure_tier_entry(job: Job) -> float:
-    """Return the bytes that the memory tier keeps for an entry besides its key and value.
+    """Return the bytes that the memory tier keeps for an entry besides its key and its text.
 
-    Two runs with texts of different lengths define a line. Its slope is the number of copies
-    of a text that are kept; its start is the cost of an entry itself. Memory that is also held
-    without a tier, such as the paths of recent keys, is subtracted.
+    Memory that is also held without a tier, such as the paths of recent keys, is subtracted.
     """
-    short, long = 200, 1200
-    without_tier = await _trace(job, partial(_make_text, short), memory_max_bytes=0)
-    low, high = [
-        (await _trace(job, partial(_make_text, length)) - without_tier) / job.n
-        for length in (short, long)
-    ]
-    copies = (high - low) / (long - short)
+    without_tier = await _trace(job, _make_text, memory_max_bytes=0)
+    with_tier = await _trace(job, _make_text)
     key = make_keys(1, "k")[0]
-    job.notes["copies_of_text"] = round(copies, 3)
-    job.notes["without_tier"] = without_tier
-    return low - copies * getsizeof(_make_text(short, key)) - getsizeof(f"default:{key}")
+    own = getsizeof(_make_text(key)) + getsizeof(f"default:{key}")
+    return (with_tier - without_tier) / job.n - own
 
 
-async def measure_text_growth(job: Job) -> float:
-    """Return the growth of the process by texts, as a multiple of the tier's bound."""
-    return await _measure_growth(job, partial(_make_text, 400))
-
-
-async def measure_dict_growth(job: Job) -> float:
-    """Return the growth of the process by dicts, as a multiple of the tier's bound."""
-    return await _measure_growth(job, lambda key: {"key": key, "numbers": list(range(40))})
-
-
-async def measure_tuple_growth(job: Job) -> float:
-    """Return the growth of the process by tuples, as a multiple of the tier's bound."""
-    return await _measure_growth(job, lambda key: tuple(f"{key}/{n}" for n in range(20)))
-
-
-async def _measure_growth(job: Job, make_value: Callable[[str], object]) -> float:
+async def _measure_growth(make_value: Callable[[str], object], job: Job) -> float:
+    """Return the growth of the process as a multiple of a memory tier that evicts."""
     bound = job.n * BOUND_PER_ENTRY
     return await _trace(job, make_value, memory_max_bytes=bound) / bound
 
@@ -147,16 +119,25 @@ async def _trace(
             for key in keys:
                 require(await cache.get(key), make_value(key))
         del keys, key
-        await asyncio.sleep(REPORTED)
+        await cache.namespace("empty").close()  # writes the access statistics, and only those
+        await asyncio.sleep(0.1)  # until the loop and the threads drop their last objects
         gc.collect()
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return held
 
 
-def _make_text(length: int, key: str) -> str:
-    return key.ljust(length, ".")
+def _make_text(key: str) -> str:
+    return key.ljust(400, ".")
+
+
+def _make_tuple(key: str) -> tuple[str, ...]:
+    return tuple(f"{key}/{number}" for number in range(20))
 
 
 def _open(job: Job) -> Any:
     return CacheManager("file", directory=job.directory, memory_max_bytes=0)
+
+
+measure_text_growth = partial(_measure_growth, _make_text)
+measure_tuple_growth = partial(_measure_growth, _make_tuple)

@@ -5,18 +5,19 @@ The functions of asynchronous stores are coroutines. The blocking ones begin wit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from benchmarks import timing
 from benchmarks.contenders import Store
+from benchmarks.job import Job
 from benchmarks.payload import Model, make_chats, make_keys, repeat_keys
 from benchmarks.timing import require
-from benchmarks.job import Job
 
 BATCH = 1000
 ENTRIES_BEFORE = 2000
 
-Stopwatch = Callable[[Callable[[str], Awaitable[object]], Sequence[str], Sequence[str]], Awaitable[float]]
+Stopwatch = Callable[..., Awaitable[float]]
 
 
 async def hit(store: Store, job: Job) -> float:
@@ -67,47 +68,9 @@ async def stall(store: Store, job: Job) -> float:
     return await timing.time_longest_stall(store.get, keys, repeat_keys(keys, job.n))
 
 
-async def set_new(store: Store, job: Job) -> float:
-    """Store new keys one after the other."""
-    return await _put(store, job, timing.time_async, make_keys(job.n // 10, "warm"))
-
-
-async def set_existing(store: Store, job: Job) -> float:
-    """Overwrite keys one after the other."""
-    return await _put(store, job, timing.time_async, make_keys(job.n))
-
-
-async def concurrent_set_new(store: Store, job: Job) -> float:
-    """Store new keys from 64 tasks."""
-    return await _put(store, job, timing.time_concurrent, make_keys(job.n // 10, "warm"))
-
-
-async def concurrent_set_existing(store: Store, job: Job) -> float:
-    """Overwrite keys from 64 tasks."""
-    return await _put(store, job, timing.time_concurrent, make_keys(job.n))
-
-
-async def set_many_new(store: Store, job: Job) -> float:
-    """Store new keys in batches of 1,000; the result is the cost of one key."""
-    return await _put_batches(store, job, make_keys(BATCH, "warm"))
-
-
-async def set_many_existing(store: Store, job: Job) -> float:
-    """Overwrite keys in batches of 1,000; the result is the cost of one key."""
-    return await _put_batches(store, job, make_keys(max(BATCH, job.n)))
-
-
 async def make_new_keys(store: Store, job: Job) -> float:
     """Make the keys of chat calls that were not made before."""
-    return timing.time_blocking(
-        store.make_key, make_chats(job.n // 10, "warm"), make_chats(job.n)
-    )
-
-
-async def make_known_keys(store: Store, job: Job) -> float:
-    """Make the key of one chat call again and again."""
-    chats = make_chats(1)
-    return timing.time_blocking(store.make_key, chats, chats * job.n)
+    return timing.time_blocking(store.make_key, make_chats(job.n // 10, "warm"), make_chats(job.n))
 
 
 def blocking_hit(store: Store, job: Job) -> float:
@@ -135,42 +98,48 @@ def blocking_get(store: Store, job: Job) -> float:
     keys = make_keys(min(store.working_set, job.n))
     store.fill(keys)
     require(store.get(keys[0]), store.value)
-    return timing.time_blocking(store.get, repeat_keys(keys, max(100, len(keys))), repeat_keys(keys, job.n))
+    return timing.time_blocking(
+        store.get, repeat_keys(keys, max(100, len(keys))), repeat_keys(keys, job.n)
+    )
 
 
-def blocking_set_new(store: Store, job: Job) -> float:
-    """Store new keys one after the other."""
-    return _blocking_put(store, job, make_keys(job.n // 10, "warm"))
-
-
-def blocking_set_existing(store: Store, job: Job) -> float:
-    """Overwrite keys one after the other."""
-    return _blocking_put(store, job, make_keys(job.n))
-
-
-async def _put(store: Store, job: Job, stopwatch: Stopwatch, warm: Sequence[str]) -> float:
+async def _put(stopwatch: Stopwatch, store: Store, job: Job, *, is_new: bool) -> float:
     keys = make_keys(job.n)
+    warm = make_keys(job.n // 10, "warm") if is_new else keys
     await store.fill(_make_earlier_keys(job))
     microseconds = await stopwatch(store.put, warm, keys)
     require(await store.get(keys[-1]), store.value)
     return microseconds
 
 
-async def _put_batches(store: Store, job: Job, warm: Sequence[str]) -> float:
+async def _put_batches(store: Store, job: Job, *, is_new: bool) -> float:
     keys = make_keys(max(BATCH, job.n))
     batches = {str(at): keys[at : at + BATCH] for at in range(0, len(keys), BATCH)}
     await store.fill(_make_earlier_keys(job))
-    await store.fill(warm)
+    await store.fill(make_keys(BATCH, "warm") if is_new else keys)
     microseconds = await timing.time_async(lambda at: store.fill(batches[at]), (), list(batches))
     require(await store.get(keys[-1]), store.value)
     return microseconds * len(batches) / len(keys)
 
 
-def _blocking_put(store: Store, job: Job, warm: Sequence[str]) -> float:
+def _blocking_put(store: Store, job: Job, *, is_new: bool) -> float:
+    keys = make_keys(job.n)
+    warm = make_keys(job.n // 10, "warm") if is_new else keys
     store.fill(_make_earlier_keys(job))
-    return timing.time_blocking(store.put, warm, make_keys(job.n))
+    return timing.time_blocking(store.put, warm, keys)
 
 
 def _make_earlier_keys(job: Job) -> list[str]:
     """Return keys that exist before new ones are timed: a store in use has its directories."""
     return make_keys(min(ENTRIES_BEFORE, job.n), "before")
+
+
+# One key after the other, from 64 tasks, and in batches of 1,000 (the cost of one key).
+set_new = partial(_put, timing.time_async, is_new=True)
+set_existing = partial(_put, timing.time_async, is_new=False)
+concurrent_set_new = partial(_put, timing.time_concurrent, is_new=True)
+concurrent_set_existing = partial(_put, timing.time_concurrent, is_new=False)
+set_many_new = partial(_put_batches, is_new=True)
+set_many_existing = partial(_put_batches, is_new=False)
+blocking_set_new = partial(_blocking_put, is_new=True)
+blocking_set_existing = partial(_blocking_put, is_new=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle, islice
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 TTL: Final = 3600
 """Lifetime of every entry in seconds. Every contender gets one, as every cache in use has one."""
@@ -46,25 +46,11 @@ COMPLETION: Final[dict[str, Any]] = {
 }
 """Chat completion as an API returns it: nested, 800 bytes as compact JSON."""
 
+Ask: TypeAlias = Callable[..., Awaitable[str]]
+BlockingAsk: TypeAlias = Callable[..., str]
 PROMPT: Final = "Summarise the attached contract in three sentences."
 
 _TURN: Final = ANSWER + " Please check this against the annex, and say which clause settles it. "
-
-
-class Ask(Protocol):
-    """Async function that is decorated: scalars by position, one by keyword."""
-
-    async def __call__(
-        self, prompt: str, max_tokens: int, temperature: float, *, top_p: float
-    ) -> str:
-        """Answer a prompt."""
-
-
-class BlockingAsk(Protocol):
-    """Plain function that is decorated, with the parameters of `Ask`."""
-
-    def __call__(self, prompt: str, max_tokens: int, temperature: float, *, top_p: float) -> str:
-        """Answer a prompt."""
 
 
 class Model:

@@ -1,11 +1,10 @@
-"""Whole processes from start to exit: the cost of an import or of one command, in ms."""
+"""Whole processes from start to exit: milliseconds that an import or a command adds to Python."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from statistics import median
 from time import perf_counter
 
@@ -13,34 +12,14 @@ from benchmarks.environment import make_child_variables
 from benchmarks.job import Job
 
 
-def run_nothing(job: Job) -> float:
-    """Start Python and run nothing."""
-    return _time_starts(job, "-c", "pass")
-
-
 def import_aiocache_pe(job: Job) -> float:
     """Import this library; it loads its parts when they are first used."""
-    return _time_import(job, "aiocache_pe")
+    return _time_starts(job, "-c", "import aiocache_pe")
 
 
 def import_usual_names(job: Job) -> float:
     """Import the two names that nearly every program uses."""
     return _time_starts(job, "-c", "from aiocache_pe import CacheManager, cached")
-
-
-def import_aiocache(job: Job) -> float:
-    """Import aiocache."""
-    return _time_import(job, "aiocache")
-
-
-def import_cashews(job: Job) -> float:
-    """Import cashews."""
-    return _time_import(job, "cashews")
-
-
-def import_diskcache(job: Job) -> float:
-    """Import diskcache."""
-    return _time_import(job, "diskcache")
 
 
 def get_existing_key(job: Job) -> float:
@@ -50,20 +29,16 @@ def get_existing_key(job: Job) -> float:
     return _time_starts(job, "-m", "aiocache_pe", "--get", "answer")
 
 
-def _time_import(job: Job, module: str) -> float:
-    if find_spec(module) is None:
-        raise ModuleNotFoundError(f"No module named {module!r}")
-    return _time_starts(job, "-c", f"import {module}")
-
-
 def _time_starts(job: Job, *arguments: str) -> float:
-    """Return the median of ``n`` starts in milliseconds; the first start is dropped."""
-    seconds = []
-    for _ in range(job.n + 1):
-        start = perf_counter()
-        _run(*arguments)
-        seconds.append(perf_counter() - start)
-    return median(seconds[1:]) * 1e3
+    """Return the median difference to a bare Python in milliseconds; the first pair is dropped."""
+    pairs = [(_time_run(*arguments), _time_run("-c", "pass")) for _ in range(job.n + 1)]
+    return median(seconds - bare for seconds, bare in pairs[1:]) * 1e3
+
+
+def _time_run(*arguments: str) -> float:
+    start = perf_counter()
+    _run(*arguments)
+    return perf_counter() - start
 
 
 def _run(*arguments: str) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.job import Measurement
-from benchmarks.row import Line, Row, Target
+from benchmarks.rows import Line, Row, Target
 
 
 @dataclass(slots=True)
@@ -43,7 +40,6 @@ class LineResult:
             "detail": self.failure.detail if self.failure else "",
             "samples": self.samples,
             "median": self.median,
-            "notes": [dict(found.notes) for found in self.measurements if found.notes],
         }
 
 
@@ -80,41 +76,3 @@ class RowResult:
                 for target, figure, word in self.judge()
             ],
         }
-
-
-@dataclass(slots=True)
-class Run:
-    """A whole run.
-
-    Attributes:
-        environment: machine, versions and commit.
-        rounds: number of rounds for each line.
-        rows: results in the order of the rows.
-        load_after: load average at the end.
-        stores: cost of filling each store, by its number of entries.
-        is_quick: whether the run was only a first look.
-    """
-
-    environment: Mapping[str, Any]
-    rounds: int
-    rows: list[RowResult]
-    load_after: float
-    stores: Mapping[int, Measurement]
-    is_quick: bool
-
-    def write(self, path: Path) -> None:
-        """Write the run as JSON."""
-        run = {
-            "schema": 2,
-            "environment": self.environment,
-            "quick": self.is_quick,
-            "rounds": self.rounds,
-            "load_after": self.load_after,
-            "stores": [
-                {"entries": entries, "seconds": filled.value, **filled.notes}
-                for entries, filled in self.stores.items()
-            ],
-            "rows": [row.to_json() for row in self.rows],
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(run, indent=2) + "\n")

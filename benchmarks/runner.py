@@ -24,7 +24,7 @@ from typing import Final
 from benchmarks.environment import ROOT, make_child_variables
 from benchmarks.job import Measurement
 from benchmarks.results import LineResult, RowResult
-from benchmarks.row import Line, Row
+from benchmarks.rows import Line, Row
 
 TIMEOUT: Final = 900.0
 """Seconds after which a child counts as failed."""

@@ -8,7 +8,7 @@ at the top and is loaded in a child process only, so a missing library fails one
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.payload import COMPLETION
@@ -43,5 +43,5 @@ class Store:
     fill: Callable[..., Any] = _reject
     get_many: Callable[..., Any] = _reject
     make_key: Callable[..., str] = _reject
-    value: object = COMPLETION
+    value: object = field(default_factory=lambda: COMPLETION)
     working_set: int = KEYS_READ

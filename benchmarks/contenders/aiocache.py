@@ -14,22 +14,15 @@ from aiocache import (  # type: ignore[import-untyped]  # the library carries no
 from aiocache.serializers import JsonSerializer  # type: ignore[import-untyped]  # the same
 
 from benchmarks.contenders import Store
+from benchmarks.job import Job
 from benchmarks.payload import COMPLETION, TTL
 from benchmarks.redis_server import start_redis
-from benchmarks.job import Job
 
 
 @asynccontextmanager
 async def open_memory(job: Job) -> AsyncIterator[Store]:
     """Open the memory store; its hits return the stored object itself."""
-
-    async def complete(messages: object) -> None: ...
-
-    decorate = cached(ttl=TTL, cache=SimpleMemoryCache)
-    yield Store(
-        decorate=decorate,
-        make_key=lambda messages: decorate.get_cache_key(complete, (messages,), {}),
-    )
+    yield Store(decorate=cached(ttl=TTL, cache=SimpleMemoryCache))
 
 
 @asynccontextmanager
@@ -44,7 +37,4 @@ async def open_redis(job: Job) -> AsyncIterator[Store]:
             async def fill(keys: Sequence[str]) -> None:
                 await cache.multi_set([(key, COMPLETION) for key in keys], ttl=TTL)
 
-            async def get_many(keys: Sequence[str]) -> dict[str, object]:
-                return dict(zip(keys, await cache.multi_get(keys), strict=True))
-
-            yield Store(get=cache.get, fill=fill, get_many=get_many, working_set=1000)
+            yield Store(get=cache.get, fill=fill, working_set=1000)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from async_lru import alru_cache
 
 from benchmarks.contenders import Store
-from benchmarks.payload import TTL
 from benchmarks.job import Job
+from benchmarks.payload import TTL
 
 
 @asynccontextmanager

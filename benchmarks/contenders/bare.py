@@ -12,9 +12,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from benchmarks.contenders import Store
+from benchmarks.job import Job
 from benchmarks.payload import COMPLETION, TTL
 from benchmarks.redis_server import start_redis
-from benchmarks.job import Job
 
 
 @asynccontextmanager

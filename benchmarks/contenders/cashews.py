@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any
 
 from cashews import Cache
-from cashews.key import get_cache_key
 
 from benchmarks.contenders import Store
+from benchmarks.job import Job
 from benchmarks.payload import COMPLETION, TTL
 from benchmarks.redis_server import start_redis
-from benchmarks.job import Job
 
 
 def open_memory(job: Job) -> AbstractAsyncContextManager[Store]:
@@ -54,20 +53,13 @@ async def _open(url: str, **settings: Any) -> AsyncIterator[Store]:
     cache = Cache()
     cache.setup(url, **settings)
 
-    async def complete(messages: object) -> None: ...
-
     async def fill(keys: Sequence[str]) -> None:
         await cache.set_many(dict.fromkeys(keys, COMPLETION), expire=TTL)
-
-    async def get_many(keys: Sequence[str]) -> dict[str, object]:
-        return dict(zip(keys, await cache.get_many(*keys), strict=True))
 
     yield Store(
         decorate=cache(ttl=TTL),
         get=cache.get,
         put=partial(cache.set, value=COMPLETION, expire=TTL),
         fill=fill,
-        get_many=get_many,
-        make_key=lambda messages: get_cache_key(complete, None, (messages,)),
     )
     await cache.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -11,8 +10,8 @@ from functools import partial
 from diskcache import Cache  # type: ignore[import-untyped]  # the library carries no types
 
 from benchmarks.contenders import Store
-from benchmarks.payload import ANSWER, COMPLETION, TTL
 from benchmarks.job import Job
+from benchmarks.payload import ANSWER, COMPLETION, TTL
 
 
 @contextmanager
@@ -53,13 +52,3 @@ async def open_on_loop(job: Job) -> AsyncIterator[Store]:
             store.fill(keys)
 
         yield Store(get=get, fill=fill)
-
-
-@asynccontextmanager
-async def open_in_threads(job: Job) -> AsyncIterator[Store]:
-    """Open the cache for calls in threads, which an application with a loop needs."""
-    with open_disk(job) as store:
-        yield Store(
-            get=partial(asyncio.to_thread, store.get),
-            fill=partial(asyncio.to_thread, store.fill),
-        )

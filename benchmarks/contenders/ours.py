@@ -11,9 +11,9 @@ from typing import Any
 
 from aiocache_pe import CacheManager, cached, sync
 from benchmarks.contenders import Store
+from benchmarks.job import Job
 from benchmarks.payload import COMPLETION, TTL
 from benchmarks.redis_server import start_redis
-from benchmarks.job import Job
 
 
 def open_memory(job: Job) -> AbstractAsyncContextManager[Store]:

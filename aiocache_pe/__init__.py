@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from aiocache_pe._exports import load
 from aiocache_pe._version import __version__ as __version__
 
-if TYPE_CHECKING:  # what `load` finds, for type checkers
+if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.cache.default_cache import get_cache
     from aiocache_pe.cache.manager import CacheManager
     from aiocache_pe.codecs.classes.registry import register
@@ -52,11 +52,11 @@ if TYPE_CHECKING:  # what `load` finds, for type checkers
 else:
 
     def __getattr__(name):  # noqa: ANN001, ANN202 - the types are above
-        """A public name, imported when it is first asked for."""
+        """Import a public name on first use."""
         value = globals()[name] = load(name)
         return value
 
-    def __dir__():  # noqa: ANN202 - the same
+    def __dir__():  # noqa: ANN202 - the types are above
         return __all__
 
 

@@ -1,4 +1,4 @@
-"""``python -m aiocache_pe``: the command line where its script is not on the path."""
+"""Entry point of ``python -m aiocache_pe``, the command line."""
 
 from aiocache_pe.cli.main import main
 

@@ -1,8 +1,8 @@
-"""The public names, and where each is at home.
+"""Table of the public names and their modules, for imports on first use.
 
-``import aiocache_pe`` imports none of them: a name is looked up when it is first used (PEP 562),
-so a program pays for the parts that it uses, and the command line for few. What is imported
-when is all that depends on it, not what there is: a test asks for every name.
+``import aiocache_pe`` imports none of the modules. A name is imported when it is first used
+(PEP 562), so a program pays only for the parts that it uses, and the command line starts
+fast. A test imports every name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_NAMES = {
+_NAMES_BY_MODULE = {
     "aiocache_pe.keys.call_key": ("make_cache_key",),
     "aiocache_pe.codecs.classes.registry": ("register",),
     "aiocache_pe.decorators.batch.functions": ("AsyncCachedBatch", "CachedBatch"),
@@ -44,18 +44,18 @@ _NAMES = {
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),
     "aiocache_pe.warming.warm": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }
-HOMES = {name: module for module, names in _NAMES.items() for name in names}
+MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 """The module of each public name."""
 
 
 def load(name: str) -> Any:
-    """The object of a public name.
+    """Import and return the object of a public name.
 
     Raises:
-        AttributeError: there is no such name.
+        AttributeError: there is no such public name.
     """
     try:
-        home = HOMES[name]
+        module = MODULES[name]
     except KeyError:
         raise AttributeError(f"module 'aiocache_pe' has no attribute {name!r}") from None
-    return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(module), name)

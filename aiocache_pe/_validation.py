@@ -1,4 +1,4 @@
-"""Functions whose answer is needed at once, so that they cannot be async."""
+"""Checks of arguments that are plain functions: an async one cannot give its result at once."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 
-def check_plain(name: str, function: Callable[..., Any]) -> None:
-    """Refuse what is no function, or an async one.
+def check_plain_function(name: str, function: Callable[..., Any]) -> None:
+    """Check that an argument is callable and not async.
 
     Args:
-        name: what it is called where it was given.
-        function: what was given.
+        name: the parameter's name, for the error message.
+        function: the argument.
 
     Raises:
-        TypeError: it is one of these. The coroutine of an async one would count as true,
-            and nobody would await it.
+        TypeError: the argument is not callable, or it is an async function. The coroutine of
+            an async function would count as true and would never be awaited.
 
     Example:
-        >>> check_plain("ttl", len)
-        >>> check_plain("ttl", 5)
+        >>> check_plain_function("ttl", len)
+        >>> check_plain_function("ttl", 5)
         Traceback (most recent call last):
-        TypeError: ttl is a function, not int: 5
+        TypeError: ttl must be a function; got int: 5
     """
     if not callable(function):
-        raise TypeError(f"{name} is a function, not {type(function).__name__}: {function!r:.80}")
+        raise TypeError(
+            f"{name} must be a function; got {type(function).__name__}: {function!r:.80}"
+        )
     if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
         raise TypeError(
-            f"{name} is a plain function, as its answer is needed at once, not an async one: "
-            f"{function!r:.80}"
+            f"{name} must be a plain function, because its result is needed at once; "
+            f"got an async function: {function!r:.80}"
         )

@@ -1,4 +1,4 @@
-"""The real clock. Tests hand in `aiocache_pe.testing.FakeClock` instead."""
+"""Clocks. Tests pass `aiocache_pe.testing.FakeClock` in place of the system's clock."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """The time, handed in so that tests need not wait."""
+    """A source of time, passed in so that tests need not sleep."""
 
     def time(self) -> float:
-        """Seconds since the epoch, the same for all machines."""
+        """Return seconds since the epoch, the same on all machines."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, for durations."""
+        """Return seconds since an arbitrary moment, for durations."""
         ...
 
 
 class SystemClock:
-    """Wall clock for records, which machines share; monotonic clock for durations.
+    """The system's clock: wall time for records, which machines share, and monotonic time.
 
-    The methods are the builtins themselves, so asking the time costs no Python call.
+    The methods are the builtin functions themselves, so a call of them runs no Python code.
     """
 
     __slots__ = ()
 
     monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)  # last: from here on the name is the method
+    time = staticmethod(time.time)  # last, because it hides the module `time`

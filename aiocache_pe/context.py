@@ -1,11 +1,9 @@
-"""Steering cached calls from outside: past the cache, through it, or only reading from it.
+"""Modes of cached calls, set for a block: bypass, refresh, read-only, or recorded by a cassette.
 
-What is set holds for the calls made inside the ``with`` block, also by the tasks that are
-begun there, and for nobody else: it is a context variable. Only a recording holds for the
-whole process as well, for no call of a test is to get past it: not those of a thread, nor
-of a server that was there before, nor inside another block.
-
-What is asked of a recording, and what it is told of a call.
+A mode holds for calls inside the ``with`` block and in tasks started there, because it is a
+context variable. A cassette also holds for the whole process, so that no call of a test gets
+past it: neither a call in another thread, nor one of a server that was started earlier, nor
+one inside another mode's block.
 """
 
 from __future__ import annotations
@@ -23,17 +21,17 @@ from aiocache_pe.runtime.fork import hold_during_fork
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, as it is recorded: what tells it from others, and what people see of it.
+    """A call to record: its identity, and its description for readers of the recording.
 
     Attributes:
-        key: its store key.
-        name: what is called.
-        title: what is called, in a word or two.
-        arguments: by their names.
-        text: what it is asked, for people; ``None`` for the first text of its arguments.
-        is_worth: whether an answer is to be recorded; ``None`` for every answer.
-        is_same: whether a newer answer says the same as an older one, given the older and
-            the newer; ``None`` if they must be equal.
+        key: the store key.
+        name: the qualified name of the called function, or its counterpart.
+        title: a name of one or two words.
+        arguments: the arguments by name.
+        text: the question for readers; ``None`` for the first text among the arguments.
+        is_recordable: returns whether an answer is to be recorded; ``None`` for every answer.
+        is_same: returns whether an older and a newer answer are equivalent; ``None`` if they
+            must be equal.
     """
 
     key: str
@@ -41,58 +39,44 @@ class Call:
     title: str
     arguments: Mapping[str, Any]
     text: str | None = None
-    is_worth: Callable[[Any], bool] | None = None
+    is_recordable: Callable[[Any], bool] | None = None
     is_same: Callable[[Any, Any], bool] | None = None
 
 
 class Cassette(Protocol):
-    """A recording, to which calls go instead of to a cache."""
+    """A recording that answers calls in place of a cache."""
 
     def find(self, call: Call) -> Any:
-        """What was recorded of a call, a value of the caller's own; `MISSING`: call and keep.
+        """Return a copy of a call's recorded answer; `MISSING` if the call is to be made.
 
         Raises:
-            UnrecordedCallError: nothing was, and no call is to be made.
+            UnrecordedCallError: there is no recorded answer, and no call is to be made.
         """
         ...
 
     async def store(self, call: Call, value: Any) -> None:
-        """Record what a call returned.
+        """Record the answer of a call.
 
         Raises:
-            SerializationError: it cannot be recorded so that it can be read and comes back
-                the same, or it holds a secret.
+            SerializationError: the value cannot be recorded readably and exactly, or it
+                contains a secret.
             BackendError: the directory cannot be written.
         """
         ...
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """What was recorded of a call, or what it returns now, recorded."""
+        """Return a call's recorded answer, or compute and record it."""
         ...
 
 
 class _CassetteScope(NamedTuple):
-    """Where calls go: to a tape, or where they would go without any."""
+    """The cassette of one block; without one, calls go to the cache."""
 
-    tape: Cassette | None
-
-
-_mode: ContextVar[Mode | None] = ContextVar("aiocache_pe_mode", default=None)
-_own: ContextVar[_CassetteScope | None] = ContextVar("aiocache_pe_tape", default=None)
-_places: list[_CassetteScope] = []  # those of the process's blocks, the innermost last
-_lock = threading.RLock()
-hold_during_fork(_lock)
-
-mode: Callable[[], Mode | None] = _mode.get
-"""The mode of the running task; ``None`` when nothing was set.
-
-To be called as ``context.mode()``: it is another function while something is recorded, so
-that nobody pays for recordings but who records.
-"""
+    cassette: Cassette | None
 
 
 class Mode(Enum):
-    """What cached calls do, if not the usual."""
+    """The behaviour of cached calls that differs from the default."""
 
     BYPASS = "bypass"
     REFRESH = "refresh"
@@ -100,64 +84,81 @@ class Mode(Enum):
     RECORDED = "recorded"
 
 
+_mode: ContextVar[Mode | None] = ContextVar("aiocache_pe_mode", default=None)
+_own_scope: ContextVar[_CassetteScope | None] = ContextVar("aiocache_pe_tape", default=None)
+_open_scopes: list[_CassetteScope] = []  # of all blocks in the process, the innermost last
+_lock = threading.RLock()
+hold_during_fork(_lock)
+
+current_mode: Callable[[], Mode | None] = _mode.get
+"""Return the mode of the running task; ``None`` for the default.
+
+Call it as ``context.current_mode()``. `use_cassette` replaces the function while a cassette
+is in use, so that a program without one pays nothing for cassettes.
+"""
+
+
 def current_cassette() -> Cassette | None:
-    """The recording that calls go to: this task's, else the process's; ``None`` for none."""
-    own, places = _own.get(), _places.copy()  # another thread may leave its block meanwhile
-    for place in places:
-        if place is own:  # not in a task that outlived its block
-            return place.tape
-    return places[-1].tape if places else None
+    """Return the cassette of this task, else that of the process; ``None`` if there is none."""
+    own, scopes = _own_scope.get(), _open_scopes.copy()  # other threads may leave their blocks
+    for scope in scopes:
+        if scope is own:  # the scope of a task that outlived its block is not open
+            return scope.cassette
+    return scopes[-1].cassette if scopes else None
 
 
 class use_cassette:  # noqa: N801 - used as a statement, like `bypass`
-    """Sends the calls within the block to a recording.
+    """Context manager that has a cassette answer the calls within the block.
 
     Args:
-        wanted: the recording; ``None`` sends them where they would go without any.
+        cassette: the cassette; ``None`` lets calls go to the cache.
     """
 
-    __slots__ = ("_place", "_token")
+    __slots__ = ("_scope", "_token")
 
-    def __init__(self, wanted: Cassette | None) -> None:
-        self._place = _CassetteScope(wanted)
+    def __init__(self, cassette: Cassette | None) -> None:
+        self._scope = _CassetteScope(cassette)
         self._token: Token[_CassetteScope | None] | None = None
 
     def __enter__(self) -> Self:
-        global mode  # noqa: PLW0603 - so that nobody has to ask for recordings but who records
+        global current_mode  # noqa: PLW0603 - programs without a cassette pay nothing for it
         with _lock:
-            _places.append(self._place)
-            mode = _recorded_or_mode
-        self._token = _own.set(self._place)
+            _open_scopes.append(self._scope)
+            current_mode = _get_mode_with_cassettes
+        self._token = _own_scope.set(self._scope)
         return self
 
     def __exit__(self, *error: object) -> None:
-        global mode  # noqa: PLW0603 - the same
+        global current_mode  # noqa: PLW0603 - programs without a cassette pay nothing for it
         if self._token is not None:
-            with suppress(ValueError):  # a test's end may run in another context
-                _own.reset(self._token)
+            with suppress(ValueError):  # the end of a test may run in another context
+                _own_scope.reset(self._token)
         with _lock:
-            _places[:] = [place for place in _places if place is not self._place]
-            if not _places:
-                mode = _mode.get
+            _open_scopes[:] = [scope for scope in _open_scopes if scope is not self._scope]
+            if not _open_scopes:
+                current_mode = _mode.get
 
 
-def _recorded_or_mode() -> Mode | None:
+def _get_mode_with_cassettes() -> Mode | None:
     return _mode.get() if current_cassette() is None else Mode.RECORDED
 
 
-class _Steered:
-    """Sets a mode for a ``with`` block."""
+class _ModeBlock:
+    """Context manager that sets a mode."""
 
-    __slots__ = ("_token", "_wanted")
+    __slots__ = ("_mode", "_token")
 
-    def __init__(self, wanted: Mode) -> None:
-        self._wanted = wanted
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
         self._token: Token[Mode | None] | None = None
 
     def __enter__(self) -> Self:
         if self._token is not None:
-            raise RuntimeError(f"this {self._wanted.value} block is entered already")
-        self._token = _mode.set(self._wanted)
+            raise RuntimeError(
+                f"a {self._mode.value} block must not be entered inside itself; "
+                "create another context manager"
+            )
+        self._token = _mode.set(self._mode)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -166,8 +167,8 @@ class _Steered:
             self._token = None
 
 
-def bypass() -> _Steered:
-    """Within the block, cached calls are plain calls: nothing is read, nothing stored.
+def bypass() -> _ModeBlock:
+    """Make cached calls plain calls within a block: they read and store no entries.
 
     Returns:
         A context manager.
@@ -180,11 +181,11 @@ def bypass() -> _Steered:
         >>> run(main()), run(cache.exists("n"))
         (2, False)
     """
-    return _Steered(Mode.BYPASS)
+    return _ModeBlock(Mode.BYPASS)
 
 
-def refresh() -> _Steered:
-    """Within the block, cached calls compute anew and store what they computed.
+def refresh() -> _ModeBlock:
+    """Have cached calls compute and store new values within a block.
 
     Returns:
         A context manager.
@@ -199,11 +200,11 @@ def refresh() -> _Steered:
         >>> run(main())
         2
     """
-    return _Steered(Mode.REFRESH)
+    return _ModeBlock(Mode.REFRESH)
 
 
-def read_only() -> _Steered:
-    """Within the block, cached calls use what is stored, and store nothing themselves.
+def read_only() -> _ModeBlock:
+    """Have cached calls read stored values, and store none, within a block.
 
     Returns:
         A context manager.
@@ -216,4 +217,4 @@ def read_only() -> _Steered:
         >>> run(main()), run(cache.exists("n"))
         (2, False)
     """
-    return _Steered(Mode.READ_ONLY)
+    return _ModeBlock(Mode.READ_ONLY)

@@ -1,8 +1,7 @@
-"""What happens in a cache, told to whoever subscribed.
+"""Events of a cache, and the bus that delivers them to subscribers.
 
-Metrics, logs and dashboards hang here and nowhere else. Nothing is built for an event
-that nobody asked for, and a subscriber that raises is logged and dropped: it cannot
-break a cached call.
+Metrics, logs and dashboards are built on these events only. An event without a subscriber is
+never created. A subscriber that raises is logged and dropped, so it cannot break a cached call.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from aiocache_pe._validation import check_plain
+from aiocache_pe._validation import check_plain_function
 
 logger = logging.getLogger("aiocache_pe")
 
@@ -21,11 +20,11 @@ Cause = Literal["deleted", "expired", "evicted", "cleared"]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """Something that happened to one key.
+    """Base class of all events.
 
     Attributes:
-        namespace: the namespace it happened in.
-        key: the key, without its namespace; empty where a whole namespace is meant.
+        namespace: the namespace of the entry.
+        key: the key without its namespace; empty if the event concerns a whole namespace.
     """
 
     namespace: str
@@ -33,46 +32,72 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Hit(Event, frozen=True):
-    """A read found a live entry."""
+    """A read that found a live entry."""
 
 
 class Stale(Event, frozen=True):
-    """A hit was on an expired entry. ``seconds``: for how long it had been expired."""
+    """A hit on an expired entry that was served stale.
+
+    Attributes:
+        seconds: time since the entry expired.
+    """
 
     seconds: float
 
 
 class Miss(Event, frozen=True):
-    """A read found none."""
+    """A read that found no entry."""
 
 
 class Stored(Event, frozen=True):
-    """An entry was written. ``size_bytes``: its record's payload."""
+    """An entry that was written.
+
+    Attributes:
+        size_bytes: size of its record's payload.
+    """
 
     size_bytes: int
 
 
 class Removed(Event, frozen=True):
-    """Entries went away. ``cause``: why; ``count``: how many."""
+    """Entries that were removed.
+
+    Attributes:
+        cause: the reason.
+        count: number of entries.
+    """
 
     cause: Cause
     count: int = 1
 
 
 class Loaded(Event, frozen=True):
-    """A factory computed a value. ``seconds``: how long it took."""
+    """A value that a factory computed.
+
+    Attributes:
+        seconds: duration of the computation.
+    """
 
     seconds: float
 
 
 class LoadFailed(Event, frozen=True):
-    """A factory raised, also in the background, or took too long there. ``error``: what."""
+    """A factory that raised, or that took too long in the background.
+
+    Attributes:
+        error: the exception.
+    """
 
     error: BaseException
 
 
 class BackendFailed(Event, frozen=True):
-    """The store failed and the call went on without it. ``verb``: what was asked of it."""
+    """A store operation that failed; the call continued without the store.
+
+    Attributes:
+        verb: the operation.
+        error: the exception.
+    """
 
     verb: str
     error: BaseException
@@ -83,7 +108,7 @@ Handler = Callable[[Any], object]
 
 
 class _Subscription:
-    """One of perhaps several of the same handler, told apart by being this very object."""
+    """A handler with an identity of its own, as one handler may be subscribed several times."""
 
     __slots__ = ("handler",)
 
@@ -92,10 +117,11 @@ class _Subscription:
 
 
 class EventBus:
-    """Hands events to subscribers, in the order they subscribed.
+    """Delivery of events to handlers, in the order of their subscriptions.
 
     Attributes:
-        wanted: the kinds that somebody listens to, now; an event need not be built for nobody.
+        subscribed: a live view of the event classes that have a subscriber. A caller creates
+            an event only if its class is there.
 
     Example:
         >>> bus = EventBus()
@@ -103,53 +129,54 @@ class EventBus:
         >>> bus.emit(Miss("default", "greeting"))
         Miss(namespace='default', key='greeting')
         >>> unsubscribe()
-        >>> Miss in bus.wanted
+        >>> Miss in bus.subscribed
         False
     """
 
-    __slots__ = ("_handlers", "wanted")
+    __slots__ = ("_subscriptions", "subscribed")
 
     def __init__(self) -> None:
-        self._handlers: dict[type[Event], tuple[_Subscription, ...]] = {}
-        self.wanted = self._handlers.keys()
+        self._subscriptions: dict[type[Event], tuple[_Subscription, ...]] = {}
+        self.subscribed = self._subscriptions.keys()
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
-        """Call ``handler`` with every event of exactly this kind.
+        """Call a handler with every event of exactly one class.
 
         Args:
             kind: the event class; `Event` stands for all of them.
-            handler: called in the thread where the event happens; it must not block.
+            handler: called in the thread of the event; it must not block.
 
         Returns:
-            A function that ends the subscription; calling it twice is harmless.
+            A function that ends the subscription; further calls of it have no effect.
 
         Raises:
-            TypeError: it is no event class, or the handler cannot be called, or is async.
+            TypeError: ``kind`` is no event class, or the handler is async or not callable.
         """
         if not isinstance(kind, type) or not issubclass(kind, Event):
-            raise TypeError(f"a kind of event is a class of aiocache_pe.events, not {kind!r:.80}")
-        check_plain("a handler", handler)
+            raise TypeError(f"kind must be a class of aiocache_pe.events; got {kind!r:.80}")
+        check_plain_function("handler", handler)
         subscription = _Subscription(handler)
         for each in Event.__subclasses__() if kind is Event else (kind,):
-            self._handlers[each] = (*self._handlers.get(each, ()), subscription)
+            self._subscriptions[each] = (*self._subscriptions.get(each, ()), subscription)
         return lambda: self._drop(subscription)
 
     def emit(self, event: Event) -> None:
-        """Hand an event to its subscribers; one that raises is logged and dropped."""
+        """Deliver an event to its subscribers; a subscriber that raises is logged and dropped."""
         kind = type(event)
-        for subscription in self._handlers.get(kind, ()):
+        for subscription in self._subscriptions.get(kind, ()):
             try:
                 subscription.handler(event)
             except Exception:
                 logger.exception(
-                    "subscriber %r raised on %s and is dropped", subscription.handler, kind.__name__
+                    "subscriber %r raised on %s and is dropped (namespace %r, key %r)",
+                    *(subscription.handler, kind.__name__, event.namespace, event.key),
                 )
                 self._drop(subscription)
 
     def _drop(self, subscription: _Subscription) -> None:
-        for kind, there in list(self._handlers.items()):
-            left = tuple(one for one in there if one is not subscription)
-            if left:
-                self._handlers[kind] = left
+        for kind, subscriptions in list(self._subscriptions.items()):
+            remaining = tuple(each for each in subscriptions if each is not subscription)
+            if remaining:
+                self._subscriptions[kind] = remaining
             else:
-                self._handlers.pop(kind, None)
+                self._subscriptions.pop(kind, None)

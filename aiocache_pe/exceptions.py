@@ -1,53 +1,53 @@
-"""Every error this library raises, in one tree.
+"""Hierarchy of all errors that this library raises.
 
 ::
 
     CacheError
-     +-- ConfigurationError      (also ValueError)   a setting that cannot work
-     +-- InvalidKeyError         (also ValueError)   a key or namespace no store can take
-     +-- InvalidTTLError         (also ValueError)   a time to live that means nothing
-     +-- UnstableIdentityError   (also TypeError)    an argument that cannot be part of a key
-     +-- MissingDependencyError  (also ImportError)  an extra that is not installed
-     +-- CacheClosedError        (also RuntimeError) used after ``close()``
-     +-- DeadlockError           (also RuntimeError) a blocking call that could never end
-     +-- LoadTimeoutError        (also TimeoutError) a value that took longer than ``hard_timeout``
-     +-- UnrecordedCallError     (also LookupError)  a call in a test that nobody recorded
-     +-- SerializationError                          a value that cannot be stored exactly
-     |    +-- SecretRequiredError                    ... unless a secret allows signed pickle
-     +-- CorruptRecordError                          bytes from a store that are not to be trusted
-     +-- BackendError                                a store that does not work
-          +-- LockTimeoutError   (also TimeoutError) a lock that its holder does not give back
-          +-- StoreUnavailableError                  ... because it cannot be reached at all
+     +-- ConfigurationError      (ValueError)    a setting that cannot work
+     +-- InvalidKeyError         (ValueError)    a key, tag or namespace that cannot be stored
+     +-- InvalidTTLError         (ValueError)    a time to live of no accepted form
+     +-- UnstableIdentityError   (TypeError)     an argument that cannot be part of a key
+     +-- MissingDependencyError  (ImportError)   an extra that is not installed
+     +-- CacheClosedError        (RuntimeError)  a manager used after ``close()``
+     +-- DeadlockError           (RuntimeError)  a blocking call that would never return
+     +-- LoadTimeoutError        (TimeoutError)  a value that took longer than ``hard_timeout``
+     +-- UnrecordedCallError     (LookupError)   a call in a test without a recorded answer
+     +-- SerializationError                      a value that cannot be stored exactly
+     |    +-- SecretRequiredError                a value that only signed pickle can store
+     +-- CorruptRecordError                      bytes from a store that are no valid record
+     +-- BackendError                            a store that failed
+          +-- LockTimeoutError   (TimeoutError)  a lock that its holder does not release
+          +-- StoreUnavailableError              a server that cannot be reached
 
-The first group is raised at the caller, because the caller can mend it. A
-`BackendError` or `CorruptRecordError` inside a cached call never is: it is
-counted, logged once and becomes a miss.
+The class in parentheses is a second base class. All errors reach the caller, except that a
+cached call never raises `BackendError` or `CorruptRecordError`: it counts the error, logs it
+once and treats it as a miss.
 """
 
 from __future__ import annotations
 
 
 class CacheError(Exception):
-    """The root of this library's errors."""
+    """Base class of all errors of this library."""
 
 
 class ConfigurationError(CacheError, ValueError):
-    """A setting has a value that cannot work; the message names it and what is accepted."""
+    """A setting has a value that cannot work; the message names the accepted values."""
 
 
 class InvalidKeyError(CacheError, ValueError):
-    """A key, tag or namespace is of a form that no store can take."""
+    """A key, tag or namespace cannot be stored."""
 
 
 class InvalidTTLError(CacheError, ValueError):
-    """A time to live is negative, not a number, or not readable as a duration."""
+    """A time to live is not positive, or of no accepted form."""
 
 
 class UnstableIdentityError(CacheError, TypeError):
     """An argument has no identity that outlives the process, so it cannot be part of a key.
 
     Attributes:
-        path: where the value stands, for instance ``messages[0].client``.
+        path: path to the value, for instance ``messages[0].client``.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -63,7 +63,7 @@ class MissingDependencyError(CacheError, ImportError):
     """
 
     def __init__(self, feature: str, *, extra: str) -> None:
-        super().__init__(f'{feature} needs an extra: pip install "aiocache_pe[{extra}]"')
+        super().__init__(f'{feature} requires an extra: pip install "aiocache_pe[{extra}]"')
         self.extra = extra
 
 
@@ -72,14 +72,14 @@ class CacheClosedError(CacheError, RuntimeError):
 
 
 class DeadlockError(CacheError, RuntimeError):
-    """A blocking call was made in the very thread that would have to do its work."""
+    """A blocking call was made in the thread that has to do its work."""
 
 
 class LoadTimeoutError(CacheError, TimeoutError):
-    """A value was not there in the time that its caller had for it.
+    """A value took longer than its caller's ``hard_timeout``.
 
     Attributes:
-        key: the key, without its namespace.
+        key: the key without its namespace.
         seconds: the ``hard_timeout``.
     """
 
@@ -90,12 +90,12 @@ class LoadTimeoutError(CacheError, TimeoutError):
 
 
 class UnrecordedCallError(CacheError, LookupError):
-    """A call was to be answered by what was recorded, and nobody recorded it.
+    """A call during the replay of recordings has no recorded answer.
 
     Attributes:
-        call: what was called.
-        directory: where its recording was looked for.
-        nearest: the file of the recording that is most like it; ``None`` if none is.
+        call: name of the called function.
+        directory: directory of the recordings.
+        nearest: file of the most similar recording; ``None`` if no recording is similar.
     """
 
     def __init__(self, text: str, *, call: str, directory: str, nearest: str | None) -> None:
@@ -110,14 +110,15 @@ class SerializationError(CacheError):
 
 
 class SecretRequiredError(SerializationError):
-    """Only pickle could hold the value, and pickle is not used without a secret."""
+    """Only pickle can store the value, and pickle is not used without a secret."""
 
 
 class CorruptRecordError(CacheError):
-    """Bytes read from a store are cut short, altered, or of an unknown form.
+    """Bytes read from a store are cut, altered, or of an unknown form.
 
     Attributes:
-        key: the store key they were read under, when it is known.
+        reason: the fault.
+        key: store key of the record; empty if unknown.
     """
 
     def __init__(self, reason: str, *, key: str = "") -> None:
@@ -127,12 +128,12 @@ class CorruptRecordError(CacheError):
 
 
 class BackendError(CacheError):
-    """A store failed to carry out a verb: disk full, permission denied, server away."""
+    """A store operation failed, for example because the disk is full or access is denied."""
 
 
 class LockTimeoutError(BackendError, TimeoutError):
-    """Another process held a lock for longer than a store operation can take."""
+    """Another process or thread held a lock for longer than a store operation takes."""
 
 
 class StoreUnavailableError(BackendError):
-    """A store's server is away: it refuses, does not answer, or is still starting."""
+    """A store's server refuses connections, does not answer, or is still starting."""

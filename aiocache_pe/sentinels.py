@@ -1,4 +1,4 @@
-"""Values that stand for "no value", so that a stored ``None`` stays a hit."""
+"""Sentinels for "no value", so that a stored ``None`` is a hit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 
 class Sentinel(Enum):
-    """Markers compared with ``is``; being an enum, type checkers narrow on them."""
+    """The sentinels, compared with ``is``; an enum, so that type checkers narrow on them."""
 
     MISSING = "missing"
     PENDING = "pending"
@@ -25,10 +25,10 @@ Pending = Literal[Sentinel.PENDING]
 Default = Literal[Sentinel.DEFAULT]
 
 MISSING: Final = Sentinel.MISSING
-"""There is no such entry."""
+"""Result of a read that found no entry."""
 
 PENDING: Final = Sentinel.PENDING
-"""It cannot be told without waiting: ask again with ``await``."""
+"""Result of a peek that would have to wait; await the corresponding ``get`` instead."""
 
 DEFAULT: Final = Sentinel.DEFAULT
-"""Nothing was given: what the manager was set up with applies."""
+"""Argument that was not passed, so the manager's setting applies."""

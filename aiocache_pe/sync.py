@@ -1,7 +1,7 @@
-"""The library for code without an event loop: same names, blocking.
+"""Blocking versions of the public API, under the same names, for code without an event loop.
 
-An existing script changes one line, ``from aiocache_pe.sync import CacheManager``. The
-decorator is the same one: a plain function stays blocking.
+An existing script changes one line: ``from aiocache_pe.sync import CacheManager``. The
+decorators are those of the package; a decorated plain function stays blocking.
 
 Example:
     >>> from aiocache_pe.sync import CacheManager, cached
@@ -60,15 +60,15 @@ __all__ = [
 
 
 def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:
-    """The process's manager for a store, made when it is first asked for.
+    """Return this process's manager for a store; the first call creates it.
 
     Args:
-        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL; by default what
-            ``AIOCACHE_PE_BACKEND`` says, else ``"file"``.
-        redis_url: the Redis server, which is the store then; see `CacheManager`.
+        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL; by default the
+            value of ``AIOCACHE_PE_BACKEND``, else ``"file"``.
+        redis_url: URL of a Redis server to use as the store; see `CacheManager`.
 
     Returns:
-        The twin of what `aiocache_pe.get_cache` returns, so both share everything.
+        The blocking manager over the one of `aiocache_pe.get_cache`, with the same entries.
 
     Raises:
         ConfigurationError: a setting cannot work.
@@ -90,26 +90,26 @@ def warm_cache(
     refresh: bool = False,
     on_progress: Callable[[WarmReport], object] | None = None,
 ) -> WarmReport:
-    """Compute and store what is not there yet, some calls at a time, in other threads.
+    """Compute and store missing values, several at a time, in other threads.
 
     Args:
-        cache: where keys go. A decorated function fills its own cache.
-        calls: what to call, as for `aiocache_pe.warm_cache`. An iterator is gone through
-            first, in this thread.
-        ttl: how long what is stored by key lives; a function has its own.
-        concurrency: how many calls at a time.
-        before_expiry: compute anew also what expires within this time.
-        refresh: compute everything anew.
+        cache: the cache for calls that are given by key. A decorated function fills its own.
+        calls: the calls, as for `aiocache_pe.warm_cache`. This thread first reads an iterator
+            to its end.
+        ttl: time to live of entries that are given by key; a function has its own.
+        concurrency: maximum number of calls at a time.
+        before_expiry: also compute values that expire within this time.
+        refresh: compute all values.
         on_progress: called after each call with the report so far, in the portal's thread:
-            it may print, but not use this cache.
+            it may print, but must not use this cache.
 
     Returns:
-        How many were computed, there already, and failed.
+        A report with the numbers of computed, present and failed calls.
 
     Raises:
-        TypeError: something is no call; with a list, before anything is called.
-        ValueError: the concurrency, or a line of the file, means nothing.
-        DeadlockError: this is the portal's own thread.
+        TypeError: an item is no call; for a list, before any function is called.
+        ValueError: the concurrency, or a line of the file, is invalid.
+        DeadlockError: the caller is the portal's own thread.
 
     Example:
         >>> report = warm_cache(CacheManager("memory"), {"answer": lambda: 42, "other": 7})
@@ -130,15 +130,15 @@ def warm_cache(
 
 
 def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]:
-    """The keys that were read most often, the most read first, for `warm_cache`.
+    """Return the keys with the most hits, in descending order, for `warm_cache`.
 
     Args:
-        cache: whose keys.
-        count: how many at most.
+        cache: the cache.
+        count: maximum number of keys.
         pattern: a glob over keys.
 
     Returns:
-        Keys of live entries that were read at all, as far as the store notes it.
+        Keys of live entries with at least one hit; empty if the store counts no hits.
 
     Example:
         >>> most_hit(CacheManager("memory"))
@@ -158,24 +158,25 @@ def keep_warm(
     on_round: Callable[[WarmReport], object] | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> Generator[None]:
-    """Within the block, compute calls anew in other threads before their entries expire.
+    """Compute values again in other threads before they expire, during the block.
 
     Args:
-        cache: as for `warm_cache`.
-        calls: as for `warm_cache`; they are gone through again and again, so no iterator.
-        before_expiry: how long before.
-        ttl: as for `warm_cache`.
-        concurrency: how many calls at a time.
+        cache: the cache for calls that are given by key. A decorated function fills its own.
+        calls: the calls, as for `aiocache_pe.warm_cache`, but no iterator: every round reads
+            all of them.
+        before_expiry: time before the expiry of an entry at which it is computed again.
+        ttl: time to live of entries that are given by key; a function has its own.
+        concurrency: maximum number of calls at a time.
         on_round: called after each round with its report, in the portal's thread: it may
-            print, but not use this cache.
+            print, but must not use this cache.
         sleep: awaited in the portal's loop between two rounds.
 
     Yields:
-        At once; the first round is under way.
+        Nothing, at once; the first round runs in the background.
 
     Raises:
-        TypeError: the calls can be gone through only once, or are none.
-        DeadlockError: this is the portal's own thread.
+        TypeError: an item is no call, or the calls can be read only once.
+        DeadlockError: the caller is the portal's own thread.
 
     Example:
         >>> from queue import SimpleQueue

@@ -1,4 +1,4 @@
-"""Times to live: what a user may write, and what it means in seconds."""
+"""Times to live and other durations: their accepted forms, and their value in seconds."""
 
 from __future__ import annotations
 
@@ -9,93 +9,100 @@ from datetime import timedelta
 from aiocache_pe.exceptions import ConfigurationError, InvalidTTLError
 
 TTL = float | timedelta | str | None
-"""Seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for ever."""
+"""Seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for no expiry."""
 
 Duration = float | timedelta | str
-"""The same for a length of time that is not for ever."""
+"""Seconds, a ``timedelta``, or a string such as ``"1h30m"``."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
-_ACCEPTED = (
-    "accepted are seconds as a positive number, a timedelta, "
-    'a string such as "90s", "30m", "1h30m" or "7d" (units ms, s, m, h, d, w), and None for ever'
-)
 
 
-def ttl_seconds(ttl: TTL) -> float | None:
-    """Read a time to live.
+def parse_ttl(ttl: TTL) -> float | None:
+    """Return a time to live in seconds.
 
     Args:
         ttl: seconds, a ``timedelta``, a string of numbers with units, or ``None``.
 
     Returns:
-        Seconds, more than zero, or ``None`` for ever (also for ``math.inf``).
+        Seconds, more than zero; ``None`` for no expiry (also for ``math.inf``).
 
     Raises:
-        InvalidTTLError: it is zero, negative, NaN, or of no known form.
+        InvalidTTLError: the value is zero, negative, NaN, or of no accepted form.
 
     Example:
-        >>> ttl_seconds("1h30m")
+        >>> parse_ttl("1h30m")
         5400.0
-        >>> ttl_seconds(None) is None
+        >>> parse_ttl(None) is None
         True
     """
     if ttl is None:
         return None
-    if isinstance(ttl, timedelta):
-        seconds = ttl.total_seconds()
-    elif isinstance(ttl, str):
-        seconds = _parse(ttl)
-    elif isinstance(ttl, int | float) and not isinstance(ttl, bool):
-        seconds = _as_float(ttl)
-    else:
-        raise InvalidTTLError(f"ttl {ttl!r} is a {type(ttl).__name__}; {_ACCEPTED}")
-    if math.isnan(seconds) or seconds <= 0:
-        raise InvalidTTLError(f"ttl {ttl!r} is not a positive duration; {_ACCEPTED}")
-    return None if math.isinf(seconds) else seconds
+    try:
+        return _to_seconds(ttl)
+    except ValueError:
+        raise InvalidTTLError(
+            "ttl must be a positive number of seconds, a timedelta, a string such as "
+            '"90s", "30m", "1h30m" or "7d" (units ms, s, m, h, d, w), or None for no expiry; '
+            f"got {type(ttl).__name__}: {ttl!r:.80}"
+        ) from None
 
 
-def duration(name: str, value: object) -> float | None:
-    """Read a setting that is a length of time.
+def parse_duration(name: str, value: object) -> float | None:
+    """Return a setting's duration in seconds.
 
     Args:
-        name: the setting's name, for the error.
+        name: the setting's name, for the error message.
         value: seconds, a ``timedelta``, or a string of numbers with units.
 
     Returns:
         Seconds, more than zero; ``None`` for ``math.inf``.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: the value is zero, negative, NaN, or of no accepted form.
 
     Example:
-        >>> duration("soft_timeout", "500ms")
+        >>> parse_duration("soft_timeout", "500ms")
         0.5
     """
-    if isinstance(value, int | Duration):
-        try:
-            return ttl_seconds(value)
-        except InvalidTTLError:
-            pass
-    raise ConfigurationError(
-        f"{name}={value!r:.80}: accepted are seconds as a positive number, a timedelta, and "
-        'a string such as "500ms", "30s" or "1h30m" (units ms, s, m, h, d, w)'
-    )
+    try:
+        return _to_seconds(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{name} must be a positive number of seconds, a timedelta, or a string such as "
+            '"500ms", "30s" or "1h30m" (units ms, s, m, h, d, w); '
+            f"got {type(value).__name__}: {value!r:.80}"
+        ) from None
 
 
-def _as_float(number: float) -> float:
+def _to_seconds(value: object) -> float | None:
+    """Return seconds; ``None`` if infinite. Raises `ValueError` for any other value."""
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, str):
+        seconds = _parse_text(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = _to_float(value)
+    else:
+        raise ValueError  # noqa: TRY004 - the callers render one message for all values
+    if math.isnan(seconds) or seconds <= 0:
+        raise ValueError
+    return None if math.isinf(seconds) else seconds
+
+
+def _to_float(number: float) -> float:
     try:
         return float(number)
-    except OverflowError:  # an int beyond all floats, and so for ever
+    except OverflowError:  # an int beyond the range of floats
         return math.inf if number > 0 else -math.inf
 
 
-def _parse(text: str) -> float:
+def _parse_text(text: str) -> float:
     position, total = 0, 0.0
     stripped = text.strip().lower()
     while match := _PART.match(stripped, position):
         total += float(match[1]) * _UNITS[match[2]]
         position = match.end()
     if not stripped or position != len(stripped):
-        raise InvalidTTLError(f"ttl {text!r} is not a duration; {_ACCEPTED}")
+        raise ValueError
     return total

@@ -15,7 +15,7 @@ from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
 from aiocache_pe.eviction.fifo import Fifo
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.keys.glob import compile_glob
-from aiocache_pe.keys.store_keys import is_side
+from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 
@@ -249,7 +249,7 @@ class MemoryBackend:
         return self._secret
 
     def _choose_map(self, key: str) -> BoundedMap[StoredRecord]:
-        return self._internal_records if is_side(key) else self._entries
+        return self._internal_records if is_internal_key(key) else self._entries
 
     def _put(self, record: Record) -> Record:
         stored = StoredRecord(record)

@@ -204,7 +204,7 @@ class CacheManager:
         """
         loader = self.asynchronous.loader
         request = loader.request(key, factory, ttl, tags, options)
-        if context.mode() is None:
+        if context.current_mode() is None:
             value = loader.peek_entry(request.key, request.policy)
             if not isinstance(value, Sentinel):
                 return value

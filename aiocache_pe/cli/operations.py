@@ -12,7 +12,7 @@ from aiocache_pe.cli.exit_codes import AbsentError, StoreFailedError
 from aiocache_pe.cli.progress import progress
 from aiocache_pe.cli.session import Session
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
-from aiocache_pe.keys.store_keys import namespace_prefix
+from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import MISSING
 
@@ -126,7 +126,7 @@ async def inspect(session: Session, key: str) -> None:
     entry = await session.cache.entry(key)
     # A class that only the application knows cannot be read here; the rest is still told.
     unreadable = session.trouble() if entry is None else ""
-    store_key = namespace_prefix(session.namespace) + key
+    store_key = make_namespace_prefix(session.namespace) + key
     record = (await session.store.read([store_key])).get(store_key)
     if not isinstance(record, Record):  # it went away just now
         raise AbsentError(key)

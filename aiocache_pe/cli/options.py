@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from aiocache_pe.exceptions import InvalidTTLError
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.ttl import parse_ttl
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,7 @@ def seconds(text: str) -> float | None:
     except ValueError:
         number = None
     try:
-        return ttl_seconds(text if number is None else number)
+        return parse_ttl(text if number is None else number)
     except InvalidTTLError as error:
         raise click.BadParameter(str(error)) from error
 

@@ -122,7 +122,7 @@ class Settings:
     def _check_functions(self) -> None:
         if self.key is not None and not isinstance(self.key, str) and not callable(self.key):
             raise TypeError(
-                f"key must be a template such as '{{prompt}}:{{model}}' or a function of the call's "
+                "key must be a template such as '{prompt}:{model}' or a function of the call's "
                 f"arguments; got {_describe(self.key)}"
             )
         if self.cache_if is not None and not callable(self.cache_if):

@@ -103,7 +103,7 @@ class LangChainCache(BaseCache):
         tape = context.current_cassette()
         if tape is not None and value is not None:
             await tape.store(_call(prompt, llm_string), value)
-        elif value is not None and context.mode() not in (Mode.BYPASS, Mode.READ_ONLY):
+        elif value is not None and context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
             await self._cache.set(_key(prompt, llm_string), value, self._ttl, tags=self._tags)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
@@ -124,7 +124,7 @@ class LangChainCache(BaseCache):
         if tape is not None:
             found = tape.find(_call(prompt, llm_string))
             return (None if found is MISSING else found), ""
-        if context.mode() in (Mode.BYPASS, Mode.REFRESH):
+        if context.current_mode() in (Mode.BYPASS, Mode.REFRESH):
             return None, ""
         return None, _key(prompt, llm_string)
 

@@ -1,9 +1,10 @@
-"""From a call to its key: the same call, however it is spelled, the same key.
+"""Keys of calls: equal calls have the same key, whatever way their arguments are passed.
 
-The signature is read once, when a function is decorated. For a call with plain
-arguments that is made again the finished key is remembered under what `marshal` writes of
-them, which takes a tenth of the time, keeps ``1``, ``1.0`` and ``True`` apart, and holds
-whole chats. Of a call that is made once, only that it was made is remembered.
+The signature is read once, when a function is decorated. When a call with plain arguments
+is made a second time, its key is memoized under the bytes that `marshal` writes of the
+arguments. Looking a key up takes a tenth of the time of computing it, keeps ``1``, ``1.0``
+and ``True`` apart, and works for whole chats. Of a call that is made once, only a hash is
+kept.
 """
 
 from __future__ import annotations
@@ -14,28 +15,28 @@ from marshal import dumps
 from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys.canonical import canonical, canonical_call
+from aiocache_pe.keys.canonical import canonicalize, canonicalize_call
 from aiocache_pe.keys.signatures import Binder
 
-_NO_REFERENCES = 2  # marshal's version: later ones write equal values in several ways
-_LONGEST = 16_384  # bytes of arguments worth remembering
-_HEAVIEST = 8 * 1024 * 1024  # bytes of memory for one function's keys
-_MOST_SEEN = 8192  # calls of which it is known that they were made
-_SHOWN = 40
+_MARSHAL_VERSION = 2  # later versions write references, and equal values in several ways
+_MAX_ARGUMENT_BYTES = 16_384  # of a call that is memoized
+_MAX_MEMO_BYTES = 8 * 1024 * 1024  # for the keys of one function
+_MAX_SEEN = 8192  # calls, of which only a hash is kept
+_LABEL_LENGTH = 40
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _CONTAINERS = frozenset((list, tuple, dict))
-_WAY_OUT = "name the parameter in ignore="
+_ADVICE = "name the parameter in ignore="
 
 
 def make_cache_key(*args: Any, **kwargs: Any) -> str:
-    """A deterministic key of any arguments: the same in every process, on every Python.
+    """Return a deterministic key of any arguments: the same in every process, on every Python.
 
     Args:
-        args: values that have an identity; see `aiocache_pe.keys.canonical.canonical`.
-        kwargs: the same, by name; their order does not matter.
+        args: values with a stable identity; see `aiocache_pe.keys.canonical.canonicalize`.
+        kwargs: named values with a stable identity; their order does not matter.
 
     Returns:
-        A short key: the beginning of the first text, readable, and 32 hex digits.
+        A short key: the readable beginning of the first text, and 32 hex digits.
 
     Raises:
         UnstableIdentityError: an argument has no identity that outlives the process.
@@ -44,159 +45,170 @@ def make_cache_key(*args: Any, **kwargs: Any) -> str:
         >>> make_cache_key("What is love?", model="gpt", n=1)
         'What is love?:c755cd2cf7977fe19d59c984b4817bff'
     """
-    return append_digest(canonical((args, kwargs), path="arguments"), args)
+    return make_short_key(canonicalize((args, kwargs), path="arguments"), args)
 
 
 class CallKey:
-    """Makes the keys of one function's calls.
+    """Factory of the keys of one function's calls.
 
     Args:
-        function: whose signature tells which spellings mean the same.
-        start: what the keys begin with.
-        ignore: names of parameters that leave the key (`Binder`).
+        function: the function; its signature defines which calls are equal.
+        prefix: the beginning of all keys.
+        ignore: names of parameters that are no part of the key (`Binder`).
 
     Example:
         >>> def search(query, limit=10): ...
-        >>> key = CallKey(search, start="search:").key
-        >>> key(("cats",), {}) == key((), {"limit": 10, "query": "cats"})
+        >>> make_key = CallKey(search, prefix="search:").make_key
+        >>> make_key(("cats",), {}) == make_key((), {"limit": 10, "query": "cats"})
         True
     """
 
-    __slots__ = ("_binder", "_bound", "_drops", "_known", "_memo", "_seen", "_start", "_weight")
+    __slots__ = (
+        "_bind",
+        "_binder",
+        "_has_ignored",
+        "_known",
+        "_memo",
+        "_memo_bytes",
+        "_prefix",
+        "_seen",
+    )
 
     def __init__(
-        self, function: Callable[..., Any], *, start: str, ignore: Collection[str] = ()
+        self, function: Callable[..., Any], *, prefix: str, ignore: Collection[str] = ()
     ) -> None:
-        self._start = start
+        self._prefix = prefix
         self._binder = Binder(function, ignore)
-        self._drops = self._binder.has_ignored
-        self._bound = self._binder.bind if self._drops else self._binder.bind_all
+        self._has_ignored = self._binder.has_ignored
+        self._bind = self._binder.bind if self._has_ignored else self._binder.bind_all
         self._known = {
-            name: (value, _written(name, value))
+            name: (value, _canonicalize_default(name, value))
             for name, value in self._binder.defaults.items()
-            if type(value) in _SCALARS or _is_mark(value)
+            if type(value) in _SCALARS or _is_marker(value)
         }
         self._memo: dict[bytes, str] = {}
+        self._memo_bytes = 0
         self._seen: set[int] = set()
-        self._weight = 0
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call.
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call.
 
         Raises:
-            TypeError: the function cannot be called like that.
+            TypeError: the arguments do not match the function's signature.
             UnstableIdentityError: an argument has no identity that outlives the process.
         """
-        counting = self._binder.bind_without(args, kwargs) if self._drops else (args, kwargs)
+        relevant = self._binder.drop_ignored(args, kwargs) if self._has_ignored else (args, kwargs)
         try:
-            written = dumps(counting, _NO_REFERENCES)
-        except ValueError:  # something that only `identity` can write
-            return self._make(args, kwargs)
-        return self._memo.get(written) or self._made(written, counting, args, kwargs)
+            marshalled = dumps(relevant, _MARSHAL_VERSION)
+        except ValueError:  # a value that only `canonicalize_call` can write
+            return self._compute(args, kwargs)
+        return self._memo.get(marshalled) or self._memoize(marshalled, relevant, args, kwargs)
 
-    def _made(
-        self, written: bytes, counting: tuple[Any, Any], args: tuple[Any, ...], kwargs: Any
+    def _memoize(
+        self, marshalled: bytes, relevant: tuple[Any, Any], args: tuple[Any, ...], kwargs: Any
     ) -> str:
-        key = self._make(args, kwargs)
-        if len(written) <= _LONGEST:
-            mark = hash(written)
-            if mark not in self._seen:
-                if len(self._seen) >= _MOST_SEEN:
-                    self._seen.clear()
-                self._seen.add(mark)
-            elif _is_plain(counting):
-                self._memorize(written, key)
+        """Compute a key, and memoize it if the call was seen before."""
+        key = self._compute(args, kwargs)
+        if len(marshalled) > _MAX_ARGUMENT_BYTES:
+            return key
+
+        mark = hash(marshalled)
+        if mark not in self._seen:
+            if len(self._seen) >= _MAX_SEEN:
+                self._seen.clear()
+            self._seen.add(mark)
+        elif _is_plain(relevant):
+            if self._memo_bytes > _MAX_MEMO_BYTES:
+                self._memo.clear()
+                self._memo_bytes = 0
+            self._memo_bytes += len(marshalled) + len(key) + 200
+            self._memo[marshalled] = key
         return key
 
-    def _memorize(self, written: bytes, key: str) -> None:
-        if self._weight > _HEAVIEST:
-            self._memo.clear()
-            self._weight = 0
-        self._weight += len(written) + len(key) + 200
-        self._memo[written] = key
-
-    def _make(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        named = self._bound(args, kwargs)
-        identity = canonical_call(named, way_out=_WAY_OUT, known=self._known)
-        return self._start + append_digest(identity, named.values())
+    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        named = self._bind(args, kwargs)
+        identity = canonicalize_call(named, advice=_ADVICE, known=self._known)
+        return self._prefix + make_short_key(identity, named.values())
 
 
 class BoundKey:
-    """Makes the keys of a bound method's calls: those that it has in its class.
+    """Factory of the keys of a bound method's calls: the keys of its class's function.
 
     Args:
-        method: of an instance that counts, as its class has a method ``__cache_key__``.
-        start: what the keys begin with.
-        ignore: names of parameters that leave the key.
+        method: a method of an instance that is part of the key, because its class has a
+            method ``__cache_key__``.
+        prefix: the beginning of all keys.
+        ignore: names of parameters that are no part of the key.
     """
 
-    __slots__ = ("_instance", "_keys")
+    __slots__ = ("_call_key", "_instance")
 
-    def __init__(self, method: Any, *, start: str, ignore: Collection[str] = ()) -> None:
+    def __init__(self, method: Any, *, prefix: str, ignore: Collection[str] = ()) -> None:
         self._instance = method.__self__
-        self._keys = CallKey(method.__func__, start=start, ignore=ignore)
+        self._call_key = CallKey(method.__func__, prefix=prefix, ignore=ignore)
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call."""
-        return self._keys.key((self._instance, *args), kwargs)
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call."""
+        return self._call_key.make_key((self._instance, *args), kwargs)
 
 
-def append_digest(identity: str, values: Iterable[Any]) -> str:
-    """A short key of what is long.
+def make_short_key(identity: str, values: Iterable[Any] = ()) -> str:
+    """Return a short key of a canonical text.
 
     Args:
-        identity: all that counts, as text.
-        values: of which the first text is shown.
+        identity: the canonical text.
+        values: values of which the first non-empty text becomes the key's label.
 
     Returns:
-        The beginning of that text, and a digest of the identity: 32 hex digits of
-        BLAKE2b (RFC 7693).
+        The label, if there is one, and 32 hex digits of BLAKE2b (RFC 7693).
     """
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     for value in values:
         if type(value) is str and value:
-            return f"{printable(value)}:{digest}"
+            return f"{make_label(value)}:{digest}"
     return digest
 
 
-def printable(text: str) -> str:
-    """As much of a text as a key shows, on one line."""
-    if len(text) <= _SHOWN and text.isprintable() and " " not in text:
+def make_label(text: str) -> str:
+    """Return the readable part of a key: the beginning of a text, on one line."""
+    if len(text) <= _LABEL_LENGTH and text.isprintable() and " " not in text:
         return text
-    return " ".join(text[: 4 * _SHOWN].split())[:_SHOWN]
+    return " ".join(text[: 4 * _LABEL_LENGTH].split())[:_LABEL_LENGTH]
 
 
-def _written(name: str, default: Any) -> str:
-    """What is written of a parameter that has its default."""
+def _canonicalize_default(name: str, default: Any) -> str:
     try:
-        return canonical_call({name: default}, way_out=_WAY_OUT, known={})
+        return canonicalize_call({name: default}, advice=_ADVICE, known={})
     except UnstableIdentityError:
         return f"{name}=default;"
 
 
-def _is_mark(default: Any) -> bool:
-    """Whether a default has nothing to it but that it is the default, as ``object()`` has."""
-    kind: Any = type(default)
-    if kind.__new__ is not object.__new__ or hasattr(kind, "__cache_key__"):
+def _is_marker(default: Any) -> bool:
+    """Return whether a default has no state and only marks that no argument was passed.
+
+    Examples are ``object()`` and the ``NOT_GIVEN`` of SDKs.
+    """
+    cls: Any = type(default)
+    if cls.__new__ is not object.__new__ or hasattr(cls, "__cache_key__"):
         return False
     state = object.__getstate__(default)
-    # The OpenAI SDK writes its name as `__module__` on all that it exports.
+    # The OpenAI SDK sets `__module__` on every object that it exports.
     return state is None or (type(state) is dict and state.keys() <= {"__module__"})
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether marshal writes this container, and nothing else, in this way.
+    """Return whether `marshal` writes this container, and no other value, as these bytes.
 
-    It writes whatever has a buffer, an array say, as if it were bytes. No bytes are
-    remembered, so nothing of that kind can be found.
+    It writes any object with a buffer, such as an array, as if it were bytes. Arguments with
+    bytes are not memoized, so no such object finds another one's key.
     """
     if type(value) is dict:
         if not _SCALARS.issuperset(map(type, value)):
             return False
         value = value.values()
-    kinds = set(map(type, value)) - _SCALARS
-    if not kinds:
+    other_types = set(map(type, value)) - _SCALARS
+    if not other_types:
         return True
-    if not kinds <= _CONTAINERS:
+    if not other_types <= _CONTAINERS:
         return False
     return all(_is_plain(item) for item in value if type(item) in _CONTAINERS)

@@ -1,11 +1,12 @@
-"""The identity of a value: text that is the same for equal values and for no others.
+"""Canonical text of a value: the same text for equal values, and for no others.
 
-A key made from arguments must be the same in every process and on every version of
-Python, and must differ whenever the arguments do. So a value is written down with its
-type and its length, ``i1;`` for ``1`` and ``s1:1`` for ``"1"``; dicts and sets are sorted by
-what their members are written as. What has no identity that outlives the process, such
-as an object that is equal only to itself, is refused: its address would make a key that
-never hits, or that hits for another object.
+A key made from arguments must be the same in every process and on every version of Python,
+and must differ whenever the arguments do. A value is therefore written with its type and its
+length: ``1`` is ``i1;`` and ``"1"`` is ``s1:1``. Dicts and sets are sorted by the texts of
+their members.
+
+A value without an identity that outlives the process, such as an object that is equal only
+to itself, is refused. A key with its address would never hit, or would hit for another object.
 """
 
 from __future__ import annotations
@@ -14,58 +15,60 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys.value_parts import child_values, type_name, value_parts
+from aiocache_pe.keys.value_parts import get_child_values, get_type_name, get_value_parts
 
 Writer = Callable[[Any, list[str]], None]
 
 
-def canonical(value: Any, *, path: str = "value", way_out: str = "pass plain data instead") -> str:
-    """The identity of a value.
+def canonicalize(
+    value: Any, *, path: str = "value", advice: str = "pass plain data instead"
+) -> str:
+    """Return the canonical text of a value.
 
     Args:
         value: plain data, dates, paths, numbers of any kind, enums, dataclasses, named
             tuples, pydantic models, msgspec structs, numpy arrays, importable functions
-            and classes; and any object with a method ``__cache_key__()``, whose result
-            stands for it.
-        path: what to call the value in an error.
-        way_out: what that error advises.
+            and classes; and any object with a method ``__cache_key__()``. The result of
+            that method stands for the object.
+        path: the value's name in an error message.
+        advice: the advice in that message.
 
     Returns:
         The text; equal texts mean equal values of the same types.
 
     Raises:
-        UnstableIdentityError: the value, or something in it, has no such identity.
+        UnstableIdentityError: the value, or a part of it, has no stable identity.
 
     Example:
-        >>> canonical({"b": 1, "a": [True, None]})
+        >>> canonicalize({"b": 1, "a": [True, None]})
         'd2{s1:al2[T;N;]s1:bi1;}'
     """
     out: list[str] = []
     try:
         _write(value, out)
-    except (_RefusedError, RecursionError) as error:
-        raise _explained(error, path, value, way_out) from None
+    except (_NoIdentityError, RecursionError) as error:
+        raise _make_error(error, path, value, advice) from None
     return "".join(out)
 
 
-def canonical_call(
-    named: Mapping[str, Any], *, way_out: str, known: Mapping[str, tuple[Any, str]]
+def canonicalize_call(
+    named: Mapping[str, Any], *, advice: str, known: Mapping[str, tuple[Any, str]]
 ) -> str:
-    """The identity of a call: each argument's after its parameter's name.
+    """Return the canonical text of a call: each parameter's name and its argument's text.
 
     Args:
         named: the arguments by the names of the parameters.
-        way_out: what an error advises.
-        known: what was written before, by name: an argument that cannot change, and its text.
+        advice: the advice in an error message.
+        known: by name, an argument that cannot change and the text of name and argument.
 
     Returns:
         The text; equal texts mean equal arguments of the same types.
 
     Raises:
-        UnstableIdentityError: an argument, or something in it, has no such identity.
+        UnstableIdentityError: an argument, or a part of it, has no stable identity.
 
     Example:
-        >>> canonical_call({"query": "cats", "limit": 10}, way_out="leave it out", known={})
+        >>> canonicalize_call({"query": "cats", "limit": 10}, advice="omit it", known={})
         'query=s4:catslimit=ia;'
     """
     out: list[str] = []
@@ -78,32 +81,38 @@ def canonical_call(
             out.append(f"{name}=")
             try:
                 _write(value, out)
-            except (_RefusedError, RecursionError) as error:
-                raise _explained(error, name, value, way_out) from None
+            except (_NoIdentityError, RecursionError) as error:
+                raise _make_error(error, name, value, advice) from None
     return "".join(out)
 
 
-class _RefusedError(Exception):
-    """A value without an identity; where it stands is looked up only now."""
+class _NoIdentityError(Exception):
+    """A value has no identity; its path is searched only to render the error."""
 
     def __init__(self, value: Any) -> None:
         super().__init__()
         self.value = value
 
 
+def _encode(value: Any) -> str:
+    out: list[str] = []
+    _write(value, out)
+    return "".join(out)
+
+
 def _write(value: Any, out: list[str]) -> None:
-    kind = type(value)
-    if kind is str:
+    cls = type(value)
+    if cls is str:
         out.append(f"s{len(value)}:{value}")
-    elif kind is dict:
+    elif cls is dict:
         _write_dict(value, out)
     else:
-        _WRITERS.get(kind, _write_object)(value, out)
+        _WRITERS.get(cls, _write_object)(value, out)
 
 
-def _write_sequence(sign: str) -> Writer:
+def _make_sequence_writer(tag: str) -> Writer:
     def write(value: Any, out: list[str]) -> None:
-        out.append(f"{sign}{len(value)}[")
+        out.append(f"{tag}{len(value)}[")
         for item in value:
             if type(item) is dict:
                 _write_dict(item, out)
@@ -114,10 +123,18 @@ def _write_sequence(sign: str) -> Writer:
     return write
 
 
-def _write_set(sign: str) -> Writer:
+def _make_set_writer(tag: str) -> Writer:
     def write(value: Any, out: list[str]) -> None:
-        members = sorted(_alone(item) for item in value)
-        out.append(f"{sign}{len(members)}{{{''.join(members)}}}")
+        members = sorted(_encode(item) for item in value)
+        out.append(f"{tag}{len(members)}{{{''.join(members)}}}")
+
+    return write
+
+
+def _make_text_writer(tag: str, to_text: Callable[[Any], str]) -> Writer:
+    def write(value: Any, out: list[str]) -> None:
+        text = to_text(value)
+        out.append(f"{tag}{len(text)}:{text}")
 
     return write
 
@@ -125,52 +142,41 @@ def _write_set(sign: str) -> Writer:
 def _write_dict(value: dict[Any, Any], out: list[str]) -> None:
     for key in value:
         if type(key) is not str:
-            pairs = sorted((_alone(key), _alone(item)) for key, item in value.items())
+            pairs = sorted((_encode(key), _encode(item)) for key, item in value.items())
             out.append(f"d{len(value)}{{")
             out.extend(text for pair in pairs for text in pair)
             out.append("}")
             return
+
     keys = tuple(value)
-    for key, begun in _ORDERS.get(keys) or _in_order(keys):
+    for key, start in _KEY_ORDERS.get(keys) or _sort_keys(keys):
         item = value[key]
-        if type(item) is str:  # what most of a chat consists of
-            out.append(f"{begun}s{len(item)}:{item}")
+        if type(item) is str:  # the most frequent case in a chat
+            out.append(f"{start}s{len(item)}:{item}")
         else:
-            out.append(begun)
+            out.append(start)
             _write(item, out)
     out.append("}" if keys else "d0{}")
 
 
-_Order = tuple[tuple[str, str], ...]
-_ORDERS: dict[tuple[str, ...], _Order] = {}
-"""The keys of dicts, sorted, each with what is written up to its value: all chats' messages
-have the same few."""
-_MOST_ORDERS, _MOST_KEYS, _LONGEST_KEY = 256, 32, 32
+_KeyOrder = tuple[tuple[str, str], ...]
+_KEY_ORDERS: dict[tuple[str, ...], _KeyOrder] = {}
+"""Sorted keys of dicts, each with the text in front of its value, by the unsorted keys.
+
+The messages of all chats have the same few keys.
+"""
+_MAX_ORDERS, _MAX_KEYS, _MAX_KEY_LENGTH = 256, 32, 32
 
 
-def _in_order(keys: tuple[str, ...]) -> _Order:
-    begun = [f"s{len(key)}:{key}" for key in sorted(keys)]
-    begun[:1] = [f"d{len(keys)}{{{first}" for first in begun[:1]]
-    order = tuple(zip(sorted(keys), begun, strict=True))
-    if len(keys) <= _MOST_KEYS and max(map(len, keys), default=0) <= _LONGEST_KEY:
-        if len(_ORDERS) >= _MOST_ORDERS:
-            _ORDERS.clear()
-        _ORDERS[keys] = order
+def _sort_keys(keys: tuple[str, ...]) -> _KeyOrder:
+    starts = [f"s{len(key)}:{key}" for key in sorted(keys)]
+    starts[:1] = [f"d{len(keys)}{{{first}" for first in starts[:1]]
+    order = tuple(zip(sorted(keys), starts, strict=True))
+    if len(keys) <= _MAX_KEYS and max(map(len, keys), default=0) <= _MAX_KEY_LENGTH:
+        if len(_KEY_ORDERS) >= _MAX_ORDERS:
+            _KEY_ORDERS.clear()
+        _KEY_ORDERS[keys] = order
     return order
-
-
-def _alone(value: Any) -> str:
-    out: list[str] = []
-    _write(value, out)
-    return "".join(out)
-
-
-def _write_text(sign: str, text: Callable[[Any], str]) -> Writer:
-    def write(value: Any, out: list[str]) -> None:
-        shown = text(value)
-        out.append(f"{sign}{len(shown)}:{shown}")
-
-    return write
 
 
 _WRITERS: dict[type, Writer] = {
@@ -179,54 +185,57 @@ _WRITERS: dict[type, Writer] = {
     int: lambda value, out: out.append(f"i{value:x};"),
     float: lambda value, out: out.append(f"f{value.hex()};"),
     complex: lambda value, out: out.append(f"c{value.real.hex()},{value.imag.hex()};"),
-    bytes: _write_text("y", lambda value: str(value, "latin-1")),
-    bytearray: _write_text("Y", lambda value: value.decode("latin-1")),
-    list: _write_sequence("l"),
-    tuple: _write_sequence("t"),
-    set: _write_set("e"),
-    frozenset: _write_set("E"),
+    bytes: _make_text_writer("y", lambda value: str(value, "latin-1")),
+    bytearray: _make_text_writer("Y", lambda value: value.decode("latin-1")),
+    list: _make_sequence_writer("l"),
+    tuple: _make_sequence_writer("t"),
+    set: _make_set_writer("e"),
+    frozenset: _make_set_writer("E"),
     type(...): lambda value, out: out.append("...;"),
 }
-"""How exact types are written. Numbers in hexadecimal: an int of thousands of digits has
-no decimal text by default, and a float's would be longer."""
+"""Writers of exact types.
+
+Numbers are hexadecimal: by default Python refuses to write an int of thousands of digits in
+decimal, and a float's decimal text would be longer.
+"""
 
 
 def _write_object(value: Any, out: list[str]) -> None:
-    parts = value_parts(value)
+    parts = get_value_parts(value)
     if parts is None:
-        raise _RefusedError(value)
-    name = type_name(value)
+        raise _NoIdentityError(value)
+    name = get_type_name(value)
     out.append(f"o{len(name)}:{name}{len(parts)}[")
     for part in parts:
         _write(part, out)
     out.append("]")
 
 
-def _explained(
-    error: _RefusedError | RecursionError, path: str, root: Any, way_out: str
+def _make_error(
+    error: _NoIdentityError | RecursionError, path: str, root: Any, advice: str
 ) -> UnstableIdentityError:
     if isinstance(error, RecursionError):
         return UnstableIdentityError(
             f"{path} contains itself, or is nested too deeply to be part of a key", path=path
         )
-    kind = type(error.value)
-    where = _where(error.value, root, path, frozenset()) or path
+    cls = type(error.value)
+    path = _find_path(error.value, root, path, frozenset()) or path
     return UnstableIdentityError(
-        f"{where} is a {kind.__module__}.{kind.__qualname__}, which has no identity that "
-        f"outlives the process, so it cannot be part of a cache key; {way_out}, or "
-        "give the class a method __cache_key__() that returns what identifies it",
-        path=where,
+        f"{path} is a {cls.__module__}.{cls.__qualname__}, which has no identity that "
+        f"outlives the process, so it cannot be part of a cache key; {advice}, or "
+        "give the class a method __cache_key__() that returns its identity",
+        path=path,
     )
 
 
-def _where(wanted: Any, value: Any, path: str, above: frozenset[int]) -> str | None:
-    """The path to a value inside another."""
-    if value is wanted:
+def _find_path(target: Any, value: Any, path: str, ancestors: frozenset[int]) -> str | None:
+    """Return the path to a value inside another one."""
+    if value is target:
         return path
-    if id(value) in above:
+    if id(value) in ancestors:
         return None
-    for deeper, item in child_values(value, path):
-        found = _where(wanted, item, deeper, above | {id(value)})
+    for child_path, child in get_child_values(value, path):
+        found = _find_path(target, child, child_path, ancestors | {id(value)})
         if found is not None:
             return found
     return None

@@ -1,8 +1,9 @@
-"""What is in a file, as part of a key: the same content, the same key, wherever the file is.
+"""Digests of files: keys that depend on a file's content, not on its path.
 
-A digest is remembered with the file's size, inode and time of change, so a file is read
-again only when one of them is another. A file changed within the clock's own grain, just
-before it was read, could look the same after the next change: it is not remembered.
+A digest is remembered with the file's device, inode, modification time and size. The file is
+read again only when one of them differs. Clocks of file systems are coarse: a file that was
+modified just before it was read could change again without a visible difference. Its digest
+is not remembered.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import os
 import time
 from typing import NamedTuple
 
-_MOST = 4096  # files to remember
-_GRAIN = 50_000_000  # nanoseconds; the kernel's clock for files ticks at least that often
-_Stamp = tuple[int, int, int, int]
-_known: dict[str, tuple[_Stamp, str]] = {}
+_MAX_FILES = 4096
+_CLOCK_RESOLUTION = 50_000_000  # nanoseconds; the kernel's clock for files is at least as fine
+_Stat = tuple[int, int, int, int]
+_digests: dict[str, tuple[_Stat, str]] = {}
 
 
 class FileDigest(NamedTuple):
-    """A file and the digest of its content; it can be opened, for it is a path.
+    """A file and the digest of its content. It is path-like, so `open` accepts it.
 
-    As an argument of a cached function the content alone counts, not the path.
+    As an argument of a cached function it stands for the content, not for the path.
 
     Attributes:
         path: the file.
@@ -40,13 +41,13 @@ class FileDigest(NamedTuple):
 
 
 async def file_digest(path: str | os.PathLike[str]) -> FileDigest:
-    """The digest of a file's content, read in a thread if it has to be read.
+    """Return the digest of a file's content; the file is accessed in a thread.
 
     Args:
         path: the file.
 
     Returns:
-        A path with a digest, to give to a cached function.
+        A path-like object to pass to a cached function.
 
     Raises:
         OSError: the file cannot be read.
@@ -62,24 +63,37 @@ async def file_digest(path: str | os.PathLike[str]) -> FileDigest:
 
 
 def file_digest_blocking(path: str | os.PathLike[str]) -> FileDigest:
-    """The same for code without an event loop."""
+    """Return the digest of a file's content; the file is accessed in this thread.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A path-like object to pass to a cached function.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     name = os.path.abspath(os.fspath(path))  # noqa: PTH100 - a Path takes three times as long
-    with open(name, "rb") as file:  # noqa: PTH123 - the same
-        stamp = _stamp(file.fileno())
-        known = _known.get(name)
-        if known is not None and known[0] == stamp:
+    with open(name, "rb") as file:  # noqa: PTH123 - a Path takes three times as long
+        stat = _read_stat(file.fileno())
+        known = _digests.get(name)
+        if known is not None and known[0] == stat:
             return FileDigest(name, known[1])
+
         now = time.time_ns()
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-        unchanged = _stamp(file.fileno()) == stamp
-    _known.pop(name, None)
-    if unchanged and now - stamp[2] > _GRAIN:
-        while len(_known) >= _MOST:
-            _known.pop(next(iter(_known)), None)
-        _known[name] = stamp, digest
+        is_unchanged = _read_stat(file.fileno()) == stat
+
+    _digests.pop(name, None)
+    modified_at = stat[2]
+    if is_unchanged and now - modified_at > _CLOCK_RESOLUTION:
+        while len(_digests) >= _MAX_FILES:
+            _digests.pop(next(iter(_digests)), None)
+        _digests[name] = stat, digest
     return FileDigest(name, digest)
 
 
-def _stamp(descriptor: int) -> _Stamp:
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+def _read_stat(descriptor: int) -> _Stat:
+    stat = os.fstat(descriptor)
+    return stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size

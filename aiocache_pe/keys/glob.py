@@ -1,4 +1,4 @@
-"""Patterns over keys: ``*`` any text, ``?`` one character, ``[abc]`` one of several."""
+"""Glob patterns over keys: ``*`` any text, ``?`` one character, ``[abc]`` one of several."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from fnmatch import translate
 from functools import lru_cache
 
 
-@lru_cache(maxsize=128)
-def _compiled(pattern: str) -> Callable[[str], object]:
-    return re.compile(translate(pattern)).match
-
-
 def compile_glob(pattern: str | None) -> Callable[[str], object] | None:
-    """A function that tells whether a key matches, upper and lower case being different.
+    """Return a case-sensitive function that matches a whole key against a pattern.
 
     Args:
-        pattern: a glob (`fnmatch`); ``None`` and ``"*"`` match all.
+        pattern: a glob (`fnmatch`); ``None`` and ``"*"`` match every key.
 
     Returns:
-        The function, or ``None`` when everything matches, so that nothing need be asked.
+        The function, or ``None`` if every key matches, so that the caller need not call it.
 
     Example:
-        >>> bool(matcher("user:*")("user:7"))
+        >>> bool(compile_glob("user:*")("user:7"))
         True
     """
-    return None if pattern is None or pattern == "*" else _compiled(pattern)
+    return None if pattern is None or pattern == "*" else _compile(pattern)
+
+
+@lru_cache(maxsize=128)
+def _compile(pattern: str) -> Callable[[str], object]:
+    return re.compile(translate(pattern)).match

@@ -1,9 +1,9 @@
-"""Keys that the user forms: by a template such as ``"{prompt}:{model}"``, or by a function.
+"""Keys that the user defines: by a template such as ``"{prompt}:{model}"``, or by a function.
 
-A key is as it is written, ``"user:{id}"`` gives ``user:7``, wherever its text tells all that
-there is to tell. It does not for ``"7"`` beside ``7``, for a value that holds the template's
-own separators, for one that is long or is no text: then a digest of the values follows,
-so different values never share a key.
+The text of a filled template is the key wherever it identifies the values: ``"user:{id}"``
+gives ``user:7``. It does not identify them if a value is ``"7"`` and not ``7``, contains the
+template's separators, is long, or is neither a text nor an int. Then a digest of the values
+follows the text, so different values never share a key.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import append_digest, make_cache_key, printable
-from aiocache_pe.keys.canonical import canonical
+from aiocache_pe.keys.call_key import make_cache_key, make_label, make_short_key
+from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.signatures import Binder
 from aiocache_pe.keys.store_keys import check_tags
 
-_LONGEST = 200
-_MOST_BITS = 2_000  # the least that may be set as the limit is 640 digits
-_STABLE = frozenset((str, int, float, bool, type(None)))
+_MAX_LENGTH = 200
+_MAX_DECIMAL_BITS = 2_000  # Python's limit on decimal digits can be set to 640, about 2,126 bits
+_STABLE_TYPES = frozenset((str, int, float, bool, type(None)))
 _NAME = re.compile(r"[^.\[]*")
-_SIMPLE = re.compile(r"[\w.@-]{1,80}")
+_SIMPLE_TEXT = re.compile(r"[\w.@-]{1,80}")
 _NUMBER = re.compile(r"-?[0-9]+")
 _formatter = Formatter()
 
@@ -35,122 +35,140 @@ class _Field(NamedTuple):
     conversion: str | None
 
 
+_Part = tuple[str, Any, str]
+"""A literal of a filled template, and the value and text of the field after it."""
+
+
 class Template:
-    """Text with fields that are filled from a call's arguments.
+    """A text with fields that are filled with a call's arguments.
 
     Args:
-        template: as for `str.format`, with the function's parameters as fields.
-        function: whose calls.
-        what: what to call it in errors.
+        template: a format string (`str.format`) with the function's parameters as fields.
+        function: the function that defines the parameters.
+        setting: the name of the setting in error messages.
 
     Raises:
         ConfigurationError: a field names no parameter, or the braces do not match.
 
     Example:
         >>> def fetch(user, page=1): ...
-        >>> Template("user:{user}", fetch).filled((7,), {})
+        >>> Template("user:{user}", fetch).fill((7,), {})
         'user:7'
     """
 
-    __slots__ = ("_binder", "_is_separable", "_parts")
+    __slots__ = ("_binder", "_fields", "_is_separable")
 
-    def __init__(self, template: str, function: Callable[..., Any], what: str = "key") -> None:
+    def __init__(self, template: str, function: Callable[..., Any], setting: str = "key") -> None:
         self._binder = Binder(function)
-        self._parts: list[tuple[str, _Field | None]] = []
+        self._fields: list[tuple[str, _Field | None]] = []  # each after its literal
         try:
             for literal, path, spec, conversion in _formatter.parse(template):
                 field = None if path is None else _Field(path, spec or "", conversion)
-                self._parts.append((literal, field))
+                self._fields.append((literal, field))
         except ValueError as error:
-            raise ConfigurationError(f"{what} {template!r} is no template: {error}") from None
+            raise ConfigurationError(
+                f"{setting} must be a valid format string; got {template!r}: {error}"
+            ) from None
+
         names = self._binder.names
-        for field in (field for _, field in self._parts if field is not None):
+        for field in (field for _, field in self._fields if field is not None):
             name = _NAME.match(field.path)
             if name is None or name[0] not in names or "{" in field.spec:
                 raise ConfigurationError(
-                    f"{what} {template!r} has a field {{{field.path}}}; accepted are the "
-                    f"parameters: {', '.join(map(repr, sorted(names))) or 'there are none'}"
+                    f"a field of {setting} must name a parameter of the function; got "
+                    f"{{{field.path}}} in {template!r}; "
+                    f"accepted: {', '.join(map(repr, sorted(names))) or 'none'}"
                 )
-        between = [literal for literal, field in self._parts if field is not None][1:]
-        self._is_separable = all(_SIMPLE.fullmatch(text) is None and text for text in between)
+        separators = [literal for literal, field in self._fields if field is not None][1:]
+        self._is_separable = all(text and not _SIMPLE_TEXT.fullmatch(text) for text in separators)
 
     def fill(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The text for a call, whatever it is."""
-        return "".join(literal + text for literal, _, text in self._values(args, kwargs))
+        """Return the text for a call, of any length."""
+        return "".join(literal + text for literal, _, text in self._fill_parts(args, kwargs))
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The text for a call, with a digest of the values where the text alone is not enough.
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the text for a call, with a digest unless the text identifies the values.
 
         Raises:
-            TypeError: the function cannot be called like that.
+            TypeError: the arguments do not match the function's signature.
             UnstableIdentityError: a value has no identity that outlives the process.
         """
-        parts = self._values(args, kwargs)
-        if self._is_separable and all(_is_told(value, text) for _, value, text in parts):
+        parts = self._fill_parts(args, kwargs)
+        if self._is_separable and all(_is_identified(value, text) for _, value, text in parts):
             key = "".join(literal + text for literal, _, text in parts)
-            # A longer one could look like a text that was cut, with a digest of others.
-            if len(key) <= _LONGEST:
+            # A longer key could equal a text that was cut and that has a digest behind it.
+            if len(key) <= _MAX_LENGTH:
                 return key
-        identity = canonical([value for _, value, _ in parts], path="the key's fields")
-        text = "".join(literal + _in_key(value, text) for literal, value, text in parts)[:_LONGEST]
-        return f"{text}:{append_digest(identity, ())}"
 
-    def _values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[tuple[str, Any, str]]:
-        """Each part's literal, value and text."""
+        identity = canonicalize([value for _, value, _ in parts], path="the key's fields")
+        label = "".join(literal + _make_label(value, text) for literal, value, text in parts)
+        return f"{label[:_MAX_LENGTH]}:{make_short_key(identity)}"
+
+    def _fill_parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_Part]:
         named = self._binder.bind_all(args, kwargs)
-        found: list[tuple[str, Any, str]] = []
-        for literal, field in self._parts:
+        parts: list[_Part] = []
+        for literal, field in self._fields:
             if field is None:
-                found.append((literal, "", ""))
+                parts.append((literal, "", ""))
                 continue
             value, _ = _formatter.get_field(field.path, (), named)
             if field.conversion or field.spec:
                 converted = _formatter.convert_field(value, field.conversion)
                 value = format(converted, field.spec)
-            found.append((literal, value, _text(value)))
-        return found
+            parts.append((literal, value, _to_text(value)))
+        return parts
 
 
 class TemplateKey:
-    """Makes keys by a template; see `Template`."""
+    """Factory of keys from a template; see `Template`.
 
-    __slots__ = ("_start", "_template")
+    Args:
+        template: the template.
+        function: the function that defines the parameters.
+        prefix: the beginning of all keys.
+    """
 
-    def __init__(self, template: str, function: Callable[..., Any], start: str) -> None:
-        self._start = start
+    __slots__ = ("_prefix", "_template")
+
+    def __init__(self, template: str, function: Callable[..., Any], prefix: str) -> None:
+        self._prefix = prefix
         self._template = Template(template, function)
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call."""
-        return self._start + self._template.key(args, kwargs)
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call."""
+        return self._prefix + self._template.make_key(args, kwargs)
 
 
 class BuiltKey:
-    """Makes keys by a function of the call's arguments.
+    """Factory of keys from a function of the call's arguments.
 
-    What it returns is the key if it is a short text; of anything else, `make_cache_key`
-    makes one.
+    The function's result is the key if it is a text of at most 200 characters. Of any other
+    result `make_cache_key` makes the key.
+
+    Args:
+        build: the function.
+        prefix: the beginning of all keys.
     """
 
-    __slots__ = ("_build", "_start")
+    __slots__ = ("_build", "_prefix")
 
-    def __init__(self, build: Callable[..., Any], start: str) -> None:
-        self._start = start
+    def __init__(self, build: Callable[..., Any], prefix: str) -> None:
+        self._prefix = prefix
         self._build = build
 
-    def key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The key of a call."""
-        made = self._build(*args, **kwargs)
-        is_key = type(made) is str and len(made) <= _LONGEST
-        return self._start + (made if is_key else make_cache_key(made))
+    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of a call."""
+        result = self._build(*args, **kwargs)
+        is_key = type(result) is str and len(result) <= _MAX_LENGTH
+        return self._prefix + (result if is_key else make_cache_key(result))
 
 
 class CallTags:
-    """The tags of one function's results; those with fields are filled for each call.
+    """The tags of one function's results; tags with fields are filled for each call.
 
     Args:
         tags: plain tags, and templates such as ``"user:{user}"``.
-        function: whose calls.
+        function: the function that defines the parameters.
 
     Raises:
         ConfigurationError: a template's field names no parameter.
@@ -163,11 +181,11 @@ class CallTags:
         self._plain = tuple(tag for tag in tags if tag not in templates)
         self._templates = [Template(tag, function, "tag") for tag in templates]
 
-    def of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
-        """The tags for a call.
+    def make_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+        """Return the tags for a call.
 
         Raises:
-            InvalidKeyError: one that was filled is empty.
+            InvalidKeyError: a filled tag is empty.
         """
         if not self._templates:
             return self._plain
@@ -175,28 +193,28 @@ class CallTags:
         return check_tags([*self._plain, *filled])
 
 
-def _text(value: Any) -> str:
-    """Python writes no int of many digits in decimal; none of these is told by its text."""
-    is_huge = type(value) is int and value.bit_length() > _MOST_BITS
+def _to_text(value: Any) -> str:
+    # Python refuses to write an int of many digits in decimal. Such a text is never a key alone.
+    is_huge = type(value) is int and value.bit_length() > _MAX_DECIMAL_BITS
     return hex(value) if is_huge else str(value)
 
 
-def _in_key(value: Any, text: str) -> str:
-    """What a key shows of a value beside the digest.
+def _make_label(value: Any, text: str) -> str:
+    """Return the readable part of a value in front of the digest.
 
-    The text of a set depends on the process, of a dict on its order, of an object on
-    where it is in memory: of these it is the kind.
+    The text of a set depends on the process, that of a dict on its order, and that of an
+    object on its address. The label of such a value is its type's name.
     """
-    is_stable = type(value) in _STABLE or isinstance(value, PurePath)
-    return printable(text if is_stable else type(value).__name__)
+    is_stable = type(value) in _STABLE_TYPES or isinstance(value, PurePath)
+    return make_label(text if is_stable else type(value).__name__)
 
 
-def _is_told(value: Any, text: str) -> bool:
-    """Whether no other value that is told by its text has this one."""
+def _is_identified(value: Any, text: str) -> bool:
+    """Return whether no other value that is identified by its text has this text."""
     if type(value) is int:
-        return _NUMBER.fullmatch(text) is not None and len(text) <= _LONGEST
+        return _NUMBER.fullmatch(text) is not None and len(text) <= _MAX_LENGTH
     if type(value) is not str:
         return False
-    if not text:  # a part without a field
+    if not text:  # an empty value, or the end of a template, which has no field
         return True
-    return _SIMPLE.fullmatch(text) is not None and _NUMBER.fullmatch(text) is None
+    return _SIMPLE_TEXT.fullmatch(text) is not None and _NUMBER.fullmatch(text) is None

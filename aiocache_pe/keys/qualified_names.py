@@ -1,4 +1,4 @@
-"""Names by which functions and classes are known in stores, the same in every process."""
+"""Names of functions and classes in stores: the same in every process."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 _MAIN = ("__main__", "__mp_main__")
-"""What the module that was started is called, in its process and in those it spawns."""
+"""Names of the started module, in its own process and in processes that it spawns."""
 
-_scripts = WeakKeyDictionary[ModuleType, str]()
+_MOVED = {
+    "pathlib._local": "pathlib",  # where Python 3.13 defines the classes
+    "aiocache_pe.keys.file_digest": "aiocache_pe.digests",  # in keys made before it was moved
+}
+"""Modules that keep an older name in keys and records."""
+
+_script_files = WeakKeyDictionary[ModuleType, str]()
 
 
 def get_module(owner: Any) -> str:
-    """The module of a function or class, by the name that others import it by.
+    """Return the module of a function or class, by the name under which it is imported.
 
-    What a script defines is in ``__main__``, which is somewhere else in every script, so
-    the script's own name is used: two scripts that share a store do not meet, and a
-    script that is imported agrees with itself when it is run.
+    The definitions of a script are in ``__main__``, which is another module in every script.
+    The script's own name is used instead. Two scripts that share a store therefore have
+    different names, and a script has the same names when it is run and when it is imported.
 
     Args:
         owner: a function or class.
 
     Returns:
-        The module's name; ``__main__`` only where there is no other, as at a prompt.
+        The module's name; ``__main__`` only if there is no other name, as in a REPL.
 
     Example:
         >>> from pathlib import Path
@@ -39,17 +45,17 @@ def get_module(owner: Any) -> str:
         if spec is not None:  # python -m package.module
             return str(spec.name).removesuffix(".__main__")
         if main is not None:
-            # It is taken away when the script has run, before handlers of `atexit` do.
-            file = _scripts.setdefault(main, file) if file else _scripts.get(main)
+            # Python deletes `__file__` after the script, before the handlers of `atexit` run.
+            file = _script_files.setdefault(main, file) if file else _script_files.get(main)
         return PurePath(file).stem if file else _MAIN[0]
-    return "pathlib" if module == "pathlib._local" else module  # where 3.13 has its classes
+    return _MOVED.get(module, module)
 
 
-def qualified_name(owner: Any) -> str:
-    """Module and qualified name.
+def get_qualified_name(owner: Any) -> str:
+    """Return the module and the qualified name of a function or class.
 
     Example:
-        >>> qualified_name(qualified_name)
-        'aiocache_pe.keys.qualified_names.qualified_name'
+        >>> get_qualified_name(get_qualified_name)
+        'aiocache_pe.keys.qualified_names.get_qualified_name'
     """
     return f"{get_module(owner)}.{owner.__qualname__}"

@@ -1,7 +1,7 @@
-"""What a value is made of, besides its class: the parts that make it that value.
+"""Parts of a value: the data that, together with its class, identifies the value.
 
-Equal parts of the same class mean equal values. Types are told by their module or by
-attributes of theirs, so that no library is imported to find out that it is not in use.
+Equal parts of the same class mean equal values. Types of libraries are recognized by their
+module or by their attributes. A library that is not in use is therefore not imported.
 """
 
 from __future__ import annotations
@@ -20,109 +20,112 @@ from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any
 
-from aiocache_pe.keys.qualified_names import qualified_name
+from aiocache_pe.keys.qualified_names import get_qualified_name
 
 Parts = tuple[Any, ...]
 
+_STANDARD = frozenset(("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"))
+_ANNOTATION = "typing.annotation"
 
-def value_parts(value: Any) -> Parts | None:
-    """What makes up a value; ``None`` when that cannot be told.
+
+def get_value_parts(value: Any) -> Parts | None:
+    """Return the parts of a value; ``None`` if it has no stable identity.
 
     Args:
-        value: of no type that has an identity of its own (`aiocache_pe.keys.canonical`).
+        value: a value of a type that `aiocache_pe.keys.canonical` does not write itself.
 
     Returns:
-        Values whose identities together are that of the value.
+        Values that together identify the value among those of its class.
 
     Example:
-        >>> parts_of(range(3)), parts_of(object())
+        >>> get_value_parts(range(3)), get_value_parts(object())
         ((0, 3, 1), None)
     """
-    kind: Any = type(value)
-    own = getattr(kind, "__cache_key__", None)
-    if own is not None:
-        return (own(value),)
+    cls: Any = type(value)
+    make_key = getattr(cls, "__cache_key__", None)
+    if make_key is not None:
+        return (make_key(value),)
     if isinstance(value, enum.Enum):
         return (value.name or value.value,)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return ({f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare},)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return tuple(value)
-    if kind.__module__.partition(".")[0] in _STANDARD:
-        return _text(value)
-    for look in (_of_libraries, _of_annotation, _of_bases, _importable):
-        parts = look(value, kind)
+    if cls.__module__.partition(".")[0] in _STANDARD:
+        return _get_text_parts(value)
+    for get in (_get_library_parts, _get_annotation_parts, _get_base_parts, _get_import_name):
+        parts = get(value, cls)
         if parts is not None:
             return parts
     return None
 
 
-def type_name(value: Any) -> str:
-    """The name of a value's class; of annotations one that no version of Python changes."""
-    return _ANNOTATION if _is_annotation(value) else qualified_name(type(value))
+def get_type_name(value: Any) -> str:
+    """Return the name of a value's class; for an annotation a name independent of Python."""
+    return _ANNOTATION if _is_annotation(value) else get_qualified_name(type(value))
 
 
-def child_values(value: Any, path: str) -> list[tuple[str, Any]]:
-    """What stands within a value, each with the path to it; for errors."""
+def get_child_values(value: Any, path: str) -> list[tuple[str, Any]]:
+    """Return the values inside a value, each with its path, for error messages."""
     if isinstance(value, dict):
-        inner = [(f"{path}[{key!r:.40}]", item) for key, item in value.items()]
-        return inner + [(f"a key of {path}", key) for key in value]
+        children = [(f"{path}[{key!r:.40}]", item) for key, item in value.items()]
+        return children + [(f"a key of {path}", key) for key in value]
     if isinstance(value, list | tuple | collections.deque):
         return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, set | frozenset):
         return [(f"a member of {path}", item) for item in value]
     if isinstance(value, type):
         return []
-    kind: Any = type(value)
-    if kind.__module__ == "numpy" and _is_of_objects(value):
+    cls: Any = type(value)
+    if cls.__module__ == "numpy" and _is_object_array(value):
         return [(f"{path}.flat[{index}]", item) for index, item in enumerate(value.flat)]
-    names = list(getattr(kind, "model_fields", ())) + list(getattr(kind, "__struct_fields__", ()))
-    names += [field.name for field in dataclasses.fields(kind)] if _has_fields(kind) else []
+    names = list(getattr(cls, "model_fields", ())) + list(getattr(cls, "__struct_fields__", ()))
+    if dataclasses.is_dataclass(cls):
+        names += [field.name for field in dataclasses.fields(cls)]
     return [(f"{path}.{name}", getattr(value, name, None)) for name in names]
 
 
-_has_fields = dataclasses.is_dataclass
-_STANDARD = frozenset(("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"))
-_ANNOTATION = "typing.annotation"
-
-
-def _text(value: Any) -> Parts | None:
-    """Of values of the standard library that their text tells whole."""
-    folded = getattr(value, "fold", 0)
+def _get_text_parts(value: Any) -> Parts | None:
+    """Return the parts of a value of the standard library that its text identifies."""
+    fold = getattr(value, "fold", 0)
     zone = getattr(value, "tzinfo", None)
     if _is_nameless(value) or _is_nameless(zone):
         return None
-    told = str(value), folded, None if zone is None else str(zone)
-    if isinstance(value, dt.timezone):  # whose name anybody may have chosen
+    parts = str(value), fold, None if zone is None else str(zone)
+    if isinstance(value, dt.timezone):  # its name may be any text
         offset = value.utcoffset(None)
-        return told if told[0] == str(dt.timezone(offset)) else (*told, str(offset))
-    return told
+        return parts if parts[0] == str(dt.timezone(offset)) else (*parts, str(offset))
+    return parts
 
 
 def _is_nameless(zone: Any) -> bool:
-    """Whether a time zone's text is but its address: one read from a file, or a user's own."""
-    kind: Any = type(zone)
-    is_default = kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+    """Return whether the text of a time zone is only its address.
+
+    That holds for a zone read from a file, and for a class of the user.
+    """
+    cls: Any = type(zone)
+    is_default = cls.__str__ is object.__str__ and cls.__repr__ is object.__repr__
     return is_default or getattr(zone, "key", "") is None
 
 
-def _of_libraries(value: Any, kind: Any) -> Parts | None:
-    """Of values of well-known libraries."""
-    module = kind.__module__.partition(".")[0]
+def _get_library_parts(value: Any, cls: Any) -> Parts | None:
+    """Return the parts of a value of a well-known library."""
+    module = cls.__module__.partition(".")[0]
     if module == "pathlib":
         return (str(value),)
     if module == "numpy" and hasattr(value, "dtype"):
-        if _is_of_objects(value):
+        if _is_object_array(value):
             return "|O", value.shape, value.ravel().tolist()
-        if value.dtype.hasobject or hasattr(value, "mask"):  # addresses; values that do not count
+        # The bytes would hold addresses of objects, or the ignored values under a mask.
+        if value.dtype.hasobject or hasattr(value, "mask"):
             return None
-        return _dtype_text(value.dtype), value.shape, value.tobytes()
+        return _render_dtype(value.dtype), value.shape, value.tobytes()
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        # Not all of ``__dict__``: it also holds what was computed of the fields, once it was.
-        fields = {name: item for name, item in value.__dict__.items() if name in kind.model_fields}
+        # `__dict__` also holds cached values that were computed from the fields.
+        fields = {name: item for name, item in value.__dict__.items() if name in cls.model_fields}
         return fields, value.__pydantic_extra__
-    if module in ("pydantic", "pydantic_core") and kind.__name__.endswith(("Url", "Dsn")):
+    if module in ("pydantic", "pydantic_core") and cls.__name__.endswith(("Url", "Dsn")):
         return (str(value),)
     msgspec = sys.modules.get("msgspec")
     if msgspec is not None:
@@ -133,15 +136,15 @@ def _of_libraries(value: Any, kind: Any) -> Parts | None:
     return None
 
 
-def _is_of_objects(value: Any) -> bool:
-    """Whether it is a plain array of whatever, as pandas has for text."""
+def _is_object_array(value: Any) -> bool:
+    """Return whether a value is a plain array of objects, as pandas uses for text."""
     return type(value).__name__ == "ndarray" and value.dtype.char == "O"
 
 
-def _dtype_text(dtype: Any) -> str:
+def _render_dtype(dtype: Any) -> str:
     try:
         return str(dtype.descr)
-    except ValueError:  # of fields that overlap, or are out of order
+    except ValueError:  # the fields overlap, or are out of order
         return str(dtype)
 
 
@@ -151,33 +154,34 @@ def _is_annotation(value: Any) -> bool:
     return type(value).__module__ == "typing" and typing.get_origin(value) is not None
 
 
-def _of_annotation(value: Any, kind: Any) -> Parts | None:
-    """Of ``list[int]`` and the like, which tell what shape of answer is wanted."""
-    del kind
+def _get_annotation_parts(value: Any, cls: Any) -> Parts | None:
+    """Return the parts of an annotation such as ``list[int]``, which may request an output type."""
+    del cls
     if not _is_annotation(value):
         return None
     origin: Any = typing.get_origin(value)
     arguments = list(typing.get_args(value))
     if origin is typing.Union or origin is types.UnionType:  # ``int | str`` is ``str | int``
         return "Union", frozenset(arguments)
-    if getattr(origin, "__module__", "") == "typing":  # Literal, Annotated: no class, or not always
+    if getattr(origin, "__module__", "") == "typing":  # Literal and Annotated may be no classes
         origin = getattr(origin, "_name", None) or origin.__qualname__
     return origin, isinstance(value, types.GenericAlias), arguments
 
 
-def _of_bases(value: Any, kind: Any) -> Parts | None:
-    """Of the standard library's types and those derived from them, with their attributes.
+def _get_base_parts(value: Any, cls: Any) -> Parts | None:
+    """Return the parts of a type of the standard library or of a class derived from it.
 
-    What is derived may hide its state in slots, which nobody can be sure to know.
+    Attributes are parts, too. A derived class with slots is refused: its state in the slots
+    cannot be found reliably.
     """
-    for base in kind.__mro__:
-        take = _BASES.get(base)
-        if take is None:
+    for base in cls.__mro__:
+        get = _BASES.get(base)
+        if get is None:
             continue
-        if base is not kind and any(map(_has_slots, kind.__mro__[: kind.__mro__.index(base)])):
+        if base is not cls and any(map(_has_slots, cls.__mro__[: cls.__mro__.index(base)])):
             return None
-        attributes = {} if kind is types.SimpleNamespace else getattr(value, "__dict__", {})
-        parts = take(value)
+        attributes = {} if cls is types.SimpleNamespace else getattr(value, "__dict__", {})
+        parts = get(value)
         return (*parts, dict(attributes)) if attributes and parts is not None else parts
     return None
 
@@ -186,9 +190,9 @@ def _has_slots(cls: type) -> bool:
     return any(isinstance(member, MemberDescriptorType) for member in vars(cls).values())
 
 
-def _importable(value: Any, kind: Any) -> Parts | None:
-    """The name of a function, class or module, if it is found under it again."""
-    del kind
+def _get_import_name(value: Any, cls: Any) -> Parts | None:
+    """Return the name of a function or class, if importing the name yields the same object."""
+    del cls
     generic = getattr(value, "__pydantic_generic_metadata__", None)
     if isinstance(value, type) and generic and generic["origin"]:
         return generic["origin"], generic["args"]
@@ -199,16 +203,16 @@ def _importable(value: Any, kind: Any) -> Parts | None:
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is value or getattr(types, name, None) is value:  # such as ``NoneType``
-        return (qualified_name(value),)
+        return (get_qualified_name(value),)
     return None
 
 
-def _moment(value: dt.datetime) -> Parts | None:
-    text = _text(value)
-    return None if text is None else (dt.datetime.isoformat(value), *text)
+def _get_datetime_parts(value: dt.datetime) -> Parts | None:
+    parts = _get_text_parts(value)
+    return None if parts is None else (dt.datetime.isoformat(value), *parts)
 
 
-# By the base's own methods: what derives from it may answer otherwise.
+# The base's own methods are called, because a derived class may override them.
 _BASES: dict[type, Callable[[Any], Parts | None]] = {
     str: lambda value: (str.__str__(value),),
     int: lambda value: (int.__int__(value),),
@@ -219,7 +223,7 @@ _BASES: dict[type, Callable[[Any], Parts | None]] = {
     dict: lambda value: (dict(dict.items(value)),),
     set: lambda value: (set(set.__iter__(value)),),
     frozenset: lambda value: (set(frozenset.__iter__(value)),),
-    dt.datetime: _moment,
+    dt.datetime: _get_datetime_parts,
     dt.date: lambda value: (dt.date.isoformat(value), str(value)),
     array.array: lambda value: (value.typecode, sys.byteorder, value.tobytes()),
     collections.OrderedDict: lambda value: (tuple(collections.OrderedDict.items(value)),),

@@ -188,7 +188,7 @@ class Loader:
 
         `bypass`, `refresh`, `read_only` and recordings change the way of the call.
         """
-        mode = context.mode()
+        mode = context.current_mode()
         if mode is not None:
             return await self.get_or_compute_in_mode(mode, request)
         value = self.peek_entry(request.key, request.policy)

@@ -82,7 +82,7 @@ class Recorder:
     async def store(self, call: Call, value: Any) -> None:
         """See `Cassette.keep`. Of two answers to one call the first counts, for all who ask."""
         name = self._name(call)
-        if name in self._used or (call.is_worth is not None and not call.is_worth(value)):
+        if name in self._used or (call.is_recordable is not None and not call.is_recordable(value)):
             return
         new = make_recorded(call, value)
         old = self._there.get(name)

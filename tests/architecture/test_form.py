@@ -82,4 +82,4 @@ def test_type_checkers_and_programs_see_the_same_public_names() -> None:
     }
     public = set(importlib.import_module("aiocache_pe").__all__)
     assert set(seen_by_checkers) == public - {"__version__"}
-    assert seen_by_checkers == importlib.import_module("aiocache_pe._exports").HOMES
+    assert seen_by_checkers == importlib.import_module("aiocache_pe._exports").MODULES

@@ -232,11 +232,11 @@ def test_importing_the_library_imports_no_client() -> None:
 
 
 def test_the_call_mode_is_read_through_its_module() -> None:
-    """Modules call ``context.mode()``: recordings replace that function while they are active."""
+    """Modules call ``context.current_mode()``: an active recording replaces that function."""
     importing = [
-        name for name in list_modules() if f"{LIBRARY}.context.mode" in imported_names(name)
+        name for name in list_modules() if f"{LIBRARY}.context.current_mode" in imported_names(name)
     ]
-    assert not importing, f"call context.mode() instead of importing mode: {importing}"
+    assert not importing, f"call context.current_mode() instead of importing it: {importing}"
 
 
 def imported_names(module: str) -> set[str]:

@@ -280,10 +280,10 @@ def plain(number: int) -> int:
         (lambda: cached(property(len)), TypeError, "so it stands below @property, not above"),  # type: ignore[call-overload]
         (lambda: cached(partial(plain, 1)), TypeError, "a function with a name, not functools"),
         (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
-        (lambda: cached(min), ValueError, "min does not tell its parameters"),
-        (lambda: cached(ttl=-1), InvalidTTLError, "ttl -1 is not a positive duration"),
-        (lambda: cached(ttl="soon"), InvalidTTLError, "ttl 'soon' is not a duration"),
-        (lambda: cached(ttl=[1]), InvalidTTLError, "is a list"),  # type: ignore[call-overload]
+        (lambda: cached(min), ValueError, "the signature of min cannot be read; wrap it"),
+        (lambda: cached(ttl=-1), InvalidTTLError, "ttl must be a positive .*; got int: -1"),
+        (lambda: cached(ttl="soon"), InvalidTTLError, "ttl must be a positive .*; got str: 'soon'"),
+        (lambda: cached(ttl=[1]), InvalidTTLError, "got list"),  # type: ignore[call-overload]
         (lambda: cached(key_prefix=1), TypeError, "key_prefix is a str, not int: 1"),  # type: ignore[call-overload]
         (lambda: cached(cache="file"), TypeError, "cache is a CacheManager, not str: 'file'"),  # type: ignore[call-overload]
         (lambda: cached(backend=MemoryBackend()), TypeError, "pass cache=CacheManager"),  # type: ignore[call-overload]

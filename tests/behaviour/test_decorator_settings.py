@@ -185,7 +185,7 @@ async def test_a_tag_may_be_filled_with_a_long_text(kind: Kind, cache: CacheMana
 
 async def test_a_tag_filled_with_an_empty_text_raises(kind: Kind, memory: CacheManager) -> None:
     count = kind.decorate(CallCounter().make_body(), cache=memory, tags=["{a}"])
-    with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
+    with pytest.raises(InvalidKeyError, match="tag must have at least 1 character"):
         await kind.get_result(count(""))
 
 

@@ -1,4 +1,4 @@
-"""Keys by template: two calls have one key if and only if their fields are the same."""
+"""Template keys: two calls share a key if and only if their fields have the same values."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aiocache_pe.keys.key_template import Template
-from tests.property.test_canonical import VALUES, rebuilt, same
+from tests.support.argument_strategies import VALUES, is_same, rebuild
 
-# What might be taken for a separator, a number, a digest, or a part of another value.
+# Texts that resemble a separator, a number, a digest, or a part of another value.
 TRICKY = st.text(alphabet="ab01-._@: /{}[]\n\N{ARABIC-INDIC DIGIT ONE}", max_size=5)
 SEPARATORS = st.sampled_from(["", ":", "::", ": ", "/", "-", "_", ".", "a", "1", " a ", "x" * 90])
 FIELDS = ["{a}", "{b}", "{c}"]
@@ -22,67 +22,67 @@ def ask(a: Any, b: Any = 1, *, c: Any = None) -> None: ...
 
 @st.composite
 def templates(draw: st.DrawFn) -> str:
-    """Two or three fields with something, or nothing, before, between and after them."""
+    """Draw three fields with a text, perhaps an empty one, before, between and after them."""
     pieces = [draw(SEPARATORS)]
     for field in draw(st.permutations(FIELDS)):
         pieces += [field, draw(SEPARATORS)]
     return "".join(pieces)
 
 
-def key(template: str, values: tuple[Any, Any, Any]) -> str:
+def make_key(template: str, values: tuple[Any, Any, Any]) -> str:
     a, b, c = values
-    return Template(template, ask).key((a, b), {"c": c})
+    return Template(template, ask).make_key((a, b), {"c": c})
 
 
 @given(templates(), st.tuples(ANY, ANY, ANY), st.tuples(ANY, ANY, ANY))
 def test_calls_share_a_key_if_and_only_if_their_fields_are_the_same(
-    template: str, ours: tuple[Any, Any, Any], theirs: tuple[Any, Any, Any]
+    template: str, first: tuple[Any, Any, Any], second: tuple[Any, Any, Any]
 ) -> None:
-    assert (key(template, ours) == key(template, theirs)) is same(ours, theirs)
+    assert (make_key(template, first) == make_key(template, second)) is is_same(first, second)
 
 
 @given(templates(), st.tuples(TRICKY, TRICKY, TRICKY), st.data())
-def test_texts_that_run_into_each_other_are_told_apart(
-    template: str, ours: tuple[str, str, str], data: st.DataObject
+def test_texts_that_join_to_the_same_characters_have_different_keys(
+    template: str, first: tuple[str, str, str], data: st.DataObject
 ) -> None:
-    """Cut the same characters elsewhere."""
-    joined = "".join(ours)
+    """Split the same characters at other positions."""
+    joined = "".join(first)
     one, two = sorted(data.draw(st.tuples(*[st.integers(0, len(joined))] * 2)))
-    theirs = joined[:one], joined[one:two], joined[two:]
-    assert (key(template, ours) == key(template, theirs)) is (ours == theirs)
+    second = joined[:one], joined[one:two], joined[two:]
+    assert (make_key(template, first) == make_key(template, second)) is (first == second)
 
 
 @given(templates(), st.tuples(ANY, ANY, ANY), ANY)
-def test_a_part_of_a_key_taken_for_a_value_does_not_lead_to_that_key(
-    template: str, ours: tuple[Any, Any, Any], other: Any
+def test_a_part_of_a_key_used_as_a_value_does_not_lead_to_that_key(
+    template: str, first: tuple[Any, Any, Any], other: Any
 ) -> None:
-    made = key(template, ours)
-    for part in (made, made[-32:], made.rpartition(":")[0]):
-        for theirs in [(part, *ours[1:]), (*ours[:2], part), (part, part, other)]:
-            assume(not same(theirs, ours))
-            assert key(template, theirs) != made
+    key = make_key(template, first)
+    for part in (key, key[-32:], key.rpartition(":")[0]):
+        for second in [(part, *first[1:]), (*first[:2], part), (part, part, other)]:
+            assume(not is_same(second, first))
+            assert make_key(template, second) != key
 
 
 @given(st.sampled_from(FIELDS), ANY)
-def test_a_field_tells_the_types_of_what_looks_alike(field: str, value: Any) -> None:
+def test_a_value_and_its_text_have_different_keys(field: str, value: Any) -> None:
     assume(type(value) is not str)
-    looks = str(value)
-    assert key(field, (value, value, value)) != key(field, (looks, looks, looks))
+    text = str(value)
+    assert make_key(field, (value, value, value)) != make_key(field, (text, text, text))
 
 
 @given(templates(), st.tuples(ANY, ANY, ANY))
-def test_the_same_call_has_the_same_key_however_it_is_spelled(
+def test_equal_calls_have_the_same_key_in_every_spelling(
     template: str, values: tuple[Any, Any, Any]
 ) -> None:
     a, b, c = values
-    made = key(template, values)
-    again = Template(template, ask)
-    assert again.key((a,), {"c": c, "b": b}) == made
-    assert again.key((), {"c": c, "b": b, "a": a}) == made
-    assert again.key((rebuilt(a), rebuilt(b)), {"c": rebuilt(c)}) == made
-    assert Template(template, ask).key((a,), {}) == key(template, (a, 1, None))
+    key = make_key(template, values)
+    fresh = Template(template, ask)
+    assert fresh.make_key((a,), {"c": c, "b": b}) == key
+    assert fresh.make_key((), {"c": c, "b": b, "a": a}) == key
+    assert fresh.make_key((rebuild(a), rebuild(b)), {"c": rebuild(c)}) == key
+    assert Template(template, ask).make_key((a,), {}) == make_key(template, (a, 1, None))
 
 
 @given(templates(), st.tuples(ANY, ANY, ANY))
 def test_a_key_is_short(template: str, values: tuple[Any, Any, Any]) -> None:
-    assert len(key(template, values)) <= 200 + 1 + 32
+    assert len(make_key(template, values)) <= 200 + 1 + 32

@@ -1,4 +1,4 @@
-"""Records, names and durations, whatever they are made of."""
+"""Records, quoted names and durations of random content."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiocache_pe.backends.file.layout import Layout, display_key, lock_slot
+from aiocache_pe.backends.file.layout import Layout, get_lock_slot, parse_key
 from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys.store_keys import namespace_prefix, quote, unquote
+from aiocache_pe.keys.store_keys import make_namespace_prefix, quote, unquote
 from aiocache_pe.record import Head, Savings, pack_head, unpack
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.ttl import parse_ttl
 
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -30,7 +30,8 @@ HEADS = st.builds(
 )
 
 
-def sized(head: Head, payload: bytes) -> Head:
+def set_size(head: Head, payload: bytes) -> Head:
+    """Return a head with the size of a payload."""
     return Head(
         head.v,
         head.key,
@@ -45,15 +46,15 @@ def sized(head: Head, payload: bytes) -> Head:
 
 
 @given(HEADS, st.binary())
-def test_a_record_comes_back(head: Head, payload: bytes) -> None:
-    written = sized(head, payload)
+def test_a_read_record_equals_the_written_one(head: Head, payload: bytes) -> None:
+    written = set_size(head, payload)
     read = unpack(pack_head(written, payload) + payload, key=written.key)
     assert (read.head, read.payload) == (written, payload)
 
 
 @given(HEADS, st.binary(), st.data())
-def test_a_flipped_bit_is_always_noticed(head: Head, payload: bytes, data: st.DataObject) -> None:
-    written = sized(head, payload)
+def test_a_flipped_bit_is_always_detected(head: Head, payload: bytes, data: st.DataObject) -> None:
+    written = set_size(head, payload)
     blob = bytearray(pack_head(written, payload) + payload)
     blob[data.draw(st.integers(0, len(blob) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(CorruptRecordError):
@@ -61,13 +62,13 @@ def test_a_flipped_bit_is_always_noticed(head: Head, payload: bytes, data: st.Da
 
 
 @given(st.binary())
-def test_any_bytes_are_a_record_or_refused(blob: bytes) -> None:
+def test_random_bytes_are_refused(blob: bytes) -> None:
     with pytest.raises(CorruptRecordError):
         unpack(blob)
 
 
 @given(ANY_TEXT, ANY_TEXT, st.booleans())
-def test_quoting_is_exact_and_keeps_texts_apart(a: str, b: str, upper: bool) -> None:
+def test_quoting_is_reversible_and_injective(a: str, b: str, upper: bool) -> None:
     assert unquote(quote(a, upper=upper)) == a
     assert (quote(a, upper=upper) == quote(b, upper=upper)) is (a == b)
     if not upper:
@@ -75,32 +76,34 @@ def test_quoting_is_exact_and_keeps_texts_apart(a: str, b: str, upper: bool) -> 
 
 
 @given(ANY_TEXT, ANY_TEXT.filter(lambda text: 0 < len(text) <= 200))
-def test_every_key_has_a_file_inside_its_area(key: str, namespace: str) -> None:
+def test_every_key_has_a_file_inside_the_directory_of_its_namespace(
+    key: str, namespace: str
+) -> None:
     layout = Layout("/cache")
-    prefix = namespace_prefix(namespace)
-    path = layout.path(prefix + key)
-    folder = layout.area(prefix)
+    prefix = make_namespace_prefix(namespace)
+    path = layout.get_path(prefix + key)
+    folder = layout.get_area(prefix)
     assert path.startswith(f"{folder}/")
     assert folder.startswith("/cache/")
     assert folder.count("/") == 2
     digits, name = path.removeprefix(f"{folder}/").split("/")
     assert name.startswith(digits)
     assert max(len(name), len(folder) - 7) <= 255
-    assert 0 <= lock_slot(path) < 2**32
-    assert display_key(name) in (key, None)
+    assert 0 <= get_lock_slot(path) < 2**32
+    assert parse_key(name) in (key, None)
 
 
 @given(st.text())
-def test_a_duration_is_read_or_refused_and_nothing_else(text: str) -> None:
+def test_a_text_is_a_positive_duration_or_refused(text: str) -> None:
     try:
-        seconds = ttl_seconds(text)
+        seconds = parse_ttl(text)
     except ValueError:
         return
     assert seconds is None or seconds > 0
 
 
 @given(st.integers(0, 9), st.integers(0, 50), st.integers(1, 100))
-def test_a_duration_adds_up(hours: int, minutes: int, seconds: int) -> None:
+def test_the_parts_of_a_duration_are_added(hours: int, minutes: int, seconds: int) -> None:
     expected = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    assert ttl_seconds(f"{hours}h{minutes}m{seconds}s") == expected.total_seconds()
-    assert ttl_seconds(expected) == expected.total_seconds()
+    assert parse_ttl(f"{hours}h{minutes}m{seconds}s") == expected.total_seconds()
+    assert parse_ttl(expected) == expected.total_seconds()

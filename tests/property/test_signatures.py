@@ -1,4 +1,4 @@
-"""`Binder` agrees with `inspect.Signature.bind`, whatever the signature and the call."""
+"""`Binder` agrees with `inspect.Signature.bind` for every signature and call."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ONCE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 @st.composite
 def functions(draw: st.DrawFn) -> Callable[..., Any]:
-    """A function with up to six parameters of any kinds that may stand together."""
+    """Draw a function with up to six parameters of kinds that can be combined."""
     kinds = sorted(draw(st.lists(st.sampled_from(KINDS), max_size=6)))
     parameters = list[Parameter]()
     has_default = False
@@ -38,7 +38,7 @@ def functions(draw: st.DrawFn) -> Callable[..., Any]:
                 continue
             parameters.append(Parameter(name, kind))
             continue
-        # After a default, those that may be given by position need one too.
+        # After a default, other positional parameters need a default, too.
         must = has_default and kind is not Parameter.KEYWORD_ONLY
         optional = must or draw(st.booleans())
         has_default = has_default or (optional and kind is not Parameter.KEYWORD_ONLY)
@@ -58,19 +58,19 @@ CALLS = st.tuples(
 Call = tuple[tuple[int, ...], dict[str, int]]
 
 
-def expected(function: Callable[..., Any], call: Call) -> dict[str, Any]:
+def bind_with_inspect(function: Callable[..., Any], call: Call) -> dict[str, Any]:
     bound = inspect.signature(function).bind(*call[0], **call[1])
     bound.apply_defaults()
     return dict(bound.arguments)
 
 
 @given(functions(), CALLS)
-def test_each_parameter_gets_what_inspect_gives_it(
+def test_each_parameter_has_the_argument_that_inspect_binds(
     function: Callable[..., Any], call: Call
 ) -> None:
     binder = Binder(function)
     try:
-        named = expected(function, call)
+        named = bind_with_inspect(function, call)
     except TypeError as error:
         with pytest.raises(
             TypeError, match=f"^{re.escape(f'{function.__qualname__}(): {error}')}$"
@@ -82,36 +82,36 @@ def test_each_parameter_gets_what_inspect_gives_it(
 
 
 @given(functions(), CALLS, st.sets(st.sampled_from(NAMES)))
-def test_ignored_parameters_are_those_that_are_missing(
+def test_the_ignored_parameters_are_missing_and_no_others(
     function: Callable[..., Any], call: Call, ignore: set[str]
 ) -> None:
     parameters = inspect.signature(function).parameters
     ignored = ignore & set(parameters)
     binder = Binder(function, ignored)
     try:
-        named = expected(function, call)
+        named = bind_with_inspect(function, call)
     except TypeError:
         with pytest.raises(TypeError):
             binder.bind(*call)
         return
     rest = next((n for n, p in parameters.items() if p.kind is Parameter.VAR_KEYWORD), None)
-    if rest in named:  # what only it takes can be ignored by name too
+    if rest in named:  # its keyword arguments can be ignored by name, too
         named[rest] = {n: v for n, v in named[rest].items() if n not in ignored}
     assert binder.bind(*call) == {n: v for n, v in named.items() if n not in ignored}
     assert binder.names == set(parameters) - ignored
 
 
 @given(functions(), CALLS, CALLS, st.sets(st.sampled_from(NAMES)))
-def test_calls_share_a_key_if_and_only_if_what_counts_is_the_same(
-    function: Callable[..., Any], ours: Call, theirs: Call, ignore: set[str]
+def test_calls_share_a_key_if_and_only_if_their_relevant_arguments_are_equal(
+    function: Callable[..., Any], first: Call, second: Call, ignore: set[str]
 ) -> None:
-    """Also where the key was remembered: what is left out of a call may not confuse two."""
+    """Also if a key was memoized: dropping ignored arguments must not confuse two calls."""
     ignored = ignore & set(inspect.signature(function).parameters)
     binder = Binder(function, ignored)
-    call_key = CallKey(function, start="f:", ignore=ignored)
+    call_key = CallKey(function, prefix="f:", ignore=ignored)
     try:
-        same = binder.bind(*ours) == binder.bind(*theirs)
+        same = binder.bind(*first) == binder.bind(*second)
     except TypeError:
         return
     for _ in range(3):
-        assert (call_key.key(*ours) == call_key.key(*theirs)) is same
+        assert (call_key.make_key(*first) == call_key.make_key(*second)) is same

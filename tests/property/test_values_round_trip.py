@@ -1,4 +1,4 @@
-"""Whatever is stored comes back the same, whatever it is made of."""
+"""Round trips of random values: every store and codec returns the stored value, or refuses it."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ STORES: dict[str, tuple[Callable[[Path, str], CacheManager], bool]] = {
         True,
     ),
 }
-"""Managers of each store, and whether two of them share what is stored, as two processes do."""
+"""For each store, a manager, and whether two managers share entries as two processes do."""
 
 
 class Store:
-    """A store with a loop of its own, for tests that are not asynchronous."""
+    """A store with a loop of its own, for tests that are not async."""
 
     def __init__(self, kind: str, directory: Path, url: str) -> None:
         make, is_shared = STORES[kind]
@@ -67,15 +67,15 @@ class Store:
         self.writer = make(directory, url)
         self.reader = make(directory, url) if is_shared else self.writer
 
-    def hit(self, value: Any) -> list[Any]:
-        """What the writer finds of a value, twice, and a reader of the same store."""
+    def store_and_read(self, value: Any) -> list[Any]:
+        """Store a value, and return two reads of the writer and two of another manager."""
 
-        async def hit() -> list[Any]:
+        async def run() -> list[Any]:
             assert await self.writer.set("k", value)
-            who = (self.writer, self.writer, self.reader, self.reader)
-            return [await cache.get("k", "a miss") for cache in who]
+            managers = (self.writer, self.writer, self.reader, self.reader)
+            return [await cache.get("k", "a miss") for cache in managers]
 
-        return self.runner.run(hit())
+        return self.runner.run(run())
 
     def close(self) -> None:
         self.runner.run(self.writer.close())
@@ -96,13 +96,15 @@ def stores(
 
 @pytest.mark.timeout(3600)  # 20,000 examples in the stress profile
 @given(value=any_values)
-def test_a_hit_is_what_was_stored_in_every_store(stores: dict[str, Store], value: Any) -> None:
-    """One value at a time for all of them: to make one up costs more than to store it."""
+def test_a_hit_returns_the_stored_value_in_every_store(
+    stores: dict[str, Store], value: Any
+) -> None:
+    """All stores share each value, because drawing a value costs more than storing it."""
     before = fingerprint(value)
     for kind, store in stores.items():
         try:
-            found = store.hit(value)
-        except SerializationError:  # pickle would change it, and nothing else can hold all of it
+            found = store.store_and_read(value)
+        except SerializationError:  # pickle would change it, and no other codec can store it
             assert TaggedJson().encode(value) is None, kind
         else:
             assert [fingerprint(each) for each in found] == [before] * 4, kind
@@ -110,7 +112,7 @@ def test_a_hit_is_what_was_stored_in_every_store(stores: dict[str, Store], value
 
 
 @given(values, st.sampled_from([None, "gzip", "zstd"]))
-def test_a_value_comes_back_the_same_without_pickle(value: Any, compression: str | None) -> None:
+def test_a_value_is_decoded_unchanged_without_pickle(value: Any, compression: str | None) -> None:
     before = fingerprint(value)
     codec, payload = Pipeline(compression=compression).encode(KEY, value)
     assert fingerprint(value) == before
@@ -118,13 +120,13 @@ def test_a_value_comes_back_the_same_without_pickle(value: Any, compression: str
 
 
 @given(values)
-def test_equal_bytes_are_written_each_time(value: Any) -> None:
+def test_encoding_a_value_twice_gives_equal_bytes(value: Any) -> None:
     writer = Pipeline(secret=SECRET)
     assert writer.encode(KEY, value) == writer.encode(KEY, value)
 
 
 @given(plain_values)
-def test_what_json_holds_exactly_is_plain(value: Any) -> None:
+def test_a_value_that_json_can_represent_exactly_is_encoded_as_plain_json(value: Any) -> None:
     codec, payload = Pipeline().encode(KEY, value)
     assert codec == "json"
     assert fingerprint(Pipeline().decode(KEY, codec, payload)) == fingerprint(value)
@@ -138,13 +140,13 @@ def test_plain_json_never_changes_a_value(value: Any) -> None:
 
 
 @given(values)
-def test_what_counts_as_immutable_can_be_hashed(value: Any) -> None:
+def test_an_immutable_value_can_be_hashed(value: Any) -> None:
     if is_immutable(value) and "sNaN" not in repr(value):  # the one number without a hash
         hash(value)
 
 
 @given(st.sampled_from(codecs), st.binary(max_size=200), st.sampled_from([None, SECRET]))
-def test_any_bytes_are_a_value_or_refused(codec: str, payload: bytes, secret: Any) -> None:
+def test_random_bytes_are_decoded_or_refused(codec: str, payload: bytes, secret: Any) -> None:
     try:
         Pipeline(secret=secret, max_bytes=100_000).decode(KEY, codec, payload)
     except CorruptRecordError:
@@ -164,6 +166,6 @@ json_data = st.recursive(
 
 
 @given(json_data)
-def test_any_tags_are_a_value_or_refused(data: Any) -> None:
+def test_random_tags_are_decoded_or_refused(data: Any) -> None:
     with suppress(CorruptRecordError):
         TaggedJson().decode(msgspec.json.encode(data))

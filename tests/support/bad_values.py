@@ -38,29 +38,29 @@ def make_cases(call: str, *rows: tuple[Any, type[Exception], str]) -> list[Case]
 
 
 BAD_KEYS: tuple[tuple[Any, type[Exception], str], ...] = (
-    (7, TypeError, "a key is a str, not int: 7; make_cache_key() makes one of any arguments"),
-    (b"k", TypeError, "a key is a str, not bytes"),
-    (None, TypeError, "a key is a str, not NoneType"),
-    (LONG_TEXT, InvalidKeyError, "key of 70000 characters, at most 65536 are accepted"),
+    (7, TypeError, "key must be a str; got int: 7; make_cache_key() makes a key of any arguments"),
+    (b"k", TypeError, "key must be a str; got bytes"),
+    (None, TypeError, "key must be a str; got NoneType"),
+    (LONG_TEXT, InvalidKeyError, "key must have at most 65536 characters; got 70000"),
 )
 BAD_TTLS: tuple[tuple[Any, type[Exception], str], ...] = (
-    (-1, InvalidTTLError, "ttl -1 is not a positive duration; accepted are seconds"),
-    (0, InvalidTTLError, "ttl 0 is not a positive duration"),
-    (float("nan"), InvalidTTLError, "ttl nan is not a positive duration"),
-    ("soon", InvalidTTLError, "ttl 'soon' is not a duration; accepted are"),
-    (True, InvalidTTLError, "ttl True is a bool; accepted are"),
-    ([1], InvalidTTLError, "ttl [1] is a list; accepted are"),
+    (-1, InvalidTTLError, "ttl must be a positive number of seconds, a timedelta, a string"),
+    (0, InvalidTTLError, "or None for no expiry; got int: 0"),
+    (float("nan"), InvalidTTLError, "or None for no expiry; got float: nan"),
+    ("soon", InvalidTTLError, "or None for no expiry; got str: 'soon'"),
+    (True, InvalidTTLError, "or None for no expiry; got bool: True"),
+    ([1], InvalidTTLError, "or None for no expiry; got list: [1]"),
 )
 BAD_TAGS: tuple[tuple[Any, type[Exception], str], ...] = (
-    ("news", TypeError, "tags are an iterable of str, not str: 'news'"),
-    (7, TypeError, "tags are an iterable of str, not int"),
-    ([7], TypeError, "a tag is a str, not int"),
-    ([""], InvalidKeyError, "tag of 0 characters, at least 1 is accepted"),
+    ("news", TypeError, "tags must be an iterable of str; got str: 'news'"),
+    (7, TypeError, "tags must be an iterable of str; got int"),
+    ([7], TypeError, "tag must be a str; got int"),
+    ([""], InvalidKeyError, "tag must have at least 1 character; got ''"),
 )
 BAD_KEY_LISTS: tuple[tuple[Any, type[Exception], str], ...] = (
-    ("ab", TypeError, "keys are an iterable of str, not str"),
-    (7, TypeError, "keys are an iterable of str, not int"),
-    ([7], TypeError, "a key is a str, not int"),
+    ("ab", TypeError, "keys must be an iterable of str; got str"),
+    (7, TypeError, "keys must be an iterable of str; got int"),
+    ([7], TypeError, "key must be a str; got int"),
 )
 BAD_INTS: tuple[tuple[Any, type[Exception], str], ...] = (
     ("1", TypeError, "is an int, not str: '1'"),

@@ -1,4 +1,4 @@
-"""Clocks: the real one moves by itself, the tests' one by hand."""
+"""Clocks: the system's clock, and the fake clock of tests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from aiocache_pe.clock import SystemClock
 from aiocache_pe.testing.fake_clock import FakeClock
 
 
-def test_the_real_clock_is_the_systems() -> None:
+def test_the_system_clock_has_the_time_of_the_system() -> None:
     clock = SystemClock()
     assert clock.time() == pytest.approx(time.time(), abs=5.0)
     before = time.monotonic()
     assert before <= clock.monotonic() <= time.monotonic()
 
 
-def test_a_fake_clock_stands_still_until_it_is_advanced() -> None:
+def test_a_fake_clock_moves_only_when_it_is_advanced() -> None:
     clock = FakeClock(1000.0)
     assert (clock.time(), clock.monotonic()) == (1000.0, 0.0)
     clock.advance(2.5)

@@ -1,8 +1,8 @@
-"""Records of version 1 are read for ever: here are some, as they were written then.
+"""Committed records of version 1, which every later release must read.
 
-A directory of a release is read by the next one. So the bytes of one record of each
-codec are committed, and each must give its value. ``python -m tests.unit.test_committed_records``
-writes them anew, which is right only for a codec that is added: the others must not change.
+A release reads the directories of earlier ones. Therefore the bytes of one record of each codec
+are committed, and each must decode to its value. ``python -m tests.unit.test_committed_records``
+writes missing records. Use it only for a new codec: existing records must not change.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Colour(Enum):
 
 
 class Text(str):
-    """What only pickle can hold."""
+    """A text that only pickle can store."""
 
 
 LONG = ["again and again"] * 200
@@ -109,7 +109,8 @@ VALUES: dict[str, tuple[Any, str | None]] = {
 }
 
 
-def record(name: str, value: Any, compression: str | None) -> bytes:
+def make_record(name: str, value: Any, compression: str | None) -> bytes:
+    """Return a record as the library writes it today."""
     key = f"default:{name}"
     codec, payload = Pipeline(compression=compression, secret=SECRET).encode(key, value)
     head = Head(VERSION, key, codec, 1_767_225_600.5, len(payload), 4_102_444_800.0, {}, 1.5)
@@ -121,7 +122,7 @@ def test_every_codec_has_a_record() -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_a_record_of_version_1_is_read(name: str) -> None:
+def test_a_record_of_version_1_decodes_to_its_value(name: str) -> None:
     found = unpack((RECORDS / name).read_bytes(), key=f"default:{name}")
     assert found.head.v == 1
     assert found.head.codec == name.partition("-")[0]
@@ -130,12 +131,12 @@ def test_a_record_of_version_1_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["json", "bytes", "numpy", "tagged-standard", "tagged-classes"])
-def test_the_same_value_is_written_the_same_today(name: str) -> None:
-    assert record(name, *VALUES[name]) == (RECORDS / name).read_bytes()
+def test_the_same_value_is_encoded_to_the_committed_bytes(name: str) -> None:
+    assert make_record(name, *VALUES[name]) == (RECORDS / name).read_bytes()
 
 
-async def test_a_manager_serves_them_from_any_store() -> None:
-    """A record is the same in every store, so one can be put into another as it is."""
+async def test_a_manager_serves_committed_records_from_any_store() -> None:
+    """Write each record to a store unchanged: the format is the same in every store."""
     store = MemoryBackend()
     await store.write([unpack((RECORDS / name).read_bytes()) for name in VALUES])
     async with CacheManager(store, secret=SECRET) as cache:
@@ -145,8 +146,8 @@ async def test_a_manager_serves_them_from_any_store() -> None:
     }
 
 
-def test_a_record_of_a_later_version_is_a_miss_not_a_guess(cache_dir: Path) -> None:
-    async def look() -> tuple[Any, int]:
+def test_a_record_of_a_later_version_is_a_miss(cache_dir: Path) -> None:
+    async def read_later_version() -> tuple[Any, int]:
         async with CacheManager(directory=cache_dir) as cache:
             await cache.set("k", 1)
             [file] = cache_dir.glob("default/*/*-k")
@@ -154,16 +155,17 @@ def test_a_record_of_a_later_version_is_a_miss_not_a_guess(cache_dir: Path) -> N
             file.write_bytes(pack_head(head, b"1") + b"1")
             return await cache.get("k", "a miss"), (await cache.get_stats()).errors
 
-    assert asyncio.run(look()) == ("a miss", 1)
+    assert asyncio.run(read_later_version()) == ("a miss", 1)
 
 
-def write_new_ones() -> None:
+def write_missing_records() -> None:
+    """Write the records of codecs that have none."""
     for name, (value, compression) in VALUES.items():
         path = RECORDS / name
         if not path.exists():
-            path.write_bytes(record(name, value, compression))
+            path.write_bytes(make_record(name, value, compression))
 
 
 if __name__ == "__main__":
-    # Under its own name, by which pickle is to find its classes.
-    import_module("tests.unit.test_committed_records").write_new_ones()
+    # Under the module's own name, because pickle looks up its classes there.
+    import_module("tests.unit.test_committed_records").write_missing_records()

@@ -1,4 +1,4 @@
-"""Events: in order, exactly to whom it concerns, and harmless to the host."""
+"""Events: delivered in order, to subscribers of their class, without harm to the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_events_arrive_in_the_order_of_subscription() -> None:
     assert seen == ["first k", "second k"]
 
 
-def test_a_subscriber_gets_its_own_kind_only() -> None:
+def test_a_subscriber_gets_events_of_its_class_only() -> None:
     bus, seen = EventBus(), list[Event]()
     bus.subscribe(Stored, seen.append)
     bus.subscribe(Miss, seen.append)
@@ -26,21 +26,21 @@ def test_a_subscriber_gets_its_own_kind_only() -> None:
     assert seen == [Miss("default", "k")]
 
 
-def test_a_subscriber_to_events_gets_all_kinds_in_turn_with_the_others() -> None:
+def test_a_subscriber_to_the_base_class_gets_all_events_in_order() -> None:
     bus, seen = EventBus(), list[str]()
     bus.subscribe(Miss, lambda _: seen.append("first"))
-    leave = bus.subscribe(Event, lambda event: seen.append(type(event).__name__))
+    unsubscribe = bus.subscribe(Event, lambda event: seen.append(type(event).__name__))
     bus.subscribe(Miss, lambda _: seen.append("last"))
-    told = [Hit("a", "k"), Miss("a", "k"), Removed("a", "k", "expired"), Stored("a", "k", 1)]
-    for event in told:
+    events = [Hit("a", "k"), Miss("a", "k"), Removed("a", "k", "expired"), Stored("a", "k", 1)]
+    for event in events:
         bus.emit(event)
     assert seen == ["Hit", "first", "Miss", "last", "Removed", "Stored"]
-    leave()
-    leave()  # harmless
-    assert list(bus.wanted) == [Miss]
+    unsubscribe()
+    unsubscribe()  # has no effect
+    assert list(bus.subscribed) == [Miss]
 
 
-def test_a_subscriber_to_events_that_raises_is_dropped_from_all_kinds() -> None:
+def test_a_raising_subscriber_to_the_base_class_is_dropped_from_all_classes() -> None:
     bus = EventBus()
 
     def fail(event: Event) -> None:
@@ -48,29 +48,31 @@ def test_a_subscriber_to_events_that_raises_is_dropped_from_all_kinds() -> None:
 
     bus.subscribe(Event, fail)
     bus.emit(Hit("default", "k"))
-    assert list(bus.wanted) == []
+    assert list(bus.subscribed) == []
 
 
-def test_nobody_is_asked_after_the_last_one_left() -> None:
+def test_a_class_is_subscribed_until_its_last_subscriber_unsubscribes() -> None:
     bus = EventBus()
-    leave = [bus.subscribe(Hit, print), bus.subscribe(Hit, repr)]
-    assert Hit in bus.wanted
-    leave[0]()
-    assert Hit in bus.wanted
-    leave[1]()
-    assert Hit not in bus.wanted
-    leave[1]()  # harmless
+    unsubscribe_first = bus.subscribe(Hit, print)
+    unsubscribe_second = bus.subscribe(Hit, repr)
+    assert Hit in bus.subscribed
+    unsubscribe_first()
+    assert Hit in bus.subscribed
+    unsubscribe_second()
+    assert Hit not in bus.subscribed
+    unsubscribe_second()  # has no effect
 
 
-def test_leaving_ends_one_subscription_of_several() -> None:
+def test_unsubscribing_ends_one_of_several_subscriptions_of_a_handler() -> None:
     bus, seen = EventBus(), list[Event]()
-    leave, _ = bus.subscribe(Hit, seen.append), bus.subscribe(Hit, seen.append)
-    keep = seen.append
-    bus.subscribe(Hit, keep)
-    leave_again = bus.subscribe(Hit, keep)
-    leave_again()
-    leave_again()
-    leave()
+    unsubscribe_first = bus.subscribe(Hit, seen.append)
+    bus.subscribe(Hit, seen.append)
+    same_handler = seen.append
+    bus.subscribe(Hit, same_handler)
+    unsubscribe_last = bus.subscribe(Hit, same_handler)
+    unsubscribe_last()
+    unsubscribe_last()
+    unsubscribe_first()
     bus.emit(Hit("default", "k"))
     assert len(seen) == 2
 
@@ -88,18 +90,18 @@ def test_a_raising_subscriber_is_logged_and_dropped(caplog: pytest.LogCaptureFix
             bus.emit(Removed("default", "k", "deleted"))
     assert len(seen) == 3
     [record] = caplog.records
-    assert "raised on Removed and is dropped" in record.getMessage()
+    assert "raised on Removed and is dropped (namespace 'default', key 'k')" in record.getMessage()
     assert record.exc_info is not None
 
 
-def test_a_subscriber_may_leave_while_it_is_called() -> None:
+def test_a_subscriber_can_unsubscribe_while_it_is_called() -> None:
     bus, seen = EventBus(), list[str]()
 
-    def once(event: Event) -> None:
+    def handle_once(event: Event) -> None:
         seen.append(event.key)
-        leave()
+        unsubscribe()
 
-    leave = bus.subscribe(Hit, once)
+    unsubscribe = bus.subscribe(Hit, handle_once)
     bus.emit(Hit("default", "a"))
     bus.emit(Hit("default", "b"))
     assert seen == ["a"]

@@ -1,4 +1,4 @@
-"""The record: what is read is what was written, or it is refused."""
+"""Records: a read record equals the written one, or it is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from aiocache_pe.record import Head, pack_head, unpack, unpack_head
 PAYLOAD = b'{"answer":42}'
 
 
-def head(**changes: Any) -> Head:
+def make_head(**changes: Any) -> Head:
+    """Return a head with some fields changed."""
     fields: dict[str, Any] = {
         "v": 1,
         "key": "default:k",
@@ -25,21 +26,21 @@ def head(**changes: Any) -> Head:
     return Head(**fields | changes)
 
 
-def forged(line: bytes, payload: bytes = PAYLOAD) -> bytes:
-    """A record whose checksum is right, whatever its head says."""
+def make_record_of(line: bytes, payload: bytes = PAYLOAD) -> bytes:
+    """Return a record with any head and a valid checksum."""
     return line + b',"crc32":"%08x"}\n' % crc32(payload, crc32(line)) + payload
 
 
 @pytest.mark.parametrize(
     "written",
     [
-        head(),
-        head(expires_at=2000.25, tags={"a": "1", "b": "2"}, cost=1.5),
-        head(key="default:\N{PILE OF POO}\n\0"),
-        head(key="default:\ud800", tags={"\udfff": "1"}),
+        make_head(),
+        make_head(expires_at=2000.25, tags={"a": "1", "b": "2"}, cost=1.5),
+        make_head(key="default:\N{PILE OF POO}\n\0"),
+        make_head(key="default:\ud800", tags={"\udfff": "1"}),
     ],
 )
-def test_a_record_comes_back_whole(written: Head) -> None:
+def test_a_read_record_equals_the_written_one(written: Head) -> None:
     blob = pack_head(written, PAYLOAD) + PAYLOAD
     record = unpack(blob, key=written.key)
     assert (record.head, record.payload, record.stamp) == (written, PAYLOAD, None)
@@ -47,7 +48,7 @@ def test_a_record_comes_back_whole(written: Head) -> None:
 
 
 def test_the_head_is_one_line_of_json_with_the_checksum_last() -> None:
-    line = pack_head(head(tags={"t": "1"}), PAYLOAD)
+    line = pack_head(make_head(tags={"t": "1"}), PAYLOAD)
     assert line.count(b"\n") == 1
     fields = json.loads(line)
     assert list(fields)[-1] == "crc32"
@@ -55,7 +56,7 @@ def test_the_head_is_one_line_of_json_with_the_checksum_last() -> None:
     assert "expires_at" not in fields
 
 
-def test_a_record_of_before_there_was_staleness_is_read() -> None:
+def test_a_record_without_stale_until_is_read() -> None:
     written = (
         b'{"v":1,"key":"default:k","codec":"json","created_at":0.0,"size":1,"expires_at":9.5,'
         b'"tags":{"t":"1"},"cost":0.5,"crc32":"b871e641"}\n7'
@@ -66,64 +67,70 @@ def test_a_record_of_before_there_was_staleness_is_read() -> None:
     assert found.removable_at == 9.5
 
 
-def test_a_record_is_gone_when_it_may_not_even_be_served_stale() -> None:
-    assert head().removable_at is None
-    assert head(expires_at=5.0, stale_until=9.0).removable_at == 9.0
-    assert head(expires_at=5.0, stale_until=1.0).removable_at == 5.0
-    stale = head(expires_at=5.0, stale_until=9.0)
+def test_a_record_is_removable_when_it_may_not_even_be_served_stale() -> None:
+    assert make_head().removable_at is None
+    assert make_head(expires_at=5.0, stale_until=9.0).removable_at == 9.0
+    assert make_head(expires_at=5.0, stale_until=1.0).removable_at == 5.0
+    stale = make_head(expires_at=5.0, stale_until=9.0)
     assert stale.is_expired(6.0)
     assert not stale.is_removable(6.0, stale=True)
     assert stale.is_removable(6.0, stale=False)
     assert stale.is_removable(9.0, stale=True)
-    assert not head().is_removable(9.0, stale=True)
+    assert not make_head().is_removable(9.0, stale=True)
 
 
-@pytest.mark.parametrize("at", range(0, len(pack_head(head(), PAYLOAD) + PAYLOAD), 3))
-def test_any_altered_byte_is_noticed(at: int) -> None:
-    blob = bytearray(pack_head(head(), PAYLOAD) + PAYLOAD)
+@pytest.mark.parametrize("at", range(0, len(pack_head(make_head(), PAYLOAD) + PAYLOAD), 3))
+def test_an_altered_byte_is_detected(at: int) -> None:
+    blob = bytearray(pack_head(make_head(), PAYLOAD) + PAYLOAD)
     blob[at] ^= 0x01
     with pytest.raises(CorruptRecordError):
         unpack(bytes(blob), key="default:k")
 
 
-@pytest.mark.parametrize("length", range(0, len(pack_head(head(), PAYLOAD) + PAYLOAD), 5))
-def test_a_record_cut_anywhere_is_noticed(length: int) -> None:
+@pytest.mark.parametrize("length", range(0, len(pack_head(make_head(), PAYLOAD) + PAYLOAD), 5))
+def test_a_cut_record_is_detected(length: int) -> None:
     with pytest.raises(CorruptRecordError):
-        unpack((pack_head(head(), PAYLOAD) + PAYLOAD)[:length])
+        unpack((pack_head(make_head(), PAYLOAD) + PAYLOAD)[:length])
 
 
 @pytest.mark.parametrize(
-    ("blob", "says"),
+    ("blob", "message"),
     [
-        (b"", "no record head"),
-        (b"\n", "no record head"),
-        (b"hello\nworld", "no record head"),
-        (pack_head(head(), PAYLOAD) + PAYLOAD + b"x", "payload has 14 bytes, not 13"),
-        (pack_head(head(), PAYLOAD)[:-11] + b'zzzzzzzz"}\n' + PAYLOAD, "checksum does not match"),
-        (forged(b'{"v":1'), "head is not readable"),
-        (forged(b'{"v":"one"'), "head is not readable"),
-        (forged(b"{nonsense"), "head is not readable"),
-        (pack_head(head(v=2), PAYLOAD) + PAYLOAD, "record version 2, this library reads 1"),
-        (pack_head(head(key="default:x"), PAYLOAD) + PAYLOAD, "of another key, 'default:x'"),
-        (pack_head(head(), b"other payload") + PAYLOAD, "checksum does not match"),
+        (b"", "record has no head"),
+        (b"\n", "record has no head"),
+        (b"hello\nworld", "record has no head"),
+        (pack_head(make_head(), PAYLOAD) + PAYLOAD + b"x", "payload must have 13 bytes; got 14"),
+        (
+            pack_head(make_head(), PAYLOAD)[:-11] + b'zzzzzzzz"}\n' + PAYLOAD,
+            "record checksum does not match",
+        ),
+        (make_record_of(b'{"v":1'), "record head is not readable"),
+        (make_record_of(b'{"v":"one"'), "record head is not readable"),
+        (make_record_of(b"{nonsense"), "record head is not readable"),
+        (pack_head(make_head(v=2), PAYLOAD) + PAYLOAD, "record version must be 1; got 2"),
+        (
+            pack_head(make_head(key="default:x"), PAYLOAD) + PAYLOAD,
+            "record has another key: 'default:x'",
+        ),
+        (pack_head(make_head(), b"other payload") + PAYLOAD, "record checksum does not match"),
     ],
 )
-def test_what_is_wrong_is_said_with_the_key(blob: bytes, says: str) -> None:
-    with pytest.raises(CorruptRecordError, match=says) as caught:
+def test_an_error_names_the_fault_and_the_key(blob: bytes, message: str) -> None:
+    with pytest.raises(CorruptRecordError, match=message) as caught:
         unpack(blob, key="default:k")
     assert caught.value.key == "default:k"
     assert "(key 'default:k')" in str(caught.value)
 
 
-def test_without_an_expected_key_any_is_accepted() -> None:
-    blob = pack_head(head(key="other:x"), PAYLOAD) + PAYLOAD
+def test_without_an_expected_key_any_key_is_accepted() -> None:
+    blob = pack_head(make_head(key="other:x"), PAYLOAD) + PAYLOAD
     assert unpack(blob).head.key == "other:x"
     with pytest.raises(CorruptRecordError) as caught:
         unpack(blob[:-1])
     assert "key" not in str(caught.value)
 
 
-def test_expiry_comes_at_the_very_second() -> None:
-    assert not head(expires_at=10.0).is_expired(9.999)
-    assert head(expires_at=10.0).is_expired(10.0)
-    assert not head().is_expired(1e18)
+def test_an_entry_expires_exactly_at_expires_at() -> None:
+    assert not make_head(expires_at=10.0).is_expired(9.999)
+    assert make_head(expires_at=10.0).is_expired(10.0)
+    assert not make_head().is_expired(1e18)

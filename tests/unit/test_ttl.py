@@ -1,8 +1,9 @@
-"""Times to live: every form that is accepted, and a clear word about the others."""
+"""Times to live and durations: the accepted forms, and the errors for all others."""
 
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe.exceptions import InvalidTTLError
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.ttl import parse_ttl
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,8 @@ from aiocache_pe.ttl import ttl_seconds
         ("1m1ms", 60.001),
     ],
 )
-def test_all_forms_mean_seconds(ttl: Any, seconds: float) -> None:
-    assert ttl_seconds(ttl) == pytest.approx(seconds)
+def test_every_accepted_form_is_converted_to_seconds(ttl: Any, seconds: float) -> None:
+    assert parse_ttl(ttl) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_all_forms_mean_seconds(ttl: Any, seconds: float) -> None:
         pytest.param(10**400, id="large int"),
     ],
 )
-def test_for_ever_and_what_is_longer_than_any_number(ttl: Any) -> None:
-    assert ttl_seconds(ttl) is None
+def test_none_and_durations_beyond_all_numbers_mean_no_expiry(ttl: Any) -> None:
+    assert parse_ttl(ttl) is None
 
 
 @pytest.mark.parametrize(
@@ -61,20 +62,22 @@ def test_for_ever_and_what_is_longer_than_any_number(ttl: Any) -> None:
         "0s",
     ],
 )
-def test_no_time_at_all_is_refused(ttl: Any) -> None:
-    with pytest.raises(InvalidTTLError, match=r'is not a positive duration; accepted .* "1h30m"'):
-        ttl_seconds(ttl)
+def test_a_time_to_live_that_is_not_positive_is_refused(ttl: Any) -> None:
+    given = re.escape(f"{type(ttl).__name__}: {ttl!r:.80}")
+    message = rf'ttl must be a positive number of seconds, .* "1h30m" .*; got {given}'
+    with pytest.raises(InvalidTTLError, match=message):
+        parse_ttl(ttl)
 
 
 @pytest.mark.parametrize(
     "ttl", ["", " ", "soon", "10", "1y", "-1s", "1h-5m", "s", "1e3s", "1 hour", "inf", "1h x"]
 )
-def test_text_that_is_no_duration_is_refused(ttl: str) -> None:
-    with pytest.raises(InvalidTTLError, match=r"is not a duration; accepted are seconds"):
-        ttl_seconds(ttl)
+def test_a_text_that_is_no_duration_is_refused(ttl: str) -> None:
+    with pytest.raises(InvalidTTLError, match=rf"ttl must be a positive .*; got str: '{ttl}'"):
+        parse_ttl(ttl)
 
 
 @pytest.mark.parametrize("ttl", [True, False, b"1h", [1], Decimal(1), 1j, object()])
 def test_other_types_are_refused_by_name(ttl: Any) -> None:
-    with pytest.raises(ValueError, match=rf"is a {type(ttl).__name__}; accepted are seconds"):
-        ttl_seconds(ttl)
+    with pytest.raises(ValueError, match=rf"ttl must be a positive .*; got {type(ttl).__name__}: "):
+        parse_ttl(ttl)

@@ -49,7 +49,7 @@ def make_call(what: CacheableRequest, loader: Loader) -> Call:
     path = what.words.partition(" ")[0].split("/")
     title, text = " ".join(path[-2:]), _last_text(what.body)
     key = loader.open_namespace().prefix + what.key
-    return Call(key, what.words, title, what.body, text, is_worth=is_recorded, is_same=_is_same)
+    return Call(key, what.words, title, what.body, text, is_recordable=is_recorded, is_same=_is_same)
 
 
 def check_may_be_sent(tape: Cassette | None, request: Any) -> None:

@@ -187,7 +187,7 @@ def test_what_is_wrong_is_refused_as_by_the_async_manager() -> None:
     with pytest.raises(ConfigurationError, match="backend 'disk' is not known"):
         CacheManager("disk")
     cache = CacheManager("memory")
-    with pytest.raises(TypeError, match="a key is a str, not int"):
+    with pytest.raises(TypeError, match="key must be a str; got int"):
         cache.get(7)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="factory is a function, not int"):
         cache.get_or_set("key", 7)  # type: ignore[call-overload]

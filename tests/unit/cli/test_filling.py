@@ -99,7 +99,7 @@ def test_a_call_that_fails_is_named_and_stops_no_other(cli: Cli, shop: str, as_j
         ('{"call": "nonsense"}', "module:function"),
         ('{"call": "no_such_module_here:find"}', "no_such_module_here"),
         ('{"call": "cli_shop:plain", "args": ["x"]}', "plain"),
-        ('{"key": 7, "value": 1}', "a key is a str"),
+        ('{"key": 7, "value": 1}', "key must be a str"),
         ('{"key": "k", "value": 1, "ttl": "soon"}', "soon"),
         ("[]", '{"key": ..., "value": ..., "ttl": ...}'),
     ],

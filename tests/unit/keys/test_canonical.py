@@ -1,4 +1,4 @@
-"""Identity: the same text for the same value, and for no other."""
+"""Canonical texts: equal for equal values of one type, and different for all others."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, HttpUrl, computed_field
 
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys import canonical as identity_module
-from aiocache_pe.keys.canonical import canonical
+from aiocache_pe.keys import canonical
+from aiocache_pe.keys.canonical import canonicalize
 from tests.support.calls import DIFFERENT, Client, Name, Question
 
 
@@ -37,14 +37,14 @@ class Struct(msgspec.Struct):
     number: int = 0
 
 
-class Plain:
-    """Equal only to itself."""
+class Anonymous:
+    """A class of instances that are equal only to themselves."""
 
     def method(self) -> None: ...
 
 
 class Zone(dt.tzinfo):
-    """A time zone that says nothing of itself."""
+    """A time zone without a text of its own."""
 
     def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta:
         return dt.timedelta(hours=1)
@@ -56,13 +56,13 @@ class Zone(dt.tzinfo):
         return "zone"
 
 
-class Hidden(str):
-    """Equal to a text, and more than that in a place that is its own."""
+class Slotted(str):
+    """A text with state in a slot."""
 
     __slots__ = ("secret",)
 
 
-class Open(BaseModel):
+class Envelope(BaseModel):
     other: Any
 
 
@@ -112,7 +112,7 @@ LIBRARIES: dict[str, Any] = {
         1, np.dtype({"names": "ab", "formats": "ii", "offsets": [0, 2]})
     ),
     "fields that touch": np.zeros(1, np.dtype({"names": "ba", "formats": "ii", "offsets": [4, 0]})),
-    "nothing set": msgspec.UNSET,
+    "unset": msgspec.UNSET,
     "address": HttpUrl("https://a"),
     "other address": HttpUrl("https://b"),
     "class of boxes": Box,
@@ -121,8 +121,8 @@ LIBRARIES: dict[str, Any] = {
 }
 
 
-def test_different_values_have_different_identities() -> None:
-    texts = {name: canonical(value) for name, value in (DIFFERENT | LIBRARIES).items()}
+def test_different_values_have_different_texts() -> None:
+    texts = {name: canonicalize(value) for name, value in (DIFFERENT | LIBRARIES).items()}
     shared = [(a, b) for a, b in combinations(texts, 2) if texts[a] == texts[b]]
     assert shared == []
 
@@ -141,68 +141,68 @@ def test_different_values_have_different_identities() -> None:
         lambda: float("nan"),
     ],
 )
-def test_equal_values_made_anew_have_the_same_identity(make: Callable[[], Any]) -> None:
-    assert canonical(make()) == canonical(make())
+def test_equal_values_have_the_same_text(make: Callable[[], Any]) -> None:
+    assert canonicalize(make()) == canonicalize(make())
 
 
-def test_the_order_of_dicts_and_sets_does_not_count() -> None:
-    assert canonical({"a": 1, "b": 2}) == canonical({"b": 2, "a": 1})
-    assert canonical({1: "x", "1": "y"}) == canonical({"1": "y", 1: "x"})
-    assert canonical(set(range(100))) == canonical(set(range(99, -1, -1)))
-    assert canonical(frozenset("abc")) == canonical(frozenset("cba"))
+def test_the_order_of_dicts_and_sets_is_no_part_of_the_text() -> None:
+    assert canonicalize({"a": 1, "b": 2}) == canonicalize({"b": 2, "a": 1})
+    assert canonicalize({1: "x", "1": "y"}) == canonicalize({"1": "y", 1: "x"})
+    assert canonicalize(set(range(100))) == canonicalize(set(range(99, -1, -1)))
+    assert canonicalize(frozenset("abc")) == canonicalize(frozenset("cba"))
 
 
-def test_the_layout_of_an_array_in_memory_does_not_count() -> None:
+def test_the_memory_layout_of_an_array_is_no_part_of_the_text() -> None:
     array = np.arange(6).reshape(2, 3)
-    assert canonical(array) == canonical(np.asfortranarray(array))
+    assert canonicalize(array) == canonicalize(np.asfortranarray(array))
 
 
-def test_what_does_not_count_for_equality_does_not_count_for_a_key() -> None:
-    assert canonical(Question("why?", trace=object())) == canonical(Question("why?"))
+def test_fields_without_compare_are_no_part_of_the_text() -> None:
+    assert canonicalize(Question("why?", trace=object())) == canonicalize(Question("why?"))
 
 
-def test_what_a_model_computed_of_its_fields_does_not_count() -> None:
+def test_cached_computed_fields_of_a_model_are_no_part_of_the_text() -> None:
     model = Computed(text="why?")
-    before = canonical(model)
+    before = canonicalize(model)
     assert model.length == 4
-    assert canonical(model) == before
+    assert canonicalize(model) == before
 
 
-def test_annotations_that_mean_the_same_have_the_same_identity() -> None:
-    assert canonical(int | None) == canonical(Optional[int]) == canonical(Union[None, int])  # noqa: UP007, UP045
+def test_equal_annotations_have_the_same_text() -> None:
+    assert canonicalize(int | None) == canonicalize(Optional[int]) == canonicalize(Union[None, int])  # noqa: UP007, UP045
 
 
-def test_what_hangs_on_a_text_counts() -> None:
-    plain, marked = Name("a"), Name("a")
-    marked.note = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    assert len({canonical(plain), canonical(marked), canonical("a")}) == 3
+def test_attributes_of_a_derived_text_are_part_of_the_text() -> None:
+    plain, annotated = Name("a"), Name("a")
+    annotated.note = 1  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    assert len({canonicalize(plain), canonicalize(annotated), canonicalize("a")}) == 3
 
 
 @pytest.mark.parametrize(
-    ("value", "where"),
+    ("value", "path"),
     [
         (object(), "value"),
-        (Plain(), "value"),
-        (Plain().method, "value"),
+        (Anonymous(), "value"),
+        (Anonymous().method, "value"),
         (lambda: None, "value"),
         (threading.Lock(), "value"),
         (io.StringIO(), "value"),
         ((n for n in [1]), "value"),
         (memoryview(b"a"), "value"),
         (json, "value"),
-        (Hidden("a"), "value"),
-        (OrderedDict(a=Plain()), "value['a']"),
-        (deque([1, Plain()]), "value[1]"),
+        (Slotted("a"), "value"),
+        (OrderedDict(a=Anonymous()), "value['a']"),
+        (deque([1, Anonymous()]), "value[1]"),
         (defaultdict(lambda: 1), "value"),
-        (Struct(Plain()), "value.text"),  # type: ignore[arg-type]
-        (Open(other=[Plain()]), "value.other[0]"),
-        ([{"client": Plain()}], "value[0]['client']"),
-        ((1, Plain()), "value[1]"),
-        ({"a": {1, Plain}, "b": Plain()}, "value['b']"),
-        ({Plain(): 1}, "a key of value"),
-        ([{Plain()}], "a member of value[0]"),
-        (Holder(Plain()), "value.client"),
-        (np.array([[1, Plain()]]), "value.flat[1]"),
+        (Struct(Anonymous()), "value.text"),  # type: ignore[arg-type]
+        (Envelope(other=[Anonymous()]), "value.other[0]"),
+        ([{"client": Anonymous()}], "value[0]['client']"),
+        ((1, Anonymous()), "value[1]"),
+        ({"a": {1, Anonymous}, "b": Anonymous()}, "value['b']"),
+        ({Anonymous(): 1}, "a key of value"),
+        ([{Anonymous()}], "a member of value[0]"),
+        (Holder(Anonymous()), "value.client"),
+        (np.array([[1, Anonymous()]]), "value.flat[1]"),
         (np.array([({}, 1)], dtype=[("a", "O"), ("b", "i4")]), "value"),
         (np.ma.masked_array([1, 2], mask=[False, True]), "value"),
         (dt.datetime(2026, 1, 1, tzinfo=Zone()), "value"),
@@ -210,18 +210,18 @@ def test_what_hangs_on_a_text_counts() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_what_has_no_identity_is_refused_by_its_place(value: Any, where: str) -> None:
+def test_a_value_without_identity_is_refused_with_its_path(value: Any, path: str) -> None:
     with pytest.raises(UnstableIdentityError, match="has no identity that outlives") as caught:
-        canonical(value)
-    assert caught.value.path == where
-    assert str(caught.value).startswith(where)
+        canonicalize(value)
+    assert caught.value.path == path
+    assert str(caught.value).startswith(path)
     assert "pass plain data instead, or give the class a method __cache_key__()" in str(
         caught.value
     )
     assert " at 0x" not in str(caught.value)
 
 
-def test_a_zone_from_a_file_has_no_name_and_is_refused() -> None:
+def test_a_time_zone_from_a_file_is_refused() -> None:
     path = next((f"{root}/UTC" for root in zoneinfo.TZPATH if Path(root, "UTC").exists()), None)
     if path is None:
         pytest.skip("no time zone files on this system")
@@ -229,35 +229,35 @@ def test_a_zone_from_a_file_has_no_name_and_is_refused() -> None:
         zone = zoneinfo.ZoneInfo.from_file(file)
     for value in (zone, dt.datetime(2026, 1, 1, tzinfo=zone)):
         with pytest.raises(UnstableIdentityError):
-            canonical(value)
+            canonicalize(value)
 
 
-def test_what_contains_itself_is_refused() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
+def test_a_value_that_contains_itself_is_refused() -> None:
+    recursive: list[Any] = []
+    recursive.append(recursive)
     with pytest.raises(UnstableIdentityError, match="messages contains itself, or is nested too"):
-        canonical(endless, path="messages")
+        canonicalize(recursive, path="messages")
 
 
-def test_objects_at_one_address_never_meet() -> None:
-    for _ in range(100):  # each takes the place in memory of the one before
+def test_objects_at_one_address_never_share_a_text() -> None:
+    for _ in range(100):  # each may have the address of the previous one
         with pytest.raises(UnstableIdentityError):
-            canonical(Plain())
+            canonicalize(Anonymous())
 
 
-def test_a_key_of_a_dict_that_only_equals_a_text_is_told_apart_whichever_came_first() -> None:
+def test_a_dict_key_that_only_equals_a_text_has_a_text_of_its_own() -> None:
     plain = {"role": 1, "b": 2}
-    before = canonical(plain)
-    assert canonical({Name("role"): 1, "b": 2}) != before
-    assert canonical(plain) == canonical({"b": 2, "role": 1}) == before
+    before = canonicalize(plain)
+    assert canonicalize({Name("role"): 1, "b": 2}) != before
+    assert canonicalize(plain) == canonicalize({"b": 2, "role": 1}) == before
 
 
-def test_dicts_of_ever_other_keys_do_not_fill_the_memory() -> None:
+def test_the_memory_of_sorted_dict_keys_is_bounded() -> None:
     for number in range(3000):
-        assert canonical({f"k{number}": 1, "a": {}}).endswith(
+        assert canonicalize({f"k{number}": 1, "a": {}}).endswith(
             f"s{len(str(number)) + 1}:k{number}i1;}}"
         )
-    canonical({"x" * 1000: 1})
-    remembered = list(identity_module._ORDERS)  # pyright: ignore[reportPrivateUsage]
-    assert len(remembered) <= 256
-    assert max(len(key) for keys in remembered for key in keys) <= 32
+    canonicalize({"x" * 1000: 1})
+    orders = list(canonical._KEY_ORDERS)  # pyright: ignore[reportPrivateUsage]
+    assert len(orders) <= 256
+    assert max(len(key) for keys in orders for key in keys) <= 32

@@ -1,4 +1,4 @@
-"""A file's content is its identity, and is read only when it may have changed."""
+"""File digests: the content identifies a file, and it is read only after a change."""
 
 from __future__ import annotations
 
@@ -10,68 +10,70 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached, sync
-from aiocache_pe.keys import file_digest as digests
-from aiocache_pe.keys.file_digest import file_digest, file_digest_blocking
+from aiocache_pe.keys import file_digest as module
+from aiocache_pe.keys.file_digest import FileDigest, file_digest, file_digest_blocking
 
 OLD = 1_600_000_000_000_000_000
 
 
 @pytest.fixture
 def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of files that were read."""
-    read = list[str]()
-    real = hashlib.file_digest
+    """Return a list to which the name of every file that is read is appended."""
+    names = list[str]()
+    file_digest = hashlib.file_digest
 
-    def counted(file: Any, digest: Any) -> Any:
-        read.append(file.name)
-        return real(file, digest)
+    def record(file: Any, digest: Any) -> Any:
+        names.append(file.name)
+        return file_digest(file, digest)
 
-    monkeypatch.setattr(hashlib, "file_digest", counted)
-    monkeypatch.setattr(digests, "_known", {})
-    return read
+    monkeypatch.setattr(hashlib, "file_digest", record)
+    monkeypatch.setattr(module, "_digests", {})
+    return names
 
 
-def old(path: Path, content: str) -> Path:
+def write_old(path: Path, content: str) -> Path:
+    """Write a file that looks as if it was last modified years ago."""
     path.write_text(content)
     os.utime(path, ns=(OLD, OLD))
     return path
 
 
-async def test_the_same_content_is_one_call_wherever_it_is(
+async def test_files_with_equal_content_share_an_entry(
     tmp_path: Path, memory: CacheManager
 ) -> None:
-    read = list[str]()
+    calls = list[str]()
 
     @cached(cache=memory)
-    async def words(source: digests.FileDigest) -> int:
-        read.append(source.path)
+    async def count_words(source: FileDigest) -> int:
+        calls.append(source.path)
         return len(Path(source).read_text().split())
 
-    one, two = old(tmp_path / "one", "a b c"), old(tmp_path / "two", "a b c")
-    assert await words(await file_digest(one)) == await words(await file_digest(two)) == 3
-    assert read == [str(one)]
-    old(two, "a b c d")
-    assert await words(await file_digest(two)) == 4
+    one, two = write_old(tmp_path / "one", "a b c"), write_old(tmp_path / "two", "a b c")
+    assert await count_words(await file_digest(one)) == 3
+    assert await count_words(await file_digest(two)) == 3
+    assert calls == [str(one)]
+    write_old(two, "a b c d")
+    assert await count_words(await file_digest(two)) == 4
 
 
-async def test_a_file_is_read_again_only_when_it_changed(
+async def test_a_file_is_read_again_only_after_a_change(
     tmp_path: Path, readings: list[str]
 ) -> None:
-    path = old(tmp_path / "file", "content")
+    path = write_old(tmp_path / "file", "content")
     first = await file_digest(path)
     assert file_digest_blocking(str(path)) == first
     assert len(readings) == 1
     os.utime(path, ns=(OLD, OLD + 1))
     assert file_digest_blocking(path) == first
-    old(path, "longer content")
+    write_old(path, "longer content")
     assert file_digest_blocking(path).hexdigest != first.hexdigest
-    other = old(tmp_path / "other", "CONTENT")
+    other = write_old(tmp_path / "other", "CONTENT")
     other.replace(path)  # same size, another inode
     assert file_digest_blocking(path).hexdigest != first.hexdigest
     assert len(readings) == 4
 
 
-def test_a_file_that_may_change_unseen_is_not_remembered(
+def test_the_digest_of_a_file_modified_just_now_is_not_remembered(
     tmp_path: Path, readings: list[str]
 ) -> None:
     path = tmp_path / "new"
@@ -83,21 +85,21 @@ def test_a_file_that_may_change_unseen_is_not_remembered(
     assert file_digest_blocking(path) != before
 
 
-def test_only_so_many_are_remembered(
+def test_the_number_of_remembered_digests_is_bounded(
     tmp_path: Path, readings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests, "_MOST", 3)
+    monkeypatch.setattr(module, "_MAX_FILES", 3)
     for number in range(5):
-        file_digest_blocking(old(tmp_path / str(number), "x"))
-    assert len(digests._known) == 3
+        file_digest_blocking(write_old(tmp_path / str(number), "x"))
+    assert len(module._digests) == 3
 
 
-async def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+async def test_a_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await file_digest(tmp_path / "absent")
 
 
-def test_a_path_counts_by_its_content_where_the_key_is_built_of_it(tmp_path: Path) -> None:
+def test_a_key_function_can_return_a_digest(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     one.write_text("the same")
     other.write_text("the same")

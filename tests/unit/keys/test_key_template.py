@@ -1,4 +1,4 @@
-"""Keys that the user forms: as written wherever that tells everything, and else with a digest."""
+"""Keys that the user defines: as written where the text identifies the values, else a digest."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ AS_WRITTEN: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("template", "args", "kwargs", "key"), AS_WRITTEN)
-def test_the_text_is_the_key_where_it_tells_everything(
+def test_the_text_is_the_key_if_it_identifies_the_values(
     template: str, args: tuple[Any, ...], kwargs: dict[str, Any], key: str
 ) -> None:
-    assert Template(template, ask).key(args, kwargs) == key
+    assert Template(template, ask).make_key(args, kwargs) == key
     assert Template(template, ask).fill(args, kwargs) == key
 
 
@@ -81,82 +81,82 @@ WITH_DIGEST: list[tuple[str, tuple[Any, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("template", "args", "shown"), WITH_DIGEST)
-def test_a_digest_follows_where_the_text_does_not_tell_everything(
-    template: str, args: tuple[Any, ...], shown: str
+@pytest.mark.parametrize(("template", "args", "label"), WITH_DIGEST)
+def test_a_digest_follows_if_the_text_does_not_identify_the_values(
+    template: str, args: tuple[Any, ...], label: str
 ) -> None:
-    key = Template(template, ask).key(args, {})
-    assert re.fullmatch(f"{re.escape(shown)}:{DIGEST}", key)
-    assert key == Template(template, ask).key(args, {})
+    key = Template(template, ask).make_key(args, {})
+    assert re.fullmatch(f"{re.escape(label)}:{DIGEST}", key)
+    assert key == Template(template, ask).make_key(args, {})
 
 
-def test_values_that_look_alike_have_keys_of_their_own() -> None:
+def test_different_values_have_different_keys() -> None:
     template = Template("{prompt}", ask)
-    keys = {name: template.key((value,), {}) for name, value in DIFFERENT.items()}
+    keys = {name: template.make_key((value,), {}) for name, value in DIFFERENT.items()}
     assert [pair for pair in combinations(keys, 2) if keys[pair[0]] == keys[pair[1]]] == []
 
 
 @pytest.mark.parametrize("make", [lambda: Client("https://a"), lambda: {Client("https://b")}])
-def test_a_key_does_not_show_where_an_object_is_in_memory(make: Callable[[], Any]) -> None:
+def test_a_key_does_not_depend_on_the_address_of_an_object(make: Callable[[], Any]) -> None:
     template = Template("{prompt}", ask)
-    kept = [make() for _ in range(10)]  # each has an address of its own
-    assert len({template.key((value,), {}) for value in kept}) == 1
+    values = [make() for _ in range(10)]  # each has an address of its own
+    assert len({template.make_key((value,), {}) for value in values}) == 1
 
 
-def test_the_order_of_a_dict_or_a_set_does_not_count() -> None:
+def test_the_order_of_a_dict_or_a_set_is_no_part_of_the_key() -> None:
     template = Template("{prompt}:{model}", ask)
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
-    assert template.key((one, {8, 0}), {}) == template.key((other, {0, 8}), {})
-    assert template.key((one, {8, 0}), {}).startswith("dict:set:")
+    assert template.make_key((one, {8, 0}), {}) == template.make_key((other, {0, 8}), {})
+    assert template.make_key((one, {8, 0}), {}).startswith("dict:set:")
 
 
-def test_fields_do_not_run_into_each_other() -> None:
+def test_values_that_join_to_the_same_text_have_different_keys() -> None:
     for text in ("{prompt}:{model}", "{prompt}{model}", "{prompt}-{model}", "{prompt}, {model}"):
         template = Template(text, ask)
         pairs = [("a:b", "c"), ("a", "b:c"), ("ab", "c"), ("a", "bc"), ("a-b", "c"), ("a", "b-c")]
         pairs += [("a, b", "c"), ("a", "b, c"), ("", "abc"), ("abc", "")]
-        assert len({template.key(pair, {}) for pair in pairs}) == len(pairs)
+        assert len({template.make_key(pair, {}) for pair in pairs}) == len(pairs)
 
 
-def test_a_format_spec_makes_alike_what_it_says_is_alike() -> None:
+def test_values_with_the_same_formatted_text_share_a_key() -> None:
     template = Template("{prompt:.1f}", ask)
-    assert template.key((0.11,), {}) == template.key((0.12,), {})
-    assert template.key((0.11,), {}) != template.key((0.21,), {})
+    assert template.make_key((0.11,), {}) == template.make_key((0.12,), {})
+    assert template.make_key((0.11,), {}) != template.make_key((0.21,), {})
 
 
 def test_a_long_template_has_a_short_key() -> None:
     template = Template("x" * 500 + "{prompt}", ask)
-    assert len(template.key((1.5,), {})) < 250
-    assert template.key((1.5,), {}) != template.key((2.5,), {})
+    assert len(template.make_key((1.5,), {})) < 250
+    assert template.make_key((1.5,), {}) != template.make_key((2.5,), {})
 
 
 @pytest.mark.parametrize(
-    ("template", "says"),
+    ("template", "message"),
     [
-        ("{prompt", "is no template: "),
-        ("prompt}", "is no template: "),
-        ("{propmt}", r"has a field \{propmt\}; accepted are the parameters: 'model', 'options'"),
-        ("{}", r"has a field \{\}; accepted"),
-        ("{0}", r"has a field \{0\}; accepted"),
+        ("{prompt", r"key must be a valid format string; got '.*': "),
+        ("prompt}", r"key must be a valid format string; got '.*': "),
+        ("{propmt}", r"got \{propmt\} in '\{propmt\}'; accepted: 'model', 'options'"),
+        ("{}", r"a field of key must name a parameter of the function; got \{\} in"),
+        ("{0}", r"got \{0\} in '\{0\}'; accepted"),
         ("{.name}", "accepted"),
         ("{prompt:{page}}", "accepted"),
     ],
 )
-def test_a_template_that_fits_no_call_is_refused(template: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says):
+def test_an_invalid_template_is_refused(template: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         Template(template, ask)
 
 
-def test_a_template_for_a_function_without_parameters_has_no_field() -> None:
+def test_a_template_of_a_function_without_parameters_has_no_fields() -> None:
     def nothing() -> None: ...
 
-    assert Template("fixed", nothing).key((), {}) == "fixed"
-    with pytest.raises(ConfigurationError, match="accepted are the parameters: there are none"):
+    assert Template("fixed", nothing).make_key((), {}) == "fixed"
+    with pytest.raises(ConfigurationError, match="accepted: none"):
         Template("{a}", nothing)
 
 
 @pytest.mark.parametrize(
-    ("template", "args", "error", "says"),
+    ("template", "args", "error", "message"),
     [
         ("{prompt}", (), TypeError, r"ask\(\): missing a required argument: 'prompt'"),
         (
@@ -169,25 +169,25 @@ def test_a_template_for_a_function_without_parameters_has_no_field() -> None:
         ("{prompt[name]}", ({},), KeyError, "name"),
     ],
 )
-def test_a_call_that_does_not_fit_its_template_says_so(
-    template: str, args: tuple[Any, ...], error: type[Exception], says: str
+def test_a_call_that_cannot_fill_its_template_raises(
+    template: str, args: tuple[Any, ...], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=says):
-        Template(template, ask).key(args, {})
+    with pytest.raises(error, match=message):
+        Template(template, ask).make_key(args, {})
 
 
-def test_a_value_that_is_another_calls_digest_is_told_from_it() -> None:
+def test_a_value_that_equals_the_digest_of_another_call_has_another_key() -> None:
     template = Template("x" * 200 + ":{prompt}", ask)
-    other = template.key((1.5,), {})
-    assert template.key((other[-32:],), {}) != other
+    other = template.make_key((1.5,), {})
+    assert template.make_key((other[-32:],), {}) != other
     many = Template("{a}:{b}:{c}:{d}:{e}:{f}", lambda a, b, c, d, e, f: None)
     values = ["x" * 40] * 4
-    other = many.key((*values, "x" * 40, 1.5), {})
-    assert many.key((*values, "x" * 36, other[-32:]), {}) != other
+    other = many.make_key((*values, "x" * 40, 1.5), {})
+    assert many.make_key((*values, "x" * 36, other[-32:]), {}) != other
 
 
-def test_what_a_template_does_not_name_does_not_count() -> None:
-    key = TemplateKey("{prompt}", ask, "default:llm:").key
+def test_parameters_without_a_field_are_no_part_of_the_key() -> None:
+    key = TemplateKey("{prompt}", ask, "default:llm:").make_key
     assert key(("x",), {}) == key(("x", "large", 3), {"page": object()}) == "default:llm:x"
 
 
@@ -203,34 +203,37 @@ BUILT: list[tuple[Callable[..., Any], str]] = [
 
 
 @pytest.mark.parametrize(("build", "key"), BUILT)
-def test_a_function_makes_the_key_or_what_the_key_is_made_of(
+def test_a_function_returns_the_key_or_a_value_that_identifies_the_call(
     build: Callable[..., Any], key: str
 ) -> None:
-    assert BuiltKey(build, "llm:").key((1,), {"b": 2}) == key
+    assert BuiltKey(build, "llm:").make_key((1,), {"b": 2}) == key
 
 
-def test_a_function_that_makes_what_has_no_identity_is_refused() -> None:
+def test_a_function_that_returns_a_value_without_identity_is_refused() -> None:
     with pytest.raises(UnstableIdentityError):
-        BuiltKey(object, "llm:").key((), {})
+        BuiltKey(object, "llm:").make_key((), {})
 
 
 def test_tags_without_fields_are_the_same_for_all_calls() -> None:
     tags = CallTags(("a", "b"), ask)
-    assert tags.of((), {}) is tags.of((1, 2), {})
-    assert tags.of((), {}) == ("a", "b")
+    assert tags.make_tags((), {}) is tags.make_tags((1, 2), {})
+    assert tags.make_tags((), {}) == ("a", "b")
 
 
-def test_tags_with_fields_are_filled_and_said_once() -> None:
+def test_tags_with_fields_are_filled_without_duplicates() -> None:
     tags = CallTags(("llm", "model:{model}", "{prompt}"), ask)
-    assert set(tags.of(("llm",), {})) == {"llm", "model:small"}
-    assert set(tags.of((7,), {"model": "x"})) == {"llm", "model:x", "7"}
+    assert set(tags.make_tags(("llm",), {})) == {"llm", "model:small"}
+    assert set(tags.make_tags((7,), {"model": "x"})) == {"llm", "model:x", "7"}
 
 
-def test_a_filled_tag_that_no_tag_can_be_is_refused() -> None:
-    with pytest.raises(InvalidKeyError, match="tag of 0 characters"):
-        CallTags(("{prompt}",), ask).of(("",), {})
+def test_an_empty_filled_tag_is_refused() -> None:
+    with pytest.raises(InvalidKeyError, match="tag must have at least 1 character"):
+        CallTags(("{prompt}",), ask).make_tags(("",), {})
 
 
-def test_a_tag_that_fits_no_parameter_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"tag '\{user\}' has a field"):
+def test_a_tag_with_an_unknown_field_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match=r"a field of tag must name a parameter of the function; got \{user\}",
+    ):
         CallTags(("{user}",), ask)

@@ -1,4 +1,4 @@
-"""Which parameter gets which argument, and which of them count."""
+"""Binding of arguments to parameters, and ignored parameters."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from aiocache_pe.keys.signatures import Binder
 def plain(a: Any, b: Any = 2, *, c: Any = None) -> None: ...
 def variadic(a: Any, *rest: Any, c: Any = 3, **options: Any) -> None: ...
 def positional(a: Any, b: Any = 2, /, c: Any = 3) -> None: ...
-def taking_its_own_name(a: Any, /, **options: Any) -> None: ...
-def nothing() -> None: ...
-def first_by_default(self: Any = None, a: Any = 1) -> None: ...
+def with_a_name_in_kwargs(a: Any, /, **options: Any) -> None: ...
+def without_parameters() -> None: ...
+def with_optional_self(self: Any = None, a: Any = 1) -> None: ...
 
 
 class Service:
     def method(self, a: Any, session: Any = None, *rest: Any, **options: Any) -> None: ...
 
 
-class Named(Service):
+class ServiceWithKey(Service):
     def __cache_key__(self) -> str:
         return "named"
 
@@ -39,19 +39,19 @@ CALLS: list[tuple[Callable[..., Any], Call, dict[str, Any]]] = [
     (variadic, ((1, 2, 3), {"x": 4}), {"a": 1, "rest": (2, 3), "c": 3, "options": {"x": 4}}),
     (variadic, ((), {"a": 1}), {"a": 1, "rest": (), "c": 3, "options": {}}),
     (positional, ((1,), {"c": 5}), {"a": 1, "b": 2, "c": 5}),
-    (taking_its_own_name, ((1,), {"a": 2}), {"a": 1, "options": {"a": 2}}),
-    (nothing, ((), {}), {}),
-    (first_by_default, ((), {}), {"self": None, "a": 1}),
+    (with_a_name_in_kwargs, ((1,), {"a": 2}), {"a": 1, "options": {"a": 2}}),
+    (without_parameters, ((), {}), {}),
+    (with_optional_self, ((), {}), {"self": None, "a": 1}),
 ]
 
 
 @pytest.mark.parametrize(("function", "call", "named"), CALLS)
-def test_each_parameter_gets_its_argument_in_the_order_of_the_signature(
+def test_each_parameter_has_its_argument_in_the_order_of_the_signature(
     function: Callable[..., Any], call: Call, named: dict[str, Any]
 ) -> None:
     bound = Binder(function).bind(*call)
     assert list(bound.items()) == list(named.items())
-    assert Binder(function).bind_without(*call) == call
+    assert Binder(function).drop_ignored(*call) == call
     assert not Binder(function).has_ignored
 
 
@@ -64,17 +64,17 @@ def test_each_parameter_gets_its_argument_in_the_order_of_the_signature(
         (plain, ((1,), {"d": 1})),
         (plain, ((), {"b": 1})),
         (positional, ((), {"a": 1})),
-        (nothing, ((1,), {})),
-        (nothing, ((), {"a": 1})),
+        (without_parameters, ((1,), {})),
+        (without_parameters, ((), {"a": 1})),
     ],
 )
-def test_a_wrong_call_fails_as_inspect_says_and_with_the_functions_name(
+def test_wrong_arguments_raise_the_error_of_inspect_with_the_functions_name(
     function: Callable[..., Any], call: Call
 ) -> None:
     with pytest.raises(TypeError) as expected:
         inspect.signature(function).bind(*call[0], **call[1])
-    says = re.escape(f"{function.__qualname__}(): {expected.value}")
-    with pytest.raises(TypeError, match=f"^{says}$"):
+    message = re.escape(f"{function.__qualname__}(): {expected.value}")
+    with pytest.raises(TypeError, match=f"^{message}$"):
         Binder(function).bind(*call)
 
 
@@ -100,13 +100,17 @@ IGNORED: list[tuple[Callable[..., Any], list[str], Call, dict[str, Any], Call]] 
 ]
 
 
-@pytest.mark.parametrize(("function", "ignore", "call", "named", "left"), IGNORED)
+@pytest.mark.parametrize(("function", "ignore", "call", "named", "remaining"), IGNORED)
 def test_ignored_parameters_are_left_out(
-    function: Callable[..., Any], ignore: list[str], call: Call, named: dict[str, Any], left: Call
+    function: Callable[..., Any],
+    ignore: list[str],
+    call: Call,
+    named: dict[str, Any],
+    remaining: Call,
 ) -> None:
     binder = Binder(function, ignore)
     assert binder.bind(*call) == named
-    assert binder.bind_without(*call) == left
+    assert binder.drop_ignored(*call) == remaining
     assert binder.has_ignored
     assert not binder.names & set(ignore)
     assert binder.bind_all(*call).keys() == inspect.signature(function).parameters.keys()
@@ -118,53 +122,56 @@ def test_self_is_left_out(service: Any) -> None:
     named: dict[str, Any] = {"a": 1, "session": None, "rest": (), "options": {}}
     assert binder.bind((service, 1), {}) == named
     assert binder.bind((), {"self": service, "a": 1}) == named
-    assert binder.bind_without((service, 1), {"x": 2}) == ((1,), {"x": 2})
+    assert binder.drop_ignored((service, 1), {"x": 2}) == ((1,), {"x": 2})
 
 
-def test_self_stays_where_its_class_has_a_key() -> None:
-    named, binder = Named(), Binder(Service.method)
-    assert binder.bind((named, 1), {})["self"] is named
-    assert binder.bind_without((named, 1), {}) == ((named, 1), {})
+def test_self_is_kept_if_its_class_has_a_cache_key() -> None:
+    service, binder = ServiceWithKey(), Binder(Service.method)
+    assert binder.bind((service, 1), {})["self"] is service
+    assert binder.drop_ignored((service, 1), {}) == ((service, 1), {})
 
 
 def test_self_and_ignored_parameters_are_left_out_together() -> None:
     binder = Binder(Service.method, ["session", "x"])
     call = (Service(), 1, "session", 5), {"x": 1, "y": 2}
     assert binder.bind(*call) == {"a": 1, "rest": (5,), "options": {"y": 2}}
-    assert binder.bind_without(*call) == ((1, 5), {"y": 2})
-    named = Named()
-    assert binder.bind_without((named, 1, "session", 5), {}) == ((named, 1, 5), {})
+    assert binder.drop_ignored(*call) == ((1, 5), {"y": 2})
+    service = ServiceWithKey()
+    assert binder.drop_ignored((service, 1, "session", 5), {}) == ((service, 1, 5), {})
 
 
-def test_self_may_be_ignored_by_name_also_where_its_class_has_a_key() -> None:
+def test_self_can_be_ignored_by_name_also_if_its_class_has_a_cache_key() -> None:
     binder = Binder(Service.method, ["self"])
-    assert "self" not in binder.bind((Named(), 1), {})
-    assert binder.bind_without((Named(), 1), {}) == ((1,), {})
+    assert "self" not in binder.bind((ServiceWithKey(), 1), {})
+    assert binder.drop_ignored((ServiceWithKey(), 1), {}) == ((1,), {})
 
 
-def test_a_parameter_to_ignore_that_is_not_there_is_refused_by_name() -> None:
+def test_an_unknown_parameter_to_ignore_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"plain has no parameter 'd' to ignore; accepted: 'a', 'b', 'c'"
+        ConfigurationError,
+        match=r"ignore must name parameters of plain; got 'd'; accepted: 'a', 'b', 'c'",
     ):
         Binder(plain, ["d"])
-    with pytest.raises(ConfigurationError, match="accepted: none, as it takes no arguments"):
-        Binder(nothing, ["a"])
+    with pytest.raises(ConfigurationError, match="got 'a'; accepted: none"):
+        Binder(without_parameters, ["a"])
 
 
-def test_what_does_not_tell_its_parameters_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="min does not tell its parameters"):
+def test_a_callable_without_a_signature_is_refused() -> None:
+    with pytest.raises(
+        ConfigurationError, match="the signature of min cannot be read; wrap it in a function"
+    ):
         Binder(min)
 
 
-def test_a_function_below_a_decorator_tells_the_parameters() -> None:
+def test_a_wrapped_function_defines_the_parameters() -> None:
     @functools.wraps(plain)
-    def on_top(*args: Any, **kwargs: Any) -> None: ...
+    def wrapper(*args: Any, **kwargs: Any) -> None: ...
 
-    assert Binder(on_top).bind((1,), {}) == {"a": 1, "b": 2, "c": None}
+    assert Binder(wrapper).bind((1,), {}) == {"a": 1, "b": 2, "c": None}
 
 
-def test_the_arguments_of_a_call_are_left_as_they_were() -> None:
+def test_the_arguments_of_a_call_are_not_modified() -> None:
     kwargs = {"x": 1, "session": 2}
     Binder(Service.method, ["session", "x"]).bind((Service(), 1), kwargs)
-    Binder(Service.method, ["session", "x"]).bind_without((Service(), 1), kwargs)
+    Binder(Service.method, ["session", "x"]).drop_ignored((Service(), 1), kwargs)
     assert kwargs == {"x": 1, "session": 2}

@@ -53,7 +53,7 @@ def test_jitter_is_a_part_or_a_duration() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stale_ttl": 0}, r"stale_ttl=0: accepted are seconds as a positive number"),
+        ({"stale_ttl": 0}, r"stale_ttl must be a positive number of seconds, .*; got int: 0"),
         ({"stale_ttl": True}, r"stale_ttl=True"),
         ({"stale_ttl": "soon"}, r"stale_ttl='soon'"),
         ({"hard_timeout": -1}, r"hard_timeout=-1"),

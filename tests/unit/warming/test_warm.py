@@ -297,7 +297,7 @@ async def test_a_file_of_calls(
         ('{"call": "os:getcwd", "args": {}}', "args is a list"),
         ('{"key": "a"}', "accepted are"),
         ('{"key": "a", "value": 1, "ttl": "soon"}', "soon"),
-        ('{"key": 1, "value": 1}', "a key is a str"),
+        ('{"key": 1, "value": 1}', "key must be a str"),
         ('{"key": "a", "value": 1, "more": 1}', "accepted are"),
     ],
 )

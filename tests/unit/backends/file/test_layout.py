@@ -11,7 +11,7 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, area_folder, display_key, lock_slot
-from aiocache_pe.keys.store_keys import namespace_prefix
+from aiocache_pe.keys.store_keys import make_namespace_prefix
 
 AWKWARD = (
     "",
@@ -147,7 +147,7 @@ def test_a_lock_is_found_by_the_name_alone() -> None:
 
 
 def test_long_areas_are_cut_and_stay_apart() -> None:
-    one, two = (namespace_prefix("\N{PILE OF POO}" * 199 + end)[:-1] for end in "ab")
+    one, two = (make_namespace_prefix("\N{PILE OF POO}" * 199 + end)[:-1] for end in "ab")
     assert area_folder(one) != area_folder(two)
     assert len(area_folder(one)) < 120
     assert area_folder("default") == "default"

@@ -153,24 +153,24 @@ def _compress_gzip(payload: bytes) -> bytes:
 
 
 class _GzipDecompressor:
-    __slots__ = ("_payload", "_position", "_stream")
+    __slots__ = ("_payload", "_position", "_zlib")
 
     def __init__(self, payload: bytes) -> None:
-        self._stream = zlib.decompressobj(_GZIP_FORMAT)
+        self._zlib = zlib.decompressobj(_GZIP_FORMAT)
         self._payload = payload
         self._position = 0
 
     @property
     def eof(self) -> bool:
-        return self._stream.eof
+        return self._zlib.eof
 
     @property
     def unused_data(self) -> bytes:
-        return self._stream.unused_data or self._payload[self._position :]
+        return self._zlib.unused_data or self._payload[self._position :]
 
     def read(self, limit: int) -> bytes:
         # The input is passed in chunks, because zlib copies the unread rest at each call.
-        stream, output = self._stream, b""
+        stream, output = self._zlib, b""
         while not output and not stream.eof:
             chunk = stream.unconsumed_tail
             if not chunk:
@@ -183,25 +183,25 @@ class _GzipDecompressor:
 
 
 class _ZstdDecompressor:
-    __slots__ = ("_input", "_stream")
+    __slots__ = ("_input", "_zstd")
 
     def __init__(self, stream: Any, payload: bytes) -> None:
-        self._stream = stream
+        self._zstd = stream
         self._input = payload
 
     @property
     def eof(self) -> bool:
-        return self._stream.eof  # type: ignore[no-any-return]
+        return self._zstd.eof  # type: ignore[no-any-return]
 
     @property
     def unused_data(self) -> bytes:
-        return self._stream.unused_data  # type: ignore[no-any-return]
+        return self._zstd.unused_data  # type: ignore[no-any-return]
 
     def read(self, limit: int) -> bytes:
-        if self._stream.eof:
+        if self._zstd.eof:
             return b""
         data, self._input = self._input, b""  # the stream keeps the part that it does not use
-        return self._stream.decompress(data, max_length=limit)  # type: ignore[no-any-return]
+        return self._zstd.decompress(data, max_length=limit)  # type: ignore[no-any-return]
 
 
 def _import_zstd() -> Any:

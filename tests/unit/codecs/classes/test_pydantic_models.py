@@ -38,7 +38,7 @@ class Analysis(BaseModel):
     score: float
     parts: list[Part] = []
     when: datetime | None = None
-    _calls: int = PrivateAttr(default=0)
+    _visits: int = PrivateAttr(default=0)
 
     @cached_property
     def total(self) -> float:
@@ -90,10 +90,10 @@ def test_a_model_with_all_fields_given_is_readable() -> None:
 
 def test_private_attributes_and_cached_properties_are_kept() -> None:
     value = Analysis(score=0.5)
-    value._calls = 3
+    value._visits = 3
     assert value.total == 1.0
     restored = round_trip(value)
-    assert restored._calls == 3
+    assert restored._visits == 3
     assert_round_trip(value)
 
 

@@ -90,10 +90,9 @@ def test_subclasses_and_unknown_time_zones_are_refused(value: Any) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no zone files")
 def test_a_zone_from_a_file_is_not_stored_by_its_name() -> None:
-    path = next(
-        file for directory in zoneinfo.TZPATH if (file := Path(directory, "Asia/Tokyo")).exists()
-    )
+    paths = (Path(directory, "Asia/Tokyo") for directory in zoneinfo.TZPATH)
+    tokyo = next(path for path in paths if path.exists())
     for key in ("Europe/Berlin", "No/Where", None):
-        with path.open("rb") as file:
+        with tokyo.open("rb") as file:
             zone = ZoneInfo.from_file(file, key=key)
         assert TaggedJson().encode(datetime(2025, 1, 1, tzinfo=zone)) is None

@@ -12,7 +12,7 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import BoundKey, CallKey
-from aiocache_pe.keys.key_template import BuiltKey, TemplateKey
+from aiocache_pe.keys.key_template import BuiltKey, Template
 from aiocache_pe.keys.qualified_names import get_qualified_name
 from aiocache_pe.keys.store_keys import check_tags, make_namespace_prefix
 from aiocache_pe.loading.options import DEFAULT_POLICY, LoadOptions, LoadPolicy, parse_options
@@ -174,7 +174,7 @@ class Settings:
             make = BoundKey if _is_bound_to_key(function) else CallKey
             return make(function, prefix=start, ignore=frozenset(self.ignore))
         if isinstance(self.key, str):
-            return TemplateKey(self.key, function, start)
+            return Template(self.key, function, prefix=start)
         return BuiltKey(self.key, start)
 
     def make_policy(self, cache: CacheManager) -> LoadPolicy:

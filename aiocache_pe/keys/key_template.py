@@ -45,6 +45,7 @@ class Template:
     Args:
         template: a format string (`str.format`) with the function's parameters as fields.
         function: the function that defines the parameters.
+        prefix: the beginning of all keys.
         setting: the name of the setting in error messages.
 
     Raises:
@@ -56,9 +57,17 @@ class Template:
         'user:7'
     """
 
-    __slots__ = ("_binder", "_fields", "_is_separable")
+    __slots__ = ("_binder", "_fields", "_is_separable", "_prefix")
 
-    def __init__(self, template: str, function: Callable[..., Any], setting: str = "key") -> None:
+    def __init__(
+        self,
+        template: str,
+        function: Callable[..., Any],
+        *,
+        prefix: str = "",
+        setting: str = "key",
+    ) -> None:
+        self._prefix = prefix
         self._binder = Binder(function)
         self._fields: list[tuple[str, _Field | None]] = []  # each after its literal
         try:
@@ -83,11 +92,11 @@ class Template:
         self._is_separable = all(text and not _SIMPLE_TEXT.fullmatch(text) for text in separators)
 
     def fill(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the text for a call, of any length."""
+        """Return the text for a call, of any length and without the prefix."""
         return "".join(literal + text for literal, _, text in self._fill_parts(args, kwargs))
 
     def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the text for a call, with a digest unless the text identifies the values.
+        """Return the key of a call: its text, with a digest unless that identifies the values.
 
         Raises:
             TypeError: the arguments do not match the function's signature.
@@ -98,11 +107,11 @@ class Template:
             key = "".join(literal + text for literal, _, text in parts)
             # A longer key could equal a text that was cut and that has a digest behind it.
             if len(key) <= _MAX_LENGTH:
-                return key
+                return self._prefix + key
 
         identity = canonicalize([value for _, value, _ in parts], path="the key's fields")
         label = "".join(literal + _make_label(value, text) for literal, value, text in parts)
-        return f"{label[:_MAX_LENGTH]}:{make_short_key(identity)}"
+        return f"{self._prefix}{label[:_MAX_LENGTH]}:{make_short_key(identity)}"
 
     def _fill_parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_Part]:
         named = self._binder.bind_all(args, kwargs)
@@ -117,26 +126,6 @@ class Template:
                 value = format(converted, field.spec)
             parts.append((literal, value, _to_text(value)))
         return parts
-
-
-class TemplateKey:
-    """Factory of keys from a template; see `Template`.
-
-    Args:
-        template: the template.
-        function: the function that defines the parameters.
-        prefix: the beginning of all keys.
-    """
-
-    __slots__ = ("_prefix", "_template")
-
-    def __init__(self, template: str, function: Callable[..., Any], prefix: str) -> None:
-        self._prefix = prefix
-        self._template = Template(template, function)
-
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the key of a call."""
-        return self._prefix + self._template.make_key(args, kwargs)
 
 
 class BuiltKey:
@@ -179,7 +168,7 @@ class CallTags:
     def __init__(self, tags: Iterable[str], function: Callable[..., Any]) -> None:
         templates = [tag for tag in tags if "{" in tag or "}" in tag]
         self._plain = tuple(tag for tag in tags if tag not in templates)
-        self._templates = [Template(tag, function, "tag") for tag in templates]
+        self._templates = [Template(tag, function, setting="tag") for tag in templates]
 
     def make_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
         """Return the tags for a call.

@@ -14,7 +14,7 @@ import pytest
 from aiocache_pe import UnstableIdentityError
 from aiocache_pe.exceptions import ConfigurationError, InvalidKeyError
 from aiocache_pe.keys.call_key import make_cache_key
-from aiocache_pe.keys.key_template import BuiltKey, CallTags, Template, TemplateKey
+from aiocache_pe.keys.key_template import BuiltKey, CallTags, Template
 from tests.support.calls import DIFFERENT, Client
 
 DIGEST = "[0-9a-f]{32}"
@@ -187,7 +187,7 @@ def test_a_value_that_equals_the_digest_of_another_call_has_another_key() -> Non
 
 
 def test_parameters_without_a_field_are_no_part_of_the_key() -> None:
-    key = TemplateKey("{prompt}", ask, "default:llm:").make_key
+    key = Template("{prompt}", ask, prefix="default:llm:").make_key
     assert key(("x",), {}) == key(("x", "large", 3), {"page": object()}) == "default:llm:x"
 
 

@@ -1,4 +1,4 @@
-"""The demo does what it says, on a few modules instead of all."""
+"""The documentation search example, run on a few modules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from examples.docsearch.queries import QUERIES
 from examples.docsearch.ranking import Index, split_words
 
 ROOT = Path(__file__).parents[2]
-FEW = ("csv", "json", "subprocess", "functools", "heapq")
+MODULES = ("csv", "json", "subprocess", "functools", "heapq")
 
 
 @pytest.fixture(scope="module")
 def index() -> Index:
-    return Index(read_documents(FEW))
+    return Index(read_documents(MODULES))
 
 
 def run_demo(directory: Path) -> str:
-    only = [f"--only={name}" for name in FEW]
+    only = [f"--only={name}" for name in MODULES]
     done = subprocess.run(
         [sys.executable, "-m", "examples.docsearch", f"--directory={directory}", *only],
         cwd=ROOT,
@@ -37,12 +37,12 @@ def run_demo(directory: Path) -> str:
     return done.stdout
 
 
-def test_the_second_process_is_served_by_what_the_first_one_stored(cache_dir: Path) -> None:
-    shown = run_demo(cache_dir)
-    assert "both gave the same answers: yes" in shown
-    assert f"50% over both processes ({len(QUERIES)} hits, {len(QUERIES)} misses)" in shown
-    assert "100% in the second" in shown
-    assert "not done" in shown  # the second process built no index
+def test_the_second_process_uses_the_entries_of_the_first(cache_dir: Path) -> None:
+    output = run_demo(cache_dir)
+    assert "both gave the same answers: yes" in output
+    assert f"50% over both processes ({len(QUERIES)} hits, {len(QUERIES)} misses)" in output
+    assert "100% in the second" in output
+    assert "not done" in output  # the second process built no index
     again = run_demo(cache_dir)
     assert again.startswith("emptying")
     assert "100% in the second" in again
@@ -69,18 +69,18 @@ def test_the_corpus_has_modules_classes_and_functions() -> None:
         ("merge several sorted inputs into one", "heapq.merge"),
     ],
 )
-def test_the_best_answer_is_what_one_was_looking_for(index: Index, query: str, name: str) -> None:
+def test_the_best_answer_matches_the_query(index: Index, query: str, name: str) -> None:
     best, *rest = index.search(query)
     assert best.name == name
     assert best.snippet
     assert all(best.score >= other.score for other in rest)
 
 
-def test_words_nobody_wrote_find_nothing(index: Index) -> None:
+def test_unknown_words_find_nothing(index: Index) -> None:
     assert index.search("xyzzy plugh") == []
 
 
-def test_identifiers_are_searched_by_their_words() -> None:
+def test_identifiers_are_split_into_words() -> None:
     assert split_words("getDefaultTimeouts of HTTPServer_class") == [
         "get", "default", "timeout", "http", "server", "class",
     ]  # fmt: skip

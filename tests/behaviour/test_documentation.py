@@ -1,4 +1,4 @@
-"""Every code block of the README and the docs runs."""
+"""Code blocks of the README and the docs: every block runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NOT_RUN = {"text", "console"}
 `tests/behaviour/test_cli_documentation.py` checks sessions of command and answer line by line."""
 
 LANGSMITH = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
-"""It asks so when it is imported, and Python 3.14 warns."""
+"""The warning that Python 3.14 gives when langsmith is imported."""
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
+def find_blocks(page: Path) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
-def programs(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """What a page has to be run, as text and command.
+def iter_programs(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the programs of a page, each as its text and its command.
 
-    A page's Python is one program, run as far as it goes before each block of the shell, and
-    at the end.
+    The Python blocks of a page form one program. The part above each shell block runs before
+    that block, and the whole program runs at the end.
     """
     python, is_run = "", True
-    for language, text in blocks(page):
+    for language, text in find_blocks(page):
         if language == "toml":
             tomllib.loads(text)
         elif language == "python":
@@ -51,13 +51,13 @@ def programs(page: Path) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_code_block_runs(page: Path, tmp_path: Path) -> None:
-    """In the order of the page and in one directory."""
+    """Run the blocks in the order of the page, in one directory."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONWARNINGS": f"error,{LANGSMITH}",
         "PYTHONPATH": str(ROOT),
     }
-    for text, command in programs(page):
+    for text, command in iter_programs(page):
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

@@ -1,4 +1,4 @@
-"""Each example runs by itself, and its second run is served from its first one's work."""
+"""Examples: each runs by itself, and its second run is served from the entries of the first."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from examples.llmserver.server import ModelServer, run_model_server
 
 pytestmark = pytest.mark.timeout(300)  # processes that import much, on a machine that may be busy
 IN_TABLE = "llm_client"
-QUICK = {"batch": ["200"], "knowledge": ["--only", "json", "how do I parse JSON"]}
-"""Arguments for those that would take long."""
-ASKS = {IN_TABLE: 6, "prompt_optimizer": 24, "batch": 1, "fastapi_app": 6}
-"""How many requests an example sends when nothing is cached."""
+ARGUMENTS = {"batch": ["200"], "knowledge": ["--only", "json", "how do I parse JSON"]}
+"""Arguments for examples that would take long."""
+REQUESTS = {IN_TABLE: 6, "prompt_optimizer": 24, "batch": 1, "fastapi_app": 6}
+"""The number of requests that an example sends when nothing is cached."""
 
 
 @pytest.fixture
@@ -36,16 +36,16 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
 
 
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name != IN_TABLE])
-def test_the_second_run_asks_for_nothing(name: str, server: ModelServer, tmp_path: Path) -> None:
-    cold, warm = run_twice(name, tmp_path, *QUICK.get(name, ()))
+def test_the_second_run_sends_no_request(name: str, server: ModelServer, tmp_path: Path) -> None:
+    cold, warm = run_twice(name, tmp_path, *ARGUMENTS.get(name, ()))
     assert cold.upstream > 0
     assert (warm.upstream, warm.hit_rate) == (0, 1.0)
     assert warm.hits == cold.upstream + cold.hits
-    assert len(server.requests) == ASKS.get(name, 0)
+    assert len(server.requests) == REQUESTS.get(name, 0)
 
 
-def test_an_example_brings_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a port that is the same each time; where another has it, that is what it says."""
+def test_an_example_starts_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port is fixed; the example reports it when another process uses the port."""
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{IN_TABLE}", "Why?"],
@@ -69,13 +69,13 @@ def test_the_demo_compares_runs_in_a_table(server: ModelServer, tmp_path: Path) 
     )
     rows = [line.split("│") for line in done.stdout.splitlines() if " 100% " in line]
     assert [[row[at].strip() for at in (1, 4, 5)] for row in rows] == [[IN_TABLE, "6", "0"]]
-    assert len(server.requests) == ASKS[IN_TABLE]
+    assert len(server.requests) == REQUESTS[IN_TABLE]
     assert done.stdout.startswith("emptying")
     assert '"codec":"json"' in done.stdout
 
 
 class CountingModel:
-    """A model that notes what it embeds."""
+    """A model that records the texts that it embeds."""
 
     name = "counting"
 
@@ -98,18 +98,18 @@ async def test_a_file_is_embedded_again_only_if_its_content_changed(tmp_path: Pa
     assert model.texts == ["one", "other"]
 
 
-async def test_answers_are_forgotten_when_their_source_changes() -> None:
-    built: list[str] = []
+async def test_answers_are_removed_when_their_source_changes() -> None:
+    builds: list[str] = []
 
     def build() -> Index:
-        built.append("index")
+        builds.append("index")
         return Index(read_documents(["json"]))
 
     async with CacheManager("memory") as cache:
         knowledge = CachedKnowledgeSearch(build, "json", cache)
         first = await knowledge.search("parse JSON")
         assert await CachedKnowledgeSearch(build, "json", cache).search("parse JSON") == first
-        assert len(built) == 1
+        assert len(builds) == 1
         await knowledge.invalidate()
         assert await CachedKnowledgeSearch(build, "json", cache).search("parse JSON") == first
-        assert len(built) == 2
+        assert len(builds) == 2

@@ -1,4 +1,4 @@
-"""The first call finds the cache; several threads may make it at once."""
+"""First calls of a decorated function, made by several threads at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.decorators import base
 
 
-@pytest.mark.parametrize("what", ["stream", "batch"])
-def test_threads_that_call_it_first_at_once_adapt_its_terms_once(
-    what: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["stream", "batch"])
+def test_concurrent_first_calls_wrap_the_settings_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = list[Any]()
+    results = list[Any]()
     together = threading.Barrier(2)
     register = register_annotation
 
@@ -28,11 +28,11 @@ def test_threads_that_call_it_first_at_once_adapt_its_terms_once(
 
     monkeypatch.setattr(base, "register_annotation", slowly)
 
-    def noted(result: Any) -> bool:
-        told.append(result)
+    def record(result: Any) -> bool:
+        results.append(result)
         return True
 
-    settings: Any = {"backend": "memory", "cache_if": noted}
+    settings: Any = {"backend": "memory", "cache_if": record}
 
     @cached(**settings)
     def stream() -> Iterator[int]:
@@ -43,10 +43,10 @@ def test_threads_that_call_it_first_at_once_adapt_its_terms_once(
         return tuple(numbers)
 
     def call() -> None:
-        result: Any = list(stream()) if what == "stream" else batch([1])
+        result: Any = list(stream()) if kind == "stream" else batch([1])
         assert list(result) == [1]
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(call), pool.submit(call)]:
             done.result()
-    assert set(map(str, told)) == {"[1]" if what == "stream" else "1"}
+    assert set(map(str, results)) == {"[1]" if kind == "stream" else "1"}

@@ -1,8 +1,8 @@
-"""Keys stay what they are: from release to release, in every process, on every Python.
+"""Stability of cache keys: between releases, in every process and on every Python.
 
-A key that changes loses everything that was cached under it, so the keys of today are
-written down here. ``python -m tests.behaviour.test_golden_keys`` writes them anew, which is
-right only where a release says that keys change.
+A changed key loses the entry that was stored under it, so the keys of today are committed in
+golden_keys.json. ``python -m tests.behaviour.test_golden_keys`` replaces them. Do that only
+in a release that announces changed keys.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SCRIPT = keys_of_calls.__file__
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 
 
-def golden() -> dict[str, str]:
+def load_golden_keys() -> dict[str, str]:
     known: dict[str, str] = json.loads(GOLDEN.read_text())
     return known
 
 
-def keys_by(interpreter: str, **environment: str) -> dict[str, str]:
+def make_keys(interpreter: str, **environment: str) -> dict[str, str]:
     done = subprocess.run(
         [interpreter, "-I", SCRIPT] if not environment else [interpreter, SCRIPT],
         env={**os.environ, **environment},
@@ -37,20 +37,20 @@ def keys_by(interpreter: str, **environment: str) -> dict[str, str]:
         text=True,
         timeout=60,
     )
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    paths: dict[str, str] = json.loads(done.stdout)
+    return paths
 
 
-def interpreters() -> dict[str, str]:
-    """The Pythons of this machine, by version; a name that runs nothing is none."""
-    found: dict[str, str] = {}
+def find_interpreters() -> dict[str, str]:
+    """Return the paths of the Python interpreters on this machine, by version."""
+    paths: dict[str, str] = {}
     for version in VERSIONS:
         installed = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
         for path in [*map(str, installed), shutil.which(f"python{version}")]:
             if path is not None and _is_version(path, version):
-                found[version] = path
+                paths[version] = path
                 break
-    return found
+    return paths
 
 
 def _is_version(path: str, version: str) -> bool:
@@ -64,21 +64,21 @@ def _is_version(path: str, version: str) -> bool:
     return done.stdout.strip() == version
 
 
-def test_keys_are_what_they_were() -> None:
-    assert keys_of_calls.keys() == golden()
+def test_keys_equal_the_committed_keys() -> None:
+    assert keys_of_calls.keys() == load_golden_keys()
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 def test_keys_are_the_same_in_every_process(seed: str) -> None:
-    assert keys_by(sys.executable, PYTHONHASHSEED=seed) == golden()
+    assert make_keys(sys.executable, PYTHONHASHSEED=seed) == load_golden_keys()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_keys_are_the_same_on_every_python(version: str) -> None:
-    path = interpreters().get(version)
+    path = find_interpreters().get(version)
     if path is None:
         pytest.skip(f"no Python {version} on this machine")
-    assert keys_by(path) == golden()
+    assert make_keys(path) == load_golden_keys()
 
 
 if __name__ == "__main__":

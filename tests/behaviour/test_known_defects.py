@@ -1,9 +1,7 @@
-"""Defects that other caches have or had, each with the test that keeps this one clear of it.
+"""Defects that other caches have or had, each with a test that this library avoids it.
 
-Who has which is in the docstrings; `python -m benchmarks.defects` tries most of them on the
-others themselves. Two are for stores and verbs that are not here yet: a call that waits
-for Redis while Redis is down, and vectors in the wrong place after a partial batch hit;
-what can be said of them today is said of `get_many`.
+The docstrings name the libraries. `python -m benchmarks.defects` reproduces most of the
+defects with these libraries.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ from tests.support.broken_backends import SecretlessBackend
 
 
 class Client:
-    """Equal only to itself, at an address that the next one gets."""
+    """A class that is equal only to itself; the next instance may get the same address."""
 
 
 class Marker:
-    """Leaves a directory behind when it is unpickled."""
+    """A class whose unpickling creates a directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,8 +45,10 @@ class Answer:
     at: dt.datetime
 
 
-async def test_one_call_is_one_entry_however_it_is_spelled(cache: CacheManager) -> None:
-    """aiocache, cashews, diskcache and async-lru make three entries of these."""
+async def test_one_call_has_one_entry_for_all_spellings_of_its_arguments(
+    cache: CacheManager,
+) -> None:
+    """aiocache, cashews, diskcache and async-lru store three entries for these calls."""
     calls = 0
 
     @cached(cache=cache)
@@ -65,20 +65,20 @@ async def test_one_call_is_one_entry_however_it_is_spelled(cache: CacheManager) 
     assert (await cache.get_stats()).total_entries == 1
 
 
-async def test_values_that_look_alike_have_entries_of_their_own(cache: CacheManager) -> None:
-    """cashews serves the text to who asked for the number; async-lru refuses dicts."""
+async def test_values_with_similar_texts_have_separate_entries(cache: CacheManager) -> None:
+    """cashews serves the text to callers that passed the number; async-lru refuses dicts."""
     values = [1, "1", 1.0, True, None, "None", "", b"", {"a": 1}, {"a": "1"}, [1], (1,)]
 
     @cached(cache=cache)
-    async def shown(value: Any) -> str:
+    async def render(value: Any) -> str:
         return repr(value)
 
     for _ in range(2):
-        assert [await shown(value) for value in values] == [repr(value) for value in values]
+        assert [await render(value) for value in values] == [repr(value) for value in values]
 
 
-async def test_two_objects_at_one_address_never_meet(cache: CacheManager) -> None:
-    """cashews keys by ``repr``, which holds an address that is used again."""
+async def test_two_objects_at_one_address_do_not_share_an_entry(cache: CacheManager) -> None:
+    """cashews uses ``repr`` as the key; it contains an address that may be used again."""
 
     @cached(cache=cache)
     async def ask(client: Client) -> None: ...
@@ -89,7 +89,7 @@ async def test_two_objects_at_one_address_never_meet(cache: CacheManager) -> Non
 
 
 async def test_a_long_prompt_has_a_short_key(cache: CacheManager) -> None:
-    """cashews makes a key of 100 kB."""
+    """cashews makes a key of 100 kB for such a prompt."""
 
     @cached(cache=cache)
     async def ask(prompt: str) -> int:
@@ -102,10 +102,8 @@ async def test_a_long_prompt_has_a_short_key(cache: CacheManager) -> None:
     assert "Tell me all. Tell me" in key
 
 
-async def test_a_call_longer_than_any_lease_is_made_once(
-    cache: CacheManager, clock: FakeClock
-) -> None:
-    """aiocache gives its lease back after 2 s, and a call of 3 s runs ten times."""
+async def test_a_call_longer_than_a_lease_runs_once(cache: CacheManager, clock: FakeClock) -> None:
+    """aiocache releases its lease after 2 s, so that a call of 3 s runs ten times."""
     calls = 0
     go = asyncio.Event()
 
@@ -127,32 +125,32 @@ async def test_a_call_longer_than_any_lease_is_made_once(
     assert calls == 1
 
 
-async def test_one_callers_timeout_cancels_nobody_else(cache: CacheManager) -> None:
+async def test_the_timeout_of_one_caller_cancels_no_other_caller(cache: CacheManager) -> None:
     """aiocache and cashews cancel the call that the others wait for."""
     calls = 0
-    begun, go = asyncio.Event(), asyncio.Event()
+    started, go = asyncio.Event(), asyncio.Event()
 
     @cached(cache=cache)
     async def slow() -> str:
         nonlocal calls
         calls += 1
-        begun.set()
+        started.set()
         await go.wait()
         return "done"
 
     impatient = asyncio.ensure_future(slow())
-    await begun.wait()
-    others = [asyncio.ensure_future(slow()) for _ in range(3)]
+    await started.wait()
+    other_calls = [asyncio.ensure_future(slow()) for _ in range(3)]
     await asyncio.sleep(0)
     impatient.cancel()
     with pytest.raises(asyncio.CancelledError):
         await impatient
     go.set()
-    assert await asyncio.gather(*others) == ["done"] * 3
+    assert await asyncio.gather(*other_calls) == ["done"] * 3
     assert calls == 1
 
 
-async def test_a_replayed_stream_has_its_empty_chunks(cache: CacheManager) -> None:
+async def test_a_replayed_stream_contains_its_empty_chunks(cache: CacheManager) -> None:
     """cashews stops at the first empty chunk."""
     chunks: list[Any] = ["", "a", "", b"", None, 0, [], "b", ""]
 
@@ -166,8 +164,8 @@ async def test_a_replayed_stream_has_its_empty_chunks(cache: CacheManager) -> No
     assert stream.cache_info() == (2, 1)
 
 
-async def test_a_partial_hit_puts_nothing_in_the_wrong_place(cache: CacheManager) -> None:
-    """litellm gives back vectors in another order than their texts."""
+async def test_a_partial_hit_keeps_the_order_of_the_items(cache: CacheManager) -> None:
+    """litellm returns vectors in another order than their texts."""
     texts = [f"text {number}" for number in range(100)]
     vectors = {text: [float(number)] for number, text in enumerate(texts)}
     await cache.set_many({text: vectors[text] for text in texts[::3]})
@@ -176,8 +174,8 @@ async def test_a_partial_hit_puts_nothing_in_the_wrong_place(cache: CacheManager
     assert list(found) == texts[::3]
 
 
-async def test_what_a_caller_changes_nobody_else_gets(cache: CacheManager) -> None:
-    """aiocache and async-lru hand out one object to all."""
+async def test_changes_by_one_caller_do_not_reach_other_callers(cache: CacheManager) -> None:
+    """aiocache and async-lru return the same object to all callers."""
 
     @cached(cache=cache)
     async def answer() -> dict[str, list[int]]:
@@ -193,8 +191,8 @@ async def test_what_a_caller_changes_nobody_else_gets(cache: CacheManager) -> No
     assert together[1:] == [{"numbers": [1, 2]}] * 9
 
 
-async def test_callers_that_share_one_computation_do_not_share_its_result() -> None:
-    """Also where no store has a copy to give."""
+async def test_callers_of_one_computation_get_separate_results() -> None:
+    """The store keeps nothing here, so that it has no copy to return."""
     go = asyncio.Event()
     async with CacheManager("null") as cache:
 
@@ -213,10 +211,10 @@ async def test_callers_that_share_one_computation_do_not_share_its_result() -> N
 
 
 @pytest.mark.parametrize("codec", ["pickle", "pickle+hmac", "pickle+gzip+hmac"])
-async def test_a_forged_pickle_in_a_writable_directory_is_not_run(
+async def test_a_forged_pickle_in_a_writable_directory_is_not_executed(
     codec: str, cache_dir: Path, tmp_path: Path
 ) -> None:
-    """diskcache reads whatever pickle lies there: CVE-2025-69872."""
+    """diskcache unpickles any file in its directory: CVE-2025-69872."""
     payload = pickle.dumps(Marker(tmp_path / "marker")) + bytes(32)
     forger = FileBackend(cache_dir)
     await forger.write([Record(Head(VERSION, "default:k", codec, 0.0, len(payload)), payload)])
@@ -226,16 +224,16 @@ async def test_a_forged_pickle_in_a_writable_directory_is_not_run(
     assert not (tmp_path / "marker").exists()
 
 
-async def test_pickle_without_a_secret_is_refused_not_risked() -> None:
-    """All others write it; here the store must be private, or the user name a secret."""
+async def test_pickle_without_a_secret_raises() -> None:
+    """All others use pickle. Here the store must keep a secret, or the user must pass one."""
     async with CacheManager(SecretlessBackend()) as cache:
         with pytest.raises(SerializationError, match="pass secret= to the manager"):
             await cache.set("k", Client())
 
 
 @pytest.mark.parametrize("nothing", [None, "", 0, False, [], {}, b""])
-async def test_nothing_is_a_result_like_any_other(nothing: Any, cache: CacheManager) -> None:
-    """aiocache computes ``None`` again at every call."""
+async def test_none_and_empty_results_are_stored(nothing: Any, cache: CacheManager) -> None:
+    """aiocache computes ``None`` again in every call."""
     calls = 0
 
     @cached(cache=cache)
@@ -250,8 +248,8 @@ async def test_nothing_is_a_result_like_any_other(nothing: Any, cache: CacheMana
     assert calls == 1
 
 
-async def test_types_come_back_from_a_file_without_pickle(cache_dir: Path) -> None:
-    """Others give back lists for tuples, and texts for keys and dates, or need pickle."""
+async def test_types_are_kept_in_files_without_pickle(cache_dir: Path) -> None:
+    """Others return lists for tuples, and texts for keys and dates, or they need pickle."""
     value = {
         "pair": (1, (2, 3)),
         "keys": {1: "a", None: b"\xff"},
@@ -273,7 +271,7 @@ async def test_types_come_back_from_a_file_without_pickle(cache_dir: Path) -> No
 
         return await plain(), await own()
 
-    for _ in range(2):  # the second time from the files
+    for _ in range(2):  # the second run reads the files
         async with CacheManager(directory=cache_dir, memory_max_bytes=0) as cache:
             found, answer = await functions(cache)
             assert found == value
@@ -284,7 +282,7 @@ async def test_types_come_back_from_a_file_without_pickle(cache_dir: Path) -> No
 
 
 def test_a_cache_at_module_level_survives_its_event_loops(cache_dir: Path) -> None:
-    """Many a client says "Event loop is closed" in the second ``asyncio.run``."""
+    """Many clients raise "Event loop is closed" in the second ``asyncio.run``."""
     cache = CacheManager(directory=cache_dir)
     calls = 0
 

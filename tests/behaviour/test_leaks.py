@@ -1,4 +1,4 @@
-"""Managers that nobody closes: they hold nothing once they and their loops are gone."""
+"""Managers that are never closed: they release files, threads and loops when they are deleted."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from aiocache_pe import CacheManager
 from tests.support.polling import list_open_files, poll_blocking
 
 
-async def use(cache: CacheManager) -> None:
+async def call_cache(cache: CacheManager) -> None:
     await cache.set("a", [1])
     assert await cache.get("a") == [1]
     assert await cache.get_or_set("b", lambda: 1) == 1
 
 
-def held_below(directory: Path) -> list[str]:
+def list_held_files(directory: Path) -> list[str]:
     gc.collect()
     return list_open_files(directory)
 
 
-def disk_threads() -> set[threading.Thread]:
+def list_disk_threads() -> set[threading.Thread]:
     return {one for one in threading.enumerate() if one.name.startswith("aiocache_pe-disk")}
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="looks at descriptors in /proc")
-def test_managers_that_are_dropped_give_back_files_and_threads(tmp_path: Path) -> None:
-    before = disk_threads()
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="reads /proc/self/fd")
+def test_deleted_managers_release_files_and_threads(tmp_path: Path) -> None:
+    before = list_disk_threads()
     cache = CacheManager("file", directory=tmp_path / "held")
-    asyncio.run(use(cache))
-    assert held_below(tmp_path)
-    assert disk_threads() - before
+    asyncio.run(call_cache(cache))
+    assert list_held_files(tmp_path)
+    assert list_disk_threads() - before
     for number in range(10):
-        asyncio.run(use(CacheManager("file", directory=tmp_path / str(number))))
+        asyncio.run(call_cache(CacheManager("file", directory=tmp_path / str(number))))
     del cache
-    poll_blocking(lambda: not held_below(tmp_path))
-    poll_blocking(lambda: not disk_threads() - before)
+    poll_blocking(lambda: not list_held_files(tmp_path))
+    poll_blocking(lambda: not list_disk_threads() - before)
 
 
 @pytest.mark.parametrize(
     "settings", [{"backend": "memory"}, {"backend": "file"}, {"backend": "null"}]
 )
-def test_a_manager_that_stays_keeps_no_loop_that_ended(
+def test_a_manager_holds_no_reference_to_a_closed_loop(
     settings: dict[str, Any], cache_dir: Path
 ) -> None:
     if settings["backend"] == "file":

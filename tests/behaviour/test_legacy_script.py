@@ -1,4 +1,4 @@
-"""The script for users of old synchronous cache managers: before, after, and its old file."""
+"""The example script of an old synchronous cache manager: before and after the migration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCRIPT = ROOT / "examples" / "legacy_script.py"
 AFTER = "from aiocache_pe.sync import CacheManager, get_cache, make_cache_key"
 BEFORE = "from cache_manager import CacheManager, get_cache, make_cache_key"
 
-# What the script was written for, in its style: one file, read and written whole.
+# The old manager, in the style of such scripts: one file, read and written as a whole.
 OLD_MANAGER = """
 import hashlib, json, pathlib, time
 
@@ -53,7 +53,7 @@ def make_cache_key(*args, **kwargs):
 """
 
 
-def run(directory: Path, *command: str) -> str:
+def run_script(directory: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", *command],
         cwd=directory,
@@ -67,13 +67,13 @@ def run(directory: Path, *command: str) -> str:
     return done.stdout
 
 
-def answers(output: str) -> list[str]:
+def find_answers(output: str) -> list[str]:
     return [line for line in output.splitlines() if " in document " in line]
 
 
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
-    """The script as it was, beside what it was written for."""
+    """Write the script in its old form, beside the old manager."""
     source = SCRIPT.read_text()
     assert source.count(AFTER) == 1
     (tmp_path / "cache_manager.py").write_text(OLD_MANAGER)
@@ -82,25 +82,25 @@ def before(tmp_path: Path) -> Path:
     return script
 
 
-def test_the_second_run_computes_nothing_and_the_counters_go_on(tmp_path: Path) -> None:
-    first, second = (run(tmp_path, str(SCRIPT), "a", "b") for _ in range(2))
+def test_the_second_run_computes_nothing_and_continues_the_counters(tmp_path: Path) -> None:
+    first, second = (run_script(tmp_path, str(SCRIPT), "a", "b") for _ in range(2))
     assert first.count("searching for") == 2
     assert second.count("searching for") == 0
-    assert answers(first) == answers(second)
-    # The third miss is another manager's, which reports it a second later.
+    assert find_answers(first) == find_answers(second)
+    # Another manager counts the third miss and reports it a second later.
     assert re.fullmatch("run 1: 2 hits, [23] misses", first.splitlines()[-1])
     assert second.splitlines()[-1].startswith("run 2: ")
 
 
-def test_one_line_is_the_whole_change(tmp_path: Path, before: Path) -> None:
-    assert answers(run(tmp_path, str(before), "a", "b")) == answers(
-        run(tmp_path, str(SCRIPT), "a", "b")
+def test_the_migration_changes_one_line(tmp_path: Path, before: Path) -> None:
+    assert find_answers(run_script(tmp_path, str(before), "a", "b")) == find_answers(
+        run_script(tmp_path, str(SCRIPT), "a", "b")
     )
 
 
-def test_its_old_file_comes_along(tmp_path: Path, before: Path) -> None:
-    run(tmp_path, str(before), "a", "b")
-    out = run(tmp_path, *"-m aiocache_pe import --format legacy-json cache.json".split())
+def test_the_old_file_can_be_imported(tmp_path: Path, before: Path) -> None:
+    run_script(tmp_path, str(before), "a", "b")
+    out = run_script(tmp_path, *"-m aiocache_pe import --format legacy-json cache.json".split())
     assert out == "imported 3 entries\n"
-    assert run(tmp_path, *"-m aiocache_pe get runs".split()) == "1\n"
-    assert run(tmp_path, str(SCRIPT), "a").splitlines()[-1].startswith("run 2: ")
+    assert run_script(tmp_path, *"-m aiocache_pe get runs".split()) == "1\n"
+    assert run_script(tmp_path, str(SCRIPT), "a").splitlines()[-1].startswith("run 2: ")

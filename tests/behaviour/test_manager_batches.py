@@ -1,4 +1,4 @@
-"""The manager over many keys: namespaces, tags, patterns, and one round trip for all."""
+"""Operations of the manager on many keys: namespaces, tags, patterns, one round trip each."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from tests.support.polling import poll
 NAMES = ("search", "Search", "a:b", "a", "a+tags", "..", "nul\0", "\ud800", "x" * 200, "50%")
 
 
-async def keys(cache: CacheManager, pattern: str = "*") -> list[str]:
+async def list_keys(cache: CacheManager, pattern: str = "*") -> list[str]:
     return sorted([key async for key in cache.keys(pattern)])
 
 
-async def test_many_are_stored_read_and_removed(cache: CacheManager, clock: FakeClock) -> None:
+async def test_many_entries_are_stored_read_and_removed(
+    cache: CacheManager, clock: FakeClock
+) -> None:
     values: dict[str, Any] = {f"k{n}": [n] for n in range(100)} | {"none": None, "zero": 0}
     assert await cache.set_many(values, ttl="1m", tags=["t"])
     found = await cache.get_many(["absent", *values, "k0"])
@@ -35,7 +37,7 @@ async def test_many_are_stored_read_and_removed(cache: CacheManager, clock: Fake
     assert await cache.delete_many(values) == 0
 
 
-async def test_none_are_as_good_as_many(cache: CacheManager) -> None:
+async def test_operations_accept_no_keys(cache: CacheManager) -> None:
     assert await cache.set_many({})
     assert await cache.get_many([]) == {}
     assert await cache.delete_many([]) == 0
@@ -64,7 +66,7 @@ async def test_keys_may_come_from_any_iterable(cache: CacheManager) -> None:
         (lambda cache: cache.clear(), ["clear"]),
     ],
 )
-async def test_a_verb_is_one_round_trip(
+async def test_an_operation_takes_one_round_trip(
     verb: Callable[[CacheManager], Awaitable[object]], expected: list[str]
 ) -> None:
     recorder = SpyBackend(MemoryBackend())
@@ -73,14 +75,14 @@ async def test_a_verb_is_one_round_trip(
         assert [name for name, _ in recorder.calls] == expected
 
 
-async def test_what_carries_a_deleted_tag_is_gone(cache: CacheManager) -> None:
+async def test_entries_with_a_deleted_tag_are_removed(cache: CacheManager) -> None:
     await cache.set("a", 1, tags=["news", "eu"])
     await cache.set("b", 2, tags=["news"])
     await cache.set("c", 3, tags=["eu"])
     await cache.set("d", 4)
     assert await cache.delete_by_tag("news")
     assert await cache.get_many(list("abcd")) == {"c": 3, "d": 4}
-    assert await keys(cache) == ["c", "d"]
+    assert await list_keys(cache) == ["c", "d"]
     assert not await cache.delete("a")
     assert await cache.entry("a") is None
     assert await cache.get_ttl("b") is None
@@ -88,7 +90,7 @@ async def test_what_carries_a_deleted_tag_is_gone(cache: CacheManager) -> None:
     await cache.set("a", 5, tags=["news"])
     assert await cache.get("a") == 5
     assert await cache.delete_by_tag("eu", "news", "never used")
-    assert await keys(cache) == ["d"]
+    assert await list_keys(cache) == ["d"]
 
 
 async def test_the_cost_of_deleting_by_tag_does_not_grow_with_the_entries() -> None:
@@ -101,7 +103,7 @@ async def test_the_cost_of_deleting_by_tag_does_not_grow_with_the_entries() -> N
         assert await cache.get("7") is None
 
 
-async def test_what_was_computed_before_its_tag_was_deleted_is_not_served_after(
+async def test_a_value_computed_before_its_tag_was_deleted_is_not_served(
     cache: CacheManager,
 ) -> None:
     started, end = asyncio.Event(), asyncio.Event()
@@ -121,7 +123,7 @@ async def test_what_was_computed_before_its_tag_was_deleted_is_not_served_after(
     assert await cache.get("k") == "of today"
 
 
-async def test_tags_and_keys_of_one_name_do_not_meet(cache: CacheManager) -> None:
+async def test_tags_and_keys_with_the_same_name_are_independent(cache: CacheManager) -> None:
     await cache.set("t", 1, tags=["t"])
     await cache.set("u", 2)
     await cache.delete_by_tag("u")
@@ -141,24 +143,24 @@ async def test_tags_and_keys_of_one_name_do_not_meet(cache: CacheManager) -> Non
         ("", []),
     ],
 )
-async def test_a_pattern_lists_and_removes_what_it_matches(
+async def test_a_pattern_lists_and_removes_matching_keys(
     cache: CacheManager, pattern: str, match: list[str]
 ) -> None:
     stored = ["User:1", "user:1", "user:12", "user:1\n", "[x]", "user*"]
     await cache.set_many(dict.fromkeys(stored, 1))
-    assert await keys(cache, pattern) == sorted(match)
+    assert await list_keys(cache, pattern) == sorted(match)
     assert await cache.invalidate(pattern) == len(match)
-    assert await keys(cache) == sorted(set(stored) - set(match))
+    assert await list_keys(cache) == sorted(set(stored) - set(match))
 
 
-async def test_patterns_see_all_of_a_long_key(cache: CacheManager) -> None:
+async def test_patterns_match_the_whole_of_a_long_key(cache: CacheManager) -> None:
     long = "prompt " * 100
     await cache.set_many({long + "a": 1, long + "b": 2})
-    assert await keys(cache, "*b") == [long + "b"]
+    assert await list_keys(cache, "*b") == [long + "b"]
     assert await cache.invalidate("*a") == 1
 
 
-async def test_listing_may_stop_early_and_others_may_write_meanwhile(cache: CacheManager) -> None:
+async def test_listing_may_stop_early_during_writes(cache: CacheManager) -> None:
     await cache.set_many({str(n): n for n in range(50)})
     seen = list[str]()
     async for key in cache.keys("*"):
@@ -171,48 +173,46 @@ async def test_listing_may_stop_early_and_others_may_write_meanwhile(cache: Cach
 
 
 @pytest.mark.parametrize(("one", "other"), list(permutations(NAMES, 2)))
-async def test_namespaces_never_see_each_other(one: str, other: str) -> None:
-    async with CacheManager("memory", namespace=one) as mine:
-        its = mine.namespace(other)
-        await _isolated(mine, its)
+async def test_namespaces_are_isolated(one: str, other: str) -> None:
+    async with CacheManager("memory", namespace=one) as first:
+        second = first.namespace(other)
+        await _assert_isolated(first, second)
 
 
 @pytest.mark.parametrize("other", NAMES)
-async def test_namespaces_never_see_each_other_in_any_store(
-    cache: CacheManager, other: str
-) -> None:
-    await _isolated(cache, cache.namespace(other))
+async def test_namespaces_are_isolated_in_every_store(cache: CacheManager, other: str) -> None:
+    await _assert_isolated(cache, cache.namespace(other))
 
 
-async def _isolated(mine: CacheManager, its: CacheManager) -> None:
+async def _assert_isolated(first: CacheManager, second: CacheManager) -> None:
     awkward = ("k", "", "a:b", "+tags:t", "x" * 300)
-    await mine.set_many({key: f"mine {key}" for key in awkward}, tags=["t"])
-    assert await its.get_many(awkward) == {}
-    await its.set_many({key: f"its {key}" for key in awkward}, tags=["t"])
-    await its.delete_by_tag("t")
-    assert len(await mine.get_many(awkward)) == 5
-    await its.set("k", "its")
-    assert await keys(its) == ["k"]
-    assert (await mine.get_stats()).hits == 5
-    assert (await its.get_stats()).hits == 0
-    assert await its.clear() >= 1
-    assert await keys(its) == []
-    assert len(await keys(mine)) == 5
-    assert await mine.invalidate("*") == 5
+    await first.set_many({key: f"mine {key}" for key in awkward}, tags=["t"])
+    assert await second.get_many(awkward) == {}
+    await second.set_many({key: f"its {key}" for key in awkward}, tags=["t"])
+    await second.delete_by_tag("t")
+    assert len(await first.get_many(awkward)) == 5
+    await second.set("k", "its")
+    assert await list_keys(second) == ["k"]
+    assert (await first.get_stats()).hits == 5
+    assert (await second.get_stats()).hits == 0
+    assert await second.clear() >= 1
+    assert await list_keys(second) == []
+    assert len(await list_keys(first)) == 5
+    assert await first.invalidate("*") == 5
 
 
-async def test_a_view_is_the_same_cache(cache: CacheManager) -> None:
+async def test_a_namespace_view_uses_the_same_cache(cache: CacheManager) -> None:
     view = cache.namespace("search")
     await view.set("k", 1)
     assert await cache.namespace("search").get("k") == 1
     assert await view.namespace("default").get("k") is None
-    await view.close()  # only reports
+    await view.close()  # only writes the counters
     await cache.set("k", 2)
     assert await cache.get("k") == 2
     assert await view.get("k") == 1
 
 
-async def test_clear_removes_all_and_tells_how_many(cache: CacheManager) -> None:
+async def test_clear_removes_all_entries_and_returns_their_number(cache: CacheManager) -> None:
     await cache.set_many({str(n): n for n in range(10)}, tags=["t"])
     assert await cache.clear() == 10
     assert await cache.clear() == 0
@@ -221,7 +221,7 @@ async def test_clear_removes_all_and_tells_how_many(cache: CacheManager) -> None
     assert await cache.get("1") == 1
 
 
-async def test_cleanup_removes_what_is_over(cache: CacheManager, clock: FakeClock) -> None:
+async def test_cleanup_removes_expired_entries(cache: CacheManager, clock: FakeClock) -> None:
     await cache.set_many({"a": 1, "b": 2}, ttl=10)
     await cache.set("c", 3, tags=["t"])
     await cache.set("d", 4)
@@ -235,7 +235,7 @@ async def test_cleanup_removes_what_is_over(cache: CacheManager, clock: FakeCloc
     assert await cache.get("d") == 4
 
 
-async def test_a_write_during_a_computation_stays(cache: CacheManager) -> None:
+async def test_a_write_during_a_computation_is_kept(cache: CacheManager) -> None:
     started, end = asyncio.Event(), asyncio.Event()
 
     async def slow() -> str:

@@ -1,4 +1,4 @@
-"""Events of a manager: each thing that happens is told exactly once."""
+"""Events of a manager: each is emitted exactly once."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ KINDS: tuple[type[Event], ...] = (
 )
 
 
-def listen(cache: CacheManager) -> list[Event]:
-    told = list[Event]()
+def collect_events(cache: CacheManager) -> list[Event]:
+    events = list[Event]()
     for kind in KINDS:
-        cache.subscribe(kind, told.append)
-    return told
+        cache.subscribe(kind, events.append)
+    return events
 
 
 @pytest.fixture
-async def told(cache: CacheManager) -> list[Event]:
-    return listen(cache)
+async def events(cache: CacheManager) -> list[Event]:
+    return collect_events(cache)
 
 
-async def test_reads_and_writes(cache: CacheManager, told: list[Event]) -> None:
+async def test_reads_and_writes_emit_events(cache: CacheManager, events: list[Event]) -> None:
     await cache.get("k")
     await cache.set("k", [1])
     await cache.get("k")
     await cache.get_many(["k", "absent"])
-    assert told == [
+    assert events == [
         Miss("default", "k"),
         Stored("default", "k", 3),
         Hit("default", "k"),
@@ -61,21 +61,23 @@ async def test_reads_and_writes(cache: CacheManager, told: list[Event]) -> None:
     ]
 
 
-async def test_asking_about_an_entry_is_no_read(cache: CacheManager, told: list[Event]) -> None:
+async def test_inspecting_an_entry_emits_no_read(cache: CacheManager, events: list[Event]) -> None:
     await cache.set("k", 1)
-    told.clear()
+    events.clear()
     await cache.exists("k")
     await cache.get_ttl("absent")
     await cache.entry("k")
     await cache.get_stats()
     assert [key async for key in cache.keys("*")] == ["k"]
-    assert told == []
+    assert events == []
 
 
-async def test_removals_say_why(cache: CacheManager, told: list[Event], clock: FakeClock) -> None:
+async def test_removals_have_a_reason(
+    cache: CacheManager, events: list[Event], clock: FakeClock
+) -> None:
     await cache.set_many({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})
     await cache.set("f", 1, ttl=1)
-    told.clear()
+    events.clear()
     await cache.delete("a")
     await cache.delete("a")
     await cache.delete_many(["b", "c", "absent"])
@@ -84,7 +86,7 @@ async def test_removals_say_why(cache: CacheManager, told: list[Event], clock: F
     await cache.cleanup_expired()
     await cache.set("g", 1)
     await cache.clear()
-    assert [event for event in told if isinstance(event, Removed)] == [
+    assert [event for event in events if isinstance(event, Removed)] == [
         Removed("default", "a", "deleted"),
         Removed("default", "", "deleted", 2),
         Removed("default", "d", "deleted"),
@@ -93,17 +95,17 @@ async def test_removals_say_why(cache: CacheManager, told: list[Event], clock: F
     ]
 
 
-async def test_an_eviction_is_told_with_its_key() -> None:
+async def test_an_eviction_names_its_key() -> None:
     async with CacheManager("memory", max_entries=1) as cache:
-        told = listen(cache)
+        events = collect_events(cache)
         await cache.set("a", 1)
         await cache.set("b", 1)
-        assert Removed("default", "a", "evicted") in told
-        assert sum(isinstance(event, Removed) for event in told) == 1
+        assert Removed("default", "a", "evicted") in events
+        assert sum(isinstance(event, Removed) for event in events) == 1
 
 
-async def test_a_computation_is_told_once_for_all_who_waited(
-    cache: CacheManager, told: list[Event], clock: FakeClock
+async def test_a_computation_emits_one_event_for_all_waiting_callers(
+    cache: CacheManager, events: list[Event], clock: FakeClock
 ) -> None:
     start = asyncio.Event()
 
@@ -116,15 +118,17 @@ async def test_a_computation_is_told_once_for_all_who_waited(
     await asyncio.sleep(0)
     start.set()
     await asyncio.gather(*tasks)
-    assert told[:3] == [
+    assert events[:3] == [
         Miss("default", "k"),
         Loaded("default", "k", 2.0),
         Stored("default", "k", 1),
     ]
-    assert told[3:] == [Hit("default", "k")] * 4
+    assert events[3:] == [Hit("default", "k")] * 4
 
 
-async def test_a_failed_computation_is_told_once(cache: CacheManager, told: list[Event]) -> None:
+async def test_a_failed_computation_emits_one_event(
+    cache: CacheManager, events: list[Event]
+) -> None:
     error = ValueError("no")
 
     async def fail() -> int:
@@ -132,25 +136,25 @@ async def test_a_failed_computation_is_told_once(cache: CacheManager, told: list
         raise error
 
     await asyncio.gather(*(cache.get_or_set("k", fail) for _ in range(5)), return_exceptions=True)
-    assert told == [Miss("default", "k"), LoadFailed("default", "k", error)]
+    assert events == [Miss("default", "k"), LoadFailed("default", "k", error)]
 
 
 async def test_views_name_their_namespace_and_share_the_subscribers(
-    cache: CacheManager, told: list[Event]
+    cache: CacheManager, events: list[Event]
 ) -> None:
     await cache.namespace("search").get("k")
-    assert told == [Miss("search", "k")]
+    assert events == [Miss("search", "k")]
 
 
-async def test_a_failing_store_is_told_with_what_was_asked() -> None:
+async def test_a_failure_of_the_store_names_the_operation() -> None:
     recorder = SpyBackend(MemoryBackend())
     recorder.failing = error = BackendError("away")
     async with CacheManager(recorder) as cache:
-        told = listen(cache)
+        events = collect_events(cache)
         await cache.get("k")
         await cache.set("k", 1)
         await cache.delete("k")
-        assert told == [
+        assert events == [
             BackendFailed("default", "", "read", error),
             Miss("default", "k"),
             BackendFailed("default", "", "write", error),
@@ -159,7 +163,7 @@ async def test_a_failing_store_is_told_with_what_was_asked() -> None:
         recorder.failing = None
 
 
-async def test_a_raising_subscriber_breaks_no_call_and_is_dropped(
+async def test_a_raising_subscriber_breaks_no_call_and_is_removed(
     cache: CacheManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = list[Event]()
@@ -180,10 +184,10 @@ async def test_a_raising_subscriber_breaks_no_call_and_is_dropped(
     assert len(caplog.records) == 4
 
 
-async def test_who_left_hears_nothing(cache: CacheManager) -> None:
-    told = list[Any]()
-    leave = cache.subscribe(Miss, told.append)
+async def test_an_unsubscribed_handler_gets_no_event(cache: CacheManager) -> None:
+    events = list[Any]()
+    unsubscribe = cache.subscribe(Miss, events.append)
     await cache.get("k")
-    leave()
+    unsubscribe()
     await cache.get("k")
-    assert len(told) == 1
+    assert len(events) == 1

@@ -1,4 +1,4 @@
-"""Opening and closing: by hand, by ``async with``, or never; and what is told meanwhile."""
+"""Opening and closing of a manager: by `close`, by ``async with``, or never."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.polling import poll
 
 
-async def listed(cache: CacheManager) -> list[str]:
+async def list_keys(cache: CacheManager) -> list[str]:
     return [key async for key in cache.keys("*")]
 
 
@@ -38,7 +38,7 @@ VERBS: dict[str, Callable[[CacheManager], Awaitable[object]]] = {
     "delete_by_tag": lambda cache: cache.delete_by_tag("t"),
     "clear": lambda cache: cache.clear(),
     "cleanup_expired": lambda cache: cache.cleanup_expired(),
-    "keys": listed,
+    "keys": list_keys,
     "entry": lambda cache: cache.entry("k"),
     "get_stats": lambda cache: cache.get_stats(),
 }
@@ -46,7 +46,7 @@ VERBS: dict[str, Callable[[CacheManager], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("view", [False, True], ids=["manager", "view"])
-async def test_no_verb_works_on_a_closed_cache(verb: str, view: bool) -> None:
+async def test_every_operation_on_a_closed_cache_raises(verb: str, view: bool) -> None:
     cache = CacheManager("memory")
     used = cache.namespace("view") if view else cache
     await cache.close()
@@ -54,13 +54,13 @@ async def test_no_verb_works_on_a_closed_cache(verb: str, view: bool) -> None:
         await VERBS[verb](used)
 
 
-async def test_closing_twice_is_closing_once(cache: CacheManager) -> None:
+async def test_closing_twice_has_no_further_effect(cache: CacheManager) -> None:
     await cache.set("k", 1)
     await asyncio.gather(cache.close(), cache.close())
     await cache.close()
 
 
-async def test_async_with_opens_a_closed_cache_again(cache_dir: Path) -> None:
+async def test_async_with_reopens_a_closed_cache(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
     for number in range(3):
         async with cache as opened:
@@ -70,7 +70,7 @@ async def test_async_with_opens_a_closed_cache_again(cache_dir: Path) -> None:
             await cache.get("n")
 
 
-async def test_an_error_inside_closes_the_cache_and_is_raised(cache_dir: Path) -> None:
+async def test_an_error_in_the_block_closes_the_cache_and_is_raised(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
 
     async def application() -> None:
@@ -86,7 +86,7 @@ async def test_an_error_inside_closes_the_cache_and_is_raised(cache_dir: Path) -
         assert await cache.get("k") == 1
 
 
-async def test_a_store_that_the_user_made_is_the_users_to_close() -> None:
+async def test_a_store_created_by_the_user_is_not_closed() -> None:
     recorder = SpyBackend(MemoryBackend())
     async with CacheManager(recorder) as cache:
         await cache.set("k", 1)
@@ -95,7 +95,7 @@ async def test_a_store_that_the_user_made_is_the_users_to_close() -> None:
         assert await cache.get("k") == 1
 
 
-async def test_what_was_written_is_there_after_close(cache_dir: Path) -> None:
+async def test_entries_are_readable_after_close(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
     writes = [asyncio.create_task(cache.set(str(n), n)) for n in range(20)]
     await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_what_was_written_is_there_after_close(cache_dir: Path) -> None:
         assert len(await cache.get_many(map(str, range(20)))) == 20
 
 
-def test_a_cache_at_module_level_lives_through_many_loops(cache_dir: Path) -> None:
+def test_a_cache_at_module_level_works_in_many_loops(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
 
     async def use(number: int) -> int:
@@ -115,7 +115,7 @@ def test_a_cache_at_module_level_lives_through_many_loops(cache_dir: Path) -> No
     assert [asyncio.run(use(n)) for n in range(5)] == [1, 2, 3, 4, 5]
 
 
-async def test_another_managers_write_is_seen_by_the_next_read(cache_dir: Path) -> None:
+async def test_a_read_sees_the_latest_write_of_another_manager(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as one, CacheManager(directory=cache_dir) as two:
         for number in range(20):
             await one.set("k", [number])
@@ -133,7 +133,7 @@ async def test_another_managers_write_is_seen_by_the_next_read(cache_dir: Path) 
         assert await two.get("k") is None
 
 
-async def test_counters_are_reported_a_moment_after_something_happened(cache_dir: Path) -> None:
+async def test_counters_are_written_shortly_after_a_change(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
     await cache.get("absent")
     counters = cache_dir / "default+stats"
@@ -141,7 +141,7 @@ async def test_counters_are_reported_a_moment_after_something_happened(cache_dir
     await cache.close()
 
 
-def test_a_repr_names_store_and_namespace(cache_dir: Path) -> None:
+def test_the_repr_names_store_and_namespace(cache_dir: Path) -> None:
     cache = CacheManager(FileBackend(cache_dir), namespace="a:b")
     assert repr(cache) == f"CacheManager(FileBackend({str(cache_dir)!r}), namespace='a:b')"
     assert "secret" not in repr(CacheManager("memory", secret="hunter2"))

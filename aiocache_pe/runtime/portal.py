@@ -239,10 +239,9 @@ def _start_loop_thread(settleables: Iterable[Settleable]) -> _LoopThread:
             loop = asyncio.get_running_loop()
             # As many threads as calls: a call may wait for another that needs a thread, too.
             loop.set_default_executor(CallerPool(_MAX_THREADS, thread_name_prefix="aiocache_pe"))
-            stop = partial(
-                blocking_portal.call, partial(blocking_portal.stop, cancel_remaining=True)
-            )
-            ready.set_result(_LoopThread(loop, threading.current_thread(), stop))
+            stop = partial(blocking_portal.stop, cancel_remaining=True)
+            thread = threading.current_thread()
+            ready.set_result(_LoopThread(loop, thread, lambda: blocking_portal.call(stop)))
             await blocking_portal.sleep_until_stopped()
 
         for settleable in list(settleables):

@@ -17,7 +17,7 @@ from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
 from tests.support.factories import wait_for_refreshes
 from tests.support.polling import poll, poll_blocking
-from tests.support.servers.sse_server import WORDS, SseServer, words_async, words_plain
+from tests.support.servers.sse_server import WORDS, SseServer, read_words, read_words_async
 from tests.support.stream_kinds import (
     Upstream,
     close_stream,
@@ -44,7 +44,7 @@ async def some(stream: AsyncIterator[Any], count: int) -> list[Any]:
 async def test_three_readers_of_a_real_response_see_it_from_the_first_chunk_on(
     server: SseServer, cache: CacheManager
 ) -> None:
-    words = cached(cache=cache)(words_async)
+    words = cached(cache=cache)(read_words_async)
     one, two, three = (words(server.port) for _ in range(3))
     server.allow(2)
     assert await some(one, 2) == ["Once", ""]
@@ -67,7 +67,7 @@ async def test_three_readers_of_a_real_response_see_it_from_the_first_chunk_on(
 async def test_threads_read_a_real_response_together(
     server: SseServer, cache: CacheManager
 ) -> None:
-    words = cached(cache=cache)(words_plain)
+    words = cached(cache=cache)(read_words)
     with ThreadPoolExecutor(3) as pool:
         loop = asyncio.get_running_loop()
         server.allow(3)
@@ -86,7 +86,7 @@ async def test_threads_read_a_real_response_together(
 async def test_when_the_response_breaks_at_chunk_five_all_readers_know(
     server: SseServer, cache: CacheManager
 ) -> None:
-    words = cached(cache=cache)(words_async)
+    words = cached(cache=cache)(read_words_async)
     server.fails_at = 5
     server.allow(4)
     one, two = words(server.port), words(server.port)
@@ -108,15 +108,15 @@ async def test_when_the_response_breaks_at_chunk_five_all_readers_know(
 async def test_one_reader_leaves_and_the_last_one_hangs_up(
     server: SseServer, memory: CacheManager
 ) -> None:
-    words = cached(cache=memory)(words_async)
+    words = cached(cache=memory)(read_words_async)
     one, two = words(server.port), words(server.port)
     server.allow(2)
     assert [await anext(one), await anext(two)] == ["Once", "Once"]
     await one.aclose()
     assert await anext(two) == ""
-    assert server.hung_up == 0
+    assert server.hang_ups == 0
     await two.aclose()
-    await poll(lambda: server.hung_up == 1)
+    await poll(lambda: server.hang_ups == 1)
     assert await count_entries(memory) == 0
     server.allow()
     assert await read_all(words(server.port)) == list(WORDS)
@@ -177,7 +177,7 @@ async def test_what_one_reader_does_to_a_chunk_the_others_do_not_see(
 async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
     server: SseServer, memory: CacheManager
 ) -> None:
-    words = cached(cache=memory)(words_async)
+    words = cached(cache=memory)(read_words_async)
     server.allow(1)
     one, two = words(server.port), words(server.port)
     assert [await anext(one), await anext(two)] == ["Once", "Once"]
@@ -189,7 +189,7 @@ async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
         await waiting
     server.allow(8)
     assert await others == list(WORDS[1:])
-    assert (server.requests, server.hung_up) == (1, 0)
+    assert (server.requests, server.hang_ups) == (1, 0)
     assert await count_entries(memory) == 1
 
 
@@ -256,7 +256,7 @@ def test_an_interrupted_thread_says_so_to_the_others() -> None:
 async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_buffer, "_MOST", 10)
+    monkeypatch.setattr(chunk_buffer, "_MAX_CHUNKS", 10)
     stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks(*range(100))))
     one, two, late = stream(), stream(), stream()
     assert [await read_first(one), await read_first(two), await read_first(late)] == [0, 0, 0]

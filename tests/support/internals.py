@@ -82,14 +82,14 @@ def list_disk_threads(cache: CacheManager) -> list[threading.Thread]:
     backend = get_backend(cache)
     if not isinstance(backend, FileBackend):
         return []
-    return list(backend._hops._executor()._workers.threads)
+    return list(backend._executor._get_pool()._workers.threads)
 
 
 def get_cached_reader(cache: CacheManager) -> CachedReader:
     """Return the part of a file store that reads files without waiting for the disk."""
     backend = get_backend(cache)
     assert isinstance(backend, FileBackend)
-    return backend._cached
+    return backend._cached_reader
 
 
 def get_connection_limit(store: RedisBackend) -> asyncio.Semaphore:
@@ -118,14 +118,14 @@ def limit_stream_chunks(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
 
 def limit_shutdown_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time that closing a cache waits for background refreshes."""
-    monkeypatch.setattr(background_refresh, "_GRACE", seconds)
+    monkeypatch.setattr(background_refresh, "_SETTLE_SECONDS", seconds)
 
 
 def limit_lock_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time that the file store waits for a lock of another process."""
-    monkeypatch.setattr(locks, "_PATIENCE", seconds)
+    monkeypatch.setattr(locks, "_TIMEOUT", seconds)
 
 
 def delay_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delay the reports of counters to the store, so that none is written before the end."""
-    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)
+    monkeypatch.setattr(stats_reporter, "_REPORT_DELAY", 3600.0)

@@ -1,4 +1,4 @@
-"""Several servers that belong together: Sentinels with a primary, a Cluster, a TLS proxy."""
+"""Deployments of several servers: Sentinels with a primary, Clusters, and TLS proxies."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.polling import poll_blocking
-from tests.support.servers.redis_server import PATIENT, Server, free_ports
+from tests.support.servers.redis_server import LONG_TIMEOUTS, Server, reserve_ports
 
 USER, PASSWORD = "app", "correct horse"
-_CALM = 60  # seconds that a server may stand still on a busy machine, and nobody takes its place
-RIGHTS = (
+USER_RIGHTS = (
     "~aiocache_pe* +get +set +getrange +mget +strlen +pttl +pexpire +del +unlink +scan "
     "+eval +evalsha +script|load"
 )
-"""What `docs/redis.md` says that a user needs, and nothing more."""
-_CLUSTER = "+cluster|slots +command"
-ACL = (
-    f'user {USER} on ">{PASSWORD}" {RIGHTS} {_CLUSTER} +client|tracking +ping +info',
-    f'user untracked on ">pw" {RIGHTS} {_CLUSTER}',
+"""The rights that `docs/redis.md` says a user needs, and no others."""
+
+_CLUSTER_RIGHTS = "+cluster|slots +command"
+_USERS = (
+    f'user {USER} on ">{PASSWORD}" {USER_RIGHTS} {_CLUSTER_RIGHTS} +client|tracking +ping +info',
+    f'user untracked on ">pw" {USER_RIGHTS} {_CLUSTER_RIGHTS}',
     "user default off",
 )
+_LONG_NODE_TIMEOUT = 60  # seconds that a server may pause on a busy machine without a failover
 
 
 class Sentinels:
@@ -39,60 +40,54 @@ class Sentinels:
 
     service = "main"
 
-    def __init__(self, folder: Path) -> None:
-        ports = free_ports(5)
-        self.data = [Server(folder / "primary", ports[0])]
-        self.data.append(
-            Server(
-                folder / "replica",
-                ports[1],
-                [
-                    f"replicaof 127.0.0.1 {ports[0]}",
-                    "repl-diskless-sync yes",
-                    "repl-diskless-sync-delay 0",
-                ],
-            )
+    def __init__(self, directory: Path) -> None:
+        ports = reserve_ports(5)
+        primary = Server(directory / "primary", ports[0])
+        replica = Server(
+            directory / "replica",
+            ports[1],
+            [
+                f"replicaof 127.0.0.1 {ports[0]}",
+                "repl-diskless-sync yes",
+                "repl-diskless-sync-delay 0",
+            ],
         )
-        watch = [
+        lines = [
             f"sentinel monitor {self.service} 127.0.0.1 {ports[0]} 2",
             f"sentinel down-after-milliseconds {self.service} 500",
             f"sentinel failover-timeout {self.service} 3000",
         ]
-        self.watchers = [
-            Server(folder / f"sentinel{n}", port, watch, sentinel=True)
+        self.sentinels = [
+            Server(directory / f"sentinel{n}", port, lines, sentinel=True)
             for n, port in enumerate(ports[2:])
         ]
+        self._servers = [primary, replica, *self.sentinels]
 
     @property
     def url(self) -> str:
-        """The URL of the service."""
-        hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.watchers)
-        return f"redis+sentinel://{hosts}/{self.service}{PATIENT}"
+        """Return the URL of the service."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{self.service}{LONG_TIMEOUTS}"
 
     def start(self) -> None:
-        """Start all, until the Sentinels know one another and the replica."""
-        for server in (*self.data, *self.watchers):
+        """Start all servers, and wait until the Sentinels know each other and the replica."""
+        for server in self._servers:
             server.start()
         poll_blocking(self._is_complete, deadline=60)
-        for watcher in self.watchers:
-            with Redis(port=watcher.port) as sentinel:
-                sentinel.sentinel_set(self.service, "down-after-milliseconds", _CALM * 1000)
-
-    def primary_port(self) -> int:
-        """Where the Sentinels say the primary is."""
-        with Redis(port=self.watchers[-1].port) as sentinel:
-            address: Any = sentinel.sentinel_get_master_addr_by_name(self.service)
-            return int(address[1])
+        for sentinel in self.sentinels:
+            with Redis(port=sentinel.port) as client:
+                milliseconds = _LONG_NODE_TIMEOUT * 1000
+                client.sentinel_set(self.service, "down-after-milliseconds", milliseconds)
 
     def kill(self) -> None:
-        """End all."""
-        for server in (*self.watchers, *self.data):
+        """Kill all servers."""
+        for server in reversed(self._servers):
             server.kill()
 
     def _is_complete(self) -> bool:
-        for watcher in self.watchers:
-            with Redis(port=watcher.port) as sentinel, contextlib.suppress(RedisError):
-                state: Any = sentinel.sentinel_master(self.service)
+        for sentinel in self.sentinels:
+            with Redis(port=sentinel.port) as client, contextlib.suppress(RedisError):
+                state: Any = client.sentinel_master(self.service)
                 if state["num-slaves"] == 1 and state["num-other-sentinels"] == 2:
                     continue
             return False
@@ -100,23 +95,23 @@ class Sentinels:
 
 
 class Cluster:
-    """Three primaries, each with a replica, or some of them without.
+    """A Cluster of three primaries, with replicas of some of them.
 
     Args:
-        folder: for all of them.
-        replicas: how many of the primaries have one.
-        ports: where they listen.
-        announced: the ports that clients are told instead.
+        directory: for the files of all nodes.
+        replicas: number of primaries with a replica.
+        ports: where the nodes listen; reserved ports if empty.
+        announced_ports: ports that the nodes announce to clients instead.
     """
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         replicas: int = 3,
         ports: Sequence[int] = (),
-        announced: Sequence[int] = (),
+        announced_ports: Sequence[int] = (),
     ) -> None:
-        ports = ports or free_ports(3 + replicas)
+        ports = ports or reserve_ports(3 + replicas)
         lines = [
             "cluster-enabled yes",
             "cluster-node-timeout 1000",
@@ -124,220 +119,233 @@ class Cluster:
             "repl-diskless-sync-delay 0",
         ]
         self.nodes = [
-            Server(folder / f"node{n}", port, lines + _announcing(port, announced[n : n + 1]))
+            Server(
+                directory / f"node{n}",
+                port,
+                lines + _make_announcements(port, announced_ports[n : n + 1]),
+            )
             for n, port in enumerate(ports)
         ]
 
     @property
     def url(self) -> str:
-        """A URL with two of the nodes."""
+        """Return a URL with two of the nodes."""
         one, two = self.nodes[:2]
-        return f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}{PATIENT}"
+        return f"redis+cluster://127.0.0.1:{one.port},127.0.0.1:{two.port}{LONG_TIMEOUTS}"
 
     def start(self) -> None:
-        """Start all and join them."""
+        """Start all nodes and join them to a Cluster."""
         for node in self.nodes:
             node.start()
         clients = [Redis(port=node.port) for node in self.nodes]
         try:
             bounds = [0, 5461, 10923, 16384]
             for n, client in enumerate(clients):
-                asked(client, "CLUSTER SET-CONFIG-EPOCH", n + 1)
+                execute(client, "CLUSTER SET-CONFIG-EPOCH", n + 1)
                 if n < 3:
-                    asked(client, "CLUSTER ADDSLOTS", *range(bounds[n], bounds[n + 1]))
-                asked(clients[0], "CLUSTER MEET", "127.0.0.1", self.nodes[n].port)
+                    execute(client, "CLUSTER ADDSLOTS", *range(bounds[n], bounds[n + 1]))
+                execute(clients[0], "CLUSTER MEET", "127.0.0.1", self.nodes[n].port)
             poll_blocking(
-                lambda: all(_known(client) == len(clients) for client in clients), deadline=60
+                lambda: all(_count_known_nodes(client) == len(clients) for client in clients),
+                deadline=60,
             )
-            names = [asked(client, "CLUSTER MYID").decode() for client in clients]
+            ids = [execute(client, "CLUSTER MYID").decode() for client in clients]
             for n, client in enumerate(clients[3:]):
-                asked(client, "CLUSTER REPLICATE", names[n])
+                execute(client, "CLUSTER REPLICATE", ids[n])
             poll_blocking(
-                lambda: all(_is_whole(client, len(names) - 3) for client in clients), deadline=60
+                lambda: all(_is_complete(client, len(ids) - 3) for client in clients), deadline=60
             )
-            self.give_up_after(_CALM)
+            self.set_node_timeout(_LONG_NODE_TIMEOUT)
         finally:
             for client in clients:
                 client.close()
 
-    def give_up_after(self, seconds: float) -> None:
-        """Let the nodes take one for dead that is silent for so long; first it is a minute."""
+    def set_node_timeout(self, seconds: float) -> None:
+        """Set the time after which the running nodes replace a silent one; at first a minute."""
         for node in self.nodes:
             if node.process is not None:
                 with Redis(port=node.port) as client:
                     client.config_set("cluster-node-timeout", round(seconds * 1000))
 
     def kill(self) -> None:
-        """End all."""
+        """Kill all nodes."""
         for node in self.nodes:
             node.kill()
 
-    def flush(self) -> None:
-        """Empty it."""
-        for node in self.nodes:
-            with Redis(port=node.port) as client, contextlib.suppress(RedisError):
-                client.flushall()
 
-
-def _announcing(port: int, announced: Sequence[int]) -> list[str]:
+def _make_announcements(port: int, announced_ports: Sequence[int]) -> list[str]:
     return [
         line
-        for other in announced
-        for line in (f"cluster-announce-port {other}", f"cluster-announce-bus-port {port + 10_000}")
+        for announced in announced_ports
+        for line in (
+            f"cluster-announce-port {announced}",
+            f"cluster-announce-bus-port {port + 10_000}",
+        )
     ]
 
 
 class SecuredCluster:
-    """A Cluster with users, each of its primaries behind TLS, which is all that clients see."""
+    """A Cluster with users and with a TLS proxy before each primary; clients see the proxies."""
 
-    def __init__(self, folder: Path) -> None:
-        ports = free_ports(3)
-        self._proxies = [TlsProxy(folder / f"proxy{n}", port) for n, port in enumerate(ports)]
-        self._cluster = Cluster(folder, 0, ports, [proxy.port for proxy in self._proxies])
-        authorities = folder / "authorities.pem"
-        authorities.write_bytes(b"".join(each.authority.read_bytes() for each in self._proxies))
+    def __init__(self, directory: Path) -> None:
+        ports = reserve_ports(3)
+        self._proxies = [TlsProxy(directory / f"proxy{n}", port) for n, port in enumerate(ports)]
+        self._cluster = Cluster(directory, 0, ports, [proxy.port for proxy in self._proxies])
+        authorities = directory / "authorities.pem"
+        authorities.write_bytes(b"".join(proxy.authority.read_bytes() for proxy in self._proxies))
         hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in self._proxies[:2])
         self.url = (
-            f"rediss+cluster://{USER}:{quote(PASSWORD)}@{hosts}{PATIENT}&ssl_ca_certs={authorities}"
+            f"rediss+cluster://{USER}:{quote(PASSWORD)}@{hosts}{LONG_TIMEOUTS}"
+            f"&ssl_ca_certs={authorities}"
         )
 
     def start(self) -> None:
-        """Start all, join them, and let only the users in."""
+        """Start all nodes and proxies, and admit only the users."""
         self._cluster.start()
         for node, proxy in zip(self._cluster.nodes, self._proxies, strict=True):
             proxy.start()
             with Redis(port=node.port) as admin:
-                for line in ACL:
+                for line in _USERS:
                     user, _, rules = line.removeprefix("user ").partition(" ")
-                    asked(admin, "ACL", "SETUSER", user, *shlex.split(rules))
+                    execute(admin, "ACL", "SETUSER", user, *shlex.split(rules))
 
     def kill(self) -> None:
-        """End all."""
+        """Kill all nodes and stop all proxies."""
         self._cluster.kill()
         for proxy in self._proxies:
             proxy.stop()
 
 
-def asked(client: Redis, *command: Any) -> Any:
-    """A command's answer; the client does not say of which type."""
+def execute(client: Redis, *command: Any) -> Any:
+    """Execute a command and return its answer, for which redis-py has no type."""
     return client.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
-def _known(client: Redis) -> int:
-    return int(asked(client, "CLUSTER INFO")["cluster_known_nodes"])
+def _count_known_nodes(client: Redis) -> int:
+    return int(execute(client, "CLUSTER INFO")["cluster_known_nodes"])
 
 
-def _is_whole(client: Redis, expected: int) -> bool:
-    nodes = asked(client, "CLUSTER NODES")
+def _is_complete(client: Redis, expected_replicas: int) -> bool:
+    nodes = execute(client, "CLUSTER NODES")
     replicas = sum("slave" in node["flags"] for node in nodes.values())
-    info = asked(client, "CLUSTER INFO")
+    info = execute(client, "CLUSTER INFO")
     replication: Any = client.info("replication")
-    linked = replication["role"] == "master" or replication["master_link_status"] == "up"
-    return replicas == expected and info["cluster_state"] == "ok" and linked
+    is_linked = replication["role"] == "master" or replication["master_link_status"] == "up"
+    return replicas == expected_replicas and info["cluster_state"] == "ok" and is_linked
 
 
 class Proxy:
-    """Takes connections on a port of its own and passes on what comes to a server.
+    """A server that forwards the connections to a port of its own to another server.
 
     Args:
-        target: the server's port.
-        context: of TLS, for those who connect; ``None`` for none.
+        target_port: port of the other server.
+        context: TLS context for the clients; ``None`` for no TLS.
     """
 
-    def __init__(self, target: int, context: ssl.SSLContext | None = None) -> None:
-        self.port = free_ports(1)[0]
+    def __init__(self, target_port: int, context: ssl.SSLContext | None = None) -> None:
+        self.port = reserve_ports(1)[0]
         self._context = context
-        self._target = target
-        self._deaf = asyncio.Event()  # of the connections that there are by now
-        self._ready = threading.Event()
+        self._target_port = target_port
+        self._is_silent = asyncio.Event()  # of the connections that were opened since `silence`
+        self._is_ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start to listen."""
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._is_ready.wait(30)
 
     def stop(self) -> None:
-        """End it, with all connections, if it began."""
-        if not self._ready.is_set():
+        """Stop to listen and close all connections, if the proxy was started."""
+        if not self._is_ready.is_set():
             return
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._loop.call_soon_threadsafe(self._is_stopped.set)
         self._thread.join(30)
 
-    def deafen(self) -> None:
-        """Pass nothing on any more of the connections that there are, and leave them open."""
+    def silence(self) -> None:
+        """Forward no more bytes of the present connections, and keep them open."""
 
-        def deafen() -> None:
-            self._deaf.set()
-            self._deaf = asyncio.Event()
+        def silence() -> None:
+            self._is_silent.set()
+            self._is_silent = asyncio.Event()
 
-        self._loop.call_soon_threadsafe(deafen)
+        self._loop.call_soon_threadsafe(silence)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
         self._loop.close()
 
     async def _serve(self) -> None:
-        self._stopped = asyncio.Event()
+        self._is_stopped = asyncio.Event()
         server = await asyncio.start_server(
-            self._pass_on, "127.0.0.1", self.port, ssl=self._context
+            self._forward, "127.0.0.1", self.port, ssl=self._context
         )
-        self._ready.set()
-        await self._stopped.wait()
+        self._is_ready.set()
+        await self._is_stopped.wait()
         server.close()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0.05)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        deaf = self._deaf
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_silent = self._is_silent
         with contextlib.suppress(OSError, asyncio.CancelledError, ssl.SSLError):
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            ways = [
-                asyncio.ensure_future(self._copy(reader, back, deaf)),
-                asyncio.ensure_future(self._copy(there, writer, deaf)),
+            target_reader, target_writer = await asyncio.open_connection(
+                "127.0.0.1", self._target_port
+            )
+            directions = [
+                asyncio.ensure_future(self._copy(reader, target_writer, is_silent)),
+                asyncio.ensure_future(self._copy(target_reader, writer, is_silent)),
             ]
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for way in ways:
-                    way.cancel()
-                back.close()
+                for direction in directions:
+                    direction.cancel()
+                target_writer.close()
                 writer.close()
 
     async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deaf: asyncio.Event
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_silent: asyncio.Event
     ) -> None:
         with contextlib.suppress(OSError, ssl.SSLError):
             while data := await reader.read(65_536):
-                if deaf.is_set():
-                    await self._stopped.wait()
+                if is_silent.is_set():
+                    await self._is_stopped.wait()
                 writer.write(data)
                 await writer.drain()
 
 
 class TlsProxy(Proxy):
-    """Takes TLS and passes on to a server that knows none."""
+    """A proxy that accepts TLS connections for a server without TLS.
 
-    def __init__(self, folder: Path, target: int) -> None:
-        self.authority = folder / "ca.pem"
-        folder.mkdir(parents=True, exist_ok=True)
+    Args:
+        directory: for the certificate of the authority.
+        target_port: port of the server.
+
+    Attributes:
+        authority: path of the authority's certificate.
+    """
+
+    def __init__(self, directory: Path, target_port: int) -> None:
+        self.authority = directory / "ca.pem"
+        directory.mkdir(parents=True, exist_ok=True)
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.authority))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        super().__init__(target, context)
+        super().__init__(target_port, context)
 
 
-def secured(folder: Path) -> tuple[Server, TlsProxy, Sequence[str]]:
-    """A server with users, behind TLS; the last is a URL for each of them."""
-    server = Server(folder / "secured", free_ports(1)[0], ACL)
-    proxy = TlsProxy(folder / "proxy", server.port)
-    # The proxy has this process's interpreter to share with those who connect to it.
-    query = f"{PATIENT}&ssl_ca_certs={proxy.authority}"
+def make_secured_server(directory: Path) -> tuple[Server, TlsProxy, Sequence[str]]:
+    """Create a server with users, its TLS proxy, and a URL for each user."""
+    server = Server(directory / "secured", reserve_ports(1)[0], _USERS)
+    proxy = TlsProxy(directory / "proxy", server.port)
+    # The long time-outs are needed because proxy and clients share an interpreter.
+    query = f"{LONG_TIMEOUTS}&ssl_ca_certs={proxy.authority}"
     urls = [
-        f"rediss://{user}:{word}@127.0.0.1:{proxy.port}/0{query}"
-        for user, word in ((USER, "correct%20horse"), ("untracked", "pw"))
+        f"rediss://{user}:{password}@127.0.0.1:{proxy.port}/0{query}"
+        for user, password in ((USER, "correct%20horse"), ("untracked", "pw"))
     ]
     return server, proxy, urls

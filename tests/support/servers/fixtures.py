@@ -1,4 +1,4 @@
-"""Servers as fixtures: one of each kind for a whole worker, started when first wanted."""
+"""Servers as fixtures: one of each kind for each test worker, started on first use."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe.backends.redis import leases
-from tests.support.servers.deployments import Cluster, SecuredCluster, Sentinels, secured
-from tests.support.servers.redis_server import Server, free_ports
+from tests.support.servers.deployments import (
+    Cluster,
+    SecuredCluster,
+    Sentinels,
+    make_secured_server,
+)
+from tests.support.servers.redis_server import Server, reserve_ports
 
 
 @pytest.fixture
 def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases over Redis that a machine does not lose by standing still for some seconds."""
-    monkeypatch.setattr(leases, "LIFE", 60.0)
+    """Make leases over Redis last for a minute, so that none is lost on a busy machine."""
+    monkeypatch.setattr(leases, "LEASE_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One standalone server, shared by tests that leave it as it was."""
-    server = Server(tmp_path_factory.mktemp("redis"), free_ports(1)[0])
+    """Yield a standalone server that tests share and leave running."""
+    server = Server(tmp_path_factory.mktemp("redis"), reserve_ports(1)[0])
     try:
         server.start()
         yield server
@@ -31,8 +36,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[Server]:
-    """A standalone server of one test's own, to be killed and frozen."""
-    server = Server(tmp_path / "redis", free_ports(1)[0])
+    """Yield a standalone server for one test, to be killed and frozen."""
+    server = Server(tmp_path / "redis", reserve_ports(1)[0])
     try:
         server.start()
         yield server
@@ -42,8 +47,8 @@ def own_redis(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def secured_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """A server with TLS and users: the URL of one who may do all, of one who may not track."""
-    server, proxy, urls = secured(tmp_path_factory.mktemp("secured"))
+    """Yield two URLs of a server with TLS: of a user with all rights, of one without tracking."""
+    server, proxy, urls = make_secured_server(tmp_path_factory.mktemp("secured"))
     try:
         server.start()
         proxy.start()
@@ -55,7 +60,7 @@ def secured_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str
 
 @pytest.fixture(scope="session")
 def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
-    """Three Sentinels, a primary and a replica, shared by tests that leave them so."""
+    """Yield three Sentinels, a primary and a replica, which tests share."""
     deployment = Sentinels(tmp_path_factory.mktemp("sentinels"))
     try:
         deployment.start()
@@ -66,7 +71,7 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sentinels]:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A Cluster of six, shared by tests that leave it so."""
+    """Yield a Cluster of six nodes, which tests share."""
     deployment = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         deployment.start()
@@ -77,7 +82,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def secured_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredCluster]:
-    """A Cluster with TLS and users, shared by tests that leave it so."""
+    """Yield a Cluster with TLS and users, which tests share."""
     deployment = SecuredCluster(tmp_path_factory.mktemp("secured-cluster"))
     try:
         deployment.start()

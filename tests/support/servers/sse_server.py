@@ -1,4 +1,4 @@
-"""A loopback server that streams events as a language model's does, and clients for it."""
+"""Loopback server that streams events as a language model's server does, and clients for it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ WORDS = ("Once", "", " upon", "", "", " a", " time", "", "[DONE]")
 
 
 class SseServer:
-    """Sends one event for each that is given leave; the words are `WORDS`.
+    """A server that answers each request with the events of `WORDS`, one for each permit.
 
     Attributes:
-        requests: how often it was asked.
-        hung_up: how many clients went before the end.
-        fails_at: which event to break the connection at, counted from 1; 0 for none.
+        requests: number of requests.
+        hang_ups: number of clients that closed the connection before the end.
+        fails_at: number of the event, from 1, at which the connection breaks; 0 for none.
     """
 
     def __init__(self) -> None:
-        self.requests = self.hung_up = self.fails_at = 0
-        self._leave = threading.Semaphore(0)
-        self._ended = False
+        self.requests = self.hang_ups = self.fails_at = 0
+        self._permits = threading.Semaphore(0)
+        self._is_closed = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,10 +38,10 @@ class SseServer:
                 try:
                     outer._stream(self)
                 except OSError:
-                    outer.hung_up += 1
+                    outer.hang_ups += 1
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-                """Quietly."""
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -50,20 +50,20 @@ class SseServer:
         self._thread.start()
 
     def allow(self, events: int = len(WORDS)) -> None:
-        """Let some more events go."""
+        """Permit some more events."""
         for _ in range(events):
-            self._leave.release()
+            self._permits.release()
 
     def close(self) -> None:
-        self._ended = True
+        self._is_closed = True
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     def _stream(self, handler: BaseHTTPRequestHandler) -> None:
         for number, word in enumerate(WORDS, 1):
-            while not self._leave.acquire(timeout=0.02):
-                if self._ended:
+            while not self._permits.acquire(timeout=0.02):
+                if self._is_closed:
                     return
                 handler.wfile.write(b": still here\n\n")
                 handler.wfile.flush()
@@ -76,32 +76,32 @@ class SseServer:
             handler.wfile.flush()
 
 
-def word_of(line: bytes) -> str | None:
-    """The word of a line, if it holds one."""
+def parse_word(line: bytes) -> str | None:
+    """Return the word of a line; ``None`` if the line is no data of an event."""
     if not line.startswith(b"data:"):
         return None
     return line.removeprefix(b"data:").strip().decode().replace("_", " ")
 
 
-async def words_async(port: int) -> AsyncIterator[str]:
+async def read_words_async(port: int) -> AsyncIterator[str]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         await writer.drain()
         async for line in reader:
-            word = word_of(line)
+            word = parse_word(line)
             if word is not None:
                 yield word
     finally:
         writer.close()
 
 
-def words_plain(port: int) -> Iterator[str]:
+def read_words(port: int) -> Iterator[str]:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     try:
         connection.request("GET", "/")
         for line in connection.getresponse():
-            word = word_of(line)
+            word = parse_word(line)
             if word is not None:
                 yield word
     finally:

@@ -1,4 +1,4 @@
-"""What each verb costs, as the server counts it: round trips, and commands in them."""
+"""Cost of each method of the Redis store: commands, and round trips that carry them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from redis import Redis
 
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.testing.contract_support import AREA, record
+from tests.support.internals import get_connection_limit
 from tests.support.servers.redis_server import Server
 
 KEYS = [f"{AREA}k{n}" for n in range(1000)]
@@ -18,39 +19,39 @@ COSTS: dict[str, tuple[Callable[[RedisBackend], Awaitable[Any]], dict[str, int],
     "write": (lambda store: store.write(RECORDS[:1]), {"set": 1}, 1),
     "write many": (lambda store: store.write(RECORDS), {"set": 1000}, 1),
     "read": (lambda store: store.read(KEYS[:1]), {"get": 1}, 1),
-    "read what is absent": (lambda store: store.read(["absent"]), {"get": 1}, 1),
+    "read an absent key": (lambda store: store.read(["absent"]), {"get": 1}, 1),
     "read many": (lambda store: store.read(KEYS), {"mget": 1}, 1),
     "update": (lambda store: store.update(KEYS[0], lambda _: RECORDS[0]), {"evalsha": 1}, 2),
     "update nothing": (lambda store: store.update(KEYS[0], lambda it: it), {"get": 1}, 1),
     "delete": (lambda store: store.delete(KEYS[:1]), {"evalsha": 1}, 1),
     "delete many": (lambda store: store.delete(KEYS), {"evalsha": 1000}, 1),
 }
-"""A verb, the commands that it sends, and in how many round trips."""
+"""Calls of methods, the commands that each sends, and the number of round trips."""
 
-# What a script does inside the server is counted there, too, and so is who asks for it.
-_INSIDE = {"get", "set", "unlink", "config", "config|resetstat"}
+# The server also counts the commands inside a script, and those of this test.
+_UNCOUNTED = {"get", "set", "unlink", "config", "config|resetstat"}
 
 
-async def test_a_verb_costs_no_more_round_trips(own_redis: Server) -> None:
+async def test_each_method_sends_few_commands_in_few_round_trips(own_redis: Server) -> None:
     store = RedisBackend(own_redis.url, tracking=False)
     await store.update(KEYS[0], lambda _: RECORDS[0])  # the server knows the scripts after this
     await store.delete(KEYS[:1])
-    limit = store._clients.link().limit
-    acquire, taken = limit.acquire, list[None]()
+    limit = get_connection_limit(store)
+    acquire, acquired = limit.acquire, list[None]()
 
-    async def counted() -> Any:
-        taken.append(None)
+    async def count_acquire() -> Any:
+        acquired.append(None)
         return await acquire()
 
-    limit.acquire = counted  # type: ignore[method-assign]  # each round trip takes a turn
+    limit.acquire = count_acquire  # type: ignore[method-assign]  # once in each round trip
     with Redis.from_url(own_redis.url) as admin:
-        for verb, (call, expected, trips) in COSTS.items():
-            taken.clear()
+        for method, (call, expected, round_trips) in COSTS.items():
+            acquired.clear()
             admin.config_resetstat()
             await call(store)
             stats: Any = admin.info("commandstats")
             calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
-            assert len(taken) == trips, verb
-            assert {name: calls.get(name) for name in expected} == expected, verb
-            assert calls.keys() <= expected.keys() | _INSIDE, verb
+            assert len(acquired) == round_trips, method
+            assert {name: calls.get(name) for name in expected} == expected, method
+            assert calls.keys() <= expected.keys() | _UNCOUNTED, method
     await store.close()

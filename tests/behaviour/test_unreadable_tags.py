@@ -1,4 +1,4 @@
-"""What a store cannot tell just now is no reason to remove or to replace anything."""
+"""Tags that the store cannot read: their entries are neither served, nor removed or replaced."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Record
 
 
-class Forgetful(MemoryBackend):
-    """A store that sometimes cannot read tags, while it can read everything else."""
+class BackendWithoutTags(MemoryBackend):
+    """A store that can fail to read tags while it reads all other entries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,24 +23,22 @@ class Forgetful(MemoryBackend):
     peek = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
-        found = {key: self._place(key).nodes.get(key) for key in keys}
+        found = {key: MemoryBackend.peek(self, key) for key in keys}
         return {
-            key: BackendError("too many open files")
-            if self.fails and "+tags:" in key
-            else cell.record()
-            for key, cell in found.items()
-            if cell is not None
+            key: BackendError("too many open files") if self.fails and "+tags:" in key else record
+            for key, record in found.items()
+            if record is not None
         }
 
 
 @pytest.fixture
-def store() -> Forgetful:
-    return Forgetful()
+def store() -> BackendWithoutTags:
+    return BackendWithoutTags()
 
 
 @pytest.fixture
-async def cache(store: Forgetful) -> AsyncIterator[CacheManager]:
-    """One with a tagged number in it; its tag cannot be read any more."""
+async def cache(store: BackendWithoutTags) -> AsyncIterator[CacheManager]:
+    """Yield a cache with a tagged number, whose tag cannot be read any more."""
     async with CacheManager(store, memory_max_bytes=0) as cache:
         await cache.set("n", 5, tags=["t"])
         await cache.set("plain", 1)
@@ -50,30 +48,30 @@ async def cache(store: Forgetful) -> AsyncIterator[CacheManager]:
         assert await cache.get("n") == 5
 
 
-async def test_it_is_not_served_and_the_rest_is(cache: CacheManager) -> None:
+async def test_an_entry_with_an_unreadable_tag_is_not_served(cache: CacheManager) -> None:
     before = (await cache.get_stats()).errors
     assert await cache.get_many(["n", "plain"]) == {"plain": 1}
     assert (await cache.get_stats()).errors == before + 1
 
 
-async def test_a_number_is_not_counted_anew(cache: CacheManager) -> None:
+async def test_incr_does_not_restart_a_number(cache: CacheManager) -> None:
     with pytest.raises(BackendError, match="too many open files"):
         await cache.incr("n")
 
 
-async def test_nothing_is_added_in_its_place(cache: CacheManager) -> None:
+async def test_add_does_not_replace_the_entry(cache: CacheManager) -> None:
     assert not await cache.add("n", "another")
     assert not await cache.touch("n", 60)
     assert await cache.pop("n") is None
 
 
-async def test_it_is_not_cleaned_up(cache: CacheManager) -> None:
+async def test_cleanup_does_not_remove_the_entry(cache: CacheManager) -> None:
     assert await cache.cleanup_expired() == 0
     assert (await cache.get_stats()).expirations == 0
 
 
-class Stubborn(MemoryBackend):
-    """A store in which a change is asked for and cannot be made."""
+class ReadOnlyBackend(MemoryBackend):
+    """A store that computes a change and then fails to write it."""
 
     fails = True
 
@@ -84,8 +82,8 @@ class Stubborn(MemoryBackend):
         return await super().update(key, change)
 
 
-async def test_nobody_gets_what_could_not_be_removed() -> None:
-    store = Stubborn()
+async def test_pop_of_an_entry_that_cannot_be_removed_returns_nothing() -> None:
+    store = ReadOnlyBackend()
     async with CacheManager(store) as cache:
         await cache.set("k", 1)
         assert await cache.pop("k") is None

@@ -1,4 +1,4 @@
-"""The Redis store keeps the contract, on every kind of deployment."""
+"""Contract of the Redis store on every kind of deployment, and of the fallback."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.support.servers.redis_server import Server
 
 
 @pytest.mark.usefixtures("lasting_leases")
-class OverRedis(BackendContract):
-    """Empties the areas that the contract uses, in place of a new server for each test."""
+class RedisContract(BackendContract):
+    """Contract tests that clear their areas instead of starting a server for each test."""
 
     url: str
 
@@ -30,7 +30,7 @@ class OverRedis(BackendContract):
         return backend
 
 
-class TestStandalone(OverRedis):
+class TestStandalone(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, redis_server: Server) -> None:
         with Redis.from_url(redis_server.url) as admin:
@@ -38,32 +38,32 @@ class TestStandalone(OverRedis):
         self.url = redis_server.url
 
 
-class TestTlsAndUsers(OverRedis):
+class TestTlsAndUsers(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, secured_redis: list[str]) -> None:
         self.url = secured_redis[0]
 
 
-class TestSentinel(OverRedis):
+class TestSentinel(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, sentinels: Sentinels) -> None:
         self.url = sentinels.url
 
 
-class TestCluster(OverRedis):
+class TestCluster(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, cluster: Cluster) -> None:
         self.url = cluster.url
 
 
-class TestSecuredCluster(OverRedis):
+class TestSecuredCluster(RedisContract):
     @pytest.fixture(autouse=True)
     def _server(self, secured_cluster: SecuredCluster) -> None:
         self.url = secured_cluster.url
 
 
-class TestFallback(OverRedis):
-    """With files behind it, that are never asked while the server is there."""
+class TestFallback(RedisContract):
+    """Redis with a fallback to files, while the server is available."""
 
     @pytest.fixture(autouse=True)
     def _server(self, redis_server: Server, cache_dir: Path) -> None:
@@ -76,12 +76,14 @@ class TestFallback(OverRedis):
 
 
 class TestFallbackServing(BackendContract):
-    """The files alone: the server was never there."""
+    """The fallback to files, while the server is away."""
 
     @pytest.fixture(autouse=True)
     def _directory(self, cache_dir: Path) -> None:
         self.directory = cache_dir
 
     async def make_backend(self) -> Backend:
-        away = RedisBackend("redis://127.0.0.1:1")
-        return FallbackBackend(away, FileBackend(self.directory), f"{self.directory}/journals")
+        unavailable = RedisBackend("redis://127.0.0.1:1")
+        return FallbackBackend(
+            unavailable, FileBackend(self.directory), f"{self.directory}/journals"
+        )

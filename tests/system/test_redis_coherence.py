@@ -1,4 +1,4 @@
-"""Two processes on one Redis, memory tiers on: nothing old is read for long.
+"""Two processes with memory tiers over one Redis: how long a read may be stale.
 
 The full run::
 
@@ -22,9 +22,7 @@ from tests.support.servers.redis_server import Server
 KEYS = 1000
 
 
-async def test_a_reader_sees_what_a_writer_had_acknowledged(
-    own_redis: Server, cache_dir: Path
-) -> None:
+async def test_a_reader_sees_acknowledged_writes_soon(own_redis: Server, cache_dir: Path) -> None:
     seconds = min(30, scale_size(1))
     reader = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -39,7 +37,7 @@ async def test_a_reader_sees_what_a_writer_had_acknowledged(
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        chance, version, writes = random.Random(2), 0, 0
+        random_numbers, version, writes = random.Random(2), 0, 0
         async with (
             Redis.from_url(own_redis.url) as raw,
             CacheManager(
@@ -47,7 +45,7 @@ async def test_a_reader_sees_what_a_writer_had_acknowledged(
             ) as cache,
         ):
             while reader.returncode is None:
-                key = f"k{chance.randrange(KEYS)}"
+                key = f"k{random_numbers.randrange(KEYS)}"
                 version += 1
                 assert await cache.set(key, version)
                 await raw.set(f"ack:{key}", f"{version} {time.time()}")
@@ -64,5 +62,5 @@ async def test_a_reader_sees_what_a_writer_had_acknowledged(
         f"{seconds} s: {int(reads)} reads, {writes} writes, longest staleness "
         f"{float(worst) * 1000:.2f} ms, older than 50 ms: {int(late)}"
     )
-    # Old for a moment is how news travels; this bound is for the slowest machine.
+    # An invalidation takes a moment to arrive; this bound is for the slowest machine.
     assert float(worst) < 5

@@ -1,1 +1,1 @@
-"""Records in Redis or Valkey: one string each, as every other store would write it."""
+"""Redis store: each record is one string in Redis or Valkey, in the format of all stores."""

@@ -1,9 +1,9 @@
-"""How often and when entries were read, kept beside them.
+"""Access statistics of entries: their hits and last access, stored beside them.
 
-It is a string of its own, for an entry that changes is an entry that its readers may keep
-no longer; and in the same slot as its entry, so that a script sees both. Who adds to it also
-reads the entry's first bytes: the server, which decides what goes when memory is short,
-learns by that of what is read in memory only.
+The statistics are a string of their own, because a change of the entry would invalidate the copies
+of all its readers. The string is in the entry's slot, so that a script can use both. The script
+that adds hits also reads the first bytes of the entry. So the server, which decides about eviction
+when its memory is full, learns of hits in the memory tier.
 """
 
 from __future__ import annotations
@@ -12,37 +12,48 @@ from collections.abc import Sequence
 
 from aiocache_pe.backends.redis.commands import Commands
 from aiocache_pe.backends.redis.key_names import make_entry_name, make_usage_name
-from aiocache_pe.backends.redis.scripts import COUNT
+from aiocache_pe.backends.redis.scripts import ADD_USAGE
 from aiocache_pe.exceptions import BackendError
 
-ReadScript = tuple[str, int, float]
-"""A store key, hits, and the last of them in seconds since the epoch."""
 
+async def add_usage(commands: Commands, usages: Sequence[tuple[str, int, float]]) -> None:
+    """Add the hits of several entries, and ignore entries that are not stored.
 
-async def add(commands: Commands, usages: Sequence[ReadScript]) -> None:
-    """Add the hits of several entries; those that are not there are passed over.
+    Args:
+        commands: of the store.
+        usages: store keys, each with the hits to add and the last access in seconds since the
+            epoch.
 
     Raises:
-        BackendError: it is not permitted, or the server is away.
+        BackendError: the server refuses the script.
+        StoreUnavailableError: the server is away.
     """
     calls = [
-        ((name := make_entry_name(key), make_usage_name(name)), (b"%d" % hits, repr(last).encode()))
-        for key, hits, last in usages
+        (
+            ((name := make_entry_name(key)), make_usage_name(name)),
+            (b"%d" % hits, repr(last_access).encode()),
+        )
+        for key, hits, last_access in usages
     ]
-    for answer in await commands.run_together(COUNT, calls):
+    for answer in await commands.run_joined(ADD_USAGE, calls):
         if isinstance(answer, BackendError):
             raise answer
 
 
-async def read(commands: Commands, key: str) -> tuple[int, float | None]:
-    """The hits of an entry, and when it was read last; no hits where it is not there.
+async def get_usage(commands: Commands, key: str) -> tuple[int, float | None]:
+    """Return the hits of an entry and its last access in seconds since the epoch.
+
+    Returns:
+        Both figures; ``(0, None)`` if the entry is not stored.
 
     Raises:
-        BackendError: it is not permitted, or the server is away.
+        BackendError: the server refuses the script.
+        StoreUnavailableError: the server is away.
     """
     name = make_entry_name(key)
-    [answer] = await commands.run_together(COUNT, [((name, make_usage_name(name)), (b"0", b""))])
+    call = ((name, make_usage_name(name)), (b"0", b""))
+    [answer] = await commands.run_joined(ADD_USAGE, [call])
     if isinstance(answer, BackendError):
         raise answer
-    hits, _, last = answer[0].partition(b" ")
-    return int(hits or 0), float(last) if last else None
+    hits, _, last_access = answer[0].partition(b" ")
+    return int(hits or 0), float(last_access) if last_access else None

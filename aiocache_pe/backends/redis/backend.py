@@ -1,4 +1,4 @@
-"""The Redis store: `Backend` and its capabilities, one round trip a verb."""
+"""Redis store: `Backend` and its capabilities, with one round trip for most methods."""
 
 from __future__ import annotations
 
@@ -11,46 +11,51 @@ from weakref import finalize
 from redis.asyncio import RedisCluster
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
-from aiocache_pe.backends.redis.access_stats import add, read
+from aiocache_pe.backends.redis.access_stats import add_usage, get_usage
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands
 from aiocache_pe.backends.redis.doctor import examine
 from aiocache_pe.backends.redis.key_names import (
     make_entry_name,
-    make_match,
+    make_scan_pattern,
     make_usage_name,
     parse_store_key,
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
-from aiocache_pe.backends.redis.scripts import SWAP, TAKE, digest
+from aiocache_pe.backends.redis.scripts import (
+    COMPARE_AND_SET,
+    DELETE_AND_GET_HEAD,
+    compute_digest,
+)
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
 
-_UNLINKED = 1000  # names at a time
-_ATTEMPTS = 1000
+_UNLINK_BATCH = 1000  # names in one round trip
+_MAX_ATTEMPTS = 1000  # of an update while other processes change the same key
 
 
 class RedisBackend:
-    """Records in Redis or Valkey: one server, behind Sentinel, or a Cluster.
+    """A store in Redis or Valkey: one server, a primary behind Sentinels, or a Cluster.
 
-    Nothing is opened before it is used. Each event loop has a client of its own, closed
-    at the loop's end; entries expire by the server.
+    The store connects on first use. Each event loop has a client of its own, which is closed at
+    the end of the loop. The server removes expired entries.
 
     Args:
         url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or
             ``redis+cluster://`` (`aiocache_pe.backends.redis.url`).
-        client: a `redis.asyncio` client to be used instead. It stays yours: it is not
-            closed, and it works in the loop that it was made for.
-        clock: the time from which the life of entries is counted.
-        tracking: whether to listen to what others change, so that entries may be kept in
-            memory. It takes a connection, in the library's background thread.
+        client: a `redis.asyncio` client to use instead of a URL. The store never closes it, and it
+            works only in the event loop that it belongs to.
+        clock: the clock by which the lifetime of entries is computed.
+        tracking: whether to receive the changes of other processes, so that entries may be kept in
+            memory. It takes one connection to each primary, in the library's background thread.
 
     Raises:
-        ConfigurationError: neither or both are given, or the URL cannot be read.
+        ConfigurationError: neither or both of ``url`` and ``client`` are given, or the URL is
+            invalid.
 
     Example:
         >>> RedisBackend("redis://user:secret@localhost:6379/0")
@@ -68,51 +73,54 @@ class RedisBackend:
         tracking: bool = True,
     ) -> None:
         if (url is None) == (client is None):
-            raise ConfigurationError("RedisBackend takes a URL or a client, one of them")
-        address = Address("standalone", "the client given", ()) if url is None else parse(url)
-        self._place = address.shown
+            given = "neither" if url is None else "both"
+            raise ConfigurationError(f"RedisBackend needs either a URL or a client; got {given}")
+        address = Address("standalone", "the given client", ()) if url is None else parse(url)
+        self._server = address.safe_url
         self._clients = Clients(address, client)
-        self._commands = Commands(self._clients, self._place)
+        self._commands = Commands(self._clients, self._server)
         self._clock = SystemClock() if clock is None else clock
-        # A Cluster's client knows who is primary, which the listeners' loop would have to ask it.
-        is_heard = tracking and not isinstance(client, RedisCluster)
-        self._tracker = Tracker(self._clients, self._place) if is_heard else None
+        # Only a Cluster's client knows the primaries, and a user's client belongs to another loop
+        # than the listeners.
+        is_tracking = tracking and not isinstance(client, RedisCluster)
+        self._tracker = Tracker(self._clients, self._server) if is_tracking else None
         if self._tracker is not None:
             finalize(self, self._tracker.stop)
 
     def __repr__(self) -> str:
-        return f"RedisBackend({self._place!r})"
+        return f"RedisBackend({self._server!r})"
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`; a damaged value is removed."""
         if not keys:
             return {}
         names = [make_entry_name(key) for key in keys]
-        stamps = self._tracker.make_versions(names) if self._tracker is not None else None
+        versions = self._tracker.make_versions(names) if self._tracker is not None else None
         values = await self._commands.get(names)
-        if stamps is None or not self._covered():
-            stamps = [None] * len(names)
+        if versions is None or not self._has_all_primaries():
+            versions = [None] * len(names)
+
         found: dict[str, ReadResult] = {}
-        for key, value, stamp in zip(keys, values, stamps, strict=True):
+        for key, value, version in zip(keys, values, versions, strict=True):
             if value is None:
                 continue
             if isinstance(value, BackendError):
                 found[key] = value
                 continue
-            current = stamp if stamp is not None and stamp.is_current else None
+            stamp = version if version is not None and version.is_current else None
             try:
-                found[key] = unpack(value, key=key, stamp=current)
+                found[key] = unpack(value, key=key, stamp=stamp)
             except CorruptRecordError as error:
-                await self._swap(key, value, None)
+                await self._replace(key, value, None)
                 found[key] = error
         return found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
         try:
-            answers = await self._commands.batch([self._set(record) for record in records])
+            answers = await self._commands.batch([self._make_set(record) for record in records])
         finally:
-            self._changed(record.head.key for record in records)
+            self._mark_changed(record.head.key for record in records)
         for answer in answers:
             if isinstance(answer, BackendError):
                 raise answer
@@ -122,165 +130,173 @@ class RedisBackend:
         """See `Backend.delete`; a condition costs a second round trip."""
         names = [make_entry_name(key) for key in keys]
         if only is None:
-            wanted: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
+            chosen: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
         else:
-            lines = await self._commands.heads(names)
-            wanted = []
+            lines = await self._commands.get_heads(names)
+            chosen = []
             for key, name, line in zip(keys, names, lines, strict=True):
-                head = None if line is None else _head(line, key)
+                head = _parse_head(line, key)
                 if head is not None and line and only(head):
-                    wanted.append((name, line))
+                    chosen.append((name, line))
+
         try:
-            taken = await self._commands.run_many(
-                TAKE, [((name, make_usage_name(name)), (line,)) for name, line in wanted]
+            removed_lines = await self._commands.run_many(
+                DELETE_AND_GET_HEAD,
+                [((name, make_usage_name(name)), (line,)) for name, line in chosen],
             )
         finally:
-            self._changed(keys)
+            self._mark_changed(keys)
         heads: list[Head] = []
-        for (name, _), line in zip(wanted, taken, strict=True):
+        for (name, _), line in zip(chosen, removed_lines, strict=True):
             if isinstance(line, BackendError):
                 raise line
-            head = None if line is None else _head(line, parse_store_key(name) or "")
+            head = _parse_head(line, parse_store_key(name) or "")
             if head is not None:
                 heads.append(head)
         return heads
 
     async def update(self, key: str, change: Change) -> Record | None:
-        """See `Backend.update`: read, change, and store if nobody was faster, else again."""
+        """See `Backend.update`; it repeats if another writer changes the key meanwhile."""
         name = make_entry_name(key)
-        async with self._clients.link().turn(name):
-            for _ in range(_ATTEMPTS):
-                blob: bytes | None = await self._commands.call("GET", name)
-                before = _unpacked(blob, key)
+        async with self._clients.get_link().get_key_lock(name):
+            for _ in range(_MAX_ATTEMPTS):
+                value: bytes | None = await self._commands.call("GET", name)
+                before = _parse_record(value, key)
                 after = change(before)
-                if after is before and (before is not None or blob is None):
+                if after is before and (before is not None or value is None):
                     return before
-                if await self._swap(key, blob, after):
+                if await self._replace(key, value, after):
                     return None if after is None else Record(after.head, after.payload)
-        raise BackendError(f"{self._place}: others change {key!r:.80} all the time")
+        raise BackendError(
+            f"{self._server}: update of {key!r:.80} failed {_MAX_ATTEMPTS} times, because other "
+            "processes changed the key meanwhile"
+        )
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
-        """See `Backend.scan`; by ``SCAN``, which goes through the server's other keys too."""
+        """See `Backend.scan`; ``SCAN`` visits all keys of the server."""
         matches = compile_glob(pattern)
-        async for names in self._commands.scan(make_match(prefix)):
+        async for names in self._commands.scan(make_scan_pattern(prefix)):
             keys = {name: key for name in names if (key := parse_store_key(name)) is not None}
             if matches is not None:
                 keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
-            lines = await self._commands.heads(list(keys))
-            found = (
-                None if line is None else _head(line, key)
-                for key, line in zip(keys.values(), lines, strict=True)
+            lines = await self._commands.get_heads(list(keys))
+            parsed = (
+                _parse_head(line, key) for key, line in zip(keys.values(), lines, strict=True)
             )
-            if heads := [head for head in found if head is not None]:
+            if heads := [head for head in parsed if head is not None]:
                 yield heads
 
     async def clear(self, prefix: str) -> int:
-        """See `Backend.clear`; ``SCAN`` and ``UNLINK``, never ``FLUSHDB``."""
+        """See `Backend.clear`; by ``SCAN`` and ``UNLINK``, never by ``FLUSHDB``."""
         removed = 0
         try:
-            async for names in self._commands.scan(make_match(prefix)):
-                rest = iter(names)
-                while some := list(islice(rest, _UNLINKED)):
-                    besides = [("UNLINK", make_usage_name(name)) for name in some]
-                    gone = await self._commands.batch([("UNLINK", n) for n in some] + besides)
-                    for number in gone[: len(some)]:
-                        if isinstance(number, BackendError):  # refused: it is still there
-                            raise number
-                        removed += number
+            async for names in self._commands.scan(make_scan_pattern(prefix)):
+                remaining = iter(names)
+                while batch := list(islice(remaining, _UNLINK_BATCH)):
+                    entries = [("UNLINK", name) for name in batch]
+                    usages = [("UNLINK", make_usage_name(name)) for name in batch]
+                    answers = await self._commands.batch(entries + usages)
+                    for answer in answers[: len(batch)]:
+                        if isinstance(answer, BackendError):  # refused, so the entry is stored
+                            raise answer
+                        removed += answer
         finally:
             if self._tracker is not None:
                 self._tracker.mark_prefix_changed(make_entry_name(prefix))
         return removed
 
     async def close(self) -> None:
-        """See `Backend.close`; a loop that is not told closes its client at its own end."""
+        """See `Backend.close`; the client of another loop is closed at the end of that loop."""
         if self._tracker is not None:
             self._tracker.stop()
         await self._clients.close()
 
     def is_current(self, stamp: Any) -> bool:
-        """See `Coherent.is_current`: two flags, set by whoever hears of a change."""
-        return type(stamp) is TrackedVersion and stamp.valid and stamp.watch.alive
+        """See `Coherent.is_current`; it reads two flags."""
+        return type(stamp) is TrackedVersion and stamp.is_valid and stamp.session.is_alive
 
     async def try_lease(self, key: str) -> RedisLease | None:
         """See `Leasing.try_lease`."""
-        return await try_acquire(self._clients, key, self._place)
+        return await try_acquire(self._clients, key, self._server)
 
     async def totals(self, prefix: str) -> tuple[int, int]:
-        """See `Sized.totals`; reads no value."""
-        entries = weight = 0
-        async for names in self._commands.scan(make_match(prefix)):
+        """See `Sized.totals`; it reads no value."""
+        count = total_size = 0
+        async for names in self._commands.scan(make_scan_pattern(prefix)):
             sizes = await self._commands.batch([("STRLEN", name) for name in names])
-            entries += len(names)
-            weight += sum(size for size in sizes if isinstance(size, int))
-        return entries, weight
+            count += len(names)
+            total_size += sum(size for size in sizes if isinstance(size, int))
+        return count, total_size
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        await add(self._commands, [(key, hits, last) for key, (hits, last) in usage.items()])
+        await add_usage(self._commands, [(key, *figures) for key, figures in usage.items()])
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await read(self._commands, key)
+        return await get_usage(self._commands, key)
 
     async def probe(self) -> None:
-        """See `Probed.probe`; of a Cluster, every primary has to answer."""
+        """See `Probed.probe`; in a Cluster, every primary must answer."""
         await self._commands.probe()
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return [check async for check in examine(self._clients, self._commands)]
+        return [check async for check in examine(self._commands)]
 
-    async def _swap(self, key: str, blob: bytes | None, after: Record | None) -> bool:
-        """Store a record, or nothing, in the place of a value; not if it is there no more."""
-        new, life = (b"", b"") if after is None else (_blob(after), self._life(after.head))
+    async def _replace(self, key: str, value: bytes | None, after: Record | None) -> bool:
+        """Replace a value by a record, or remove it; return ``False`` if the value has changed."""
+        args = (b"", b"") if after is None else (_serialize(after), self._compute_life(after.head))
+        name = make_entry_name(key)
+        call = ((name, make_usage_name(name)), (compute_digest(value), *args))
         try:
-            name = make_entry_name(key)
-            names, args = (name, make_usage_name(name)), (digest(blob), new, life)
-            done = await self._commands.run(SWAP, (names, args))
+            return bool(await self._commands.run(COMPARE_AND_SET, call))
         finally:
-            self._changed([key])
-        return bool(done)
+            self._mark_changed([key])
 
-    def _changed(self, keys: Iterable[str]) -> None:
-        """Take nothing for current that this process just changed, or tried to."""
+    def _mark_changed(self, keys: Iterable[str]) -> None:
+        """Mark copies of entries as outdated that this process has changed, or tried to change."""
         if self._tracker is not None:
             self._tracker.mark_changed([make_entry_name(key) for key in keys])
 
-    def _covered(self) -> bool:
-        return self._tracker is not None and self._tracker.is_covered(self._clients.link().client)
+    def _has_all_primaries(self) -> bool:
+        client = self._clients.get_link().client
+        return self._tracker is not None and self._tracker.has_all_primaries(client)
 
-    def _set(self, record: Record) -> Command:
-        name, life = make_entry_name(record.head.key), self._life(record.head)
-        return ("SET", name, _blob(record), "PX", life) if life else ("SET", name, _blob(record))
+    def _make_set(self, record: Record) -> Command:
+        name, life = make_entry_name(record.head.key), self._compute_life(record.head)
+        value = _serialize(record)
+        return ("SET", name, value, "PX", life) if life else ("SET", name, value)
 
-    def _life(self, head: Head) -> bytes:
-        """For how long the server shall keep a record, in milliseconds; empty for ever.
+    def _compute_life(self, head: Head) -> bytes:
+        """Return a record's remaining lifetime in the server, in milliseconds; empty for no limit.
 
-        Counted from now and not by the server's clock, which may be another.
+        It is a duration from now, because the server's clock may differ from this one.
         """
         if head.removable_at is None:
             return b""
-        return b"%d" % min(
-            max(math.ceil((head.removable_at - self._clock.time()) * 1000), 1), 1 << 52
-        )
+        milliseconds = math.ceil((head.removable_at - self._clock.time()) * 1000)
+        return b"%d" % min(max(milliseconds, 1), 1 << 52)
 
 
-def _blob(record: Record) -> bytes:
+def _serialize(record: Record) -> bytes:
     return pack_head(record.head, record.payload) + record.payload
 
 
-def _unpacked(blob: bytes | None, key: str) -> Record | None:
-    """The record, or ``None`` also where something damaged is in its place."""
-    if blob is None:
+def _parse_record(value: bytes | None, key: str) -> Record | None:
+    """Return the record of a value; ``None`` for no value or a damaged one."""
+    if value is None:
         return None
     try:
-        return unpack(blob, key=key)
+        return unpack(value, key=key)
     except CorruptRecordError:
         return None
 
 
-def _head(line: bytes, key: str) -> Head | None:
+def _parse_head(line: bytes | None, key: str) -> Head | None:
+    """Return the head of a line; ``None`` for no line or a damaged one."""
+    if line is None:
+        return None
     try:
         return unpack_head(line, key=key)
     except CorruptRecordError:

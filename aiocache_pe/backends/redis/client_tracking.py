@@ -1,17 +1,17 @@
-"""Being told by the server what changes: broadcast tracking, on a connection of its own.
+"""Client tracking: the server reports changed keys, on a connection of its own.
 
-Every key that is read gets a `Stamp`, registered before the read is sent. An invalidation
-of the key makes it invalid, whether it comes after the answer or overtakes it; only
-what was read with a stamp that is still valid then may be kept. So of all orders in
-which a read, a write and its invalidation can meet, none leaves an old value in memory.
+Each key that is read gets a `TrackedVersion`, which is registered before the read is sent. An
+invalidation of the key makes the version outdated, whether it arrives after the answer or before
+it. Only a record that was read under a version that is still current may be kept in memory. So no
+order of a read, a write and its invalidation leaves an outdated value in memory.
 
-What this process wrote itself is no exception: the server gathers what happened in one
-turn of its loop, and of two writers it names one, if any (``trackingBroadcast...`` in
-Redis' tracking.c). So no invalidation can be taken for the echo of an own write; what
-was written is read once before it is kept.
+The process's own writes are no exception. The server collects the changes of one turn of its event
+loop, and of two writers it names at most one (``trackingBroadcast...`` in Redis' tracking.c). So an
+invalidation can never be recognized as the echo of an own write. A written value is read once
+before it is kept.
 
-The listeners live in the portal's thread, so a loop that is busy, or stands still
-between two runs, delays no invalidation.
+The listeners run in the portal's thread. An event loop that is busy, or is stopped between two
+runs, delays no invalidation.
 """
 
 from __future__ import annotations
@@ -29,62 +29,68 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.key_names import ENTRIES
+from aiocache_pe.backends.redis.connections import on_invalidation, refresh_topology
+from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
 logger = logging.getLogger("aiocache_pe")
 
-_PING = 1.0  # seconds between two signs of life
-_PATIENCE = 3.0  # seconds without one
-_PAUSES = (0.1, 2.0)  # seconds between two tries to listen: the first, the longest
-_BEGIN = (("PING",), ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRIES))
-"""What is asked of each primary, and may be forbidden."""
-_HEALTHY = 10.0  # seconds of listening, after which a loss is a new one
-_FORBIDDEN = 30.0  # seconds, where the server does not permit it
+_PING_SECONDS = 1.0  # between two pings
+_SILENCE_SECONDS = 3.0  # without an answer to a ping, after which the connection is lost
+_RETRY_SECONDS = (0.1, 2.0)  # between two attempts to listen: the first pause, the longest
+_FORBIDDEN_RETRY_SECONDS = 30.0  # the same where the server does not permit tracking
+_STABLE_SECONDS = 10.0  # of listening, after which the pauses begin with the first one again
+_START_COMMANDS = (("PING",), ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRY_PREFIX))
+"""Commands to each primary at the start; the server may forbid them."""
 
 
-class TrackedKey:
-    """A time without a gap in which every primary was listened to.
+class TrackingSession:
+    """A period in which every primary was listened to without a gap.
 
     Attributes:
-        alive: whether it lasts.
-        nodes: the primaries' names; empty where there is only one.
+        is_alive: whether the period lasts.
+        nodes: names of the primaries; empty where there is only one.
     """
 
-    __slots__ = ("alive", "nodes")
+    __slots__ = ("is_alive", "nodes")
 
     def __init__(self, nodes: frozenset[str]) -> None:
-        self.alive = True
+        self.is_alive = True
         self.nodes = nodes
 
 
 class TrackedVersion:
-    """What stands for a key as it is now, until it changes."""
+    """The present version of a key, until it changes.
 
-    __slots__ = ("__weakref__", "valid", "watch")
+    Attributes:
+        is_valid: whether no change of the key was reported.
+        session: the session in which a change would be reported.
+    """
 
-    def __init__(self, watch: TrackedKey) -> None:
-        self.valid = True
-        self.watch = watch
+    __slots__ = ("__weakref__", "is_valid", "session")
+
+    def __init__(self, session: TrackingSession) -> None:
+        self.is_valid = True
+        self.session = session
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing was heard of a change, and would have been."""
-        return self.valid and self.watch.alive
+        """Return whether the key has not changed, as far as the server has reported."""
+        return self.is_valid and self.session.is_alive
 
 
 class Tracker:
-    """Listens, and knows which stamps are still current.
+    """Listens to the server and marks versions of changed keys as outdated.
 
     Args:
-        clients: where to find the server.
-        place: its name for the log.
+        clients: the clients of all event loops.
+        server: the server's name for the log.
     """
 
-    def __init__(self, clients: Clients, place: str) -> None:
+    def __init__(self, clients: Clients, server: str) -> None:
         self._clients = clients
-        self._place = place
+        self._server = server
         self._background = Background()
         self.after_fork()
         reset_after_fork(self)
@@ -92,147 +98,155 @@ class Tracker:
     def after_fork(self) -> None:
         """Begin without a listener: the parent's thread is not in this process."""
         self._lock = threading.Lock()
-        self._stamps: WeakValueDictionary[bytes, TrackedVersion] = WeakValueDictionary()
-        self._watch: TrackedKey | None = None
+        self._versions: WeakValueDictionary[bytes, TrackedVersion] = WeakValueDictionary()
+        self._session: TrackingSession | None = None
 
     def make_versions(self, names: Sequence[bytes]) -> list[TrackedVersion | None] | None:
-        """Stamps for names that are about to be read; ``None`` while nobody listens."""
-        watch = self._watch
-        if watch is None or not watch.alive:
+        """Return versions for names that are about to be read.
+
+        Returns:
+            A version for each name; ``None`` while no session lasts, in which case one is started.
+        """
+        session = self._session
+        if session is None or not session.is_alive:
             self._background.start(self._listen)
             return None
         with self._lock:
-            return [self._stamp(name, watch) for name in names]
+            return [self._make_version(name, session) for name in names]
 
-    def is_covered(self, client: Client) -> bool:
-        """Whether all primaries that a client knows of are listened to."""
-        watch = self._watch
-        if watch is None or not isinstance(client, RedisCluster):
-            return watch is not None
-        covered = {node.name for node in client.get_primaries()} <= watch.nodes
-        if not covered:
-            watch.alive = False  # its listeners see that and begin anew
-        return covered
+    def has_all_primaries(self, client: Client) -> bool:
+        """Return whether the session includes all primaries that a client knows.
+
+        If one is missing, the session ends and the listeners start a new one.
+        """
+        session = self._session
+        if session is None or not isinstance(client, RedisCluster):
+            return session is not None
+        is_complete = {node.name for node in client.get_primaries()} <= session.nodes
+        if not is_complete:
+            session.is_alive = False
+        return is_complete
 
     def mark_changed(self, names: Iterable[bytes]) -> None:
-        """Let nobody take these for current: they were changed, or may have been."""
+        """Mark versions as outdated: their keys have changed, or may have."""
         with self._lock:
             for name in names:
-                stamp = self._stamps.pop(name, None)
-                if stamp is not None:
-                    stamp.valid = False
+                version = self._versions.pop(name, None)
+                if version is not None:
+                    version.is_valid = False
 
     def mark_prefix_changed(self, prefix: bytes) -> None:
-        """The same for all names that begin so."""
+        """Mark the versions of all names with a prefix as outdated."""
         with self._lock:
-            names = [name for name in self._stamps if name.startswith(prefix)]
+            names = [name for name in self._versions if name.startswith(prefix)]
         self.mark_changed(names)
 
     def stop(self) -> None:
-        """End the listening, until somebody reads again."""
+        """Stop to listen until the next read."""
         self._background.stop()
         with self._lock:
-            self._lose()
+            self._end_session()
 
-    def _stamp(self, name: bytes, watch: TrackedKey) -> TrackedVersion:
-        stamp = self._stamps.get(name)
-        if stamp is None or not stamp.is_current:
-            stamp = self._stamps[name] = TrackedVersion(watch)
-        return stamp
+    def _make_version(self, name: bytes, session: TrackingSession) -> TrackedVersion:
+        version = self._versions.get(name)
+        if version is None or not version.is_current:
+            version = self._versions[name] = TrackedVersion(session)
+        return version
 
-    def _lose(self) -> None:
-        if self._watch is not None:
-            self._watch.alive = False
-        self._watch = None
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.is_alive = False
+        self._session = None
 
     async def _listen(self) -> None:
         try:
-            await self._keep_listening()
-        finally:  # what it opened in this loop has no other owner
+            await self._run_sessions()
+        finally:  # no other code uses the client that was opened in this loop
             await self._clients.close_here()
 
-    async def _keep_listening(self) -> None:
-        pause, longest = _PAUSES
-        told = False
+    async def _run_sessions(self) -> None:
+        pause, longest_pause = _RETRY_SECONDS
+        has_warned = False
         while True:
-            begun = time.monotonic()
+            began = time.monotonic()
             try:
-                await self._listen_once()
+                await self._run_session()
             except ResponseError as error:
-                if not told:
+                if not has_warned:
                     logger.warning(
-                        "%s permits no tracking, so nothing is kept in memory: %s",
-                        self._place,
+                        "%s permits no tracking, so its entries are not kept in memory: %s",
+                        self._server,
                         error,
                     )
-                told, pause = True, _FORBIDDEN
+                has_warned, pause = True, _FORBIDDEN_RETRY_SECONDS
             except (RedisError, RedisClusterException, OSError, ExceptionGroup) as error:
-                logger.debug("%s: listener lost: %s", self._place, error)
+                logger.debug("%s: tracking connection lost: %s", self._server, error)
             finally:
                 with self._lock:
-                    self._lose()
-            if time.monotonic() - begun >= _HEALTHY:
-                pause, told = _PAUSES[0], False
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, max(longest, pause))
+                    self._end_session()
 
-    async def _listen_once(self) -> None:
-        link = self._clients.link()
-        async with link.limit:  # so that the client is not closed while it begins
-            connections = await _connections(link.client)
+            if time.monotonic() - began >= _STABLE_SECONDS:
+                pause, has_warned = _RETRY_SECONDS[0], False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, max(longest_pause, pause))
+
+    async def _run_session(self) -> None:
+        link = self._clients.get_link()
+        async with link.limit:  # so that the client is not closed meanwhile
+            connections = await _make_connections(link.client)
         try:
             for connection in connections.values():
-                connection._parser.set_invalidation_push_handler(self._invalidated)  # noqa: SLF001 - no public way
+                on_invalidation(connection, self._handle_invalidation)
                 await connection.connect()
-                for command in _BEGIN:
+                for command in _START_COMMANDS:
                     await connection.send_command(*command)
                     await connection.read_response()
-            watch = TrackedKey(frozenset(connections))
+            session = TrackingSession(frozenset(connections))
             with self._lock:
-                self._watch = watch
-            logger.debug("%s: listening", self._place)
+                self._session = session
+            logger.debug("%s: tracking started", self._server)
             async with asyncio.TaskGroup() as group:
                 for connection in connections.values():
-                    group.create_task(_hear(connection))
-                    group.create_task(_ping(connection, watch))
+                    group.create_task(_receive(connection))
+                    group.create_task(_ping(connection, session))
         finally:
             with self._lock:
-                self._lose()
+                self._end_session()
             for connection in connections.values():
                 await connection.disconnect(nowait=True)
 
-    async def _invalidated(self, message: Sequence[Any]) -> None:
+    async def _handle_invalidation(self, message: Sequence[Any]) -> None:
         names = message[1]
         if names is None:  # the whole database was flushed
             with self._lock:
-                self._lose()
+                self._end_session()
         else:
             self.mark_changed(names)
 
 
-async def _connections(client: Client) -> dict[str, Any]:
-    """A connection of its own, in RESP3, to every primary."""
-    own: dict[str, Any] = {"protocol": 3, "socket_timeout": _PATIENCE}
+async def _make_connections(client: Client) -> dict[str, Any]:
+    """Create a new RESP3 connection to every primary, by the primaries' names."""
+    settings: dict[str, Any] = {"protocol": 3, "socket_timeout": _SILENCE_SECONDS}
     if isinstance(client, RedisCluster):
-        await client.initialize()
-        await client.nodes_manager.initialize()  # who is primary now, not when it began
+        await refresh_topology(client)
         return {
-            node.name: node.connection_class(**(node.connection_kwargs | own))
+            node.name: node.connection_class(**(node.connection_kwargs | settings))
             for node in client.get_primaries()
         }
     pool = client.connection_pool
-    return {"": pool.connection_class(**(pool.connection_kwargs | own))}
+    return {"": pool.connection_class(**(pool.connection_kwargs | settings))}
 
 
-async def _hear(connection: Connection) -> None:
-    # Every answer is one to a ping; pushes are handled on the way. Who hears nothing for as
-    # long as the connection has patience gets an error: a time-out given here would be none.
+async def _receive(connection: Connection) -> None:
+    # Every answer is one to a ping; invalidations are handled while it is read. Without an answer
+    # the connection's own time-out raises. With a `timeout` argument the read would return instead.
     while True:
         await connection.read_response(push_request=True)
 
 
-async def _ping(connection: Connection, watch: TrackedKey) -> None:
-    while watch.alive and connection.is_connected:  # else it would connect anew, to hear nothing
+async def _ping(connection: Connection, session: TrackingSession) -> None:
+    # A closed connection would connect again at the next command, without tracking.
+    while session.is_alive and connection.is_connected:
         await connection.send_command("PING", check_health=False)
-        await asyncio.sleep(_PING)
-    raise ConnectionResetError("listening has to begin anew")
+        await asyncio.sleep(_PING_SECONDS)
+    raise ConnectionResetError("the tracking session has ended")

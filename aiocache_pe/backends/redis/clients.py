@@ -1,8 +1,8 @@
 """Clients of `redis.asyncio`, one for each event loop that needs one.
 
-A client never retries by itself: a second attempt would apply a change twice, and what
-to do while a server is away is decided above. Its pool is bounded by a semaphore, so a
-caller waits for a connection instead of failing for want of one.
+A client never retries by itself. A second attempt would apply a change twice, and the levels above
+decide how to proceed while a server is away. A semaphore bounds the calls of each client, so a call
+waits for a connection instead of failing when all are in use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from redis.asyncio.sentinel import (
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
-from aiocache_pe.backends.redis.connections import Connections
+from aiocache_pe.backends.redis.connections import ConnectionOwner
 from aiocache_pe.backends.redis.url import Address
 from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 
@@ -33,83 +33,86 @@ Client = Redis | RedisCluster
 
 T = TypeVar("T")
 
-CONNECTIONS = 16
-"""At most so many calls at once per event loop, if the URL says nothing else."""
+MAX_CALLS = 16
+"""Greatest number of simultaneous calls per event loop, unless the URL sets ``max_connections``."""
 
-_SILENCE = 0.3  # seconds without a sign of life, while several calls wait
-_PATIENCE = 5.0  # seconds; what is under way is bounded by the client's own time-outs
+_EXTRA_CONNECTIONS = 8  # for the client itself; a Cluster's client asks for the topology
+_HANG_SECONDS = 0.3  # silence to several calls after which the server hangs
+_CLOSE_SECONDS = 5.0  # calls in flight end earlier, by the client's own time-outs
 
-_DEFAULTS: dict[str, Any] = {
-    "socket_timeout": 1.0,  # seconds; a cache that takes longer is no cache
+_DEFAULT_OPTIONS: dict[str, Any] = {
+    "socket_timeout": 1.0,  # seconds; a slower cache is of no use
     "socket_connect_timeout": 2.0,
-    # Nothing is pushed to the connections that carry commands, so that what waits in one
-    # when it is taken from the pool is always a sign that it must not be used.
+    # RESP2 pushes nothing to the connections of commands. So unread bytes in a pooled connection
+    # always mean that it must not be used.
     "protocol": 2,
 }
 
 
 class LoopLink:
-    """What an event loop has of its own.
+    """The link of one event loop to the server.
 
     Attributes:
-        client: its client.
-        connections: what the client opened; those of a user's client are not known.
-        limit: how many calls the client may carry at once.
-        pool: the client's, if it is this library's own and of one server: commands may go
-            past the client then.
-        is_closed: whether it must not be used any more.
-        turns: a lock for each key that is being changed in this loop, so that its
-            changes wait for one another instead of failing and beginning again.
+        client: the loop's client.
+        owner: the owner of the client's connections; ``None`` for a client of the user's.
+        limit: bounds the client's simultaneous calls.
+        pool: the client's pool if it belongs to the library and to one server, so that commands
+            may bypass the client; ``None`` otherwise.
+        key_locks: a lock for each key that this loop is changing, so that its changes wait for
+            each other instead of failing and being repeated.
+        is_closed: whether the client must not be used any more.
     """
 
-    __slots__ = ("_calls", "_tasks", "client", "connections", "is_closed", "limit", "pool", "turns")
+    __slots__ = (
+        *("_max_calls", "_tasks", "client", "is_closed", "key_locks", "limit", "owner", "pool"),
+    )
 
-    def __init__(self, client: Client, connections: Connections | None, calls: int) -> None:
+    def __init__(self, client: Client, owner: ConnectionOwner | None, max_calls: int) -> None:
         self.client = client
-        self.connections = connections
-        self.limit = asyncio.Semaphore(calls)
-        self._calls = calls
+        self.owner = owner
+        self.limit = asyncio.Semaphore(max_calls)
+        self._max_calls = max_calls
         pool = client.connection_pool if isinstance(client, Redis) else None
         self.pool = pool if isinstance(pool, Pool) else None
-        self.turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self.key_locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self.is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def turn(self, name: bytes) -> asyncio.Lock:
-        """The lock of a key."""
-        return self.turns.setdefault(name, asyncio.Lock())
+    def get_key_lock(self, name: bytes) -> asyncio.Lock:
+        """Return the lock of a key."""
+        return self.key_locks.setdefault(name, asyncio.Lock())
 
-    def begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Begin what must be finished though its caller may go; the link is not closed before."""
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start work that must finish even if its caller is cancelled; `close` waits for it."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def close(self) -> None:
-        """Wait for what is under way, but not for ever, and close the client."""
+        """Wait a limited time for the work in progress, then close the client."""
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_CLOSE_SECONDS):
                     while self._tasks:
                         await asyncio.wait(self._tasks)
-                    for _ in range(self._calls):
+                    for _ in range(self._max_calls):
                         await self.limit.acquire()
         finally:
             self.is_closed = True
-            if self.connections is not None:
+            if self.owner is not None:
                 try:
                     await self.client.aclose()
                 finally:
-                    await self.connections.close()
+                    await self.owner.close()
 
 
 class Clients:
-    """Gives every loop a client of its own, closed with that loop.
+    """The links of all event loops; each is closed at the end of its loop.
 
     Args:
         address: the server.
-        client: a client of the user's, to be used instead, and never closed.
+        client: a client of the user's, to use instead and never to close.
     """
 
     def __init__(self, address: Address, client: Client | None = None) -> None:
@@ -119,15 +122,15 @@ class Clients:
         self._links: PerLoop[list[LoopLink]] = PerLoop(list)
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
-    def link(self) -> LoopLink:
-        """The running loop's."""
+    def get_link(self) -> LoopLink:
+        """Return the running loop's link, and create it if there is none."""
         links = self._links.get()
         if not links:
-            links.append(self._new())
+            links.append(self._make_link())
         return links[0]
 
     async def close(self) -> None:
-        """Close the clients of all loops that run; the next use makes others."""
+        """Close the links of all running loops; a later use creates new ones."""
         here = asyncio.get_running_loop()
         for loop in list(self._loops):
             if loop is not here and loop.is_running():
@@ -135,89 +138,89 @@ class Clients:
         await self.close_here()
 
     async def close_here(self) -> None:
-        """Close the running loop's client."""
+        """Close the running loop's link."""
         links = self._links.get()
         while links:
             await links.pop().close()
 
-    def _new(self) -> LoopLink:
-        if self._client is not None:
-            return LoopLink(self._client, None, _calls_of(self._client))
-        connections = Connections()
-        client = make_client(self._address, connections)
+    def _make_link(self) -> LoopLink:
+        client = self._client
+        if client is not None:
+            # A user's client fails when all connections of its pool are in use.
+            max_calls = MAX_CALLS
+            if isinstance(client, Redis):
+                max_calls = max(1, min(max_calls, client.connection_pool.max_connections))
+            return LoopLink(client, None, max_calls)
+
+        owner = ConnectionOwner()
+        client = make_client(self._address, owner)
         self._at_end.arm()
         self._loops.add(asyncio.get_running_loop())
-        return LoopLink(client, connections, _calls(self._address))
+        return LoopLink(client, owner, _get_max_calls(self._address))
 
 
-def _calls(address: Address) -> int:
-    """How many calls may be under way at once, each of which takes a connection."""
-    return int(address.options.get("max_connections", CONNECTIONS))
+def _get_max_calls(address: Address) -> int:
+    return int(address.options.get("max_connections", MAX_CALLS))
 
 
-def _calls_of(client: Client) -> int:
-    """The same with a client of the user's, which fails when its pool has no more."""
-    most = client.connection_pool.max_connections if isinstance(client, Redis) else CONNECTIONS
-    return max(1, min(CONNECTIONS, most))
-
-
-def make_client(address: Address, connections: Connections) -> Client:
-    """A client for the running loop; connects when it is first used.
+def make_client(address: Address, owner: ConnectionOwner) -> Client:
+    """Create a client for the running loop; it connects on first use.
 
     Args:
         address: the server.
-        connections: the owner of what the client is going to open.
+        owner: the owner of the client's connections.
     """
-    options = _DEFAULTS | address.options
+    options = _DEFAULT_OPTIONS | address.options
     base = options.pop("connection_class", Connection)
-    options.pop("max_connections", None)
-    limit = _calls(address) + 8  # a few to look after itself, as a Cluster's client does
+    is_tls = base is SSLConnection
+    options["max_connections"] = _get_max_calls(address) + _EXTRA_CONNECTIONS
     if address.kind == "cluster":
-        return _cluster(address, connections, limit, options, tls=base is SSLConnection)
+        return _make_cluster_client(address, owner, options, is_tls=is_tls)
+
     options["retry"] = Retry(NoBackoff(), 0)
-    # Who says how long a call may take means all of them.
-    patience = address.options.get("socket_timeout") or _SILENCE
+    # A time limit that the user sets for a call also applies to the detection of a hang.
+    hang_timeout = address.options.get("socket_timeout") or _HANG_SECONDS
     if address.kind == "sentinel":
-        # The sentinels have no password of the server's, and no database.
-        shared = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout")}
-        sentinel = Sentinel(  # type: ignore[no-untyped-call]  # the client's has no annotations
-            list(address.hosts), sentinel_kwargs=shared | {"retry": options["retry"]}
-        )
-        for watcher in sentinel.sentinels:
-            watcher.connection_pool.connection_class = connections.kind(Connection)
-        tls = base is SSLConnection
-        managed = SentinelManagedSSLConnection if tls else SentinelManagedConnection
-        options["connection_class"] = connections.kind(managed)
-        primary: Redis = sentinel.master_for(
+        if is_tls:
+            options["connection_class"] = owner.make_class(SentinelManagedSSLConnection)
+        else:
+            options["connection_class"] = owner.make_class(SentinelManagedConnection)
+        primary: Redis = _make_sentinel(address, owner, options).master_for(
             address.service,
             connection_pool_class=SentinelPool,
-            patience=patience,
-            max_connections=limit,
+            hang_timeout=hang_timeout,
             **options,
         )
         return primary
+
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
-    options["connection_class"] = connections.kind(base)
-    return Redis.from_pool(Pool(patience=patience, max_connections=limit, **options))
+    options["connection_class"] = owner.make_class(base)
+    return Redis.from_pool(Pool(hang_timeout=hang_timeout, **options))
 
 
-def _cluster(
-    address: Address, connections: Connections, limit: int, options: dict[str, Any], *, tls: bool
+def _make_sentinel(address: Address, owner: ConnectionOwner, options: dict[str, Any]) -> Sentinel:
+    # The Sentinels have neither the server's password nor its database.
+    names = ("socket_timeout", "socket_connect_timeout", "retry")
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no annotation
+        list(address.hosts), sentinel_kwargs={name: options[name] for name in names}
+    )
+    for client in sentinel.sentinels:
+        client.connection_pool.connection_class = owner.make_class(Connection)
+    return sentinel
+
+
+def _make_cluster_client(
+    address: Address, owner: ConnectionOwner, options: dict[str, Any], *, is_tls: bool
 ) -> RedisCluster:
     client = RedisCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
-        ssl=tls,
-        max_connections=limit,
-        # It would close all connections, those in use too, at every fifth slot that moved.
+        ssl=is_tls,
+        # Otherwise every fifth moved slot would close all connections, those in use included.
         reinitialize_steps=0,
-        # A slot that moves, or a primary that was just replaced, is worth a moment.
+        # A slot that moves or a primary that was just replaced is worth a few short retries.
         retry=Retry(ExponentialBackoff(cap=0.3, base=0.05), 4),
         **options,
     )
-    # It takes no class of connections; what it hands to its nodes is in this dictionary.
-    kind = connections.kind(client.connection_kwargs["connection_class"])
-    client.connection_kwargs["connection_class"] = kind
-    for node in client.nodes_manager.startup_nodes.values():
-        node.connection_class = kind
+    owner.use_in_cluster(client)
     return client

@@ -1,90 +1,107 @@
-"""Commands on a connection of a pool, and their answers, and nothing besides.
+"""Connection pool without the client's overhead, and detection of a hanging server.
 
-What the client does beyond that (trying again, measuring, telling of every connection that
-is taken and given back) is done for nobody here and took half of the time of a read.
-
-Noticing that a server says nothing any more, sooner than each call would by itself.
-
-A time-out for each call has to allow for the longest answer. That nothing at all comes
-while several wait is known much earlier: no answer, no part of one, and nothing taken of
-what is being sent. What counts is time in which the event loop was free to hear, so a
-loop that is held up by other work blames no server.
+`redis.asyncio.Redis` retries each command, measures it, and reports each connection that it takes
+from the pool and returns. The pool here does none of this, and `execute` uses its connections
+directly. A read takes half the processor time (docs/design/decisions/0053).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import hiredis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-_TICK = 0.05  # seconds between two looks
-_SEVERAL = 2  # one alone may have asked for something that takes its time
+_CHECK_SECONDS = 0.05
+_MIN_WAITING = 2  # a single call may have requested a long answer
 
 
 class HangDetector:
-    """Watches the connections that are in use, and cuts them off when all are silent.
+    """Aborts all connections in use when the server gives none of them a sign of life.
+
+    A time-out per call has to allow for the longest answer. A server that is silent to several
+    calls is noticed much earlier: no answer, no part of an answer, and no bytes accepted. The
+    detector counts its own checks instead of time, so an event loop that is busy with other work
+    blames no server.
 
     Args:
-        patience: for how many seconds.
-        in_use: tells the connections.
+        hang_timeout: seconds of silence after which the server hangs.
+        connections: the connections in use, as they change.
+
+    Attributes:
+        hang_timeout: as given.
+        answer_count: number of answers; the owner increases it with each answer.
     """
 
-    __slots__ = ("_handle", "_heard", "_in_use", "_silent", "answers", "patience")
+    __slots__ = (
+        *("_connections", "_last_progress", "_silent_checks", "_timer"),
+        *("answer_count", "hang_timeout"),
+    )
 
-    def __init__(self, patience: float, in_use: Callable[[], Collection[Any]]) -> None:
-        self.patience = patience
-        self.answers = 0
-        """To be raised with each answer."""
-        self._in_use = in_use
-        self._handle: asyncio.TimerHandle | None = None
-        self._heard: object = None
-        self._silent = 0
+    def __init__(self, hang_timeout: float, connections: Collection[Any]) -> None:
+        self.hang_timeout = hang_timeout
+        self.answer_count = 0
+        self._connections = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_progress: object = None
+        self._silent_checks = 0
 
-    def watch(self) -> None:
-        """Begin, unless it has begun; it ends by itself when nothing is in use."""
-        if self._handle is None:
-            self._silent = 0
-            self._handle = asyncio.get_running_loop().call_later(_TICK, self._look)
+    def start(self) -> None:
+        """Start the checks, unless they run; they end when no connection is in use."""
+        if self._timer is None:
+            self._silent_checks = 0
+            self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
 
-    def _look(self) -> None:
-        waiting = [each for each in self._in_use() if each.is_connected]
-        if not self._in_use():
-            self._handle = None
+    def _check(self) -> None:
+        if not self._connections:
+            self._timer = None
             return
-        heard = self.answers, [each.progress for each in waiting]
-        self._silent = self._silent + 1 if heard == self._heard else 0
-        self._heard = heard
-        if len(waiting) >= _SEVERAL and self._silent * _TICK >= self.patience:
-            for each in waiting:
-                each.cut(f"no answer for {self.patience:g} s to {len(waiting)} calls")
-        self._handle = asyncio.get_running_loop().call_later(_TICK, self._look)
+
+        waiting = [connection for connection in self._connections if connection.is_connected]
+        progress = self.answer_count, [connection.progress for connection in waiting]
+        self._silent_checks = self._silent_checks + 1 if progress == self._last_progress else 0
+        self._last_progress = progress
+
+        silent_seconds = self._silent_checks * _CHECK_SECONDS
+        if len(waiting) >= _MIN_WAITING and silent_seconds >= self.hang_timeout:
+            for connection in waiting:
+                connection.abort(f"no answer for {self.hang_timeout:g} s to {len(waiting)} calls")
+        self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._check)
 
 
 class Pool(ConnectionPool):
-    """Gives connections out and takes them back without telling anybody.
+    """A pool that hands out and takes back connections in single steps, so without a lock.
 
-    Both are single steps for the other tasks of the loop, so there is no lock.
+    Its connections are of a `ConnectionOwner`.
 
     Args:
-        patience: seconds of silence after which none of its connections is waited for.
-        settings: of its connections.
+        hang_timeout: seconds without a sign of life after which all its connections are aborted.
+        settings: those of the connections, and ``max_connections``.
     """
 
-    def __init__(self, *args: Any, patience: float, **settings: Any) -> None:
+    def __init__(self, *args: Any, hang_timeout: float, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._silence = HangDetector(patience, lambda: self._in_use_connections)
+        self._idle: list[Any] = []
+        self._in_use: set[Any] = set()
+        self._hang_detector = HangDetector(hang_timeout, self._in_use)
 
     async def get_connection(
         self, command_name: object = None, *keys: object, **options: object
     ) -> Any:
-        """A connection that is ready to be used."""
-        connection: Any = self.get_available_connection()  # type: ignore[no-untyped-call]  # has no annotations
-        self._silence.watch()
+        """Return a connection that is connected and has no unread answer."""
+        if self._idle:
+            connection = self._idle.pop()
+        elif len(self._in_use) < self.max_connections:
+            connection = self.make_connection()  # type: ignore[no-untyped-call]  # redis-py has no annotation
+        else:
+            raise RedisConnectionError(f"all {self.max_connections} connections are in use")
+        self._in_use.add(connection)
+        self._hang_detector.start()
         try:
             await self.ensure_connection(connection)
         except BaseException:
@@ -93,28 +110,34 @@ class Pool(ConnectionPool):
         return connection
 
     async def release(self, connection: Any) -> None:
-        """Take it back."""
-        self._in_use_connections.remove(connection)
-        self._silence.answers += connection.is_connected  # it is not after a call was left
-        try:
-            if connection.should_reconnect():
-                await connection.disconnect()
-        finally:
-            self._available_connections.append(connection)
+        """Take a connection back."""
+        self._in_use.remove(connection)
+        # A cancelled call has closed its connection, and is no answer.
+        self._hang_detector.answer_count += connection.is_connected
+        self._idle.append(connection)
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Close the idle connections, and those in use if ``inuse_connections`` is true."""
+        closing = [*self._idle, *(self._in_use if inuse_connections else ())]
+        results = await asyncio.gather(
+            *(connection.disconnect() for connection in closing), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
 
 class SentinelPool(Pool, SentinelConnectionPool):
-    """The same of connections to the primary that Sentinels name."""
+    """A `Pool` of connections to the primary that the Sentinels name."""
 
 
-async def exchange(pool: Pool, *command: Any) -> Any:
-    """The answer to one command.
+async def execute(pool: Pool, *command: Any) -> Any:
+    """Send one command and return its answer.
 
-    A connection that is left before its answer came closes itself, so a caller that is
-    cancelled leaves it to nobody.
+    A cancelled call closes its connection, so no later call reads this answer.
 
     Raises:
-        ResponseError: the server refuses it.
+        redis.exceptions.ResponseError: the server refuses the command.
     """
     connection: Any = await pool.get_connection()
     try:
@@ -124,17 +147,18 @@ async def exchange(pool: Pool, *command: Any) -> Any:
         await pool.release(connection)
 
 
-async def exchange_many(pool: Pool, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """The answers to several commands, sent at once; an error where one is refused."""
+async def execute_many(pool: Pool, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Send several commands at once and return their answers; an error where one is refused."""
     connection: Any = await pool.get_connection()
     try:
-        await connection.send_packed_command([hiredis.pack_command(each) for each in commands])
-        return [await _answer(connection) for _ in commands]
+        packed = [hiredis.pack_command(command) for command in commands]
+        await connection.send_packed_command(packed)
+        return [await _read_answer(connection) for _ in commands]
     finally:
         await pool.release(connection)
 
 
-async def _answer(connection: Any) -> Any:
+async def _read_answer(connection: Any) -> Any:
     try:
         return await connection.read_response()
     except ResponseError as error:

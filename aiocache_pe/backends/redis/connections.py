@@ -1,49 +1,67 @@
-"""Connections that their owner knows, so that none is left behind by whoever made it.
+"""Connections with one owner: the only module that uses private parts of redis-py.
 
-`redis.asyncio` makes connections in many places: a Cluster's client does for nodes that it
-drops when the topology changes, and for tasks that it no longer waits for when another
-one of them has failed. Here every connection is of a kind that tells its owner, who closes
-all of them at the end and lets none be made after that.
+`redis.asyncio` creates connections in many places. A Cluster's client creates them for nodes that
+it drops when the topology changes, and for tasks that it no longer awaits after another one failed.
+Here every connection registers with a `ConnectionOwner`. The owner closes all of them at the end
+and lets no connection open after that.
+
+These parts of redis-py are used without being documented. ``pyproject.toml`` bounds the version,
+and ``tests/unit/backends/redis/test_connections.py`` fails when one of them changes
+(docs/design/decisions/0053):
+
+========================================  =========================================================
+part                                      purpose
+========================================  =========================================================
+``_writer``                               send without a task for the time-out; abort a connection
+``_send_packed_command``                  report a connection that another task closed
+``_connect``, ``_close``                  refuse connections of a closed owner; abort, never linger
+``_parser._reader``                       count the received bytes of an incomplete answer
+``_parser.set_invalidation_push_handler`` receive invalidations
+``RedisCluster.connection_kwargs``,       create this owner's connections
+``nodes_manager``
+========================================  =========================================================
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 from weakref import WeakSet
 
+from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
-class _Owned(AbstractConnection):
-    """A connection that tells its owner that it is there."""
+class _OwnedConnection(AbstractConnection):
+    """A connection that registers with its owner."""
 
-    owner: ClassVar[Connections]
+    owner: ClassVar[ConnectionOwner]
     ssl_context: Any
     _reader: Any
     _writer: Any
     _parser: Any
-    _cut: str | None = None
+    _abort_reason: str | None = None
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.owner.admit(self)
+        self.owner.add(self)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes still to be sent, and those of an answer that is not whole yet."""
-        part = self._parser._reader  # noqa: SLF001 - nobody else knows
-        return self._writer.transport.get_write_buffer_size(), part.len() if part else 0
+        """Return the number of bytes still to be sent, and of bytes received and buffered."""
+        reader = self._parser._reader  # noqa: SLF001 - redis-py offers no other way
+        return self._writer.transport.get_write_buffer_size(), reader.len() if reader else 0
 
-    def cut(self, why: str) -> None:
-        """Let whoever waits for it know that nothing will come."""
-        self._cut = why
+    def abort(self, reason: str) -> None:
+        """Close the connection at once; the call that waits for it raises a `TimeoutError`."""
+        self._abort_reason = reason
         self._writer.transport.abort()
 
-    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002 - it is the client's
-        """Close it; with ``nowait`` at once, without the farewell of TLS, which takes turns."""
+    async def disconnect(self, nowait: bool = False, *args: Any, **options: Any) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Close the connection; with ``nowait`` at once, without the closing handshake of TLS."""
         if nowait and self._writer is not None:
             self._writer.transport.abort()
         await super().disconnect(nowait, *args, **options)
@@ -51,94 +69,130 @@ class _Owned(AbstractConnection):
     def _close(self) -> None:
         if self._writer is not None:
             self._writer.transport.abort()
-        super()._close()  # type: ignore[no-untyped-call]  # the client's has no annotations
+        super()._close()  # type: ignore[no-untyped-call]  # redis-py has no annotation
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """The next answer."""
+        """Return the next answer."""
         try:
             return await super().read_response(*args, **options)
         except RedisConnectionError as error:
-            if self._cut is None:
+            if self._abort_reason is None:
                 raise
-            raise RedisTimeoutError(self._cut) from error
+            raise RedisTimeoutError(self._abort_reason) from error
 
-    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - it is the client's
-        """Send what is packed."""
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
+        """Send packed commands."""
         writer = self._writer
         if writer is None or self.health_check_interval or not isinstance(command, list):
             await super().send_packed_command(command, check_health)
             return
-        # The client begins a task to send, for its time-out; nearly always the kernel
-        # takes all at once, and there is nothing to wait for.
+
+        # redis-py starts a task for the time-out. Nearly always the kernel accepts all bytes at
+        # once, and there is nothing to wait for.
         writer.writelines(command)
         if writer.transport.is_closing() or writer.transport.get_write_buffer_size():
             await super().send_packed_command([], check_health=False)
 
     async def _connect(self) -> None:
-        self.owner.check()
-        self._cut = None
-        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # the other base's
+        self.owner.raise_if_closed()
+        self._abort_reason = None
+        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # of the other base
         if self.owner.is_closed:
             self._close()
-        self.owner.check()
+        self.owner.raise_if_closed()
 
     async def _send_packed_command(self, command: Any) -> None:
-        if self._writer is None:  # closed by another task since it was connected
-            raise RedisConnectionError("the connection was closed meanwhile")
+        if self._writer is None:
+            raise RedisConnectionError("another task closed the connection before the command")
         await super()._send_packed_command(command)
 
 
-class Connections:
-    """What one client of one event loop has opened.
+class ConnectionOwner:
+    """The connections that one client of one event loop has opened.
+
+    Attributes:
+        is_closed: whether connections are refused.
 
     Example:
         >>> from redis.asyncio import Connection
-        >>> owner = Connections()
-        >>> made = owner.kind(Connection)(host="localhost", port=1)
+        >>> owner = ConnectionOwner()
+        >>> connection = owner.make_class(Connection)(host="localhost", port=1)
         >>> len(owner)
         1
     """
 
     def __init__(self) -> None:
-        self._made: WeakSet[AbstractConnection] = WeakSet()
-        self._context: Any = None
+        self._connections: WeakSet[AbstractConnection] = WeakSet()
+        self._ssl_context: Any = None
         self.is_closed = False
 
     def __len__(self) -> int:
-        """How many there are, connected or not."""
-        return len(self._made)
+        """Return the number of connections, connected or not."""
+        return len(self._connections)
 
     @property
-    def connected(self) -> int:
-        """How many have a socket."""
-        return sum(each.is_connected for each in self._made)
+    def connected_count(self) -> int:
+        """Return the number of connections that have a socket."""
+        return sum(connection.is_connected for connection in self._connections)
 
-    def kind(self, base: type[Any]) -> type[Any]:
-        """A class of connections of this owner.
+    def make_class(self, base: type[Any]) -> type[Any]:
+        """Create a class of connections that register with this owner.
 
         Args:
-            base: which of the client's kinds.
+            base: a connection class of redis-py.
         """
-        return type("Owned", (_Owned, base), {"owner": self})
+        return type("OwnedConnection", (_OwnedConnection, base), {"owner": self})
 
-    def admit(self, connection: Any) -> None:
-        """Take in a new connection; it shares what the first one knows of certificates.
+    def use_in_cluster(self, client: RedisCluster) -> None:
+        """Let a Cluster's client create connections of this owner.
 
-        To read the system's takes 40 ms, in which the loop stands still; once is enough.
+        The client accepts no connection class, but hands this dictionary to its nodes.
         """
-        self._made.add(connection)
+        connection_class = self.make_class(client.connection_kwargs["connection_class"])
+        client.connection_kwargs["connection_class"] = connection_class
+        for node in client.nodes_manager.startup_nodes.values():
+            node.connection_class = connection_class
+
+    def add(self, connection: Any) -> None:
+        """Register a new connection, and let it share the TLS certificates of the first one.
+
+        Reading the system's certificates blocks the event loop for 40 ms; once is enough.
+        """
+        self._connections.add(connection)
         if isinstance(connection, SSLConnection):
-            if self._context is None:
-                self._context = connection.ssl_context
-            connection.ssl_context = self._context
+            if self._ssl_context is None:
+                self._ssl_context = connection.ssl_context
+            connection.ssl_context = self._ssl_context
 
-    def check(self) -> None:
-        """Let nothing be opened any more once all is closed."""
+    def raise_if_closed(self) -> None:
+        """Refuse a connection after `close`.
+
+        Raises:
+            redis.exceptions.ConnectionError: the owner is closed.
+        """
         if self.is_closed:
-            raise RedisConnectionError("the client was closed")
+            raise RedisConnectionError("the client is closed; no new connection is opened")
 
     async def close(self) -> None:
-        """Close all, and those that come too late."""
+        """Close all connections, and refuse later ones."""
         self.is_closed = True
-        closing = (each.disconnect() for each in list(self._made))
+        closing = (connection.disconnect() for connection in list(self._connections))
         await asyncio.gather(*closing, return_exceptions=True)
+
+
+async def refresh_topology(client: RedisCluster) -> None:
+    """Ask the Cluster for its present primaries, which may have changed since the first request."""
+    await client.initialize()
+    await client.nodes_manager.initialize()
+
+
+def on_invalidation(
+    connection: AbstractConnection, handler: Callable[[Sequence[Any]], Awaitable[None]]
+) -> None:
+    """Call a function with each invalidation message that a connection receives.
+
+    Args:
+        connection: of this owner's or of a user's client, before it connects.
+        handler: receives the message: its kind, then the invalidated names or ``None`` for all.
+    """
+    connection._parser.set_invalidation_push_handler(handler)  # type: ignore[attr-defined]  # noqa: SLF001 - redis-py offers no other way

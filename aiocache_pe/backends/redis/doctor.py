@@ -1,70 +1,73 @@
-"""Whether a Redis server is fit to be a cache, for ``aiocache-pe doctor``."""
+"""Checks of a Redis server for ``aiocache-pe doctor``."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from typing import Any
-
-from redis.asyncio import RedisCluster
 
 from aiocache_pe.backends.base import Check
-from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Commands
-from aiocache_pe.backends.redis.errors import translate_errors
-from aiocache_pe.backends.redis.key_names import ENTRIES
+from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
-_ASKED = 20
-_SLOW = 0.01  # seconds; above that, much of what is cached is computed as fast
-_OLDEST = (6, 2)  # SET ... PX with GET, tracking, RESP3
+_LATENCY_SAMPLES = 20
+_SLOW_SECONDS = 0.01  # above that, many cached values are computed as fast
+_MIN_VERSION = (6, 2)  # SET ... PX with GET, tracking, RESP3
 
 
-async def examine(clients: Clients, commands: Commands) -> AsyncIterator[Check]:
-    """Ask the server about itself."""
+async def examine(commands: Commands) -> AsyncIterator[Check]:
+    """Yield the result of each check; only the first one if the server cannot be reached."""
     try:
-        await commands.call("GET", ENTRIES)
+        await commands.call("GET", ENTRY_PREFIX)
     except BackendError as error:
         yield Check("reachable", "failure", str(error))
         return
-    yield Check("reachable", "ok", commands.place)
-    for look in (_version, _memory, _tracking, _scripts, _latency):
+    yield Check("reachable", "ok", commands.server)
+
+    checks = {
+        "version": _check_version,
+        "memory": _check_memory,
+        "tracking": _check_tracking,
+        "scripts": _check_scripts,
+        "latency": _check_latency,
+    }
+    for name, check in checks.items():
         try:
-            yield await look(clients, commands)
+            yield await check(commands)
         except StoreUnavailableError as error:
-            yield Check(look.__name__.strip("_"), "failure", str(error))
+            yield Check(name, "failure", str(error))
         except BackendError as error:
-            yield Check(look.__name__.strip("_"), "warning", f"cannot be told: {error}")
+            yield Check(name, "warning", f"cannot be determined: {error}")
 
 
-async def _version(clients: Clients, commands: Commands) -> Check:
-    info = await _info(clients, commands, "server")
+async def _check_version(commands: Commands) -> Check:
+    info = await commands.get_info("server")
     version = str(info.get("valkey_version") or info.get("redis_version", "unknown"))
     name = "Valkey" if "valkey_version" in info else "Redis"
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < _OLDEST:
+    if numbers < _MIN_VERSION:
         return Check("version", "failure", f"{name} {version}; 6.2 or later is needed")
     return Check("version", "ok", f"{name} {version}")
 
 
-async def _memory(clients: Clients, commands: Commands) -> Check:
-    info = await _info(clients, commands, "memory")
+async def _check_memory(commands: Commands) -> Check:
+    info = await commands.get_info("memory")
     policy, limit = str(info.get("maxmemory_policy", "unknown")), int(info.get("maxmemory", 0))
     if not limit:
-        return Check("memory", "warning", "no maxmemory is set, so nothing bounds the cache")
-    shown = f"maxmemory {limit:,} bytes, policy {policy}"
+        return Check("memory", "warning", "maxmemory is not set, so the cache has no limit")
+    setting = f"maxmemory {limit:,} bytes, policy {policy}"
     if policy == "noeviction":
-        return Check("memory", "warning", f"{shown}: when it is full, nothing more is stored")
+        return Check("memory", "warning", f"{setting}: a full server stores no more entries")
     if policy.startswith("volatile"):
-        return Check("memory", "warning", f"{shown}: entries without a TTL are never evicted")
+        return Check("memory", "warning", f"{setting}: entries without a TTL are never evicted")
     if policy == "allkeys-random":
-        return Check("memory", "warning", f"{shown}: evicts what is used as much as what is not")
-    return Check("memory", "ok", shown)
+        return Check("memory", "warning", f"{setting}: evicts used entries as often as unused ones")
+    return Check("memory", "ok", setting)
 
 
-async def _tracking(clients: Clients, commands: Commands) -> Check:
+async def _check_tracking(commands: Commands) -> Check:
     try:
-        await _asked(clients, commands, "CLIENT", "TRACKING", "OFF")
+        await commands.call_without_key("CLIENT", "TRACKING", "OFF")
     except StoreUnavailableError:
         raise
     except BackendError as error:
@@ -72,9 +75,9 @@ async def _tracking(clients: Clients, commands: Commands) -> Check:
     return Check("tracking", "ok", "permitted")
 
 
-async def _scripts(clients: Clients, commands: Commands) -> Check:
+async def _check_scripts(commands: Commands) -> Check:
     try:
-        await commands.call("EVAL", "return redis.call('GET', KEYS[1])", 1, ENTRIES)
+        await commands.call("EVAL", "return redis.call('GET', KEYS[1])", 1, ENTRY_PREFIX)
     except StoreUnavailableError:
         raise
     except BackendError as error:
@@ -84,44 +87,15 @@ async def _scripts(clients: Clients, commands: Commands) -> Check:
     return Check("scripts", "ok", "permitted")
 
 
-async def _latency(clients: Clients, commands: Commands) -> Check:
-    times: list[float] = []
-    for _ in range(_ASKED):
-        begun = time.perf_counter()
-        await commands.call("GET", ENTRIES)
-        times.append(time.perf_counter() - begun)
-    middle = sorted(times)[_ASKED // 2]
+async def _check_latency(commands: Commands) -> Check:
+    durations: list[float] = []
+    for _ in range(_LATENCY_SAMPLES):
+        began = time.perf_counter()
+        await commands.call("GET", ENTRY_PREFIX)
+        durations.append(time.perf_counter() - began)
+    median = sorted(durations)[_LATENCY_SAMPLES // 2]
     return Check(
         "latency",
-        "ok" if middle < _SLOW else "warning",
-        f"{middle * 1000:.2f} ms for a read, median of {_ASKED}",
+        "ok" if median < _SLOW_SECONDS else "warning",
+        f"{median * 1000:.2f} ms for a read, median of {_LATENCY_SAMPLES}",
     )
-
-
-async def _asked(clients: Clients, commands: Commands, *command: str) -> None:
-    """A command that concerns no key; of a Cluster, any primary is asked."""
-    link = clients.link()
-    client = link.client
-    if not isinstance(client, RedisCluster):
-        await commands.call(*command)
-        return
-    with translate_errors(commands.place):
-        async with link.limit:
-            await client.initialize()
-            await client.get_random_primary_node().execute_command(*command)
-
-
-async def _info(clients: Clients, commands: Commands, section: str) -> dict[str, Any]:
-    link = clients.link()
-    client = link.client
-    with translate_errors(commands.place):
-        async with link.limit:
-            return await _info_of(client, section)
-
-
-async def _info_of(client: Client, section: str) -> dict[str, Any]:
-    if isinstance(client, RedisCluster):
-        await client.initialize()
-        node = client.get_random_primary_node()
-        return dict(await client.info(section, target_nodes=node))
-    return dict(await client.info(section))

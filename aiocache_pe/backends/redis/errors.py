@@ -1,4 +1,4 @@
-"""The client's errors in this library's words, without secrets."""
+"""Translation of the client's errors into this library's, without secrets."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from redis import exceptions as redis_errors
 
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
-AWAY = (  # in the client's words
+CONNECTION_ERRORS = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
     redis_errors.ClusterDownError,
     redis_errors.RedisClusterException,  # no node can be reached, or a slot has none
-    OSError,  # builtin TimeoutError is one
+    OSError,  # includes the builtin TimeoutError
 )
-_ANY = (redis_errors.RedisError, *AWAY)
+"""Errors that mean that the server is away."""
+
+_CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
 
 
-def describe_error(error: BaseException, place: str) -> BackendError:
-    """An error of the client as one of ours.
+def translate_error(error: BaseException, server: str) -> BackendError:
+    """Return the `BackendError` or `StoreUnavailableError` for an error of the client.
 
     Args:
-        error: what the client raised. Its text may hold a part of a command, so only the
-            first line is kept, and not too much of it.
-        place: the server, as `Address.shown` tells it.
+        error: the client's error. Its text may contain a part of a command, so the result
+            contains only the first line, shortened.
+        server: the server's name, as in `Address.safe_url`.
     """
     text = str(error).partition("\n")[0][:200] or type(error).__name__
-    made = (StoreUnavailableError if isinstance(error, AWAY) else BackendError)(f"{place}: {text}")
-    made.__cause__ = error
-    return made
+    error_class = StoreUnavailableError if isinstance(error, CONNECTION_ERRORS) else BackendError
+    translated = error_class(f"{server}: {text}")
+    translated.__cause__ = error
+    return translated
 
 
 @contextmanager
-def translate_errors(place: str) -> Generator[None]:
-    """Raise the client's errors as `BackendError`, or `StoreUnavailableError`."""
+def translate_errors(server: str) -> Generator[None]:
+    """Raise the client's errors as `BackendError` or `StoreUnavailableError`."""
     try:
         yield
-    except _ANY as error:
-        raise describe_error(error, place) from error
+    except _CLIENT_ERRORS as error:
+        raise translate_error(error, server) from error
     except RuntimeError as error:  # the client could not set up its connection
         if "closed" in str(error) and "loop" in str(error):
-            raise StoreUnavailableError(f"{place}: its client's event loop has ended") from error
+            raise StoreUnavailableError(f"{server}: its client's event loop has ended") from error
         raise

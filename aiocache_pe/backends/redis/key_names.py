@@ -1,8 +1,8 @@
-"""What keys are called in Redis, and back.
+"""Names in Redis for store keys, and back.
 
-Everything of this library's begins with ``aiocache_pe``: entries with ``aiocache_pe:``,
-then the store key in UTF-8; leases and usage with other prefixes, so that no scan meets
-them and no listener is told of them.
+All names begin with ``aiocache_pe``. Entries have the prefix ``aiocache_pe:`` and the store key in
+UTF-8. Leases and access statistics have other prefixes, so that no scan meets them and no listener
+is notified of them.
 """
 
 from __future__ import annotations
@@ -12,34 +12,37 @@ from functools import lru_cache
 
 from redis.crc import key_slot
 
-ENTRIES = b"aiocache_pe:"
-LEASES = b"aiocache_pe~lease:"
-USAGE = b"aiocache_pe~usage:"
+ENTRY_PREFIX = b"aiocache_pe:"
+LEASE_PREFIX = b"aiocache_pe~lease:"
+USAGE_PREFIX = b"aiocache_pe~usage:"
 
 _HASH_TAG = re.compile(rb"\A[^{]*\{[^}]+\}", re.DOTALL)
-_SPECIAL = re.compile(rb"[\\*?\[\]]")
+_GLOB_CHARACTERS = re.compile(rb"[\\*?\[\]]")
 
 
 def make_entry_name(key: str) -> bytes:
-    """Where a store key's record is; any text, lone surrogates too, is a name of its own.
+    """Return the name of an entry; different keys, even with lone surrogates, differ in name.
 
     Example:
         >>> make_entry_name("default:greeting")
         b'aiocache_pe:default:greeting'
     """
-    return ENTRIES + key.encode("utf-8", "surrogatepass")
+    return ENTRY_PREFIX + key.encode("utf-8", "surrogatepass")
 
 
 def make_lease_name(key: str) -> bytes:
-    """Where the lease of a store key is."""
-    return LEASES + key.encode("utf-8", "surrogatepass")
+    """Return the name of a key's lease."""
+    return LEASE_PREFIX + key.encode("utf-8", "surrogatepass")
 
 
 def make_usage_name(name: bytes) -> bytes:
-    """Where the usage of the entry of that name is: in the same slot of a Cluster.
+    """Return the name of an entry's access statistics, in the same slot of a Cluster.
 
-    What a Cluster hashes is the text between a name's first brace and the next closing one,
-    if there is any, else all of it (redis.io, "Redis Cluster Specification", hash tags).
+    A Cluster hashes the text between a name's first opening brace and the next closing one if there
+    is such text, and else the whole name (redis.io, "Redis Cluster Specification", hash tags).
+
+    Args:
+        name: the entry's name in Redis.
 
     Example:
         >>> make_usage_name(b"aiocache_pe:default:k")
@@ -48,32 +51,32 @@ def make_usage_name(name: bytes) -> bytes:
         b'aiocache_pe~usage:aiocache_pe:default:{k}1'
     """
     if b"}" not in name:
-        return b"%b{%b}" % (USAGE, name)
+        return b"%b{%b}" % (USAGE_PREFIX, name)
     if _HASH_TAG.match(name):
-        return USAGE + name
-    return b"%b{%b}%b" % (USAGE, _tag(key_slot(name)), name)
+        return USAGE_PREFIX + name
+    return b"%b{%b}%b" % (USAGE_PREFIX, _make_slot_tag(key_slot(name)), name)
 
 
 def parse_store_key(name: bytes) -> str | None:
-    """The store key of an entry's name; ``None`` if it is no name of ours."""
+    """Return the store key of an entry's name; ``None`` if it is not a name of this library."""
     try:
-        return name.removeprefix(ENTRIES).decode("utf-8", "surrogatepass")
+        return name.removeprefix(ENTRY_PREFIX).decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return None
 
 
-def make_match(prefix: str) -> bytes:
-    r"""The pattern for ``SCAN`` that finds all entries whose key begins with a prefix.
+def make_scan_pattern(prefix: str) -> bytes:
+    r"""Return the ``SCAN`` pattern for all entries under a prefix of store keys.
 
     Example:
-        >>> match("what?:")
-        b'aiocache_pe:what\\?:*'
+        >>> make_scan_pattern("why?:")
+        b'aiocache_pe:why\\?:*'
     """
-    return _SPECIAL.sub(rb"\\\g<0>", make_entry_name(prefix)) + b"*"
+    return _GLOB_CHARACTERS.sub(rb"\\\g<0>", make_entry_name(prefix)) + b"*"
 
 
 @lru_cache(maxsize=4096)
-def _tag(slot: int) -> bytes:
-    """Two bytes that lie in a slot; the checksum gives each pair of bytes another value."""
+def _make_slot_tag(slot: int) -> bytes:
+    """Return two bytes that hash to a slot; the checksum of each pair of bytes is different."""
     pairs = (number.to_bytes(2, "big") for number in range(1 << 16))
     return next(pair for pair in pairs if b"}" not in pair and key_slot(pair) == slot)

@@ -1,8 +1,8 @@
-"""Leases by the `Lock` of `redis.asyncio`: a name with a token that expires unless renewed.
+"""Leases over the `Lock` of `redis.asyncio`: a name with a token that expires unless it is renewed.
 
-The token makes sure that nobody gives back what is another's by now; the short life,
-that others need not wait long for a holder that died; the renewal, that a holder may
-work for as long as it likes (redis.io, "Distributed Locks with Redis").
+The token ensures that no holder releases the lease of another one. The short lifetime ensures that
+callers need not wait long after a holder has died. The renewal lets a holder work for as long as it
+needs (redis.io, "Distributed Locks with Redis").
 """
 
 from __future__ import annotations
@@ -20,93 +20,99 @@ from aiocache_pe.backends.redis.errors import translate_errors
 from aiocache_pe.backends.redis.key_names import make_lease_name
 from aiocache_pe.exceptions import CacheError
 
-LIFE = 3.0
-"""Seconds that a lease outlives its holder."""
+LEASE_SECONDS = 3.0
+"""Seconds after its holder's death until a lease expires."""
 
-_RENEWED = 0.5  # seconds between two renewals
-_TROUBLE = (RedisError, RedisClusterException, OSError)
+_RENEWAL_SECONDS = 0.5  # between two renewals
+_CLIENT_ERRORS = (RedisError, RedisClusterException, OSError)
 
 
 class RedisLease:
-    """A lease that is held, and renewed in the loop that took it.
+    """A held lease, which is renewed in the event loop that acquired it.
 
     Args:
-        clients: where another client is from, if this one is closed while the lease is held.
-        link: the loop's, by which it was taken.
-        lock: just acquired.
-        until: when it ends unless renewed, on the monotonic clock.
+        clients: give another client if the present one is closed while the lease is held.
+        link: the link over which the lease was acquired.
+        lock: the acquired lock.
+        expires_at: when the lease expires unless it is renewed, in seconds of the monotonic clock.
     """
 
-    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, until: float) -> None:
+    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, expires_at: float) -> None:
         self._clients = clients
         self._link = link
         self._lock = lock
-        self._until = until
-        self._owned = True
+        self._expires_at = expires_at
+        self._is_held = True
         self._renewal = asyncio.ensure_future(self._renew())
 
     @property
     def is_lost(self) -> bool:
         """See `Lease.is_lost`."""
-        return not self._owned or time.monotonic() >= self._until
+        return not self._is_held or time.monotonic() >= self._expires_at
 
     async def release(self) -> None:
         """See `Lease.release`."""
         self._renewal.cancel()
-        if self._owned:
-            self._owned = False
-            await asyncio.shield(self._current().begin(self._give_back()))
+        if self._is_held:
+            self._is_held = False
+            await asyncio.shield(self._get_link().start(self._release_lock()))
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_RENEWED)
-            begun = time.monotonic()
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            began = time.monotonic()
             try:
-                link = self._current()
+                link = self._get_link()
                 self._lock.redis = link.client
                 async with link.limit:
                     await self._lock.reacquire()
             except LockError:
-                self._owned = False
+                self._is_held = False
                 return
-            except _TROUBLE:  # it may come back before the lease is over
+            except _CLIENT_ERRORS:  # the server may return before the lease expires
                 continue
-            self._until = begun + LIFE
+            self._expires_at = began + LEASE_SECONDS
 
-    async def _give_back(self) -> None:
-        with suppress(*_TROUBLE):  # lost, or out of reach: then it ends by itself
-            link = self._current()
+    async def _release_lock(self) -> None:
+        with suppress(*_CLIENT_ERRORS):  # a lease that cannot be released expires
+            link = self._get_link()
             self._lock.redis = link.client
             async with link.limit:
                 await self._lock.release()
 
-    def _current(self) -> LoopLink:
+    def _get_link(self) -> LoopLink:
         if self._link.is_closed:
-            self._link = self._clients.link()
+            self._link = self._clients.get_link()
         return self._link
 
 
-async def try_acquire(clients: Clients, key: str, place: str) -> RedisLease | None:
-    """See `Leasing.try_lease`; one that comes after the caller has gone is given back."""
-    link = clients.link()
-    taking = link.begin(_take(clients, link, key, place))
+async def try_acquire(clients: Clients, key: str, server: str) -> RedisLease | None:
+    """See `Leasing.try_lease`; a lease acquired after its caller was cancelled is released."""
+    link = clients.get_link()
+    acquiring = link.start(_acquire(clients, link, key, server))
     try:
-        return await asyncio.shield(taking)
+        return await asyncio.shield(acquiring)
     except asyncio.CancelledError:
-        link.begin(_unwanted(taking))
+        link.start(_release_unclaimed(acquiring))
         raise
 
 
-async def _take(clients: Clients, link: LoopLink, key: str, place: str) -> RedisLease | None:
-    begun = time.monotonic()
-    lock = Lock(link.client, make_lease_name(key), timeout=LIFE, blocking=False, thread_local=False)
-    with translate_errors(place):
+async def _acquire(clients: Clients, link: LoopLink, key: str, server: str) -> RedisLease | None:
+    began = time.monotonic()
+    lock = Lock(
+        link.client,
+        make_lease_name(key),
+        timeout=LEASE_SECONDS,
+        blocking=False,
+        thread_local=False,
+    )
+    with translate_errors(server):
         async with link.limit:
-            taken = await lock.acquire(token=uuid4().hex)
-    return RedisLease(clients, link, lock, begun + LIFE) if taken else None
+            is_acquired = await lock.acquire(token=uuid4().hex)
+    return RedisLease(clients, link, lock, began + LEASE_SECONDS) if is_acquired else None
 
 
-async def _unwanted(taking: asyncio.Task[RedisLease | None]) -> None:
-    with suppress(CacheError):  # it was not to be had anyway
-        if (lease := await taking) is not None:
+async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:
+    with suppress(CacheError):  # the lease was not acquired
+        if (lease := await acquiring) is not None:
             await lease.release()

@@ -1,8 +1,8 @@
-"""What the server has to do in one step: small Lua scripts.
+"""Lua scripts for the steps that the server must do atomically.
 
-Each is over an entry and what is noted of its use, two names of one slot, so that a Cluster
-can run it too; `COUNT` takes many such pairs where there are no slots. They are called by their
-digest; a server that does not know one yet is sent it whole.
+Each script works on an entry and its access statistics. Both names are in one slot, so that a
+Cluster can run it. `ADD_USAGE` accepts many such pairs where there are no slots. A script is called
+by its digest, and is sent whole to a server that does not know it yet.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import NamedTuple
 
 
 class Script(NamedTuple):
-    """A script and the digest that the server knows it by."""
+    """A script and the digest by which the server knows it."""
 
     source: str
     sha: str
 
 
-def _script(source: str) -> Script:
-    return Script(source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+def _make_script(source: str) -> Script:
+    return Script(source, compute_digest(source.encode()))
 
 
-def digest(blob: bytes | None) -> str:
-    """What `SWAP` compares: the value's digest, empty when there is none."""
-    return "" if blob is None else sha1(blob, usedforsecurity=False).hexdigest()
+def compute_digest(value: bytes | None) -> str:
+    """Return the digest that `COMPARE_AND_SET` compares; empty for no value."""
+    return "" if value is None else sha1(value, usedforsecurity=False).hexdigest()
 
 
-SWAP = _script("""\
+COMPARE_AND_SET = _make_script("""\
 local there = redis.call('GET', KEYS[1])
 if (there and redis.sha1hex(there) or '') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('UNLINK', KEYS[1], KEYS[2])
@@ -35,14 +35,14 @@ elseif ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
 """)
-"""Store a value, or with an empty one nothing, if what is there has this digest.
+"""Replace an entry's value, or remove the entry, if the present value has a given digest.
 
-Names: the entry and its usage. Arguments: the digest of what is there, empty for nothing;
-the new value; its life in milliseconds, empty for ever. Answers 1 when done, 0 when somebody
-was faster.
+Names: the entry and its access statistics. Arguments: the digest of the present value, empty for
+none; the new value, empty to remove the entry; its lifetime in milliseconds, empty for no limit.
+Answer: 1, or 0 if the value has changed.
 """
 
-TAKE = _script("""\
+DELETE_AND_GET_HEAD = _make_script("""\
 local there = redis.call('GET', KEYS[1])
 if not there then return false end
 local line = string.find(there, '\\n', 1, true)
@@ -51,12 +51,13 @@ if ARGV[1] ~= '' and ARGV[1] ~= head then return false end
 redis.call('UNLINK', KEYS[1], KEYS[2])
 return head
 """)
-"""Remove a record and answer with its head; given a head, only the record that has it.
+"""Remove an entry and answer with its head.
 
-Names: the entry and its usage.
+Names: the entry and its access statistics. Argument: the head that the entry must have; empty for
+any.
 """
 
-COUNT = _script("""\
+ADD_USAGE = _make_script("""\
 local counted = {}
 for n = 1, #KEYS, 2 do
   local version, usage = false, ''
@@ -88,12 +89,13 @@ for n = 1, #KEYS, 2 do
 end
 return counted
 """)
-"""Add to the usage of entries, and answer with what it is then.
+"""Add hits to the access statistics of entries, and answer with the sums.
 
-Names and arguments by pairs: the entry and its usage; hits and the last of them in seconds
-since the epoch, or 0 and nothing to change nothing.
+Names by pairs: an entry and its access statistics. Arguments by pairs: the hits to add and the last
+access in seconds since the epoch; 0 and an empty text to change nothing. Answer for each pair: the
+hits and the last access, or an empty text for no entry.
 
-A usage is the checksum that ends the entry's head, the hits, and the last one. So it is that
-of one version: what is written in the entry's place begins at none, though nobody tells. It
-expires with its entry, or when nobody has read that for 90 days.
+The statistics consist of the checksum at the end of the entry's head, the hits, and the last
+access. They belong to one version of the entry: a new version begins without hits, although no
+writer removes them. They expire with the entry, or 90 days after the last hit.
 """

@@ -1,14 +1,14 @@
-"""Redis URLs: which server, which kind of deployment, and how to speak of it safely.
+"""Redis URLs: the server, the kind of deployment, and the settings of connections.
 
 ======================  ==============================================================
-``redis://``            one server; ``rediss://`` over TLS; ``unix://`` by a socket
+``redis://``            one server; ``rediss://`` over TLS; ``unix://`` for a socket
 ``redis+sentinel://``   ``host:port,host:port/service/db``; TLS: ``rediss+sentinel://``
 ``redis+cluster://``    ``host:port,host:port``; TLS: ``rediss+cluster://``
 ======================  ==============================================================
 
-A user and password stand before the hosts, as in every URL; the query holds settings of
-`redis.asyncio`, for instance ``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``. What the client
-would not know is refused here, for at its first call that would look like a server's failure.
+User and password precede the hosts, as in every URL. The query contains settings of
+`redis.asyncio`, for instance ``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``. Settings that the
+client does not know are refused here. At its first call they would look like a server's failure.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ KINDS: dict[str, Kind] = {
     "redis+cluster": "cluster",
     "rediss+cluster": "cluster",
 }
+"""The kind of deployment for each scheme."""
+
 _DEFAULT_PORTS = {"standalone": 6379, "cluster": 6379, "sentinel": 26379}
-_DECODING = ("decode_responses", "encoding", "encoding_errors")
-_TLS = tuple(
+_DECODING_SETTINGS = ("decode_responses", "encoding", "encoding_errors")
+_TLS_SETTINGS = tuple(
     f"ssl_{name}"
     for name in ("ca_certs", "ca_data", "cert_reqs", "certfile", "check_hostname", "keyfile")
 )
@@ -43,7 +45,7 @@ _SETTINGS = (
     *("socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_timeout"),
     "username",
 )
-"""Those of `redis.asyncio` that text can say, and that mean something to each kind of client."""
+"""Settings of `redis.asyncio` that a text can express and that each kind of client knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,113 +54,120 @@ class Address:
 
     Attributes:
         kind: the deployment.
-        shown: the URL without user, password and query, for logs and errors.
-        hosts: servers, sentinels or startup nodes.
-        service: the Sentinel's name for the primary.
-        options: settings for connections, secrets among them.
+        safe_url: the URL without user, password and query, for logs and errors.
+        hosts: the server, the Sentinels or the startup nodes.
+        service: the Sentinels' name of the primary.
+        options: settings of connections, secrets included.
     """
 
     kind: Kind
-    shown: str
+    safe_url: str
     hosts: tuple[tuple[str, int], ...]
     service: str = ""
     options: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
 
 def parse(url: str) -> Address:
-    """Read a URL.
+    """Parse a URL.
 
     Raises:
-        ConfigurationError: it is none, without saying the secrets in it.
+        ConfigurationError: it is not a Redis URL; the message contains no secret of it.
 
     Example:
-        >>> parse("redis://user:secret@example.org:6380/2").shown
+        >>> parse("redis://user:secret@example.org:6380/2").safe_url
         'redis://example.org:6380/2'
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in KINDS:
-        shown = repr(scheme[:40]) if separator else "this"  # without one, it may be a password
+        given = repr(scheme[:40]) if separator else "none"  # without one, it may be a password
         raise ConfigurationError(
-            f"{shown} is no scheme of a Redis URL; accepted: "
-            f"{', '.join(name + '://' for name in KINDS)}"
+            "the scheme of a Redis URL must be one of "
+            f"{', '.join(name + '://' for name in KINDS)}; got {given}"
         )
     try:
-        return _parsed(url, scheme, KINDS[scheme])
-    except ValueError as error:
-        if isinstance(error, ConfigurationError):
-            raise
-        # Neither the URL nor what the parser says of it: both may hold the password.
+        return _parse_address(url, scheme, KINDS[scheme])
+    except ConfigurationError:
+        raise
+    except ValueError:
+        # Neither the URL nor the parser's message is shown: both may contain the password.
         raise ConfigurationError(
-            f"the {scheme} URL cannot be read; accepted: {scheme}://user:password@host:port/..., "
-            "with special characters percent-encoded"
+            f"the {scheme} URL must have the form {scheme}://user:password@host:port/...; "
+            "special characters must be percent-encoded"
         ) from None
 
 
-def _parsed(url: str, scheme: str, kind: Kind) -> Address:
+def _parse_address(url: str, scheme: str, kind: Kind) -> Address:
     parts = urlsplit(url)
     if parts.fragment:
-        raise ValueError("what comes after # means nothing")
-    shown = f"{scheme}://{_without_user(parts.netloc)}{parts.path}"
+        raise ValueError("the URL has a fragment")
+    safe_url = f"{scheme}://{_strip_user(parts.netloc)}{parts.path}"
     if scheme == "unix":
         if "@" in parts.path or (parts.netloc and "@" not in parts.netloc):
-            raise ValueError("a password has a slash that is not encoded")
-        return Address(kind, shown, (), options=_options(parts))
-    hosts = tuple(_host(each, kind) for each in _without_user(parts.netloc).split(","))
-    base = scheme.partition("+")[0]
-    one_host = parts._replace(scheme=base, netloc=_first(parts.netloc))
+            raise ValueError("a password contains a slash that is not encoded")
+        return Address(kind, safe_url, (), options=_parse_options(parts))
+
+    hosts = tuple(_parse_host(host, kind) for host in _strip_user(parts.netloc).split(","))
+    base_scheme = scheme.partition("+")[0]
+    one_host = parts._replace(scheme=base_scheme, netloc=_keep_first_host(parts.netloc))
     if kind == "sentinel":
         service, _, database = parts.path.strip("/").partition("/")
-        if not service or "@" in service:  # that would be the end of a password with a slash
+        if not service or "@" in service:  # the end of a password that contains a slash
             raise ConfigurationError(
-                f"{scheme} names the service after the hosts: {scheme}://host:26379/service"
+                f"a {scheme} URL must name the service after the hosts, as in "
+                f"{scheme}://host:26379/service"
             )
-        options = _options(one_host._replace(path=f"/{database}"))
-        return Address(kind, shown, hosts, unquote(service), options)
-    options = _options(one_host)
-    if kind == "cluster" and options.pop("db", 0):
-        raise ConfigurationError("a Redis Cluster has only database 0")
+        options = _parse_options(one_host._replace(path=f"/{database}"))
+        return Address(kind, safe_url, hosts, unquote(service), options)
+
+    options = _parse_options(one_host)
+    if kind == "cluster" and (database := options.pop("db", 0)):
+        raise ConfigurationError(f"the database of a Redis Cluster must be 0; got {database}")
     if kind == "standalone" and len(hosts) > 1:
         raise ConfigurationError(
-            f"{scheme}:// names one server; several are a redis+sentinel:// or redis+cluster://"
+            f"a {scheme}:// URL must name one server; got {len(hosts)}. Several servers need "
+            "redis+sentinel:// or redis+cluster://"
         )
-    return Address(kind, shown, hosts, options=options)
+    return Address(kind, safe_url, hosts, options=options)
 
 
-def _options(parts: SplitResult) -> dict[str, Any]:
+def _parse_options(parts: SplitResult) -> dict[str, Any]:
     options: dict[str, Any] = dict(parse_url(parts.geturl()))
     database = parts.path.strip("/")
     if parts.scheme != "unix" and database and not database.isdecimal():
-        # Not what stands there: a slash in a password would make it a part of that.
+        # The text is not shown: if a password contains a slash, it is a part of the password.
         raise ConfigurationError(
-            "the database of a Redis URL is a number, as in redis://host:6379/0; special "
-            "characters of a password are percent-encoded"
+            "the database of a Redis URL must be a number, as in redis://host:6379/0; special "
+            "characters of a password must be percent-encoded"
         )
-    accepted = (*_SETTINGS, *_TLS) if parts.scheme == "rediss" else _SETTINGS
+    accepted = (*_SETTINGS, *_TLS_SETTINGS) if parts.scheme == "rediss" else _SETTINGS
     for name in parse_qs(parts.query, keep_blank_values=True):
-        if name in _DECODING:
-            raise ConfigurationError(f"{name} cannot be set: records are bytes")
+        if name in _DECODING_SETTINGS:
+            raise ConfigurationError(f"{name} must not be set in a Redis URL: records are bytes")
         if name not in accepted:
-            # An @ is the end of a password that had a question mark in it.
-            shown = "what the query names" if "@" in parts.query else repr(name)
+            # An @ is the end of a password that contains a question mark.
+            given = "another name" if "@" in parts.query else repr(name)
             raise ConfigurationError(
-                f"{shown} is no setting of a Redis URL; accepted: {', '.join(accepted)}"
+                f"a setting in a Redis URL must be one of {', '.join(accepted)}; got {given}"
             )
-    if options.get("max_connections", 1) < 1:
-        raise ConfigurationError("max_connections of a Redis URL is a number of at least 1")
+    max_connections = options.get("max_connections", 1)
+    if max_connections < 1:
+        raise ConfigurationError(
+            f"max_connections of a Redis URL must be at least 1; got {max_connections}"
+        )
     options.pop("host", None)
     options.pop("port", None)
     return options
 
 
-def _without_user(netloc: str) -> str:
+def _strip_user(netloc: str) -> str:
     return netloc.rpartition("@")[2]
 
 
-def _first(netloc: str) -> str:
+def _keep_first_host(netloc: str) -> str:
     user, at, hosts = netloc.rpartition("@")
     return user + at + hosts.partition(",")[0]
 
 
-def _host(text: str, kind: Kind) -> tuple[str, int]:
+def _parse_host(text: str, kind: Kind) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
     return unquote(parts.hostname or "localhost"), parts.port or _DEFAULT_PORTS[kind]

@@ -1,4 +1,4 @@
-"""Who was read how often, over Redis: beside the entry, and gone with it."""
+"""Access statistics over Redis: stored beside the entry, and removed with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from redis.crc import key_slot
 from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.backends.redis.key_names import USAGE, make_entry_name, make_usage_name
+from aiocache_pe.backends.redis.key_names import USAGE_PREFIX, make_entry_name, make_usage_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.contract_support import AREA, record
 from aiocache_pe.warming.warm import most_hit
@@ -22,17 +22,17 @@ from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
 KEY = AREA + "k"
-NAME = make_entry_name(KEY)
 
 
 @pytest.fixture
 async def backend(
     own_redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RedisBackend]:
-    monkeypatch.setattr(client_tracking, "_PATIENCE", 60.0)  # or copies end when the server is late
-    made = RedisBackend(own_redis.url)
-    yield made
-    await made.close()
+    # Otherwise copies would become outdated when the server is slow.
+    monkeypatch.setattr(client_tracking, "_SILENCE_SECONDS", 60.0)
+    store = RedisBackend(own_redis.url)
+    yield store
+    await store.close()
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def admin(own_redis: Server) -> Any:
 
 
 @pytest.mark.parametrize("key", ["k", "{user}1", "f({})", "}", "}{", "{", "a}b", "{}{x}", "{}}"])
-def test_the_usage_of_an_entry_lies_in_its_slot(key: str) -> None:
+def test_the_statistics_of_an_entry_are_in_its_slot(key: str) -> None:
     name = make_entry_name(f"default:{key}")
     assert key_slot(make_usage_name(name)) == key_slot(name)
-    assert make_usage_name(name).startswith(USAGE)
+    assert make_usage_name(name).startswith(USAGE_PREFIX)
 
 
-async def test_managers_add_up_what_they_read(own_redis: Server, cache_dir: Path) -> None:
+async def test_hits_of_several_managers_are_added(own_redis: Server, cache_dir: Path) -> None:
     for n in range(2):
         async with CacheManager(
             "redis", redis_url=own_redis.url, directory=cache_dir / str(n)
@@ -66,29 +66,31 @@ async def test_managers_add_up_what_they_read(own_redis: Server, cache_dir: Path
                 assert await most_hit(cache) == ["often", "once"]
 
 
-async def test_it_ends_with_its_entry(admin: Any, backend: RedisBackend) -> None:
+async def test_the_statistics_expire_and_are_removed_with_their_entry(
+    admin: Any, backend: RedisBackend
+) -> None:
     soon, late = time.time() + 10_000, time.time() + 1e9
     await backend.write([record("k", expires_at=soon), record("late", expires_at=late)])
-    await backend.write([record("for ever")])
-    keys = {AREA + name: (1, 5.0) for name in ("k", "late", "for ever")}
-    await backend.add_usage(keys)
-    left = [admin.ttl(make_usage_name(make_entry_name(key))) for key in keys]
-    assert 9_000 < left[0] <= 10_000
-    assert [89 < seconds / 86400 <= 90 for seconds in left[1:]] == [True, True]
+    await backend.write([record("permanent")])
+    usage = {AREA + name: (1, 5.0) for name in ("k", "late", "permanent")}
+    await backend.add_usage(usage)
+    lifetimes = [admin.ttl(make_usage_name(make_entry_name(key))) for key in usage]
+    assert 9_000 < lifetimes[0] <= 10_000
+    assert [89 < seconds / 86400 <= 90 for seconds in lifetimes[1:]] == [True, True]
     await backend.delete([KEY])
     await backend.update(AREA + "late", lambda before: None)
     await backend.clear(AREA)
     assert admin.keys() == []
 
 
-async def test_what_is_told_late_makes_nothing_younger(backend: RedisBackend) -> None:
+async def test_a_late_report_does_not_lower_the_last_access(backend: RedisBackend) -> None:
     await backend.write([record("k")])
     await backend.add_usage({KEY: (2, 1600.25)})
     await backend.add_usage({KEY: (1, 1500.0)})
     assert await backend.usage(KEY) == (3, 1600.25)
 
 
-async def test_copies_stay_current_whoever_counts(backend: RedisBackend, admin: Any) -> None:
+async def test_counting_hits_does_not_invalidate_copies(backend: RedisBackend, admin: Any) -> None:
     await backend.write([record("k")])
     stamps: list[object] = []
 
@@ -101,19 +103,22 @@ async def test_copies_stay_current_whoever_counts(backend: RedisBackend, admin: 
     while not await is_kept():
         pass
     await backend.add_usage({KEY: (1, 5.0)})
-    await backend.write([record("another")])  # news of it comes after any of the usage
-    heard: list[object] = []
-    while not heard:
+    # An invalidation of this entry arrives after any invalidation by the statistics.
+    await backend.write([record("another")])
+    other_stamps: list[object] = []
+    while not other_stamps:
         found = (await backend.read([AREA + "another"]))[AREA + "another"]
         assert isinstance(found, Record)
-        heard = [found.stamp] if backend.is_current(found.stamp) else []
+        other_stamps = [found.stamp] if backend.is_current(found.stamp) else []
     admin.append(make_entry_name(AREA + "another"), b"")
-    await poll(lambda: not backend.is_current(heard[0]))
+    await poll(lambda: not backend.is_current(other_stamps[0]))
     assert backend.is_current(stamps[0])
     assert await backend.usage(KEY) == (1, 5.0)
 
 
-async def test_a_long_head_and_what_is_no_entry(backend: RedisBackend, admin: Any) -> None:
+async def test_a_long_head_is_counted_and_a_foreign_value_is_not(
+    backend: RedisBackend, admin: Any
+) -> None:
     tags = {f"tag{n}": "0123456789ab" for n in range(200)}
     await backend.write([record("k", tags=tags)])
     admin.set(make_entry_name(AREA + "text"), b"no record" * 200)
@@ -124,7 +129,9 @@ async def test_a_long_head_and_what_is_no_entry(backend: RedisBackend, admin: An
     assert await backend.usage(AREA + "list") == (0, None)
 
 
-async def test_thousands_take_one_round_trip(admin: Any, backend: RedisBackend) -> None:
+async def test_hits_of_thousands_of_entries_take_few_script_calls(
+    admin: Any, backend: RedisBackend
+) -> None:
     records = [record(f"k{n}") for n in range(1200)]
     await backend.write(records)
     await backend.usage(KEY)  # the server knows the script after this
@@ -134,8 +141,8 @@ async def test_thousands_take_one_round_trip(admin: Any, backend: RedisBackend) 
     assert await backend.usage(AREA + "k1199") == (1200, 5.0)
 
 
-async def test_a_user_who_may_not_count_is_told(own_redis: Server, admin: Any) -> None:
-    allowed = ["+get", "+set", "+getrange", "+eval", "+evalsha"]  # and no PTTL
+async def test_a_missing_permission_raises(own_redis: Server, admin: Any) -> None:
+    allowed = ["+get", "+set", "+getrange", "+eval", "+evalsha"]  # without PTTL
     admin.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~aiocache_pe*", *allowed)
     backend = RedisBackend(own_redis.url.replace("://", "://narrow:pw@"), tracking=False)
     await backend.write([record("k")])

@@ -1,4 +1,4 @@
-"""A server that hangs is left by all at once; one that only takes its time is not."""
+"""Connection pool: a hanging server releases all calls at once; a slow one does not."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
 
-class Connection:
-    """One that is in use."""
+class FakeConnection:
+    """A connection in use; counts the checks, and makes progress if `is_moving`."""
 
     def __init__(self) -> None:
         self.is_connected = True
-        self.looks = 0
-        self.moves = False
-        self.why = ""
+        self.checks = 0
+        self.is_moving = False
+        self.abort_reason = ""
 
     @property
     def progress(self) -> tuple[int, int]:
-        self.looks += 1
-        return (self.looks if self.moves else 0), 0
+        self.checks += 1
+        return (self.checks if self.is_moving else 0), 0
 
-    def cut(self, why: str) -> None:
-        self.why = why
+    def abort(self, reason: str) -> None:
+        self.abort_reason = reason
 
 
-async def test_all_who_wait_are_told_when_nothing_comes(own_redis: Server) -> None:
+async def test_a_hanging_server_releases_all_calls(own_redis: Server) -> None:
     backend = RedisBackend(own_redis.url, tracking=False)
     await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(40)))
-    pool = backend._clients.link().pool
+    pool = backend._clients.get_link().pool
     assert pool is not None
-    pool._silence.patience = 0.1
+    pool._hang_detector.hang_timeout = 0.1
     own_redis.freeze()
     try:
         calls = [backend.read([AREA + "k"]) for _ in range(16)]
@@ -48,8 +48,8 @@ async def test_all_who_wait_are_told_when_nothing_comes(own_redis: Server) -> No
     await backend.close()
 
 
-async def test_who_says_how_long_a_call_may_take_is_believed(own_redis: Server) -> None:
-    backend = RedisBackend(f"{own_redis.hasty_url}?socket_timeout=30", tracking=False)
+async def test_the_time_limit_of_the_url_applies_to_a_hanging_server(own_redis: Server) -> None:
+    backend = RedisBackend(f"{own_redis.default_url}?socket_timeout=30", tracking=False)
     await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(8)))
     own_redis.freeze()
     asyncio.get_running_loop().call_later(0.8, own_redis.thaw)
@@ -57,34 +57,32 @@ async def test_who_says_how_long_a_call_may_take_is_believed(own_redis: Server) 
     await backend.close()
 
 
-async def test_bytes_on_their_way_are_a_sign_of_life() -> None:
-    waiting = [Connection(), Connection()]
-    waiting[1].moves = True
-    silence = HangDetector(0.1, lambda: waiting)
-    silence.watch()
-    await poll(lambda: waiting[0].looks > 8)
-    assert [each.why for each in waiting] == ["", ""]
-    waiting[1].moves = False
-    await poll(lambda: all(each.why for each in waiting))
-    assert waiting[0].why == "no answer for 0.1 s to 2 calls"
+async def test_transferred_bytes_are_a_sign_of_life() -> None:
+    waiting = [FakeConnection(), FakeConnection()]
+    waiting[1].is_moving = True
+    HangDetector(0.1, waiting).start()
+    await poll(lambda: waiting[0].checks > 8)
+    assert [connection.abort_reason for connection in waiting] == ["", ""]
+    waiting[1].is_moving = False
+    await poll(lambda: all(connection.abort_reason for connection in waiting))
+    assert waiting[0].abort_reason == "no answer for 0.1 s to 2 calls"
     waiting.clear()
 
 
-async def test_answers_to_others_are_a_sign_of_life() -> None:
-    waiting = [Connection(), Connection()]
-    silence = HangDetector(0.1, lambda: waiting)
-    silence.watch()
-    while waiting[0].looks < 8:
-        silence.answers += 1
+async def test_answers_to_other_calls_are_a_sign_of_life() -> None:
+    waiting = [FakeConnection(), FakeConnection()]
+    detector = HangDetector(0.1, waiting)
+    detector.start()
+    while waiting[0].checks < 8:
+        detector.answer_count += 1
         await asyncio.sleep(0.01)
-    assert [each.why for each in waiting] == ["", ""]
+    assert [connection.abort_reason for connection in waiting] == ["", ""]
     waiting.clear()
 
 
-async def test_one_alone_may_have_asked_for_something_long() -> None:
-    waiting = [Connection()]
-    silence = HangDetector(0.1, lambda: waiting)
-    silence.watch()
-    await poll(lambda: waiting[0].looks > 8)
-    assert waiting[0].why == ""
+async def test_a_single_call_may_wait_for_a_long_answer() -> None:
+    waiting = [FakeConnection()]
+    HangDetector(0.1, waiting).start()
+    await poll(lambda: waiting[0].checks > 8)
+    assert waiting[0].abort_reason == ""
     waiting.clear()

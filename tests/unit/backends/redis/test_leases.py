@@ -1,4 +1,4 @@
-"""Leases over Redis live as long as their holders, and a lost one is noticed."""
+"""Leases over Redis: they last as long as their holders, and a holder notices a lost lease."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers.redis_server import Server
 
 
 @pytest.mark.usefixtures("lasting_leases")
-async def test_a_lease_is_renewed_for_as_long_as_it_is_held(redis_server: Server) -> None:
+async def test_a_held_lease_is_renewed(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url, tracking=False)
     held = await backend.try_lease("renewed")
     assert held is not None
@@ -28,7 +28,7 @@ async def test_a_lease_is_renewed_for_as_long_as_it_is_held(redis_server: Server
     await backend.close()
 
 
-async def test_who_lost_a_lease_notices_and_takes_nothing_from_its_new_holder(
+async def test_a_lost_lease_is_noticed_and_its_release_leaves_the_new_holder_alone(
     redis_server: Server,
 ) -> None:
     backend = RedisBackend(redis_server.url, tracking=False)
@@ -45,18 +45,18 @@ async def test_who_lost_a_lease_notices_and_takes_nothing_from_its_new_holder(
     await backend.close()
 
 
-async def test_a_lease_whose_server_is_gone_is_lost_in_the_end(own_redis: Server) -> None:
+async def test_a_lease_of_a_killed_server_is_lost(own_redis: Server) -> None:
     backend = RedisBackend(own_redis.url, tracking=False)
     held = await backend.try_lease("k")
     assert held is not None
     own_redis.kill()
-    await poll(lambda: held.is_lost, deadline=lease_module.LIFE + 10)
+    await poll(lambda: held.is_lost, deadline=lease_module.LEASE_SECONDS + 10)
     await held.release()
     await asyncio.sleep(0)
     await backend.close()
 
 
-async def test_many_leases_given_back_at_once_are_free_at_once(redis_server: Server) -> None:
+async def test_many_leases_released_together_can_be_acquired_again(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url, tracking=False)
     for _ in range(2):
         leases = await asyncio.gather(*(backend.try_lease(f"many{n}") for n in range(100)))

@@ -49,7 +49,7 @@ def test_a_wrong_name_is_refused_whatever_is_known(known: bool) -> None:
     for wrong in ("", "disk"):
         with pytest.raises(ConfigurationError, match=f"backend '{wrong}' is not known"):
             get_cache(wrong)
-    with pytest.raises(ConfigurationError, match="no scheme of a Redis URL"):
+    with pytest.raises(ConfigurationError, match="the scheme of a Redis URL must be one of"):
         get_cache(redis_url="host:6379")
 
 

@@ -1,1 +1,1 @@
-"""The file store: one readable file per entry, for any number of processes."""
+"""File store: one readable file per entry, for any number of processes."""

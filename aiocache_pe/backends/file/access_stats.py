@@ -1,8 +1,8 @@
-"""How often and when an entry was read, kept at its file.
+"""Access statistics of an entry, stored as metadata of its file.
 
-The last access is the file's access time, which is what it is for, and the hits are an
-extended attribute: both belong to the inode, so they go when the entry goes, need no
-place of their own, and changing them changes neither the content nor the stamp.
+The last access is the file's access time, and the hits are an extended attribute. Both belong to
+the inode, so they disappear together with the entry. A change of them alters neither the content
+nor the version tag.
 """
 
 from __future__ import annotations
@@ -12,45 +12,53 @@ from contextlib import suppress
 
 from aiocache_pe.backends.file.reading import open_entry
 
-_HITS = "user.aiocache_pe.hits"
-_has_attributes = hasattr(os, "setxattr")  # Linux; elsewhere hits last for the process
+HITS_ATTRIBUTE = "user.aiocache_pe.hits"
+_HAS_ATTRIBUTES = hasattr(os, "setxattr")  # Linux; elsewhere hit counts last for the process
 
 
-def add(path: str, hits: int, last: float) -> None:
-    """Add hits to an entry, and set its last access, seconds since the epoch.
+def add_hits(path: str, hits: int, last_access: float) -> None:
+    """Add hits to an entry and set its last access.
 
-    The file is opened once and then meant by its descriptor: a version that takes its
-    place meanwhile is not touched. The caller holds the entry's lock.
+    The caller holds the entry's lock. The file is opened once, so a version that replaces it
+    meanwhile is not touched.
+
+    Args:
+        path: the entry's file.
+        hits: number of hits to add.
+        last_access: time of the last hit, in seconds since the epoch.
     """
     fd = open_entry(path)
     try:
-        if _has_attributes:
-            with suppress(OSError):  # a file system without attributes, or without room
-                os.setxattr(fd, _HITS, b"%d" % (_hits(fd) + hits))
-        os.utime(fd, ns=(int(last * 1e9), os.fstat(fd).st_mtime_ns))
+        if _HAS_ATTRIBUTES:
+            with suppress(OSError):  # the file system has no attributes, or no space for one
+                os.setxattr(fd, HITS_ATTRIBUTE, b"%d" % (_read_attribute(fd) + hits))
+        os.utime(fd, ns=(int(last_access * 1e9), os.fstat(fd).st_mtime_ns))
     finally:
         os.close(fd)
 
 
-def read(path: str) -> tuple[int, float | None]:
-    """The hits of an entry, and its last access if it was ever read."""
+def read_stats(path: str) -> tuple[int, float | None]:
+    """Return the hits of an entry, and its last access in seconds since the epoch.
+
+    The last access is ``None`` for an entry that was never read.
+    """
     fd = open_entry(path)
     try:
         status = os.fstat(fd)
-        hits = _hits(fd) if _has_attributes else 0
+        hits = _read_attribute(fd) if _HAS_ATTRIBUTES else 0
     finally:
         os.close(fd)
-    untouched = status.st_atime_ns == status.st_mtime_ns
-    return hits, None if untouched else status.st_atime_ns / 1e9
+    was_read = status.st_atime_ns != status.st_mtime_ns
+    return hits, status.st_atime_ns / 1e9 if was_read else None
 
 
-def hits_of(path: str) -> int:
-    """The hits of an entry; none where it is not there or attributes are not."""
-    return _hits(path) if _has_attributes else 0
+def read_hits(path: str) -> int:
+    """Return the hits of an entry; 0 if the entry or extended attributes do not exist."""
+    return _read_attribute(path) if _HAS_ATTRIBUTES else 0
 
 
-def _hits(file: int | str) -> int:
+def _read_attribute(file: int | str) -> int:
     try:
-        return int(os.getxattr(file, _HITS))
+        return int(os.getxattr(file, HITS_ATTRIBUTE))
     except (OSError, ValueError):
         return 0

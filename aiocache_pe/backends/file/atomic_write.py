@@ -1,12 +1,12 @@
-"""Whole files or none: how a version of an entry takes the place of another.
+"""Atomic replacement of an entry's file.
 
-A version is written to a temporary file in the entry's own folder and then put in its
-place by one rename, so a reader finds the old version or the new one, never a part.
+A version is written to a temporary file in the entry's own folder. One rename then puts the file
+in place, so a reader finds the old version or the new one, never a part.
 
-Over an existing name a plain rename is slow on ext4, which then starts writing the data
-out (``auto_da_alloc``); exchanging the two names (``RENAME_EXCHANGE``) and removing the
-old version under its temporary name is as atomic and 10 times faster: 150 us against
-1,750 us on the machine it was measured on.
+On ext4 a plain rename over an existing name is slow, because it starts writing the data to disk
+(``auto_da_alloc``). On Linux the two names are exchanged instead (``RENAME_EXCHANGE``), and the
+old version is removed under the temporary name. That is as atomic and 10 times faster: 150 us
+instead of 1,750 us.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from contextlib import suppress
 
 from aiocache_pe.backends.file.version import VersionTag, make_version
 
-TEMPORARY = ".tmp-"
+TEMPORARY_PREFIX = ".tmp-"
+"""Beginning of the names of temporary files."""
 
-_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 _AT_FDCWD = -100
 _ENCODING = sys.getfilesystemencoding()
 _NOREPLACE, _EXCHANGE = 1, 2
-_numbers = itertools.count()
+_sequence = itertools.count()
 _renameat2 = (
     getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if sys.platform == "linux"
@@ -37,26 +38,29 @@ _renameat2 = (
 
 
 class AtomicWrite:
-    """A version being written: filled, then published or discarded.
+    """A new version of an entry, in a temporary file until it is published or discarded.
 
-    It is made before anything else is looked at. When the folder is taken away
-    meanwhile, by a ``clear``, publishing fails with `FileNotFoundError`: what was
-    computed from a state before the clear never appears after it.
+    The caller creates it before reading the present version. If a ``clear`` takes the folder away
+    meanwhile, publishing raises `FileNotFoundError`. Therefore a value that was computed from the
+    state before a ``clear`` never appears after it.
+
+    Args:
+        folder: the folder of the entry's file.
     """
 
-    __slots__ = ("_fd", "is_published", "path", "replaced", "size")
+    __slots__ = ("_fd", "is_published", "path", "replaced_size", "size")
 
-    replaced: int | None
-    """The size in bytes of the version that was replaced; ``None`` if there was none."""
+    replaced_size: int | None
+    """Size in bytes of the version that was replaced; ``None`` if there was none."""
     size: int
-    """Its own size."""
+    """Size in bytes of the new version."""
 
     def __init__(self, folder: str) -> None:
-        self.path = f"{folder}/{TEMPORARY}{os.getpid()}-{next(_numbers)}"
-        self._fd = os.open(self.path, _FLAGS, 0o600)
+        self.path = f"{folder}/{TEMPORARY_PREFIX}{os.getpid()}-{next(_sequence)}"
+        self._fd = os.open(self.path, _OPEN_FLAGS, 0o600)
         self.is_published = False
         self.size = 0
-        self.replaced = None
+        self.replaced_size = None
 
     def fill(self, chunks: Sequence[bytes]) -> None:
         """Write the content."""
@@ -68,17 +72,29 @@ class AtomicWrite:
                 rest = rest[os.write(self._fd, rest) :]
 
     def publish(self, path: str) -> VersionTag:
-        """Make it the entry, replacing what was there. The caller holds the entry's lock."""
-        now = time.time_ns() | 1  # never in whole milliseconds, by which no version is told
+        """Put the version in the place of an entry's file.
+
+        The caller holds the entry's lock.
+
+        Args:
+            path: the entry's file, which need not exist.
+
+        Returns:
+            The tag of the version.
+
+        Raises:
+            FileNotFoundError: the folder was removed.
+        """
+        now = time.time_ns() | 1  # never whole milliseconds, which `usable_version` rejects
         os.utime(self._fd, ns=(now, now))
         status = os.fstat(self._fd)
         self._close()
-        self.replaced = _put(self.path, path)
+        self.replaced_size = _replace(self.path, path)
         self.is_published = True
         return make_version(path, status)
 
     def discard(self) -> None:
-        """Remove it, unless it was published."""
+        """Remove the temporary file, unless the version is published."""
         self._close()
         if not self.is_published:
             with suppress(OSError):
@@ -90,27 +106,30 @@ class AtomicWrite:
             os.close(fd)
 
 
-def _put(temporary: str, path: str) -> int | None:
-    """Rename; the size of what was there before, if anything was."""
+def _replace(temporary: str, path: str) -> int | None:
+    """Rename the temporary file; return the size of the replaced file, if there was one."""
     if _renameat2 is None:
-        return _put_over(temporary, path)
+        return _rename_over(temporary, path)
+
     source = temporary.encode(_ENCODING, "surrogateescape")
     target = path.encode(_ENCODING, "surrogateescape")
     if _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _NOREPLACE) == 0:
         return None
+
     if (
         ctypes.get_errno() == errno.EEXIST
         and _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _EXCHANGE) == 0
     ):
         size = None
-        with suppress(OSError):  # the new version is in its place, whatever was there before
+        with suppress(OSError):  # the new version is in place, so the write has succeeded
             size = os.lstat(temporary).st_size
             os.unlink(temporary)
         return size
-    return _put_over(temporary, path)  # without either; and the proper error if none helps
+
+    return _rename_over(temporary, path)  # no exchange here; or raises the proper error
 
 
-def _put_over(temporary: str, path: str) -> int | None:
+def _rename_over(temporary: str, path: str) -> int | None:
     size = None
     with suppress(FileNotFoundError):
         size = os.lstat(path).st_size

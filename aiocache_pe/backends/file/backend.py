@@ -1,4 +1,4 @@
-"""The file store: `Backend` and its capabilities over `Disk`, one hop a verb."""
+"""File store: `Backend` and its capabilities over `Disk`, with one hop per method."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.file import doctor, scan
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.disk_executor import DiskExecutor, GroupCommit
-from aiocache_pe.backends.file.eviction_order import ORDERS
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.maintenance import MaintenanceRounds, remove_due
@@ -23,23 +22,24 @@ from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
 
-EVICTIONS = tuple(ORDERS)
-"""By what a full directory chooses."""
-
 
 class FileBackend:
-    """Records as files below one directory, shared by any number of processes.
+    """A store that keeps each record in a file below one directory.
 
-    Opening does nothing: the directory is made by the first write. Small entries whose
-    file the kernel holds in memory are read on the spot (`peek`); all else takes one hop
-    to a thread, and writes of one tick share theirs.
+    Any number of processes may share the directory, which the first write creates. A small entry
+    that the kernel holds in memory is read on the event loop (`peek`). Every other operation takes
+    one hop to a thread, and the writes of one tick share a hop.
 
     Args:
-        directory: where to keep the files; made private (0700) when it is not there.
-            Relative paths are taken from the current directory of this moment.
-        max_entries: how many entries this process leaves in it; ``None`` for any number.
-        max_bytes: what their files may weigh together, in bytes; ``None`` for any weight.
-        eviction: what goes when there is no room, one of `EVICTIONS`.
+        directory: the directory; created with mode 0700 if it is missing. A relative path is
+            resolved against the current directory at this moment.
+        max_entries: greatest number of entries after a write of this process; ``None`` for no
+            limit.
+        max_bytes: greatest total size of their files, in bytes; ``None`` for no limit.
+        eviction: order in which entries are evicted: ``"adaptive"``, ``"lfu"`` or ``"lru"``.
+
+    Raises:
+        ConfigurationError: the eviction order is unknown.
 
     Example:
         >>> import asyncio, tempfile
@@ -65,120 +65,120 @@ class FileBackend:
         self._layout = Layout(os.fspath(directory))
         self._disk = Disk(self._layout, Bounds(max_entries, max_bytes), eviction)
         self.on_evict = self.on_expire = None
-        self._rounds = MaintenanceRounds(self._disk)
-        self._hops = DiskExecutor()
-        self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._hops)
-        self._cached = CachedReader()
-        self._commits = PerLoop(lambda: GroupCommit(self._hops, self._disk.write))
+        self._maintenance = MaintenanceRounds(self._disk)
+        self._executor = DiskExecutor()
+        self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._executor)
+        self._cached_reader = CachedReader()
+        self._group_commits = PerLoop(lambda: GroupCommit(self._executor, self._disk.write))
 
     def __repr__(self) -> str:
         return f"FileBackend({self._layout.root!r})"
 
     @property
     def directory(self) -> str:
-        """The directory, absolute."""
+        """Return the absolute path of the directory."""
         return self._layout.root
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`; a damaged file is moved to ``.damaged``."""
-        return await self._hops.run(self._disk.read, keys)
+        return await self._executor.run(self._disk.read, keys)
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        written = await self._commits.get().submit(records)
-        self._tell()
+        written = await self._group_commits.get().submit(records)
+        self._report_evictions()
         return written
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
-        return await self._hops.run(self._disk.delete, keys, only)
+        return await self._executor.run(self._disk.delete, keys, only)
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; atomic among threads and processes."""
-        updated = await self._hops.run(self._disk.update, key, change)
-        self._tell()
+        updated = await self._executor.run(self._disk.update, key, change)
+        self._report_evictions()
         return updated
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
-        """See `Backend.scan`; a folder, one of 256, is one batch and one hop."""
+        """See `Backend.scan`; each of the 256 folders is one batch and one hop."""
         matches = compile_glob(pattern)
         for folder in FOLDERS:
-            heads = await self._hops.run(scan.iter_heads, self._layout, prefix, folder, matches)
+            heads = await self._executor.run(scan.read_heads, self._layout, prefix, folder, matches)
             if heads:
                 yield heads
 
     async def clear(self, prefix: str) -> int:
-        """See `Backend.clear`: one rename takes the area away, then its files are removed."""
-        return await self._hops.run(self._disk.clear, prefix)
+        """See `Backend.clear`; one rename takes the area away before its files are removed."""
+        return await self._executor.run(self._disk.clear, prefix)
 
     async def close(self) -> None:
-        """See `Backend.close`; waits for the writes that are under way."""
-        await self._commits.get().idle()
-        await self._hops.close()
-        self._rounds.close()
+        """See `Backend.close`; waits for the writes in progress."""
+        await self._group_commits.get().wait_until_idle()
+        await self._executor.close()
+        self._maintenance.close()
         self._disk.close()
         self._leases.close()
 
     is_current = staticmethod(is_current)
 
     def peek(self, key: str) -> Record | None | Pending:
-        """See `Peekable.peek`: from the kernel's caches, or not at all."""
-        found = self._cached.read(self._layout.path(key))
+        """See `Peekable.peek`; reads from the kernel's caches only."""
+        found = self._cached_reader.read_if_cached(self._layout.get_path(key))
         if found is None or found is PENDING:
             return found
-        blob, stamp = found
+        blob, version = found
         try:
-            return unpack(blob, key=key, stamp=usable_version(stamp))
+            return unpack(blob, key=key, stamp=usable_version(version))
         except CorruptRecordError:
-            return PENDING  # `read` will set it aside, which takes the disk
+            return PENDING  # `read` moves the file to `.damaged`, in a thread
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""
-        return await self._hops.run(scan.totals, self._layout, prefix)
+        return await self._executor.run(scan.count_entries, self._layout.get_area(prefix))
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        items = [(key, hits, last) for key, (hits, last) in usage.items()]
-        await self._hops.run(self._disk.add_usage, items)
+        items = [(key, hits, last_access) for key, (hits, last_access) in usage.items()]
+        await self._executor.run(self._disk.add_usage, items)
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await self._hops.run(self._disk.usage, key)
+        return await self._executor.run(self._disk.read_usage, key)
 
     async def sweep(self, now: float) -> None:
-        """See `Sweeper.sweep`; counts the entries, and removes what exceeds the bounds."""
-        await self._hops.run(scan.sweep, self._layout)
-        for head in await self._hops.run(remove_due, self._disk, now):
+        """See `Sweeper.sweep`; also recounts the entries and evicts those beyond the bounds."""
+        await self._executor.run(scan.sweep, self._layout)
+        for head in await self._executor.run(remove_due, self._disk, now):
             if self.on_expire is not None:
                 self.on_expire(head)
-        await self._hops.run(self._disk.room.enforce)
-        self._tell()
+        await self._executor.run(self._disk.bounds.enforce)
+        self._report_evictions()
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
-        """See `Maintainable.tend`; for all processes together, a round in ten minutes."""
-        removed = await self._hops.run(self._rounds.step, now)
-        self._tell()
+        """See `Maintainable.maintain`; all processes together make one round in ten minutes."""
+        removed = await self._executor.run(self._maintenance.run_step, now)
+        self._report_evictions()
         return removed
 
     async def try_lease(self, key: str) -> FileLease | None:
-        """See `Leasing.try_lease`: a lock that the kernel frees when its holder dies."""
+        """See `Leasing.try_lease`; the kernel releases the lease when its process dies."""
         return await self._leases.try_acquire(key)
 
     async def secret(self) -> bytes:
-        """See `SecretKeeper.secret`: the file ``.secret``, made on first use with mode 0600."""
-        return await self._hops.run(load_secret, self._layout)
+        """See `SecretKeeper.secret`; kept in the file ``.secret`` with mode 0600."""
+        return await self._executor.run(load_secret, self._layout)
 
     def location(self, key: str) -> str:
-        """See `Located.location`: the entry's file."""
-        return self._layout.path(key)
+        """See `Located.location`; the entry's file."""
+        return self._layout.get_path(key)
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return await self._hops.run(lambda: list(doctor.examine(self._layout.root)))
+        return await self._executor.run(lambda: list(doctor.examine(self._layout.root)))
 
-    def _tell(self) -> None:
-        """Tell, in the loop, of what was evicted in threads."""
-        evicted = self._disk.room.evicted
+    def _report_evictions(self) -> None:
+        """Report evictions in the event loop; they happened in threads."""
+        evicted = self._disk.bounds.evicted
         while evicted:
             head = evicted.popleft()
             if self.on_evict is not None:

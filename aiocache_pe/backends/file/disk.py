@@ -1,7 +1,7 @@
-"""The file store's verbs, blocking: what is done in one hop to a thread.
+"""Blocking operations of the file store, each of which runs in one hop to a thread.
 
-Every change of an entry happens under that entry's lock, so a read-change-write is a
-single step among threads and processes alike. Reads take no lock.
+Every change of an entry holds the lock of that entry. Therefore a read-change-write is a single
+step among threads and processes. Reads take no lock.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
 from aiocache_pe.backends.file.eviction import DirectoryBounds
 from aiocache_pe.backends.file.expiry_index import ExpiryIndex
-from aiocache_pe.backends.file.layout import EntryPath, Layout, lock_slot
+from aiocache_pe.backends.file.layout import EntryPath, Layout, get_lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
-from aiocache_pe.backends.file.reading import read_head, read_whole
+from aiocache_pe.backends.file.reading import read_entry, read_head
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds
-from aiocache_pe.backends.file.version import VersionTag, is_current, size_in_memory, usable_version
+from aiocache_pe.backends.file.version import VersionTag, get_file_size, is_current, usable_version
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
-from aiocache_pe.keys.store_keys import is_side
+from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
 _ATTEMPTS = 10
@@ -32,229 +32,241 @@ T = TypeVar("T")
 
 
 class Disk:
-    """One cache directory.
+    """The entries of one cache directory.
 
     Args:
-        layout: its names.
-        bounds: what it may hold.
-        eviction: what goes first, one of `candidates.ORDERS`.
+        layout: the directory.
+        bounds: greatest number and size of its entries.
+        eviction: name of the eviction order, one of `eviction_order.ORDERS`.
     """
 
-    __slots__ = ("layout", "locks", "room", "wheel")
+    __slots__ = ("bounds", "expiry_index", "layout", "locks")
 
     def __init__(
         self, layout: Layout, bounds: Bounds = UNBOUNDED, eviction: str = "adaptive"
     ) -> None:
         self.layout = layout
         self.locks = ByteLocks(layout.locks, layout.make_root)
-        self.room = DirectoryBounds(layout, self.locks, bounds, eviction)
-        self.wheel = ExpiryIndex(layout)
+        self.bounds = DirectoryBounds(layout, self.locks, bounds, eviction)
+        self.expiry_index = ExpiryIndex(layout)
 
     def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
-        """The records of those keys that are there, or the errors that stand for them."""
-        found: dict[str, ReadResult] = {}
+        """Return the records of the stored keys, or the errors of those that cannot be read."""
+        results: dict[str, ReadResult] = {}
         for key in keys:
-            place = self.layout.place(key)
+            entry = self.layout.locate(key)
             try:
-                result = _read(key, place.path)
-                if isinstance(result, _Damage):
-                    # Who comes second finds it gone.
-                    with self.locks.hold(place.slot), suppress(FileNotFoundError):
-                        self._set_aside(place, result.stamp)
-                    found[key] = result.error
-                elif result is not None:
-                    found[key] = result
+                found = _read(key, entry.path)
+                if isinstance(found, _DamagedFile):
+                    # FileNotFoundError: another reader was first.
+                    with self.locks.hold(entry.slot), suppress(FileNotFoundError):
+                        self._set_aside(entry, found.version)
+                    results[key] = found.error
+                elif found is not None:
+                    results[key] = found
             except OSError as error:
-                found[key] = BackendError(f"cannot read an entry: {error}")
-        return found
+                results[key] = BackendError(f"cannot read an entry: {error}")
+        return results
 
     def write(self, records: Sequence[Record]) -> list[Record | OSError]:
-        """Write each record; one that fails does not keep the others from being written."""
+        """Store each record; return, for each one, the stored record or an error."""
         outcomes: list[Record | OSError] = []
-        self.room.book.refresh()
+        self.bounds.ledger.ensure_open()
         for record in records:
+            entry = self.layout.locate(record.head.key)
             try:
-                outcomes.append(self._write(record))
+                outcomes.append(self._change(entry, partial(self._publish, record, entry)))
             except OSError as error:
                 outcomes.append(error)
         return outcomes
 
     def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
-        """Remove entries; the heads of those that were there, whole, and removed."""
+        """Remove entries; see `Backend.delete`.
+
+        Returns:
+            The heads of the removed entries, except damaged ones.
+        """
         removed: list[Head] = []
-        self.room.refresh_totals()
+        self.bounds.ensure_ledger()
         for key in keys:
-            place = self.layout.place(key)
-            with self.locks.hold(place.slot), suppress(FileNotFoundError):
+            entry = self.layout.locate(key)
+            with self.locks.hold(entry.slot), suppress(FileNotFoundError):
                 try:
-                    head = read_head(place.path, key)
+                    head = read_head(entry.path, key)
                 except CorruptRecordError:
                     head = None
                 if only is None or (head is not None and only(head)):
-                    self._unlink(place)
+                    self._remove(entry)
                     if head is not None:
                         removed.append(head)
         return removed
 
     def update(self, key: str, change: Change) -> Record | None:
-        """Read, change and write in one step; see `protocols.Backend.update`."""
-        place = self.layout.place(key)
-        self.room.book.refresh()
+        """Read, change and write an entry in one step; see `Backend.update`."""
+        entry = self.layout.locate(key)
+        self.bounds.ledger.ensure_open()
 
-        def step(draft: AtomicWrite) -> Record | None:
-            before = _read(key, place.path)
-            if isinstance(before, _Damage):
-                self._set_aside(place, before.stamp)
+        def step(write: AtomicWrite) -> Record | None:
+            before = _read(key, entry.path)
+            if isinstance(before, _DamagedFile):
+                self._set_aside(entry, before.version)
                 before = None
+
             after = change(before)
             if after is None:
                 if before is not None:
-                    self._unlink(place)
+                    self._remove(entry)
                 return None
-            return before if after is before else self._publish(after, place, draft)
+            return before if after is before else self._publish(after, entry, write)
 
-        return self._drafted(place, step)
+        return self._change(entry, step)
 
     def clear(self, prefix: str) -> int:
-        """Take an area away by one rename, and then remove it; how many entries it held."""
+        """Take an area away by one rename, remove its files, and return its number of entries."""
         trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
-        is_noted = not is_side(prefix) and self.room.refresh_totals()
+        is_recorded = not is_internal_key(prefix) and self.bounds.ensure_ledger()
         try:
-            os.rename(self.layout.area(prefix), trash)
+            os.rename(self.layout.get_area(prefix), trash)
         except FileNotFoundError:
             return 0
-        entries, weight = scan.count(trash)
-        if is_noted:
-            self.room.count_removed(weight, entries)
-        scan.remove_tree(trash)
+        entries, size = scan.count_entries(trash)
+        if is_recorded:
+            self.bounds.record_removal(size, entries)
+        scan.remove_area(trash)
         return entries
 
     def expire(self, names: Sequence[str], now: float) -> list[Head]:
-        """Remove entries that nobody may be served any more; those that end later are noted.
+        """Remove the entries that may be removed by now; add the others to the expiry index again.
 
         Args:
-            names: paths in the directory, in which nothing is trusted.
-            now: seconds since the epoch.
+            names: paths in the directory, which are not trusted.
+            now: present time, in seconds since the epoch.
 
         Returns:
-            The heads of those that were there and were removed.
+            The heads of the removed entries.
         """
         removed: list[Head] = []
-        self.room.refresh_totals()
+        self.bounds.ensure_ledger()
         areas = frozenset(scan.list_areas(self.layout))
-        for path in (scan.entry_path(self.layout, areas, name) for name in names):
+        for path in (scan.resolve_entry(self.layout, areas, name) for name in names):
             if path is not None:
-                with suppress(OSError, CorruptRecordError), self.locks.hold(lock_slot(path)):
+                with suppress(OSError, CorruptRecordError), self.locks.hold(get_lock_slot(path)):
                     head = read_head(path)
-                    place = self.layout.place(head.key)
-                    if place.path != path:  # a file that was put there by hand
+                    entry = self.layout.locate(head.key)
+                    if entry.path != path:  # not the file of this key, so not the store's own
                         continue
                     if head.is_removable(now, stale=True):
-                        self._unlink(place)
+                        self._remove(entry)
                         removed.append(head)
                     elif head.removable_at is not None:
-                        self.wheel.note(place, head.removable_at, now)
+                        self.expiry_index.add(entry, head.removable_at, now)
         return removed
 
     def close(self) -> None:
-        """Give back the files that are open; they are opened again when they are needed."""
+        """Close the open files; a later use opens them again."""
         self.locks.close()
-        self.room.book.close()
-        self.wheel.close()
+        self.bounds.ledger.close()
+        self.expiry_index.close()
 
     def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
-        """Note hits and last access, in seconds since the epoch, of entries still there."""
-        for key, hits, last in usages:
-            place = self.layout.place(key)
-            with suppress(FileNotFoundError), self.locks.hold(place.slot):
-                access_stats.add(place.path, hits, last)
+        """Add hits to entries and set their last access; ignore absent entries.
 
-    def usage(self, key: str) -> tuple[int, float | None]:
-        """The hits of an entry and its last access; no hits when it is not there."""
+        Args:
+            usages: store key, hits to add, and last access in seconds since the epoch.
+        """
+        for key, hits, last_access in usages:
+            entry = self.layout.locate(key)
+            with suppress(FileNotFoundError), self.locks.hold(entry.slot):
+                access_stats.add_hits(entry.path, hits, last_access)
+
+    def read_usage(self, key: str) -> tuple[int, float | None]:
+        """Return the hits of an entry and its last access; ``(0, None)`` if it is absent."""
         with suppress(FileNotFoundError):
-            return access_stats.read(self.layout.path(key))
+            return access_stats.read_stats(self.layout.get_path(key))
         return 0, None
 
-    def _write(self, record: Record) -> Record:
-        place = self.layout.place(record.head.key)
-        return self._drafted(place, partial(self._publish, record, place))
-
-    def _drafted(self, place: EntryPath, step: Callable[[AtomicWrite], T]) -> T:
-        """Run a step with the entry's lock and a draft in its folder, then make room."""
-        with self.locks.hold(place.slot):
-            result, draft = self._stepped(place.folder, step)
-        if draft.is_published and not place.is_side:
-            self.room.count_added(place.path, draft.size, draft.replaced)
+    def _change(self, entry: EntryPath, step: Callable[[AtomicWrite], T]) -> T:
+        """Run a step with the entry's lock and a temporary file, then enforce the bounds."""
+        with self.locks.hold(entry.slot):
+            result, write = self._run_step(entry.folder, step)
+        if write.is_published and not entry.is_internal:
+            self.bounds.record_write(entry.path, write.size, write.replaced_size)
         return result
 
-    def _stepped(self, folder: str, step: Callable[[AtomicWrite], T]) -> tuple[T, AtomicWrite]:
-        """Run a step, again if the folder went away."""
+    def _run_step(self, folder: str, step: Callable[[AtomicWrite], T]) -> tuple[T, AtomicWrite]:
+        """Run a step with a temporary file; run it again if its folder was removed."""
         for _ in range(_ATTEMPTS):
             try:
-                draft = AtomicWrite(folder)
+                write = AtomicWrite(folder)
             except FileNotFoundError:
                 self.layout.make_folder(folder)
                 continue
-            except FileExistsError:  # left by a process of the same number that was killed
+            except FileExistsError:  # left behind by a killed process with the same number
                 continue
             try:
-                return step(draft), draft
+                return step(write), write
             except FileNotFoundError:
                 continue
             finally:
-                draft.discard()
-        raise FileNotFoundError(f"{folder} is removed again and again")
+                write.discard()
+        raise FileNotFoundError(
+            f"{folder} must not be removed during a write; it was, in {_ATTEMPTS} attempts"
+        )
 
-    def _set_aside(self, place: EntryPath, stamp: VersionTag) -> None:
-        """Move a damaged file away, unless it was replaced meanwhile. Needs its lock."""
-        path = place.path
-        if not is_current(stamp):
+    def _set_aside(self, entry: EntryPath, version: VersionTag) -> None:
+        """Move a damaged file to ``.damaged``, unless it was replaced. Needs the entry's lock."""
+        if not is_current(version):
             return
+        name = f"{time.time_ns()}-{os.path.basename(entry.path)}"
         os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
-        os.rename(path, f"{self.layout.damaged}/{time.time_ns()}-{os.path.basename(path)}")
-        if not place.is_side and self.room.refresh_totals():
-            self.room.count_removed(size_in_memory(stamp))
+        os.rename(entry.path, f"{self.layout.damaged}/{name}")
+        if not entry.is_internal and self.bounds.ensure_ledger():
+            self.bounds.record_removal(get_file_size(version))
 
-    def _publish(self, record: Record, place: EntryPath, draft: AtomicWrite) -> Record:
+    def _publish(self, record: Record, entry: EntryPath, write: AtomicWrite) -> Record:
+        """Store a record. Needs the entry's lock."""
         head = pack_head(record.head, record.payload)
         try:
-            if not place.is_side:
-                self.room.check(len(head) + len(record.payload))
+            if not entry.is_internal:
+                self.bounds.check_size(len(head) + len(record.payload))
         except OSError:
-            with suppress(FileNotFoundError):  # what it was to replace is not right any more
-                self._unlink(place)
+            with suppress(FileNotFoundError):  # the present version is outdated
+                self._remove(entry)
             raise
-        draft.fill((head, record.payload))
-        gone_at = record.head.removable_at
-        if gone_at is not None and not place.is_side:
-            self.wheel.note(place, gone_at, max(time.time(), record.head.created_at))
-        return Record(record.head, record.payload, usable_version(draft.publish(place.path)))
 
-    def _unlink(self, place: EntryPath) -> None:
+        write.fill((head, record.payload))
+        removable_at = record.head.removable_at
+        if removable_at is not None and not entry.is_internal:
+            now = max(time.time(), record.head.created_at)
+            self.expiry_index.add(entry, removable_at, now)
+        version = write.publish(entry.path)
+        return Record(record.head, record.payload, usable_version(version))
+
+    def _remove(self, entry: EntryPath) -> None:
         """Remove an entry. Needs its lock."""
-        weight = os.stat(place.path).st_size
-        os.unlink(place.path)
-        if not place.is_side:
-            self.room.count_removed(weight)
+        size = os.stat(entry.path).st_size
+        os.unlink(entry.path)
+        if not entry.is_internal:
+            self.bounds.record_removal(size)
 
 
-class _Damage:
-    """What stands for a record that could not be verified."""
+class _DamagedFile:
+    """A file that failed verification: the error, and the version that was read."""
 
-    __slots__ = ("error", "stamp")
+    __slots__ = ("error", "version")
 
-    def __init__(self, error: CorruptRecordError, stamp: VersionTag) -> None:
+    def __init__(self, error: CorruptRecordError, version: VersionTag) -> None:
         self.error = error
-        self.stamp = stamp
+        self.version = version
 
 
-def _read(key: str, path: str) -> Record | _Damage | None:
+def _read(key: str, path: str) -> Record | _DamagedFile | None:
     try:
-        blob, stamp = read_whole(path)
+        blob, version = read_entry(path)
     except FileNotFoundError:
         return None
     try:
         record = unpack(blob, key=key)
     except CorruptRecordError as error:
-        return _Damage(error, stamp)
-    return Record(record.head, record.payload, usable_version(stamp))
+        return _DamagedFile(error, version)
+    return Record(record.head, record.payload, usable_version(version))

@@ -1,8 +1,8 @@
-"""Trips to a thread, each of which costs more than most of what is done there.
+"""Hops to a thread for disk work, and group commit of writes.
 
-All disk work that may wait goes this way, through aiofiles, in a small pool of the
-store's own: the loop's default pool belongs to the application, which may have filled
-it with calls that last for seconds.
+All disk work that may wait runs in threads, through aiofiles. A hop costs more than most of the
+work that it does, so writes share hops. The store has a small pool of its own: the loop's default
+pool belongs to the application, which may have filled it with calls that last for seconds.
 """
 
 from __future__ import annotations
@@ -31,11 +31,14 @@ def _call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return work(*args, **kwargs)
 
 
-_hop = wrap(_call)  # once: to wrap each piece of work would take longer than most of the rest
+_run_in_thread = wrap(_call)  # wrapped once: wrapping each call would take longer than the call
 
 
 class DiskExecutor:
-    """A pool of threads that is made on first use, again after `close`, and after a fork."""
+    """Runs blocking work in a pool of threads, which is created on first use.
+
+    The pool is created again when it is needed after `close` or after a fork.
+    """
 
     __slots__ = ("__weakref__", "_lock", "_pool")
 
@@ -44,17 +47,17 @@ class DiskExecutor:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin anew: the parent's threads did not come along."""
+        """Use a pool of the child's own: the parent's threads do not exist in it."""
         self._lock = threading.Lock()
         self._pool: ThreadPool | None = None
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run blocking work in a thread: one hop, however much is done in it."""
-        result: T = await _hop(work, *args, executor=self._executor(), **kwargs)
+        """Run blocking work in a thread, in one hop, and return its result."""
+        result: T = await _run_in_thread(work, *args, executor=self._get_pool(), **kwargs)
         return result
 
     async def close(self) -> None:
-        """Let the threads finish what they do, and go."""
+        """Wait for the work in progress and end the threads."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is None:
@@ -64,7 +67,7 @@ class DiskExecutor:
         else:
             await asyncio.to_thread(pool.shutdown)
 
-    def _executor(self) -> ThreadPool:
+    def _get_pool(self) -> ThreadPool:
         pool = self._pool
         if pool is not None:
             return pool
@@ -75,25 +78,32 @@ class DiskExecutor:
 
 
 Writer = Callable[[Sequence[Record]], Sequence[Record | OSError]]
-_Waiting = tuple[Sequence[Record], "asyncio.Future[Sequence[Record]]"]
+"""Function that stores records and returns, for each one, the stored record or an error."""
+
+_Group = tuple[Sequence[Record], "asyncio.Future[Sequence[Record]]"]
 
 
 class GroupCommit:
-    """Writes of one event loop, gathered: what is asked for in one tick takes one hop.
+    """Group commit: the writes of one event loop within one tick share a hop.
 
-    One batch is under way at a time; what arrives meanwhile forms the next. Sixty-four
-    tasks that write at once pay for one or two hops, not for sixty-four. Who writes alone
-    does not wait for others: a batch begins at once, unless the last one was of several.
+    One batch is in progress at a time, and the writes that arrive meanwhile form the next batch.
+    Sixty-four tasks that write at once need one or two hops, not sixty-four. A single writer does
+    not wait for others: a batch starts at once, unless the last one had several writers.
+
+    Args:
+        executor: runs the writes.
+        write: stores the records of a batch in a thread.
     """
 
-    __slots__ = ("_hops", "_idlers", "_is_busy", "_is_crowded", "_waiting", "_write")
+    __slots__ = ("_executor", "_idle_waiters", "_is_busy", "_is_shared", "_pending", "_write")
 
-    def __init__(self, hops: DiskExecutor, write: Writer) -> None:
-        self._hops = hops
+    def __init__(self, executor: DiskExecutor, write: Writer) -> None:
+        self._executor = executor
         self._write = write
-        self._waiting: list[_Waiting] = []
-        self._idlers: list[asyncio.Future[None]] = []
-        self._is_busy = self._is_crowded = False
+        self._pending: list[_Group] = []
+        self._idle_waiters: list[asyncio.Future[None]] = []
+        self._is_busy = False
+        self._is_shared = False  # whether the last batch had several writers
 
     async def submit(self, records: Sequence[Record]) -> Sequence[Record]:
         """Write records in the next hop.
@@ -102,35 +112,35 @@ class GroupCommit:
             The records as stored.
 
         Raises:
-            BackendError: one of them could not be written; the others may have been.
+            BackendError: a record could not be written; the others may have been.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Sequence[Record]] = loop.create_future()
-        self._waiting.append((records, done))
+        self._pending.append((records, done))
         if not self._is_busy:
             self._is_busy = True
-            if self._is_crowded:
-                loop.call_soon(self._begin)
+            if self._is_shared:
+                loop.call_soon(self._start_batch)
             else:
-                self._begin()
+                self._start_batch()
         return await done
 
-    async def idle(self) -> None:
-        """Wait until everything submitted so far is written."""
+    async def wait_until_idle(self) -> None:
+        """Wait until all submitted records are written."""
         while self._is_busy:
-            idler: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idlers.append(idler)
-            await idler
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle_waiters.append(waiter)
+            await waiter
 
-    def _begin(self) -> None:
-        batch = self._next_batch()
-        self._is_crowded = len(batch) > 1
-        hop = self._hops.run(self._write, [record for records, _ in batch for record in records])
-        _go_on(hop, partial(self._end, batch))
+    def _start_batch(self) -> None:
+        batch = self._take_batch()
+        self._is_shared = len(batch) > 1
+        records = [record for group, _ in batch for record in group]
+        _drive(self._executor.run(self._write, records), partial(self._finish_batch, batch))
 
-    def _end(
+    def _finish_batch(
         self,
-        batch: Sequence[_Waiting],
+        batch: Sequence[_Group],
         outcomes: Sequence[Record | OSError] | None,
         error: Exception | None,
     ) -> None:
@@ -139,35 +149,36 @@ class GroupCommit:
             if outcomes is None:
                 _fail(done, error)
             else:
-                _settle(done, outcomes[at : at + len(records)])
+                _resolve(done, outcomes[at : at + len(records)])
                 at += len(records)
-        if self._waiting:
-            # Not at once, so that those can join it who have just been told.
-            asyncio.get_running_loop().call_soon(self._begin)
+
+        if self._pending:
+            # In the next tick, so that the writers of this batch can join the next one.
+            asyncio.get_running_loop().call_soon(self._start_batch)
             return
         self._is_busy = False
-        while self._idlers:
-            idler = self._idlers.pop()
-            if not idler.done():
-                idler.set_result(None)
+        while self._idle_waiters:
+            waiter = self._idle_waiters.pop()
+            if not waiter.done():
+                waiter.set_result(None)
 
-    def _next_batch(self) -> list[_Waiting]:
-        records = weight = taken = 0
-        for group, _ in self._waiting:
-            taken += 1
+    def _take_batch(self) -> list[_Group]:
+        groups = records = size = 0
+        for group, _ in self._pending:
+            groups += 1
             records += len(group)
-            weight += sum(len(record.payload) for record in group)
-            if records >= _BATCH_RECORDS or weight >= _BATCH_BYTES:
+            size += sum(len(record.payload) for record in group)
+            if records >= _BATCH_RECORDS or size >= _BATCH_BYTES:
                 break
-        batch, self._waiting = self._waiting[:taken], self._waiting[taken:]
+        batch, self._pending = self._pending[:groups], self._pending[groups:]
         return batch
 
 
-def _settle(done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | OSError]) -> None:
+def _resolve(done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | OSError]) -> None:
     stored = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, OSError)]
-    if failed:
-        _fail(done, failed[0])
+    errors = [outcome for outcome in outcomes if isinstance(outcome, OSError)]
+    if errors:
+        _fail(done, errors[0])
     elif not done.done():
         done.set_result(stored)
 
@@ -179,19 +190,19 @@ def _fail(done: asyncio.Future[Sequence[Record]], cause: Exception | None) -> No
         done.set_exception(error)
 
 
-def _go_on(
-    work: Coroutine[Any, Any, T], then: Callable[[T | None, Exception | None], object]
+def _drive(
+    work: Coroutine[Any, Any, T], on_done: Callable[[T | None, Exception | None], object]
 ) -> None:
-    """Go on with a coroutine that awaits futures of the loop, and tell how it ended.
+    """Run a coroutine that awaits futures of the loop, and pass its outcome to a callback.
 
-    A task would do that too, but needs a turn of the loop to begin and another one to be
-    woken, which is a tenth of the time that a lone write takes.
+    A task would need one tick of the loop to start and another to resume, which is a tenth of the
+    duration of a single write.
     """
     try:
         awaited: asyncio.Future[Any] = work.send(None)
     except StopIteration as end:
-        then(end.value, None)
+        on_done(end.value, None)
     except Exception as error:
-        then(None, error)
+        on_done(None, error)
     else:
-        awaited.add_done_callback(lambda _: _go_on(work, then))
+        awaited.add_done_callback(lambda _: _drive(work, on_done))

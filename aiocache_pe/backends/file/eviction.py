@@ -1,4 +1,4 @@
-"""Staying within the bounds of a directory."""
+"""Bounds of a directory: records every change and evicts entries when a bound is exceeded."""
 
 from __future__ import annotations
 
@@ -9,36 +9,44 @@ from collections import deque
 from contextlib import suppress
 
 from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, choose, examine
-from aiocache_pe.backends.file.layout import Layout, lock_slot
+from aiocache_pe.backends.file.layout import Layout, get_lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.scan import recount
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError
 from aiocache_pe.record import Head
 
 logger = logging.getLogger("aiocache_pe")
-_IN_VAIN = 64  # candidates that are in use, before it is left to the next write
+_MAX_FAILURES = 64  # candidates in use, until the eviction is left to the next write
 
 
 class DirectoryBounds:
-    """Makes room, by removing what the order of eviction says.
+    """The bounds of one directory, and the evictions that they require.
 
     Args:
         layout: the directory.
-        locks: of its entries.
-        bounds: of this process.
-        eviction: one of `candidates.ORDERS`.
+        locks: locks of the entries.
+        bounds: bounds of this process.
+        eviction: name of the eviction order, one of `ORDERS`.
 
     Attributes:
-        book: what there is.
-        evicted: the heads of what had to go, to be told of and taken out by the store.
+        ledger: number and size of the entries.
+        evicted: heads of evicted entries; the store removes and reports them.
+
+    Raises:
+        ConfigurationError: the eviction order is unknown.
     """
 
-    __slots__ = ("_bounds", "_candidates", "_layout", "_locks", "_order", "book", "evicted")
+    __slots__ = ("_bounds", "_candidates", "_layout", "_locks", "_order", "evicted", "ledger")
 
     def __init__(self, layout: Layout, locks: ByteLocks, bounds: Bounds, eviction: str) -> None:
-        self.book = SizeLedger(layout.book, layout.make_root, bounds)
+        if eviction not in ORDERS:
+            names = ", ".join(map(repr, ORDERS))
+            raise ConfigurationError(
+                f"eviction of a file store must be one of {names}; got {eviction!r}"
+            )
+        self.ledger = SizeLedger(layout.ledger, layout.make_root, bounds)
         self.evicted: deque[Head] = deque()
         self._layout = layout
         self._locks = locks
@@ -46,118 +54,130 @@ class DirectoryBounds:
         self._order = ORDERS[eviction]
         self._candidates: list[Candidate] = []
 
-    def check(self, weight: int) -> None:
-        """Refuse what alone is heavier than all may be.
+    def check_size(self, size: int) -> None:
+        """Check that an entry of a number of bytes may be stored.
 
         Raises:
-            OSError: it is.
+            OSError: the entry alone exceeds ``max_bytes``.
         """
-        most = self._bounds.max_bytes
-        if most is not None and weight > most:
-            raise OSError(errno.EFBIG, f"an entry of {weight} bytes exceeds max_bytes={most}")
+        max_bytes = self._bounds.max_bytes
+        if max_bytes is not None and size > max_bytes:
+            raise OSError(errno.EFBIG, f"an entry of {size} bytes exceeds max_bytes={max_bytes}")
 
-    def count_added(self, path: str, weight: int, replaced: int | None) -> None:
-        """An entry was written, in the place of one of ``replaced`` bytes or of none.
+    def ensure_ledger(self) -> bool:
+        """Open the ledger before entries are removed; return whether there is one.
+
+        Entries are removed even if the ledger cannot be opened, for instance on a full disk.
+        """
+        try:
+            return self.ledger.ensure_open()
+        except OSError as error:
+            self._report_lost_change(error)
+            return False
+
+    def record_write(self, path: str, size: int, replaced_size: int | None) -> None:
+        """Record that an entry was written, and evict entries if a bound is exceeded.
 
         The caller holds no lock of an entry.
+
+        Args:
+            path: the entry's file, which is not evicted.
+            size: size of the file in bytes.
+            replaced_size: size of the file that it replaced; ``None`` if there was none.
         """
         try:
-            self._took(path, replaced is None, weight - (replaced or 0))
-        except OSError as error:  # the entry is stored all the same
-            self._lost_count(error)
+            self._record_and_evict(path, replaced_size is None, size - (replaced_size or 0))
+        except OSError as error:  # the entry is stored nevertheless
+            self._report_lost_change(error)
 
-    def _took(self, path: str, entries: int, weight: int) -> None:
-        totals = self.book.add(entries, weight)
-        if totals is None or self._bounds == UNBOUNDED:
-            return
-        if self._is_doubtful(Totals(totals.entries - entries, totals.weight - weight)):
-            recount(self._layout, self.book)
-            totals = self.book.totals()
-        self._make(self._bounds, totals, path)
-
-    def _is_doubtful(self, before: Totals) -> bool:
-        """Whether what the book said before a write is no reason to remove anything yet.
-
-        Who dies while an area is cleared leaves it too high by all that was in that.
-        """
-        if not self.book.is_whole:  # the directory is older than its bounds
-            return True
-        return self.book.was_left and self._bounds.exceeded_by(before)
-
-    def count_removed(self, weight: int, entries: int = 1) -> None:
-        """Entries were removed, which weighed so much together."""
+    def record_removal(self, size: int, entries: int = 1) -> None:
+        """Record that entries with a total size in bytes were removed."""
         try:
-            self.book.add(-entries, -weight)
+            self.ledger.add(-entries, -size)
         except OSError as error:
-            self._lost_count(error)
-
-    def refresh_totals(self) -> bool:
-        """Open the book before something is removed; whether there is one.
-
-        What cannot be noted, on a full disk say, is removed all the same.
-        """
-        try:
-            return self.book.refresh()
-        except OSError as error:
-            self._lost_count(error)
-            return False
-
-    def _lost_count(self, error: OSError) -> None:
-        """Have everything counted anew, for a change could not be noted."""
-        if not self.book.was_left:
-            logger.warning("%s may exceed its bounds for a while: %s", self._layout.root, error)
-        self.book.was_left = True
+            self._report_lost_change(error)
 
     def enforce(self) -> None:
-        """Count what there is and remove what exceeds the bounds.
+        """Recount the directory and evict entries if a bound is exceeded.
 
-        Without bounds of our own, those count that the directory was last opened with.
+        A process without bounds applies those that the directory was last opened with.
         """
-        if self.book.refresh():
-            bounds = self.book.record_noted if self._bounds == UNBOUNDED else self._bounds
-            recount(self._layout, self.book)
-            self._make(bounds, self.book.totals())
+        if self.ledger.ensure_open():
+            is_unbounded = self._bounds == UNBOUNDED
+            bounds = self.ledger.recorded_bounds if is_unbounded else self._bounds
+            recount(self._layout, self.ledger)
+            self._evict(bounds, self.ledger.get_totals())
 
-    def _make(self, bounds: Bounds, totals: Totals, *spared: str) -> None:
-        spare, in_vain = set(spared), 0
-        while in_vain < _IN_VAIN and bounds.exceeded_by(totals):
-            seen = self._next(spare)
-            if seen is None:
-                if not in_vain:  # and the book says that there is more
-                    recount(self._layout, self.book)
+    def _record_and_evict(self, path: str, entries: int, size: int) -> None:
+        totals = self.ledger.add(entries, size)
+        if totals is None or self._bounds == UNBOUNDED:
+            return
+        if self._is_unreliable(Totals(totals.entries - entries, totals.size - size)):
+            recount(self._layout, self.ledger)
+            totals = self.ledger.get_totals()
+        self._evict(self._bounds, totals, path)
+
+    def _is_unreliable(self, before: Totals) -> bool:
+        """Return whether a recount must precede an eviction.
+
+        Args:
+            before: the ledger's totals before the present write.
+        """
+        if not self.ledger.is_complete:  # the directory is older than its bounds
+            return True
+        # A process that is killed while it clears an area leaves totals that are far too high.
+        return self.ledger.needs_recount and self._bounds.is_exceeded_by(before)
+
+    def _report_lost_change(self, error: OSError) -> None:
+        """Request a recount, because a change could not be recorded."""
+        if not self.ledger.needs_recount:
+            logger.warning(
+                "file store: %s may exceed its bounds until a recount: %s", self._layout.root, error
+            )
+        self.ledger.needs_recount = True
+
+    def _evict(self, bounds: Bounds, totals: Totals, *spared: str) -> None:
+        excluded, failures = set(spared), 0
+        while failures < _MAX_FAILURES and bounds.is_exceeded_by(totals):
+            candidate = self._take_candidate(excluded)
+            if candidate is None:
+                if not failures:  # the ledger records more entries than there are
+                    recount(self._layout, self.ledger)
                 return
-            if not self._remove(seen):
-                spare.add(seen.path)
-                in_vain += 1
-            totals = self.book.totals()
+            if not self._try_evict(candidate):
+                excluded.add(candidate.path)
+                failures += 1
+            totals = self.ledger.get_totals()
 
-    def _next(self, spare: set[str]) -> Candidate | None:
-        """The next candidate; ``None`` when nothing is there but what is to be spared."""
-        with suppress(IndexError):  # other threads take from it as well
+    def _take_candidate(self, excluded: set[str]) -> Candidate | None:
+        """Return the next candidate; ``None`` if all entries are excluded."""
+        with suppress(IndexError):  # other threads take candidates as well
             while True:
-                seen = self._candidates.pop()
-                if seen.path not in spare:
-                    return seen
-        chosen = choose(self._layout, self._order, spare)
-        if not chosen:
-            return None
-        seen = chosen.pop()
-        self._candidates = chosen
-        return seen
+                candidate = self._candidates.pop()
+                if candidate.path not in excluded:
+                    return candidate
 
-    def _remove(self, seen: Candidate) -> bool:
-        """Remove an entry, unless it was used or replaced since it was looked at."""
+        candidates = choose(self._layout, self._order, excluded)
+        if not candidates:
+            return None
+        candidate = candidates.pop()
+        self._candidates = candidates
+        return candidate
+
+    def _try_evict(self, candidate: Candidate) -> bool:
+        """Remove an entry, unless it was used or replaced since it was examined."""
         try:
-            with self._locks.hold(lock_slot(seen.path), wait=False):
-                if examine(seen.path)[:4] != seen[:4]:
+            with self._locks.hold(get_lock_slot(candidate.path), wait=False):
+                if examine(candidate.path)[:4] != candidate[:4]:
                     return False
                 head = None
-                with suppress(CorruptRecordError, OSError):  # or a link that was put there
-                    head = read_head(seen.path)
-                os.unlink(seen.path)
-                self.count_removed(seen.weight)
-        except OSError:  # gone, in use just now, or not ours to remove
+                with suppress(CorruptRecordError, OSError):  # damaged, or a planted link
+                    head = read_head(candidate.path)
+                os.unlink(candidate.path)
+                self.record_removal(candidate.size)
+        except OSError:  # absent, locked, or of another user
             return False
+
         if head is not None:
             self.evicted.append(head)
         return True

@@ -1,11 +1,11 @@
-"""Who goes first, of a sample of a directory's entries.
+"""Eviction orders of the file store, each applied to a sample of the entries.
 
-To keep a million files in order of use would cost a write at every read. So no order is
-kept: when there is no room, some folders, which are random samples since entries are put
-into them by digest, are looked through, and what is found is put in order then. The best
-candidates are kept for the next time (K. Psounis and B. Prabhakar, "Efficient randomized
-Web-cache replacement schemes using samples from past eviction times", IEEE/ACM
-Transactions on Networking, 2002; Redis evicts in a like way).
+Keeping a million files in order of use would cost a write at every read, so no order is kept. When
+a bound is exceeded, some folders are read. A folder is a random sample, because entries are
+distributed over folders by digest. The entries found are sorted, and the best candidates are kept
+for the next evictions (K. Psounis and B. Prabhakar, "Efficient randomized Web-cache replacement
+schemes using samples from past eviction times", IEEE/ACM Transactions on Networking, 2002). Redis
+evicts in a similar way.
 """
 
 from __future__ import annotations
@@ -19,124 +19,109 @@ from math import log2
 from typing import NamedTuple
 
 from aiocache_pe.backends.file import access_stats, scan
-from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry
+from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry_name
 
-_SAMPLE = 512  # entries to look at before some are chosen; in a smaller directory it is all
-_CHOSEN = 4  # one of so many is
-_PER_FOLDER = 256  # entries to look at in one folder
-_NEW_PART = 10  # percent of the entries that `s3fifo` gives to what was not read yet
-_MOST_READ = 4.0  # a bonus for reads that no number of them exceeds
+_SAMPLE_SIZE = 512  # entries that a sample has at least, if the directory has as many
+_MAX_PER_FOLDER = 256  # entries of one folder that a sample has at most
+_CANDIDATE_SHARE = 4  # one entry in so many of a sample becomes a candidate
+_MAX_READ_BONUS = 4.0  # times the lifetime of an unread entry, however often an entry is read
 
 
 class Candidate(NamedTuple):
-    """An entry's file, as it was when it was looked at.
+    """The file of an entry at the time it was examined.
 
     Attributes:
         path: the file.
-        weight: its size in bytes.
-        written: when, in nanoseconds since the epoch.
-        used: when it was written or last read, the later, in nanoseconds since the epoch.
-        hits: how often it was read.
+        size: its size in bytes.
+        written_at: time of writing, in nanoseconds since the epoch.
+        used_at: time of writing or of the last read, the later one, in nanoseconds since the epoch.
+        hits: number of reads.
     """
 
     path: str
-    weight: int
-    written: int
-    used: int
+    size: int
+    written_at: int
+    used_at: int
     hits: int
 
 
 Order = Callable[[Sequence[Candidate]], list[Candidate]]
-"""Puts entries in order, the first to go first."""
+"""Function that sorts candidates; the first one is evicted first."""
 
 
 def examine(path: str) -> Candidate:
-    """What an entry's file says of its use.
+    """Return the present state of an entry's file.
 
     Raises:
-        FileNotFoundError: it is gone.
-        IsADirectoryError: it was put there by hand.
+        FileNotFoundError: there is no such file.
+        IsADirectoryError: the path is a folder, which the store did not create.
     """
     status = os.stat(path, follow_symlinks=False)
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(path)
-    used = max(status.st_atime_ns, status.st_mtime_ns)
-    return Candidate(path, status.st_size, status.st_mtime_ns, used, access_stats.hits_of(path))
+    used_at = max(status.st_atime_ns, status.st_mtime_ns)
+    hits = access_stats.read_hits(path)
+    return Candidate(path, status.st_size, status.st_mtime_ns, used_at, hits)
 
 
 def sample(layout: Layout) -> list[Candidate]:
-    """Some of the entries, or all if there are few."""
-    found: list[Candidate] = []
+    """Return a random sample of the entries, or all entries of a small directory."""
+    candidates: list[Candidate] = []
     areas = scan.list_areas(layout)
     for folder in random.sample(FOLDERS, len(FOLDERS)):
         for area in areas:
-            names = [name for name in scan.list_names(f"{area}/{folder}") if is_entry(name)]
-            if len(names) > _PER_FOLDER:
-                names = random.sample(names, _PER_FOLDER)
+            names = scan.list_readable_names(f"{area}/{folder}")
+            names = [name for name in names if is_entry_name(name)]
+            if len(names) > _MAX_PER_FOLDER:
+                names = random.sample(names, _MAX_PER_FOLDER)
             for name in names:
                 with suppress(OSError):
-                    found.append(examine(f"{area}/{folder}/{name}"))
-        if len(found) >= _SAMPLE:
+                    candidates.append(examine(f"{area}/{folder}/{name}"))
+        if len(candidates) >= _SAMPLE_SIZE:
             break
-    return found
+    return candidates
 
 
-def choose(layout: Layout, order: Order, spare: Container[str] = ()) -> list[Candidate]:
-    """Candidates, the first to go last, so that they can be taken off the end.
+def choose(layout: Layout, order: Order, excluded: Container[str] = ()) -> list[Candidate]:
+    """Return the best candidates of a sample, the first to evict at the end.
 
     Args:
         layout: the directory.
-        order: in which they go.
-        spare: paths of those that are none, even if they are the first in the order.
+        order: the eviction order.
+        excluded: paths of entries that must not be chosen.
     """
-    ordered = order([seen for seen in sample(layout) if seen.path not in spare])
-    return ordered[: max(1, len(ordered) // _CHOSEN)][::-1]
+    ordered = order([one for one in sample(layout) if one.path not in excluded])
+    return ordered[: max(1, len(ordered) // _CANDIDATE_SHARE)][::-1]
 
 
-def by_age(seen: Sequence[Candidate]) -> list[Candidate]:
-    """First in, first out."""
-    return sorted(seen, key=lambda one: one.written)
+def sort_by_use(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sort by the last use, the least recent first."""
+    return sorted(candidates, key=lambda one: one.used_at)
 
 
-def by_use(seen: Sequence[Candidate]) -> list[Candidate]:
-    """Least recently used first."""
-    return sorted(seen, key=lambda one: one.used)
+def sort_by_hits(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sort by the number of reads, the fewest first, and then by the last use."""
+    return sorted(candidates, key=lambda one: (one.hits, one.used_at))
 
 
-def by_hits(seen: Sequence[Candidate]) -> list[Candidate]:
-    """Least frequently used first; of those alike, the least recently used."""
-    return sorted(seen, key=lambda one: (one.hits, one.used))
+def sort_by_use_and_hits(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sort by the last use, where each doubling of an entry's reads makes it younger.
 
-
-def by_trial(seen: Sequence[Candidate]) -> list[Candidate]:
-    """What was never read first, the oldest first, unless that is a tenth of all or less.
-
-    The two queues of S3-FIFO (J. Yang et al., "FIFO queues are all you need for cache
-    eviction", SOSP 2023), told apart by whether an entry was read.
+    It becomes younger by the lifetime of unread entries in this directory. Therefore frequent
+    use protects an entry from a flood of new ones, as with a frequency that ages (M. Arlitt et al.,
+    "Evaluating content management techniques for Web proxy caches", ACM SIGMETRICS PER, 2000). An
+    entry that was once popular is evicted when it is no longer read.
     """
-    new = sorted((one for one in seen if not one.hits), key=lambda one: one.written)
-    proved = sorted((one for one in seen if one.hits), key=lambda one: one.used)
-    many = len(new) * 100 > len(seen) * _NEW_PART
-    return new + proved if many else proved + new
-
-
-def by_worth(seen: Sequence[Candidate]) -> list[Candidate]:
-    """Least recently used first, but each doubling of its reads makes an entry younger.
-
-    By how much depends on how long an entry lasts here that nobody reads. So frequent
-    use protects from a flood, as with a frequency that ages (M. Arlitt et al., "Evaluating
-    content management techniques for Web proxy caches", ACM SIGMETRICS PER, 2000), and what
-    was once popular goes when it is not read any more.
-    """
-    unread = sorted(one.used for one in seen if not one.hits)
+    unread = sorted(one.used_at for one in candidates if not one.hits)
     lifetime = 2 * (unread[-1] - unread[len(unread) // 2]) if unread else 0
-    return sorted(seen, key=lambda one: one.used + lifetime * min(log2(1 + one.hits), _MOST_READ))
+    return sorted(
+        candidates,
+        key=lambda one: one.used_at + lifetime * min(log2(1 + one.hits), _MAX_READ_BONUS),
+    )
 
 
 ORDERS: Mapping[str, Order] = {
-    "adaptive": by_worth,
-    "fifo": by_age,
-    "lfu": by_hits,
-    "lru": by_use,
-    "s3fifo": by_trial,
+    "adaptive": sort_by_use_and_hits,
+    "lfu": sort_by_hits,
+    "lru": sort_by_use,
 }

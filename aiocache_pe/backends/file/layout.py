@@ -1,26 +1,26 @@
-"""Where everything lies in a cache directory.
+"""Layout of a cache directory: the name of every file in it.
 
 ::
 
-    data/cache/                       0700
-        .gitignore  CACHEDIR.TAG      a cache belongs in no commit and in no backup
+    data/cache/                       mode 0700
+        .gitignore  CACHEDIR.TAG      keep the cache out of commits and backups
         .locks                        one byte per key, never written, only locked
-        .leases                       the same for the leases of who computes
-        .book                         how much there is, once there are bounds
-        .expiring/                    what ends when, a file for each span of time
-        .swept  .walked               by their times: when somebody last looked for what is
-                                      over, and when through all that there is
-        .secret                       0600, made when the first pickle is signed
-        .damaged/                     files that failed verification, moved aside
+        .leases                       the same for the leases of computations
+        .book                         the size ledger; exists once a process has bounds
+        .expiring/                    the expiry index, a file for each span of time
+        .swept  .walked               their times are those of the last maintenance round and
+                                      of the last walk through all entries
+        .secret                       mode 0600, created when the first pickle is signed
+        .damaged/                     files that failed verification
         default/                      an area: the namespace `default`
             3f/                       256 folders by digest
-                3f2a9c01-greeting     an entry; the name is the key when it is short
-        default+stats/  default+tags/ what the library keeps beside the entries
+                3f2a9c01-greeting     an entry; a short key is readable in the name
+        default+stats/  default+tags/ internal records of the library
 
-An entry's name is 8 hex digits of the key's digest, a hyphen, and the percent-encoded
-key, so ``ls`` shows keys and a scan by pattern opens nothing. The digits keep apart
-what a file system might not: ``User`` and ``user``, ``CON`` and ``con.txt``. A long key
-has all 32 digits and only the beginning of its text, marked by a final ``~``.
+The name of an entry's file is 8 hex digits of the key's digest, a hyphen, and the percent-encoded
+key. Therefore ``ls`` shows keys, and a scan by pattern need not open other files. The digits
+separate keys that a file system may confuse: ``User`` and ``user``, ``CON`` and ``con.txt``. The
+name of a long key has all 32 digits and only the beginning of the text, and ends in ``~``.
 """
 
 from __future__ import annotations
@@ -32,41 +32,48 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
-from aiocache_pe.keys.store_keys import is_side, quote, unquote
+from aiocache_pe.keys.store_keys import is_internal_key, quote, unquote
 
-LONGEST_NAME = 120
-_SHOWN_OF_LONG = 72
-_RECENT, _SHORT = 1024, 256  # paths remembered, and the longest key of one in characters
-_NAME = re.compile(r"[0-9a-f]{8}(-|[0-9a-f]{24}-.*~$).*", re.DOTALL)
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
-_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
+"""Names of the folders of an area."""
+
+_MAX_NAME_LENGTH = 120
+_LONG_NAME_PREFIX = 72  # characters of a longer name that are kept
+_CACHED_PATHS = 1024
+_MAX_CACHED_KEY = 256  # characters; the paths of longer keys are not kept in memory
+_ENTRY_NAME = re.compile(r"[0-9a-f]{8}(-|[0-9a-f]{24}-.*~$).*", re.DOTALL)
+_CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
 
 class EntryPath(NamedTuple):
-    """Where an entry lies.
+    """Location of an entry.
 
     Attributes:
-        path: its file.
-        folder: the folder of that.
-        slot: the byte of ``.locks`` that its changes lock.
-        is_side: whether it is no entry of a user's, and so neither counted nor evicted.
+        path: the entry's file.
+        folder: the folder of the file.
+        slot: the byte of ``.locks`` that a change of the entry locks.
+        is_internal: whether the entry is the library's own, so neither counted nor evicted.
     """
 
     path: str
     folder: str
     slot: int
-    is_side: bool
+    is_internal: bool
 
 
 class Layout:
-    """Names of files for store keys, and back."""
+    """Names of the files of one cache directory.
+
+    Args:
+        root: the directory; a relative path is resolved against the current directory.
+    """
 
     __slots__ = (
-        "_remembered",
-        "book",
+        "_get_short_path",
         "damaged",
         "expiring",
         "leases",
+        "ledger",
         "locks",
         "root",
         "secret",
@@ -78,87 +85,102 @@ class Layout:
         self.root = os.path.abspath(root)
         self.locks = f"{self.root}/.locks"
         self.leases = f"{self.root}/.leases"
-        self.book = f"{self.root}/.book"
+        self.ledger = f"{self.root}/.book"
         self.expiring = f"{self.root}/.expiring"
         self.swept = f"{self.root}/.swept"
         self.walked = f"{self.root}/.walked"
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
-        # A miss asks for a path three times, to look, to look again and to write.
-        self._remembered: Callable[[str], str] = lru_cache(_RECENT)(partial(_path, self.root))
+        # A miss needs the same path three times: for two reads and a write.
+        self._get_short_path: Callable[[str], str] = lru_cache(_CACHED_PATHS)(
+            partial(_build_path, self.root)
+        )
 
-    def path(self, key: str) -> str:
-        """The file of a store key."""
-        return self._remembered(key) if len(key) <= _SHORT else _path(self.root, key)
+    def get_path(self, key: str) -> str:
+        """Return the path of an entry's file.
 
-    def place(self, key: str) -> EntryPath:
-        """The file of a store key, and what a change of it has to know besides."""
-        path = self.path(key)
-        return EntryPath(path, path[: path.rindex("/")], lock_slot(path), is_side(key))
+        Args:
+            key: a store key.
+        """
+        return (
+            self._get_short_path(key)
+            if len(key) <= _MAX_CACHED_KEY
+            else _build_path(self.root, key)
+        )
 
-    def area(self, prefix: str) -> str:
-        """The folder of all keys that begin with ``prefix``, an area with its colon."""
-        return f"{self.root}/{area_folder(prefix.rstrip(':'))}"
+    def locate(self, key: str) -> EntryPath:
+        """Return the path of an entry's file with its folder and lock.
+
+        Args:
+            key: a store key.
+        """
+        path = self.get_path(key)
+        return EntryPath(path, path[: path.rindex("/")], get_lock_slot(path), is_internal_key(key))
+
+    def get_area(self, prefix: str) -> str:
+        """Return the folder of all keys under a prefix, which is an area with its colon."""
+        return f"{self.root}/{name_area_folder(prefix.rstrip(':'))}"
 
     def make_root(self) -> None:
-        """Make the directory, private, with the notes that keep it out of git and backups."""
+        """Create the directory, private, with the files that keep it out of git and backups."""
         if os.path.isdir(self.root):
             return
         os.makedirs(os.path.dirname(self.root), exist_ok=True)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
-        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _TAG)):
+        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
             path = f"{self.root}/{name}"
-            with open(path, "w", encoding="ascii", opener=_privately) as file:
+            with open(path, "w", encoding="ascii", opener=open_private) as file:
                 file.write(text)
 
     def make_folder(self, folder: str) -> None:
-        """Make a folder of entries, and what it stands in."""
+        """Create a folder of entries, its area and the directory."""
         self.make_root()
         os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
 
-def _path(root: str, key: str) -> str:
+def _build_path(root: str, key: str) -> str:
     area, _, rest = key.partition(":")
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    shown = quote(rest, upper=True)
-    if len(shown) <= LONGEST_NAME:
-        return f"{root}/{area_folder(area)}/{digest[:2]}/{digest[:8]}-{shown}"
-    start = shown[:_SHOWN_OF_LONG]
-    return f"{root}/{area_folder(area)}/{digest[:2]}/{digest}-{start}~"
+    folder = f"{root}/{name_area_folder(area)}/{digest[:2]}"
+    quoted = quote(rest, upper=True)
+    if len(quoted) <= _MAX_NAME_LENGTH:
+        return f"{folder}/{digest[:8]}-{quoted}"
+    return f"{folder}/{digest}-{quoted[:_LONG_NAME_PREFIX]}~"
 
 
-def _privately(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def open_private(path: str, flags: int) -> int:
+    """Open a file that is created with mode 0600 and is no link; an ``opener`` for `open`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def area_folder(area: str) -> str:
-    """An area's folder; a very long one is cut and kept apart by its digest."""
-    if len(area) <= LONGEST_NAME:
+def name_area_folder(area: str) -> str:
+    """Return the name of an area's folder; a very long name is cut and gets a digest."""
+    if len(area) <= _MAX_NAME_LENGTH:
         return area
     digest = blake2b(area.encode("ascii"), digest_size=16).hexdigest()
-    suffix = area[area.index("+") :] if "+" in area else ""  # by which side areas are known
-    return f"{area[:_SHOWN_OF_LONG]}~{digest}{suffix}"
+    suffix = area[area.index("+") :] if "+" in area else ""  # it marks an internal area
+    return f"{area[:_LONG_NAME_PREFIX]}~{digest}{suffix}"
 
 
-def lock_slot(path: str) -> int:
-    """The lock byte of an entry's file: the 32 bits of digest that its name begins with."""
+def get_lock_slot(path: str) -> int:
+    """Return the lock byte of an entry's file: the 32 bits of digest in its name."""
     start = path.rindex("/") + 1
     return int(path[start : start + 8], 16)
 
 
-def is_entry(name: str) -> bool:
-    """Whether a file may be an entry's, by its name."""
-    return _NAME.fullmatch(name) is not None
+def is_entry_name(name: str) -> bool:
+    """Return whether a file with this name may be an entry."""
+    return _ENTRY_NAME.fullmatch(name) is not None
 
 
-def display_key(name: str) -> str | None:
-    """The key, without its area, that a file name shows whole.
+def parse_key(name: str) -> str | None:
+    """Return the key in the name of an entry's file, without its area.
 
     Returns:
-        The key; ``None`` when the name holds only its beginning, or is not an entry's.
+        The key; ``None`` if the name contains only its beginning, or is not that of an entry.
     """
-    if not is_entry(name) or name.endswith("~"):
+    if not is_entry_name(name) or name.endswith("~"):
         return None
     try:
         return unquote(name[9:])

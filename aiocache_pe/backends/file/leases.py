@@ -1,15 +1,15 @@
-"""Leases: who, of all processes of a directory, computes what belongs under a key.
+"""Leases of the file store: one process at a time computes the value of a key.
 
-A lease is one byte of one file that is never written, only locked, at an offset from the
-key's digest. It is another file than that of the entries' locks, for an entry is written
-while its lease is held. The lock belongs to the open file description, so the kernel
-frees it when the last process that has it is gone, however it went, and nothing is left
-behind. Within a process the description is shared by all leases, and a note of the
-offsets in use keeps tasks, threads and event loops apart.
+A lease is one byte of the file ``.leases``, which is never written, only locked. The offset of the
+byte comes from the key's digest. The entries' locks use another file, because an entry is written
+while its lease is held. The lock belongs to the open file description. The kernel therefore
+releases it when the last process with the description ends, in whatever way, and nothing is left
+behind. All leases of a process share one description. A table of the offsets in use excludes the
+other tasks, threads and event loops of the process.
 
-Locking and unlocking are a call of a microsecond that touches no disk and is made on the
-spot: a caller that is cancelled can give its lease back without awaiting anything. Only
-opening the file takes a hop. (A network file system asks its server instead.)
+Locking and unlocking take about a microsecond, touch no disk and happen on the event loop. A
+cancelled caller can therefore release its lease without awaiting anything. Only opening the file
+takes a hop to a thread. (On a network file system the calls ask the server.)
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hashlib import blake2b
 from weakref import WeakSet
 
 from aiocache_pe.backends.file.disk_executor import DiskExecutor
-from aiocache_pe.backends.file.locks import open_locks, set_lock
+from aiocache_pe.backends.file.locks import open_lock_file, set_lock
 from aiocache_pe.runtime.fork import reset_after_fork
 
-_OFFSETS = (1 << 62) - 1  # all that a lock may be at; two keys never meet
+_OFFSET_MASK = (1 << 62) - 1  # the offsets that a lock may have; no two keys collide
 
 
-class _Description:
-    """The lease file, as it was opened once; open as long as a lease needs it."""
+class _LeaseFile:
+    """An open description of the lease file; it stays open while a lease refers to it."""
 
     __slots__ = ("__weakref__", "fd", "held")
 
@@ -38,7 +38,7 @@ class _Description:
         self.held: dict[int, FileLease] = {}
 
     def is_gone(self) -> bool:
-        """Whether others lock another file: it was removed, or this is a forked child."""
+        """Return whether the file was removed, or the description is a forking parent's."""
         return self.fd < 0 or not os.fstat(self.fd).st_nlink
 
     def close(self) -> None:
@@ -51,27 +51,27 @@ class _Description:
 
 
 class FileLease:
-    """One byte, held; see `protocols.Lease`."""
+    """A held lease; see `aiocache_pe.backends.base.Lease`."""
 
-    __slots__ = ("_description", "_offset")
+    __slots__ = ("_file", "_offset")
 
-    def __init__(self, description: _Description, offset: int) -> None:
-        self._description = description
+    def __init__(self, file: _LeaseFile, offset: int) -> None:
+        self._file = file
         self._offset = offset
 
     @property
     def is_lost(self) -> bool:
-        """Whether the directory was removed, or the lease is a forking parent's."""
-        return self._description.is_gone()
+        """Return whether the directory was removed, or the lease is a forking parent's."""
+        return self._file.is_gone()
 
     async def release(self) -> None:
         """See `Lease.release`; it does not wait."""
-        held = self._description.held
+        held = self._file.held
         if held.get(self._offset) is not self:
             return
-        if self._description.fd >= 0:
-            with suppress(OSError):  # what cannot be unlocked ends with the process
-                set_lock(self._description.fd, fcntl.F_UNLCK, self._offset)
+        if self._file.fd >= 0:
+            with suppress(OSError):  # a lock that cannot be released ends with the process
+                set_lock(self._file.fd, fcntl.F_UNLCK, self._offset)
         del held[self._offset]
 
 
@@ -79,55 +79,56 @@ class FileLeases:
     """The leases of one directory.
 
     Args:
-        path: the file to lock.
-        prepare: makes its folder when it is not there.
-        hops: how to get to a thread.
+        path: the file of the leases.
+        make_folder: creates the folder of the file if it is missing.
+        executor: runs blocking calls in threads.
     """
 
-    __slots__ = ("__weakref__", "_description", "_descriptions", "_hops", "_path", "_prepare")
+    __slots__ = ("__weakref__", "_executor", "_file", "_files", "_make_folder", "_path")
 
-    def __init__(self, path: str, prepare: Callable[[], None], hops: DiskExecutor) -> None:
+    def __init__(self, path: str, make_folder: Callable[[], None], executor: DiskExecutor) -> None:
         self._path = path
-        self._prepare = prepare
-        self._hops = hops
-        self._description = _Description(-1)
-        self._descriptions = WeakSet[_Description]()
+        self._make_folder = make_folder
+        self._executor = executor
+        self._file = _LeaseFile(-1)
+        self._files = WeakSet[_LeaseFile]()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Let go of the parent's descriptions: sharing them would be to hold its leases."""
-        for description in self._descriptions:
-            description.close()
-        self._description = _Description(-1)
+        """Close the parent's descriptions: with them the child would hold the parent's leases."""
+        for file in self._files:
+            file.close()
+        self._file = _LeaseFile(-1)
 
     async def try_acquire(self, key: str) -> FileLease | None:
-        """The lease of a store key, unless somebody has it; see `Leasing.try_lease`."""
-        if self._description.is_gone():
-            await self._hops.run(self._open)
-        description, offset = self._description, _offset(key)
-        lease = FileLease(description, offset)
-        if description.held.setdefault(offset, lease) is not lease:
+        """Acquire the lease of a store key; see `Leasing.try_lease`."""
+        if self._file.is_gone():
+            await self._executor.run(self._open)
+        file, offset = self._file, _compute_offset(key)
+        lease = FileLease(file, offset)
+        if file.held.setdefault(offset, lease) is not lease:
             return None
+
         try:
-            locked = set_lock(description.fd, fcntl.F_WRLCK, offset)
+            is_locked = set_lock(file.fd, fcntl.F_WRLCK, offset)
         except BaseException:
-            del description.held[offset]
+            del file.held[offset]
             raise
-        if not locked:
-            del description.held[offset]
+        if not is_locked:
+            del file.held[offset]
             return None
         return lease
 
     def close(self) -> None:
-        """Give back the file as soon as no lease needs it; the next `take` opens it again."""
-        self._description = _Description(-1)
+        """Close the file once no lease needs it; the next `try_acquire` opens it again."""
+        self._file = _LeaseFile(-1)
 
     def _open(self) -> None:
-        description = _Description(open_locks(self._path, self._prepare))
-        self._descriptions.add(description)
-        self._description = description
+        file = _LeaseFile(open_lock_file(self._path, self._make_folder))
+        self._files.add(file)
+        self._file = file
 
 
-def _offset(key: str) -> int:
+def _compute_offset(key: str) -> int:
     digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") & _OFFSETS
+    return int.from_bytes(digest, "big") & _OFFSET_MASK

@@ -1,8 +1,8 @@
-"""Locks that processes share, one byte of one file for each key.
+"""Byte locks: exclusive locks by number between the threads and processes of one file.
 
-An open-file-description lock on a byte costs two system calls, leaves nothing behind,
-and is freed by the kernel when its holder dies, however it dies. Within a process the
-description is shared, so threads are kept apart by ordinary locks in front of it.
+A lock is an open-file-description lock on one byte of a file, one byte for each key. It costs two
+system calls and leaves nothing behind. The kernel releases it when its process dies. Within a
+process the description is shared, so ordinary locks in front of it exclude the other threads.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ from aiocache_pe.exceptions import LockTimeoutError
 from aiocache_pe.runtime.fork import reset_after_fork
 
 _STRIPES = 64
-_PATIENCE = 10.0  # seconds; a store operation takes well under a millisecond
+_TIMEOUT = 10.0  # seconds; a store operation takes well under a millisecond
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_OFD = getattr(fcntl, "F_OFD_SETLK", None)
-_flock = struct.Struct("hhqqi").pack
+_OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
+_pack_flock = struct.Struct("hhqqi").pack
 
 
 class ByteLocks:
     """Exclusive locks by number, between all threads and processes of one file.
+
+    Args:
+        path: the file, which is never written.
+        make_folder: creates the folder of the file if it is missing.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -36,114 +40,112 @@ class ByteLocks:
         ...     pass
     """
 
-    __slots__ = ("__weakref__", "_fd", "_opening", "_path", "_prepare", "_stripes")
+    __slots__ = ("__weakref__", "_fd", "_make_folder", "_open_lock", "_path", "_stripes")
 
-    def __init__(self, path: str, prepare: Callable[[], None] = lambda: None) -> None:
-        """Locks of the file ``path``; ``prepare`` makes its folder when it is not there."""
+    def __init__(self, path: str, make_folder: Callable[[], None] = lambda: None) -> None:
         self._path = path
-        self._prepare = prepare
+        self._make_folder = make_folder
         self._fd = -1
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin anew.
+        """Use a file description and stripes of the child's own.
 
-        A thread of the parent may have held a stripe; and the parent's description
-        would be shared, and with it every lock.
+        A thread of the parent may have held a stripe. The parent's description would be shared,
+        and with it every lock.
         """
         self.close()
-        self._opening = threading.Lock()
+        self._open_lock = threading.Lock()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
-    def hold(self, slot: int, *, wait: bool = True) -> LockHolders:
-        """Hold the lock of a number from 0 to 2**62, in a ``with``.
+    def hold(self, slot: int, *, wait: bool = True) -> LockContext:
+        """Return a context manager that holds the lock of a number.
 
-        Entering it raises `LockTimeoutError` when the lock's holder did not give it back
-        within ten seconds, or at once if nobody is to ``wait``, and `OSError` when the lock
-        file cannot be opened.
+        Args:
+            slot: the number, from 0 to 2**62.
+            wait: whether to wait for the present holder, for up to ten seconds.
+
+        Raises:
+            LockTimeoutError: on entering, the present holder did not release the lock in time.
+            OSError: on entering, the file cannot be opened or locked.
         """
-        patience = _PATIENCE if wait else 0.0
-        return LockHolders(self._stripes[slot % _STRIPES], self._acquire, slot, patience)
+        timeout = _TIMEOUT if wait else 0.0
+        return LockContext(self._stripes[slot % _STRIPES], self._acquire, slot, timeout)
 
     def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
-        """Give back the file; the next `hold` opens it again."""
+        """Close the file; the next `hold` opens it again."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with suppress(OSError):
                 os.close(fd)
 
-    def _acquire(self, slot: int, patience: float) -> int:
-        pause, deadline = 0.0002, time.monotonic() + patience
+    def _acquire(self, slot: int, timeout: float) -> int:
+        pause, deadline = 0.0002, time.monotonic() + timeout
         while True:
-            fd = self._open()
+            fd = self._ensure_open()
             if set_lock(fd, fcntl.F_WRLCK, slot):
                 if os.fstat(fd).st_nlink:
                     return fd
-                self._renew()  # the directory was removed under us, and others lock a new file
+                self._reopen()  # the directory was removed, and other processes lock a new file
                 continue
             if time.monotonic() > deadline:
                 raise LockTimeoutError(
-                    f"another process held lock {slot} of {self._path} for {patience:.0f} s"
+                    f"another process held lock {slot} of {self._path} for {timeout:.0f} s"
                 )
             time.sleep(pause)
             pause = min(pause * 2, 0.01)
 
-    def _open(self) -> int:
+    def _ensure_open(self) -> int:
         fd = self._fd
         if fd < 0:
-            with self._opening:
+            with self._open_lock:
                 if self._fd < 0:
-                    self._fd = self._opened()
+                    self._fd = open_lock_file(self._path, self._make_folder)
                 fd = self._fd
         return fd
 
-    def _renew(self) -> None:
-        """Put the file that is there now in the place of one that was removed.
+    def _reopen(self) -> None:
+        """Replace the description of a removed file by one of the present file.
 
-        The descriptor's number stays. Who holds a lock of the old file has its stripe,
-        so giving it back by this number frees nobody else's lock of the new one.
+        The descriptor's number stays the same. A thread that holds a lock of the old file holds
+        its stripe as well. Therefore its release of this number frees no other lock of the new
+        file.
         """
-        with self._opening:
+        with self._open_lock:
             if self._fd >= 0 and not os.fstat(self._fd).st_nlink:
-                fresh = self._opened()
+                fd = open_lock_file(self._path, self._make_folder)
                 try:
-                    os.dup2(fresh, self._fd, inheritable=False)
+                    os.dup2(fd, self._fd, inheritable=False)
                 finally:
-                    os.close(fresh)
-
-    def _opened(self) -> int:
-        return open_locks(self._path, self._prepare)
+                    os.close(fd)
 
 
-class LockHolders:
-    """A lock, held from the beginning of a ``with`` to its end.
+class LockContext:
+    """Context manager that holds one lock; a generator would take twice as long."""
 
-    A class, for a write needs it each time, and a generator would take twice as long.
-    """
-
-    __slots__ = ("_acquire", "_fd", "_patience", "_slot", "_stripe")
+    __slots__ = ("_acquire", "_fd", "_slot", "_stripe", "_timeout")
 
     def __init__(
         self,
         stripe: threading.Lock,
         acquire: Callable[[int, float], int],
         slot: int,
-        patience: float,
+        timeout: float,
     ) -> None:
         self._stripe = stripe
         self._acquire = acquire
         self._slot = slot
-        self._patience = patience
+        self._timeout = timeout
 
     def __enter__(self) -> None:
-        if not self._stripe.acquire(timeout=self._patience):
-            raise LockTimeoutError(f"a thread held lock {self._slot} for {self._patience:.0f} s")
+        if not self._stripe.acquire(timeout=self._timeout):
+            raise LockTimeoutError(f"a thread held lock {self._slot} for {self._timeout:.0f} s")
         try:
-            self._fd = self._acquire(self._slot, self._patience)
+            self._fd = self._acquire(self._slot, self._timeout)
         except BaseException:
             self._stripe.release()
             raise
@@ -155,27 +157,31 @@ class LockHolders:
             self._stripe.release()
 
 
-def open_locks(path: str, prepare: Callable[[], None]) -> int:
-    """Open a file of locks, in a folder that ``prepare`` makes when it is not there."""
+def open_lock_file(path: str, make_folder: Callable[[], None]) -> int:
+    """Open a file of locks; create the file and, by ``make_folder``, its folder if missing."""
     try:
         return os.open(path, _FLAGS, 0o600)
     except FileNotFoundError:
-        prepare()
+        make_folder()
         return os.open(path, _FLAGS, 0o600)
 
 
 def set_lock(fd: int, kind: int, slot: int) -> bool:
-    """Lock or unlock one byte of an open file, at once; whether it could be done.
+    """Lock or unlock one byte of an open file without waiting.
 
     Args:
         fd: the file.
         kind: ``fcntl.F_WRLCK`` or ``fcntl.F_UNLCK``.
-        slot: which byte, from 0 to 2**62.
+        slot: number of the byte, from 0 to 2**62.
+
+    Returns:
+        Whether the operation succeeded; ``False`` if another description holds the lock.
     """
     try:
-        if _OFD is not None:
-            fcntl.fcntl(fd, _OFD, _flock(kind, os.SEEK_SET, slot, 1, 0))
-        else:  # not Linux: POSIX locks, which belong to the process; the stripes do the rest
+        if _OFD_SETLK is not None:
+            fcntl.fcntl(fd, _OFD_SETLK, _pack_flock(kind, os.SEEK_SET, slot, 1, 0))
+        else:
+            # Not Linux: POSIX locks belong to the process, and the stripes exclude its threads.
             operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
             fcntl.lockf(fd, operation, 1, slot)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A round through a directory in small steps, one of all its processes at a time."""
+"""Maintenance rounds through a directory, in small steps and by one process at a time."""
 
 from __future__ import annotations
 
@@ -9,28 +9,33 @@ from contextlib import suppress
 from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.expiry_index import is_too_large, iter_due
-from aiocache_pe.backends.file.scan import iter_counting, iter_steps
+from aiocache_pe.backends.file.expiry_index import has_full_bucket, iter_due
+from aiocache_pe.backends.file.layout import open_private
+from aiocache_pe.backends.file.scan import iter_expired_keys, iter_recount
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import reset_after_fork
 
-_INTERVAL = 600.0  # seconds from the beginning of one round to that of the next
-_WALK_INTERVAL = 86400.0  # seconds from the end of a walk through everything to the next one
+_ROUND_INTERVAL = 600.0  # seconds from the beginning of a round to that of the next
+_WALK_INTERVAL = 86400.0  # seconds from the end of a walk through all entries to the next walk
 _Step = Callable[[], Sequence[Head]]
 
 
 class MaintenanceRounds:
-    """The round that this process makes, if it does.
+    """The maintenance rounds that this process makes in one directory.
 
-    A round removes what nobody may be served any more, of what was noted to end by now
-    (`aiocache_pe.backends.file.expiry_index`). Once a day, and in a directory where that was never
-    done, it goes through everything besides, for what was not noted, and puts the book
-    right; the latter also when somebody died who may not have kept it. That a round was
-    begun is noted by the time of the file ``.swept``, and by that of ``.walked`` that
-    everything was looked at; who dies in the midst of it leaves the rest to the next one.
+    A round removes the entries that the expiry index lists and that may be removed. Once a day,
+    and in a directory without a walk so far, it also walks through all entries, for those that the
+    index does not list, and recounts them for the size ledger. If a process was killed and its
+    last change may be missing in the ledger, the next round recounts as well.
+
+    The time of the file ``.swept`` is the beginning of the last round, and that of ``.walked`` the
+    end of the last walk. A process that ends during a round leaves the rest to the next round.
+
+    Args:
+        disk: the directory.
     """
 
-    __slots__ = ("__weakref__", "_disk", "_one", "_steps")
+    __slots__ = ("__weakref__", "_disk", "_lock", "_steps")
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
@@ -41,83 +46,83 @@ class MaintenanceRounds:
     def after_fork(self) -> None:
         """Leave the round to the parent."""
         self._steps = None
-        self._one = threading.Lock()
+        self._lock = threading.Lock()
 
-    def step(self, now: float) -> Sequence[Head] | None:
-        """The next step, or the first one if a round is due.
+    def run_step(self, now: float) -> Sequence[Head] | None:
+        """Do the next step of the round, or begin a round if one is due.
 
         Args:
-            now: seconds since the epoch.
+            now: present time, in seconds since the epoch.
 
         Returns:
-            The heads of the entries that were removed; ``None`` when there is nothing to do.
+            The heads of the removed entries; ``None`` at the end of the round, or if none is due.
         """
-        if not self._one.acquire(blocking=False):  # a manager that shares the store does it
+        if not self._lock.acquire(blocking=False):  # another manager of this store does a step
             return None
         try:
             if self._steps is None:
-                self._steps = self._begun(now)
+                self._steps = self._begin_round(now)
             step = next(self._steps, None) if self._steps is not None else None
             if step is None:
                 self._steps = None
                 return None
             return step()
         finally:
-            self._one.release()
+            self._lock.release()
 
     def close(self) -> None:
-        """End the round that is under way."""
-        with self._one:
+        """End the present round."""
+        with self._lock:
             self._steps = None
 
-    def _begun(self, now: float) -> Iterator[_Step] | None:
-        """A round, if it is time for one, which is noted then."""
-        layout, book = self._disk.layout, self._disk.room.book
+    def _begin_round(self, now: float) -> Iterator[_Step] | None:
+        """Return the steps of a round, if one is due, and record its beginning."""
+        layout, ledger = self._disk.layout, self._disk.bounds.ledger
         if not os.path.isdir(layout.root):
             return None
-        is_short = book.refresh() and book.was_left
-        if not is_short and not _is_longer_ago(layout.swept, _INTERVAL, now):
+        needs_recount = ledger.ensure_open() and ledger.needs_recount
+        if not needs_recount and not _is_older(layout.swept, _ROUND_INTERVAL, now):
             return None
-        _note(layout.swept, now)
-        return self._round(now, is_short=is_short)
+        _set_time(layout.swept, now)
+        return self._iter_steps(now, needs_recount=needs_recount)
 
-    def _round(self, now: float, *, is_short: bool) -> Iterator[_Step]:
-        disk, layout, book = self._disk, self._disk.layout, self._disk.room.book
-        if is_too_large(layout, now):
-            with suppress(FileNotFoundError):  # also if this round is not made to its end
+    def _iter_steps(self, now: float, *, needs_recount: bool) -> Iterator[_Step]:
+        disk, layout, ledger = self._disk, self._disk.layout, self._disk.bounds.ledger
+        if has_full_bucket(layout, now):
+            # This requests a walk, by a later round if this one does not reach its end.
+            with suppress(FileNotFoundError):
                 os.unlink(layout.walked)
         yield tuple
+
         for names in iter_due(layout, now):
             yield partial(disk.expire, names, now)
-        walks = _is_longer_ago(layout.walked, _WALK_INTERVAL, now)
-        if walks:
-            for keys in iter_steps(layout, now):
+
+        is_walk_due = _is_older(layout.walked, _WALK_INTERVAL, now)
+        if is_walk_due:
+            for keys in iter_expired_keys(layout, now):
                 yield partial(disk.delete, keys, lambda head: head.is_removable(now, stale=True))
-        if book.refresh() and (walks or is_short):
-            for _ in iter_counting(layout, book):
+
+        if ledger.ensure_open() and (is_walk_due or needs_recount):
+            for _ in iter_recount(layout, ledger):
                 yield tuple
-        if walks:
-            _note(layout.walked, now)
+        if is_walk_due:
+            _set_time(layout.walked, now)
 
 
 def remove_due(disk: Disk, now: float) -> list[Head]:
-    """Do at once what a round does for what was noted; the heads of what was removed."""
+    """Remove at once the due entries that the expiry index lists; return their heads."""
     return [head for names in iter_due(disk.layout, now) for head in disk.expire(names, now)]
 
 
-def _is_longer_ago(path: str, seconds: float, now: float) -> bool:
-    """Whether a file's time is that long ago, or nonsense, or there is no such file."""
+def _is_older(path: str, seconds: float, now: float) -> bool:
+    """Return whether a file's time is at least that far from now, or the file is missing."""
     try:
         return abs(now - os.stat(path).st_mtime) >= seconds
     except FileNotFoundError:
         return True
 
 
-def _note(path: str, now: float) -> None:
-    """Give a file the time of now."""
-    with open(path, "wb", opener=_privately):
+def _set_time(path: str, now: float) -> None:
+    """Set the time of a file, which is created if it is missing."""
+    with open(path, "wb", opener=open_private):
         os.utime(path, (now, now))
-
-
-def _privately(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -1,15 +1,13 @@
-"""Reading an entry's file in a thread, whole or its head alone.
+"""Reads of an entry's file: in a thread, or without waiting from the kernel's caches.
 
-Reads that never wait for a disk.
+`CachedReader` reads a small file on the event loop if the kernel holds it in memory. On Linux,
+``openat2`` with ``RESOLVE_CACHED`` (since 5.12) opens a path with cached directory entries, or
+answers ``EAGAIN``. ``preadv`` with ``RWF_NOWAIT`` does the same for the content. Such a read takes
+four system calls and no thread. For a file that is not cached, the attempt costs a few
+microseconds.
 
-Linux can be asked for only what it already holds in memory: ``openat2`` with
-``RESOLVE_CACHED`` (5.12 and later) opens a path whose directory entries are cached or
-answers ``EAGAIN``, and ``preadv`` with ``RWF_NOWAIT`` does the same for the content. So
-a small warm entry is read on the spot, on the event loop, in the time of four system
-calls and without a thread; a cold one costs a few microseconds to find out.
-
-The call goes through `ctypes.PyDLL`, which keeps the GIL: it cannot block, and giving
-the GIL up would cost more than the call.
+The call of ``openat2`` goes through `ctypes.PyDLL`, which keeps the GIL. The call cannot block, and
+releasing the GIL would cost more than the call.
 """
 
 from __future__ import annotations
@@ -24,25 +22,42 @@ from aiocache_pe.backends.file.version import VersionTag, make_version
 from aiocache_pe.record import Head, unpack_head
 from aiocache_pe.sentinels import PENDING, Pending
 
-_PLAIN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # for whoever plants a pipe
-_QUIET = _PLAIN | getattr(os, "O_NOATIME", 0)  # the access time is ours to set
-_FIRST = 2048  # bytes; nearly every head is shorter
+MAX_CACHED_BYTES = 64 * 1024
+"""Largest file that is read without a thread; copying more costs more than a hop."""
+
+# O_NONBLOCK: opening a pipe that was planted in the place of an entry must not wait.
+_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+# O_NOATIME: the access time is the entry's last access, which the store sets itself.
+_NOATIME_FLAGS = _OPEN_FLAGS | getattr(os, "O_NOATIME", 0)
+_HEAD_BYTES = 2048  # nearly every head is shorter
+
+_ENCODING = sys.getfilesystemencoding()
+_OPENAT2 = 437  # the same on every architecture: it is newer than their common table
+_AT_FDCWD = -100
+_RESOLVE_CACHED = 0x20
+_ABSENT_ERRNOS = (errno.ENOENT, errno.ENOTDIR)
+_UNSUPPORTED_ERRNOS = (
+    errno.ENOSYS,  # a kernel without the system call
+    errno.EINVAL,  # a kernel without the flag
+    errno.E2BIG,  # a kernel without the structure
+    errno.EOPNOTSUPP,  # tmpfs and some overlays
+)
 
 
 def open_entry(path: str) -> int:
-    """Open for reading, without a trace in the access time where that is allowed."""
+    """Open an entry's file for reading; leave its access time alone where that is allowed."""
     try:
-        return os.open(path, _QUIET)
-    except PermissionError:  # somebody else's file
-        return os.open(path, _PLAIN)
+        return os.open(path, _NOATIME_FLAGS)
+    except PermissionError:  # the file belongs to another user
+        return os.open(path, _OPEN_FLAGS)
 
 
-def read_whole(path: str) -> tuple[bytes, VersionTag]:
-    """A file's content and the stamp of just this version.
+def read_entry(path: str) -> tuple[bytes, VersionTag]:
+    """Return the content of a file and the tag of this version.
 
     Raises:
-        FileNotFoundError: there is none.
-        OSError: it cannot be read.
+        FileNotFoundError: there is no such file.
+        OSError: the file cannot be read.
     """
     fd = open_entry(path)
     try:
@@ -59,19 +74,19 @@ def read_whole(path: str) -> tuple[bytes, VersionTag]:
 
 
 def read_head(path: str, key: str = "") -> Head:
-    """An entry's head, by its first line.
+    """Read an entry's head from the first line of its file.
 
     Args:
         path: the file.
-        key: the store key it is expected to have; empty to accept any.
+        key: the expected store key; empty to accept any.
 
     Raises:
-        FileNotFoundError: there is none.
-        CorruptRecordError: it does not begin with a head, or is another key's.
+        FileNotFoundError: there is no such file.
+        CorruptRecordError: the file does not begin with a head, or with that of another key.
     """
     fd = open_entry(path)
     try:
-        start = os.read(fd, _FIRST)
+        start = os.read(fd, _HEAD_BYTES)
         while b"\n" not in start and (more := os.read(fd, len(start))):
             start += more
     finally:
@@ -79,38 +94,22 @@ def read_head(path: str, key: str = "") -> Head:
     return unpack_head(start.partition(b"\n")[0], key=key)
 
 
-LARGEST = 64 * 1024  # bytes; above this, copying costs more than a hop to a thread
-
-_ENCODING = sys.getfilesystemencoding()
-_OPENAT2 = 437  # the same on every architecture: it is newer than their common table
-_AT_FDCWD = -100
-_RESOLVE_CACHED = 0x20
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
-_NOT_ON_THIS_SYSTEM = (
-    errno.ENOSYS,  # an old kernel
-    errno.EINVAL,  # one that does not know the flag
-    errno.E2BIG,  # nor the structure
-    errno.EOPNOTSUPP,  # tmpfs and some overlays
-)
-
-
 class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
 class CachedReader:
-    """Reads files from the kernel's caches, as long as the system turns out to be able to."""
+    """Reader of files that the kernel holds in memory, where the system supports it."""
 
-    __slots__ = ("_how", "_syscall", "works")
+    __slots__ = ("_how", "_syscall", "is_supported")
 
-    works: bool
-    """Whether to ask at all; goes False for good when the system says it cannot."""
+    is_supported: bool
+    """Whether the system can do this; ``False`` for good once it has answered that it cannot."""
 
     def __init__(self) -> None:
-        self.works = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
-        if self.works:
-            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOATIME | os.O_NONBLOCK
-            self._how = ctypes.byref(_OpenHow(flags, 0, _RESOLVE_CACHED))
+        self.is_supported = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
+        if self.is_supported:
+            self._how = ctypes.byref(_OpenHow(_NOATIME_FLAGS, 0, _RESOLVE_CACHED))
             self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
             self._syscall.restype = ctypes.c_long
             self._syscall.argtypes = [
@@ -121,37 +120,37 @@ class CachedReader:
                 ctypes.c_size_t,
             ]
 
-    def read(self, path: str) -> tuple[bytes, VersionTag] | None | Pending:
-        """A file's whole content and its stamp.
+    def read_if_cached(self, path: str) -> tuple[bytes, VersionTag] | None | Pending:
+        """Read a whole file without waiting.
 
         Returns:
-            Both; ``None`` when the file surely does not exist; `PENDING` when it takes a
-            disk to know, when the file is large, or when the system cannot do this.
+            The content and the tag of this version; ``None`` if there certainly is no such file;
+            `PENDING` if the file is not in memory or is large, or if the system cannot do this.
         """
-        if not self.works:
+        if not self.is_supported:
             return PENDING
         fd = self._syscall(
             _OPENAT2, _AT_FDCWD, path.encode(_ENCODING, "surrogateescape"), self._how, 24
         )
         if fd < 0:
-            return self._refused(ctypes.get_errno())
+            return self._interpret(ctypes.get_errno())
         try:
             status = os.fstat(fd)
             size = status.st_size
-            if size > LARGEST or not S_ISREG(status.st_mode):
+            if size > MAX_CACHED_BYTES or not S_ISREG(status.st_mode):
                 return PENDING
             buffer = bytearray(size)
             if os.preadv(fd, [buffer], 0, os.RWF_NOWAIT) != size:
                 return PENDING
         except OSError as error:
-            return self._refused(error.errno or 0)
+            return self._interpret(error.errno or 0)
         finally:
             os.close(fd)
         return bytes(buffer), make_version(path, status)
 
-    def _refused(self, number: int) -> None | Pending:
-        if number in _NOT_THERE:
+    def _interpret(self, number: int) -> None | Pending:
+        if number in _ABSENT_ERRNOS:
             return None
-        if number in _NOT_ON_THIS_SYSTEM:
-            self.works = False
-        return PENDING  # EAGAIN; or a fault that `read` will meet too, and tell of
+        if number in _UNSUPPORTED_ERRNOS:
+            self.is_supported = False
+        return PENDING  # EAGAIN; or a fault that `read_entry` meets as well and raises

@@ -1,4 +1,4 @@
-"""The secret of a cache directory, under which its pickles are signed."""
+"""Secret of a cache directory, which signs the pickles in it."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from aiocache_pe.exceptions import BackendError
 
 
 def load_secret(layout: Layout) -> bytes:
-    """Read the directory's secret, or make it: 32 random bytes, for the owner's eyes only.
+    """Read the directory's secret; create it with 32 random bytes and mode 0600 if missing.
 
     Raises:
-        BackendError: others than the owner may read or replace it, or it is empty: so it is none.
-        OSError: it can be neither read nor made.
+        BackendError: the file is empty, or users other than the owner may read or replace it.
+        OSError: the file can be neither read nor created.
     """
     with suppress(FileNotFoundError):
-        return _read(layout.secret)
+        return _read_secret(layout.secret)
+
     layout.make_root()
     temporary = f"{layout.secret}-{os.getpid()}-{secrets.token_hex(4)}"
     fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         try:
             os.write(fd, secrets.token_hex(32).encode("ascii"))
-            os.fsync(fd)  # an empty file under that name would be there to stay
+            os.fsync(fd)  # without it, a crash could leave an empty file for good
         finally:
             os.close(fd)
-        with suppress(FileExistsError):  # another process was first: its secret it is
+        with suppress(FileExistsError):  # another process was first; its secret is valid
             os.link(temporary, layout.secret)
     finally:
         os.unlink(temporary)
-    return _read(layout.secret)
+    return _read_secret(layout.secret)
 
 
-def _read(path: str) -> bytes:
+def _read_secret(path: str) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         status = os.fstat(fd)
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise BackendError(
-                f"{path} must belong to the user of this process and be readable by nobody "
-                f"else (mode 0600, found {status.st_mode & 0o777:04o}); remove it if in doubt, "
-                "values pickled under it are then computed anew"
+                f"{path} must belong to the user of this process and have mode 0600; got the "
+                f"user {status.st_uid} and mode {status.st_mode & 0o777:04o}; remove the file if "
+                "in doubt, and values pickled under it are computed again"
             )
         secret = os.read(fd, 4096)
         if not secret:
-            raise BackendError(f"{path} is empty, so it is no secret; remove it, for a new one")
+            raise BackendError(f"{path} must not be empty; remove the file to get a new secret")
         return secret
     finally:
         os.close(fd)

@@ -1,19 +1,18 @@
-"""How many entries a directory has and what they weigh, known without looking.
+"""Size ledger of a directory: number and size of its entries, known without a scan.
 
-The book is one small file, ``.book``, with a row for each process that has the directory
-open. A process adds only to its own row, so nobody waits for anybody: a change is one
-read of the table and one write of a row. The sum of the rows is what there is; a single
-row, which may well be negative, means nothing.
+The ledger is a small file, ``.book``, with a row for each process that has the directory open. A
+process changes its own row only, so no process waits for another: a change is one read of the
+table and one write of a row. The totals are the sums over all rows. A single row may be negative
+and has no meaning. The per-CPU counters of Linux work in the same way.
 
-A row belongs to whoever holds the lock of its byte. When a process dies, its row stays as
-it was and the next one goes on with it: all that can be missing is what was being put in
-its place at that very moment. It says so itself, for a row that is given back is marked,
-and whoever opens the book and finds one without, whose lock is free, has all counted anew
-(`aiocache_pe.backends.file.scan`). Scattered counters that are summed up when asked are known
-from operating systems, for instance as the per-CPU counters of Linux.
+A process owns a row while it holds the lock of its byte. The row of a process that ends remains,
+and the next process takes it over with its contents. When a process is killed, only the change
+that it was about to record is missing. A released row is marked. A row with a free lock and
+without a mark therefore belongs to a killed process. The process that finds such a row has all
+entries recounted (`aiocache_pe.backends.file.scan`).
 
-There is a book once somebody opens the directory with bounds. From then on all who
-change something keep it, with bounds or without.
+The first process that opens a directory with bounds creates the ledger. From then on every process
+records its changes, with or without bounds of its own.
 """
 
 from __future__ import annotations
@@ -26,210 +25,218 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from aiocache_pe.backends.file.locks import open_locks, set_lock
+from aiocache_pe.backends.file.locks import open_lock_file, set_lock
 from aiocache_pe.runtime.fork import hold_during_fork, reset_after_fork
 
 _MAGIC = b"aiocpe1\n"
-_HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, how often all was counted
-_BOUNDS, _COUNTED = struct.Struct("<qq"), struct.Struct("<q")  # two parts of it
-_BOUNDS_AT, _COUNTED_AT = 8, 24
-_ROW = struct.Struct("<qqq")  # entries, bytes, changes; of a row given back, with a minus
-_CHANGES, _CHANGES_AT = struct.Struct("<q"), 16  # the last part of it
-_MOST_ROWS = 4096
-_USUAL_ROWS = 32  # more processes than usually have a directory open, and a small read
-_SETTLING = 1 << 40  # the byte to lock, far from those of the rows
-_NONE = -1
-_GREATEST = 2**63 - 1  # bound that can be noted; no directory comes near it
+_HEADER = struct.Struct("<8sqqq")  # magic, max_entries, max_bytes, number of recounts
+_BOUNDS, _BOUNDS_OFFSET = struct.Struct("<qq"), 8
+_RECOUNTS, _RECOUNTS_OFFSET = struct.Struct("<q"), 24
+_ROW = struct.Struct("<qqq")  # entries, bytes, changes; the changes of a released row are negative
+_CHANGES, _CHANGES_OFFSET = struct.Struct("<q"), 16
+_MAX_ROWS = 4096
+_TYPICAL_ROWS = 32  # more processes than usually have a directory open, in a small read
+_RECOUNT_SLOT = 1 << 40  # the byte that a correction locks, far behind those of the rows
+_NO_BOUND = -1
+_MAX_BOUND = 2**63 - 1  # the file holds no greater number, and no directory is that large
 
-_turn = threading.RLock()  # of all books: held for three system calls, none of which waits
-hold_during_fork(_turn)
+# One lock for all ledgers of the process, held for three system calls that never wait.
+_ledger_lock = threading.RLock()
+hold_during_fork(_ledger_lock)
 
 
 class Totals(NamedTuple):
-    """What a directory holds.
+    """Contents of a directory.
 
     Attributes:
-        entries: how many.
-        weight: the size of their files together, in bytes.
+        entries: number of entries.
+        size: total size of their files in bytes.
     """
 
     entries: int
-    weight: int
+    size: int
 
 
 class Bounds(NamedTuple):
-    """What a directory may hold; ``None`` for any number."""
+    """Limits of a directory's contents; ``None`` for no limit."""
 
     max_entries: int | None = None
     max_bytes: int | None = None
 
-    def exceeded_by(self, totals: Totals) -> bool:
-        """Whether something has to go."""
+    def is_exceeded_by(self, totals: Totals) -> bool:
+        """Return whether entries have to be evicted."""
         if self.max_entries is not None and totals.entries > self.max_entries:
             return True
-        return self.max_bytes is not None and totals.weight > self.max_bytes
+        return self.max_bytes is not None and totals.size > self.max_bytes
 
 
 UNBOUNDED = Bounds()
 
 
 class SizeLedger:
-    """The book of one directory.
+    """The ledger of one directory, and the row of this process in it.
 
     Args:
-        path: the file.
-        prepare: makes its folder when it is not there.
-        bounds: of this process; with none, the book is only kept when there is one.
+        path: the file of the ledger.
+        make_folder: creates the folder of the file if it is missing.
+        bounds: bounds of this process; without any, it does not create the ledger.
     """
 
     __slots__ = (
         "__weakref__",
         "_bounds",
         "_fd",
+        "_make_folder",
         "_path",
-        "_prepare",
         "_row",
-        "is_whole",
-        "was_left",
+        "is_complete",
+        "needs_recount",
     )
 
-    is_whole: bool
-    """Whether it tells of everything, also of what was there before the book."""
-    was_left: bool
-    """Whether something may be missing, as the row was that of a process that died.
+    is_complete: bool
+    """Whether the totals include the entries that are older than the ledger."""
+    needs_recount: bool
+    """Whether a change may be missing, because its process was killed or could not record it.
 
-    Until all is counted: who gives the row back before leaves that to the next one.
+    A process that releases its row before a recount leaves the recount to the next process.
     """
 
-    def __init__(self, path: str, prepare: Callable[[], None], bounds: Bounds) -> None:
+    def __init__(self, path: str, make_folder: Callable[[], None], bounds: Bounds) -> None:
         self._path = path
-        self._prepare = prepare
+        self._make_folder = make_folder
         self._bounds = bounds
         self._fd = -1
         self._row = 0
-        self.is_whole = self.was_left = False
+        self.is_complete = self.needs_recount = False
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Let go of the parent's row."""
+        """Leave the row to the parent."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
-    def refresh(self) -> bool:
-        """Open the book, if there is one or has to be one; whether there is.
+    def ensure_open(self) -> bool:
+        """Open the ledger if it exists or the bounds require one; return whether it is open.
 
-        Asked before changes, and cheap: one system call.
+        Called before every change. An open ledger costs one system call.
+
+        Raises:
+            OSError: the ledger cannot be opened, although this process has bounds.
         """
         fd = self._fd
         if fd >= 0 and os.fstat(fd).st_nlink:
             return True
         if fd < 0 and self._bounds == UNBOUNDED and not os.access(self._path, os.F_OK):
             return False
-        with _turn:
-            self._drop()  # of a directory that was removed
+
+        with _ledger_lock:
+            self._close_file()  # it may be that of a removed directory
             if self._bounds == UNBOUNDED:
                 try:
                     fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
                 except OSError:
                     return False
             else:
-                fd = open_locks(self._path, self._prepare)
-            return self._open(fd)
+                fd = open_lock_file(self._path, self._make_folder)
+            return self._acquire_row(fd)
 
-    def add(self, entries: int, weight: int) -> Totals | None:
-        """Note that entries came or went, and what there is now; ``None`` without a book."""
+    def add(self, entries: int, size: int) -> Totals | None:
+        """Record a change of the directory's contents.
+
+        Args:
+            entries: number of entries added, or removed if negative.
+            size: number of bytes added, or removed if negative.
+
+        Returns:
+            The totals after the change; ``None`` without a ledger.
+        """
         if self._fd < 0:
             return None
-        with _turn:
+        with _ledger_lock:
             if self._fd < 0:
                 return None
-            table = self._table()
+            table = self._read_rows()
             at = 3 * self._row
-            is_change = entries != 0 or weight != 0
+            is_change = entries != 0 or size != 0
             changes = max(1, table[at + 2] + is_change)
-            row = _ROW.pack(table[at] + entries, table[at + 1] + weight, changes)
+            row = _ROW.pack(table[at] + entries, table[at + 1] + size, changes)
             os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
-        return Totals(sum(table[0::3]) + entries, sum(table[1::3]) + weight)
+        return Totals(sum(table[0::3]) + entries, sum(table[1::3]) + size)
 
-    def totals(self) -> Totals:
-        """What there is, by the book; nothing without one."""
+    def get_totals(self) -> Totals:
+        """Return the recorded contents of the directory; zeros without a ledger."""
         return self.add(0, 0) or Totals(0, 0)
 
     @property
-    def changes(self) -> int:
-        """How many changes were ever noted, nearly; what counts is how many come meanwhile."""
-        with _turn:
-            return sum(map(abs, self._table()[2::3])) if self._fd >= 0 else 0
+    def recorded_bounds(self) -> Bounds:
+        """Return the bounds of the process that last opened the directory with bounds."""
+        bounds = self._read_header()[:2]
+        return Bounds(*(None if bound == _NO_BOUND else bound for bound in bounds))
 
     @property
-    def record_noted(self) -> Bounds:
-        """The bounds of who last opened the directory with any."""
-        bounds = self._header()[:2]
-        return Bounds(*(None if bound == _NONE else bound for bound in bounds))
+    def recounts(self) -> int:
+        """Return the number of recounts that have corrected the ledger."""
+        return self._read_header()[2]
 
-    @property
-    def counts(self) -> int:
-        """How often everything was counted."""
-        return self._header()[2]
-
-    def settle(self, counts: int, entries: int, weight: int) -> None:
-        """Put the sum right after a count, unless somebody else just did.
+    def correct(self, recounts: int, entries: int, size: int) -> None:
+        """Correct the totals after a recount, unless another recount did so meanwhile.
 
         Args:
-            counts: what `counts` was when the count began.
-            entries: by how many the book is short.
-            weight: and by how many bytes.
+            recounts: the value of `recounts` at the beginning of the recount.
+            entries: number of entries that are missing in the totals.
+            size: number of bytes that are missing in the totals.
         """
-        with _turn:
-            if self._fd < 0 or not set_lock(self._fd, fcntl.F_WRLCK, _SETTLING):
+        with _ledger_lock:
+            if self._fd < 0 or not set_lock(self._fd, fcntl.F_WRLCK, _RECOUNT_SLOT):
                 return
             try:
-                if self.counts == counts:
-                    self.add(entries, weight)
-                    os.pwrite(self._fd, _COUNTED.pack(counts + 1), _COUNTED_AT)
-                self.is_whole = True
+                if self.recounts == recounts:
+                    self.add(entries, size)
+                    os.pwrite(self._fd, _RECOUNTS.pack(recounts + 1), _RECOUNTS_OFFSET)
+                self.is_complete = True
             finally:
-                set_lock(self._fd, fcntl.F_UNLCK, _SETTLING)
+                set_lock(self._fd, fcntl.F_UNLCK, _RECOUNT_SLOT)
 
     def close(self) -> None:
-        """Give the row back; the next `look` takes one again."""
-        with _turn, suppress(OSError):
+        """Release the row; the next `ensure_open` acquires one again."""
+        with _ledger_lock, suppress(OSError):
             if self._fd >= 0:
                 at = 3 * self._row
-                entries, weight, changes = self._table()[at : at + 3]
-                # What was left by who died, and is not counted yet, the next one is to count.
-                mark = abs(changes) if self.was_left else -abs(changes)
-                row = _ROW.pack(entries, weight, mark)
+                entries, size, changes = self._read_rows()[at : at + 3]
+                # Without the mark, the next process takes over the duty to recount.
+                mark = abs(changes) if self.needs_recount else -abs(changes)
+                row = _ROW.pack(entries, size, mark)
                 os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
-        self._drop()
+        self._close_file()
 
     __del__ = close
 
-    def _drop(self) -> None:
+    def _close_file(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             with suppress(OSError):
                 os.close(fd)
 
-    def _open(self, fd: int) -> bool:
-        """Take a row and write the bounds down."""
+    def _acquire_row(self, fd: int) -> bool:
+        """Lock a free row and record the bounds; return whether that succeeded."""
         try:
-            self._row = next(n for n in range(_MOST_ROWS) if set_lock(fd, fcntl.F_WRLCK, n))
+            self._row = next(n for n in range(_MAX_ROWS) if set_lock(fd, fcntl.F_WRLCK, n))
             self._fd = fd
             if not os.pread(fd, _HEADER.size, 0).startswith(_MAGIC):
-                os.pwrite(fd, _HEADER.pack(_MAGIC, _NONE, _NONE, 0), 0)
+                os.pwrite(fd, _HEADER.pack(_MAGIC, _NO_BOUND, _NO_BOUND, 0), 0)
             if self._bounds != UNBOUNDED:
                 bounds = (
-                    _NONE if bound is None else min(bound, _GREATEST) for bound in self._bounds
+                    _NO_BOUND if bound is None else min(bound, _MAX_BOUND) for bound in self._bounds
                 )
-                os.pwrite(fd, _BOUNDS.pack(*bounds), _BOUNDS_AT)
+                os.pwrite(fd, _BOUNDS.pack(*bounds), _BOUNDS_OFFSET)
+
             at = _HEADER.size + self._row * _ROW.size
             row = os.pread(fd, _ROW.size, at)
-            entries, weight, had = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
-            self.is_whole, self.was_left = self.counts > 0, had > 0
-            os.pwrite(fd, _ROW.pack(entries, weight, abs(had) + 1), at)
-            self._take_over()
+            entries, size, changes = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
+            self.is_complete, self.needs_recount = self.recounts > 0, changes > 0
+            os.pwrite(fd, _ROW.pack(entries, size, abs(changes) + 1), at)
+            self._mark_abandoned_rows()
         except (OSError, StopIteration):
             self._fd = -1
             os.close(fd)
@@ -238,29 +245,29 @@ class SizeLedger:
             return False
         return True
 
-    def _take_over(self) -> None:
-        """Of those who died, also the ones whose rows nobody needs: what is missing is ours now."""
-        table = self._table()
+    def _mark_abandoned_rows(self) -> None:
+        """Mark the other rows of killed processes as released; this process recounts for them."""
+        table = self._read_rows()
         for row, changes in enumerate(table[2::3]):
             if changes > 0 and row != self._row and set_lock(self._fd, fcntl.F_WRLCK, row):
                 mark = _CHANGES.pack(-changes)
-                os.pwrite(self._fd, mark, _HEADER.size + row * _ROW.size + _CHANGES_AT)
+                os.pwrite(self._fd, mark, _HEADER.size + row * _ROW.size + _CHANGES_OFFSET)
                 set_lock(self._fd, fcntl.F_UNLCK, row)
-                self.was_left = True
+                self.needs_recount = True
 
-    def _header(self) -> tuple[int, int, int]:
-        """Bounds and counts."""
-        with _turn:
+    def _read_header(self) -> tuple[int, int, int]:
+        """Return the two recorded bounds and the number of recounts."""
+        with _ledger_lock:
             header = os.pread(self._fd, _HEADER.size, 0) if self._fd >= 0 else b""
-        if len(header) < _HEADER.size:  # not opened, or emptied by hand
-            return _NONE, _NONE, 0
-        _, entries, weight, counts = _HEADER.unpack(header)
-        return entries, weight, counts
+        if len(header) < _HEADER.size:  # the ledger is not open, or the file was truncated
+            return _NO_BOUND, _NO_BOUND, 0
+        _, max_entries, max_bytes, recounts = _HEADER.unpack(header)
+        return max_entries, max_bytes, recounts
 
-    def _table(self) -> tuple[int, ...]:
-        """The numbers of all rows, with zeros for our own where it is missing."""
-        data = os.pread(self._fd, _USUAL_ROWS * _ROW.size, _HEADER.size)
-        if len(data) == _USUAL_ROWS * _ROW.size:  # there may be more
-            data = os.pread(self._fd, _MOST_ROWS * _ROW.size, _HEADER.size)
+    def _read_rows(self) -> tuple[int, ...]:
+        """Return the numbers of all rows; zeros for the own row if it is missing."""
+        data = os.pread(self._fd, _TYPICAL_ROWS * _ROW.size, _HEADER.size)
+        if len(data) == _TYPICAL_ROWS * _ROW.size:  # there may be more
+            data = os.pread(self._fd, _MAX_ROWS * _ROW.size, _HEADER.size)
         data = data.ljust((self._row + 1) * _ROW.size, b"\0")
         return struct.unpack_from(f"<{len(data) // _ROW.size * 3}q", data)

@@ -1,9 +1,9 @@
-"""What tells one version of an entry from another, in a few bytes.
+"""Version tags: a few bytes that distinguish the versions of an entry.
 
-A version has its own inode, modification time and size, the time set by its writer to
-the nanosecond of the write, so it never repeats. There is a stamp for every entry in
-memory, and it is looked at before every hit: so it is one string of bytes, these three
-numbers and the path.
+Each version of an entry is a file with its own inode, size and modification time. The writer sets
+the time, in nanoseconds, so no two versions share all three. Memory holds a tag for every entry,
+and every hit compares it with the file. Therefore a tag is a single byte string: these three
+numbers, then the path.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import os
 from struct import Struct
 
 VersionTag = bytes
-"""Inode, modification time in ns and size, 8 bytes each; then the path."""
+"""Inode, modification time in ns and size in bytes, 8 bytes each; then the path."""
 
 _pack = Struct("<QqQ").pack
 _NUMBERS, _PATH = slice(24), slice(24, None)
-_GRAIN = 1_000_000  # ns
+_COARSE_TIME = 1_000_000  # ns; file systems that round times round them to this at the finest
 _stat = os.stat
 
 
 def make_version(path: str, status: os.stat_result) -> VersionTag:
-    """The stamp of the version that has this status."""
+    """Return the tag of the version of a file that has this status."""
     return _pack(status.st_ino, status.st_mtime_ns, status.st_size) + os.fsencode(path)
 
 
 def is_current(stamp: VersionTag) -> bool:
-    """Whether its version is the one under its path: one ``stat`` of a path just in use."""
+    """Return whether the tagged version is still at its path; costs one ``stat``."""
     try:
         status = _stat(stamp[_PATH])
     except OSError:
@@ -34,16 +34,16 @@ def is_current(stamp: VersionTag) -> bool:
     return stamp[_NUMBERS] == _pack(status.st_ino, status.st_mtime_ns, status.st_size)
 
 
-def usable_version(stamp: VersionTag) -> VersionTag | None:
-    """The stamp, if it can tell versions apart.
+def usable_version(version: VersionTag) -> VersionTag | None:
+    """Return the tag, or ``None`` if it cannot distinguish versions.
 
-    Where the file system keeps only milliseconds or seconds it cannot, and nothing may be
-    taken for current by it.
+    A time in whole milliseconds shows that the file system rounds times. Then two versions may
+    have the same tag, and no copy in memory may be taken for current.
     """
-    modified = int.from_bytes(stamp[8:16], "little", signed=True)
-    return stamp if modified % _GRAIN else None
+    modified = int.from_bytes(version[8:16], "little", signed=True)
+    return version if modified % _COARSE_TIME else None
 
 
-def size_in_memory(stamp: VersionTag) -> int:
-    """The size of its version, in bytes."""
-    return int.from_bytes(stamp[16:24], "little")
+def get_file_size(version: VersionTag) -> int:
+    """Return the size of the tagged file in bytes."""
+    return int.from_bytes(version[16:24], "little")

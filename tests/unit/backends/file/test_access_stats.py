@@ -1,4 +1,4 @@
-"""Hits and last access, kept at the file: right, and never mistaken for a change."""
+"""Hits and last access are stored at the file and do not change its version."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from aiocache_pe.backends.file import access_stats
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.record import Record
 from aiocache_pe.sentinels import PENDING
-from tests.support.file_records import record
+from tests.support.file_store import make_record
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An entry's file, as `AtomicWrite.publish` leaves it."""
-    made = tmp_path / "entry"
-    made.write_bytes(b"content")
+    """Return an entry's file as `AtomicWrite.publish` leaves it."""
+    path = tmp_path / "entry"
+    path.write_bytes(b"content")
     now = time.time_ns()
-    os.utime(made, ns=(now, now))
-    return made
+    os.utime(path, ns=(now, now))
+    return path
 
 
-def test_what_was_never_read_has_no_last_access(path: Path) -> None:
-    assert access_stats.read(str(path)) == (0, None)
+def test_an_entry_that_was_never_read_has_no_last_access(path: Path) -> None:
+    assert access_stats.read_stats(str(path)) == (0, None)
     assert path.read_bytes() == b"content"
 
 
-def test_hits_add_up_and_the_last_access_is_the_last(path: Path) -> None:
+def test_hits_are_added_and_the_last_access_is_replaced(path: Path) -> None:
     before = path.stat()
-    access_stats.add(str(path), 2, 1_700_000_000.25)
-    access_stats.add(str(path), 3, 1_700_000_100.5)
-    assert access_stats.read(str(path)) == (5, 1_700_000_100.5)
+    access_stats.add_hits(str(path), 2, 1_700_000_000.25)
+    access_stats.add_hits(str(path), 3, 1_700_000_100.5)
+    assert access_stats.read_stats(str(path)) == (5, 1_700_000_100.5)
     after = path.stat()
     assert (after.st_mtime_ns, after.st_ino, after.st_size) == (
         before.st_mtime_ns,
@@ -45,30 +45,30 @@ def test_hits_add_up_and_the_last_access_is_the_last(path: Path) -> None:
     assert path.read_bytes() == b"content"
 
 
-def test_without_attributes_the_last_access_is_kept_all_the_same(
+def test_the_last_access_is_stored_without_extended_attributes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
         raise OSError("not supported")
 
     monkeypatch.setattr(os, "setxattr", refuse)
-    access_stats.add(str(path), 2, 1_700_000_000.0)
-    assert access_stats.read(str(path)) == (0, 1_700_000_000.0)
-    monkeypatch.setattr(access_stats, "_has_attributes", False)
-    access_stats.add(str(path), 2, 1_700_000_001.0)
-    assert access_stats.read(str(path)) == (0, 1_700_000_001.0)
+    access_stats.add_hits(str(path), 2, 1_700_000_000.0)
+    assert access_stats.read_stats(str(path)) == (0, 1_700_000_000.0)
+    monkeypatch.setattr(access_stats, "_HAS_ATTRIBUTES", False)
+    access_stats.add_hits(str(path), 2, 1_700_000_001.0)
+    assert access_stats.read_stats(str(path)) == (0, 1_700_000_001.0)
 
 
-def test_an_attribute_that_says_nothing_counts_as_none(path: Path) -> None:
+def test_an_attribute_that_is_no_number_counts_as_zero(path: Path) -> None:
     os.setxattr(path, "user.aiocache_pe.hits", b"many")
-    assert access_stats.read(str(path)) == (0, None)
-    access_stats.add(str(path), 1, 1_700_000_000.0)
-    assert access_stats.read(str(path)) == (1, 1_700_000_000.0)
+    assert access_stats.read_stats(str(path)) == (0, None)
+    access_stats.add_hits(str(path), 1, 1_700_000_000.0)
+    assert access_stats.read_stats(str(path)) == (1, 1_700_000_000.0)
 
 
-async def test_counting_leaves_copies_in_memory_current(cache_dir: Path) -> None:
+async def test_added_hits_leave_copies_in_memory_current(cache_dir: Path) -> None:
     backend = FileBackend(cache_dir)
-    [stored] = await backend.write([record()])
+    [stored] = await backend.write([make_record()])
     await backend.add_usage({"default:k": (1, 1_700_000_000.0), "default:absent": (1, 1.0)})
     assert isinstance(stored.stamp, bytes)
     assert backend.is_current(stored.stamp)
@@ -77,9 +77,9 @@ async def test_counting_leaves_copies_in_memory_current(cache_dir: Path) -> None
     await backend.close()
 
 
-async def test_a_coarse_file_system_makes_nothing_current(cache_dir: Path) -> None:
+async def test_no_copy_is_current_on_a_file_system_that_rounds_times(cache_dir: Path) -> None:
     backend = FileBackend(cache_dir)
-    [stored] = await backend.write([record()])
+    [stored] = await backend.write([make_record()])
     assert isinstance(stored.stamp, bytes)
     path = backend.location("default:k")
     whole = Path(path).stat().st_mtime_ns // 1_000_000 * 1_000_000

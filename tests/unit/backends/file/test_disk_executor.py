@@ -1,4 +1,4 @@
-"""Trips to threads: shared by those who write at once, and paid for one by one."""
+"""Blocking work runs in threads, and concurrent writes share hops."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from aiocache_pe.backends.file.disk_executor import DiskExecutor, GroupCommit
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.record import Record
-from tests.support.file_records import record
+from tests.support.file_store import make_record
 from tests.support.polling import poll
 
 
-class Writer:
-    """Writes nothing, but notes it; fails for names that say so, and waits if it is told to."""
+class FakeWriter:
+    """A writer that only logs its batches; names with ``bad`` fail, and ``go`` delays it."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -26,29 +26,29 @@ class Writer:
         self.error: Exception | None = None
 
     def __call__(self, records: Sequence[Record]) -> list[Record | OSError]:
-        self.batches.append([each.head.key for each in records])
+        self.batches.append([record.head.key for record in records])
         assert self.go.wait(10)
         if self.error is not None:
             raise self.error
-        return [OSError("bad") if "bad" in each.head.key else each for each in records]
+        return [OSError("bad") if "bad" in record.head.key else record for record in records]
 
 
-async def test_sixty_four_writes_at_once_take_two_hops_at_most() -> None:
-    writer = Writer()
+async def test_sixty_four_concurrent_writes_take_two_hops_at_most() -> None:
+    writer = FakeWriter()
     commit = GroupCommit(DiskExecutor(), writer)
-    stored = await asyncio.gather(*(commit.submit([record(str(n))]) for n in range(64)))
-    assert [found[0].head.key for found in stored] == [f"default:{n}" for n in range(64)]
+    stored = await asyncio.gather(*(commit.submit([make_record(str(n))]) for n in range(64)))
+    assert [records[0].head.key for records in stored] == [f"default:{n}" for n in range(64)]
     assert len(writer.batches) <= 2
     assert sum(map(len, writer.batches)) == 64
 
 
-async def test_what_comes_during_a_hop_forms_the_next() -> None:
-    writer = Writer()
+async def test_writes_during_a_hop_form_the_next_batch() -> None:
+    writer = FakeWriter()
     writer.go.clear()
     commit = GroupCommit(DiskExecutor(), writer)
-    first = asyncio.create_task(commit.submit([record("first")]))
+    first = asyncio.create_task(commit.submit([make_record("first")]))
     await poll(lambda: writer.batches)
-    others = [asyncio.create_task(commit.submit([record(str(n))])) for n in range(10)]
+    others = [asyncio.create_task(commit.submit([make_record(str(n))])) for n in range(10)]
     await asyncio.sleep(0)
     assert not first.done()
     writer.go.set()
@@ -59,21 +59,21 @@ async def test_what_comes_during_a_hop_forms_the_next() -> None:
 @pytest.mark.parametrize(
     ("count", "payload", "batches"),
     [(1200, b"1", [1, 512, 512, 175]), (10, bytes(3 * 1024 * 1024), [1, 3, 3, 3])],
-    ids=["many", "heavy"],
+    ids=["many", "large"],
 )
 async def test_a_batch_is_bounded(count: int, payload: bytes, batches: list[int]) -> None:
-    writer = Writer()
+    writer = FakeWriter()
     commit = GroupCommit(DiskExecutor(), writer)
-    await asyncio.gather(*(commit.submit([record(str(n), payload)]) for n in range(count)))
+    await asyncio.gather(*(commit.submit([make_record(str(n), payload)]) for n in range(count)))
     assert [len(batch) for batch in writer.batches] == batches
 
 
-async def test_one_bad_record_fails_its_own_writer_only() -> None:
-    commit = GroupCommit(DiskExecutor(), Writer())
+async def test_a_record_that_cannot_be_written_fails_its_own_writer_only() -> None:
+    commit = GroupCommit(DiskExecutor(), FakeWriter())
     good, bad, mixed = await asyncio.gather(
-        commit.submit([record("good")]),
-        commit.submit([record("bad")]),
-        commit.submit([record("a"), record("bad too")]),
+        commit.submit([make_record("good")]),
+        commit.submit([make_record("bad")]),
+        commit.submit([make_record("a"), make_record("bad too")]),
         return_exceptions=True,
     )
     assert isinstance(good, list)
@@ -83,24 +83,24 @@ async def test_one_bad_record_fails_its_own_writer_only() -> None:
         assert isinstance(error.__cause__, OSError)
 
 
-async def test_a_hop_that_fails_fails_all_in_it_and_none_after() -> None:
-    writer = Writer()
+async def test_a_failed_hop_fails_its_writers_and_no_later_one() -> None:
+    writer = FakeWriter()
     writer.error = RuntimeError("a bug")
     commit = GroupCommit(DiskExecutor(), writer)
     errors = await asyncio.gather(
-        *(commit.submit([record(str(n))]) for n in range(3)), return_exceptions=True
+        *(commit.submit([make_record(str(n))]) for n in range(3)), return_exceptions=True
     )
     assert [str(error) for error in errors] == ["cannot write an entry: a bug"] * 3
     writer.error = None
-    assert await commit.submit([record()]) == [record()]
+    assert await commit.submit([make_record()]) == [make_record()]
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_a_cancelled_writer_harms_nobody(fails: bool) -> None:
-    writer = Writer()
+async def test_a_cancelled_writer_affects_no_other(fails: bool) -> None:
+    writer = FakeWriter()
     writer.go.clear()
     commit = GroupCommit(DiskExecutor(), writer)
-    tasks = [asyncio.create_task(commit.submit([record(str(n))])) for n in range(3)]
+    tasks = [asyncio.create_task(commit.submit([make_record(str(n))])) for n in range(3)]
     await poll(lambda: writer.batches)
     tasks[1].cancel()
     await asyncio.wait([tasks[1]])
@@ -111,27 +111,27 @@ async def test_a_cancelled_writer_harms_nobody(fails: bool) -> None:
     assert [type(result) for result in results] == [expected, asyncio.CancelledError, expected]
 
 
-async def test_idle_waits_for_all_that_was_submitted() -> None:
-    writer = Writer()
+async def test_wait_until_idle_waits_for_all_submitted_records() -> None:
+    writer = FakeWriter()
     commit = GroupCommit(DiskExecutor(), writer)
-    await commit.idle()
-    tasks = [asyncio.create_task(commit.submit([record(str(n))])) for n in range(3)]
+    await commit.wait_until_idle()
+    tasks = [asyncio.create_task(commit.submit([make_record(str(n))])) for n in range(3)]
     await asyncio.sleep(0)
-    await commit.idle()
+    await commit.wait_until_idle()
     assert all(task.done() for task in tasks) or len(writer.batches) == 1
     await asyncio.gather(*tasks)
 
 
-def test_a_loop_that_ends_takes_its_writers_along() -> None:
-    writer = Writer()
+def test_the_end_of_a_loop_cancels_its_writers() -> None:
+    writer = FakeWriter()
     commit = GroupCommit(DiskExecutor(), writer)
-    ended = list[BaseException | None]()
+    cancelled = list[BaseException | None]()
 
     async def write() -> None:
         try:
-            await commit.submit([record()])
+            await commit.submit([make_record()])
         except asyncio.CancelledError as error:
-            ended.append(error)
+            cancelled.append(error)
             raise
 
     async def main() -> None:
@@ -144,36 +144,36 @@ def test_a_loop_that_ends_takes_its_writers_along() -> None:
         assert not tasks[-1].done()
 
     asyncio.run(main())
-    assert len(ended) == 4
+    assert len(cancelled) == 4
 
 
-async def test_a_pool_is_made_on_use_and_again_after_close() -> None:
-    hops = DiskExecutor()
-    await hops.close()
-    assert await hops.run(threading.get_ident) != threading.get_ident()
-    names = await hops.run(lambda: threading.current_thread().name)
-    assert names.startswith("aiocache_pe-disk")
-    await hops.close()
-    await hops.close()
-    assert await hops.run(int, "7") == 7
-    await hops.close()
+async def test_the_pool_is_created_on_use_and_again_after_close() -> None:
+    executor = DiskExecutor()
+    await executor.close()
+    assert await executor.run(threading.get_ident) != threading.get_ident()
+    name = await executor.run(lambda: threading.current_thread().name)
+    assert name.startswith("aiocache_pe-disk")
+    await executor.close()
+    await executor.close()
+    assert await executor.run(int, "7") == 7
+    await executor.close()
 
 
-async def test_what_work_raises_reaches_who_asked() -> None:
+async def test_an_exception_of_the_work_reaches_its_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         await DiskExecutor().run(lambda: 1 // 0)
 
 
 def test_a_forked_child_has_threads_of_its_own() -> None:
-    hops = DiskExecutor()
-    assert asyncio.run(hops.run(int, "7")) == 7
+    executor = DiskExecutor()
+    assert asyncio.run(executor.run(int, "7")) == 7
     child = os.fork()
     if child == 0:
         status = 1
         try:
-            status = 0 if asyncio.run(asyncio.wait_for(hops.run(int, "8"), 10)) == 8 else 2
+            status = 0 if asyncio.run(asyncio.wait_for(executor.run(int, "8"), 10)) == 8 else 2
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert asyncio.run(hops.run(int, "9")) == 9
-    asyncio.run(hops.close())
+    assert asyncio.run(executor.run(int, "9")) == 9
+    asyncio.run(executor.close())

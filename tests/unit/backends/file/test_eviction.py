@@ -1,4 +1,4 @@
-"""A directory stays within its bounds, and what should not go does not."""
+"""A directory stays within its bounds, and eviction removes entries only."""
 
 from __future__ import annotations
 
@@ -11,32 +11,29 @@ from typing import NoReturn
 
 import pytest
 
-from aiocache_pe import CacheError, CacheManager
+from aiocache_pe import CacheError, CacheManager, ConfigurationError
 from aiocache_pe.backends.file import atomic_write, locks, scan
 from aiocache_pe.backends.file import eviction as eviction_module
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.eviction_order import Candidate, examine
-from aiocache_pe.backends.file.layout import Layout, lock_slot
+from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, examine
+from aiocache_pe.backends.file.layout import Layout, get_lock_slot
 from aiocache_pe.backends.file.size_ledger import Bounds, SizeLedger
 from aiocache_pe.cache.factory import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Record
-from tests.support.file_records import record
+from tests.support.file_store import list_entry_files, make_record
 
 
-def bounded(cache_dir: Path, entries: int | None, weight: int | None = None) -> Disk:
-    return Disk(Layout(str(cache_dir)), Bounds(entries, weight), "lru")
+def make_disk(cache_dir: Path, max_entries: int | None, max_bytes: int | None = None) -> Disk:
+    return Disk(Layout(str(cache_dir)), Bounds(max_entries, max_bytes), "lru")
 
 
-def files(cache_dir: Path) -> list[Path]:
-    return list(cache_dir.glob("default/??/*"))
-
-
-async def test_entries_are_never_more_than_allowed(cache_dir: Path) -> None:
+async def test_a_directory_never_exceeds_max_entries(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_entries=10) as cache:
         for n in range(40):
             await cache.set(f"k{n}", n)
-            assert len(files(cache_dir)) == min(10, n + 1)
+            assert len(list_entry_files(cache_dir)) == min(10, n + 1)
             assert await cache.get(f"k{n}") == n
         await cache.set_many({f"m{n}": n for n in range(100)})
         stats = await cache.get_stats()
@@ -44,41 +41,53 @@ async def test_entries_are_never_more_than_allowed(cache_dir: Path) -> None:
         assert stats.evictions == 130
 
 
-async def test_however_much_is_over_a_smaller_bound_goes(
+async def test_a_smaller_bound_evicts_all_excess_entries(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eviction_module, "_IN_VAIN", 10)  # so that not as many files are needed
+    monkeypatch.setattr(eviction_module, "_MAX_FAILURES", 10)  # so that few files are enough
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set_many({f"k{n}": n for n in range(100)})
     async with CacheManager(directory=cache_dir, max_entries=40) as cache:
         await cache.cleanup_expired()
-        assert len(files(cache_dir)) == 40
+        assert len(list_entry_files(cache_dir)) == 40
     async with CacheManager(directory=cache_dir, max_entries=5) as cache:
         await cache.set("new", 1)
-        assert len(files(cache_dir)) == 5
+        assert len(list_entry_files(cache_dir)) == 5
         assert await cache.get("new") == 1
 
 
 @pytest.mark.parametrize("eviction", FILE_EVICTIONS)
-async def test_what_was_just_written_does_not_stand_in_the_way_of_making_room(
+async def test_the_entry_just_written_does_not_prevent_the_eviction_of_others(
     cache_dir: Path, eviction: str
 ) -> None:
-    def opened() -> CacheManager:
+    def open_cache() -> CacheManager:
         return CacheManager(directory=cache_dir, max_entries=3, eviction=eviction)
 
     names = [f"read{n}" for n in range(3)]
-    async with opened() as cache:
+    async with open_cache() as cache:
         await cache.set_many(dict.fromkeys(names, 1))
         assert len(await cache.get_many(names)) == 3
-    async with opened() as cache:  # these reads are noted by now
-        for n in range(4):  # not read, so by some policies it would be the first to go
+    async with open_cache() as cache:  # the reads are recorded by now
+        for n in range(4):  # never read, so some orders would evict it first
             await cache.set(f"new{n}", n)
-            assert len(files(cache_dir)) == 3
+            assert len(list_entry_files(cache_dir)) == 3
             assert await cache.entry(f"new{n}") is not None
         assert (await cache.get_stats()).evictions == 4
 
 
-async def test_what_the_library_keeps_for_itself_is_not_bounded(cache_dir: Path) -> None:
+@pytest.mark.parametrize("eviction", ["fifo", "s3fifo", "best"])
+def test_an_unknown_order_is_an_error_that_names_the_known_ones(
+    cache_dir: Path, eviction: str
+) -> None:
+    assert tuple(ORDERS) == FILE_EVICTIONS
+    names = r"'adaptive', 'lfu', 'lru'"
+    with pytest.raises(ConfigurationError, match=f"must be one of {names}; got '{eviction}'"):
+        FileBackend(cache_dir, max_entries=1, eviction=eviction)
+    with pytest.raises(ConfigurationError, match=names if eviction != "best" else "'best'"):
+        CacheManager(directory=cache_dir, max_entries=1, eviction=eviction)
+
+
+async def test_internal_records_are_not_bounded(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_bytes=200) as cache:
         assert await cache.set("k", 1, tags=["tag"])
         assert await cache.get("k") == 1
@@ -96,20 +105,20 @@ async def test_what_the_library_keeps_for_itself_is_not_bounded(cache_dir: Path)
 def test_a_bound_may_be_greater_than_any_disk(
     cache_dir: Path, bounds: tuple[int | None, int | None]
 ) -> None:
-    disk = bounded(cache_dir, *bounds)
-    disk.write([record("k")])
-    disk.room.enforce()
+    disk = make_disk(cache_dir, *bounds)
+    disk.write([make_record("k")])
+    disk.bounds.enforce()
     assert len(disk.read(["default:k"])) == 1
 
 
-async def test_bytes_are_never_more_than_allowed(cache_dir: Path) -> None:
+async def test_a_directory_never_exceeds_max_bytes(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_bytes=20_000) as cache:
         for n in range(100):
             await cache.set(f"k{n % 60}", "x" * (50 * n % 3000))
-            assert sum(file.stat().st_size for file in files(cache_dir)) <= 20_000
+            assert sum(file.stat().st_size for file in list_entry_files(cache_dir)) <= 20_000
 
 
-async def test_all_namespaces_share_the_room(cache_dir: Path) -> None:
+async def test_the_bounds_apply_to_all_namespaces_together(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_entries=10) as cache:
         other = cache.namespace("other: one")
         for n in range(30):
@@ -121,34 +130,34 @@ async def test_all_namespaces_share_the_room(cache_dir: Path) -> None:
         assert (await cache.get_stats()).evictions == 0
 
 
-async def test_what_goes_is_told(cache_dir: Path) -> None:
-    told: list[Event] = []
-    async with CacheManager(directory=cache_dir, max_entries=1, eviction="fifo") as cache:
-        cache.subscribe(Removed, told.append)
+async def test_evictions_are_reported_as_events(cache_dir: Path) -> None:
+    events: list[Event] = []
+    async with CacheManager(directory=cache_dir, max_entries=1, eviction="lru") as cache:
+        cache.subscribe(Removed, events.append)
         await cache.set("first", 1)
         await cache.set("second", 2)
         await cache.incr("third")
-    assert told == [
+    assert events == [
         Removed("default", "first", "evicted"),
         Removed("default", "second", "evicted"),
     ]
 
 
-async def test_what_alone_is_too_heavy_is_not_stored(
+async def test_an_entry_larger_than_max_bytes_is_not_stored(
     cache_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with CacheManager(directory=cache_dir, max_bytes=10_000) as cache:
         await cache.set("other", 1)
         assert await cache.set("k", "small")
         assert not await cache.set("k", "x" * 10_000)
-        assert await cache.get("k") is None  # what was to be replaced is not right any more
+        assert await cache.get("k") is None  # the previous version is outdated
         assert not await cache.set("new", "x" * 10_000)
         assert await cache.get("other") == 1
         assert (await cache.get_stats()).errors == 2
     assert "exceeds max_bytes=10000" in caplog.text
 
 
-async def test_what_was_there_before_the_bounds_counts(cache_dir: Path) -> None:
+async def test_entries_older_than_the_bounds_count(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set_many({f"k{n}": n for n in range(50)})
     async with CacheManager(directory=cache_dir, max_entries=20) as cache:
@@ -157,7 +166,7 @@ async def test_what_was_there_before_the_bounds_counts(cache_dir: Path) -> None:
         assert await cache.get("new") == 1
 
 
-async def test_cleaning_up_keeps_the_bounds_that_others_set(cache_dir: Path) -> None:
+async def test_cleanup_without_bounds_enforces_the_recorded_ones(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, max_entries=20) as cache:
         await cache.set_many({f"k{n}": n for n in range(10)})
     async with CacheManager(directory=cache_dir) as unbounded:
@@ -173,8 +182,8 @@ async def test_cleaning_up_keeps_the_bounds_that_others_set(cache_dir: Path) -> 
 
 
 async def test_files_that_are_no_entries_stay(cache_dir: Path, tmp_path: Path) -> None:
-    mine = [cache_dir / "notes.txt", cache_dir / "photos" / "3f" / "cat.jpg"]
-    for file in mine:
+    foreign = [cache_dir / "notes.txt", cache_dir / "photos" / "3f" / "cat.jpg"]
+    for file in foreign:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine" * 1000)
     elsewhere = tmp_path / "elsewhere" / "3f"
@@ -185,30 +194,30 @@ async def test_files_that_are_no_entries_stay(cache_dir: Path, tmp_path: Path) -
         await cache.set_many({f"k{n}": n for n in range(50)})
         await cache.cleanup_expired()
         assert (await cache.get_stats()).total_entries > 1
-    assert all(file.exists() for file in mine)
+    assert all(file.exists() for file in foreign)
     assert (elsewhere / "3f3f3f3f-mine").exists()
 
 
-def test_what_is_read_stays(cache_dir: Path) -> None:
-    disk = bounded(cache_dir, 10)
-    disk.write([record(str(n)) for n in range(10)])
+def test_an_entry_that_is_read_stays(cache_dir: Path) -> None:
+    disk = make_disk(cache_dir, 10)
+    disk.write([make_record(str(n)) for n in range(10)])
     for n in range(10, 200):
         disk.add_usage([("default:3", 1, time.time())])
-        disk.write([record(str(n))])
+        disk.write([make_record(str(n))])
     assert list(disk.read(["default:3", "default:4"])) == ["default:3"]
 
 
-def test_what_was_used_since_it_was_looked_at_stays(
+def test_a_candidate_that_was_used_since_its_examination_stays(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A candidate may wait for long until it is its turn."""
-    disk = bounded(cache_dir, 3)
-    disk.write([record(name) for name in "abc"])
-    stale = [examine(disk.layout.path(f"default:{name}")) for name in "ba"]
+    # A candidate may wait for a long time until it is evicted.
+    disk = make_disk(cache_dir, 3)
+    disk.write([make_record(name) for name in "abc"])
+    outdated = [examine(disk.layout.get_path(f"default:{name}")) for name in "ba"]
     disk.add_usage([("default:a", 1, time.time() + 1)])
-    disk.write([record("b", b"another")])
-    monkeypatch.setattr(disk.room, "_candidates", stale)
-    disk.write([record("d")])
+    disk.write([make_record("b", b"another")])
+    monkeypatch.setattr(disk.bounds, "_candidates", outdated)
+    disk.write([make_record("d")])
     assert sorted(disk.read([f"default:{name}" for name in "abcd"])) == [
         "default:a",
         "default:b",
@@ -216,44 +225,44 @@ def test_what_was_used_since_it_was_looked_at_stays(
     ]
 
 
-def test_who_finds_nothing_to_remove_gives_up(
+def test_an_eviction_without_candidates_gives_up_and_recounts(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = bounded(cache_dir, 3)
-    disk.write([record("a")])
-    assert disk.room.book.is_whole
-    disk.room.book.add(100, 0)  # as if others had removed a hundred by hand
-    disk.write([record("b")])
+    disk = make_disk(cache_dir, 3)
+    disk.write([make_record("a")])
+    assert disk.bounds.ledger.is_complete
+    disk.bounds.ledger.add(100, 0)  # as if a hundred files had been removed manually
+    disk.write([make_record("b")])
     assert list(disk.read(["default:a", "default:b"])) == ["default:b"]
-    assert disk.room.book.totals().entries == 1  # counted, as nothing was left to remove
+    assert disk.bounds.ledger.get_totals().entries == 1
 
-    monkeypatch.setattr(eviction_module, "_IN_VAIN", 5)
-    monkeypatch.setattr(disk.room, "_candidates", [])
-    gone = Candidate(f"{cache_dir}/default/00/00000000-gone", 1, 1, 1, 0)
-    monkeypatch.setattr(eviction_module, "choose", lambda layout, order, spare: [gone])
-    disk.write([record(str(n)) for n in range(4)])
-    assert len(files(cache_dir)) == 5
-
-
-def test_damage_goes_like_any_other(cache_dir: Path) -> None:
-    disk = bounded(cache_dir, 2)
-    disk.write([record("a")])
-    Path(disk.layout.path("default:a")).write_bytes(b"damaged")
-    disk.write([record("b"), record("c")])
-    assert len(files(cache_dir)) == 2
-    assert list(disk.room.evicted) == []
+    monkeypatch.setattr(eviction_module, "_MAX_FAILURES", 5)
+    monkeypatch.setattr(disk.bounds, "_candidates", [])
+    absent = Candidate(f"{cache_dir}/default/00/00000000-absent", 1, 1, 1, 0)
+    monkeypatch.setattr(eviction_module, "choose", lambda layout, order, excluded: [absent])
+    disk.write([make_record(str(n)) for n in range(4)])
+    assert len(list_entry_files(cache_dir)) == 5
 
 
-async def test_what_is_named_like_an_entry_but_is_none_keeps_no_room_from_being_made(
+def test_damaged_entries_are_evicted_without_a_report(cache_dir: Path) -> None:
+    disk = make_disk(cache_dir, 2)
+    disk.write([make_record("a")])
+    Path(disk.layout.get_path("default:a")).write_bytes(b"damaged")
+    disk.write([make_record("b"), make_record("c")])
+    assert len(list_entry_files(cache_dir)) == 2
+    assert list(disk.bounds.evicted) == []
+
+
+async def test_folders_and_links_with_names_of_entries_do_not_prevent_eviction(
     cache_dir: Path,
 ) -> None:
-    aside = cache_dir.parent / "aside"
-    aside.write_text("somebody's")
-    async with CacheManager(directory=cache_dir, max_entries=2, eviction="fifo") as cache:
+    target = cache_dir.parent / "target"
+    target.write_text("foreign")
+    async with CacheManager(directory=cache_dir, max_entries=2, eviction="lru") as cache:
         await cache.set("k", 1)
-        folder = files(cache_dir)[0].parent
+        folder = list_entry_files(cache_dir)[0].parent
         (folder / "00000000-folder").mkdir()
-        (folder / "00000000-link").symlink_to(aside)
+        (folder / "00000000-link").symlink_to(target)
         (folder / "untitled-1.txt").write_text("a note")
         for n in range(4):
             assert await cache.set(f"k{n}", n)
@@ -262,109 +271,108 @@ async def test_what_is_named_like_an_entry_but_is_none_keeps_no_room_from_being_
     assert (stats.errors, stats.total_entries) == (0, 2)
     assert (folder / "00000000-folder").is_dir()
     assert (folder / "untitled-1.txt").read_text() == "a note"
-    assert aside.read_text() == "somebody's"
+    assert target.read_text() == "foreign"
 
 
-def test_a_folder_that_cannot_be_listed_keeps_no_room_from_being_made(
+def test_a_folder_that_cannot_be_listed_does_not_prevent_eviction(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listdir, secret = os.listdir, cache_dir / "other" / "3f"
-    secret.mkdir(parents=True)
+    listdir, unreadable = os.listdir, cache_dir / "other" / "3f"
+    unreadable.mkdir(parents=True)
 
-    def listed(folder: str) -> list[str]:
-        if folder == str(secret):
-            raise PermissionError(errno.EACCES, "not yours", folder)
+    def refuse(folder: str) -> list[str]:
+        if folder == str(unreadable):
+            raise PermissionError(errno.EACCES, "not the owner", folder)
         return listdir(folder)
 
-    monkeypatch.setattr(os, "listdir", listed)
-    disk = bounded(cache_dir, 2)
+    monkeypatch.setattr(os, "listdir", refuse)
+    disk = make_disk(cache_dir, 2)
     for n in range(10):
-        assert not isinstance(disk.write([record(str(n))])[0], OSError)
-    assert len(files(cache_dir)) == 2
+        assert not isinstance(disk.write([make_record(str(n))])[0], OSError)
+    assert len(list_entry_files(cache_dir)) == 2
     scan.sweep(disk.layout)
-    for keys in scan.iter_steps(disk.layout, 1e9):
+    for keys in scan.iter_expired_keys(disk.layout, 1e9):
         assert keys == []
 
 
-def test_what_others_hold_just_now_is_passed_over_and_nobody_waits(
+def test_eviction_skips_locked_entries_without_waiting(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_PATIENCE", 60.0)
-    disk = bounded(cache_dir, 2)
-    disk.write([record("a")])
-    other = locks.ByteLocks(disk.layout.locks)
-    with other.hold(lock_slot(disk.layout.path("default:a"))):
-        outcomes = disk.write([record("b"), record("c")])
+    monkeypatch.setattr(locks, "_TIMEOUT", 60.0)
+    disk = make_disk(cache_dir, 2)
+    disk.write([make_record("a")])
+    holder = locks.ByteLocks(disk.layout.locks)
+    with holder.hold(get_lock_slot(disk.layout.get_path("default:a"))):
+        outcomes = disk.write([make_record("b"), make_record("c")])
         assert [isinstance(outcome, Record) for outcome in outcomes] == [True, True]
         assert sorted(disk.read(["default:a", "default:b", "default:c"])) == [
             "default:a",
             "default:c",
         ]
-        disk.update("default:only", lambda _: record("only"))
-    with other.hold(lock_slot(disk.layout.path("default:only"))):
-        held = bounded(cache_dir, 1)
-        held.write([record("d")])  # the next one to go cannot be removed now
-        assert len(files(cache_dir)) == 2
-    held.write([record("e")])
-    assert [path.name[9:] for path in files(cache_dir)] == ["e"]
-    held.close()
+        disk.update("default:only", lambda _: make_record("only"))
+    with holder.hold(get_lock_slot(disk.layout.get_path("default:only"))):
+        smaller = make_disk(cache_dir, 1)
+        smaller.write([make_record("d")])  # the next candidate is locked
+        assert len(list_entry_files(cache_dir)) == 2
+    smaller.write([make_record("e")])
+    assert [path.name[9:] for path in list_entry_files(cache_dir)] == ["e"]
+    smaller.close()
 
 
-def test_what_cannot_be_noted_is_stored_and_counted_later(
+def _raise_disk_full(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def test_a_change_that_cannot_be_recorded_is_made_and_counted_later(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    disk = bounded(cache_dir, 100)
-    disk.write([record("a"), record("b")])
+    disk = make_disk(cache_dir, 100)
+    disk.write([make_record("a"), make_record("b")])
     with monkeypatch.context() as full:
-        full.setattr(SizeLedger, "add", _disk_full)
-        assert isinstance(disk.write([record("c")])[0], Record)
-        assert isinstance(disk.update("default:d", lambda _: record("d")), Record)
+        full.setattr(SizeLedger, "add", _raise_disk_full)
+        assert isinstance(disk.write([make_record("c")])[0], Record)
+        assert isinstance(disk.update("default:d", lambda _: make_record("d")), Record)
         assert len(disk.delete(["default:a"])) == 1
-    assert caplog.text.count("may exceed its bounds for a while") == 1
-    assert disk.room.book.was_left
-    for _ in scan.iter_counting(disk.layout, disk.room.book):
-        pass
-    assert disk.room.book.totals().entries == 3
-    assert not disk.room.book.was_left
+    assert caplog.text.count("may exceed its bounds until a recount") == 1
+    assert disk.bounds.ledger.needs_recount
+    scan.recount(disk.layout, disk.bounds.ledger)
+    assert disk.bounds.ledger.get_totals().entries == 3
+    assert not disk.bounds.ledger.needs_recount
 
 
-def test_where_no_book_can_be_made_entries_can_be_removed(
+def test_entries_can_be_removed_where_no_ledger_can_be_created(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Disk(Layout(str(cache_dir))).write([record("a"), record("b")])
-    disk = bounded(cache_dir, 100)
-    monkeypatch.setattr(SizeLedger, "look", _disk_full)
+    Disk(Layout(str(cache_dir))).write([make_record("a"), make_record("b")])
+    disk = make_disk(cache_dir, 100)
+    monkeypatch.setattr(SizeLedger, "ensure_open", _raise_disk_full)
     assert len(disk.delete(["default:a"])) == 1
     assert disk.clear("default:") == 1
     assert list(cache_dir.glob(".trash-*")) == []
 
 
-def _disk_full(*_: object) -> NoReturn:
-    raise OSError(errno.ENOSPC, "no space left on device")
-
-
-def test_damage_that_cannot_be_moved_aside_is_noted_as_there(
+def test_a_damaged_file_that_cannot_be_moved_aside_still_counts(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = bounded(cache_dir, 100)
-    disk.write([record("a"), record("b")])
-    before = disk.room.book.totals()
-    Path(disk.layout.path("default:a")).write_bytes(b"x")
+    disk = make_disk(cache_dir, 100)
+    disk.write([make_record("a"), make_record("b")])
+    before = disk.bounds.ledger.get_totals()
+    Path(disk.layout.get_path("default:a")).write_bytes(b"x")
     with monkeypatch.context() as forbidden:
-        forbidden.setattr(os, "rename", _disk_full)
+        forbidden.setattr(os, "rename", _raise_disk_full)
         for _ in range(3):
             assert isinstance(disk.read(["default:a"])["default:a"], CacheError)
-    assert disk.room.book.totals() == before
+    assert disk.bounds.ledger.get_totals() == before
     disk.read(["default:a"])
-    assert disk.room.book.totals().entries == 1
+    assert disk.bounds.ledger.get_totals().entries == 1
 
 
-def test_a_draft_that_was_left_by_a_process_of_the_same_number_stands_in_nobodys_way(
+def test_a_temporary_file_of_a_process_with_the_same_number_does_not_prevent_a_write(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk = bounded(cache_dir, 100)
-    disk.write([record("a")])
-    folder = Path(disk.layout.path("default:a")).parent
-    monkeypatch.setattr(atomic_write, "_numbers", itertools.count(500))
-    (folder / f"{atomic_write.TEMPORARY}{os.getpid()}-500").write_text("half")
-    assert isinstance(disk.write([record("a")])[0], Record)
+    disk = make_disk(cache_dir, 100)
+    disk.write([make_record("a")])
+    folder = Path(disk.layout.get_path("default:a")).parent
+    monkeypatch.setattr(atomic_write, "_sequence", itertools.count(500))
+    (folder / f"{atomic_write.TEMPORARY_PREFIX}{os.getpid()}-500").write_text("half")
+    assert isinstance(disk.write([make_record("a")])[0], Record)

@@ -1,4 +1,4 @@
-"""Locks by number: one holder among all threads and processes, and free when it dies."""
+"""A byte lock has one holder among all threads and processes, and is released with it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
 
 
 @pytest.fixture
 def holder(path: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds lock 7."""
+    """Start another process that holds lock 7."""
     command = [sys.executable, "-c", HOLDER, path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -69,8 +69,8 @@ def test_threads_exclude_each_other(path: str) -> None:
     assert most == [1] * 1600
 
 
-@pytest.mark.usefixtures("impatient")
-def test_another_description_of_the_file_excludes_too(path: str) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_descriptions_of_the_file_exclude_each_other(path: str) -> None:
     with ByteLocks(path).hold(7):
         with pytest.raises(LockTimeoutError, match=r"another process held lock 7 of .*/locks for"):
             ByteLocks(path).hold(7).__enter__()
@@ -80,20 +80,20 @@ def test_another_description_of_the_file_excludes_too(path: str) -> None:
         pass
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_thread_that_does_not_let_go_is_not_waited_for_for_ever(path: str) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_waiting_for_a_thread_ends_after_the_timeout(path: str) -> None:
     locks = ByteLocks(path)
     with locks.hold(7), pytest.raises(LockTimeoutError, match="a thread held lock 7"):
         locks.hold(7).__enter__()
 
 
-def test_a_time_out_is_a_failure_of_the_store() -> None:
+def test_a_timeout_is_a_backend_error_and_an_os_error() -> None:
     assert issubclass(LockTimeoutError, BackendError | TimeoutError)
     assert issubclass(LockTimeoutError, OSError)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_dead_process_holds_nothing(path: str, holder: subprocess.Popen[str]) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_a_killed_process_holds_no_lock(path: str, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(LockTimeoutError):
         ByteLocks(path).hold(7).__enter__()
     os.kill(holder.pid, signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_a_dead_process_holds_nothing(path: str, holder: subprocess.Popen[str]) 
         pass
 
 
-def test_large_numbers_are_locks_too(path: str) -> None:
+def test_large_numbers_can_be_locked(path: str) -> None:
     locks = ByteLocks(path)
     for slot in (0, 1, 2**32 - 1, 2**62 - 1):
         with locks.hold(slot):
@@ -110,7 +110,7 @@ def test_large_numbers_are_locks_too(path: str) -> None:
     assert Path(path).stat().st_size == 0
 
 
-def test_an_error_inside_gives_the_lock_back(path: str) -> None:
+def test_an_exception_inside_releases_the_lock(path: str) -> None:
     locks = ByteLocks(path)
     with pytest.raises(ZeroDivisionError), locks.hold(7):
         raise ZeroDivisionError
@@ -118,14 +118,14 @@ def test_an_error_inside_gives_the_lock_back(path: str) -> None:
         pass
 
 
-def test_the_folder_is_made_when_it_is_missing(tmp_path: Path) -> None:
+def test_a_missing_folder_is_created(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     locks = ByteLocks(str(folder / "locks"), folder.mkdir)
     with locks.hold(1):
         assert folder.is_dir()
 
 
-def test_a_lock_file_that_was_removed_is_made_again(path: str) -> None:
+def test_a_removed_lock_file_is_created_again(path: str) -> None:
     locks = ByteLocks(path)
     with locks.hold(1):
         Path(path).unlink()
@@ -134,7 +134,7 @@ def test_a_lock_file_that_was_removed_is_made_again(path: str) -> None:
         assert os.fstat(locks._fd).st_nlink == 1
 
 
-def test_closing_gives_back_the_file_and_using_opens_it(path: str) -> None:
+def test_a_closed_file_is_opened_again_on_use(path: str) -> None:
     locks = ByteLocks(path)
     with locks.hold(1):
         pass
@@ -144,7 +144,7 @@ def test_closing_gives_back_the_file_and_using_opens_it(path: str) -> None:
         pass
 
 
-def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path, path: str) -> None:
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path, path: str) -> None:
     (tmp_path / "victim").write_text("mine")
     Path(path).symlink_to(tmp_path / "victim")
     with pytest.raises(OSError, match="symbolic"):
@@ -155,10 +155,10 @@ def test_a_forked_child_has_locks_of_its_own(path: str) -> None:
     locks = ByteLocks(path)
     with locks.hold(7):
         child = os.fork()
-        if child == 0:  # it must wait for its parent, not share the parent's lock
+        if child == 0:  # it must wait for its parent and not share the parent's lock
             status = 1
             try:
-                module._PATIENCE = 0.05
+                module._TIMEOUT = 0.05
                 locks.hold(7).__enter__()
             except LockTimeoutError:
                 with locks.hold(8):
@@ -167,24 +167,24 @@ def test_a_forked_child_has_locks_of_its_own(path: str) -> None:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         with pytest.raises(LockTimeoutError):
-            _hold_briefly(ByteLocks(path))
+            hold_with_short_timeout(ByteLocks(path))
     poll_blocking(lambda: locks._fd >= 0)
 
 
-def _hold_briefly(locks: ByteLocks) -> None:
-    before, module._PATIENCE = module._PATIENCE, 0.05
+def hold_with_short_timeout(locks: ByteLocks) -> None:
+    before, module._TIMEOUT = module._TIMEOUT, 0.05
     try:
         with locks.hold(7):
             pass
     finally:
-        module._PATIENCE = before
+        module._TIMEOUT = before
 
 
-def test_where_there_are_no_locks_of_descriptions_others_do(
+def test_posix_locks_serve_systems_without_locks_of_descriptions(
     path: str, monkeypatch: pytest.MonkeyPatch, holder: subprocess.Popen[str]
 ) -> None:
-    monkeypatch.setattr(module, "_OFD", None)
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(module, "_OFD_SETLK", None)
+    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
     with pytest.raises(LockTimeoutError):
         ByteLocks(path).hold(7).__enter__()
     with ByteLocks(path).hold(8):
@@ -195,7 +195,7 @@ def test_where_there_are_no_locks_of_descriptions_others_do(
         pass
 
 
-def test_a_lock_that_cannot_be_had_at_all_is_an_error(
+def test_an_error_of_the_lock_reaches_the_caller(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:

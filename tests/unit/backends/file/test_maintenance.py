@@ -1,4 +1,4 @@
-"""Rounds in the background: what is over goes, little by little, by one process at a time."""
+"""Maintenance rounds remove expired entries in small steps, by one process at a time."""
 
 from __future__ import annotations
 
@@ -11,163 +11,155 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import expiry_index, scan
-from aiocache_pe.backends.file import maintenance as rounds
+from aiocache_pe.backends.file import expiry_index, maintenance, scan
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.size_ledger import Bounds
-from aiocache_pe.engine.maintenance import AGAIN, FIRST
+from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Head
 from aiocache_pe.testing import FakeClock
-from tests.support.file_records import record
+from tests.support.file_store import list_entry_files, make_record, run_round
+from tests.support.internals import get_maintenance, get_reporter
 from tests.support.polling import poll
 
 
-def files(directory: Path) -> int:
-    return len(list(directory.glob("default/??/*")))
+def count_entries(directory: Path) -> int:
+    return len(list_entry_files(directory))
 
 
-async def rounds_end(cache: CacheManager) -> None:
-    tender = cache._shared.maintenance
-    await poll(lambda: tender._loop is None, deadline=60)
+def count_removed(backend: FileBackend, now: float) -> int | None:
+    """Make a round; return the number of entries it removed, or ``None`` if none was due."""
+    removed = run_round(backend, now)
+    return None if removed is None else len(removed)
+
+
+async def wait_for_round(cache: CacheManager) -> None:
+    await poll(lambda: get_maintenance(cache)._loop is None, deadline=60)
 
 
 async def use(cache: CacheManager) -> None:
-    """Do something that brings about a report."""
+    """Use a cache so that it reports its counters and starts a round that is due."""
     await cache.get_stats()
-    cache._shared.reporter._scheduled = None
+    get_reporter(cache)._scheduled_loop = None
     await cache.get("absent")
 
 
-async def test_what_is_expired_goes_while_a_cache_is_used(cache_dir: Path) -> None:
-    clock, told = FakeClock(), list[Event]()
+async def test_expired_entries_are_removed_while_a_cache_is_used(cache_dir: Path) -> None:
+    clock, events = FakeClock(), list[Event]()
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
-        cache.subscribe(Removed, told.append)
+        cache.subscribe(Removed, events.append)
         await cache.set_many({f"short{n}": n for n in range(100)}, ttl=5)
         await cache.set_many({f"long{n}": n for n in range(10)}, ttl="1h")
         await cache.get_or_set("stale", lambda: 1, ttl=5, stale_ttl="1h")
         await use(cache)
-        assert files(cache_dir) == 111  # a program that is over soon pays nothing
-        clock.advance(FIRST)
+        assert count_entries(cache_dir) == 111  # a short program makes no rounds
+        clock.advance(FIRST_ROUND_DELAY)
         await use(cache)
-        await rounds_end(cache)
-        assert files(cache_dir) == 11
+        await wait_for_round(cache)
+        assert count_entries(cache_dir) == 11
         assert (await cache.get_stats()).expirations == 100
-        assert len(told) == 100
-        assert {event.cause for event in told if isinstance(event, Removed)} == {"expired"}
+        assert len(events) == 100
+        assert {event.cause for event in events if isinstance(event, Removed)} == {"expired"}
 
 
-async def test_a_round_is_made_again_after_a_while(cache_dir: Path) -> None:
+async def test_rounds_are_repeated_after_ten_minutes(cache_dir: Path) -> None:
     clock = FakeClock()
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
         for _ in range(2):
             await cache.set("k", 1, ttl=5)
-            clock.advance(AGAIN + 600)
+            clock.advance(ROUND_INTERVAL + 600)
             await use(cache)
-            await rounds_end(cache)
-            assert files(cache_dir) == 0
+            await wait_for_round(cache)
+            assert count_entries(cache_dir) == 0
         await cache.set("k", 1, ttl=5)
-        clock.advance(AGAIN)  # there was a round a minute ago
+        clock.advance(ROUND_INTERVAL)  # the last round was a minute ago
         await use(cache)
-        await rounds_end(cache)
-        assert files(cache_dir) == 1
+        await wait_for_round(cache)
+        assert count_entries(cache_dir) == 1
 
 
-def whole_round(backend: FileBackend, now: float) -> int | None:
-    """How many entries a round removed; ``None`` if there was none."""
-
-    async def go() -> int | None:
-        removed: int | None = None
-        while (heads := await backend.maintain(now)) is not None:
-            removed = (removed or 0) + len(heads)
-        return removed
-
-    return asyncio.run(go())
-
-
-def test_of_several_processes_one_makes_the_round(cache_dir: Path) -> None:
+def test_one_of_several_processes_makes_a_round(cache_dir: Path) -> None:
     one, two = FileBackend(cache_dir), FileBackend(cache_dir)
-    assert whole_round(one, 1000.0) is None  # there is no directory
-    asyncio.run(one.write([record(str(n), expires_at=1500.0) for n in range(20)]))
-    asyncio.run(one.write([record("whole", expires_at=1500.0, stale_until=9000.0)]))
-    assert whole_round(one, 1000.0) == 0
-    assert whole_round(two, 1599.0) is None
-    assert whole_round(two, 1600.0) == 20
-    assert whole_round(one, 1700.0) is None
-    assert whole_round(one, 900.0) == 0  # the clock was put back
+    assert count_removed(one, 1000.0) is None  # there is no directory
+    asyncio.run(one.write([make_record(str(n), expires_at=1500.0) for n in range(20)]))
+    asyncio.run(one.write([make_record("stale", expires_at=1500.0, stale_until=9000.0)]))
+    assert count_removed(one, 1000.0) == 0
+    assert count_removed(two, 1599.0) is None
+    assert count_removed(two, 1600.0) == 20
+    assert count_removed(one, 1700.0) is None
+    assert count_removed(one, 900.0) == 0  # the clock was set back
     assert oct((cache_dir / ".swept").stat().st_mode)[-3:] == "600"
 
 
-def test_a_round_goes_in_small_steps(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "_STEP", 3)
-    monkeypatch.setattr(expiry_index, "_STEP", 3)
+def test_a_round_consists_of_small_steps(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "_READ_STEP", 3)
+    monkeypatch.setattr(expiry_index, "_BATCH_BYTES", 3)
     backend = FileBackend(cache_dir, max_entries=5000)
-    names = [f"k{n}" for n in range(2000)]
-    asyncio.run(backend.write([record(name, expires_at=1.0) for name in names]))
+    asyncio.run(backend.write([make_record(f"k{n}", expires_at=1.0) for n in range(2000)]))
     steps: list[Sequence[Head]] = []
 
-    async def go() -> None:
+    async def run() -> None:
         while (heads := await backend.maintain(1e9)) is not None:
             steps.append(heads)
 
-    asyncio.run(go())
+    asyncio.run(run())
     assert max(map(len, steps)) <= 3
     assert sum(map(len, steps)) == 2000
 
 
-def test_what_a_dead_process_left_out_of_the_book_is_found_soon(cache_dir: Path) -> None:
-    asyncio.run(FileBackend(cache_dir, max_entries=50).write([record("k")]))
+def test_a_change_that_a_killed_process_did_not_record_is_counted_by_the_next_round(
+    cache_dir: Path,
+) -> None:
+    asyncio.run(FileBackend(cache_dir, max_entries=50).write([make_record("k")]))
     backend = FileBackend(cache_dir)
-    assert whole_round(backend, 1000.0) == 0
+    assert count_removed(backend, 1000.0) == 0
     asyncio.run(backend.close())
-    book = Disk(Layout(str(cache_dir))).room.book
-    assert book.refresh()
-    book.add(30, 0)
-    book.after_fork()  # gone without a word, as if it had been killed
-    assert whole_round(backend, 1001.0) == 0
-    assert whole_round(backend, 1002.0) is None
-    assert book.refresh()
-    assert book.totals().entries == 1
+    ledger = Disk(Layout(str(cache_dir))).bounds.ledger
+    assert ledger.ensure_open()
+    ledger.add(30, 0)
+    ledger.after_fork()  # leaves its row without a mark, as if it had been killed
+    assert count_removed(backend, 1001.0) == 0
+    assert count_removed(backend, 1002.0) is None
+    assert ledger.ensure_open()
+    assert ledger.get_totals().entries == 1
 
 
-def test_who_ends_before_all_is_counted_leaves_that_to_the_next(cache_dir: Path) -> None:
-    asyncio.run(FileBackend(cache_dir, max_entries=50).write([record("k")]))
+def test_a_process_that_ends_before_the_recount_leaves_it_to_the_next(cache_dir: Path) -> None:
+    asyncio.run(FileBackend(cache_dir, max_entries=50).write([make_record("k")]))
     layout = Layout(str(cache_dir))
     backend = FileBackend(cache_dir)
-    assert whole_round(backend, 1000.0) == 0
+    assert count_removed(backend, 1000.0) == 0
     asyncio.run(backend.close())
-    killed = Disk(layout).room.book
-    assert killed.refresh()
+    killed = Disk(layout).bounds.ledger
+    assert killed.ensure_open()
     killed.add(30, 0)
     killed.after_fork()
     for _ in range(2):
-        early = FileBackend(cache_dir)
-        asyncio.run(early.write([record("early")]))
-        asyncio.run(early.maintain(1001.0))  # the first step of a round
-        asyncio.run(early.close())
-        book = Disk(layout).room.book
-        assert book.refresh()
-        assert book.was_left
-        book.close()
+        short = FileBackend(cache_dir)
+        asyncio.run(short.write([make_record("short")]))
+        asyncio.run(short.maintain(1001.0))  # the first step of a round
+        asyncio.run(short.close())
+        ledger = Disk(layout).bounds.ledger
+        assert ledger.ensure_open()
+        assert ledger.needs_recount
+        ledger.close()
 
 
-def test_what_a_killed_process_cleared_is_no_reason_to_remove_anything(cache_dir: Path) -> None:
+def test_an_area_that_a_killed_process_cleared_causes_no_eviction(cache_dir: Path) -> None:
     disk = Disk(Layout(str(cache_dir)), Bounds(3, None))
-    disk.write([record("a")])
-    disk.room.book.add(3, 0)  # of an area that was cleared and counted, and not noted yet
-    disk.room.book.after_fork()  # killed
+    disk.write([make_record("a")])
+    disk.bounds.ledger.add(3, 0)  # entries of a cleared area, not recorded as removed yet
+    disk.bounds.ledger.after_fork()  # killed
     later = Disk(disk.layout, Bounds(3, None))
-    later.write([record("b")])
-    later.write([record("c")])
+    later.write([make_record("b")])
+    later.write([make_record("c")])
     assert len(later.read([f"default:{name}" for name in "abc"])) == 3
-    assert later.room.book.totals().entries == 3
+    assert later.bounds.ledger.get_totals().entries == 3
 
 
-async def test_what_a_cleanup_removes_of_other_namespaces_is_counted_there(
-    cache_dir: Path,
-) -> None:
+async def test_expirations_count_in_the_namespace_of_the_entry(cache_dir: Path) -> None:
     clock = FakeClock(time.time())
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
         other = cache.namespace("other")
@@ -183,10 +175,10 @@ async def test_closing_does_not_wait_for_a_round(cache_dir: Path) -> None:
     clock = FakeClock()
     cache = CacheManager(directory=cache_dir, clock=clock)
     await cache.set_many({f"k{n}": n for n in range(200)}, ttl=5)
-    clock.advance(FIRST)
+    clock.advance(FIRST_ROUND_DELAY)
     await use(cache)
     await cache.close()
-    assert files(cache_dir) > 0
+    assert count_entries(cache_dir) > 0
     await poll(lambda: len(asyncio.all_tasks()) == 1)
 
 
@@ -196,23 +188,23 @@ def test_the_end_of_a_loop_does_not_wait_for_a_round(cache_dir: Path) -> None:
 
     async def main() -> None:
         await cache.set_many({f"k{n}": n for n in range(200)}, ttl=5)
-        clock.advance(FIRST)
+        clock.advance(FIRST_ROUND_DELAY)
         await use(cache)
 
     asyncio.run(main())
-    assert files(cache_dir) > 0
+    assert count_entries(cache_dir) > 0
 
-    async def later() -> None:  # the same cache in another loop
-        clock.advance(AGAIN + 600)
+    async def use_in_another_loop() -> None:
+        clock.advance(ROUND_INTERVAL + 600)
         await use(cache)
-        await rounds_end(cache)
+        await wait_for_round(cache)
         await cache.close()
 
-    asyncio.run(later())
-    assert files(cache_dir) == 0
+    asyncio.run(use_in_another_loop())
+    assert count_entries(cache_dir) == 0
 
 
-async def test_a_store_that_fails_at_it_is_left_alone(
+async def test_a_failed_round_is_no_error_of_a_caller_and_is_not_repeated_at_once(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []
@@ -221,13 +213,13 @@ async def test_a_store_that_fails_at_it_is_left_alone(
         calls.append(arguments)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(rounds, "steps", fail)
+    monkeypatch.setattr(maintenance, "iter_expired_keys", fail)
     clock = FakeClock()
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
         await cache.set("k", 1)
-        clock.advance(FIRST)
+        clock.advance(FIRST_ROUND_DELAY)
         await use(cache)
-        await rounds_end(cache)
+        await wait_for_round(cache)
         await use(cache)
         assert len(calls) == 1
         assert await cache.get("k") == 1

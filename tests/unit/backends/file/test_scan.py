@@ -1,4 +1,4 @@
-"""Going through a directory: all that is there is found, and nothing else is in the way."""
+"""Scans of a directory find all entries, and other files do not disturb them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from aiocache_pe.backends.file import scan
-from aiocache_pe.backends.file.atomic_write import TEMPORARY
+from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import FOLDERS, EntryPath, Layout
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Record
-from tests.support.file_records import record
+from tests.support.file_store import make_record
 
 
 @pytest.fixture
@@ -24,87 +24,87 @@ def disk(cache_dir: Path) -> Disk:
     return Disk(Layout(str(cache_dir)))
 
 
-def names(disk: Disk, pattern: str | None = None, prefix: str = "default:") -> list[str]:
+def scan_names(disk: Disk, pattern: str | None = None, prefix: str = "default:") -> list[str]:
     matches = compile_glob(pattern)
     return sorted(
         head.key.partition(":")[2]
         for folder in FOLDERS
-        for head in scan.iter_heads(disk.layout, prefix, folder, matches)
+        for head in scan.read_heads(disk.layout, prefix, folder, matches)
     )
 
 
-def path_of(disk: Disk, name: str) -> Path:
-    return Path(disk.layout.path(f"default:{name}"))
+def get_path(disk: Disk, name: str) -> Path:
+    return Path(disk.layout.get_path(f"default:{name}"))
 
 
-def test_what_is_damaged_or_strange_is_passed_over(disk: Disk, cache_dir: Path) -> None:
-    assert names(disk) == []
-    disk.write([record("a"), record("b"), record("c"), record("x" * 500)])
-    folder = path_of(disk, "a").parent
-    path_of(disk, "b").write_bytes(b"nonsense")
-    (folder / "README").write_text("what is this folder?")
-    (folder / f"{TEMPORARY}1-1").write_text("half")
+def test_a_scan_skips_damaged_and_foreign_files(disk: Disk, cache_dir: Path) -> None:
+    assert scan_names(disk) == []
+    disk.write([make_record("a"), make_record("b"), make_record("c"), make_record("x" * 500)])
+    folder = get_path(disk, "a").parent
+    get_path(disk, "b").write_bytes(b"nonsense")
+    (folder / "README").write_text("about this folder")
+    (folder / f"{TEMPORARY_PREFIX}1-1").write_text("half")
     (folder / "12345678-folder").mkdir()
-    (folder / "12345678-link").symlink_to(path_of(disk, "c"))
+    (folder / "12345678-link").symlink_to(get_path(disk, "c"))
     (cache_dir / "default" / "stray").write_text("file")
-    other = path_of(disk, "a").read_bytes().replace(b"default:a", b"elsewhere:a")
-    (folder / "12345678-elsewhere").write_bytes(other)
-    assert names(disk) == ["a", "c", "x" * 500]
-    assert names(disk, "x*") == ["x" * 500]
-    assert names(disk, "*y") == []
-    assert names(disk, prefix="absent:") == []
+    misplaced = get_path(disk, "a").read_bytes().replace(b"default:a", b"elsewhere:a")
+    (folder / "12345678-elsewhere").write_bytes(misplaced)
+    assert scan_names(disk) == ["a", "c", "x" * 500]
+    assert scan_names(disk, "x*") == ["x" * 500]
+    assert scan_names(disk, "*y") == []
+    assert scan_names(disk, prefix="absent:") == []
 
 
-def test_totals_count_files_and_bytes(disk: Disk) -> None:
-    assert scan.totals(disk.layout, "default:") == (0, 0)
-    disk.write([record("a", bytes(1000)), record("b", bytes(500))])
-    sizes = [path_of(disk, name).stat().st_size for name in "ab"]
-    (path_of(disk, "a").parent / f"{TEMPORARY}1-1").write_bytes(bytes(9999))
-    assert scan.totals(disk.layout, "default:") == (2, sum(sizes))
+def test_counting_returns_the_number_of_files_and_their_bytes(disk: Disk) -> None:
+    area = disk.layout.get_area("default:")
+    assert scan.count_entries(area) == (0, 0)
+    disk.write([make_record("a", bytes(1000)), make_record("b", bytes(500))])
+    sizes = [get_path(disk, name).stat().st_size for name in "ab"]
+    (get_path(disk, "a").parent / f"{TEMPORARY_PREFIX}1-1").write_bytes(bytes(9999))
+    assert scan.count_entries(area) == (2, sum(sizes))
 
 
-def test_sweep_removes_what_the_dead_left_and_nothing_else(disk: Disk, cache_dir: Path) -> None:
-    scan.sweep(disk.layout)  # nothing is there yet
-    disk.write([record("a"), record("damaged")])
-    path_of(disk, "damaged").write_bytes(b"nonsense")
+def test_a_sweep_removes_the_remains_of_killed_processes_only(disk: Disk, cache_dir: Path) -> None:
+    scan.sweep(disk.layout)  # the directory does not exist yet
+    disk.write([make_record("a"), make_record("damaged")])
+    get_path(disk, "damaged").write_bytes(b"nonsense")
     disk.read(["default:damaged"])
-    folder = path_of(disk, "a").parent
-    draft = folder / f"{TEMPORARY}999-1"
-    draft.write_text("half")
+    temporary = get_path(disk, "a").parent / f"{TEMPORARY_PREFIX}999-1"
+    temporary.write_text("half")
     (cache_dir / ".trash-1-1" / "3f").mkdir(parents=True)
     (cache_dir / ".trash-1-1" / "3f" / "entry").write_text("cleared")
     (cache_dir / "notes.txt").write_text("mine")
     scan.sweep(disk.layout)
-    assert (cache_dir / ".trash-1-1" / "3f").is_dir()  # somebody may still be counting it
+    assert (cache_dir / ".trash-1-1" / "3f").is_dir()  # its process may still count it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda real=time.time: real() + 61)
         scan.sweep(disk.layout)
     assert not (cache_dir / ".trash-1-1").exists()
-    assert draft.exists()  # somebody may still be writing it
+    assert temporary.exists()  # its process may still write it
     assert len(list((cache_dir / ".damaged").iterdir())) == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda real=time.time: real() + 2 * 3600)
         scan.sweep(disk.layout)
-        assert not draft.exists()
+        assert not temporary.exists()
         assert len(list((cache_dir / ".damaged").iterdir())) == 1
         patch.setattr(time, "time", lambda real=time.time: real() + 8 * 86_400)
         scan.sweep(disk.layout)
     assert list((cache_dir / ".damaged").iterdir()) == []
     assert (cache_dir / "notes.txt").read_text() == "mine"
-    assert names(disk) == ["a"]
+    assert scan_names(disk) == ["a"]
 
 
-def test_clear_takes_an_area_away_and_tells_how_many(disk: Disk) -> None:
+def test_clear_removes_an_area_and_returns_its_number_of_entries(disk: Disk) -> None:
     assert disk.clear("default:") == 0
-    disk.write([record(str(n)) for n in range(20)])
+    disk.write([make_record(str(n)) for n in range(20)])
     assert disk.clear("default:") == 20
-    assert names(disk) == []
+    assert scan_names(disk) == []
     assert list(Path(disk.layout.root).glob(".trash-*")) == []
-    disk.write([record("new")])
-    assert names(disk) == ["new"]
+    disk.write([make_record("new")])
+    assert scan_names(disk) == ["new"]
 
 
-def test_a_link_planted_for_an_area_goes_and_what_it_names_stays(
+def test_clear_removes_a_link_in_place_of_an_area_and_keeps_its_target(
     disk: Disk, cache_dir: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -117,112 +117,108 @@ def test_a_link_planted_for_an_area_goes_and_what_it_names_stays(
     assert (elsewhere / "precious").read_text() == "kept"
 
 
-def test_a_damaged_file_is_set_aside_once_and_told(disk: Disk, cache_dir: Path) -> None:
-    disk.write([record("a"), record("b")])
-    path_of(disk, "a").write_bytes(path_of(disk, "b").read_bytes())
-    found = disk.read(["default:a", "default:b"])
-    assert isinstance(found["default:a"], CorruptRecordError)
-    assert isinstance(found["default:b"], Record)
-    [aside] = (cache_dir / ".damaged").iterdir()
-    assert aside.name.endswith("-a")
+def test_a_damaged_file_is_an_error_once_and_moved_aside(disk: Disk, cache_dir: Path) -> None:
+    disk.write([make_record("a"), make_record("b")])
+    get_path(disk, "a").write_bytes(get_path(disk, "b").read_bytes())
+    results = disk.read(["default:a", "default:b"])
+    assert isinstance(results["default:a"], CorruptRecordError)
+    assert isinstance(results["default:b"], Record)
+    [damaged] = (cache_dir / ".damaged").iterdir()
+    assert damaged.name.endswith("-a")
     assert disk.read(["default:a"]) == {}
 
 
 def test_a_damaged_file_that_was_replaced_meanwhile_stays(
     disk: Disk, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk.write([record("a")])
-    path_of(disk, "a").write_bytes(b"nonsense")
+    disk.write([make_record("a")])
+    get_path(disk, "a").write_bytes(b"nonsense")
     set_aside = Disk._set_aside
 
-    def late(self: Disk, place: EntryPath, stamp: Any) -> None:
-        fresh = Disk(Layout(str(cache_dir)))
-        fresh.locks = self.locks
+    def replace_before(self: Disk, entry: EntryPath, version: Any) -> None:
         monkeypatch.setattr(Disk, "_set_aside", set_aside)
-        Path(place.path).unlink()
-        Path(place.path).write_bytes(b"another's version")
-        set_aside(self, place, stamp)
+        Path(entry.path).unlink()
+        Path(entry.path).write_bytes(b"another version")
+        set_aside(self, entry, version)
 
-    monkeypatch.setattr(Disk, "_set_aside", late)
+    monkeypatch.setattr(Disk, "_set_aside", replace_before)
     assert isinstance(disk.read(["default:a"])["default:a"], CorruptRecordError)
-    assert path_of(disk, "a").read_bytes() == b"another's version"
+    assert get_path(disk, "a").read_bytes() == b"another version"
     assert not (cache_dir / ".damaged").exists()
 
 
 def test_a_damaged_file_can_be_deleted_updated_and_replaced(disk: Disk) -> None:
     for name in "abcd":
-        disk.write([record(name)])
-        path_of(disk, name).write_bytes(b"nonsense")
+        disk.write([make_record(name)])
+        get_path(disk, name).write_bytes(b"nonsense")
     assert disk.delete(["default:a"]) == []
-    assert not path_of(disk, "a").exists()
+    assert not get_path(disk, "a").exists()
     assert disk.delete(["default:b"], lambda head: True) == []
-    assert path_of(disk, "b").exists()
-    seen = list[object]()
+    assert get_path(disk, "b").exists()
+    arguments = list[object]()
 
     def change(before: Record | None) -> Record:
-        seen.append(before)
-        return record("c")
+        arguments.append(before)
+        return make_record("c")
 
     disk.update("default:c", change)
-    assert seen == [None]
-    disk.write([record("d", b"2")])
-    assert names(disk) == ["c", "d"]
+    assert arguments == [None]
+    disk.write([make_record("d", b"2")])
+    assert scan_names(disk) == ["c", "d"]
 
 
-def test_what_cannot_be_read_is_an_error_in_its_place(
+def test_a_file_that_cannot_be_read_is_an_error_for_its_key_only(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk.write([record("a"), record("b")])
-    read, bad = os.open, str(path_of(disk, "a"))
+    disk.write([make_record("a"), make_record("b")])
+    open_file, unreadable = os.open, str(get_path(disk, "a"))
 
     def refuse(path: str, *args: Any, **kwargs: Any) -> int:
-        if path == bad:
+        if path == unreadable:
             raise OSError(5, "Input/output error")
-        return read(path, *args, **kwargs)
+        return open_file(path, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", refuse)
-    found = disk.read(["default:a", "default:b"])
-    assert isinstance(found["default:a"], BackendError)
-    assert "Input/output error" in str(found["default:a"])
-    assert isinstance(found["default:b"], Record)
+    results = disk.read(["default:a", "default:b"])
+    assert isinstance(results["default:a"], BackendError)
+    assert "Input/output error" in str(results["default:a"])
+    assert isinstance(results["default:b"], Record)
 
 
-def test_somebody_elses_file_is_read_all_the_same(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk.write([record("a")])
-    real = os.open
+def test_a_file_of_another_user_can_be_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.write([make_record("a")])
+    open_file = os.open
 
     def refuse(path: str, flags: int, *args: Any) -> int:
         if flags & os.O_NOATIME:
             raise PermissionError(1, "not the owner")
-        return real(path, flags, *args)
+        return open_file(path, flags, *args)
 
     monkeypatch.setattr(os, "open", refuse)
     assert isinstance(disk.read(["default:a"])["default:a"], Record)
 
 
-def test_a_folder_that_goes_away_again_and_again_is_given_up(
+def test_a_write_gives_up_on_a_folder_that_is_removed_again_and_again(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Layout, "make_folder", lambda self, folder: self.make_root())
-    [outcome] = disk.write([record("a")])
+    [outcome] = disk.write([make_record("a")])
     assert isinstance(outcome, FileNotFoundError)
-    assert "removed again and again" in str(outcome)
+    assert "must not be removed during a write" in str(outcome)
 
 
-def test_one_that_cannot_be_written_does_not_keep_others_from_it(disk: Disk) -> None:
-    disk.write([record("a")])
-    path_of(disk, "b").parent.mkdir(parents=True, exist_ok=True)
-    path_of(disk, "b").mkdir()
-    outcomes = disk.write([record("b"), record("c")])
+def test_a_record_that_cannot_be_written_does_not_prevent_others(disk: Disk) -> None:
+    disk.write([make_record("a")])
+    get_path(disk, "b").parent.mkdir(parents=True, exist_ok=True)
+    get_path(disk, "b").mkdir()
+    outcomes = disk.write([make_record("b"), make_record("c")])
     assert isinstance(outcomes[1], Record)
-    assert names(disk)[:1] == ["a"]
-    assert "c" in names(disk)
+    assert scan_names(disk)[:1] == ["a"]
+    assert "c" in scan_names(disk)
 
 
 def test_a_head_longer_than_a_page_is_read(disk: Disk) -> None:
     tags = {f"tag {n}": "0123456789ab" for n in range(500)}
-    disk.write([record("a", tags=tags)])
+    disk.write([make_record("a", tags=tags)])
     [head] = disk.delete(["default:a"])
     assert head.tags == tags

@@ -1,4 +1,4 @@
-"""The directory's secret: made once, by whoever is first, and trusted only if private."""
+"""A directory has one secret, which is trusted only if it is private."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.secret import load_secret
 from tests.support.polling import make_environment
 
-RACER = """
+LOADER = """
 import sys
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.secret import load_secret
@@ -26,7 +26,7 @@ print(load_secret(Layout(sys.argv[1])).decode())
 
 
 class Unregistered:
-    """Only pickle can hold it."""
+    """A class that only pickle can encode."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Unregistered)
@@ -35,7 +35,7 @@ class Unregistered:
         return 1
 
 
-def test_it_is_made_once_and_for_the_owner_only(cache_dir: Path) -> None:
+def test_a_secret_is_created_once_and_for_the_owner_only(cache_dir: Path) -> None:
     layout = Layout(str(cache_dir))
     secret = load_secret(layout)
     assert len(secret) == 64
@@ -46,25 +46,25 @@ def test_it_is_made_once_and_for_the_owner_only(cache_dir: Path) -> None:
     assert load_secret(Layout(str(cache_dir / "other"))) != secret
 
 
-def test_processes_that_race_to_make_it_agree(cache_dir: Path) -> None:
-    command = [sys.executable, "-c", RACER, str(cache_dir)]
-    racers = [
+def test_processes_that_create_it_concurrently_agree(cache_dir: Path) -> None:
+    command = [sys.executable, "-c", LOADER, str(cache_dir)]
+    loaders = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    secrets = {racer.communicate(timeout=30)[0] for racer in racers}
+    for loader in loaders:
+        assert loader.stdout is not None
+        assert loader.stdout.readline() == "ready\n"
+    for loader in loaders:
+        assert loader.stdin is not None
+        loader.stdin.write("go\n")
+        loader.stdin.flush()
+    secrets = {loader.communicate(timeout=30)[0] for loader in loaders}
     assert len(secrets) == 1
     assert [path.name for path in cache_dir.glob(".secret*")] == [".secret"]
 
 
-def test_the_loser_of_a_race_takes_the_winners(
+def test_the_first_of_two_concurrent_secrets_is_used(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout, link = Layout(str(cache_dir)), os.link
@@ -81,16 +81,20 @@ def test_the_loser_of_a_race_takes_the_winners(
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602, 0o666])
-def test_one_that_others_may_read_or_replace_is_none(cache_dir: Path, mode: int) -> None:
+def test_a_secret_that_other_users_may_read_or_replace_is_refused(
+    cache_dir: Path, mode: int
+) -> None:
     layout = Layout(str(cache_dir))
     load_secret(layout)
     (cache_dir / ".secret").chmod(mode)
-    with pytest.raises(BackendError, match=f"mode 0600, found {mode:04o}.; remove it if in doubt"):
+    with pytest.raises(
+        BackendError, match=f"mode 0600; got the user .* mode {mode:04o}; remove the file"
+    ):
         load_secret(layout)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_one_that_belongs_to_another_is_none(cache_dir: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may change the owner of a file")
+def test_a_secret_of_another_user_is_refused(cache_dir: Path) -> None:
     load_secret(Layout(str(cache_dir)))
     os.chown(cache_dir / ".secret", 12345, 12345)
     with pytest.raises(BackendError, match="must belong to the user of this process"):
@@ -105,7 +109,7 @@ def test_a_link_is_not_followed(cache_dir: Path, tmp_path: Path) -> None:
         load_secret(Layout(str(cache_dir)))
 
 
-async def test_a_pickle_is_read_by_the_next_process_and_by_no_other_directory(
+async def test_a_pickle_is_readable_only_with_the_secret_that_signed_it(
     cache_dir: Path, tmp_path: Path
 ) -> None:
     async with CacheManager(directory=cache_dir) as cache:
@@ -118,7 +122,7 @@ async def test_a_pickle_is_read_by_the_next_process_and_by_no_other_directory(
         assert (await cache.get_stats()).errors == 1
 
 
-async def test_a_secret_that_is_none_costs_pickles_and_nothing_else(cache_dir: Path) -> None:
+async def test_a_refused_secret_affects_pickles_only(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set("before", Unregistered())
     (cache_dir / ".secret").chmod(0o644)
@@ -131,15 +135,17 @@ async def test_a_secret_that_is_none_costs_pickles_and_nothing_else(cache_dir: P
         assert (await cache.get_stats()).errors >= 3
 
 
-async def test_an_empty_secret_is_named(cache_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_empty_secret_is_logged_with_its_path(
+    cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cache_dir.mkdir()
     (cache_dir / ".secret").touch(0o600)
     async with CacheManager(directory=cache_dir) as cache:
         assert not await cache.set("k", Unregistered())
-    assert f"{cache_dir}/.secret is empty, so it is no secret; remove it" in caplog.text
+    assert f"{cache_dir}/.secret must not be empty; remove the file" in caplog.text
 
 
-def test_a_secret_that_cannot_be_written_leaves_nothing(cache_dir: Path) -> None:
+def test_a_secret_that_cannot_be_written_leaves_no_file(cache_dir: Path) -> None:
     cache_dir.mkdir()
     script = """
 import resource, signal, sys

@@ -1,1 +1,1 @@
-"""A store in front of another: while the first is away, the second serves."""
+"""Fallback store: a second store serves while the first one is unavailable."""

@@ -1,8 +1,8 @@
-"""Whether a store is to be trusted: who says so, who is told, and how it is tried again.
+"""Circuit breaker of a store: it stops calls to a store that has failed, and probes the store.
 
-A breaker in the sense of Nygard's *Release It!*: one failed call opens it, and all calls
-under way are let go at that moment instead of each waiting for a time-out of its own.
-While it is open nobody but a task in the background asks the store, ever less often.
+After Nygard, *Release It!*. One failed call opens the breaker. All calls in flight end at that
+moment, instead of each waiting for a time-out of its own. While the breaker is open, only one
+background task calls the store, at growing intervals.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ Sleep = Callable[[float], Awaitable[object]]
 
 
 class CircuitBreaker:
-    """Guards a store.
+    """A guard of the calls to one store.
 
     Args:
-        name: the store's, for the log.
-        recover: called in the portal's loop every now and then while it is open: asks
-            the store and puts it in order, then calls `close`; raises if it is still away.
-        is_open: whether to begin without trust.
-        pauses: the first pause between two tries, and the longest, in seconds.
-        sleep: makes the pauses; tests hand in one that does not wait.
+        name: the store's name for the log.
+        recover: called in the portal's loop at intervals while the breaker is open. It probes the
+            store, repairs it and calls `close`; it raises if the store is still unavailable.
+        is_open: whether the breaker is open at first.
+        pauses: the first and the longest pause between two attempts to recover, in seconds.
+        sleep: makes the pauses; a test passes a function that does not wait.
+
+    Attributes:
+        is_open: whether calls are refused.
     """
 
     def __init__(
@@ -57,15 +60,15 @@ class CircuitBreaker:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without calls under way: the parent's are not in this process."""
+        """Begin without calls in flight: the parent's calls are not in this process."""
         self._lock = threading.Lock()
         self._calls: dict[asyncio.Timeout, asyncio.AbstractEventLoop] = {}
 
     async def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await something of the store, but only for as long as it is trusted.
+        """Await a call to the store for as long as the breaker is closed.
 
         Raises:
-            TimeoutError: it was opened meanwhile.
+            TimeoutError: the breaker is open, or was opened before the call ended.
         """
         scope = asyncio.timeout(None)
         try:
@@ -78,47 +81,47 @@ class CircuitBreaker:
             self._calls.pop(scope, None)
 
     def open(self, reason: BaseException) -> None:
-        """Trust the store no more, and let go all calls that wait for it."""
+        """Refuse calls from now on, and end all calls in flight."""
         with self._lock:
             if self.is_open:
                 return
             self.is_open = True
             calls = list(self._calls.items())
-        logger.warning("%s is away, the fallback serves meanwhile: %s", self._name, reason)
+        logger.warning("%s is unavailable; the fallback store serves: %s", self._name, reason)
         for scope, loop in calls:
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._let_go, scope, loop)
+                loop.call_soon_threadsafe(self._end_call, scope, loop)
 
     def close(self) -> None:
-        """Trust it again."""
+        """Accept calls again."""
         self.is_open = False
-        logger.warning("%s is back", self._name)
+        logger.warning("%s is available again", self._name)
 
-    def watch(self) -> None:
-        """See to it that somebody tries; called in a running loop while it is open."""
-        self._background.start(_probing, self._recover, self._pauses, self._sleep)
+    def start_probing(self) -> None:
+        """Start the attempts to recover, unless they run; needs a running loop."""
+        self._background.start(_probe, self._recover, self._pauses, self._sleep)
 
-    def stop(self) -> None:
-        """Let nobody try any more, until the next `watch`."""
+    def stop_probing(self) -> None:
+        """Stop the attempts to recover until the next `start_probing`."""
         self._background.stop()
 
-    def _let_go(self, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
+    def _end_call(self, scope: asyncio.Timeout, loop: asyncio.AbstractEventLoop) -> None:
         if scope in self._calls:
             scope.reschedule(loop.time())
 
 
-async def _probing(recover: WeakMethod[Recover], pauses: tuple[float, float], sleep: Sleep) -> None:
-    pause, longest = pauses
+async def _probe(recover: WeakMethod[Recover], pauses: tuple[float, float], sleep: Sleep) -> None:
+    pause, longest_pause = pauses
     while True:
         await sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
         method = recover()
-        if method is None:  # its store is gone
+        if method is None:  # the store was garbage-collected
             return
         try:
             await method()
-        except Exception as error:  # noqa: BLE001 - it is away, whatever it says
-            logger.debug("still away: %s", error)
-            pause = min(pause * 2, longest)
+        except Exception as error:  # noqa: BLE001 - after any error the store stays unavailable
+            logger.debug("store is still unavailable: %s", error)
+            pause = min(pause * 2, longest_pause)
         else:
             return
         finally:

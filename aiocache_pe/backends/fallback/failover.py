@@ -1,4 +1,4 @@
-"""Which of two stores is asked, and what is put in order before the first is trusted again."""
+"""Failover between two stores, and the repair of the first store before it serves again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakref import WeakMethod
 
 from aiocache_pe.backends.base import Backend, Probed
 from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Sleep
-from aiocache_pe.backends.fallback.journal import Journal, JournalEntry
+from aiocache_pe.backends.fallback.journal import Journal, JournalBatch
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
@@ -19,25 +19,30 @@ from aiocache_pe.runtime.portal import Background
 T = TypeVar("T")
 Work = Callable[[], Awaitable[T]]
 
-AWAY = (StoreUnavailableError, OSError)
-_PROBE = "aiocache_pe+probe:"
-_CHUNK = 500
-_FEW = 100
-_GRACE = 0.2  # seconds from the first answer to trust
-_GLANCE = 0.002  # seconds between two looks whether what is under way is done
-_ROUND = 2.0  # seconds between two looks for what dead processes left
+UNAVAILABLE_ERRORS = (StoreUnavailableError, OSError)
+"""Errors of the first store after which the second one serves."""
+
+_PROBE_KEY = "aiocache_pe+probe:"
+_SETTLE_BATCH = 500  # changes that are settled in one step
+_MAX_BLOCKING_SETTLEMENT = 100  # changes that are settled while new changes wait
+_CLOSE_DELAY_SECONDS = 0.2  # from the first answer of the first store to its repair
+_POLL_SECONDS = 0.002  # between two checks whether changes in flight have ended
+_ADOPTION_SECONDS = 2.0  # between two searches for journals of crashed processes
 
 
 class Failover:
-    """Sends work to the first store while it can be trusted, else to the second.
+    """Calls the first store while it is available, and the second one otherwise.
 
     Args:
-        first: the store to be used.
-        second: used while the first is away.
-        folder: for the journal.
-        pauses: the first pause between two tries of the first store, and the longest,
+        first: the store to use.
+        second: the store that serves while the first one is unavailable.
+        folder: directory of the journals.
+        pauses: the first and the longest pause between two attempts to recover the first store,
             in seconds.
         sleep: makes the pauses.
+
+    Attributes:
+        breaker: open while the second store serves.
     """
 
     def __init__(
@@ -51,12 +56,12 @@ class Failover:
         self._first, self._second = first, second
         self._journal = Journal(folder)
         self._sleep = sleep
-        self._guard = Background()
-        # A journal that is there may be a dead process's; then it has to be settled first.
+        self._journal_watch = Background()
+        # A journal may be that of a crashed process; then its changes have to be settled first.
         self.breaker = CircuitBreaker(
             repr(first),
             self._recover,
-            is_open=self._journal.has_other_journals(),
+            is_open=self._journal.has_files(),
             pauses=pauses,
             sleep=sleep,
         )
@@ -64,158 +69,173 @@ class Failover:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without changes under way: the parent's are not in this process."""
+        """Begin without changes in flight: the parent's changes are not in this process."""
         self._lock = threading.Lock()
-        self._under_way = 0
-        self._settling = False
-        self._guarded = False
+        self._in_flight = 0
+        self._is_settling = False
+        self._is_watching = False
 
-    async def read(self, first: Work[T], second: Work[T], counted: Iterable[str] = ()) -> T:
-        """Ask the store that serves now.
+    async def read(self, read_first: Work[T], read_second: Work[T], keys: Iterable[str] = ()) -> T:
+        """Read from the store that serves now.
 
         Args:
-            first: asks the first one.
-            second: asks the second one.
-            counted: keys; what adds up is not asked of the second.
+            read_first: reads from the first store.
+            read_second: reads from the second store.
+            keys: the keys that are read; the second store has no counters.
+
+        Raises:
+            StoreUnavailableError: a counter is requested from the second store.
         """
         if not self.breaker.is_open:
-            self._keep_guard()
+            self._watch_journals()
             try:
-                return await self.breaker.call(first)
-            except AWAY as error:
+                return await self.breaker.call(read_first)
+            except UNAVAILABLE_ERRORS as error:
                 self.breaker.open(error)
-        self.breaker.watch()
-        self._refuse_counters(counted)
-        return await second()
+        self.breaker.start_probing()
+        self._refuse_counters(keys)
+        return await read_second()
 
     async def change(
         self,
-        first: Work[T],
-        second: Work[T],
+        change_first: Work[T],
+        change_second: Work[T],
         keys: Sequence[str] = (),
         areas: Sequence[str] = (),
     ) -> T:
-        """Change something in the store that serves now; what the first misses is noted.
+        """Change the store that serves now, and record the changes that the first one misses.
 
         Args:
-            first: changes it in the first one.
-            second: changes it in the second one.
-            keys: what it concerns.
-            areas: what it clears.
+            change_first: changes the first store.
+            change_second: changes the second store.
+            keys: the keys that are changed.
+            areas: the key prefixes that are cleared.
+
+        Raises:
+            StoreUnavailableError: a counter would be changed in the second store.
+            OSError: the change cannot be recorded.
         """
-        failed = False
+        has_failed = False
         while True:
-            while self._settling:  # noqa: ASYNC110 - an Event is one loop's, this is all loops'
-                await asyncio.sleep(_GLANCE)
+            while self._is_settling:  # noqa: ASYNC110 - an Event belongs to one loop, this to all
+                await asyncio.sleep(_POLL_SECONDS)
+
             if not self.breaker.is_open:
-                self._keep_guard()
+                self._watch_journals()
                 try:
-                    return await self.breaker.call(first)
-                except AWAY as error:
-                    failed = True
+                    return await self.breaker.call(change_first)
+                except UNAVAILABLE_ERRORS as error:
+                    has_failed = True
                     self.breaker.open(error)
+
             with self._lock:
-                if self._settling or not (self.breaker.is_open or failed):
+                if self._is_settling or not (self.breaker.is_open or has_failed):
                     continue
-                self._under_way += 1
-            # Begun is finished, cancelled or not: nothing may come after the settlement.
-            work = asyncio.ensure_future(self._noted(second, keys, areas))
-            work.add_done_callback(self._done)
+                self._in_flight += 1
+            # A cancelled caller does not cancel the change: none may follow the settlement.
+            work = asyncio.ensure_future(self._change_second(change_second, keys, areas))
+            work.add_done_callback(self._finish_change)
             return await asyncio.shield(work)
 
     def stop(self) -> None:
-        """Let nothing go on in the background until the stores are used again."""
-        self._guard.stop()
-        self._guarded = False
-        self.breaker.stop()
+        """Stop all background work until the stores are used again."""
+        self._journal_watch.stop()
+        self._is_watching = False
+        self.breaker.stop_probing()
 
     async def close(self) -> None:
-        """Stop, and leave what is not settled to whoever uses the stores next."""
+        """Stop, and leave changes that are not settled to the next user of the directory."""
         self.stop()
-        await self._idle()
+        await self._wait_idle()
         self._journal.close()
 
-    async def _idle(self) -> None:
-        """Wait until no change is under way."""
-        while self._under_way:  # noqa: ASYNC110 - an Event is one loop's
-            await asyncio.sleep(_GLANCE)
+    async def _wait_idle(self) -> None:
+        """Wait until no change is in flight."""
+        while self._in_flight:  # noqa: ASYNC110 - an Event belongs to one loop, this to all
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _noted(self, second: Work[T], keys: Sequence[str], areas: Sequence[str]) -> T:
-        self.breaker.watch()
+    async def _change_second(
+        self, change_second: Work[T], keys: Sequence[str], areas: Sequence[str]
+    ) -> T:
+        self.breaker.start_probing()
         self._refuse_counters(keys)
-        await self._journal.note(keys, areas)
+        await self._journal.record(keys, areas)
         try:
-            return await second()
+            return await change_second()
         finally:
-            self._journal.open(keys, areas)
+            self._journal.confirm(keys, areas)
 
-    def _done(self, work: asyncio.Future[Any]) -> None:
+    def _finish_change(self, work: asyncio.Future[Any]) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._in_flight -= 1
         if not work.cancelled():
-            work.exception()  # its caller may have gone
+            work.exception()  # marks it as retrieved; its caller may have been cancelled
 
     def _refuse_counters(self, keys: Iterable[str]) -> None:
-        """What adds up may not begin anew elsewhere: it waits in the process meanwhile."""
+        """Refuse counters, which must not start at zero again; the process keeps them meanwhile."""
         if any(is_counter(key) for key in keys):
-            raise StoreUnavailableError(f"{self._first!r} is away; its counters wait for it")
+            raise StoreUnavailableError(
+                f"{self._first!r} is unavailable; its counters are written when it returns"
+            )
 
     async def _recover(self) -> None:
-        """Try the first store; when it answers, settle what it missed and trust it.
+        """Probe the first store, settle the changes that it missed, and close the breaker.
 
-        Calls that were let go may still be in the server's buffers and will be carried
-        out by it when it wakes; so it is given a moment before it is told what to remove.
+        Calls that were ended may still be in the server's buffers, and the server executes them
+        when it continues. So the settlement begins a moment after the first answer.
         """
         if isinstance(self._first, Probed):
             await self._first.probe()
         else:
-            await self._first.read([_PROBE])
-        await asyncio.sleep(_GRACE)
+            await self._first.read([_PROBE_KEY])
+        await asyncio.sleep(_CLOSE_DELAY_SECONDS)
+
         await asyncio.to_thread(self._journal.adopt)
-        while len(self._journal) > _FEW:
-            await self._settle(self._journal.pending(_CHUNK))
+        while len(self._journal) > _MAX_BLOCKING_SETTLEMENT:
+            await self._settle(self._journal.get_pending(_SETTLE_BATCH))
+
         with self._lock:
-            self._settling = True  # changes wait from here on
+            self._is_settling = True  # changes wait from here on
         try:
-            await self._idle()
+            await self._wait_idle()
             while len(self._journal):
-                await self._settle(self._journal.pending(_CHUNK))
+                await self._settle(self._journal.get_pending(_SETTLE_BATCH))
             await asyncio.to_thread(self._journal.finish)
             self.breaker.close()
         finally:
-            self._settling = False
+            self._is_settling = False
 
-    async def _settle(self, touched: JournalEntry) -> None:
-        for area in touched.areas:
+    async def _settle(self, batch: JournalBatch) -> None:
+        for area in batch.areas:
             await self._first.clear(area)
-        if touched.keys:
-            await self._first.delete(touched.keys)
-            await self._second.delete(touched.keys)
-        self._journal.mark_settled(touched)
+        if batch.keys:
+            await self._first.delete(batch.keys)
+            await self._second.delete(batch.keys)
+        self._journal.mark_settled(batch)
 
-    def _keep_guard(self) -> None:
-        """See to it that somebody looks for what processes leave that die from now on."""
-        if not self._guarded:
-            self._guarded = True
-            self._guard.start(_guarding, WeakMethod(self._look), self._sleep)
+    def _watch_journals(self) -> None:
+        """Start the search for journals of processes that crash from now on, unless it runs."""
+        if not self._is_watching:
+            self._is_watching = True
+            self._journal_watch.start(_repeat, WeakMethod(self._adopt_journals), self._sleep)
 
-    async def _look(self) -> None:
-        """Take over what a dead process noted, and put the first store in order by it."""
+    async def _adopt_journals(self) -> None:
+        """Adopt the journals of crashed processes, and open the breaker to settle them."""
         if not self.breaker.is_open and await asyncio.to_thread(self._journal.adopt):
-            self.breaker.open(InterruptedError("a process that died left changes to settle"))
-            self.breaker.watch()
+            self.breaker.open(InterruptedError("a crashed process left changes to settle"))
+            self.breaker.start_probing()
 
 
-async def _guarding(look: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep) -> None:
+async def _repeat(adopt: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep) -> None:
     while True:
-        await sleep(_ROUND * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
-        method = look()
-        if method is None:  # its stores are gone
+        await sleep(_ADOPTION_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        method = adopt()
+        if method is None:  # the stores were garbage-collected
             return
         await method()
         del method
 
 
 def is_counter(key: str) -> bool:
-    """Whether a key is that of a record that adds up."""
+    """Return whether a store key belongs to a counter."""
     return key.partition(":")[0].endswith("+stats")

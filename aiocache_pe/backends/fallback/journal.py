@@ -1,8 +1,8 @@
-"""What was changed while the first store was away, so that it can be told when it is back.
+"""Journal of the changes that the first store misses while it is unavailable.
 
-It is kept in memory and in a file of this process, locked by it (``flock``) for as long
-as it lives. A journal that nobody locks is a dead process's; who finds it adopts it, at the
-start, when the first store is back, or while it is in use.
+A journal is kept in memory and in a file of its process, which locks the file (``flock``) as long
+as it lives. A journal without a lock belongs to a crashed process. Another process adopts it: at
+its start, when the first store returns, or while the store is in use.
 """
 
 from __future__ import annotations
@@ -20,27 +20,31 @@ from typing import NamedTuple
 from aiocache_pe.runtime.fork import reset_after_fork
 
 _PREFIX = "journal-"
+_KEY, _AREA = "k", "a"  # kinds of changes in a file
+
+JournalEntry = tuple[str, str]
+"""The kind of a change, and the key or the area that it concerns."""
 
 
-class JournalEntry(NamedTuple):
-    """Keys that were changed, and areas that were cleared.
+class JournalBatch(NamedTuple):
+    """Some of the changes that are not settled.
 
     Attributes:
-        keys: the keys.
-        areas: the areas.
-        marks: by kind and name, which of its changes was the last.
+        keys: store keys that were changed.
+        areas: key prefixes that were cleared.
+        numbers: for each entry, the number of its latest occurrence.
     """
 
     keys: list[str]
     areas: list[str]
-    marks: Mapping[tuple[str, str], int]
+    numbers: Mapping[JournalEntry, int]
 
 
 class Journal:
     """The changes to settle.
 
     Args:
-        folder: where the files of all processes are; made by the first change.
+        folder: directory of the files of all processes; the first change creates it.
     """
 
     def __init__(self, folder: str) -> None:
@@ -49,91 +53,99 @@ class Journal:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin anew: what the parent noted, the parent settles."""
+        """Begin without changes: the parent settles those that it recorded."""
         for fd in getattr(self, "_files", {}):
             with suppress(OSError):
                 os.close(fd)
-        self._lock = threading.Lock()  # of what is in memory
-        self._disk = threading.Lock()  # of the files; never taken in a loop's thread
-        self._pending: dict[tuple[str, str], int] = {}
-        self._count = 0
-        self._files: dict[int, str] = {}  # open and locked
-        self._own: int | None = None
+        self._lock = threading.Lock()  # of the state in memory
+        self._file_lock = threading.Lock()  # of the files; never acquired in a loop's thread
+        self._pending: dict[JournalEntry, int] = {}
+        self._last_number = 0
+        self._files: dict[int, str] = {}  # paths of the open and locked files, by descriptor
+        self._own_fd: int | None = None
 
-    def has_other_journals(self) -> bool:
-        """Whether there are files, of the living or the dead."""
+    def has_files(self) -> bool:
+        """Return whether there are journals of any process, running or crashed."""
         with suppress(OSError):
             return any(name.startswith(_PREFIX) for name in os.listdir(self._folder))
         return False
 
-    def pending(self, most: int) -> JournalEntry:
-        """Up to so many of the changes that are not settled."""
+    def get_pending(self, limit: int) -> JournalBatch:
+        """Return at most ``limit`` changes that are not settled."""
         with self._lock:
-            some = dict(islice(self._pending.items(), most))
-        return JournalEntry(
-            [name for kind, name in some if kind == "k"],
-            [name for kind, name in some if kind == "a"],
-            some,
+            numbers = dict(islice(self._pending.items(), limit))
+        return JournalBatch(
+            [name for kind, name in numbers if kind == _KEY],
+            [name for kind, name in numbers if kind == _AREA],
+            numbers,
         )
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    async def note(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
-        """Note changes before they are made; they are on their way to the disk's cache then.
+    async def record(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
+        """Record changes before they are made; the system's cache has them afterwards.
+
+        Args:
+            keys: store keys to be changed.
+            areas: key prefixes to be cleared.
 
         Raises:
-            OSError: they cannot be written down.
+            OSError: the changes cannot be written to the file.
         """
-        entries = _entries(keys, areas)
-        fresh = [entry for entry in entries if entry not in self._pending]
-        if fresh:
-            await asyncio.to_thread(self._append, fresh)
-        self._mark(entries)
+        entries = _make_entries(keys, areas)
+        new_entries = [entry for entry in entries if entry not in self._pending]
+        if new_entries:
+            await asyncio.to_thread(self._append, new_entries)
+        self._add(entries)
 
-    def open(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
-        """Say that the changes are made: if they were settled before that, it was too early."""
-        self._mark(_entries(keys, areas))
+    def confirm(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
+        """Record that changes were made; a settlement before this moment does not count."""
+        self._add(_make_entries(keys, areas))
 
-    def mark_settled(self, touched: JournalEntry) -> None:
-        """Forget changes that the first store knows of, but those that were made since."""
+    def mark_settled(self, batch: JournalBatch) -> None:
+        """Drop settled changes, except those that were made again since."""
         with self._lock:
-            for entry, mark in touched.marks.items():
-                if self._pending.get(entry) == mark:
+            for entry, number in batch.numbers.items():
+                if self._pending.get(entry) == number:
                     del self._pending[entry]
 
     def adopt(self) -> bool:
-        """Take over what dead processes noted; whether there was any such journal.
+        """Adopt the journals of crashed processes.
 
-        The lock says who is dead, and who of several takes it over.
+        The lock of a file shows whether its process lives, and decides among several processes
+        that try to adopt it.
+
+        Returns:
+            Whether a journal was adopted.
         """
         try:
             names = os.listdir(self._folder)
         except OSError:
             return False
-        adopted = False
+        has_adopted = False
         for name in names:
             path = f"{self._folder}/{name}"
-            with self._disk:
+            with self._file_lock:
                 if name.startswith(_PREFIX) and path not in self._files.values():
-                    adopted |= self._adopt(path)
-        return adopted
+                    has_adopted |= self._adopt_file(path)
+        return has_adopted
 
     def finish(self) -> None:
-        """Remove the files, if everything is settled."""
-        with self._disk:
-            if self._pending:  # adopted just now
+        """Remove the files if all changes are settled."""
+        with self._file_lock:
+            if self._pending:  # adopted since the last settlement
                 return
-            files, self._files, self._own = self._files, {}, None
+            files, self._files, self._own_fd = self._files, {}, None
             for fd, path in files.items():
                 with suppress(OSError):
                     os.unlink(path)
                 os.close(fd)
 
     def close(self) -> None:
-        """Leave what is not settled to whoever adopts the files."""
-        with self._disk:
-            files, self._files, self._own = self._files, {}, None
+        """Release the files; the process that adopts them settles their changes."""
+        with self._file_lock:
+            files, self._files, self._own_fd = self._files, {}, None
             for fd in files:
                 with suppress(OSError):
                     os.close(fd)
@@ -142,63 +154,65 @@ class Journal:
 
     __del__ = close
 
-    def _mark(self, entries: Iterable[tuple[str, str]]) -> None:
+    def _add(self, entries: Iterable[JournalEntry]) -> None:
         with self._lock:
             for entry in entries:
-                self._count += 1
-                self._pending[entry] = self._count
+                self._last_number += 1
+                self._pending[entry] = self._last_number
 
-    def _append(self, entries: Iterable[tuple[str, str]]) -> None:
-        # A line ends what a full disk may have left of another.
+    def _append(self, entries: Iterable[JournalEntry]) -> None:
+        # A newline ends the incomplete line that a full disk may have left.
         lines = "".join(f"\n{json.dumps(entry)}\n" for entry in entries)
-        with self._disk:
-            if self._own is None:
-                self._own = self._begin()
-            left = memoryview(lines.encode("ascii"))
-            while left:
-                left = left[os.write(self._own, left) :]
+        with self._file_lock:
+            if self._own_fd is None:
+                self._own_fd = self._create_file()
+            remaining = memoryview(lines.encode("ascii"))
+            while remaining:
+                remaining = remaining[os.write(self._own_fd, remaining) :]
 
-    def _begin(self) -> int:
-        """A file of this process's own; it has its name only when it is locked.
+    def _create_file(self) -> int:
+        """Create and lock this process's file, and return its descriptor.
 
-        Else it could be taken for a dead one's, and be removed with what is noted in it.
+        The file gets its name after its lock. Otherwise another process could adopt it as that of
+        a crashed process, and remove it with its changes.
         """
         os.makedirs(self._folder, mode=0o700, exist_ok=True)
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
-        draft, path = f"{self._folder}/.{name}", f"{self._folder}/{_PREFIX}{name}"
-        fd = os.open(draft, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary_path, path = f"{self._folder}/.{name}", f"{self._folder}/{_PREFIX}{name}"
+        fd = os.open(temporary_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            os.rename(draft, path)
+            os.rename(temporary_path, path)
         except BaseException:
             os.close(fd)
             with suppress(OSError):
-                os.unlink(draft)
+                os.unlink(temporary_path)
             raise
         self._files[fd] = path
         return fd
 
-    def _adopt(self, path: str) -> bool:
+    def _adopt_file(self, path: str) -> bool:
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND)
         except OSError:
             return False
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(fd).st_nlink:  # settled, and removed, since it was opened
+            if not os.fstat(fd).st_nlink:  # settled and removed since it was opened
                 raise FileNotFoundError(path)
-        except OSError:  # or its process lives, or another has adopted it
+        except OSError:  # its process lives, or another process has adopted it
             os.close(fd)
             return False
+
         self._files[fd] = path
         with open(path, encoding="ascii", errors="replace") as lines:
             for line in lines:
-                with suppress(ValueError, TypeError):  # half a line: its change was never made
+                with suppress(ValueError, TypeError):  # incomplete: its change was never made
                     kind, name = json.loads(line)
-                    if kind in {"k", "a"} and isinstance(name, str):
-                        self._mark([(kind, name)])
+                    if kind in {_KEY, _AREA} and isinstance(name, str):
+                        self._add([(kind, name)])
         return True
 
 
-def _entries(keys: Iterable[str], areas: Iterable[str]) -> list[tuple[str, str]]:
-    return [("k", key) for key in keys] + [("a", area) for area in areas]
+def _make_entries(keys: Iterable[str], areas: Iterable[str]) -> list[JournalEntry]:
+    return [(_KEY, key) for key in keys] + [(_AREA, area) for area in areas]

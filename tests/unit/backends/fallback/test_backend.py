@@ -1,4 +1,4 @@
-"""Falling back: quickly, without errors, and nothing comes back that was changed meanwhile."""
+"""Fallback store: no errors during an outage, and no outdated value after it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from aiocache_pe.backends.base import Condition, ReadResult
 from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Head
-from tests.support.file_records import record
+from tests.support.file_store import make_record
+from tests.support.internals import get_backend
 from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
-DELETES_AND_DIES = """
+CHANGE_AND_CRASH = """
 import asyncio, os, signal, sys
 from aiocache_pe import CacheManager
 
@@ -38,14 +39,22 @@ asyncio.run(main())
 """
 
 
-def store(cache: CacheManager) -> FallbackBackend:
-    backend = cache._shared.engine.backend
+def get_store(cache: CacheManager) -> FallbackBackend:
+    backend = get_backend(cache)
     assert isinstance(backend, FallbackBackend)
     return backend
 
 
-async def is_back(cache: CacheManager) -> None:
-    await poll(lambda: not store(cache).is_away, deadline=60)
+async def wait_until_back(cache: CacheManager) -> None:
+    """Wait until the first store serves again."""
+    await poll(lambda: not get_store(cache).is_away, deadline=60)
+
+
+async def run_and_crash(url: str, directory: Path) -> None:
+    """Change entries in another process, which is killed after that."""
+    command = [sys.executable, "-c", CHANGE_AND_CRASH, url, str(directory)]
+    process = await asyncio.to_thread(subprocess.run, command, check=False)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -55,12 +64,12 @@ async def cache(own_redis: Server, cache_dir: Path) -> AsyncIterator[CacheManage
 
 
 def crash(server: Server) -> None:
-    """Kill a server with a disk: when it starts again it holds what it holds now."""
+    """Kill a server; when it starts again, it has its present data."""
     server.save()
     server.kill()
 
 
-async def test_nothing_that_was_changed_meanwhile_comes_back(
+async def test_no_value_that_was_changed_during_an_outage_returns(
     own_redis: Server, cache: CacheManager
 ) -> None:
     names = ["deleted", "overwritten", "tagged", "touched", "counted", "untouched"]
@@ -68,13 +77,13 @@ async def test_nothing_that_was_changed_meanwhile_comes_back(
         await cache.set(name, 1, tags=["t"] if name == "tagged" else [])
     crash(own_redis)
     assert await cache.get("untouched") is None
-    assert await cache.delete("deleted") is False  # nobody can tell
+    assert await cache.delete("deleted") is False  # the second store does not have it
     await cache.set("overwritten", 2)
     assert await cache.get("overwritten") == 2
     assert await cache.delete_by_tag("t")
     assert await cache.incr("counted") == 1
     own_redis.start()
-    await is_back(cache)
+    await wait_until_back(cache)
     assert await cache.get("untouched") == 1
     for name in ("deleted", "tagged"):
         assert await cache.get(name) is None
@@ -82,32 +91,30 @@ async def test_nothing_that_was_changed_meanwhile_comes_back(
     assert await cache.get("counted") is None
 
 
-async def test_what_a_closed_cache_left_is_settled_by_the_next(
+async def test_the_next_cache_settles_the_changes_of_a_closed_one(
     own_redis: Server, cache_dir: Path
 ) -> None:
-    def opened() -> CacheManager:
+    def open_cache() -> CacheManager:
         return CacheManager("redis", redis_url=own_redis.url, directory=cache_dir)
 
-    async with opened() as cache:
+    async with open_cache() as cache:
         await cache.set("deleted", "old")
         await cache.set("kept", 1)
     crash(own_redis)
-    async with opened() as cache:
+    async with open_cache() as cache:
         await cache.delete("deleted")
     own_redis.start()
-    async with opened() as cache:
+    async with open_cache() as cache:
         assert await cache.get("deleted") is None
-        assert store(cache).is_away  # until it has looked
-        await is_back(cache)
+        assert get_store(cache).is_away  # until the changes are settled
+        await wait_until_back(cache)
         assert await cache.get("deleted") is None
         assert await cache.get("kept") == 1
     assert list(cache_dir.rglob("journal-*")) == []
 
 
-async def test_where_nothing_can_be_noted_the_server_is_trusted_again(
-    own_redis: Server, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("no folder")
+async def test_a_change_that_cannot_be_recorded_fails(own_redis: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a directory")
     async with CacheManager("redis", redis_url=own_redis.url, directory=tmp_path / "file") as cache:
         assert await cache.set("k", 1)
         crash(own_redis)
@@ -115,12 +122,12 @@ async def test_where_nothing_can_be_noted_the_server_is_trusted_again(
             assert not await cache.set("k", 2)
             assert not await cache.delete("k")
         own_redis.start()
-        await is_back(cache)
-        assert await cache.get("k") == 1  # as nobody was told that it is another
+        await wait_until_back(cache)
+        assert await cache.get("k") == 1  # no change was reported as successful
 
 
-class Slow(MemoryBackend):
-    """A store whose deletes are done, and take their time to say so."""
+class SlowBackend(MemoryBackend):
+    """A store in which a delete takes effect, and returns when ``gate`` is open."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,19 +148,19 @@ class Slow(MemoryBackend):
         return removed
 
 
-async def test_what_is_changed_during_a_long_settlement_is_settled_too(tmp_path: Path) -> None:
-    first, second = Slow(), Slow()
+async def test_a_change_during_a_long_settlement_is_settled_too(tmp_path: Path) -> None:
+    first, second = SlowBackend(), SlowBackend()
     backend = FallbackBackend(first, second, str(tmp_path), pauses=(0.01, 0.01))
     first.is_away = True
     await backend.read(["default:0"])
     assert backend.is_away
-    for n in range(101):  # so many that changes go on while they are settled
-        await backend.write([record(str(n))])
+    for n in range(101):  # so many that new changes do not wait for the settlement
+        await backend.write([make_record(str(n))])
     second.gate.clear()
     before = second.deleted
     first.is_away = False
     await poll(lambda: second.deleted > before, deadline=30)
-    await backend.write([record("7")])
+    await backend.write([make_record("7")])
     second.gate.set()
     await poll(lambda: not backend.is_away, deadline=30)
     assert await second.read(["default:7"]) == {}
@@ -166,16 +173,14 @@ async def test_a_cleared_namespace_stays_cleared(own_redis: Server, cache: Cache
     crash(own_redis)
     await cache.clear()
     own_redis.start()
-    await is_back(cache)
+    await wait_until_back(cache)
     assert await cache.get("a") is None
     assert await cache.namespace("other").get("a") == 1
 
 
-async def test_a_server_that_hangs_is_left_at_once_by_all(
-    own_redis: Server, cache_dir: Path
-) -> None:
+async def test_a_hanging_server_ends_all_calls_at_once(own_redis: Server, cache_dir: Path) -> None:
     calls = 0
-    async with CacheManager("redis", redis_url=own_redis.hasty_url, directory=cache_dir) as cache:
+    async with CacheManager("redis", redis_url=own_redis.default_url, directory=cache_dir) as cache:
 
         @cached(cache=cache)
         async def function(number: int) -> int:
@@ -187,31 +192,29 @@ async def test_a_server_that_hangs_is_left_at_once_by_all(
         own_redis.freeze()
         try:
             assert await asyncio.gather(*map(function, range(200))) == list(range(200))
-            assert store(cache).is_away
+            assert get_store(cache).is_away
             assert await asyncio.gather(*map(function, range(200))) == list(range(200))
             assert calls <= 201
         finally:
             own_redis.thaw()
-        await is_back(cache)
+        await wait_until_back(cache)
         assert await function(5) == 5
 
 
-async def test_a_server_that_is_away_at_the_start_is_found_later(
-    own_redis: Server, cache_dir: Path
-) -> None:
+async def test_a_server_that_starts_later_is_used(own_redis: Server, cache_dir: Path) -> None:
     own_redis.kill()
     async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
         assert await cache.set("k", 1)
         assert await cache.get("k") == 1
         own_redis.start()
-        await is_back(cache)
+        await wait_until_back(cache)
         assert await cache.set("k", 2)
         with Redis.from_url(own_redis.url) as admin:
             blob: Any = admin.get("aiocache_pe:default:k")
         assert blob.endswith(b"2")
 
 
-async def test_counters_wait_for_the_store_they_belong_to(
+async def test_counters_are_written_to_the_first_store_after_an_outage(
     own_redis: Server, cache: CacheManager
 ) -> None:
     await cache.set("k", 1)
@@ -220,12 +223,12 @@ async def test_counters_wait_for_the_store_they_belong_to(
         await cache.set("k", 1)
         await cache.get("k")
     own_redis.start()
-    await is_back(cache)
+    await wait_until_back(cache)
     stats = await cache.get_stats()
     assert (stats.sets, stats.hits) == (6, 5)
 
 
-async def test_what_a_killed_process_changed_is_settled_by_the_next(
+async def test_the_next_process_settles_the_changes_of_a_killed_one(
     own_redis: Server, cache_dir: Path
 ) -> None:
     url = own_redis.url
@@ -233,23 +236,20 @@ async def test_what_a_killed_process_changed_is_settled_by_the_next(
         await cache.set("deleted", "old")
         await cache.set("overwritten", "old")
     crash(own_redis)
-    died = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", DELETES_AND_DIES, url, str(cache_dir)], check=False
-    )
-    assert died.returncode == -signal.SIGKILL
+    await run_and_crash(url, cache_dir)
     own_redis.start()
     async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
         assert await cache.get("deleted") is None
-        await is_back(cache)
+        await wait_until_back(cache)
         assert await cache.get("deleted") is None
         assert await cache.get("overwritten") is None
         assert list(cache_dir.rglob("journal-*")) == []
 
 
-async def test_what_a_killed_process_changed_is_settled_by_one_that_lives(
+async def test_a_running_process_settles_the_changes_of_a_killed_one(
     own_redis: Server, cache_dir: Path
 ) -> None:
-    """The one that lives had no trouble itself: it asked nothing while the server was away."""
+    # The running process does not notice the outage itself: it sends no command during it.
     url = own_redis.url
     async with (
         CacheManager("redis", redis_url=url, directory=cache_dir, memory_max_bytes=0) as one,
@@ -259,17 +259,12 @@ async def test_what_a_killed_process_changed_is_settled_by_one_that_lives(
         await one.set("overwritten", "old")
         assert await two.get("deleted") == "old"
         crash(own_redis)
-        died = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", DELETES_AND_DIES, url, str(cache_dir)],
-            check=False,
-        )
-        assert died.returncode == -signal.SIGKILL
+        await run_and_crash(url, cache_dir)
         assert list(cache_dir.rglob("journal-*")) != []
         own_redis.start()
         await poll(lambda: list(cache_dir.rglob("journal-*")) == [], deadline=60)
-        await is_back(one)
-        await is_back(two)
+        await wait_until_back(one)
+        await wait_until_back(two)
         for cache in (one, two):
             assert await cache.get("deleted") is None
             assert await cache.get("overwritten") is None
@@ -277,7 +272,7 @@ async def test_what_a_killed_process_changed_is_settled_by_one_that_lives(
         assert await two.get("overwritten") == "newer"
 
 
-async def test_who_is_cancelled_leaves_nothing_behind(
+async def test_a_cancelled_change_leaves_no_entry_behind(
     own_redis: Server, cache: CacheManager
 ) -> None:
     await cache.set("k", 1)
@@ -288,12 +283,13 @@ async def test_who_is_cancelled_leaves_nothing_behind(
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     own_redis.start()
-    await is_back(cache)
+    await wait_until_back(cache)
     assert await cache.get("k") is None
-    assert [h async for heads in store(cache)._second.scan("default:") for h in heads] == []
+    second = get_store(cache)._second
+    assert [head async for heads in second.scan("default:") for head in heads] == []
 
 
-async def test_without_a_fallback_the_store_is_just_broken(own_redis: Server) -> None:
+async def test_without_a_fallback_every_call_of_an_outage_is_a_miss(own_redis: Server) -> None:
     async with CacheManager("redis", redis_url=own_redis.url, fallback=None) as cache:
         own_redis.kill()
         assert await cache.set("k", 1) is False
@@ -303,7 +299,7 @@ async def test_without_a_fallback_the_store_is_just_broken(own_redis: Server) ->
         assert await cache.get("k") == 1
 
 
-def test_a_cache_of_a_module_outlives_its_loops_and_an_outage(
+def test_a_module_level_cache_outlives_its_event_loops_and_an_outage(
     own_redis: Server, cache_dir: Path
 ) -> None:
     cache = CacheManager("redis", redis_url=own_redis.url, directory=cache_dir)
@@ -317,34 +313,34 @@ def test_a_cache_of_a_module_outlives_its_loops_and_an_outage(
     assert asyncio.run(use()) == 1
     own_redis.start()
     end = time.monotonic() + 60
-    while store(cache).is_away:
+    while get_store(cache).is_away:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert asyncio.run(use()) == 1
     asyncio.run(cache.close())
 
 
-async def test_a_forked_child_has_a_journal_and_a_prober_of_its_own(
+async def test_a_forked_child_has_a_journal_and_probes_of_its_own(
     own_redis: Server, cache: CacheManager
 ) -> None:
     own_redis.kill()
     await cache.set("k", 1)
 
-    def child() -> int:
+    def use_in_child() -> int:
         async def use() -> bool:
             await cache.set("k", 2)
             return bool(await cache.get("k") == 2)
 
         return 0 if asyncio.run(use()) else 1
 
-    def forked() -> int:
+    def fork() -> int:
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = child()
+                code = use_in_child()
             finally:
                 os._exit(code)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    assert await asyncio.to_thread(forked) == 0
+    assert await asyncio.to_thread(fork) == 0

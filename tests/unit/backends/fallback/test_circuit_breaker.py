@@ -1,4 +1,4 @@
-"""A store that is away is tried again, ever less often, by one task in the background."""
+"""Circuit breaker: one background task probes an unavailable store, at growing intervals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker
 from tests.support.polling import poll
 
 
-class Store:
-    """Away for some tries; the pauses between them take no time."""
+class FakeStore:
+    """A store that fails some attempts to recover; the pauses between them take no time."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -28,35 +28,35 @@ class Store:
         self.breaker.close()
 
 
-async def test_the_pauses_double_up_to_a_bound() -> None:
-    store = Store(failures=8)
-    store.breaker.watch()
-    store.breaker.watch()  # there is one already
+async def test_the_pauses_double_up_to_a_limit() -> None:
+    store = FakeStore(failures=8)
+    store.breaker.start_probing()
+    store.breaker.start_probing()  # no effect, because the first task runs
     await poll(lambda: not store.breaker.is_open)
     assert len(store.pauses) == 9
-    wanted = [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
-    assert store.pauses == pytest.approx(wanted, rel=0.2)
-    assert store.pauses != pytest.approx(wanted, rel=0.001)  # not all processes at once
+    expected = [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]
+    assert store.pauses == pytest.approx(expected, rel=0.2)
+    assert store.pauses != pytest.approx(expected, rel=0.001)  # processes probe at different times
 
 
-async def test_it_is_tried_anew_after_the_next_loss() -> None:
-    store = Store(failures=1)
-    for opened in range(1, 4):
+async def test_the_store_is_probed_again_after_the_next_failure() -> None:
+    store = FakeStore(failures=1)
+    for openings in range(1, 4):
         store.breaker.open(ConnectionError())
-        while store.breaker.is_open:  # as each call does that goes to the fallback
-            store.breaker.watch()
+        while store.breaker.is_open:  # as each call does that uses the fallback
+            store.breaker.start_probing()
             await asyncio.sleep(0.001)
-        assert len(store.pauses) >= opened
+        assert len(store.pauses) >= openings
 
 
-async def test_all_calls_are_let_go_when_it_opens() -> None:
-    store = Store(failures=10**9)
+async def test_all_calls_in_flight_end_when_the_breaker_opens() -> None:
+    store = FakeStore(failures=10**9)
     store.breaker.close()
-    forever = asyncio.Event()
-    calls = [asyncio.ensure_future(store.breaker.call(forever.wait)) for _ in range(50)]
+    never_set = asyncio.Event()
+    calls = [asyncio.ensure_future(store.breaker.call(never_set.wait)) for _ in range(50)]
     await asyncio.sleep(0)
     store.breaker.open(ConnectionError())
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {TimeoutError}
     with pytest.raises(TimeoutError):
-        await store.breaker.call(forever.wait)
+        await store.breaker.call(never_set.wait)

@@ -89,7 +89,7 @@ async def measure_tier_entry(job: Job) -> float:
 
     Memory that is also held without a tier, such as the paths of recent keys, is subtracted.
     """
-    without_tier = await _trace(job, _make_text, memory_max_bytes=0)
+    without_tier = await _trace(job, _make_text, 0)
     with_tier = await _trace(job, _make_text)
     key = make_keys(1, "k")[0]
     own = getsizeof(_make_text(key)) + getsizeof(f"default:{key}")
@@ -97,19 +97,19 @@ async def measure_tier_entry(job: Job) -> float:
 
 
 async def _measure_growth(make_value: Callable[[str], object], job: Job) -> float:
-    """Return the growth of the process as a multiple of a memory tier that evicts."""
-    bound = job.n * BOUND_PER_ENTRY
-    return await _trace(job, make_value, memory_max_bytes=bound) / bound
+    """Return the growth of the process for each byte of the bound of a memory tier that evicts.
+
+    The difference of two bounds excludes fixed costs, which are small beside a usual bound.
+    """
+    small, large = job.n * BOUND_PER_ENTRY // 2, job.n * BOUND_PER_ENTRY
+    growth = await _trace(job, make_value, large) - await _trace(job, make_value, small)
+    return growth / (large - small)
 
 
-async def _trace(
-    job: Job, make_value: Callable[[str], object], memory_max_bytes: int = 1 << 40
-) -> int:
+async def _trace(job: Job, make_value: Callable[[str], object], bound: int = 1 << 40) -> int:
     """Return the bytes held after ``n`` entries were written and read."""
     directory = job.directory / f"traced-{len(list(job.directory.iterdir()))}"
-    async with CacheManager(
-        "file", directory=directory, memory_max_bytes=memory_max_bytes
-    ) as cache:
+    async with CacheManager("file", directory=directory, memory_max_bytes=bound) as cache:
         await cache.set_many({key: make_value(key) for key in make_keys(100, "first")}, TTL)
         gc.collect()
         tracemalloc.start()
@@ -118,7 +118,7 @@ async def _trace(
             await cache.set_many({key: make_value(key) for key in keys}, TTL)
             for key in keys:
                 require(await cache.get(key), make_value(key))
-        del keys, key
+        keys, key = [], ""
         await cache.namespace("empty").close()  # writes the access statistics, and only those
         await asyncio.sleep(0.1)  # until the loop and the threads drop their last objects
         gc.collect()

@@ -17,7 +17,7 @@ UNITS: Final[dict[Unit, str]] = {
     "us": "us per operation",
     "ms": "ms",
     "bytes": "bytes",
-    "x": "multiples",
+    "x": "ratio",
 }
 
 

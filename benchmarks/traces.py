@@ -52,7 +52,7 @@ def make_replay(policy: str) -> Replay:
     """Return a function that counts a policy's hits in the memory tier's own mapping."""
 
     def replay(keys: Sequence[str], entries: int) -> int:
-        cache = BoundedMap[Node](POLICIES[policy](), max_entries=entries)
+        cache: BoundedMap[Node] = BoundedMap(POLICIES[policy](), max_entries=entries)
         nodes, on_hit, hits = cache.nodes, cache.on_hit, 0
         for key in keys:
             node = nodes.get(key)
@@ -72,7 +72,8 @@ def replay_theine(keys: Sequence[str], entries: int) -> int:
     """Count the hits of PyPI's theine, an implementation of W-TinyLFU."""
     from theine import Cache  # noqa: PLC0415 - an optional contender
 
-    cache, hits = Cache(entries), 0
+    cache: Cache[str, str] = Cache(entries)
+    hits = 0
     for key in keys:
         _, is_hit = cache.get(key)
         if is_hit:

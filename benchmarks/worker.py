@@ -32,19 +32,19 @@ def measure(contender: str, operation: str, job: Job) -> Measurement:
 def _run(contender: str, operation: str, job: Job) -> float:
     module, _, store = contender.partition(".")
     if not store:
-        run = getattr(import_module(f"benchmarks.{module}"), operation)
-        return asyncio.run(run(job)) if iscoroutinefunction(run) else run(job)
+        run: Any = getattr(import_module(f"benchmarks.{module}"), operation)
+        return float(asyncio.run(run(job)) if iscoroutinefunction(run) else run(job))
     open_store = getattr(import_module(f"benchmarks.contenders.{module}"), f"open_{store}")
     run = getattr(import_module("benchmarks.operations"), operation)
     if iscoroutinefunction(run):
         return asyncio.run(_run_async(open_store, run, job))
     with open_store(job) as opened:
-        return run(opened, job)
+        return float(run(opened, job))
 
 
 async def _run_async(open_store: Any, run: Any, job: Job) -> float:
     async with open_store(job) as opened:
-        return await run(opened, job)
+        return float(await run(opened, job))
 
 
 def main() -> None:

@@ -50,11 +50,14 @@ async def open_redis(job: Job) -> AsyncIterator[Store]:
         async with Redis.from_url(url) as client:
 
             async def get(key: str) -> Any:
-                return json.loads(await client.get(key))
+                return json.loads(await client.get(key) or "null")
 
             async def get_many(keys: Sequence[str]) -> dict[str, Any]:
                 values = await client.mget(keys)
-                return {key: json.loads(value) for key, value in zip(keys, values, strict=True)}
+                return {
+                    key: json.loads(value or "null")
+                    for key, value in zip(keys, values, strict=True)
+                }
 
             async def fill(keys: Sequence[str]) -> None:
                 async with client.pipeline(transaction=False) as pipeline:

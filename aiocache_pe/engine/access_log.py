@@ -1,93 +1,108 @@
-"""Who was read how often and when, on its way to the store, a little at a time.
+"""Access log: hits and last accesses of entries on their way to the store, in small batches.
 
-A second of reading can touch thousands of entries, and noting each costs as much as a
-write. Done in one go, the thread that does it and the event loop would fight over the
-GIL; so in the background it takes a tenth of the time at most. What is still waiting at
-`close` or at the end of the loop is written then.
+Within a second thousands of entries may be read, and writing the statistics of an entry costs as
+much as writing the entry. A thread that wrote them all at once would compete with the event loop
+for the GIL. In the background the log therefore writes for at most a tenth of the time. The rest
+is written when the cache is closed or the event loop ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from aiocache_pe.backends.base import Usage
-from aiocache_pe.engine.engine import Engine
-from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.backends.base import Backend, Usage
+from aiocache_pe.clock import Clock
 from aiocache_pe.runtime.loops import PendingWork
 
-_CHUNK = 32
-_MANY = 256  # entries to take in at a time: a tenth of a millisecond
-_REST = 9.0  # times as long as a chunk took
+_WRITE_CHUNK = 32  # entries of one write in the background
+_MERGE_CHUNK = 256  # entries to merge at a time, which takes a tenth of a millisecond
+_PAUSE_FACTOR = 9.0  # pause after a write, as a multiple of its duration
+
+Attempt = Callable[[str, Awaitable[None], None], Awaitable[None]]
+"""`Namespace.attempt` of the namespace that the entries belong to."""
 
 
 class AccessLog:
-    """The usage that is not written yet.
+    """Access statistics that are not written yet.
 
     Args:
-        engine: whose store is to know; without the capability `Usage` nothing is kept.
+        backend: the store; a store without the capability `Usage` receives nothing.
+        clock: the time.
     """
 
-    __slots__ = ("_chunks", "_engine", "_incoming", "_waiting")
+    __slots__ = ("_backend", "_clock", "_incoming", "_merged", "_writes")
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._incoming: deque[tuple[Namespace, dict[str, tuple[int, float]]]] = deque()
-        self._waiting: dict[str, tuple[Namespace, int, float]] = {}
-        self._chunks = PendingWork()
+    def __init__(self, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._incoming: deque[tuple[Attempt, dict[str, tuple[int, float]]]] = deque()
+        self._merged: dict[str, tuple[Attempt, int, float]] = {}
+        self._writes = PendingWork()
 
-    def add(self, space: Namespace, usage: dict[str, tuple[int, float]]) -> None:
-        """Take hits and last accesses, by store key, of one namespace; they are used up."""
-        if isinstance(self._engine.backend, Usage):
-            self._incoming.append((space, usage))
+    def add(self, attempt: Attempt, usage: dict[str, tuple[int, float]]) -> None:
+        """Add hits and last accesses.
+
+        Args:
+            attempt: awaits an operation of the store and counts its failure.
+            usage: hits and last access by store key; the log empties the dict.
+        """
+        if isinstance(self._backend, Usage):
+            self._incoming.append((attempt, usage))
 
     def clear(self) -> None:
-        """Forget what is waiting."""
+        """Drop everything that is not written yet."""
         self._incoming.clear()
-        self._waiting.clear()
+        self._merged.clear()
 
-    async def write(self, *, gently: bool = False) -> None:
-        """Write what is waiting; gently, the loop is left alone for most of the time."""
-        backend, clock = self._engine.backend, self._engine.clock
-        await self._take_in()
+    async def write(self, *, in_background: bool = False) -> None:
+        """Write everything to the store.
+
+        Args:
+            in_background: whether to write small batches with long pauses between them.
+        """
+        backend, monotonic = self._backend, self._clock.monotonic
+        await self._merge_incoming()
         while isinstance(backend, Usage):
-            began = clock.monotonic()
-            space, usage = self._next(_CHUNK if gently else len(self._waiting))
-            if space is None:
+            began = monotonic()
+            attempt, usage = self._take(_WRITE_CHUNK if in_background else len(self._merged))
+            if attempt is None:
                 break
-            with self._chunks.track():
-                await space.attempt("usage", backend.add_usage(usage), None)
-            if gently:
-                await asyncio.sleep(_REST * (clock.monotonic() - began))
-        if not self._waiting:
-            self._waiting.clear()  # the room of all that ever waited at once
+            with self._writes.track():
+                await attempt("usage", backend.add_usage(usage), None)
+            if in_background:
+                await asyncio.sleep(_PAUSE_FACTOR * (monotonic() - began))
+        if not self._merged:
+            self._merged.clear()  # frees the memory of a dict that has become large
 
     async def wait_written(self) -> None:
-        """Wait for what others are writing in this loop."""
-        await self._chunks.wait_done()
+        """Wait for the writes of other tasks in this event loop."""
+        await self._writes.wait_done()
 
-    def _next(self, most: int) -> tuple[Namespace | None, dict[str, tuple[int, float]]]:
-        """Take some of what is waiting; no space if there is nothing."""
-        space, usage = None, dict[str, tuple[int, float]]()
-        with suppress(KeyError):  # the loop of a thread may have taken the rest
-            for _ in range(most):
-                key, (space, hits, last) = self._waiting.popitem()
-                usage[key] = hits, last
-        return space, usage
+    def _take(self, count: int) -> tuple[Attempt | None, dict[str, tuple[int, float]]]:
+        """Remove and return the statistics of some entries; ``None`` if there are none."""
+        attempt, usage = None, dict[str, tuple[int, float]]()
+        with suppress(KeyError):  # the event loop of another thread has taken the rest
+            for _ in range(count):
+                key, (attempt, hits, last_access) = self._merged.popitem()
+                usage[key] = hits, last_access
+        return attempt, usage
 
-    async def _take_in(self) -> None:
-        """Add up what came for the same entries, a little at a time."""
+    async def _merge_incoming(self) -> None:
+        """Sum up the statistics of equal entries, a chunk at a time."""
         while self._incoming:
-            space, usage = source = self._incoming[0]
-            with suppress(KeyError):  # it is used up, by now perhaps by the loop of a thread
-                for _ in range(_MANY):
-                    key, (hits, last) = usage.popitem()
-                    before = self._waiting.get(key)
-                    if before is not None:
-                        hits, last = hits + before[1], max(last, before[2])
-                    self._waiting[key] = (space, hits, last)
+            attempt, usage = first = self._incoming[0]
+            with suppress(KeyError):  # empty, perhaps because of the event loop of another thread
+                for _ in range(_MERGE_CHUNK):
+                    key, (hits, last_access) = usage.popitem()
+                    earlier = self._merged.get(key)
+                    if earlier is not None:
+                        hits += earlier[1]
+                        last_access = max(last_access, earlier[2])
+                    self._merged[key] = (attempt, hits, last_access)
             if usage:
                 await asyncio.sleep(0)
-            elif self._incoming and self._incoming[0] is source:
+            elif self._incoming and self._incoming[0] is first:
                 self._incoming.popleft()

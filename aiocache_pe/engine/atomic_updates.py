@@ -1,63 +1,70 @@
-"""Changes of one entry that depend on what it is: each a single step in the store."""
+"""Changes of one entry that depend on its state; each is a single atomic step in the store."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import MISSING, Missing
 
 
-async def add(space: Namespace, item: Item) -> bool:
-    """Store a value unless the key has one; whether it was stored."""
-    added = False
+async def add(namespace: Namespace, item: Item) -> bool:
+    """Store a value if its key has no entry, and return whether it was stored."""
+    is_added = False
 
     async def work() -> bool:
-        record = await space.engine.make_record(item)
+        record = await namespace.engine.make_record(item)
 
-        def unless_there(there: Record | None) -> Record:
-            nonlocal added
-            added = there is None
-            return there or record
+        def store_if_absent(present: Record | None) -> Record:
+            nonlocal is_added
+            is_added = present is None
+            return present or record
 
-        return await space.update(item.key, unless_there) is not None and added
+        return await namespace.update(item.key, store_if_absent) is not None and is_added
 
-    return await space.attempt("write", work(), otherwise=False)
-
-
-async def touch(space: Namespace, key: str, ttl: float | None) -> bool:
-    """Give an entry a new time to live, in seconds from now; whether there was one."""
-    now = space.engine.clock.time()
-    touched = False
-
-    def renewed(record: Record | None) -> Record | None:
-        nonlocal touched
-        touched = record is not None
-        return None if record is None else Record(_expiring(record.head, now, ttl), record.payload)
-
-    work = space.engine.update(key, renewed, spare_stale=True)
-    return await space.attempt("write", work, None) is not None and touched
+    return await namespace.attempt("write", work(), otherwise=False)
 
 
-def _expiring(head: Head, now: float, ttl: float | None) -> Head:
-    """A head with a new time to live, and as long to be served stale after it as before."""
+async def touch(namespace: Namespace, key: str, ttl: float | None) -> bool:
+    """Give an entry a new lifetime from now on, and return whether there is an entry.
+
+    Args:
+        namespace: the namespace.
+        key: the store key.
+        ttl: the lifetime in seconds; ``None`` for no end.
+    """
+    now = namespace.time()
+    is_touched = False
+
+    def extend(record: Record | None) -> Record | None:
+        nonlocal is_touched
+        is_touched = record is not None
+        return None if record is None else Record(_extend(record.head, now, ttl), record.payload)
+
+    work = namespace.engine.update(key, extend, keep_stale=True)
+    return await namespace.attempt("write", work, None) is not None and is_touched
+
+
+def _extend(head: Head, now: float, ttl: float | None) -> Head:
+    """Return a head with a new lifetime, and with the same stale time after it as before."""
     expires_at = stale_until = None
     if ttl is not None:
         expires_at = now + ttl
         if head.stale_until is not None and head.expires_at is not None:
             stale_until = expires_at + head.stale_until - head.expires_at
-    return msgspec.structs.replace(head, expires_at=expires_at, stale_until=stale_until)
+    return replace(head, expires_at=expires_at, stale_until=stale_until)
 
 
-async def pop(space: Namespace, key: str) -> Any | Missing:
-    """Remove an entry and return its value, or `MISSING`; of several callers one gets it.
+async def pop(namespace: Namespace, key: str) -> Any | Missing:
+    """Remove an entry and return its value, or `MISSING`; one of several callers gets it.
 
-    Nobody gets what the store could not remove: it is still there for the next one.
+    If the store cannot remove the entry, no caller gets the value, because the entry remains.
     """
     taken: list[Record] = []
 
@@ -65,54 +72,69 @@ async def pop(space: Namespace, key: str) -> Any | Missing:
         taken[:] = [] if record is None else [record]
 
     async def work() -> bool:
-        await space.engine.update(key, take)
+        await namespace.engine.update(key, take)
         return True
 
-    is_done = await space.attempt("delete", work(), otherwise=False)
+    is_done = await namespace.attempt("delete", work(), otherwise=False)
     if not is_done or not taken:
-        space.count_miss(key)
+        namespace.count_miss(key)
         return MISSING
-    space.count_removed("deleted", 1, key=key)
-    value = await space.decode_record(taken[0])
+
+    namespace.count_removed("deleted", 1, key=key)
+    value = await namespace.decode(MemoryEntry(taken[0]))
     if value is not MISSING:
-        space.count_hit(key)
+        namespace.count_hit(key)
     return value
 
 
-async def increment(space: Namespace, key: str, delta: int, initial: int, ttl: float | None) -> int:
-    """Add to an integer, or begin with ``initial + delta``; returns the new number.
+async def increment(
+    namespace: Namespace, key: str, delta: int, initial: int, ttl: float | None
+) -> int:
+    """Add to an integer and return the sum; an absent entry counts as ``initial``.
+
+    Args:
+        namespace: the namespace.
+        key: the store key.
+        delta: the number to add.
+        initial: the number to start from if there is no entry.
+        ttl: the lifetime of a new entry in seconds; ``None`` for no end.
 
     Raises:
-        TypeError: the entry holds something else.
-        BackendError: the store failed; a number made up instead would be a lie.
+        TypeError: a number is no int, or the entry holds a value of another type.
+        BackendError: the store failed. There is no correct number to return instead.
     """
     for name, number in (("delta", delta), ("initial", initial)):
         if type(number) is not int:
-            raise TypeError(f"{name} is an int, not {type(number).__name__}: {number!r:.80}")
-    engine = space.engine
-    first = await engine.make_record(Item(key, initial + delta, ttl))
-    result = [initial + delta]
+            raise TypeError(f"{name} must be an int; got {type(number).__name__}: {number!r:.80}")
+    engine = namespace.engine
+    new_record = await engine.make_record(Item(key, initial + delta, ttl))
+    result = initial + delta
 
-    def added(record: Record | None) -> Record:
+    def add_delta(record: Record | None) -> Record:
+        nonlocal result
         if record is None:
-            result[0] = initial + delta
-            return first
+            result = initial + delta
+            return new_record
         try:
             number = engine.pipeline.decode(key, record.head.codec, record.payload)
         except SecretRequiredError:
-            number = None  # pickled, so no integer
+            number = None  # a pickled value, which is no int
         if type(number) is not int:
             raise TypeError(
-                f"the entry holds a {type(number).__name__}, only an int can be added to"
+                "the entry must hold an int to be incremented; "
+                f"it holds a value of type {type(number).__name__}"
             )
-        result[0] = number + delta
-        return engine.make_record_like(key, result[0], record.head)
+        result = number + delta
+        return engine.make_record_like(key, result, record.head)
 
     try:
-        await space.update(key, added)
+        await namespace.update(key, add_delta)
     except (TypeError, SerializationError):
         raise
     except Exception as error:
-        space.count_failure("write", error)
-        raise BackendError(f"the store {engine.backend.name} could not add: {error}") from error
-    return result[0]
+        namespace.count_failure("write", error)
+        raise BackendError(
+            f"store {namespace.store_name} failed to increment a key of namespace "
+            f"{namespace.name!r}: {error}"
+        ) from error
+    return result

@@ -1,7 +1,7 @@
-"""Counting what a cache does, without slowing it down.
+"""Counters of a namespace in this process, which cost a hit almost nothing.
 
-A hit raises one number in its slot; the first since the last report also notes the
-slot. Everything else is added up when it is asked for or reported to the store.
+A hit raises one number in its entry. The first hit since the last report also adds the entry to
+a queue. Everything else is summed up when the counters are read or written to the store.
 """
 
 from __future__ import annotations
@@ -11,127 +11,149 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
 
-from aiocache_pe.engine.memory_entry import MemoryEntry, share
+from aiocache_pe.engine.memory_entry import MemoryEntry, share_time
 from aiocache_pe.record import Savings
 
-_MANY = 256  # reads to add up at a time: a quarter of a millisecond
+_CHUNK = 256  # entries to sum up at a time, which takes a quarter of a millisecond
 
 
 class Counters:
-    """Counts of one namespace in this process, since they were last reported.
+    """Counts of one namespace in this process since the last report.
 
-    Raising a number takes no lock: between two bytecodes that do so, CPython with a GIL
-    does not switch threads. Without a GIL a count may be lost, an entry never.
+    Raising a number takes no lock: CPython with a GIL does not switch threads between the
+    bytecodes of it. Without a GIL a count may be lost, but never an entry.
 
     Args:
-        on_first: called at the first hit since the last report, to bring about the next.
+        on_activity: called at the first hit since the last report, and whenever a counter rises,
+            so that the next report is scheduled.
+
+    Attributes:
+        counts: the counters by name, without the hits that are not summed up yet.
     """
 
-    __slots__ = ("_last", "_loose", "_on_first", "_reads", "_touched", "counts")
+    __slots__ = (
+        "_detached_hits",
+        "_hit_entries",
+        "_hits",
+        "_last_access",
+        "_on_activity",
+        "counts",
+    )
 
-    def __init__(self, on_first: Callable[[], None]) -> None:
+    def __init__(self, on_activity: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
-        self._touched: deque[MemoryEntry] = deque()
-        self._loose: deque[tuple[str, float, float, Savings | None]] = deque()
-        self._reads: defaultdict[str, int] = defaultdict(int)
-        self._last: dict[str, float] = {}
-        self._on_first = on_first
+        self._hit_entries: deque[MemoryEntry] = deque()
+        self._detached_hits: deque[tuple[str, float, float, Savings | None]] = deque()
+        self._hits: defaultdict[str, int] = defaultdict(int)
+        self._last_access: dict[str, float] = {}
+        self._on_activity = on_activity
 
-    def note_use(self, slot: MemoryEntry) -> None:
-        """Note a slot at its first hit since the last report."""
-        if slot.admitted_at:
-            self._touched.append(slot)
-            count = len(self._touched)
-            if count == 1:
-                self._on_first()
-            elif count > _MANY:
-                self._let_go()
-        else:  # made for this one read: noted is what it amounts to, so that it can go
-            slot.counted = slot.hits
-            self._loose.append((slot.key, slot.used_at, slot.cost, slot.saves))
-            if len(self._loose) == 1:
-                self._on_first()
-            elif len(self._loose) >= _MANY:
-                self._settle_loose()
+    def note_first_hit(self, entry: MemoryEntry) -> None:
+        """Note an entry at its first hit since the last report."""
+        if entry.is_in_tier:
+            self._hit_entries.append(entry)
+            length = len(self._hit_entries)
+            if length == 1:
+                self._on_activity()
+            elif length > _CHUNK:
+                self._release_evicted()
+            return
+
+        # The entry was made for this read only. Its numbers are kept, so that it can be freed.
+        entry.counted_hits = entry.hits
+        self._detached_hits.append((entry.key, entry.last_access, entry.cost, entry.saves))
+        length = len(self._detached_hits)
+        if length == 1:
+            self._on_activity()
+        elif length >= _CHUNK:
+            self._sum_up_detached()
 
     def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
-        """Raise a counter; unless told otherwise, this brings about a report."""
+        """Raise a counter.
+
+        Args:
+            name: the name of the counter.
+            count: the number to add.
+            report: whether a report is to be scheduled.
+        """
         self.counts[name] += count
         if report:
-            self._on_first()
+            self._on_activity()
 
-    def read_parts(self) -> range:
-        """In how many parts to `settle` what is noted by now; what comes meanwhile can wait."""
-        return range(len(self._touched) // _MANY + 1)
+    def count_chunks(self) -> int:
+        """Return how often to call `sum_up_chunk` for all hits that are noted now."""
+        return len(self._hit_entries) // _CHUNK + 1
 
-    def settle(self) -> None:
-        """Add up some of the hits that were noted.
+    def sum_up_chunk(self) -> None:
+        """Sum up the hits of some entries.
 
-        For who has the time to let others run in between: a second of reading can touch
-        thousands of slots, and `take` would hold up the loop until it had seen them all.
+        A second of reading can touch thousands of entries. A caller that lets other tasks run
+        between the chunks does not hold up the event loop, as `take_changes` alone would.
         """
-        touched = self._touched
+        entries = self._hit_entries
         with suppress(IndexError):
-            for _ in range(_MANY):
-                self._count_slot(touched.popleft())
+            for _ in range(_CHUNK):
+                self._count_entry(entries.popleft())
 
     def take_changes(self) -> tuple[dict[str, float], dict[str, tuple[int, float]]]:
-        """What there is to report; the counting begins anew.
+        """Return the changes since the last report, and start counting at zero.
 
         Returns:
-            The counters that are not zero, and per store key its hits and last access.
+            The counters that are not zero, and the hits and last access of each store key.
         """
-        for _ in self.read_parts():
-            self.settle()
-        self._settle_loose()
-        reads, self._reads = self._reads, defaultdict(int)
-        last, self._last = self._last, {}
-        report, self.counts = self.counts, defaultdict(float)
-        report["hits"] += sum(reads.values())
-        seen = map(last.get, reads, repeat(0.0))
-        usage = dict(zip(reads, zip(reads.values(), seen, strict=True), strict=True))
-        return {name: count for name, count in report.items() if count}, usage
+        for _ in range(self.count_chunks()):
+            self.sum_up_chunk()
+        self._sum_up_detached()
 
-    def restore_changes(self, report: Mapping[str, float]) -> None:
-        """Count again what could not be reported."""
-        for name, count in report.items():
+        hits, self._hits = self._hits, defaultdict(int)
+        last_access, self._last_access = self._last_access, {}
+        counts, self.counts = self.counts, defaultdict(float)
+        counts["hits"] += sum(hits.values())
+
+        times = map(last_access.get, hits, repeat(0.0))
+        usage = dict(zip(hits, zip(hits.values(), times, strict=True), strict=True))
+        return {name: count for name, count in counts.items() if count}, usage
+
+    def restore_changes(self, counts: Mapping[str, float]) -> None:
+        """Add counters again that could not be reported."""
+        for name, count in counts.items():
             self.counts[name] += count
 
-    def _let_go(self) -> None:
-        """Look at the two that wait the longest: what left the tier is held only here by now."""
-        touched = self._touched
+    def _release_evicted(self) -> None:
+        """Count and release the two oldest entries if they were evicted from the tier."""
+        entries = self._hit_entries
         with suppress(IndexError):
             for _ in range(2):
-                slot = touched.popleft()
-                if not slot.admitted_at:
-                    self._count_slot(slot)
+                entry = entries.popleft()
+                if not entry.is_in_tier:
+                    self._count_entry(entry)
                     continue
-                touched.append(slot)
-                if len(touched) == 1:  # all others were reported meanwhile
-                    self._on_first()
+                entries.append(entry)
+                if len(entries) == 1:  # a concurrent report has taken all other entries
+                    self._on_activity()
 
-    def _count_slot(self, slot: MemoryEntry) -> None:
-        uses = slot.hits
-        fresh, slot.counted = uses - slot.counted, uses
-        used_at = slot.used_at
-        slot.used_at = share(used_at // 1.0)  # it is told: one number will do for all
-        self._count(slot.key, fresh, used_at, slot.cost, slot.saves)
+    def _count_entry(self, entry: MemoryEntry) -> None:
+        hits, last_access = entry.hits, entry.last_access
+        new_hits, entry.counted_hits = hits - entry.counted_hits, hits
+        # The exact time is counted below. Rounded, one number serves many entries.
+        entry.last_access = share_time(last_access // 1.0)
+        self._count(entry.key, new_hits, last_access, entry.cost, entry.saves)
 
-    def _settle_loose(self) -> None:
-        # Taken out one by one: who is about to add to it must not be left with an old one.
-        loose = self._loose
+    def _sum_up_detached(self) -> None:
+        # One by one: a thread that is about to append must find the same deque.
+        detached = self._detached_hits
         with suppress(IndexError):
-            while loose:
-                key, used_at, cost, saves = loose.popleft()
-                self._count(key, 1, used_at, cost, saves)
+            while detached:
+                key, last_access, cost, saves = detached.popleft()
+                self._count(key, 1, last_access, cost, saves)
 
     def _count(
-        self, key: str, hits: int, used_at: float, cost: float, saves: Savings | None
+        self, key: str, hits: int, last_access: float, cost: float, saves: Savings | None
     ) -> None:
-        # Where something is raised, no call, so no thread can come between reading and writing.
-        self._reads[key] += hits
-        if used_at > self._last.get(key, 0.0):  # hits come in no order
-            self._last[key] = used_at
+        # No line that raises a number calls a function, so no other thread runs within it.
+        self._hits[key] += hits
+        if last_access > self._last_access.get(key, 0.0):  # hits come in no order
+            self._last_access[key] = last_access
         if cost:
             self.counts["seconds_saved"] += hits * cost
         if saves is not None:

@@ -1,8 +1,7 @@
-"""The one way through: memory tier, then store, then codec, and back.
+"""Engine of a cache: memory tier, store and codec, for all namespaces of a manager.
 
-An engine is what all namespaces of a manager share. It knows the order in which things
-are asked and when an entry is live; it counts nothing and forgives nothing: errors of
-the store rise from here to the manager, which decides what the caller sees.
+The engine knows in which order the tier and the store are read, and whether an entry is live. It
+counts nothing and handles no failure: errors of the store rise to the namespace.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
-Found = MemoryEntry | Missing | Pending
+PeekResult = MemoryEntry | Missing | Pending
 
 
 class Item(NamedTuple):
-    """Something to store.
+    """A value to store.
 
     Attributes:
         key: the store key.
         value: the value.
-        ttl: how long it lives, in seconds; ``None`` for ever.
-        tags: its tags, each with the token of now (`Engine.tag_tokens`).
-        cost: seconds that the value took to compute.
-        stale_ttl: seconds after its time that it may be served stale; ``None`` for none.
+        ttl: the lifetime in seconds; ``None`` for no end.
+        tags: the tags, each with its current token (`Engine.get_tag_tokens`).
+        cost: seconds that the computation of the value took.
+        stale_ttl: seconds that the entry may be served after it expired; ``None`` for none.
     """
 
     key: str
@@ -50,30 +49,39 @@ class Item(NamedTuple):
 
 
 class HeadCheck(NamedTuple):
-    """What is to be thought of some records, by store key.
+    """The result of `Engine.check_heads`; the heads are given by store key.
 
     Attributes:
-        live: the heads of those that are to be served.
-        doubtful: of those whose tags could not be read: they are not served, and nothing is
-            removed or made anew because of that.
-        errors: why not.
+        live: heads of records that may be served.
+        undecided: heads of records with tags that could not be read. These records are not
+            served, but they are not removed or replaced either.
+        errors: the errors of these tags.
     """
 
     live: dict[str, Head]
-    doubtful: dict[str, Head]
+    undecided: dict[str, Head]
     errors: list[CacheError]
 
 
 class Engine:
-    """A store with everything in front of it.
+    """A store behind a memory tier and a codec.
 
     Args:
         backend: the store.
-        pipeline: turns values into payloads.
+        pipeline: converts values to payloads and back.
         clock: the time.
-        tier: the memory tier; ``None`` to have none. It is used only over a store that
-            can tell at once whether a copy is current (`Coherent`).
-        appraise: says what serving a value will save besides the time.
+        tier: the memory tier; ``None`` for none. It is used only over a store that can decide
+            at once whether a copy is current (`Coherent`).
+        estimate_savings: returns the savings of a hit on a value, besides the time.
+
+    Attributes:
+        backend: the store.
+        pipeline: the codec.
+        clock: the time.
+        events: the events of all namespaces.
+        tier: the memory tier; ``None`` for none.
+        in_flight: store keys of values that are being computed. `peek` does not read the store
+            for them, because their callers can wait for the computation.
     """
 
     def __init__(
@@ -82,128 +90,134 @@ class Engine:
         pipeline: Pipeline,
         clock: Clock,
         tier: BoundedMap[MemoryEntry] | None,
-        appraise: Callable[[Any], Savings | None],
+        estimate_savings: Callable[[Any], Savings | None],
     ) -> None:
         self.backend = backend
         self.pipeline = pipeline
         self.clock = clock
         self.events = EventBus()
-        coherent = isinstance(backend, Coherent)
-        self.tier = tier if coherent else None
-        self._slots: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
+        self.tier = tier if isinstance(backend, Coherent) else None
+        self.in_flight: set[str] = set()
+        self._entries: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = capabilities.is_current(backend)
-        self._peek = capabilities.peek(backend)
-        self.in_flight: set[str] = set()
-        """Keys whose values are being computed: who wants one need not look, but can wait."""
+        self._peek_store = capabilities.peek(backend)
         self._time = clock.time
-        self._appraise = appraise
+        self._estimate_savings = estimate_savings
 
-    def peek(self, key: str, *, stale: bool = False) -> Found:
-        """A live entry, if that can be told without waiting.
+    def peek(self, key: str, *, stale: bool = False) -> PeekResult:
+        """Return the live entry of a key if that needs no waiting.
 
         Args:
             key: the store key.
-            stale: whether one will do that is expired and may be served stale.
+            stale: whether an expired entry that may be served stale is returned, too.
 
         Returns:
-            Its slot, just marked as used; `MISSING`; or `PENDING`: ask `fetch`.
+            The entry, marked as accessed now; `MISSING`; or `PENDING`, and then `get_entries` is
+            the next step.
         """
-        slot = self._slots.get(key)
-        if slot is None or not self._is_current(slot.stamp):
+        entry = self._entries.get(key)
+        if entry is None or not self._is_current(entry.stamp):
             if key in self.in_flight:
                 return PENDING
-            record = self._peek(key)
+            record = self._peek_store(key)
             if record is None:
                 return MISSING
             if record is PENDING:
                 return PENDING
-            slot = self.admit(record)
+            entry = self.admit(record)
+
         now = self._time()
-        if slot.expires_at <= now and not (stale and slot.stale_until > now):
+        if entry.expires_at <= now and not (stale and entry.stale_until > now):
             return MISSING
-        rare = slot.rare
-        if rare is not None and rare.tags:
-            verdict = self._check_tags(key, rare.tags)
-            if verdict is not None:
-                return verdict
-        slot.used_at = now
+        extras = entry.extras
+        if extras is not None and extras.tags:
+            obstacle = self._check_tags(key, extras.tags)
+            if obstacle is not None:
+                return obstacle
+
+        entry.last_access = now
         on_hit = self._on_hit
         if on_hit is not None:
-            on_hit(slot)
-        return slot
+            on_hit(entry)
+        return entry
 
     async def get_entries(
         self, keys: Sequence[str], *, stale: bool = False
     ) -> tuple[dict[str, MemoryEntry], list[CacheError]]:
-        """The live entries of those keys, in one round trip, and one more if tags are unknown.
+        """Return the live entries of keys in one round trip, or two if tags must be read.
 
         Args:
             keys: the store keys.
-            stale: whether entries will do that are expired and may be served stale.
+            stale: whether expired entries that may be served stale are returned, too.
 
         Returns:
-            The slots found, and the errors that stood in the place of others.
+            The entries by store key, and the errors of the records that could not be read.
         """
         results = await self.backend.read(keys)
         records = [result for result in results.values() if isinstance(result, Record)]
         live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
         now = self._time()
-        slots: dict[str, MemoryEntry] = {}
+        entries: dict[str, MemoryEntry] = {}
         for record in records:
             key = record.head.key
             if key in live:
-                slot = slots[key] = self.admit(record)
-                slot.used_at = now
-        return slots, errors
+                entry = entries[key] = self.admit(record)
+                entry.last_access = now
+        return entries, errors
 
     async def select_live(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
-        """Those of some heads whose records are to be served now, by store key; see `judged`."""
+        """Return the heads of records that may be served now, by store key; see `check_heads`."""
         return (await self.check_heads(heads, stale=stale)).live
 
     async def check_heads(self, heads: Iterable[Head], *, stale: bool = False) -> HeadCheck:
-        """Which of some heads are those of records that are to be served now.
+        """Check which records may be served now, by their heads.
 
         Args:
             heads: the heads.
-            stale: whether those count that are expired and may be served stale.
+            stale: whether expired records that may be served stale are live.
         """
         now = self._time()
-        fresh = [head for head in heads if not head.is_removable(now, stale=stale)]
-        live, doubtful = dict[str, Head](), dict[str, Head]()
-        tokens, errors = await self._tokens(
-            {m for head in fresh if head.tags for m in _markers(head.key, head.tags)}
+        candidates = [head for head in heads if not head.is_removable(now, stale=stale)]
+        live, undecided = dict[str, Head](), dict[str, Head]()
+        tokens, errors = await self._read_tokens(
+            {
+                tag_key
+                for head in candidates
+                if head.tags
+                for tag_key in _get_tag_tokens(head.key, head.tags)
+            }
         )
-        for head in fresh:
-            markers = _markers(head.key, head.tags)
-            if all(tokens.get(marker) == token for marker, token in markers.items()):
+        for head in candidates:
+            expected = _get_tag_tokens(head.key, head.tags)
+            if all(tokens.get(tag_key) == token for tag_key, token in expected.items()):
                 live[head.key] = head
-            elif not errors.keys().isdisjoint(markers):
-                doubtful[head.key] = head
-        return HeadCheck(live, doubtful, list(errors.values()))
+            elif not errors.keys().isdisjoint(expected):
+                undecided[head.key] = head
+        return HeadCheck(live, undecided, list(errors.values()))
 
-    def decode(self, slot: MemoryEntry) -> Any:
-        """The slot's value: shared if nobody can change it, else a copy of the caller's own.
+    def decode(self, entry: MemoryEntry) -> Any:
+        """Return the value of an entry: a copy for the caller, or shared if it is immutable.
 
         Raises:
-            CorruptRecordError: the payload cannot be trusted or is of no known codec.
-            SecretRequiredError: it is signed, and the secret is not known yet.
+            CorruptRecordError: the payload cannot be trusted, or its codec is unknown.
+            SecretRequiredError: the payload is signed, and the secret is not known yet.
         """
-        held = slot.held
-        if type(held) is not EncodedValue:
-            return held
-        value = self.pipeline.decode(slot.key, held.codec, held.payload)
+        content = entry.content
+        if type(content) is not EncodedValue:
+            return content
+        value = self.pipeline.decode(entry.key, content.codec, content.payload)
         if is_immutable(value):
-            slot.held = value
+            entry.content = value
         return value
 
     async def make_record(self, item: Item, now: float | None = None) -> Record:
-        """Make the record of something to store.
+        """Return the record of an item.
 
         Args:
-            item: the value, and what goes with it.
-            now: the time to write on it, seconds since the epoch; ``None`` to look.
+            item: the item.
+            now: the time of writing in seconds since the epoch; ``None`` for the present time.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
@@ -221,17 +235,20 @@ class Engine:
             expires_at = now + item.ttl
             stale_until = None if item.stale_ttl is None else expires_at + item.stale_ttl
         tags, cost = dict(item.tags), item.cost
-        size, saves = len(payload), self._appraise(item.value)
+        size, saves = len(payload), self._estimate_savings(item.value)
         head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until, saves)
         return Record(head, payload)
 
     def make_record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
-        """Make a record at once, as a `Change` must, with whatever secret is known by then.
+        """Return a record without waiting, as a `Change` must.
+
+        It is signed with the secret that is known already.
 
         Args:
             key: the store key.
             value: the value.
-            like: a head whose expiry, tags, cost and staleness to keep.
+            like: a head with the expiry, tags, cost and stale time of the record; ``None`` for
+                a record without them.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
@@ -244,20 +261,21 @@ class Engine:
         return Record(head, payload)
 
     async def write(self, records: Sequence[Record]) -> list[MemoryEntry]:
-        """Store records, in one round trip, and keep them in memory."""
+        """Store records in one round trip, and admit them to the memory tier."""
         return [self.admit(record) for record in await self.backend.write(records)]
 
-    async def update(self, key: str, change: Change, *, spare_stale: bool = False) -> Record | None:
-        """Read, change and write one entry as a single step; what is not live is not there.
+    async def update(self, key: str, change: Change, *, keep_stale: bool = False) -> Record | None:
+        """Read, change and write one entry as a single atomic step.
 
         Args:
             key: the store key.
-            change: given the live record or ``None``, returns what to store
-                (`protocols.Change`). It may be called more than once.
-            spare_stale: whether ``None`` for an expired record leaves it to be served stale.
+            change: called with the live record, or ``None`` if there is none; returns the record
+                to store (`aiocache_pe.backends.base.Change`). It may be called more than once.
+            keep_stale: whether an expired record that may be served stale stays when ``change``
+                returns ``None`` for it.
 
         Returns:
-            What is stored now, or ``None``.
+            The record that is stored now, or ``None``.
         """
         tokens: dict[str, str | None] = {}
         unknown: list[str] = []
@@ -268,26 +286,25 @@ class Engine:
                 return change(None)
             now = self._time()
             if record.head.is_expired(now):
-                after = change(None)
-                spared = (
-                    after is None and spare_stale and not record.head.is_removable(now, stale=True)
-                )
-                return record if spared else after
-            markers = _markers(key, record.head.tags)
-            unknown.extend(marker for marker in markers if marker not in tokens)
+                changed = change(None)
+                is_kept = keep_stale and not record.head.is_removable(now, stale=True)
+                return record if changed is None and is_kept else changed
+            expected = _get_tag_tokens(key, record.head.tags)
+            unknown.extend(tag_key for tag_key in expected if tag_key not in tokens)
             if unknown:
                 return record
-            live = all(tokens[marker] == token for marker, token in markers.items())
-            return change(record if live else None)
+            is_live = all(tokens[tag_key] == token for tag_key, token in expected.items())
+            return change(record if is_live else None)
 
         while True:
             stored = await self.backend.update(key, change_if_live)
             if not unknown:
                 break
-            known, errors = await self._tokens(unknown)
-            if errors:  # it may be live, so nothing new is put in its place
+            known, errors = await self._read_tokens(unknown)
+            if errors:  # the record may be live, so no other record may replace it
                 raise next(iter(errors.values()))
-            tokens |= {marker: known.get(marker) for marker in unknown}
+            tokens |= {tag_key: known.get(tag_key) for tag_key in unknown}
+
         if stored is None:
             self.discard([key])
         else:
@@ -295,87 +312,103 @@ class Engine:
         return stored
 
     def admit(self, record: Record) -> MemoryEntry:
-        """A slot for a record, kept in the memory tier if there is one."""
-        slot = MemoryEntry(record)
+        """Return the entry of a record, and add it to the memory tier if there is one."""
+        entry = MemoryEntry(record)
         if self.tier is not None and record.stamp is not None:
-            before = self.tier.nodes.get(slot.key)
-            if before is not None:  # which reports those of its uses that are not reported yet
-                slot.hits = slot.counted = before.hits
-            self.tier.put(slot)
-        return slot
+            replaced = self.tier.nodes.get(entry.key)
+            if replaced is not None:  # it reports its own hits that are not reported yet
+                entry.hits = entry.counted_hits = replaced.hits
+            self.tier.put(entry)
+        return entry
 
     def discard(self, keys: Iterable[str]) -> None:
-        """Drop copies from memory. Coherence does not need it; it frees the room."""
+        """Remove entries from the memory tier, which frees memory; coherence does not need it."""
         if self.tier is not None:
             for key in keys:
                 self.tier.discard(key)
 
     async def get_tag_tokens(self, prefix: str, tags: Sequence[str]) -> dict[str, str]:
-        """The tokens of tags now, to be written into entries that carry them.
+        """Return the current tokens of tags, to be written into entries that carry the tags.
 
-        A tag that has no token yet gets one, and all writers agree on it. To be asked
-        before a value is computed: if the tag is deleted meanwhile, the value is dead.
+        A tag without a token gets one, and all writers agree on it. Call this before a value is
+        computed: if the tag is deleted meanwhile, the entry of the value is invalid.
+
+        Args:
+            prefix: the prefix of the namespace.
+            tags: the tags.
         """
         area = make_internal_prefix(prefix, "tags")
-        tokens, _ = await self._tokens([area + tag for tag in tags])
-        for marker in (area + tag for tag in tags if area + tag not in tokens):
-            fresh = await self.make_record(Item(marker, os.urandom(6).hex()))
-            stored = await self.backend.update(marker, _unless_there(fresh))
-            tokens[marker] = self.decode(self.admit(stored or fresh))
+        tokens, _ = await self._read_tokens([area + tag for tag in tags])
+        for tag_key in (area + tag for tag in tags if area + tag not in tokens):
+            new = await self.make_record(Item(tag_key, os.urandom(6).hex()))
+            stored = await self.backend.update(tag_key, _store_if_absent(new))
+            tokens[tag_key] = self.decode(self.admit(stored or new))
         return {tag: tokens[area + tag] for tag in sorted(set(tags))}
 
     async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[MemoryEntry]:
-        """Give tags new tokens, so that every entry that carries an old one is dead."""
+        """Give tags new tokens, which invalidates all entries that carry the tags."""
         area = make_internal_prefix(prefix, "tags")
         items = [Item(area + tag, os.urandom(6).hex()) for tag in tags]
         return await self.write([await self.make_record(item) for item in items])
 
     async def load_secret(self) -> bool:
-        """Ask the store for a secret of its own; whether there is a new one to try."""
+        """Load the store's own secret, and return whether there is a new one to try."""
         if self.pipeline.has_secret or not isinstance(self.backend, SecretKeeper):
             return False
         self.pipeline.use_secret(await self.backend.secret())
         return True
 
+    async def close(self, *, close_backend: bool) -> None:
+        """Empty the memory tier, and close the store if the engine owns it."""
+        if self.tier is not None:
+            self.tier.clear()
+        if close_backend:
+            await self.backend.close()
+
     def _check_tags(self, key: str, tags: Mapping[str, str]) -> Missing | Pending | None:
-        """What the tags say of an entry: dead, cannot tell, or nothing against it."""
-        for marker, token in _markers(key, tags).items():
-            found = self.peek(marker)
-            if isinstance(found, Sentinel):
-                return found
-            if self.decode(found) != token:
+        """Return the reason why an entry cannot be served because of its tags, if there is one."""
+        for tag_key, token in _get_tag_tokens(key, tags).items():
+            entry = self.peek(tag_key)
+            if isinstance(entry, Sentinel):
+                return entry
+            if self.decode(entry) != token:
                 return MISSING
         return None
 
-    async def _tokens(self, markers: Iterable[str]) -> tuple[dict[str, str], dict[str, CacheError]]:
-        """The tokens of markers, and why some could not be read; one that is damaged is none."""
+    async def _read_tokens(
+        self, tag_keys: Iterable[str]
+    ) -> tuple[dict[str, str], dict[str, CacheError]]:
+        """Return the current tokens, and the errors of those that could not be read.
+
+        A damaged token counts as absent.
+        """
         tokens: dict[str, str] = {}
-        unknown: list[str] = []
-        for marker in markers:
-            found = self.peek(marker)
-            if isinstance(found, MemoryEntry):
-                tokens[marker] = self.decode(found)
-            elif found is PENDING:
-                unknown.append(marker)
-        if not unknown:
+        pending: list[str] = []
+        for tag_key in tag_keys:
+            entry = self.peek(tag_key)
+            if isinstance(entry, MemoryEntry):
+                tokens[tag_key] = self.decode(entry)
+            elif entry is PENDING:
+                pending.append(tag_key)
+        if not pending:
             return tokens, {}
+
         errors: dict[str, CacheError] = {}
-        for marker, result in (await self.backend.read(unknown)).items():
+        for tag_key, result in (await self.backend.read(pending)).items():
             if isinstance(result, Record):
-                tokens[marker] = self.decode(self.admit(result))
+                tokens[tag_key] = self.decode(self.admit(result))
             elif not isinstance(result, CorruptRecordError):
-                errors[marker] = result
+                errors[tag_key] = result
         return tokens, errors
 
 
-def _markers(key: str, tags: Mapping[str, str]) -> dict[str, str]:
-    """The store keys of an entry's tags, with the tokens they had when it was written."""
+def _get_tag_tokens(key: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tokens that an entry expects, by the store keys of its tags."""
     if not tags:
         return {}
     area = make_internal_prefix(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
 
 
-def _unless_there(record: Record) -> Change:
-    """A change that stores a record where there is none."""
-    return lambda there: there or record
+def _store_if_absent(record: Record) -> Change:
+    return lambda present: present or record

@@ -1,8 +1,8 @@
-"""The memory tier's slots: what of an entry is kept in the process, and in which form.
+"""Entries of the memory tier, and the form in which they hold their values.
 
-A slot holds the value itself when it is immutable, so every caller shares it, and the
-payload otherwise, so every caller decodes a copy of its own and none can spoil what the
-next one gets. It does not hold the record: at a million entries every byte counts.
+An immutable value is held itself, and all callers share it. Any other value is held as its
+payload, and every caller decodes a copy. A caller that changes its copy therefore cannot affect
+other callers. The record itself is not held, because at a million entries every byte counts.
 """
 
 from __future__ import annotations
@@ -14,35 +14,40 @@ from msgspec import Struct
 
 from aiocache_pe.record import Head, Record, Savings
 
-OVERHEAD: Final = 352  # bytes a slot takes besides its value and key, in a full tier of 10,000
-_GRAIN: Final = 16  # bytes, that memory is given out in
-_SHARED: Final = 1 << 16  # bytes; up to this, slots of a weight share the number
-_MANY: Final = 64  # moments that are shared at a time
-_weights: dict[int, int] = {}
-_moments: dict[float, float] = {}
+ENTRY_OVERHEAD: Final = 352
+"""Bytes that an entry takes besides its key and payload, measured in a full tier of 10,000."""
+
+_ALLOCATION_UNIT: Final = 16  # bytes; the allocator rounds sizes up to it
+_MAX_SHARED_SIZE: Final = 1 << 16  # bytes; entries of equal size up to this share the number
+_MAX_SHARED_TIMES: Final = 64
+_shared_sizes: dict[int, int] = {}
+_shared_times: dict[float, float] = {}
 
 
-def share(moment: float) -> float:
-    """The same number, one for all slots that have it, as those that were written together."""
-    if len(_moments) >= _MANY:
-        _moments.clear()
-    return _moments.setdefault(moment, moment)
+def share_time(time: float) -> float:
+    """Return an equal number that all entries of this time share, to save memory.
+
+    Entries that were written together expire at the same time. The last 64 times are shared.
+    """
+    if len(_shared_times) >= _MAX_SHARED_TIMES:
+        _shared_times.clear()
+    return _shared_times.setdefault(time, time)
 
 
 class EncodedValue(Struct, gc=False, eq=False):
-    """A value that callers could change: what to decode for each of them."""
+    """A payload that is decoded for every caller."""
 
     codec: str
     payload: bytes
 
 
 class EntryExtras(Struct, gc=False, eq=False):
-    """What most entries have none of.
+    """Facts that most entries lack.
 
     Attributes:
-        tags: each tag with the token that must still be its own.
-        stale_until: until when it may be served stale, at least as long as it is fresh.
-        saves: what a hit saves besides the time; ``None`` when not known.
+        tags: each tag with the token that it must still have.
+        stale_until: end of stale serving, not before the entry expires.
+        saves: the savings of a hit besides the time; ``None`` if unknown.
     """
 
     tags: dict[str, str]
@@ -51,85 +56,88 @@ class EntryExtras(Struct, gc=False, eq=False):
 
 
 class MemoryEntry:
-    """One entry in memory.
+    """An entry in memory.
 
     Attributes:
         key: the store key.
-        held: the value when it is immutable, else `EncodedValue`.
-        stamp: the store's mark of the version this was made from.
-        expires_at: seconds since the epoch, infinity for never.
-        cost: seconds that the value took to compute.
-        size: what the slot weighs, in bytes.
-        rare: what most have none of.
-        hits: number of hits; ``counted`` of these are already reported.
-        used_at: when it was last a hit, seconds since the epoch; to the second, once that
-            is reported.
+        content: the value if it is immutable, otherwise an `EncodedValue`.
+        stamp: the store's stamp of the version from which the entry was made.
+        expires_at: seconds since the epoch, infinity for no end.
+        cost: seconds that the computation of the value took.
+        size: size of the entry in bytes.
+        extras: facts that most entries lack; ``None`` without any.
+        hits: number of hits.
+        counted_hits: the part of ``hits`` that `Counters` has counted.
+        last_access: time of the last hit in seconds since the epoch; rounded down to the second
+            once it is counted.
         queue, previous, next, policy_state: see `aiocache_pe.eviction.base.Node`.
     """
 
-    # Not a struct, as the rest: it would not be known to the garbage collector and be smaller
-    # by 16 bytes, but to set an attribute, as a hit does twice, takes three times as long.
+    # A msgspec struct without garbage collection would be 16 bytes smaller. But setting an
+    # attribute, which a hit does twice, takes three times as long there.
     __slots__ = (
+        "content",
         "cost",
-        "counted",
+        "counted_hits",
         "expires_at",
-        "held",
+        "extras",
         "hits",
         "key",
+        "last_access",
         "next",
         "policy_state",
         "previous",
         "queue",
-        "rare",
         "size",
         "stamp",
-        "used_at",
     )
 
     def __init__(self, record: Record) -> None:
         head = record.head
         self.key = head.key
-        self.held: Any = EncodedValue(head.codec, record.payload)
+        self.content: Any = EncodedValue(head.codec, record.payload)
         self.stamp = record.stamp
-        self.expires_at = math.inf if head.expires_at is None else share(head.expires_at)
-        self.cost = head.cost or 0.0  # one for all
-        self.size = _weight(OVERHEAD + len(head.key) + head.size)
-        plain = not head.tags and head.stale_until is None and head.saves is None
-        self.rare = None if plain else _rare(head)
+        self.expires_at = math.inf if head.expires_at is None else share_time(head.expires_at)
+        self.cost = head.cost or 0.0  # one object for all zeros
+        self.size = _compute_size(head)
+        self.extras = _make_extras(head)
         self.hits = 0
-        self.counted = 0
-        self.used_at = 0.0
+        self.counted_hits = 0
+        self.last_access = 0.0
         self.queue: Any = None
         self.previous: Any = None
         self.next: Any = None
         self.policy_state = 0
 
     @property
-    def admitted_at(self) -> bool:
-        """Whether it is in the tier, to be hit again; not when it did not fit, or went."""
+    def is_in_tier(self) -> bool:
+        """Return whether the memory tier holds the entry, so that it can be hit again."""
         return self.queue is not None
 
     @property
     def tags(self) -> dict[str, str] | None:
-        """Each tag with the token that must still be its own; ``None`` without any."""
-        return None if self.rare is None else self.rare.tags or None
+        """Return each tag with the token that it must still have; ``None`` without any."""
+        return None if self.extras is None else self.extras.tags or None
 
     @property
     def stale_until(self) -> float:
-        """Until when it may be served stale, at least ``expires_at``."""
-        return self.expires_at if self.rare is None else self.rare.stale_until
+        """Return the end of stale serving, not before ``expires_at``."""
+        return self.expires_at if self.extras is None else self.extras.stale_until
 
     @property
     def saves(self) -> Savings | None:
-        """What a hit saves besides the time; ``None`` when not known."""
-        return None if self.rare is None else self.rare.saves
+        """Return the savings of a hit besides the time; ``None`` if unknown."""
+        return None if self.extras is None else self.extras.saves
 
 
-def _rare(head: Head) -> EntryExtras:
-    gone_at = head.removable_at
-    return EntryExtras(head.tags, math.inf if gone_at is None else gone_at, head.saves)
+def _make_extras(head: Head) -> EntryExtras | None:
+    if not head.tags and head.stale_until is None and head.saves is None:
+        return None
+    end = head.removable_at
+    return EntryExtras(head.tags, math.inf if end is None else end, head.saves)
 
 
-def _weight(size: int) -> int:
-    size = -(-size // _GRAIN) * _GRAIN
-    return size if size > _SHARED else _weights.setdefault(size, size)
+def _compute_size(head: Head) -> int:
+    exact = ENTRY_OVERHEAD + len(head.key) + head.size
+    size = -(-exact // _ALLOCATION_UNIT) * _ALLOCATION_UNIT
+    return size if size > _MAX_SHARED_SIZE else _shared_sizes.setdefault(size, size)

@@ -1,8 +1,7 @@
-"""One namespace of an engine: here hits are counted and the store's failures survived.
+"""Namespace of an engine: counts its reads and writes, and handles failures of the store.
 
-Everything that the public verbs, the decorator and the sync twin do goes through these
-few methods. They speak store keys and seconds; checking what the user wrote is the
-manager's part.
+The public operations, the decorators and the blocking manager all use these few methods. They
+take store keys and seconds; callers have checked the user's arguments already.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.backends import capabilities
-from aiocache_pe.backends.base import Change, Lease
+from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
@@ -24,212 +23,230 @@ from aiocache_pe.exceptions import (
     SerializationError,
 )
 from aiocache_pe.keys.store_keys import make_namespace_prefix
-from aiocache_pe.record import Record
+from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
 logger = logging.getLogger("aiocache_pe")
-_QUIET = 30.0  # seconds without a failure, after which a success is said to be a recovery
-Hit = events.Hit  # one look fewer at every hit
+_RECOVERY_SECONDS = 30.0  # without a failure; only then is a success logged as a recovery
+Hit = events.Hit  # saves an attribute lookup at every hit
 T = TypeVar("T")
 
 
 class Namespace:
-    """A namespace's way through an engine.
+    """One namespace of an engine.
 
     Args:
         engine: the engine, shared with other namespaces.
-        namespace: the namespace's name.
-        on_activity: called when there is something to report that was not before.
+        name: the name of the namespace.
+        on_activity: called when there is something new to report.
+
+    Attributes:
+        engine: the engine.
+        name: the name of the namespace.
+        prefix: the beginning of all its store keys.
+        time, monotonic: the clock's functions.
+        counters: its counters in this process.
     """
 
-    def __init__(self, engine: Engine, namespace: str, on_activity: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, name: str, on_activity: Callable[[], None]) -> None:
         self.engine = engine
-        self.namespace = namespace
-        self.prefix = make_namespace_prefix(namespace)
+        self.name = name
+        self.prefix = make_namespace_prefix(name)
+        self.time = engine.clock.time
         self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
-        self._find = engine.peek
-        self._value = engine.decode
-        self._wanted = engine.events.subscribed
-        self._failing: dict[str, float] = {}  # verbs, and when each failed last
+        self._peek_entry = engine.peek
+        self._decode = engine.decode
+        self._subscribed = engine.events.subscribed
+        self._failed_at: dict[str, float] = {}  # the last failure of each operation
+
+    # Reads
 
     def peek(self, key: str) -> Any:
-        """The value of a store key, as far as that can be told without waiting.
+        """Return the value of a store key if that needs no waiting.
 
-        A hit is counted; a miss is not, for it may yet be computed by somebody else.
+        A hit is counted. A miss is not, because another caller may be computing the value.
 
         Returns:
-            The value, `MISSING`, or `PENDING`: ask `load`.
+            The value, `MISSING`, or `PENDING`; then `get` is the next step.
         """
         try:
-            slot = self._find(key)
-        except Exception as error:  # a store's own `peek`
+            entry = self._peek_entry(key)
+        except Exception as error:  # the store's own `peek`
             self.count_failure("peek", error)
             return PENDING
-        if type(slot) is not MemoryEntry:
-            return slot
-        value = slot.held
+        if type(entry) is not MemoryEntry:
+            return entry
+
+        value = entry.content
         if type(value) is EncodedValue:
             try:
-                value = self._value(slot)
+                value = self._decode(entry)
             except CacheError:
                 return PENDING
-        slot.hits = uses = slot.hits + 1
-        if uses - slot.counted == 1:
-            self.counters.note_use(slot)
-        if Hit in self._wanted:
+
+        entry.hits = hits = entry.hits + 1
+        if hits - entry.counted_hits == 1:
+            self.counters.note_first_hit(entry)
+        if Hit in self._subscribed:
             self.emit(Hit, key)
         return value
 
     async def get(self, key: str) -> Any:
-        """The value of a store key, or `MISSING`; a hit is counted, a miss is not."""
+        """Return the value of a store key, or `MISSING`; a hit is counted, a miss is not."""
         value = self.peek(key)
         return (await self.get_many([key])).get(key, MISSING) if value is PENDING else value
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The values of those store keys that are live, in one round trip; hits are counted."""
+        """Return the values of live entries, read in one round trip; hits are counted."""
         values: dict[str, Any] = {}
-        for count, (key, slot) in enumerate((await self.get_entries(keys)).items(), 1):
+        for count, (key, entry) in enumerate((await self.get_entries(keys)).items(), 1):
             try:
-                value = self._value(slot)
-            except Exception:  # what can be done about it is known there
-                value = await self.decode(slot)
+                value = self._decode(entry)
+            except Exception:  # loads the secret and tries again, or counts the failure
+                value = await self.decode(entry)
             if value is not MISSING:
-                self._hit(slot)
+                self._count_entry_hit(entry)
                 values[key] = value
             await checkpoint(count)
         return values
 
     async def get_entry(self, key: str, *, stale: bool = False) -> MemoryEntry | None:
-        """The live entry of a store key, as it is kept in memory; not counted as a read.
+        """Return the live entry of a store key; the read is not counted.
 
         Args:
             key: the store key.
-            stale: whether one will do that is expired and may be served stale.
+            stale: whether an expired entry that may be served stale is returned, too.
         """
         try:
-            found = self._find(key, stale=stale)
+            entry = self._peek_entry(key, stale=stale)
         except Exception as error:
             self.count_failure("peek", error)
-            found = PENDING
-        if found is PENDING:
+            entry = PENDING
+        if entry is PENDING:
             return (await self.get_entries([key], stale=stale)).get(key)
-        return found if isinstance(found, MemoryEntry) else None
-
-    async def serve(self, slot: MemoryEntry) -> Any:
-        """The value of an entry, counted as a hit, also where it is stale; or `MISSING`."""
-        value = await self.decode(slot)
-        if value is not MISSING:
-            self._hit(slot)
-        return value
+        return entry if isinstance(entry, MemoryEntry) else None
 
     async def get_entries(
         self, keys: Sequence[str], *, stale: bool = False
     ) -> dict[str, MemoryEntry]:
-        """The slots of those store keys that are live, in one round trip; nothing is counted."""
+        """Return the live entries of store keys, read in one round trip; no read is counted."""
         work = self.engine.get_entries(keys, stale=stale)
-        slots, errors = await self.attempt("read", work, ({}, []))
+        entries, errors = await self.attempt("read", work, ({}, []))
         for error in errors:
             self.count_failure("entry", error)
-        if slots and not errors:
-            self._recovered("entry")
-        return slots
+        if entries and not errors:
+            self._note_success("entry")
+        return entries
 
-    def count_miss(self, key: str, count: int = 1) -> None:
-        """Count a read that found nothing."""
-        self.counters.add("misses", count)
-        self.emit(events.Miss, key)
+    async def get_head(self, key: str) -> Head | None:
+        """Return the head of a stored record, live or not; the read is not counted."""
+        results = await self.attempt("read", self.engine.backend.read([key]), {})
+        record = results.get(key)
+        return record.head if isinstance(record, Record) else None
 
-    def count_hit(self, key: str) -> None:
-        """Count a read that was served without a slot."""
-        self.counters.add("hits")
-        self.emit(events.Hit, key)
+    async def serve(self, entry: MemoryEntry) -> Any:
+        """Return the value of an entry, live or stale, and count a hit; `MISSING` without one."""
+        value = await self.decode(entry)
+        if value is not MISSING:
+            self._count_entry_hit(entry)
+        return value
+
+    async def decode(self, entry: MemoryEntry) -> Any | Missing:
+        """Return the value of an entry; the caller may change it.
+
+        A value that cannot be decoded is `MISSING`, and the failure is counted.
+        """
+        try:
+            try:
+                return self.engine.decode(entry)
+            except SecretRequiredError:
+                if not await self.engine.load_secret():
+                    raise
+                return self.engine.decode(entry)
+        except Exception as error:
+            self.count_failure("decode", error)
+            self.engine.discard([entry.key])
+            return MISSING
+
+    # Writes
 
     async def put(self, items: Sequence[Item]) -> list[MemoryEntry] | None:
-        """Store values, in one round trip.
+        """Store values in one round trip.
 
         Returns:
-            Their slots, or ``None`` when the store failed.
+            Their entries, or ``None`` if the store failed.
 
         Raises:
-            SerializationError: a value cannot be stored exactly; nothing was stored.
+            SerializationError: a value cannot be stored exactly; no value is stored.
         """
 
         async def work() -> list[MemoryEntry]:
-            now = self.engine.clock.time()  # one for all, so that they end as one
+            now = self.time()  # one time for all, so that they expire together
             records = [await self.engine.make_record(item, now) for item in items]
-            return await self._written(records)
+            return await self._write(records)
 
         return await self.attempt("write", work(), None)
 
     async def put_storable(self, items: Sequence[Item]) -> set[str]:
-        """Store values, in one round trip, but for those that cannot be stored exactly.
+        """Store values in one round trip, except those that cannot be stored exactly.
 
-        These are counted as errors. The loop has a turn between some hundred values.
+        The exceptions are counted as errors. Other tasks run after every few hundred values.
 
         Returns:
-            The keys of those that were stored.
+            The store keys of the values that are stored.
         """
 
         async def work() -> set[str]:
-            records, now = list[Record](), self.engine.clock.time()
+            records, now = list[Record](), self.time()
             for count, item in enumerate(items, 1):
                 try:
                     records.append(await self.engine.make_record(item, now))
                 except SerializationError as error:
                     self.count_failure("encode", error)
                 await checkpoint(count)
-            slots = await self._written(records) if records else []
-            return {slot.key for slot in slots}
+            entries = await self._write(records) if records else []
+            return {entry.key for entry in entries}
 
         return await self.attempt("write", work(), set())
 
     async def update(self, key: str, change: Change) -> Record | None:
-        """`Engine.update`, with the errors of the store left to rise."""
-        before: list[Record | None] = [None]
+        """Change an entry by `Engine.update`, and count a write.
 
-        def noted(record: Record | None) -> Record | None:
-            before[0] = record
+        Raises:
+            BackendError: the store failed.
+        """
+        seen: list[Record | None] = [None]
+
+        def change_and_note(record: Record | None) -> Record | None:
+            seen[0] = record
             return change(record)
 
-        stored = await self.engine.update(key, noted)
-        if stored is not None and stored is not before[0]:
-            self._stored([stored])
+        stored = await self.engine.update(key, change_and_note)
+        if stored is not None and stored is not seen[0]:
+            self._count_stored([stored])
         return stored
 
     async def delete(self, keys: Sequence[str]) -> int:
-        """Remove entries, in one round trip; how many live ones there were."""
+        """Remove entries in one round trip, and return the number of live ones."""
         self.engine.discard(keys)
         heads = await self.attempt("delete", self.engine.backend.delete(keys), ())
         live = await self.attempt("delete", self.engine.select_live(heads), {})
         self.count_removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
         return len(live)
 
-    def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
-        """Count entries that went away."""
-        names: Mapping[str, str] = {"expired": "expirations", "evicted": "evictions"}
-        if count:
-            self.counters.add(names.get(cause, "deletes"), count)
-            self.emit(events.Removed, key, cause, count)
+    async def renew_tags(self, tags: Sequence[str]) -> bool:
+        """Invalidate all entries that carry one of the tags; return ``False`` on failure."""
+        work = self.engine.renew_tags(self.prefix, tags)
+        return await self.attempt("write", work, None) is not None
 
-    async def decode_record(self, record: Record) -> Any | Missing:
-        """A record's value, as `decoded` gives a slot's."""
-        return await self.decode(MemoryEntry(record))
+    # The store
 
-    async def decode(self, slot: MemoryEntry) -> Any | Missing:
-        """An entry's value, the caller's own; `MISSING` and counted if it has none to give."""
-        try:
-            try:
-                return self.engine.decode(slot)
-            except SecretRequiredError:
-                if not await self.engine.load_secret():
-                    raise
-                return self.engine.decode(slot)
-        except Exception as error:
-            self.count_failure("decode", error)
-            self.engine.discard([slot.key])
-            return MISSING
+    @property
+    def store_name(self) -> str:
+        """Return the name of the store, for messages."""
+        return self.engine.backend.name
 
     async def try_lease(self, key: str) -> Lease | None:
         """Return the lease of a store key, or ``None`` while another caller holds it.
@@ -239,12 +256,39 @@ class Namespace:
         work = capabilities.try_lease(self.engine.backend, key)
         return await self.attempt("lease", work, capabilities.FREE_LEASE)
 
-    async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
-        """Do something with the store; if it fails, count that and go on without.
+    async def get_usage(self, key: str) -> tuple[int, float | None]:
+        """Return the hits of an entry over all processes, and its last access if it is known."""
+        work = capabilities.usage(self.engine.backend, key)
+        return await self.attempt("usage", work, (0, None))
 
-        Counted is each failure, logged is a verb's first; and its first success when it
-        has not failed for a while. On a full disk small writes and large ones take turns
-        in succeeding and failing, and a log that told each would fill what is left of it.
+    async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """Write hits and last accesses to the store, by store key."""
+        await self.attempt("usage", capabilities.add_usage(self.engine.backend, usage), None)
+
+    async def examine(self) -> Sequence[Check]:
+        """Return the results of the store's checks of itself; none if it has no checks."""
+        store = self.engine.backend
+        return await store.examine() if isinstance(store, Examinable) else ()
+
+    def location(self, key: str) -> str | None:
+        """Return the location of an entry in the store, such as a path, if it has one."""
+        store = self.engine.backend
+        return store.location(key) if isinstance(store, Located) else None
+
+    async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
+        """Await an operation of the store, and continue without its result if it fails.
+
+        Every failure is counted. Logged are an operation's first failure, and its first success
+        after some time without a failure. On a full disk, small writes succeed and large writes
+        fail in turn, and a log line for each would fill the rest of the disk.
+
+        Args:
+            verb: the name of the operation, for events and the log.
+            work: the operation.
+            otherwise: the result if it fails.
+
+        Raises:
+            SerializationError: a value cannot be stored; the store has not failed.
         """
         try:
             result = await work
@@ -253,58 +297,83 @@ class Namespace:
         except Exception as error:
             self.count_failure(verb, error)
             return otherwise
-        self._recovered(verb)
+        self._note_success(verb)
         return result
 
+    # Counters and events
+
+    def count_hit(self, key: str) -> None:
+        """Count a hit of a caller that received the value without an entry."""
+        self.counters.add("hits")
+        self.emit(events.Hit, key)
+
+    def count_miss(self, key: str, count: int = 1) -> None:
+        """Count a read that found no live entry."""
+        self.counters.add("misses", count)
+        self.emit(events.Miss, key)
+
+    def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
+        """Count entries that were removed.
+
+        Args:
+            cause: the reason of the removal.
+            count: the number of entries.
+            key: the store key, if only one was removed.
+        """
+        names: Mapping[str, str] = {"expired": "expirations", "evicted": "evictions"}
+        if count:
+            self.counters.add(names.get(cause, "deletes"), count)
+            self.emit(events.Removed, key, cause, count)
+
     def count_failure(self, verb: str, error: Exception) -> None:
-        """Count a failure of the store, or a record that could not be trusted."""
-        # A report that failed must not bring about the next: it would fail as well.
+        """Count a failure of the store, or a record that cannot be trusted."""
+        # A failed report must not schedule the next report, which would fail as well.
         self.counters.add("errors", report=verb != "stats")
         self.emit(events.BackendFailed, "", verb, error)
         if isinstance(error, CorruptRecordError):
-            logger.warning("a damaged record is treated as a miss: %s", error)
-            return
-        known = verb in self._failing
-        self._failing[verb] = self.engine.clock.monotonic()
-        if not known:
             logger.warning(
-                "store %s of namespace %r fails (%s: %s: %s); calls go on without it, and "
+                "store %s of namespace %r: a damaged record is treated as a miss: %s",
+                *(self.store_name, self.name, error),
+            )
+            return
+        is_logged = verb in self._failed_at
+        self._failed_at[verb] = self.monotonic()
+        if not is_logged:
+            logger.warning(
+                "store %s of namespace %r fails (%s: %s: %s); calls continue without it, and "
                 "further failures are counted, not logged",
-                *(self._store, self.namespace, verb, type(error).__name__, error),
+                *(self.store_name, self.name, verb, type(error).__name__, error),
             )
 
     def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:
-        """Tell of an event, if anybody wants to know."""
-        if kind in self._wanted:
-            plain = key[len(self.prefix) :]
-            self.engine.events.emit(kind(self.namespace, plain, *details))
+        """Deliver an event to its subscribers, if there are any."""
+        if kind in self._subscribed:
+            user_key = key[len(self.prefix) :]
+            self.engine.events.emit(kind(self.name, user_key, *details))
 
-    @property
-    def _store(self) -> str:
-        return self.engine.backend.name
-
-    def _recovered(self, verb: str) -> None:
-        failed_at = self._failing.get(verb)
-        if failed_at is not None and self.engine.clock.monotonic() - failed_at >= _QUIET:
-            self._failing.pop(verb, None)
+    def _note_success(self, verb: str) -> None:
+        failed_at = self._failed_at.get(verb)
+        if failed_at is not None and self.monotonic() - failed_at >= _RECOVERY_SECONDS:
+            self._failed_at.pop(verb, None)
             logger.warning(
-                "store %s of namespace %r works again (%s)", self._store, self.namespace, verb
+                "store %s of namespace %r works again (%s)",
+                *(self.store_name, self.name, verb),
             )
 
-    def _hit(self, slot: MemoryEntry) -> None:
-        slot.hits += 1
-        if slot.hits - slot.counted == 1:
-            self.counters.note_use(slot)
-        if events.Hit in self._wanted:
-            self.emit(events.Hit, slot.key)
+    def _count_entry_hit(self, entry: MemoryEntry) -> None:
+        entry.hits += 1
+        if entry.hits - entry.counted_hits == 1:
+            self.counters.note_first_hit(entry)
+        if Hit in self._subscribed:
+            self.emit(Hit, entry.key)
 
-    async def _written(self, records: Sequence[Record]) -> list[MemoryEntry]:
-        slots = await self.engine.write(records)
-        self._stored(records)
-        return slots
+    async def _write(self, records: Sequence[Record]) -> list[MemoryEntry]:
+        entries = await self.engine.write(records)
+        self._count_stored(records)
+        return entries
 
-    def _stored(self, records: Sequence[Record]) -> None:
+    def _count_stored(self, records: Sequence[Record]) -> None:
         self.counters.add("sets", len(records))
-        if events.Stored in self._wanted:
+        if events.Stored in self._subscribed:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)

@@ -1,4 +1,4 @@
-"""What a user is shown: one entry, and the counters of a namespace."""
+"""Results that users read: one entry, the counters of a namespace, the calls of a function."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class CacheEntry:
     Attributes:
         key: the key, without its namespace.
         value: the stored value.
-        created_at: when it was written, seconds since the epoch.
-        expires_at: when it expires, seconds since the epoch; ``None`` for never.
-        last_access: when it was last read, or written when it never was.
-        hit_count: how often it was read, over all processes, as far as it was reported.
-        size_bytes: what the record weighs in the store.
-        tags: the tags it carries, sorted.
+        created_at: time of writing, in seconds since the epoch.
+        expires_at: time of expiry, in seconds since the epoch; ``None`` for no expiry.
+        last_access: time of the last read, or of writing before the first read.
+        hit_count: number of reads in all processes that were reported so far.
+        size_bytes: size of the record in the store, in bytes.
+        tags: the tags of the entry, sorted.
     """
 
     key: str
@@ -41,18 +41,18 @@ class CacheStats:
         sets: entries written.
         deletes: entries removed by a caller.
         evictions: entries removed to stay within a bound.
-        expirations: entries removed because their time was over.
-        errors: store failures and damaged records that were survived.
-        seconds_saved: what the hits would have cost, by the measured time of their factories.
-        total_entries: entries in the store now; expired ones count until they are cleaned up.
-        total_size_bytes: what these weigh, headers included.
-        stale_hits: those of the hits that were on expired entries (``stale_ttl``).
+        expirations: entries removed because they had expired.
+        errors: store failures and damaged records, in spite of which the calls continued.
+        seconds_saved: time that the hits saved, by the measured duration of their factories.
+        total_entries: entries in the store now; expired ones count until they are removed.
+        total_size_bytes: size of these entries in bytes, headers included.
+        stale_hits: the part of ``hits`` that was served from expired entries (``stale_ttl``).
         load_failures: factories that raised, for a caller or in the background.
-        input_tokens_saved: tokens that the hits would have sent to a model, by the ``usage``
-            of the answers.
-        output_tokens_saved: tokens that it would have answered with.
-        money_saved: what these would have cost, by the ``prices`` of the manager that stored
-            the answers.
+        input_tokens_saved: tokens that the hits saved sending to a model, by the ``usage`` of
+            its responses.
+        output_tokens_saved: tokens that the model did not have to generate.
+        money_saved: cost of these tokens, by the ``prices`` of the manager that stored the
+            responses.
     """
 
     hits: int = 0
@@ -73,13 +73,13 @@ class CacheStats:
 
     @property
     def hit_rate(self) -> float:
-        """Hits as a share of all reads, from 0.0 to 1.0; 0.0 before the first read."""
+        """Return hits as a share of all reads, from 0.0 to 1.0; 0.0 before the first read."""
         reads = self.hits + self.misses
         return self.hits / reads if reads else 0.0
 
 
 class CacheInfo(NamedTuple):
-    """What became of one decorated function's calls, in this process.
+    """The calls of one decorated function in this process.
 
     Attributes:
         hits: calls that were served without calling the function.

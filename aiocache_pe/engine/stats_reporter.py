@@ -1,8 +1,8 @@
-"""Counters that outlive the process: from the tallies into the store, and back as stats.
+"""Reports of counters to the store, so that they outlive the process.
 
-A namespace's counters are one small record beside its entries, changed by the store's
-atomic update, so any number of processes may add to it. It is written a moment after
-something happened, at `close`, and at the end of every event loop; never on a hit.
+The counters of a namespace are one small record beside its entries. Any number of processes add
+to it by the store's atomic update. A process reports a second after the first activity, when the
+cache is closed and at the end of every event loop, but never during a hit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from aiocache_pe.backends import capabilities
+from aiocache_pe.backends.base import Evicting, Expiring
 from aiocache_pe.engine.access_log import AccessLog
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.namespace import Namespace
@@ -40,11 +41,11 @@ _COUNTERS = (
     "money_saved",
 )
 _FRACTIONS = ("seconds_saved", "money_saved")
-_DELAY = 1.0  # seconds from the first thing to report to its report
+_REPORT_DELAY = 1.0  # seconds from the first activity to its report
 
 
 class _Timer:
-    """A loop's next report."""
+    """The next report of an event loop, and the one in progress."""
 
     __slots__ = ("handle", "task")
 
@@ -52,8 +53,8 @@ class _Timer:
         self.handle: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
 
-    async def end(self) -> None:
-        """Begin no report, and wait for the one that was begun."""
+    async def stop(self) -> None:
+        """Cancel the next report, and wait for the one in progress."""
         if self.handle is not None:
             self.handle.cancel()
         if self.task is not None:
@@ -61,75 +62,73 @@ class _Timer:
 
 
 class StatsReporter:
-    """Writes the counters of an engine's namespaces, and reads them.
+    """Writes the counters of an engine's namespaces to the store, and reads them.
+
+    Entries that the store evicts or expires by itself are counted, too.
 
     Args:
-        engine: whose namespaces.
-        on_activity: called once in a while when a namespace is used in an event loop.
+        engine: the engine.
+
+    Attributes:
+        on_activity: called in an event loop when the first activity of a second is noted there.
     """
 
-    def __init__(self, engine: Engine, on_activity: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self.on_activity: Callable[[], object] = lambda: None
         self._engine = engine
-        self._also = on_activity
-        self._spaces: dict[str, Namespace] = {}
-        self._usage = AccessLog(engine)
+        self._namespaces: dict[str, Namespace] = {}
+        self._access_log = AccessLog(engine.backend, engine.clock)
         self._timers = PerLoop(_Timer)
         self._reports = PendingWork()
-        self._at_end = LoopEndHook(self._finish)
-        self._scheduled: asyncio.AbstractEventLoop | None = None  # the last one with a timer
-        self._asked = False  # whether the portal's loop was asked for a report
+        self._loop_end = LoopEndHook(self._finish_loop)
+        self._scheduled_loop: asyncio.AbstractEventLoop | None = None  # the last one with a timer
+        self._is_portal_notified = False
+        if isinstance(engine.backend, Evicting):
+            engine.backend.on_evict = self._count_evicted
+        if isinstance(engine.backend, Expiring):
+            engine.backend.on_expire = self.count_expired
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Forget what is counted so far: the parent will report it."""
-        self._scheduled = None
-        self._asked = False
-        self._usage.clear()
-        for space in self.namespaces():
-            space.counters.take_changes()
+        """Forget all counts, because the parent reports them."""
+        self._scheduled_loop = None
+        self._is_portal_notified = False
+        self._access_log.clear()
+        for namespace in self._list_namespaces():
+            namespace.counters.take_changes()
 
-    def get_namespace(self, namespace: str) -> Namespace:
-        """A namespace of the engine, the same one for the same name."""
-        space = self._spaces.get(namespace)
-        if space is None:
-            space = self._spaces.setdefault(
-                namespace, Namespace(self._engine, namespace, self._on_activity)
+    def get_namespace(self, name: str) -> Namespace:
+        """Return the namespace of a name; equal names have the same object."""
+        namespace = self._namespaces.get(name)
+        if namespace is None:
+            namespace = self._namespaces.setdefault(
+                name, Namespace(self._engine, name, self._schedule_report)
             )
-        return space
-
-    def namespaces(self) -> list[Namespace]:
-        """The namespaces in use."""
-        return list(self._spaces.values())
-
-    def count_evicted(self, head: Head) -> None:
-        """Count an entry that its store removed to make room; called in any thread."""
-        self._removed("evicted", head)
+        return namespace
 
     def count_expired(self, head: Head) -> None:
-        """Count an entry that was removed because its time was over."""
-        self._removed("expired", head)
-
-    def _removed(self, cause: Cause, head: Head) -> None:
-        area, _, _ = head.key.partition(":")
-        with suppress(ValueError):  # a namespace of one who writes by other rules
-            self.get_namespace(unquote(area)).count_removed(cause, 1, key=head.key)
+        """Count an entry that was removed because it expired; callable in any thread."""
+        self._count_removed("expired", head)
 
     async def flush(self) -> None:
-        """Report everything that was counted so far; what others report of it is waited for."""
-        await self._report()
+        """Write everything counted so far, and wait for the reports of other tasks."""
+        await self._report_counters()
         await self._reports.wait_done()
-        await self._usage.write()
-        await self._usage.wait_written()
+        await self._access_log.write()
+        await self._access_log.wait_written()
 
-    async def read_stats(self, space: Namespace) -> CacheStats:
-        """A namespace's counters of all processes, and its size now."""
-        await self._report()
-        await self._reports.wait_done()  # they have taken what they add, and may not have added it
-        counts = await space.attempt("stats", self._read(space), {})
-        for name, count in space.counters.counts.copy().items():  # what could not be reported
+    async def read_stats(self, namespace: Namespace) -> CacheStats:
+        """Return the counters of a namespace over all processes, and its present size."""
+        await self._report_counters()
+        # Other reports have taken counts from memory that the store may not contain yet.
+        await self._reports.wait_done()
+        counts = await namespace.attempt("stats", self._read_counters(namespace), {})
+        for name, count in namespace.counters.counts.copy().items():  # not reported
             counts[name] = counts.get(name, 0) + count
-        work = capabilities.totals(self._engine.backend, space.prefix)
-        entries, weight = await space.attempt("totals", work, (0, 0))
+
+        work = capabilities.totals(self._engine.backend, namespace.prefix)
+        entries, size = await namespace.attempt("totals", work, (0, 0))
+
         known = {name: counts[name] for name in _COUNTERS if name in counts}
         seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)
         return CacheStats(
@@ -137,109 +136,121 @@ class StatsReporter:
             seconds_saved=seconds,
             money_saved=money,
             total_entries=entries,
-            total_size_bytes=weight,
+            total_size_bytes=size,
         )
 
-    def _on_activity(self) -> None:
+    def _list_namespaces(self) -> list[Namespace]:
+        return list(self._namespaces.values())
+
+    def _count_evicted(self, head: Head) -> None:
+        self._count_removed("evicted", head)
+
+    def _count_removed(self, cause: Cause, head: Head) -> None:
+        area, _, _ = head.key.partition(":")
+        with suppress(ValueError):  # a namespace of another program, with other rules for names
+            self.get_namespace(unquote(area)).count_removed(cause, 1, key=head.key)
+
+    def _schedule_report(self) -> None:
+        """Start the timer of the running event loop's next report, unless it is running."""
         try:
             loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread of a script
-            self._on_activity_elsewhere()
+        except RuntimeError:  # a thread without an event loop
+            self._schedule_in_portal()
             return
-        if loop is self._scheduled:
+        if loop is self._scheduled_loop:
             return
         timer = self._timers.get()
-        if timer.handle is None and not self._at_end.is_loop_ending:
-            timer.handle = loop.call_later(_DELAY, self._fire, timer)
-            self._at_end.arm()
-        self._scheduled = loop
-        self._also()
+        if timer.handle is None and not self._loop_end.is_loop_ending:
+            timer.handle = loop.call_later(_REPORT_DELAY, self._start_report, timer)
+            self._loop_end.arm()
+        self._scheduled_loop = loop
+        self.on_activity()
 
-    def _on_activity_elsewhere(self) -> None:
-        """Have it reported by the loop that serves threads without one."""
-        if not self._asked:
-            self._asked = True
+    def _schedule_in_portal(self) -> None:
+        if not self._is_portal_notified:
+            self._is_portal_notified = True
             with suppress(PortalEndedError):
-                portal.call_soon(self._on_activity)
+                portal.call_soon(self._schedule_report)
 
-    def _fire(self, timer: _Timer) -> None:
-        timer.handle = self._scheduled = None
-        self._asked = False
+    def _start_report(self, timer: _Timer) -> None:
+        timer.handle = self._scheduled_loop = None
+        self._is_portal_notified = False
         if timer.task is None or timer.task.done():
-            timer.task = asyncio.ensure_future(self._report_gently())
-        else:
-            self._on_activity()  # still busy with the last one: a second later
+            timer.task = asyncio.ensure_future(self._report_in_background())
+        else:  # the previous report is still in progress
+            self._schedule_report()
 
-    async def _report_gently(self) -> None:
-        await self._report()
-        await self._usage.write(gently=True)
+    async def _report_in_background(self) -> None:
+        await self._report_counters()
+        await self._access_log.write(in_background=True)
 
-    async def _report(self) -> None:
-        for space in self.namespaces():
-            for _ in space.counters.read_parts():
-                space.counters.settle()
+    async def _report_counters(self) -> None:
+        for namespace in self._list_namespaces():
+            counters = namespace.counters
+            for _ in range(counters.count_chunks()):
+                counters.sum_up_chunk()
                 await asyncio.sleep(0)
             with self._reports.track():
-                report, usage = space.counters.take_changes()
-                self._usage.add(space, usage)
-                if report:
-                    await self._add(space, report)
+                counts, usage = counters.take_changes()
+                self._access_log.add(namespace.attempt, usage)
+                if counts:
+                    await self._add_counts(namespace, counts)
 
-    async def _finish(self) -> None:
-        self._scheduled = None
-        self._asked = False
-        await self._timers.get().end()
+    async def _finish_loop(self) -> None:
+        self._scheduled_loop = None
+        self._is_portal_notified = False
+        await self._timers.get().stop()
         await self.flush()
 
-    async def _add(self, space: Namespace, report: Mapping[str, float]) -> None:
-        """Add to a namespace's record; what cannot be added is counted again.
+    async def _add_counts(self, namespace: Namespace, counts: Mapping[str, float]) -> None:
+        """Add counts to the record of a namespace; on failure they stay in memory.
 
-        When this is cancelled, the change may be about to happen in a thread. It is
-        told not to; and if it has begun, it counts as done.
+        When this call is cancelled, the update may be about to run in a thread. It then changes
+        nothing. If it has begun already, the counts are taken as written.
         """
-        key = _counters_key(space)
-        state = {"begun": False, "abandoned": False}
+        key = _make_counters_key(namespace)
+        has_begun = is_abandoned = False
 
         def add(record: Record | None) -> Record | None:
-            if state["abandoned"]:
+            nonlocal has_begun
+            if is_abandoned:
                 return record
-            state["begun"] = True
-            counts = self._decoded(record)
-            total = {name: counts.get(name, 0) + report.get(name, 0) for name in _COUNTERS}
+            has_begun = True
+            stored = self._decode_counters(record)
+            total = {name: stored.get(name, 0) + counts.get(name, 0) for name in _COUNTERS}
             return self._engine.make_record_like(key, total)
 
         try:
             stored = await self._engine.backend.update(key, add)
         except asyncio.CancelledError:
-            state["abandoned"] = True
-            if not state["begun"]:
-                space.counters.restore_changes(report)
+            is_abandoned = True
+            if not has_begun:
+                namespace.counters.restore_changes(counts)
             raise
         except Exception as error:
-            space.counters.restore_changes(report)
-            space.count_failure("stats", error)
+            namespace.counters.restore_changes(counts)
+            namespace.count_failure("stats", error)
             return
-        if stored is None:  # a store that keeps nothing
-            space.counters.restore_changes(report)
+        if stored is None:  # a store that stores nothing
+            namespace.counters.restore_changes(counts)
 
-    async def _read(self, space: Namespace) -> dict[str, float]:
-        key = _counters_key(space)
-        found = (await self._engine.backend.read([key])).get(key)
-        if isinstance(found, CacheError):
-            raise found
-        return self._decoded(found)
+    async def _read_counters(self, namespace: Namespace) -> dict[str, float]:
+        key = _make_counters_key(namespace)
+        record = (await self._engine.backend.read([key])).get(key)
+        if isinstance(record, CacheError):
+            raise record
+        return self._decode_counters(record)
 
-    def _decoded(self, record: Record | None) -> dict[str, float]:
+    def _decode_counters(self, record: Record | None) -> dict[str, float]:
         if record is None:
             return {}
+        head = record.head
         try:
-            counts = self._engine.pipeline.decode(
-                record.head.key, record.head.codec, record.payload
-            )
+            counts = self._engine.pipeline.decode(head.key, head.codec, record.payload)
         except CacheError:
             return {}
         return counts if isinstance(counts, dict) else {}
 
 
-def _counters_key(space: Namespace) -> str:
-    return make_internal_prefix(space.prefix, "stats") + "counters"
+def _make_counters_key(namespace: Namespace) -> str:
+    return make_internal_prefix(namespace.prefix, "stats") + "counters"

@@ -1,10 +1,8 @@
-"""What a model's answer has used, and so what serving it from the cache saves.
+"""Token savings: tokens and money that a hit on a model's response saves.
 
-Looked for is what the APIs and SDKs of model servers, and most that is built on them, call
-``usage``: an object or a dict beside ``model``, in the value itself, or in the chunks of a
-stream that was recorded.
-
-What tokens cost: the price table that a user gives.
+The number of tokens is read from ``usage``, as the APIs and SDKs of model servers, and most
+libraries over them, call it. It is an object or a dict beside ``model``, either in the value itself
+or in the chunks of a recorded stream. The money follows from a price table of the user.
 """
 
 from __future__ import annotations
@@ -27,14 +25,14 @@ _RELEASE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a model's tokens cost, per million, in whatever currency you count in.
+    """The price of a model's tokens, per million, in any currency.
 
     Attributes:
-        input: a million tokens that are sent to it.
-        output: a million tokens that it answers with; embeddings have none.
+        input: price of a million tokens that are sent to the model.
+        output: price of a million tokens that the model generates; embeddings have none.
 
     Raises:
-        ConfigurationError: a price is no number from 0 on.
+        ConfigurationError: a price is not a number from 0 on.
 
     Example:
         >>> Price(input=0.15, output=0.60).of(2_000_000, 500_000)
@@ -50,26 +48,27 @@ class Price:
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if not is_number or not 0 <= value < math.inf:
                 raise ConfigurationError(
-                    f"the price of a million {name} tokens is a number from 0 on, not {value!r:.80}"
+                    f"{name} price must be a finite number of at least 0, for a million tokens; "
+                    f"got {type(value).__name__}: {value!r:.80}"
                 )
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
-        """What so many tokens cost."""
+        """Return the cost of a number of tokens."""
         return (input_tokens * self.input + output_tokens * self.output) / MILLION
 
 
 Prices = Mapping[str, Price | Mapping[str, float]]
-"""By the models' names, a `Price` for each, or a mapping with ``input`` and ``output``."""
+"""A `Price` for each model name, or a mapping with ``input`` and ``output``."""
 
 
 class PriceTable:
-    """Prices by the models' names.
+    """Prices by model name.
 
     Args:
-        prices: the table.
+        prices: the prices.
 
     Raises:
-        ConfigurationError: a price is none.
+        ConfigurationError: a name or a price is invalid.
 
     Example:
         >>> table = PriceTable({"gpt-4o": Price(2.5, 10), "gpt-4o-mini": {"input": 0.15}})
@@ -82,67 +81,79 @@ class PriceTable:
     def __init__(self, prices: Prices) -> None:
         if not isinstance(prices, Mapping):
             raise ConfigurationError(
-                f"prices is a mapping from models to prices, not {type(prices).__name__}"
+                "prices must be a mapping from model names to prices; "
+                f"got {type(prices).__name__}: {prices!r:.80}"
             )
-        self._prices = {name: _price(name, price) for name, price in prices.items()}
+        self._prices = {name: _parse_price(name, price) for name, price in prices.items()}
 
     def find(self, model: str | None) -> Price | None:
-        """The price of a model: by its name, or by that without the date of its release."""
+        """Return the price of a model, by its name with or without the date of its release."""
         if model is None or not self._prices:
             return None
         return self._prices.get(model) or self._prices.get(_RELEASE.sub("", model))
 
 
 def read_prices(path: str) -> dict[str, Any]:
-    """Prices from a file of JSON: ``{"gpt-4o": {"input": 2.5, "output": 10}}``.
+    """Read prices from a JSON file: ``{"gpt-4o": {"input": 2.5, "output": 10}}``.
 
     Raises:
-        ConfigurationError: it cannot be read, or is no object.
+        ConfigurationError: the file cannot be read, or it holds no object.
     """
     try:
         prices = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the prices in {path!r:.200} cannot be read: {error}") from error
+        raise ConfigurationError(f"prices in {path!r:.200} cannot be read: {error}") from error
     if not isinstance(prices, dict):
-        raise ConfigurationError(f"the prices in {path!r:.200} are no JSON object")
+        raise ConfigurationError(
+            f"prices in {path!r:.200} must be a JSON object from model names to prices; "
+            f"got {type(prices).__name__}"
+        )
     return prices
 
 
-def _price(name: Any, price: Any) -> Price:
+def _parse_price(name: Any, price: Any) -> Price:
     if not isinstance(name, str):
-        raise ConfigurationError(f"a model's name in prices is a str, not {name!r:.80}")
+        raise ConfigurationError(
+            f"a model name in prices must be a str; got {type(name).__name__}: {name!r:.80}"
+        )
     if isinstance(price, Price):
         return price
     if not isinstance(price, Mapping) or not {"input"} <= price.keys() <= {"input", "output"}:
         raise ConfigurationError(
-            f"the price of {name!r:.80} is {price!r:.80}; accepted are Price(input=..., "
-            'output=...) and {"input": ..., "output": ...}, for a million tokens'
+            f"price of {name!r:.80} must be Price(input=..., output=...) or "
+            f'{{"input": ..., "output": ...}}, for a million tokens; got {price!r:.80}'
         )
     return Price(**price)
 
 
-_SENT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
-_CACHED = ("cache_creation_input_tokens", "cache_read_input_tokens")
-"""Anthropic's; they are not among its ``input_tokens``."""
-_ANSWERED = ("completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens")
-_USAGE = ("usage", "usage_metadata", "usageMetadata")
-_MODEL = ("model", "model_name", "modelVersion")
-_WITHIN = ("message", "response")
-"""Where events of streams hold the answer so far."""
-_NEVER = frozenset((str, bytes, int, float, bool, complex, type(None), list, tuple, set, frozenset))
-_FIRST, _LAST = 2, 3  # chunks of a stream that tell what it used
+_INPUT_FIELDS = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
+_CACHE_FIELDS = ("cache_creation_input_tokens", "cache_read_input_tokens")
+"""Fields of Anthropic's API; its ``input_tokens`` do not include them."""
+
+_OUTPUT_FIELDS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens")
+_USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
+_MODEL_FIELDS = ("model", "model_name", "modelVersion")
+_ENVELOPE_FIELDS = ("message", "response")
+"""Fields of stream events that hold the response so far."""
+
+_PLAIN_TYPES = frozenset(
+    (str, bytes, int, float, bool, complex, type(None), list, tuple, set, frozenset)
+)
+"""Types of values without fields."""
+
+_FIRST_CHUNKS, _LAST_CHUNKS = 2, 3  # the chunks of a stream that can hold the usage
 
 
 class SavingsEstimator:
-    """Says what answers are worth.
+    """Estimator of the savings of a hit on a response.
 
     Args:
-        prices: what tokens cost; without a price, tokens are counted all the same.
+        prices: the prices of tokens; tokens without a price are counted all the same.
 
     Example:
         >>> prices = PriceTable({"small": {"input": 1.0, "output": 2.0}})
         >>> usage = {"prompt_tokens": 10, "completion_tokens": 5}
-        >>> Appraiser(prices).worth({"model": "small", "usage": usage})
+        >>> SavingsEstimator(prices).estimate({"model": "small", "usage": usage})
         Savings(input_tokens=10, output_tokens=5, money=2e-05)
     """
 
@@ -152,58 +163,60 @@ class SavingsEstimator:
         self._prices = prices
 
     def estimate(self, value: Any) -> Savings | None:
-        """What serving a value saves each time; ``None`` where it does not say."""
-        if type(value) in _NEVER:
+        """Return the savings of each hit on a value; ``None`` if it reports no usage."""
+        if type(value) in _PLAIN_TYPES:
             return None
         try:
-            return self._worth(value)
-        except Exception:  # noqa: BLE001 - reading an attribute of a user's object runs his code
+            return self._read_usage(value)
+        except Exception:  # noqa: BLE001 - an attribute of a user's object may run any code
             return None
 
-    def _worth(self, value: Any) -> Savings | None:
-        sent = answered = 0
+    def _read_usage(self, value: Any) -> Savings | None:
+        input_tokens = output_tokens = 0
         model: Any = None
-        for part in _parts(value):
-            usage = _first(part, _USAGE)
-            model = model or _first(part, _MODEL)
-            if usage is None or type(usage) in _NEVER:
+        for part in _iter_parts(value):
+            usage = _find_field(part, _USAGE_FIELDS)
+            model = model or _find_field(part, _MODEL_FIELDS)
+            if usage is None or type(usage) in _PLAIN_TYPES:
                 continue
-            # Of several parts of a stream the last one tells how much it was in the end.
-            sent = sum(map(_count, [_first(usage, _SENT), *_each(usage, _CACHED)])) or sent
-            answered = _count(_first(usage, _ANSWERED)) or answered
-        if not sent and not answered:
+            # The last part of a stream reports the final numbers.
+            fields = [_find_field(usage, _INPUT_FIELDS), *_get_fields(usage, _CACHE_FIELDS)]
+            input_tokens = sum(map(_to_count, fields)) or input_tokens
+            output_tokens = _to_count(_find_field(usage, _OUTPUT_FIELDS)) or output_tokens
+
+        if not input_tokens and not output_tokens:
             return None
         price = self._prices.find(model if isinstance(model, str) else None)
-        return Savings(sent, answered, 0.0 if price is None else price.of(sent, answered))
+        money = 0.0 if price is None else price.of(input_tokens, output_tokens)
+        return Savings(input_tokens, output_tokens, money)
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    """The value, or of a recorded stream some chunks, and what is in them."""
+def _iter_parts(value: Any) -> Iterator[Any]:
+    """Yield the value, or some chunks of a recorded stream and the responses in them."""
     yield value
     chunks = value.get("chunks") if type(value) is dict else None
     if type(chunks) is list:
-        for chunk in [*chunks[:_FIRST], *chunks[_FIRST:][-_LAST:]]:
-            if type(chunk) not in _NEVER:
-                yield from (part for part in _each(chunk, _WITHIN) if part is not None)
+        for chunk in [*chunks[:_FIRST_CHUNKS], *chunks[_FIRST_CHUNKS:][-_LAST_CHUNKS:]]:
+            if type(chunk) not in _PLAIN_TYPES:
+                responses = _get_fields(chunk, _ENVELOPE_FIELDS)
+                yield from (response for response in responses if response is not None)
                 yield chunk
 
 
-def _first(thing: Any, names: tuple[str, ...]) -> Any:
-    for found in _each(thing, names):
-        if found is not None:
-            return found
-    return None
+def _find_field(value: Any, names: tuple[str, ...]) -> Any:
+    """Return the first field that is not ``None``."""
+    return next((field for field in _get_fields(value, names) if field is not None), None)
 
 
-def _each(thing: Any, names: tuple[str, ...]) -> Iterator[Any]:
-    if type(thing) is dict or isinstance(thing, Mapping):  # to ask for the ABC takes longer
-        return map(thing.get, names)
-    return map(partial(_attribute, thing), names)
+def _get_fields(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
+    if type(value) is dict or isinstance(value, Mapping):  # the check of the ABC takes longer
+        return map(value.get, names)
+    return map(partial(_get_attribute, value), names)
 
 
-def _attribute(thing: Any, name: str) -> Any:
-    return getattr(thing, name, None)
+def _get_attribute(value: Any, name: str) -> Any:
+    return getattr(value, name, None)
 
 
-def _count(value: Any) -> int:
+def _to_count(value: Any) -> int:
     return value if type(value) is int and value > 0 else 0

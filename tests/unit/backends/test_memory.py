@@ -12,12 +12,12 @@ import pytest
 
 from aiocache_pe import BackendError, CacheManager, cached
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.engine.maintenance import AGAIN, FIRST
+from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.contract_support import AREA, record
 from tests.support.polling import poll
-from tests.support.scale import scaled
+from tests.support.scale import scale_size
 
 LARGE_TEXT = "x" * 1000
 
@@ -31,7 +31,7 @@ def count_stored(cache: CacheManager) -> int:
 
 async def trigger_maintenance(cache: CacheManager) -> None:
     """Use the cache in such a way that a report, and with it a maintenance round, is due."""
-    cache._shared.reporter._scheduled = None
+    cache._shared.reporter._scheduled_loop = None
     await cache.get("absent")
 
 
@@ -106,7 +106,7 @@ async def test_the_memory_tier_keeps_the_hits_of_a_rewritten_entry(cache_dir: Pa
         tier = cache._shared.engine.tier
         assert tier is not None
         entry = tier.nodes["default:k"]
-        assert (entry.hits, entry.counted) == (3, 3)
+        assert (entry.hits, entry.counted_hits) == (3, 3)
         stats = await cache.get_stats()
     assert (stats.hits, stats.sets) == (3, 4)
 
@@ -116,7 +116,7 @@ async def test_the_memory_tier_keeps_the_hits_of_a_rewritten_entry(cache_dir: Pa
 
 async def test_expired_unique_keys_do_not_accumulate() -> None:
     clock, events = FakeClock(), list[Event]()
-    total = scaled(2000)
+    total = scale_size(2000)
     async with CacheManager("memory", clock=clock) as cache:
         cache.subscribe(Removed, events.append)
         for n in range(total):
@@ -199,14 +199,14 @@ async def test_maintenance_rounds_remove_expired_entries_without_writes() -> Non
     async with CacheManager(backend, clock=clock) as cache:
         await cache.set_many({f"k{n}": n for n in range(700)}, ttl=60)
         await cache.set("long", 1, ttl="1d")
-        clock.advance(max(FIRST, 61))
+        clock.advance(max(FIRST_ROUND_DELAY, 61))
         assert count_stored(cache) == 701
         await trigger_maintenance(cache)
         await poll(lambda: count_stored(cache) == 1, deadline=60)
         await poll(lambda: cache._shared.maintenance._loop is None, deadline=60)
         assert (await cache.get_stats()).expirations == 700
         await cache.set("k", 1, ttl=60)
-        clock.advance(61 + AGAIN)
+        clock.advance(61 + ROUND_INTERVAL)
         await trigger_maintenance(cache)
         await poll(lambda: count_stored(cache) == 1, deadline=60)
 

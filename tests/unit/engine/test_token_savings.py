@@ -1,4 +1,4 @@
-"""What hits saved: tokens by the answers' own count, money by the prices that were given."""
+"""Token savings: tokens by the responses' own numbers, money by the given prices."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PRICES: Prices = {"small": Price(input=1, output=4), "embed": {"input": 0.5}}
 CHAT = {"model": "small", "usage": {"prompt_tokens": 100, "completion_tokens": 50}}
 
 
-def worth(value: Any) -> Savings | None:
+def estimate(value: Any) -> Savings | None:
     return SavingsEstimator(PriceTable(PRICES)).estimate(value)
 
 
-ANSWERS: dict[str, tuple[Any, Savings]] = {
+RESPONSES: dict[str, tuple[Any, Savings]] = {
     "chat": (CHAT, Savings(100, 50, 3e-4)),
     "chat of a dated model": (CHAT | {"model": "small-2026-11-25"}, Savings(100, 50, 3e-4)),
     "embedding": (
@@ -71,16 +71,17 @@ ANSWERS: dict[str, tuple[Any, Savings]] = {
 }
 
 
-@pytest.mark.parametrize(("answer", "saved"), ANSWERS.values(), ids=ANSWERS)
-def test_an_answer_tells_what_it_used(answer: Any, saved: Savings) -> None:
-    found = worth(answer)
-    assert found is not None
-    assert (found.input_tokens, found.output_tokens) == (saved.input_tokens, saved.output_tokens)
-    assert found.money == pytest.approx(saved.money)
+@pytest.mark.parametrize(("response", "expected"), RESPONSES.values(), ids=RESPONSES)
+def test_the_usage_of_a_response_is_read(response: Any, expected: Savings) -> None:
+    savings = estimate(response)
+    assert savings is not None
+    assert savings.input_tokens == expected.input_tokens
+    assert savings.output_tokens == expected.output_tokens
+    assert savings.money == pytest.approx(expected.money)
 
 
-class Nasty:
-    """Objects of users may do anything when they are looked at."""
+class RaisingObject:
+    """An object of a user that raises when an attribute is read."""
 
     def __getattr__(self, name: str) -> Any:
         raise ZeroDivisionError(name)
@@ -102,15 +103,15 @@ class Nasty:
         {"chunks": "usage"},
         {"chunks": []},
         object(),
-        pytest.param(Nasty(), id="nasty"),
-        {"usage": Nasty()},
+        pytest.param(RaisingObject(), id="raising"),
+        {"usage": RaisingObject()},
     ],
 )
-def test_what_tells_nothing_saves_nothing(value: Any) -> None:
-    assert worth(value) is None
+def test_a_value_without_usage_saves_nothing(value: Any) -> None:
+    assert estimate(value) is None
 
 
-async def test_hits_add_up_over_processes(cache_dir: Path, clock: FakeClock) -> None:
+async def test_savings_are_summed_up_over_processes(cache_dir: Path, clock: FakeClock) -> None:
     for turn in range(2):
         async with make_manager("file", cache_dir, clock, prices=PRICES) as cache:
             if turn == 0:
@@ -118,23 +119,23 @@ async def test_hits_add_up_over_processes(cache_dir: Path, clock: FakeClock) -> 
             for _ in range(2):
                 assert await cache.get("chat") == CHAT
     async with make_manager("file", cache_dir, clock) as cache:
-        found = await cache.get_stats()
-    assert (found.hits, found.input_tokens_saved, found.output_tokens_saved) == (4, 400, 200)
-    assert found.money_saved == pytest.approx(12e-4)
+        stats = await cache.get_stats()
+    assert (stats.hits, stats.input_tokens_saved, stats.output_tokens_saved) == (4, 400, 200)
+    assert stats.money_saved == pytest.approx(12e-4)
 
 
-async def test_each_store_counts_them(cache: CacheManager) -> None:
+async def test_every_store_counts_savings(cache: CacheManager) -> None:
     @cached(cache=cache)
     async def complete(prompt: str) -> dict[str, Any]:
         return CHAT
 
     for _ in range(3):
         await complete("why?")
-    found = await cache.get_stats()
-    assert (found.hits, found.input_tokens_saved, found.money_saved) == (2, 200, 0.0)
+    stats = await cache.get_stats()
+    assert (stats.hits, stats.input_tokens_saved, stats.money_saved) == (2, 200, 0.0)
 
 
-async def test_a_stream_that_is_replayed_saves_what_it_used(memory: CacheManager) -> None:
+async def test_a_replayed_stream_saves_its_usage(memory: CacheManager) -> None:
     @cached(cache=memory)
     async def complete(prompt: str) -> AsyncIterator[dict[str, Any]]:
         yield {"model": "small", "usage": None}
@@ -145,14 +146,14 @@ async def test_a_stream_that_is_replayed_saves_what_it_used(memory: CacheManager
     assert (await memory.get_stats()).output_tokens_saved == 50
 
 
-async def test_changing_an_entry_keeps_what_it_saves(memory: CacheManager) -> None:
+async def test_touching_an_entry_keeps_its_savings(memory: CacheManager) -> None:
     await memory.set("chat", CHAT)
     await memory.touch("chat", ttl=60)
     await memory.get("chat")
     assert (await memory.get_stats()).input_tokens_saved == 100
 
 
-async def test_prices_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_prices_are_read_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "prices.json"
     path.write_text(json.dumps({"small": {"input": 1, "output": 4}}))
     monkeypatch.setenv("AIOCACHE_PE_PRICES", str(path))
@@ -160,12 +161,12 @@ async def test_prices_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.Monke
         await cache.set("chat", CHAT)
         await cache.get("chat")
         assert (await cache.get_stats()).money_saved == pytest.approx(3e-4)
-    async with CacheManager("memory", prices={}) as cache:  # an argument counts, be it empty
+    async with CacheManager("memory", prices={}) as cache:  # takes precedence
         await cache.set("chat", CHAT)
         await cache.get("chat")
         assert (await cache.get_stats()).money_saved == 0
-    for wrong in ("[]", "{", '{"small": 1}'):
-        path.write_text(wrong)
+    for content in ("[]", "{", '{"small": 1}'):
+        path.write_text(content)
         with pytest.raises(ConfigurationError):
             CacheManager("memory")
     path.unlink()
@@ -187,12 +188,12 @@ async def test_prices_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.Monke
         {"small": {"input": True}},
     ],
 )
-def test_what_is_no_price_is_refused(prices: Any) -> None:
+def test_invalid_prices_raise(prices: Any) -> None:
     with pytest.raises(ConfigurationError, match="price"):
         CacheManager("memory", prices=prices)
 
 
-def test_only_the_release_of_a_model_may_be_left_out() -> None:
+def test_a_price_holds_for_all_releases_of_a_model() -> None:
     table = PriceTable({"gpt": Price(1), "gpt-mini": Price(2)})
     assert table.find("gpt-mini-2026-01-31") == Price(2)
     for name in ("gpt@20260131", "gpt-latest", "gpt-0613"):

@@ -1,7 +1,7 @@
-"""Computing anew in the background what is served meanwhile: one task a key, and not too often.
+"""Background refreshes: at most one task per key computes a newer value at a time.
 
-A refresh that fails, or that stores nothing, is not tried again for some seconds: a
-service that is down is not helped by a call for every hit.
+A refresh that fails, or that stores nothing, is retried after some seconds. A service that is
+down would not recover faster if it were called at every hit.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 from aiocache_pe.runtime.portal import portal
 
 logger = logging.getLogger("aiocache_pe")
-RETRY_AFTER = 5.0
+RETRY_DELAY = 5.0
 """Seconds from a failure to the next attempt."""
-_GRACE = 10.0  # seconds that the end of a cache or loop waits for what is under way
-_MANY = 10_000  # failures to remember before those that are over are forgotten
+_SETTLE_SECONDS = 10.0  # the end of a cache or an event loop waits so long for its refreshes
+_MAX_RETRY_TIMES = 10_000  # failures to remember, after which those that have passed are removed
 
 
 class RefreshOutcome(NamedTuple):
-    """What a refresh came to.
+    """The outcome of a refresh.
 
     Attributes:
         value: the new value.
-        is_stored: whether the store has it now.
+        is_stored: whether the store has it.
     """
 
     value: Any
@@ -36,7 +36,7 @@ class RefreshOutcome(NamedTuple):
 
 
 RefreshTask = asyncio.Task[RefreshOutcome | None]
-"""A refresh under way; its result is ``None`` if it failed."""
+"""A refresh in progress; its result is ``None`` if it failed."""
 
 
 class BackgroundRefreshes:
@@ -46,23 +46,23 @@ class BackgroundRefreshes:
         clock: the time.
     """
 
-    __slots__ = ("__weakref__", "_at_end", "_clock", "_retry_at", "_running", "_tasks")
+    __slots__ = ("__weakref__", "_clock", "_loop_end", "_retry_at", "_running", "_tasks")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._running: dict[str, RefreshTask] = {}
         self._tasks: PerLoop[set[RefreshTask]] = PerLoop(set)
         self._retry_at: dict[str, float] = {}
-        self._at_end = LoopEndHook(self.settle)
+        self._loop_end = LoopEndHook(self.settle)
         portal.settleables.add(self)
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Forget what the parent does: its tasks are not in this process."""
+        """Forget the parent's tasks, which are not in this process."""
         self._running.clear()
 
     def may_start(self, key: str) -> bool:
-        """Whether now is the time for one; may be asked in any thread."""
+        """Return whether a refresh may start now; callable in any thread."""
         task = self._running.get(key)
         if task is not None and not task.done() and not task.get_loop().is_closed():
             return False
@@ -71,69 +71,73 @@ class BackgroundRefreshes:
     def start(
         self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
     ) -> RefreshTask | None:
-        """Begin a refresh, unless one is under way or the last one failed a moment ago.
+        """Start a refresh, unless one is in progress or the last one failed recently.
 
         Args:
-            key: its store key.
+            key: the store key.
             work: computes and stores the value.
 
         Returns:
-            The refresh that is under way in this loop by now; ``None`` if there is none.
+            The refresh that is now in progress in this event loop; ``None`` if there is none.
         """
         running = self._running.get(key)
         if not self.may_start(key):
-            here = running is not None and running.get_loop() is asyncio.get_running_loop()
-            return running if here else None
-        if self._at_end.is_loop_ending:
+            is_here = running is not None and running.get_loop() is asyncio.get_running_loop()
+            return running if is_here else None
+        if self._loop_end.is_loop_ending:
             return None
+
         tasks = self._tasks.get()
-        task = asyncio.create_task(self._done(key, work), name=f"aiocache_pe-refresh {key:.80}")
+        task = asyncio.create_task(self._run(key, work), name=f"aiocache_pe-refresh {key:.80}")
         self._running[key] = task
         tasks.add(task)
-        task.add_done_callback(lambda task: self._ended(key, task, tasks))
-        self._at_end.arm()
+        task.add_done_callback(lambda task: self._remove(key, task, tasks))
+        self._loop_end.arm()
         return task
 
     async def settle(self) -> None:
-        """Wait for the refreshes of this loop, but not for ever: then they are stopped."""
+        """Wait a limited time for the refreshes of this event loop, then cancel them."""
         tasks = {task for task in self._tasks.get() if not task.done()}
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=_GRACE)
+        _, late = await asyncio.wait(tasks, timeout=_SETTLE_SECONDS)
         for task in late:
             task.cancel()
         if late:
-            logger.warning("%d refreshes took longer than %.0f s at the end", len(late), _GRACE)
-            await asyncio.wait(late, timeout=_GRACE)
+            logger.warning(
+                "%d background refreshes are cancelled: they took longer than %.0f s at the end",
+                *(len(late), _SETTLE_SECONDS),
+            )
+            await asyncio.wait(late, timeout=_SETTLE_SECONDS)
 
-    async def _done(
+    async def _run(
         self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
     ) -> RefreshOutcome | None:
         try:
-            refreshed = await work()
-        except Exception as error:  # noqa: BLE001 - a factory's own, of which an event told
-            if key not in self._retry_at:  # said once, until it succeeds again
+            outcome = await work()
+        except Exception as error:  # noqa: BLE001 - raised by a factory, and reported as an event
+            if key not in self._retry_at:  # logged once, until a refresh succeeds again
                 logger.warning(
-                    "refreshing %r failed (%s: %s); what is stored is served as long as it may "
-                    "be, and further failures are counted, not logged",
+                    "refresh of key %r failed (%s: %s); the stored value is served as long as "
+                    "its options allow, and further failures are counted, not logged",
                     *(key, type(error).__name__, error),
                 )
-            self._pause(key)
+            self._delay_retry(key)
             return None
-        if refreshed.is_stored:
+        if outcome.is_stored:
             self._retry_at.pop(key, None)
         else:
-            self._pause(key)
-        return refreshed
+            self._delay_retry(key)
+        return outcome
 
-    def _pause(self, key: str) -> None:
+    def _delay_retry(self, key: str) -> None:
         now = self._clock.monotonic()
-        if len(self._retry_at) >= _MANY:
-            for old in [key for key, until in self._retry_at.items() if until <= now]:
+        if len(self._retry_at) >= _MAX_RETRY_TIMES:
+            for old in [key for key, time in self._retry_at.items() if time <= now]:
                 del self._retry_at[old]
-        self._retry_at[key] = now + RETRY_AFTER
+        self._retry_at[key] = now + RETRY_DELAY
 
-    def _ended(self, key: str, task: RefreshTask, tasks: set[RefreshTask]) -> None:
+    def _remove(self, key: str, task: RefreshTask, tasks: set[RefreshTask]) -> None:
         tasks.discard(task)
         if self._running.get(key) is task:
             del self._running[key]

@@ -1,9 +1,9 @@
-"""Loading many values at once, of which one call computes some.
+"""Loading of many values at once.
 
-What is stored is read in one round trip; what is missing is computed in parts, each of
-which is stored when it is done. What overlapping batches miss is computed once for all of
-them (`joint`), in one loop: other processes are not asked, for that would be a lease for
-each item.
+Stored values are read in one round trip. Missing values are computed in chunks, and each chunk is
+stored when it is done. Values that several overlapping batches miss are computed once for all of
+them (`aiocache_pe.runtime.coalescing`). This holds within one event loop only, because other
+processes could only take part through a lease for each item.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from aiocache_pe.sentinels import MISSING, PENDING
 
 
 class BatchRequest(NamedTuple):
-    """Values that somebody wants.
+    """A request for many values.
 
     Attributes:
-        keys: their store keys, each once.
-        compute: computes the values of some of them, in their order.
-        terms: on which they are had.
-        tags: says the tags of one.
-        size: how many to compute in one call at most; ``None`` for all.
-        concurrency: how many calls at a time.
+        keys: the store keys, without duplicates.
+        compute: computes the values of some keys, in their order.
+        policy: the rules.
+        tags: returns the tags of a key.
+        size: maximum number of values that one call computes; ``None`` for no limit.
+        concurrency: maximum number of calls at a time.
     """
 
     keys: Sequence[str]
@@ -48,122 +48,126 @@ class BatchLoader:
     """Loads many values of one namespace.
 
     Args:
-        space: the namespace.
-        computing: what stores there.
-        joint: what is under way, shared by all views of the namespace.
+        namespace: the namespace.
+        computer: computes and stores its entries.
+        coalescer: the batches in flight, of all namespaces.
     """
 
-    __slots__ = ("_computing", "_joint", "_space")
+    __slots__ = ("_coalescer", "_computer", "_namespace")
 
-    def __init__(self, space: Namespace, computing: Computer, joint: Coalescer) -> None:
-        self._space = space
-        self._computing = computing
-        self._joint = joint
+    def __init__(self, namespace: Namespace, computer: Computer, coalescer: Coalescer) -> None:
+        self._namespace = namespace
+        self._computer = computer
+        self._coalescer = coalescer
 
     async def get_or_compute(
-        self, wanted: BatchRequest, mode: Mode | None, known: Mapping[str, Any] | None = None
+        self, request: BatchRequest, mode: Mode | None, known: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """A value for each key.
+        """Return a value for each key.
 
         Args:
-            wanted: which, and how to compute them.
-            mode: how calls are steered.
-            known: those that were looked up before.
+            request: the values that are wanted.
+            mode: the mode of the call.
+            known: values that were read already.
 
         Raises:
-            Whatever the function raised; what was computed by other calls of it is stored.
+            Exception: the function raised it; the values of its other calls are stored.
         """
-        gate = asyncio.Semaphore(wanted.concurrency)
-        anew = partial(self._anew, wanted, gate)
+        semaphore = asyncio.Semaphore(request.concurrency)
+        compute = partial(self._compute_chunk, request, semaphore)
         if mode is Mode.REFRESH:
-            # Not shared: one that began earlier may have seen what is outdated by now.
-            alone = await Coalescer().run(wanted.keys, anew, wanted.size)
-            return {key: computed.value for key, computed in alone.values.items()}
+            # Not joined: a computation that began earlier may have read an outdated source.
+            refreshed = await Coalescer().run(request.keys, compute, request.size)
+            return {key: outcome.value for key, outcome in refreshed.values.items()}
+
         values = dict(known or {})
-        with self._joint.watch() as landed:
-            await self._look(wanted.keys, values)
-            missing = [key for key in wanted.keys if key not in values]
+        with self._coalescer.watch() as arrived:
+            await self._add_stored(request.keys, values)
+            missing = [key for key in request.keys if key not in values]
             if mode is Mode.READ_ONLY:
                 for key in missing:
-                    self._space.count_miss(key)
-                return values | await compute_uncached(wanted._replace(keys=missing))
-            others = {key: landed[key] for key in missing if key in landed}
-        missing = [key for key in missing if key not in others]
-        if missing:
-            fetched = await self._joint.run(missing, anew, wanted.size)
-            for key, computed in fetched.values.items():
-                if key in fetched.shared:
-                    others[key] = computed
-                else:
-                    values[key] = computed.value
-        return values | await self._own(others) if others else values
+                    self._namespace.count_miss(key)
+                return values | await compute_uncached(request._replace(keys=missing))
+            shared = {key: arrived[key] for key in missing if key in arrived}
 
-    async def _look(self, keys: Iterable[str], values: dict[str, Any]) -> None:
-        """Add what is stored."""
+        missing = [key for key in missing if key not in shared]
+        if missing:
+            fetched = await self._coalescer.run(missing, compute, request.size)
+            for key, outcome in fetched.values.items():
+                if key in fetched.shared:
+                    shared[key] = outcome
+                else:
+                    values[key] = outcome.value
+        return values | await self._copy_shared(shared) if shared else values
+
+    async def _add_stored(self, keys: Iterable[str], values: dict[str, Any]) -> None:
+        """Add the stored values of keys to a dict."""
         pending: list[str] = []
         for count, key in enumerate([key for key in keys if key not in values], 1):
-            value = self._space.peek(key)
+            value = self._namespace.peek(key)
             if value is PENDING:
                 pending.append(key)
             elif value is not MISSING:
                 values[key] = value
             await checkpoint(count)
         if pending:
-            values |= await self._space.get_many(pending)
+            values |= await self._namespace.get_many(pending)
 
-    async def _anew(
-        self, wanted: BatchRequest, gate: asyncio.Semaphore, keys: Sequence[str]
+    async def _compute_chunk(
+        self, request: BatchRequest, semaphore: asyncio.Semaphore, keys: Sequence[str]
     ) -> Mapping[str, Outcome]:
-        """Values computed now, and stored."""
-        space, computing = self._space, self._computing
-        async with gate:
+        """Compute and store the values of some keys."""
+        namespace, computer = self._namespace, self._computer
+        async with semaphore:
             for key in keys:
-                space.count_miss(key)
-            tags = {key: wanted.tags(key) for key in keys}
-            tokens = await computing.get_tag_tokens(
-                sorted({tag for each in tags.values() for tag in each})
+                namespace.count_miss(key)
+            tags = {key: request.tags(key) for key in keys}
+            tokens = await computer.get_tag_tokens(
+                sorted({tag for key_tags in tags.values() for tag in key_tags})
             )
-            began = space.monotonic()
+
+            began = namespace.monotonic()
             try:
-                values = dict(zip(keys, await wanted.compute(keys), strict=True))
+                values = dict(zip(keys, await request.compute(keys), strict=True))
             except BaseException as error:
-                computing.count_load_failure(keys[0], error)
+                computer.count_load_failure(keys[0], error)
                 raise
-            seconds = (space.monotonic() - began) / len(keys)
+            seconds = (namespace.monotonic() - began) / len(keys)
             for key in keys:
-                space.emit(events.Loaded, key, seconds)
+                namespace.emit(events.Loaded, key, seconds)
+
             items = [
-                computing.make_item(
-                    key, value, wanted.policy, {tag: tokens[tag] for tag in tags[key]}, seconds
+                computer.make_item(
+                    key, value, request.policy, {tag: tokens[tag] for tag in tags[key]}, seconds
                 )
                 for key, value in values.items()
             ]
-            stored = await space.put_storable([item for item in items if item is not None])
-            made = {
+            stored = await namespace.put_storable([item for item in items if item is not None])
+            outcomes = {
                 key: Outcome(value, "miss", is_stored=key in stored)
                 for key, value in values.items()
             }
-            for each in made.values():
-                each.save_copy()
-            return made
+            for outcome in outcomes.values():
+                outcome.save_copy()
+            return outcomes
 
-    async def _own(self, others: Mapping[str, Outcome]) -> dict[str, Any]:
-        """Values of the caller's own for those that were computed for others."""
+    async def _copy_shared(self, shared: Mapping[str, Outcome]) -> dict[str, Any]:
+        """Return copies of values that another caller computed."""
         own: dict[str, Any] = {}
-        await self._look([key for key, each in others.items() if each.is_stored], own)
-        for key, computed in others.items():
+        await self._add_stored([key for key, outcome in shared.items() if outcome.is_stored], own)
+        for key, outcome in shared.items():
             if key not in own:
-                self._space.count_hit(key)
-                own[key] = copy_or_share(computed.copy_source)
+                self._namespace.count_hit(key)
+                own[key] = copy_or_share(outcome.copy_source)
         return own
 
 
-async def compute_uncached(wanted: BatchRequest) -> dict[str, Any]:
-    """Values computed for one caller alone, and not stored."""
-    gate = asyncio.Semaphore(wanted.concurrency)
+async def compute_uncached(request: BatchRequest) -> dict[str, Any]:
+    """Compute the values for one caller, and do not store them."""
+    semaphore = asyncio.Semaphore(request.concurrency)
 
-    async def work(keys: Sequence[str]) -> Mapping[str, Any]:
-        async with gate:
-            return dict(zip(keys, await wanted.compute(keys), strict=True))
+    async def compute(keys: Sequence[str]) -> Mapping[str, Any]:
+        async with semaphore:
+            return dict(zip(keys, await request.compute(keys), strict=True))
 
-    return (await Coalescer().run(wanted.keys, work, wanted.size)).values
+    return (await Coalescer().run(request.keys, compute, request.size)).values

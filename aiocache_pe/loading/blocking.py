@@ -1,10 +1,9 @@
-"""Blocking callers: the store is asked in the portal's loop, values are computed in the caller.
+"""Loading for blocking callers: the store is read in the portal's loop, values are computed here.
 
-So a function finds its thread as ever: thread-local connections, signal handlers, a
-Ctrl-C that stops it. The loop asks for the value when it is this caller's turn to
-compute; until then, and while others compute, the caller waits.
-
-How a thread waits for a value that it wants.
+A function that a blocking caller decorated runs in the caller's thread. There it finds its
+thread-local connections and its signal handlers, and Ctrl-C interrupts it. The portal's loop asks
+for the value when it is this caller's turn to compute. The caller waits before that, and while
+another caller computes the value.
 """
 
 from __future__ import annotations
@@ -25,17 +24,18 @@ from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
 T = TypeVar("T")
-_BATCH = 256
-Loading = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, T]]
-"""An async function that is given a factory, and returns what that computed, or another did."""
+LoadOperation = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, T]]
+"""An async function of a factory that returns the factory's value, or one computed elsewhere."""
+
+_ITEMS_PER_CALL = 256
 
 
-class CallerLeftError(RuntimeError):
-    """A function in a thread of nobody's wanted to end the program; by what is its cause."""
+class FactoryExitError(RuntimeError):
+    """A factory in a helper thread raised `SystemExit` or `KeyboardInterrupt`, its cause."""
 
 
 class _Job:
-    """A value that the loop waits for, to be computed in the caller's thread."""
+    """A value that the portal's loop waits for and the caller's thread computes."""
 
     __slots__ = ("_context", "_function", "_future", "_loop")
 
@@ -43,182 +43,233 @@ class _Job:
         self._function = function
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[Any] = self._loop.create_future()
-        self._context: Context = copy_context()  # by which nested calls know where they are
+        self._context: Context = copy_context()  # nested calls find the held leases there
 
-    async def result(self) -> Any:
-        """What was computed; raises what was raised."""
+    async def wait(self) -> Any:
+        """Return the value, or raise the exception of the function."""
         return await self._future
 
     def run(self) -> list[Any]:
-        """Compute it, here and now, and tell the loop.
+        """Compute the value in this thread, and hand it to the loop.
 
         Returns:
-            The value, if there is one and it needs no loop any more.
+            The value in a list; an empty list if there is none, or if the loop must await it.
 
         Raises:
-            BaseException: an interrupt, which concerns this thread alone. All else that
-                the function raises is for the loop to raise, for everybody who waits.
+            BaseException: an interrupt, which concerns this thread only. Any other exception of
+                the function is raised in the loop, for every caller that waits.
         """
         future = self._future
         try:
             value = self._context.run(self._function)
         except BaseException as error:
-            # No future takes a StopIteration.
+            # A future cannot hold a StopIteration.
             if not isinstance(error, Exception) or isinstance(error, StopIteration):
                 self.reject()
                 raise
-            failure = error  # the name in `except` is gone by the time it is used
-            self._tell(lambda: None if future.done() else future.set_exception(failure))
+            failure = error  # Python deletes `error` at the end of the block
+            self._call_in_loop(lambda: None if future.done() else future.set_exception(failure))
             return []
-        self._tell(lambda: None if future.done() else future.set_result(value))
+        self._call_in_loop(lambda: None if future.done() else future.set_result(value))
         return [] if isawaitable(value) else [value]
 
     def reject(self) -> None:
-        """Have the next one who waits for the value compute it."""
-        self._tell(self._future.cancel)
+        """Let another caller that waits for the value compute it."""
+        self._call_in_loop(self._future.cancel)
 
-    def _tell(self, what: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop ended meanwhile, as at the exit of the program
-            self._loop.call_soon_threadsafe(what)
+    def _call_in_loop(self, function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed, as at the exit of the program
+            self._loop.call_soon_threadsafe(function)
 
 
 class _CallerQueue:
-    """Where the loop leaves its orders, while the caller's thread sits at it.
+    """Jobs from the portal's loop for the thread of a blocking caller.
 
     Args:
         function: computes a value.
 
     Attributes:
-        begun: whether the loop has been given the work.
-        computed: what was computed here.
-        was_cut: whether the loop was ended before it had come to an end.
+        has_started: whether the loop has received the operation.
+        was_cancelled: whether the operation was cancelled, because the loop ended.
+        computed: the values that this thread computed.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
-        self._orders: SimpleQueue[_Job | None] = SimpleQueue()
-        self._is_left = self.begun = self.was_cut = False
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._is_closed = self.has_started = self.was_cancelled = False
         self.computed: list[Any] = []
 
     async def factory(self, *args: Any) -> Any:
-        """Have the function called with these arguments; for the loop to call."""
-        order = _Job(partial(self._function, *args))
-        self._orders.put(order)
-        if self._is_left:
-            order.reject()
-        value = await order.result()
+        """Return the value of the function for these arguments; called by the loop."""
+        job = _Job(partial(self._function, *args))
+        self._jobs.put(job)
+        if self._is_closed:
+            job.reject()
+        value = await job.wait()
         return await value if isawaitable(value) else value
 
-    def serve(self, loading: Loading[T], factory: Callable[..., Any] | None = None) -> T:
-        """Load something, and compute what is ordered until it has come to its end.
+    def run(self, operation: LoadOperation[T], factory: Callable[..., Any] | None = None) -> T:
+        """Run an operation in the portal's loop, and its jobs in this thread.
 
         Args:
-            loading: runs in the portal's loop.
-            factory: what it is given, if not this desk's own.
+            operation: the operation.
+            factory: its argument; ``None`` for the queue's own factory.
         """
         future: Future[T] = Future()
-        future.add_done_callback(lambda _: self._orders.put(None))
+        future.add_done_callback(lambda _: self._jobs.put(None))
         try:
-            portal.start(future, loading, factory or self.factory)
-            self.begun = True
-            while (order := self._orders.get()) is not None:
-                self.computed += order.run()
+            portal.start(future, operation, factory or self.factory)
+            self.has_started = True
+            while (job := self._jobs.get()) is not None:
+                self.computed += job.run()
             return portal.wait(future)
         except BaseException:
-            self.was_cut = future.cancelled()
+            self.was_cancelled = future.cancelled()
             future.cancel()
-            self._leave()
+            self._close()
             raise
 
-    def _leave(self) -> None:
-        """Sit here no longer: others may wait for what was ordered, and for ever."""
-        self._is_left = True
+    def _close(self) -> None:
+        """Reject all jobs, because other callers may wait for their values."""
+        self._is_closed = True
         with suppress(Empty):
             while True:
-                order = self._orders.get_nowait()
-                if order is not None:
-                    order.reject()
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job.reject()
 
 
 def _return(value: Any) -> Any:
     return value
 
 
-def load(loading: Loading[T], function: Callable[[], Any], wrap: Callable[[Any], T] = _return) -> T:
-    """Load a value by an async function, and compute it in this thread if that asks for it.
+def load(
+    operation: LoadOperation[T], function: Callable[[], Any], wrap: Callable[[Any], T] = _return
+) -> T:
+    """Load a value by an async operation, and compute it in this thread if needed.
 
     Args:
-        loading: given the factory; runs in the portal's loop.
+        operation: receives the factory; runs in the portal's loop.
         function: computes the value; an awaitable result is awaited in the portal's loop.
-        wrap: makes a result of a value that was computed while the interpreter ends.
+        wrap: makes a result of a value that was computed during interpreter shutdown.
 
     Returns:
-        The result of ``loading``.
+        The result of ``operation``.
 
     Raises:
-        DeadlockError: this is the portal's own thread.
-        Whatever the function or ``loading`` raised.
+        DeadlockError: the caller is the portal's own thread.
+        Exception: the function or the operation raised it.
     """
-    desk = _CallerQueue(function)
+    queue = _CallerQueue(function)
     try:
-        return desk.serve(loading)
+        return queue.run(operation)
     except PortalEndedError:  # called by a handler of `atexit`
-        if desk.begun:  # it is the function that says so
+        if queue.has_started:  # raised by the function itself
             raise
-        return _load_here(loading, function, wrap)
+        return _load_without_portal(operation, function, wrap)
     except CancelledError:
-        if desk.was_cut and desk.computed:  # before the value could be stored
-            return wrap(desk.computed[-1])
+        if queue.was_cancelled and queue.computed:  # before the value could be stored
+            return wrap(queue.computed[-1])
         raise
 
 
-def load_parts(loading: Loading[T], function: Callable[..., Any], *, elsewhere: bool = False) -> T:
-    """The same for what is computed in parts: the function may be called several times.
+def load_batch(
+    operation: LoadOperation[T], function: Callable[..., Any], *, in_threads: bool = False
+) -> T:
+    """Load values by an async operation that may call the function several times.
 
     Args:
-        loading: as for `load`; the factory takes the function's arguments.
-        function: computes a part.
-        elsewhere: whether it is called in other threads, so that calls may overlap.
+        operation: receives the factory, which takes the function's arguments; runs in the
+            portal's loop.
+        function: computes some values.
+        in_threads: whether the function is called in other threads, so that calls may overlap.
+
+    Returns:
+        The result of ``operation``.
 
     Raises:
-        PortalEndedError: the interpreter is about to end, and no loop can do it.
-        DeadlockError: this is the portal's own thread.
-        Whatever the function or ``loading`` raised.
+        PortalEndedError: the interpreter is shutting down, and no loop can run the operation.
+        DeadlockError: the caller is the portal's own thread.
+        Exception: the function or the operation raised it.
     """
-    desk = _CallerQueue(function)
+    queue = _CallerQueue(function)
 
-    async def in_other_thread(*args: Any) -> Any:
+    async def call_in_thread(*args: Any) -> Any:
         return await run_in_thread(partial(function, *args))
 
     try:
-        return desk.serve(loading, in_other_thread if elsewhere else None)
+        return queue.run(operation, call_in_thread if in_threads else None)
     except CancelledError as error:
-        if portal.has_ended and desk.was_cut:
-            raise PortalEndedError("the interpreter is about to end") from error
+        if portal.has_ended and queue.was_cancelled:
+            raise PortalEndedError(
+                "the interpreter is shutting down, so the portal serves no more calls"
+            ) from error
         raise
 
 
-def _load_here(loading: Loading[T], function: Callable[[], Any], wrap: Callable[[Any], T]) -> T:
+def load_request(
+    load_outcome: Callable[[LoadRequest], Coroutine[Any, Any, Outcome]], request: LoadRequest
+) -> Outcome:
+    """Load the value of a request in the portal's loop, and compute it in this thread if needed.
+
+    A caller that may return before the value is computed cannot compute it. Then a helper thread
+    computes it, and continues when the caller has returned.
+
+    Args:
+        load_outcome: the loader's method.
+        request: the request; its factories block.
+
+    Returns:
+        The outcome of ``load_outcome``.
+
+    Raises:
+        DeadlockError: the caller is the portal's own thread.
+        Exception: the factory or ``load_outcome`` raised it.
+    """
+    factory = request.factory
+    in_background = partial(run_in_thread, request.background_factory or factory)
+    if request.policy.may_leave and not portal.has_ended:
+        in_thread = partial(run_in_thread, factory)
+        try:
+            return portal.call(
+                load_outcome, request._replace(factory=in_thread, background_factory=in_background)
+            )
+        except FactoryExitError as error:
+            raise (error.__cause__ or error) from None
+    return load(
+        lambda compute: load_outcome(
+            request._replace(factory=compute, background_factory=in_background)
+        ),
+        factory,
+        lambda value: Outcome(value, "miss"),
+    )
+
+
+def _load_without_portal(
+    operation: LoadOperation[T], function: Callable[[], Any], wrap: Callable[[Any], T]
+) -> T:
     async def factory() -> Any:
         value = function()
         return await value if isawaitable(value) else value
 
     try:
-        return portal.call(loading, factory)
+        return portal.call(operation, factory)
     except PortalEndedError:
         return wrap(function())
 
 
 async def run_in_thread(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread that is nobody's, with the context variables of now.
+    """Call a function in a helper thread, with the current context variables.
 
     Args:
-        function: the function; what it returns is awaited in this loop, if it can be.
+        function: the function; an awaitable result is awaited in this event loop.
 
     Raises:
-        RuntimeError: it raised ``StopIteration``, which no future takes.
-        LeavingError: it wanted to end the program, which would end this loop.
-        Whatever else it raised.
+        RuntimeError: the function raised ``StopIteration``, which a future cannot hold.
+        FactoryExitError: the function raised `SystemExit` or `KeyboardInterrupt`, which would
+            end this event loop.
+        Exception: the function raised it.
     """
 
     def call() -> Any:
@@ -227,26 +278,23 @@ async def run_in_thread(function: Callable[[], Any]) -> Any:
         except StopIteration as error:
             raise RuntimeError(f"{function!r} raised StopIteration") from error
         except (SystemExit, KeyboardInterrupt) as error:
-            raise CallerLeftError(f"{function!r} raised {type(error).__name__}") from error
+            raise FactoryExitError(f"{function!r} raised {type(error).__name__}") from error
 
     value = await asyncio.to_thread(call)
     return await value if isawaitable(value) else value
 
 
 def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
-    """Call an async function in the portal's loop.
+    """Call an async function in the portal's loop, and wait for its result.
 
     Args:
         function: the function.
         args: its arguments.
-        otherwise: what to return if the interpreter is about to end.
-
-    Returns:
-        What the function returned.
+        otherwise: the result during interpreter shutdown.
 
     Raises:
-        DeadlockError: this is the portal's own thread.
-        Whatever the function raised.
+        DeadlockError: the caller is the portal's own thread.
+        Exception: the function raised it.
     """
     try:
         return portal.call(function, *args)
@@ -254,79 +302,44 @@ def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherw
         return otherwise
 
 
-def wait_or_leave(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Call an async function in the portal's loop, and wait for it where that is possible.
+def wait_or_schedule(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    """Call an async function in the portal's loop, and wait for it unless that would deadlock.
 
-    It is not where a generator that was forgotten is closed in that very loop's thread.
+    The portal's own thread cannot wait for its loop. It calls this when the garbage collector
+    closes a generator there.
     """
     try:
         wait_for(function, otherwise=None)
     except DeadlockError:
         task = asyncio.ensure_future(function())
-        _left.add(task)
-        task.add_done_callback(_left.discard)
+        _scheduled.add(task)
+        task.add_done_callback(_scheduled.discard)
 
 
-_left: set[asyncio.Future[object]] = set()
+_scheduled: set[asyncio.Future[object]] = set()
 
 
-def iter_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
-    """The items of an async generator, some hundred of them with each switch to the loop."""
+def iter_in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
+    """Yield the items of an async generator, with one call into the portal for many items."""
     try:
-        more = True
-        while more:
-            batch: list[T] = wait_for(_taken, items, otherwise=[])
+        has_more = True
+        while has_more:
+            batch: list[T] = wait_for(_take_batch, items, otherwise=[])
             yield from batch
-            more = len(batch) == _BATCH
+            has_more = len(batch) == _ITEMS_PER_CALL
     finally:
-        wait_for(_closed, items, otherwise=None)
+        wait_for(_close, items, otherwise=None)
 
 
-async def _taken(items: AsyncGenerator[T, None]) -> list[T]:
-    taken: list[T] = []
+async def _take_batch(items: AsyncGenerator[T, None]) -> list[T]:
+    batch: list[T] = []
     async for item in items:
-        taken.append(item)
-        # When the program ends each call has a loop of its own, whose end ends `items`.
-        if len(taken) == _BATCH and not portal.has_ended:
+        batch.append(item)
+        # During shutdown each call has an event loop of its own, the end of which closes `items`.
+        if len(batch) == _ITEMS_PER_CALL and not portal.has_ended:
             break
-    return taken
+    return batch
 
 
-async def _closed(items: AsyncGenerator[Any, None]) -> None:
+async def _close(items: AsyncGenerator[Any, None]) -> None:
     await items.aclose()
-
-
-def load_request(
-    loading: Callable[[LoadRequest], Coroutine[Any, Any, Outcome]], wanted: LoadRequest
-) -> Outcome:
-    """Load a value in the portal's loop, and compute it in this thread if it is its turn.
-
-    A caller who may go on before the value is computed cannot compute it: then another
-    thread does, and if nobody waits any more, to the end all the same.
-
-    Args:
-        loading: the loader's method.
-        wanted: with factories that block.
-
-    Returns:
-        The outcome of ``loading``.
-
-    Raises:
-        DeadlockError: this is the portal's own thread.
-        Whatever the factory or ``loading`` raised.
-    """
-    factory = wanted.factory
-    detached = partial(run_in_thread, wanted.background_factory or factory)
-    if wanted.policy.may_leave and not portal.has_ended:
-        elsewhere = partial(run_in_thread, factory)
-        try:
-            return portal.call(
-                loading, wanted._replace(factory=elsewhere, background_factory=detached)
-            )
-        except CallerLeftError as error:
-            raise (error.__cause__ or error) from None
-    return load(
-        lambda compute: loading(wanted._replace(factory=compute, background_factory=detached)),
-        factory,
-        lambda value: Outcome(value, "miss"),
-    )

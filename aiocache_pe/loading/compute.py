@@ -130,8 +130,8 @@ class Computer:
 
         Args:
             request: the value that is wanted.
-            lease: the lease under which the value is computed. A value whose lease is lost is
-                not stored, because a newer value may be stored already.
+            lease: the lease under which the value is computed. After the lease is
+                lost, the value is not stored, because a newer value may be stored already.
         """
         namespace, key = self._namespace, request.key
         tokens = await self.get_tag_tokens(request.tags)

@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def copy_source(self) -> Any:
-        """The object from which copies for other callers are made."""
+        """Return the object from which copies for other callers are made."""
         return self.value if self._copy is MISSING else self._copy
 
 

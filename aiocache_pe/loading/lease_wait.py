@@ -48,7 +48,7 @@ class HeldLease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another process may have computed a newer value."""
+        """Return whether another process may have computed a newer value."""
         return self._lease is not None and self._lease.is_lost
 
     def enter(self) -> None:

@@ -212,7 +212,7 @@ class Loader:
         return Outcome(await call_factory(request.factory), "miss")
 
     async def resolve_miss(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
-        """Return the value for a caller whose peek found none.
+        """Return the value for a caller, after a peek that found none.
 
         Args:
             request: the value that is wanted.

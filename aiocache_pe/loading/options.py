@@ -1,4 +1,4 @@
-"""On which terms values are waited for, computed and stored: what a caller may ask for."""
+"""Options of a load: lifetime, stale serving and waiting, checked and in seconds."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
 from aiocache_pe.ttl import TTL, Duration, parse_duration
 
-_FOR_EVER = 100 * 365 * 86400.0  # seconds; what stands for it in a record, which is JSON
+_UNLIMITED_STALE_SECONDS = 100 * 365 * 86400.0  # for infinity, which a record in JSON cannot hold
 Lifetime = float | None | Callable[[Any], TTL]
 
 
 class LoadOptions(TypedDict, total=False):
-    """What `CacheManager.get_or_set` and `cached` take besides.
+    """Further options of `CacheManager.get_or_set` and `cached`.
 
     Attributes:
-        stale_ttl: how long an entry may be served after it expired, while it is computed
-            anew in the background; ``None`` for not at all.
-        refresh_ahead: the part of its time after which a hit has an entry computed anew in
-            the background, such as 0.8; ``None`` for never.
-        jitter: by how much an entry's time is shortened at most, at random: a part of it,
-            such as 0.1, or a duration, such as ``"30s"``.
-        soft_timeout: how long to wait for a value before a stale one is served instead.
-        hard_timeout: how long to wait for a value before `LoadTimeoutError` is raised.
-        lock: how long to wait for a value that another process, thread or task computes
-            before it is computed here as well. ``True`` is five minutes; ``False`` means
-            that other processes are not asked.
+        stale_ttl: how long an entry may be served after it expired, while a newer value is
+            computed in the background; ``None`` never serves an expired entry.
+        refresh_ahead: the part of the lifetime, such as 0.8, after which a hit starts a refresh
+            in the background; ``None`` starts no refresh.
+        jitter: the greatest random reduction of the lifetime: a part of it, such as 0.1, or a
+            duration, such as ``"30s"``.
+        soft_timeout: how long a caller waits for a value before a stale one is served.
+        hard_timeout: how long a caller waits for a value before `LoadTimeoutError` is raised.
+        lock: how long a caller waits for a value that another process, thread or task computes,
+            before it computes the value as well. ``True`` is five minutes. ``False`` does not
+            consult other processes.
     """
 
     stale_ttl: Duration | None
@@ -82,18 +82,18 @@ class LoadPolicy(NamedTuple):
             for name in ("stale_ttl", "refresh_ahead", "jitter"):
                 if getattr(options, name) is not None:
                     raise ConfigurationError(
-                        f"{name}= needs a ttl=: an entry without one never expires"
+                        f"{name} needs a ttl: an entry without one never expires"
                     )
         return cls(ttl, cache_if, *options[2:])
 
     @property
     def serve_stale(self) -> bool:
-        """Whether an entry may be served while a newer value is computed."""
+        """Return whether an entry may be served while a newer value is computed."""
         return self.stale_ttl is not None or self.refresh_ahead is not None
 
     @property
     def may_leave(self) -> bool:
-        """Whether a caller may return before the computation that it started is done."""
+        """Return whether a caller may return before the computation that it started is done."""
         return self.soft_timeout is not None or self.hard_timeout is not None
 
 
@@ -102,15 +102,16 @@ DEFAULT_POLICY = LoadPolicy()
 
 
 class LoadRequest(NamedTuple):
-    """A value that somebody wants.
+    """A request for one value.
 
     Attributes:
-        key: its store key.
-        factory: computes it, if need be.
-        terms: on which it is had.
-        tags: its tags.
-        detached: computes it where its caller does not wait; ``None`` if ``factory`` does.
-        call: what to record it as; ``None`` if it has but a key.
+        key: the store key.
+        factory: computes the value.
+        policy: the rules.
+        tags: the tags of the entry.
+        background_factory: computes the value while its caller does not wait; ``None`` if
+            ``factory`` does.
+        call: the call to record; ``None`` for a request that has only a key.
     """
 
     key: str
@@ -122,11 +123,11 @@ class LoadRequest(NamedTuple):
 
 
 def parse_options(options: LoadOptions) -> LoadPolicy:
-    """Read options.
+    """Return the policy of options; it has no lifetime yet.
 
     Raises:
-        TypeError: there is no option of that name.
-        ConfigurationError: one has a value that cannot work, or not beside another.
+        TypeError: an option is unknown.
+        ConfigurationError: a value is invalid, or two options contradict each other.
 
     Example:
         >>> parse_options({"stale_ttl": "1h", "soft_timeout": 0.5}).stale_ttl
@@ -136,62 +137,65 @@ def parse_options(options: LoadOptions) -> LoadPolicy:
         return DEFAULT_POLICY
     for name in options:
         if name not in LoadOptions.__annotations__:
-            raise TypeError(f"there is no option {name!r}; there are {_NAMES}")
+            raise TypeError(
+                f"options must be any of {', '.join(LoadOptions.__annotations__)}; got {name!r}"
+            )
     policy = LoadPolicy(
-        stale_ttl=_duration(options, "stale_ttl", _FOR_EVER),
-        refresh_ahead=_part("refresh_ahead", options.get("refresh_ahead")),
-        jitter=_jitter(options.get("jitter")),
-        soft_timeout=_duration(options, "soft_timeout", None),
-        hard_timeout=_duration(options, "hard_timeout", None),
-        lock=_lock(options.get("lock", True)),
+        stale_ttl=_parse_duration(options, "stale_ttl", _UNLIMITED_STALE_SECONDS),
+        refresh_ahead=_parse_refresh_ahead(options.get("refresh_ahead")),
+        jitter=_parse_jitter(options.get("jitter")),
+        soft_timeout=_parse_duration(options, "soft_timeout", None),
+        hard_timeout=_parse_duration(options, "hard_timeout", None),
+        lock=_parse_lock(options.get("lock", True)),
     )
     soft, hard = policy.soft_timeout, policy.hard_timeout
     if soft is not None and policy.stale_ttl is None:
         raise ConfigurationError(
-            "soft_timeout= says when to serve a stale value, and there is none without stale_ttl="
+            "soft_timeout needs a stale_ttl: without one there is no stale value to serve"
         )
     if soft is not None and hard is not None and soft >= hard:
         raise ConfigurationError(
-            f"soft_timeout={options.get('soft_timeout')!r} must be shorter than "
-            f"hard_timeout={options.get('hard_timeout')!r}, after which nothing is served"
+            f"soft_timeout must be shorter than hard_timeout={options.get('hard_timeout')!r}; "
+            f"got {options.get('soft_timeout')!r}"
         )
     return policy
 
 
-_NAMES = ", ".join(LoadOptions.__annotations__)
-
-
-def _duration(given: LoadOptions, name: str, for_ever: float | None) -> float | None:
-    value: Any = given.get(name)
+def _parse_duration(options: LoadOptions, name: str, unlimited: float | None) -> float | None:
+    value: Any = options.get(name)
     if value is None:
         return None
     seconds = parse_duration(name, value)
-    return for_ever if seconds is None else seconds
+    return unlimited if seconds is None else seconds
 
 
-def _part(name: str, value: Any) -> float | None:
+def _parse_refresh_ahead(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise ConfigurationError(
-            f"{name}={value!r}: accepted is a part of the ttl, a number between 0 and 1, or None"
+            "refresh_ahead must be a part of the ttl, a number between 0 and 1, or None; "
+            f"got {type(value).__name__}: {value!r:.80}"
         )
     return float(value)
 
 
-def _jitter(value: Any) -> Callable[[float], float] | None:
+def _parse_jitter(value: Any) -> Callable[[float], float] | None:
+    if value is None:
+        return None
     if isinstance(value, str | timedelta):
         seconds = parse_duration("jitter", value) or 0.0
         return lambda ttl: min(seconds, ttl)
-    if value is not None and (not isinstance(value, float) or not 0 < value < 1):
+    if not isinstance(value, float) or not 0 < value < 1:
         raise ConfigurationError(
-            f"jitter={value!r}: accepted are a part of the ttl, a number between 0 and 1, "
-            'a duration such as "30s" or a timedelta, and None'
+            "jitter must be a part of the ttl, a float between 0 and 1, "
+            'or a duration such as "30s" or a timedelta, or None; '
+            f"got {type(value).__name__}: {value!r:.80}"
         )
-    return None if value is None else lambda ttl: ttl * value
+    return lambda ttl: ttl * value
 
 
-def _lock(value: Any) -> float | None:
+def _parse_lock(value: Any) -> float | None:
     if isinstance(value, bool):
         return WAIT_TIMEOUT if value else None
     seconds = parse_duration("lock", value)

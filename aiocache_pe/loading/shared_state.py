@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiocache_pe.backends.base import Evicting, Expiring
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.maintenance import Maintenance
 from aiocache_pe.engine.stats_reporter import StatsReporter
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from aiocache_pe.loading.copying import Outcome
-from aiocache_pe.record import Head
 from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.single_flight import Flights
 
@@ -44,20 +42,17 @@ class SharedState:
         self.flights = Flights(engine.in_flight, Outcome.save_copy)
         self.coalescer = Coalescer()
         self.refreshes = BackgroundRefreshes(engine.clock)
-        self.maintenance = Maintenance(engine, self._expired)
-        self.reporter = StatsReporter(engine, self.maintenance.arm)
+        self.reporter = StatsReporter(engine)
+        self.maintenance = Maintenance(engine, self.reporter.count_expired)
+        self.reporter.on_activity = self.maintenance.arm
         self.closed = False
         self._owns_backend = owns_backend
-        if isinstance(engine.backend, Evicting):
-            engine.backend.on_evict = self.reporter.count_evicted
-        if isinstance(engine.backend, Expiring):
-            engine.backend.on_expire = self.reporter.count_expired
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""
         if self.closed:
             raise CacheClosedError(
-                "this cache was closed; entering it with `async with`, or `with`, opens it again"
+                "the cache is closed; entering it with `async with`, or `with`, opens it again"
             )
 
     async def close(self, *, only_report: bool = False) -> None:
@@ -75,10 +70,4 @@ class SharedState:
         if only_report:
             return
         self.closed = True
-        if self.engine.tier is not None:
-            self.engine.tier.clear()
-        if self._owns_backend:
-            await self.engine.backend.close()
-
-    def _expired(self, head: Head) -> None:
-        self.reporter.count_expired(head)
+        await self.engine.close(close_backend=self._owns_backend)

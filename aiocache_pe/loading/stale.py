@@ -16,7 +16,6 @@ nothing and would be harder to predict.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
@@ -69,7 +68,7 @@ class StaleEntries:
         if entry is None:
             return MISSING
 
-        expired_for = namespace.engine.clock.time() - entry.expires_at
+        expired_for = namespace.time() - entry.expires_at
         if expired_for < 0:
             if self._is_surely_due(entry, policy):
                 self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
@@ -124,5 +123,5 @@ class StaleEntries:
         ttl = policy.ttl
         if callable(ttl):
             ttl = parse_ttl(ttl(self._namespace.engine.decode(entry)))
-        time_left = entry.expires_at - self._namespace.engine.clock.time()
+        time_left = entry.expires_at - self._namespace.time()
         return ttl is not None and time_left <= (1 - ahead) * ttl

@@ -215,7 +215,7 @@ class Batch(CachedBatch[P, T]):
 
         try:
             elsewhere = self._parts.concurrency > 1
-            return blocking.load_parts(load, compute, elsewhere=elsewhere)
+            return blocking.load_batch(load, compute, in_threads=elsewhere)
         except PortalEndedError:  # called while the interpreter ends
             missing = [key for key in plan.unique_keys if key not in known]
             step = self._parts.size or len(missing)

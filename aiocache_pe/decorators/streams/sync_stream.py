@@ -133,7 +133,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
             if is_first:
                 self._running.discard(key)
             if lease is not None:
-                blocking.wait_or_leave(lease.release)
+                blocking.wait_or_schedule(lease.release)
 
     def _compute(
         self, mode: Mode | None, key: str, lease: HeldLease | None, args: Args, kwargs: Kwargs

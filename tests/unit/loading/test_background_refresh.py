@@ -1,4 +1,4 @@
-"""Refreshes in the background, where the loop that would do them comes to its end."""
+"""No background refresh starts in an event loop that ends."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from aiocache_pe.testing import FakeClock
 from tests.support.polling import poll
 
 
-def test_what_is_asked_for_while_a_loop_ends_is_served_stale_and_begins_no_refresh() -> None:
+def test_a_call_while_the_event_loop_ends_gets_the_stale_value_and_starts_no_refresh() -> None:
     clock = FakeClock()
     cache = CacheManager("memory", clock=clock)
-    refreshes = cache.loader._staleness._refreshes
+    refreshes = cache._shared.refreshes
     calls: list[int] = []
-    kept: list[object] = []
+    values: list[int] = []
+    references: list[object] = []
 
-    async def ask() -> int:
+    async def call() -> int:
         async def compute() -> int:
             calls.append(len(calls))
             return calls[-1]
 
         return await cache.get_or_set("k", compute, ttl=1, stale_ttl=100)
 
-    async def late() -> AsyncIterator[None]:
+    async def call_at_loop_end() -> AsyncIterator[None]:
         try:
             yield
         finally:
-            await poll(lambda: refreshes._at_end.is_loop_ending)
+            await poll(lambda: refreshes._loop_end.is_loop_ending)
             clock.advance(2)
-            kept.append(await ask())
+            values.append(await call())
 
     async def use() -> None:
-        generator = late()
+        generator = call_at_loop_end()
         await anext(generator)
-        kept.append(generator)
-        await ask()
+        references.append(generator)
+        await call()
         clock.advance(2)
-        await ask()
+        await call()
         await refreshes.settle()
 
     asyncio.run(use())
     assert calls == [0, 1]
-    assert kept[1:] == [1]
+    assert values == [1]

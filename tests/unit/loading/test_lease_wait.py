@@ -1,4 +1,4 @@
-"""Of all loops, threads and stores that share entries one computes, and the others wait."""
+"""One of all managers, threads and event loops computes a key, and the others wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pair = tuple[CacheManager, CacheManager]
 
 @pytest.fixture(params=["memory", "file"])
 async def pair(request: pytest.FixtureRequest, cache_dir: Path) -> AsyncGenerator[Pair]:
-    """Two managers that know nothing of each other, over the same entries."""
+    """Yield two independent managers over the same entries."""
     memory = MemoryBackend()
 
     def manager() -> CacheManager:
@@ -33,31 +33,31 @@ async def pair(request: pytest.FixtureRequest, cache_dir: Path) -> AsyncGenerato
         yield one, other
 
 
-async def begun(cache: CacheManager, held: Factory) -> asyncio.Task[Any]:
-    """A task that computes the key, and is held at it."""
-    held.hold()
-    task = asyncio.create_task(cache.get_or_set("k", held))
-    await poll(lambda: held.running)
+async def start_computing(cache: CacheManager, factory: Factory) -> asyncio.Task[Any]:
+    """Return a task that computes the key until its factory is released."""
+    factory.hold()
+    task = asyncio.create_task(cache.get_or_set("k", factory))
+    await poll(lambda: factory.running)
     return task
 
 
-async def test_one_computes_and_the_other_waits(pair: Pair) -> None:
+async def test_one_manager_computes_and_the_other_waits(pair: Pair) -> None:
     one, other = pair
-    factory, never = Factory(), Factory()
-    first = await begun(one, factory)
-    second = asyncio.create_task(other.get_or_set("k", never))
+    factory, unused = Factory(), Factory()
+    first = await start_computing(one, factory)
+    second = asyncio.create_task(other.get_or_set("k", unused))
     await asyncio.sleep(0.05)
     assert not second.done()
     factory.release()
-    assert (await first, await second, never.calls) == (1, 1, 0)
+    assert (await first, await second, unused.calls) == (1, 1, 0)
     assert (await other.get_stats()).hits == 1
 
 
-async def test_when_the_holder_fails_a_waiter_computes(pair: Pair) -> None:
+async def test_a_waiter_computes_after_the_holder_failed(pair: Pair) -> None:
     one, other = pair
     failing, working = Factory(), Factory()
     failing.error = ConnectionError()
-    first = await begun(one, failing)
+    first = await start_computing(one, failing)
     second = asyncio.create_task(other.get_or_set("k", working))
     await asyncio.sleep(0.03)
     assert working.calls == 0
@@ -66,10 +66,10 @@ async def test_when_the_holder_fails_a_waiter_computes(pair: Pair) -> None:
     assert await second == 1
 
 
-async def test_when_the_holder_is_cancelled_a_waiter_computes(pair: Pair) -> None:
+async def test_a_waiter_computes_after_the_holder_was_cancelled(pair: Pair) -> None:
     one, other = pair
     working = Factory()
-    first = await begun(one, Factory())
+    first = await start_computing(one, Factory())
     second = asyncio.create_task(other.get_or_set("k", working))
     await asyncio.sleep(0.03)
     first.cancel()
@@ -78,29 +78,29 @@ async def test_when_the_holder_is_cancelled_a_waiter_computes(pair: Pair) -> Non
 
 
 @pytest.mark.parametrize("lock", [0.05, False])
-async def test_waiting_has_a_limit_and_without_the_lock_there_is_none(
+async def test_a_caller_computes_after_its_wait_time_or_at_once_without_lock(
     pair: Pair, lock: float
 ) -> None:
     one, other = pair
-    held = Factory()
-    first = await begun(one, held)
+    slow = Factory()
+    first = await start_computing(one, slow)
     assert await other.get_or_set("k", Factory(), lock=lock) == 1
     assert not first.done()
-    held.release()
+    slow.release()
     await first
 
 
-async def test_in_one_loop_waiting_has_the_limit_too(memory: CacheManager) -> None:
-    held, working = Factory(), Factory()
-    first = await begun(memory, held)
+async def test_the_wait_time_holds_within_one_event_loop(memory: CacheManager) -> None:
+    slow, working = Factory(), Factory()
+    first = await start_computing(memory, slow)
     late = await asyncio.gather(*(memory.get_or_set("k", working, lock=0.05) for _ in range(20)))
     assert late == [1] * 20
-    assert working.calls == 1  # one of those who waited for too long, for all of them
-    held.release()
+    assert working.calls == 1  # once for all callers with an expired wait time
+    slow.release()
     assert await first == 1
 
 
-async def test_a_factory_may_ask_for_its_own_key_in_another_thread(cache: CacheManager) -> None:
+async def test_a_factory_may_load_its_own_key_in_another_thread(cache: CacheManager) -> None:
     async def inner() -> str:
         return "inner"
 
@@ -111,24 +111,24 @@ async def test_a_factory_may_ask_for_its_own_key_in_another_thread(cache: CacheM
     assert await asyncio.wait_for(cache.get_or_set("k", outer), 30) == "outer of inner"
 
 
-async def test_a_task_that_outlives_the_factory_waits_like_others(memory: CacheManager) -> None:
+async def test_a_task_that_outlives_the_factory_waits_for_leases(memory: CacheManager) -> None:
     tasks: list[asyncio.Task[Any]] = []
-    go, held = asyncio.Event(), Factory()
+    started, late = asyncio.Event(), Factory()
 
-    async def later() -> Any:
-        await go.wait()
-        return await memory.get_or_set("k", held, lock=30)
+    async def load_later() -> Any:
+        await started.wait()
+        return await memory.get_or_set("k", late, lock=30)
 
     async def factory() -> int:
-        tasks.append(asyncio.create_task(later()))
+        tasks.append(asyncio.create_task(load_later()))
         return 1
 
     assert await memory.get_or_set("k", factory) == 1
     await memory.delete("k")
     lease = await memory._shared.engine.backend.try_lease("default:k")  # type: ignore[attr-defined]
-    go.set()
+    started.set()
     await asyncio.sleep(0.05)
-    assert held.calls == 0
+    assert late.calls == 0
     await lease.release()
     assert await tasks[0] == 1
 
@@ -158,37 +158,39 @@ def test_event_loops_of_many_threads_compute_once(store: str, cache_dir: Path) -
     asyncio.run(cache.close())
 
 
-class _Odd(MemoryBackend):
-    """A store whose leases fail, or are lost."""
+class FaultyLeaseBackend(MemoryBackend):
+    """A store that cannot give leases, or that loses them."""
 
-    lost = False
+    is_lost = False
     error: Exception | None = None
 
     async def try_lease(self, key: str) -> Any:
         if self.error is not None:
             raise self.error
         lease = await super().try_lease(key)
-        return None if lease is None else _OddLease(lease, self)
+        return None if lease is None else FaultyLease(lease, self)
 
 
-class _OddLease:
-    def __init__(self, lease: Lease, store: _Odd) -> None:
+class FaultyLease:
+    """A lease that fails on release if its store has lost it."""
+
+    def __init__(self, lease: Lease, store: FaultyLeaseBackend) -> None:
         self._lease = lease
         self._store = store
 
     @property
     def is_lost(self) -> bool:
-        return self._store.lost
+        return self._store.is_lost
 
     async def release(self) -> None:
         await self._lease.release()
-        if self._store.lost:
+        if self._store.is_lost:
             raise ConnectionError("gone")
 
 
-async def test_a_store_that_cannot_lease_breaks_no_call() -> None:
+async def test_a_store_that_cannot_give_leases_breaks_no_call() -> None:
     failures: list[events.BackendFailed] = []
-    backend = _Odd()
+    backend = FaultyLeaseBackend()
     backend.error = OSError("no locks")
     cache = CacheManager(backend)
     cache.subscribe(events.BackendFailed, failures.append)
@@ -197,10 +199,10 @@ async def test_a_store_that_cannot_lease_breaks_no_call() -> None:
     assert await cache.get("k") == 1
 
 
-async def test_a_value_under_a_lost_lease_is_returned_and_not_stored() -> None:
-    backend = _Odd()
+async def test_a_value_under_a_lost_lease_is_returned_but_not_stored() -> None:
+    backend = FaultyLeaseBackend()
     cache = CacheManager(backend)
-    backend.lost = True
+    backend.is_lost = True
     assert await cache.get_or_set("k", lambda: 1) == 1
     assert await cache.get("k") is None
-    assert (await cache.get_stats()).errors == 1  # of the release
+    assert (await cache.get_stats()).errors == 1  # the failed release

@@ -1,4 +1,4 @@
-"""Stale values: served at once to those who ask for them, and to nobody else."""
+"""Stale values are served at once, but only to callers that accept them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.loading.background_refresh import RETRY_AFTER
+from aiocache_pe.loading.background_refresh import RETRY_DELAY
 from aiocache_pe.testing import FakeClock, SpyBackend
-from tests.support.factories import Factory, get_outcome, wait_for_refreshes
+from tests.support.factories import Factory, get_outcome
+from tests.support.internals import wait_for_refreshes
 from tests.support.polling import poll
 
 STALE: dict[str, Any] = {"ttl": 10, "stale_ttl": 100}
@@ -37,7 +38,9 @@ async def test_a_stale_value_is_served_at_once_while_one_task_computes(
     assert await cache.get_ttl("k") == 10
 
 
-async def test_public_verbs_never_see_a_stale_value(cache: CacheManager, clock: FakeClock) -> None:
+async def test_other_operations_never_return_a_stale_value(
+    cache: CacheManager, clock: FakeClock
+) -> None:
     await cache.get_or_set("k", lambda: 1, **STALE)
     clock.advance(11)
     assert await cache.get("k") is None
@@ -49,7 +52,7 @@ async def test_public_verbs_never_see_a_stale_value(cache: CacheManager, clock: 
     assert await cache.get_or_set("k", lambda: 2, ttl=10) == 2
 
 
-async def test_cleanup_spares_what_may_still_be_served_stale(
+async def test_cleanup_keeps_entries_that_may_be_served_stale(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     factory = Factory()
@@ -67,7 +70,7 @@ async def test_cleanup_spares_what_may_still_be_served_stale(
     assert (await cache.get_stats()).total_entries == 0
 
 
-async def test_a_stale_value_is_served_no_longer_than_was_said(
+async def test_a_stale_value_is_served_no_longer_than_stale_ttl(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     factory = Factory()
@@ -80,7 +83,7 @@ async def test_a_stale_value_is_served_no_longer_than_was_said(
 
 
 @pytest.mark.parametrize("verb", ["delete", "pop", "invalidate", "delete_by_tag", "clear"])
-async def test_what_was_removed_is_not_served_stale(
+async def test_a_removed_entry_is_not_served_stale(
     verb: str, cache: CacheManager, clock: FakeClock
 ) -> None:
     await cache.get_or_set("k", lambda: 1, **STALE, tags=["t"])
@@ -94,7 +97,7 @@ async def test_what_was_removed_is_not_served_stale(
     assert await cache.get_or_set("k", lambda: 2, **STALE) == 2
 
 
-async def test_touching_and_adding_take_a_stale_entry_for_none(
+async def test_touch_and_add_treat_a_stale_entry_as_absent(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     factory = Factory()
@@ -106,14 +109,14 @@ async def test_touching_and_adding_take_a_stale_entry_for_none(
     assert await cache.get_or_set("k", factory, **STALE) == 1
     await wait_for_refreshes(cache)
     clock.advance(11)
-    assert await cache.get_or_set("live", factory, **STALE) == 2  # it kept its stale time
+    assert await cache.get_or_set("live", factory, **STALE) == 2  # `touch` kept the stale time
     await wait_for_refreshes(cache)
     clock.advance(21)
     assert await cache.add("k", "added", ttl=10)
     assert await cache.get("k") == "added"
 
 
-async def test_a_failing_factory_leaves_the_stale_value(
+async def test_a_failing_factory_keeps_the_stale_value(
     cache: CacheManager, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     failed: list[events.LoadFailed] = []
@@ -129,8 +132,8 @@ async def test_a_failing_factory_leaves_the_stale_value(
             for _ in range(3):
                 assert await cache.get_or_set("k", factory, **STALE) == 1
                 await wait_for_refreshes(cache)
-            clock.advance(RETRY_AFTER)
-    assert factory.calls == 1 + 4  # once a pause
+            clock.advance(RETRY_DELAY)
+    assert factory.calls == 1 + 4  # once in each retry delay
     assert [event.error for event in failed] == [factory.error] * 4
     assert [event.key for event in stale] == ["k"] * 12
     assert stale[0].seconds == pytest.approx(1)
@@ -144,7 +147,7 @@ async def test_a_failing_factory_leaves_the_stale_value(
     assert await cache.get_or_set("k", factory, **STALE) == 6
 
 
-async def test_a_value_that_may_not_be_stored_is_not_computed_for_every_hit(
+async def test_a_value_that_is_not_stored_is_not_computed_at_every_hit(
     memory: CacheManager, clock: FakeClock
 ) -> None:
     calls = 0
@@ -161,13 +164,13 @@ async def test_a_value_that_may_not_be_stored_is_not_computed_for_every_hit(
         assert await f() == 1
         await wait_for_refreshes(memory)
     assert calls == 2
-    clock.advance(RETRY_AFTER)
+    clock.advance(RETRY_DELAY)
     assert await f() == 1
     await wait_for_refreshes(memory)
     assert calls == 3
 
 
-async def test_what_raises_after_the_factory_is_an_event_as_well(
+async def test_an_exception_of_a_ttl_function_emits_an_event(
     memory: CacheManager, clock: FakeClock
 ) -> None:
     failed: list[events.LoadFailed] = []
@@ -184,13 +187,13 @@ async def test_what_raises_after_the_factory_is_an_event_as_well(
     assert [type(event.error) for event in failed] == [ZeroDivisionError]
 
 
-async def test_nobody_gets_another_ones_stale_object(cache: CacheManager, clock: FakeClock) -> None:
+async def test_callers_do_not_share_a_stale_object(cache: CacheManager, clock: FakeClock) -> None:
     factory = Factory(lambda number: [number])
     await cache.get_or_set("k", factory, **STALE)
     clock.advance(11)
     factory.hold()
     first = await cache.get_or_set("k", factory, **STALE)
-    first.append("spoilt")
+    first.append("changed")
     assert await cache.get_or_set("k", factory, **STALE) == [1]
     factory.release()
     await wait_for_refreshes(cache)
@@ -212,7 +215,7 @@ async def test_a_caller_without_stale_ttl_joins_the_refresh(
     assert factory.calls == 2
 
 
-async def test_a_soft_timeout_waits_for_a_moment(cache: CacheManager, clock: FakeClock) -> None:
+async def test_a_soft_timeout_waits_for_the_refresh(cache: CacheManager, clock: FakeClock) -> None:
     soft: dict[str, Any] = STALE | {"soft_timeout": 30}
     factory = Factory(lambda number: [number])
     assert await cache.get_or_set("k", factory, **soft) == [1]
@@ -225,11 +228,11 @@ async def test_a_soft_timeout_waits_for_a_moment(cache: CacheManager, clock: Fak
     clock.advance(11)
     factory.error = ConnectionError()
     assert await cache.get_or_set("k", factory, **soft) == [2]
-    assert await cache.get_or_set("k", factory, **soft) == [2]  # at once: not tried again yet
+    assert await cache.get_or_set("k", factory, **soft) == [2]  # at once, within the retry delay
     assert factory.calls == 3
 
 
-async def test_after_a_soft_timeout_the_factory_goes_on(
+async def test_the_factory_continues_after_a_soft_timeout(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     soft: dict[str, Any] = STALE | {"soft_timeout": 0.001}
@@ -245,7 +248,9 @@ async def test_after_a_soft_timeout_the_factory_goes_on(
     assert factory.calls == 2
 
 
-async def test_without_anything_stale_a_soft_timeout_waits_on(cache: CacheManager) -> None:
+async def test_a_soft_timeout_without_a_stale_value_does_not_end_the_wait(
+    cache: CacheManager,
+) -> None:
     factory = Factory()
     factory.hold()
     call = asyncio.create_task(cache.get_or_set("k", factory, **STALE, soft_timeout=0.001))
@@ -255,7 +260,7 @@ async def test_without_anything_stale_a_soft_timeout_waits_on(cache: CacheManage
     assert await call == 1
 
 
-async def test_a_hot_entry_is_refreshed_before_its_end(
+async def test_refresh_ahead_refreshes_an_entry_before_it_expires(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     ahead: dict[str, Any] = {"ttl": 10, "refresh_ahead": 0.8}
@@ -278,7 +283,7 @@ async def test_a_hot_entry_is_refreshed_before_its_end(
     assert (stats.hits, stats.misses, stats.stale_hits) == (7, 1, 0)
 
 
-async def test_a_refresh_ahead_that_fails_is_not_tried_at_every_hit(
+async def test_a_failed_refresh_ahead_is_not_retried_at_every_hit(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     ahead: dict[str, Any] = {"ttl": 100, "refresh_ahead": 0.5}
@@ -290,7 +295,7 @@ async def test_a_refresh_ahead_that_fails_is_not_tried_at_every_hit(
         assert await cache.get_or_set("k", factory, **ahead) == 1
         await wait_for_refreshes(cache)
     assert factory.calls == 2
-    clock.advance(RETRY_AFTER)
+    clock.advance(RETRY_DELAY)
     assert await cache.get_or_set("k", factory, **ahead) == 1
     await wait_for_refreshes(cache)
     assert factory.calls == 3
@@ -298,7 +303,7 @@ async def test_a_refresh_ahead_that_fails_is_not_tried_at_every_hit(
     assert await get_outcome(cache.get_or_set("k", factory, **ahead)) is ConnectionError
 
 
-async def test_an_entrys_own_time_decides_when_it_is_ahead(
+async def test_refresh_ahead_uses_the_lifetime_of_each_entry(
     memory: CacheManager, clock: FakeClock
 ) -> None:
     calls = 0
@@ -323,7 +328,7 @@ async def test_an_entrys_own_time_decides_when_it_is_ahead(
     assert calls == 3
 
 
-async def test_options_work_over_a_store_with_no_capability(clock: FakeClock) -> None:
+async def test_options_work_over_a_store_without_capabilities(clock: FakeClock) -> None:
     async with CacheManager(SpyBackend(MemoryBackend()), clock=clock) as cache:
         factory = Factory()
         both: dict[str, Any] = STALE | {"refresh_ahead": 0.5}
@@ -338,28 +343,26 @@ async def test_options_work_over_a_store_with_no_capability(clock: FakeClock) ->
         assert await cache.get_or_set("k", factory, **both) == 3
 
 
-async def test_jitter_spreads_the_end_and_never_puts_it_off(
+async def test_jitter_spreads_expiry_and_never_delays_it(
     memory: CacheManager, clock: FakeClock
 ) -> None:
-    def left(jitter: Any) -> Any:
-        async def one(number: int) -> float:
+    def store_and_get_ttls(jitter: Any) -> Any:
+        async def store(number: int) -> float:
             key = f"{jitter}:{number}"
             await memory.get_or_set(key, lambda: 1, 100, jitter=jitter)
             return await memory.get_ttl(key) or math.nan
 
-        return asyncio.gather(*(one(number) for number in range(200)))
+        return asyncio.gather(*(store(number) for number in range(200)))
 
-    for jitter, least in ((0.1, 90), ("20s", 80), ("1h", 0)):
-        times = await left(jitter)
-        assert least < min(times)
-        assert max(times) <= 100
-        assert len(set(times)) > 150
-        assert max(times) - min(times) > 0.8 * (100 - least)
+    for jitter, minimum in ((0.1, 90), ("20s", 80), ("1h", 0)):
+        ttls = await store_and_get_ttls(jitter)
+        assert minimum < min(ttls)
+        assert max(ttls) <= 100
+        assert len(set(ttls)) > 150
+        assert max(ttls) - min(ttls) > 0.8 * (100 - minimum)
 
 
-async def test_records_without_staleness_are_read_as_ever(
-    cache_dir: Path, clock: FakeClock
-) -> None:
+async def test_records_have_a_stale_time_only_if_needed(cache_dir: Path, clock: FakeClock) -> None:
     async with CacheManager("file", directory=cache_dir, clock=clock) as cache:
         await cache.set("k", 1, ttl=10)
         clock.advance(11)

@@ -1,4 +1,4 @@
-"""The managers that a process shares."""
+"""Managers that all code of a process shares, one for each store."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _managers: dict[tuple[str | None, str | None], CacheManager] = {}
 
 
 def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:
-    """The process's manager for a store, made when it is first asked for.
+    """Return the process's manager for a store; the first call creates it.
 
     Args:
-        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL; by default what
-            ``AIOCACHE_PE_BACKEND`` says, else ``"file"``.
-        redis_url: the Redis server, which is the store then; see `CacheManager`.
+        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL. Default:
+            ``AIOCACHE_PE_BACKEND``, else ``"file"``.
+        redis_url: URL of a Redis server, which selects the Redis store; see `CacheManager`.
 
     Returns:
         The same manager for the same arguments, for all tasks, threads and loops.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid.
 
     Example:
         >>> get_cache("memory") is get_cache("memory")
@@ -30,6 +30,6 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
     default = os.environ.get("AIOCACHE_PE_BACKEND") or "file"
     key = (default if backend is None else backend, redis_url)
     manager = _managers.get(key)
-    if manager is None:  # of two threads one is first; the other's holds nothing yet
+    if manager is None:  # of two threads one is first; the other one's manager is dropped unused
         manager = _managers.setdefault(key, CacheManager(backend, redis_url=redis_url))
     return manager

@@ -1,14 +1,14 @@
-"""From arguments, environment and URLs to objects: the one place that names classes.
+"""Factory of a manager's parts: the only module that names concrete stores and policies.
 
-What is given as an argument counts; what is not, the environment may say. A setting
-that cannot work is refused here, at once, with the values that are accepted.
+An argument takes precedence over an environment variable. An invalid setting raises here, at once,
+with the accepted values.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -27,16 +27,16 @@ from aiocache_pe.loading.shared_state import SharedState
 
 
 def _make_policy(path: str) -> Any:
-    """Make an eviction policy; its module is imported only when it is wanted."""
+    """Return a new eviction policy; its module is imported on first use."""
     module, _, cls = path.partition(":")
     return getattr(importlib.import_module(module), cls)()
 
 
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
-DEFAULT_REDIS = "redis://localhost:6379/0"
+DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 BACKENDS = ("file", "redis", "memory", "null")
-REDIS = (
+REDIS_SCHEMES = (
     "redis",
     "rediss",
     "unix",
@@ -57,9 +57,9 @@ POLICIES: dict[str, Callable[[], Any]] = {
         "tinylfu": "aiocache_pe.eviction.tinylfu:TinyLfu",
     }.items()
 }
-FILE_EVICTIONS = ("adaptive", "fifo", "lfu", "lru", "s3fifo")
-_ON, _OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-_VERBS = ("read", "write", "delete", "update", "scan", "clear", "close")
+FILE_EVICTIONS = ("adaptive", "lfu", "lru")
+_TRUE_WORDS, _FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_BACKEND_METHODS = ("read", "write", "delete", "update", "scan", "clear", "close")
 
 
 def build(
@@ -77,75 +77,85 @@ def build(
     prices: Prices | None,
     clock: Clock | None,
 ) -> SharedState:
-    """Make what a manager needs; the arguments are those of `CacheManager`.
+    """Build the parts of a manager; the arguments are those of `CacheManager`.
 
     Raises:
-        ConfigurationError: a setting cannot work.
+        ConfigurationError: a setting is invalid.
     """
     settings = dict(locals())
-    policy = _policy(eviction)
+    make_policy = _find_policy(eviction)
     bounds = {
-        "max_entries": _count("max_entries", max_entries),
-        "max_bytes": _count("max_bytes", max_bytes),
+        "max_entries": _check_bound("max_entries", max_entries),
+        "max_bytes": _check_bound("max_bytes", max_bytes),
     }
-    tier_bytes = _count("memory_max_bytes", memory_max_bytes, least=0) or 0
+    tier_bytes = _check_bound("memory_max_bytes", memory_max_bytes, minimum=0) or 0
     if fallback not in ("file", None):
-        raise ConfigurationError(f"fallback {fallback!r} is not known; accepted: 'file' and None")
-    owned = backend is None or isinstance(backend, str)
-    time = SystemClock() if clock is None else _clock(clock)
-    chosen = _chosen(backend, redis_url)
-    store = _disabled()
-    if store is None and isinstance(chosen, str) and is_redis(chosen):
-        _no_bounds(bounds, "the Redis store")
-        store = _redis(chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0)
-    elif store is None:
-        store = _backend(chosen, directory, eviction, bounds, time)
-    pipeline = Pipeline(
-        compression=compression,
-        secret=os.environ.get("AIOCACHE_PE_SECRET") or None if secret is None else secret,
-    )
-    tier = BoundedMap[MemoryEntry](policy(), max_bytes=tier_bytes) if tier_bytes else None
-    engine = Engine(store, pipeline, time, tier, SavingsEstimator(_prices(prices)).estimate)
-    return SharedState(engine, owns_backend=owned, settings=settings)
+        raise ConfigurationError(f"fallback must be 'file' or None; got {fallback!r:.80}")
+    time = SystemClock() if clock is None else _check_clock(clock)
+
+    chosen = _choose_backend(backend, redis_url)
+    if _is_disabled():
+        store = _make_backend("NullBackend")
+    elif isinstance(chosen, str) and is_redis(chosen):
+        _refuse_bounds(bounds, "the Redis store")
+        store = _make_redis_store(
+            chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0
+        )
+    else:
+        store = _make_store(chosen, directory, eviction, bounds, time)
+
+    if secret is None:
+        secret = os.environ.get("AIOCACHE_PE_SECRET") or None
+    pipeline = Pipeline(compression=compression, secret=secret)
+    tier = BoundedMap[MemoryEntry](make_policy(), max_bytes=tier_bytes) if tier_bytes else None
+    estimator = SavingsEstimator(_load_prices(prices))
+    engine = Engine(store, pipeline, time, tier, estimator.estimate)
+    owns_backend = backend is None or isinstance(backend, str)
+    return SharedState(engine, owns_backend=owns_backend, settings=settings)
 
 
-def namespace(name: str | None) -> str:
-    """The namespace given, or the environment's, or ``"default"``.
+def resolve_namespace(name: str | None) -> str:
+    """Return the name of a namespace: the given one, the environment's, or ``"default"``.
 
     Raises:
-        TypeError, InvalidKeyError: it cannot be one.
+        TypeError, InvalidKeyError: the name is invalid.
     """
-    chosen = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
-    make_namespace_prefix(chosen)
-    return chosen
-
-
-def _prices(prices: Prices | None) -> PriceTable:
-    path = os.environ.get("AIOCACHE_PE_PRICES") if prices is None else None
-    if prices is None:
-        prices = read_prices(path) if path else {}
-    return PriceTable(prices)
+    resolved = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
+    make_namespace_prefix(resolved)
+    return resolved
 
 
 def is_redis(backend: str) -> bool:
-    """Whether a backend's name or URL is Redis'."""
+    """Return whether the name or URL of a backend selects the Redis store."""
     scheme, separator, _ = backend.partition("://")
-    return scheme in REDIS if separator else backend == "redis"
+    return scheme in REDIS_SCHEMES if separator else backend == "redis"
 
 
-def _chosen(backend: str | Backend | None, redis_url: str | None) -> str | Backend:
-    """Which store is meant."""
+def _choose_backend(backend: str | Backend | None, redis_url: str | None) -> str | Backend:
+    """Return the name, URL or object of the store to use."""
     if backend is None:
         if redis_url is not None:
             return "redis"
         return os.environ.get("AIOCACHE_PE_BACKEND") or "file"
     if redis_url is not None and not (isinstance(backend, str) and is_redis(backend)):
         other = repr(backend.partition("://")[0]) if isinstance(backend, str) else "an object"
-        raise ConfigurationError(f"redis_url names a Redis server, and backend is {other}")
+        raise ConfigurationError(
+            f"redis_url must not be given with another store; backend is {other}"
+        )
     return backend
 
 
-def _redis(
+def _is_disabled() -> bool:
+    value = os.environ.get("AIOCACHE_PE_DISABLE", "").strip().lower()
+    if value not in ("", *_TRUE_WORDS, *_FALSE_WORDS):
+        raise ConfigurationError(
+            f"AIOCACHE_PE_DISABLE must be one of {_join_names(_TRUE_WORDS + _FALSE_WORDS)}, "
+            f"or empty; got {value!r:.80}"
+        )
+    return value in _TRUE_WORDS
+
+
+def _make_redis_store(
     backend: str,
     redis_url: str | None,
     directory: str | os.PathLike[str] | None,
@@ -154,183 +164,200 @@ def _redis(
     *,
     tracking: bool,
 ) -> Backend:
-    """The Redis store, with one of files to use while the server is away."""
+    """Return the Redis store, with a file store for the time that the server is unavailable."""
     if "://" in backend:
         if redis_url is not None:
-            raise ConfigurationError("the server is named twice, by backend and by redis_url")
+            raise ConfigurationError(
+                "redis_url must not be given with a Redis URL as backend; name the server once"
+            )
         url: Any = backend
     else:
-        url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS
+        url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
     if not isinstance(url, str):
-        raise ConfigurationError(f"redis_url is a URL, not {type(url).__name__}")
-    store = _store("RedisBackend", url, clock=clock, tracking=tracking)
+        raise ConfigurationError(f"redis_url must be a str; got {type(url).__name__}")
+    store = _make_backend("RedisBackend", url, clock=clock, tracking=tracking)
     if fallback is None:
         return store
-    # Of its own: what else is in the directory may be older than what Redis holds.
-    folder = f"{_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
-    files = _store("FileBackend", folder)
-    return _store("FallbackBackend", store, files, f"{folder}/.journals")
+
+    # A directory of its own: other entries in the directory may be older than those in Redis.
+    folder = f"{_resolve_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
+    files = _make_backend("FileBackend", folder)
+    return _make_backend("FallbackBackend", store, files, f"{folder}/.journals")
 
 
-def _backend(
+def _make_store(
     backend: str | Backend,
     directory: str | os.PathLike[str] | None,
     eviction: str | None,
     bounds: dict[str, int | None],
     clock: Clock,
 ) -> Backend:
+    """Return the store for a name, a URL or an object, other than the Redis store."""
     if not isinstance(backend, str):
-        _check_object(backend)
-        _no_bounds(bounds, "a backend object")
-        _no_directory(directory, "a backend object")
+        _check_backend(backend)
+        _refuse_bounds(bounds, "a backend object")
+        _refuse_directory(directory, "a backend object")
         return backend
-    scheme, _, _ = backend.partition("://")
-    if scheme in ("memory", "null"):
-        _nothing_after(backend)
+
+    scheme, _, rest = backend.partition("://")
+    if scheme in ("memory", "null") and rest:
+        raise ConfigurationError(
+            f"backend must be '{scheme}' or '{scheme}://'; got {backend!r:.200}; "
+            "pass settings as arguments"
+        )
     if scheme == "memory":
-        _no_directory(directory, "the memory store")
-        return _store("MemoryBackend", **bounds, policy=_policy(eviction), clock=clock)
+        _refuse_directory(directory, "the memory store")
+        policy = _find_policy(eviction)
+        return _make_backend("MemoryBackend", **bounds, policy=policy, clock=clock)
     if scheme == "file":
-        order = _order(eviction, bounds)
-        return _store("FileBackend", _directory(backend, directory), **bounds, **order)
-    _no_bounds(bounds, f"the {scheme} store")
-    _no_directory(directory, f"the {scheme} store")
+        order = _parse_file_eviction(eviction, bounds)
+        return _make_backend(
+            "FileBackend", _resolve_directory(backend, directory), **bounds, **order
+        )
+
+    # Only the part before the first colon: a password may follow, if a slash is missing.
+    visible = scheme.partition(":")[0][:40]
+    _refuse_bounds(bounds, f"the {visible} store")
+    _refuse_directory(directory, f"the {visible} store")
     if scheme == "null":
-        return _store("NullBackend")
-    for made in _registered(scheme, backend):
-        _check_object(made)
-        return made
-    shown = scheme.partition(":")[0][:40]  # a slash that is missing may stand before a password
-    raise ConfigurationError(
-        f"backend {shown!r} is not known; accepted: {_listed(BACKENDS)}, their URLs "
-        f"(file:///path, redis://, memory://), a Backend object, and schemes registered as "
-        f"entry points in the group {ENTRY_POINTS!r}"
-    )
+        return _make_backend("NullBackend")
+    store = _make_registered_store(scheme, backend)
+    if store is None:
+        raise ConfigurationError(
+            f"backend must be one of {_join_names(BACKENDS)}, a URL such as file:///path, "
+            "redis://host or memory://, a Backend object, or a URL with a scheme that is "
+            f"registered as an entry point in the group {ENTRY_POINTS!r}; got {visible!r}"
+        )
+    return store
 
 
-def _registered(scheme: str, url: str) -> Iterator[Backend]:
-    """The store of a third party that registered this scheme, if one did."""
+def _make_registered_store(scheme: str, url: str) -> Backend | None:
+    """Return the store of a third party that registered a scheme; ``None`` if there is none."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - a fifth of the import time
 
-    for point in entry_points(group=ENTRY_POINTS, name=scheme):
-        yield point.load()(url)
+    for entry_point in entry_points(group=ENTRY_POINTS, name=scheme):
+        store: Backend = entry_point.load()(url)
+        _check_backend(store)
+        return store
+    return None
 
 
-def _directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
+def _make_backend(name: str, *args: Any, **settings: Any) -> Backend:
+    store: Backend = getattr(backends, name)(*args, **settings)
+    return store
+
+
+def _resolve_directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
+    """Return the directory of a file store, from its URL, the argument or the environment."""
     if backend != "file":
         from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - needed for URLs only
 
         parts = urlsplit(backend)
         if parts.netloc not in ("", "localhost") or not parts.path:
             raise ConfigurationError(
-                f"{backend!r} names no local path; accepted: file:///absolute/path"
+                "backend must be the URL of an absolute local path, such as "
+                f"file:///absolute/path; got {backend!r:.200}"
             )
         if parts.query or parts.fragment:
             raise ConfigurationError(
-                f"{backend!r} has more than a path; settings are arguments, and in a path ? and # "
-                "are written %3F and %23"
+                f"backend must be a file URL without query and fragment; got {backend!r:.200}; "
+                "pass settings as arguments, and write ? and # in a path as %3F and %23"
             )
-        _no_directory(directory, "a file URL")
+        _refuse_directory(directory, "a file URL")
         directory = unquote(parts.path)
     elif directory is None:
         directory = os.environ.get("AIOCACHE_PE_DIRECTORY") or DEFAULT_DIRECTORY
+
     if not isinstance(directory, str | os.PathLike):
         raise ConfigurationError(
-            f"directory is a path, not {type(directory).__name__}: {directory!r:.80}"
+            "directory must be a str or a path object; "
+            f"got {type(directory).__name__}: {directory!r:.80}"
         )
     path = os.fspath(directory)
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigurationError(f"directory {path!r} is not a path; accepted: a non-empty str")
-    return os.path.expanduser(path)  # noqa: PTH111 - leaves ~nobody as it is, Path raises
-
-
-def _disabled() -> Backend | None:
-    value = os.environ.get("AIOCACHE_PE_DISABLE", "").strip().lower()
-    if value in _OFF:
-        return None
-    if value in _ON:
-        return _store("NullBackend")
-    raise ConfigurationError(
-        f"AIOCACHE_PE_DISABLE={value!r} is not known; accepted: {_listed(_ON + _OFF[1:])}"
-    )
-
-
-def _store(name: str, *args: Any, **settings: Any) -> Backend:
-    made: Backend = getattr(backends, name)(*args, **settings)
-    return made
-
-
-def _policy(eviction: str | None) -> Callable[[], Any]:
-    chosen = "adaptive" if eviction is None else eviction
-    if not isinstance(chosen, str) or chosen not in POLICIES:
         raise ConfigurationError(
-            f"eviction {eviction!r} is not known; accepted: {_listed(POLICIES)}"
+            f"directory must be a non-empty str without null characters; got {path!r:.80}"
         )
-    return POLICIES[chosen]
+    return os.path.expanduser(path)  # noqa: PTH111 - leaves ~unknown as it is, Path raises
 
 
-def _order(eviction: str | None, bounds: dict[str, int | None]) -> dict[str, str]:
-    """By what a bounded directory chooses; most policies need to be told of every hit."""
+def _find_policy(eviction: str | None) -> Callable[[], Any]:
+    name = "adaptive" if eviction is None else eviction
+    if not isinstance(name, str) or name not in POLICIES:
+        raise ConfigurationError(
+            f"eviction must be one of {_join_names(POLICIES)}; got {eviction!r:.80}"
+        )
+    return POLICIES[name]
+
+
+def _parse_file_eviction(eviction: str | None, bounds: dict[str, int | None]) -> dict[str, str]:
+    """Return the eviction order of a bounded file store; most policies need every hit."""
     if eviction is None or not any(bounds.values()):
         return {}
     if eviction not in FILE_EVICTIONS:
         raise ConfigurationError(
-            f"eviction {eviction!r} works in memory only; for a bounded file store accepted: "
-            f"{_listed(FILE_EVICTIONS)}"
+            f"eviction of a bounded file store must be one of {_join_names(FILE_EVICTIONS)}; "
+            f"got {eviction!r}, which works in memory only"
         )
     return {"eviction": eviction}
 
 
-def _count(name: str, value: Any, *, least: int = 1) -> int | None:
-    if value is None and least:
+def _load_prices(prices: Prices | None) -> PriceTable:
+    if prices is None:
+        path = os.environ.get("AIOCACHE_PE_PRICES")
+        prices = read_prices(path) if path else {}
+    return PriceTable(prices)
+
+
+def _check_bound(name: str, value: Any, *, minimum: int = 1) -> int | None:
+    if value is None and minimum:
         return None
-    if type(value) is not int or value < least:
-        nothing = ", or None for no bound" if least else ""
+    if type(value) is not int or value < minimum:
+        no_bound = ", or None for no bound" if minimum else ""
         raise ConfigurationError(
-            f"{name} {value!r} is not accepted; an int of at least {least}{nothing}"
+            f"{name} must be an int of at least {minimum}{no_bound}; "
+            f"got {type(value).__name__}: {value!r:.80}"
         )
     return value
 
 
-def _clock(clock: Clock) -> Clock:
-    if not callable(getattr(clock, "time", None)) or not callable(
-        getattr(clock, "monotonic", None)
-    ):
-        raise ConfigurationError(f"clock {clock!r:.80} has no time() and monotonic()")
+def _check_clock(clock: Clock) -> Clock:
+    if not all(callable(getattr(clock, name, None)) for name in ("time", "monotonic")):
+        raise ConfigurationError(
+            "clock must have the methods time() and monotonic(); "
+            f"got {type(clock).__name__}: {clock!r:.80}"
+        )
     return clock
 
 
-def _check_object(backend: Any) -> None:
+def _check_backend(backend: Any) -> None:
     if isinstance(backend, type):
         raise ConfigurationError(
-            f"backend is a class, {backend.__name__}; give an object of it, {backend.__name__}(...)"
+            f"backend must be an object; got the class {backend.__name__}; "
+            f"create one with {backend.__name__}(...)"
         )
-    missing = [verb for verb in _VERBS if not callable(getattr(backend, verb, None))]
+    missing = [name for name in _BACKEND_METHODS if not callable(getattr(backend, name, None))]
     if missing:
         raise ConfigurationError(
-            f"backend {type(backend).__name__} lacks {_listed(missing)}; accepted: "
-            f"{_listed(BACKENDS)}, a URL, or an object with the verbs of protocols.Backend"
+            f"backend must be one of {_join_names(BACKENDS)}, a URL, or an object with the methods "
+            f"of aiocache_pe.backends.Backend; got {type(backend).__name__} without "
+            f"{_join_names(missing)}"
         )
 
 
-def _no_bounds(bounds: dict[str, int | None], where: str) -> None:
+def _refuse_bounds(bounds: dict[str, int | None], place: str) -> None:
     for name, value in bounds.items():
         if value is not None:
             raise ConfigurationError(
-                f"{name} bounds the file store and the memory store; {where} cannot be bounded here"
+                f"{name} must not be given with {place}; it bounds the file store and the "
+                "memory store only"
             )
 
 
-def _nothing_after(url: str) -> None:
-    scheme, _, rest = url.partition("://")
-    if rest:
-        raise ConfigurationError(f"{url!r} goes on after {scheme}://; settings are arguments")
-
-
-def _no_directory(directory: object, where: str) -> None:
+def _refuse_directory(directory: object, place: str) -> None:
     if directory is not None:
-        raise ConfigurationError(f"directory={directory!r} means nothing to {where}")
+        raise ConfigurationError(f"directory must not be given with {place}; got {directory!r:.80}")
 
 
-def _listed(names: Any) -> str:
-    return ", ".join(repr(name) for name in names)
+def _join_names(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

@@ -1,7 +1,4 @@
-"""`CacheManager`: what a user of the library holds in hand.
-
-It checks what it is given, says it in the words of `Space`, and holds no cache logic.
-"""
+"""Public cache manager: checks its arguments and calls the loader; it has no cache logic."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
-from aiocache_pe.cache import factory as factory_module
+from aiocache_pe.cache.factory import build, resolve_namespace
 from aiocache_pe.cache.pickling import PicklableManager
 from aiocache_pe.clock import Clock
 from aiocache_pe.engine import atomic_updates, bulk_operations
@@ -25,46 +22,48 @@ from aiocache_pe.ttl import TTL, parse_ttl
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
-Later = Callable[[], Awaitable[T]]
-Now = Callable[[], T]
-TTLOf = TTL | Default | Callable[[T], TTL]
+AsyncFactory = Callable[[], Awaitable[T]]
+PlainFactory = Callable[[], T]
+FactoryTTL = TTL | Default | Callable[[T], TTL]
 
 
 class CacheManager(PicklableManager):
     """A cache over a store, for any number of tasks, threads and event loops.
 
-    It works at once and needs no set-up; ``async with`` or `close` gives back what it
-    holds, and without either nothing is lost. A store that fails never breaks a call:
-    a read becomes a miss, a write is not done, and both are counted.
+    A manager works at once and needs no set-up. ``async with`` or `close` releases its resources;
+    without either, no data is lost. A store that fails never breaks a call: a read becomes a miss,
+    a write is not carried out, and both are counted.
 
     Args:
         backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"``, a URL
             (``file:///var/cache/app``, ``redis://host:6379/0``, ``rediss://``,
             ``redis+sentinel://``, ``redis+cluster://``, ``memory://``), a registered
-            scheme, or a `Backend` object, which is then yours to close. Default:
+            scheme, or a `Backend` object, which the caller closes. Default:
             ``AIOCACHE_PE_BACKEND``, else ``"file"``.
-        directory: where files go. Default: ``AIOCACHE_PE_DIRECTORY``, else ``data/cache``.
-        redis_url: the Redis server, which is the store then. Default for ``"redis"``:
+        directory: directory of the file store. Default: ``AIOCACHE_PE_DIRECTORY``, else
+            ``data/cache``.
+        redis_url: URL of a Redis server, which selects the Redis store. Default for ``"redis"``:
             ``REDIS_URL``, else ``redis://localhost:6379/0``.
         namespace: keeps the keys of several users of one store apart. Default:
             ``AIOCACHE_PE_NAMESPACE``, else ``"default"``.
-        ttl: how long entries live when they are not given a time of their own.
-        max_entries: how many entries the file or the memory store may hold, in all namespaces.
-        max_bytes: what they may weigh: the files of the file store, or keys and payloads
-            of the memory store, in bytes. An entry that alone is heavier is not stored.
-        eviction: what goes when there is no room: ``"adaptive"`` (the default),
-            ``"fifo"``, ``"lfu"``, ``"lru"``, ``"s3fifo"``, and in memory only ``"lirs"``
-            and ``"tinylfu"``; see ``docs/eviction.md``.
-        memory_max_bytes: bound of the memory tier in front of the store; 0 for none.
+        ttl: lifetime of entries without a lifetime of their own; ``None`` for no expiry.
+        max_entries: maximum number of entries in the file or the memory store, in all
+            namespaces.
+        max_bytes: maximum size of the entries in bytes: of the files in the file store, of keys
+            and payloads in the memory store. A larger single entry is not stored.
+        eviction: chooses the entries to evict when the store is full: ``"adaptive"`` (the
+            default), ``"lfu"`` or ``"lru"``, and in memory also ``"fifo"``, ``"lirs"``,
+            ``"s3fifo"`` or ``"tinylfu"``; see ``docs/eviction.md``.
+        memory_max_bytes: maximum size of the memory tier in front of the store; 0 for no tier.
         compression: ``"gzip"``, ``"zstd"`` (an extra) or ``None``.
         secret: signs pickles; a file store has its own. Default: ``AIOCACHE_PE_SECRET``.
-        fallback: the store to use while Redis is down, ``"file"`` or ``None``.
-        prices: what models cost (`Price`), for ``money_saved`` in the stats. Default: the
-            file of JSON that ``AIOCACHE_PE_PRICES`` names, if it does.
-        clock: the time; tests hand in `aiocache_pe.testing.FakeClock`.
+        fallback: the store to use while Redis is unavailable: ``"file"`` or ``None``.
+        prices: a `Price` for each model, for ``money_saved`` in the stats. Default: the JSON
+            file that ``AIOCACHE_PE_PRICES`` names, if it is set.
+        clock: the time; tests pass `aiocache_pe.testing.FakeClock`.
 
     Raises:
-        ConfigurationError: a setting cannot work; it says which and what is accepted.
+        ConfigurationError: a setting is invalid; the message has the accepted values.
 
     Example:
         >>> async def main():
@@ -93,7 +92,7 @@ class CacheManager(PicklableManager):
         prices: Prices | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._shared = factory_module.build(
+        self._shared = build(
             backend=backend,
             directory=directory,
             redis_url=redis_url,
@@ -108,16 +107,16 @@ class CacheManager(PicklableManager):
             clock=clock,
         )
         self._is_view = False
-        self.loader = Loader(self._shared, factory_module.namespace(namespace), parse_ttl(ttl))
+        self.loader = Loader(self._shared, resolve_namespace(namespace), parse_ttl(ttl))
 
     def namespace(self, name: str) -> CacheManager:
-        """A view of another namespace: the same store and memory, keys of its own.
+        """Return a view of another namespace, over the same store and memory.
 
         Args:
             name: the namespace, 1 to 200 characters of any kind.
 
         Returns:
-            A manager whose keys, stats and `clear` concern that namespace only.
+            A manager with its own keys, stats and `clear`.
 
         Example:
             >>> run(cache.namespace("search").exists("greeting"))
@@ -129,15 +128,15 @@ class CacheManager(PicklableManager):
         return view
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key.
+        """Return the value of a key.
 
         Args:
             key: any text up to 65,536 characters.
-            default: what to return when there is no live entry.
+            default: the result if there is no live entry.
 
         Returns:
-            The value, equal to what was stored and of its type, and yours to change. A
-            stored ``None`` is returned as ``None`` also where ``default`` is another.
+            The value, equal to the stored one and of its type; the caller may change it. A
+            stored ``None`` is returned as ``None``, whatever ``default`` is.
 
         Example:
             >>> run(cache.get("absent", "nothing"))
@@ -154,20 +153,20 @@ class CacheManager(PicklableManager):
         *,
         tags: Iterable[str] = (),
     ) -> bool:
-        """Store a value, in the place of any other.
+        """Store a value, and replace an existing one.
 
         Args:
             key: any text up to 65,536 characters.
-            value: anything that comes back equal and of its type.
-            ttl: seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for
-                ever; by default the manager's.
-            tags: names by which `delete_by_tag` finds the entry.
+            value: any value that can be restored exactly, equal and of its type.
+            ttl: seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for no
+                expiry; by default the manager's ``ttl``.
+            tags: names under which `delete_by_tag` finds the entry.
 
         Returns:
-            Whether it was stored; not when the store failed, which is counted.
+            Whether the value is stored. A failure of the store is counted and gives ``False``.
 
         Raises:
-            InvalidTTLError: the time to live means nothing.
+            InvalidTTLError: the lifetime is invalid.
             SerializationError: the value cannot be stored exactly.
 
         Example:
@@ -179,87 +178,93 @@ class CacheManager(PicklableManager):
     async def add(
         self, key: str, value: Any, ttl: TTL | Default = DEFAULT, *, tags: Iterable[str] = ()
     ) -> bool:
-        """Store a value only if the key has none; of several callers one succeeds.
+        """Store a value if the key has no entry; of several callers one succeeds.
 
-        Whether this call stored it; arguments and errors are those of `set`.
+        Arguments and errors are those of `set`.
+
+        Returns:
+            Whether this call stored the value.
         """
-        space = self.loader.open_namespace()
+        namespace = self.loader.open_namespace()
         [item] = await self.loader.make_items(
             {check_key(key): value}, self.loader.resolve_ttl(ttl), tags
         )
-        return await atomic_updates.add(space, item)
+        return await atomic_updates.add(namespace, item)
 
     async def delete(self, key: str) -> bool:
-        """Remove an entry; whether there was a live one."""
+        """Remove an entry, and return whether there was a live one."""
         return await self.delete_many([check_key(key)]) > 0
 
     async def exists(self, key: str) -> bool:
-        """Whether a key has a live entry; does not count as a read of it."""
+        """Return whether a key has a live entry; this does not count as a read."""
         return await self.get_ttl(key) is not None
 
     async def get_ttl(self, key: str) -> float | None:
-        """How long an entry will live, in seconds.
+        """Return the remaining lifetime of an entry in seconds.
 
         Returns:
-            The seconds left, ``math.inf`` if it never expires, ``None`` if there is none.
+            The seconds, ``math.inf`` without expiry, ``None`` if there is no live entry.
         """
-        space = self.loader.open_namespace()
-        slot = await space.get_entry(space.prefix + check_key(key))
-        if slot is None:
+        namespace = self.loader.open_namespace()
+        entry = await namespace.get_entry(namespace.prefix + check_key(key))
+        if entry is None:
             return None
-        left = slot.expires_at - self._shared.engine.clock.time()
-        return left if left > 0 else None
+        seconds = entry.expires_at - namespace.time()
+        return seconds if seconds > 0 else None
 
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
-        """Give an entry a new time to live, counted from now; whether there was one."""
-        space = self.loader.open_namespace()
+        """Give an entry a new lifetime from now on, and return whether there is an entry."""
+        namespace = self.loader.open_namespace()
         return await atomic_updates.touch(
-            space, space.prefix + check_key(key), self.loader.resolve_ttl(ttl)
+            namespace, namespace.prefix + check_key(key), self.loader.resolve_ttl(ttl)
         )
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
-        space = self.loader.open_namespace()
-        value = await atomic_updates.pop(space, space.prefix + check_key(key))
+        namespace = self.loader.open_namespace()
+        value = await atomic_updates.pop(namespace, namespace.prefix + check_key(key))
         return default if value is MISSING else value
 
     async def incr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
     ) -> int:
-        """Add to a number, in one step for all processes.
+        """Add to an integer, in one atomic step for all processes.
 
         Args:
             key: as for `set`.
-            delta: what to add.
-            initial: what to start from when there is no entry.
-            ttl: of an entry that is made; one that is there keeps its own.
+            delta: the number to add.
+            initial: the number to start from if there is no entry.
+            ttl: the lifetime of a new entry; an existing entry keeps its own.
 
         Returns:
             The new number.
 
         Raises:
-            TypeError: the entry holds something else than an int.
-            BackendError: the store failed; a made-up number would be a lie.
+            TypeError: a number is no int, or the entry holds a value of another type.
+            BackendError: the store failed, so the correct number is unknown.
 
         Example:
             >>> run(cache.incr("visits", initial=100))
             101
         """
-        space = self.loader.open_namespace()
-        key = space.prefix + check_key(key)
+        namespace = self.loader.open_namespace()
         return await atomic_updates.increment(
-            space, key, delta, initial, self.loader.resolve_ttl(ttl)
+            namespace,
+            namespace.prefix + check_key(key),
+            delta,
+            initial,
+            self.loader.resolve_ttl(ttl),
         )
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
     ) -> int:
-        """Subtract from a number; see `incr`."""
-        negative = -delta if type(delta) is int else delta  # `incr` says what is wrong with it
+        """Subtract from an integer; see `incr`."""
+        negative = -delta if type(delta) is int else delta  # `incr` refuses other types
         return await self.incr(key, negative, initial=initial, ttl=ttl)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of several keys, in one round trip; only those found are in the answer."""
+        """Return the values of several keys, read in one round trip; absent keys are missing."""
         return await self.loader.get_many(self.loader.peek_many(keys))
 
     async def set_many(
@@ -269,28 +274,28 @@ class CacheManager(PicklableManager):
         *,
         tags: Iterable[str] = (),
     ) -> bool:
-        """Store several values, in one round trip; see `set`.
+        """Store several values in one round trip; see `set`.
 
         Returns:
-            Whether all were stored.
+            Whether all values are stored.
         """
-        space = self.loader.open_namespace()
+        namespace = self.loader.open_namespace()
         check_mapping(mapping)
         items = await self.loader.make_items(mapping, self.loader.resolve_ttl(ttl), tags)
-        return not items or await space.put(items) is not None
+        return not items or await namespace.put(items) is not None
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        """Remove several entries, in one round trip; how many live ones there were."""
-        space = self.loader.open_namespace()
-        found = [space.prefix + key for key in check_keys(keys)]
-        return await space.delete(found) if found else 0
+        """Remove several entries in one round trip, and return the number of live ones."""
+        namespace = self.loader.open_namespace()
+        store_keys = [namespace.prefix + key for key in check_keys(keys)]
+        return await namespace.delete(store_keys) if store_keys else 0
 
     @overload
     async def get_or_set(
         self,
         key: str,
-        factory: Later[T],
-        ttl: TTLOf[T] = ...,
+        factory: AsyncFactory[T],
+        ttl: FactoryTTL[T] = ...,
         *,
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
@@ -300,8 +305,8 @@ class CacheManager(PicklableManager):
     async def get_or_set(
         self,
         key: str,
-        factory: Now[T],
-        ttl: TTLOf[T] = ...,
+        factory: PlainFactory[T],
+        ttl: FactoryTTL[T] = ...,
         *,
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
@@ -316,27 +321,27 @@ class CacheManager(PicklableManager):
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
     ) -> Any:
-        """The value of a key, computed if there is none, once for all who ask for it.
+        """Return the value of a key; if there is none, compute it once for all callers.
 
-        One that is cancelled harms nobody; what the factory raises reaches all who wait
-        in this loop and is not stored.
+        A cancelled caller does not affect the others. An exception of the factory reaches all
+        callers that wait in this event loop, and it is not stored.
 
         Args:
             key: any text up to 65,536 characters.
             factory: computes the value; a function, or an ``async`` one.
-            ttl: as for `set`, or a function of the value that returns such.
-            tags: as for `set`. If one is deleted while the factory runs, the value is
-                returned but not served to others.
+            ttl: as for `set`, or a function of the value that returns such a lifetime.
+            tags: as for `set`. If one of them is deleted while the factory runs, the value is
+                returned, but it is not served to other callers.
             options: `stale_ttl`, `refresh_ahead`, `jitter`, `soft_timeout`, `hard_timeout`
-                and `lock`, which `aiocache_pe.loading.options.LoadOptions` explains.
+                and `lock`; see `aiocache_pe.loading.options.LoadOptions`.
 
         Returns:
-            The value, yours to change.
+            The value; the caller may change it.
 
         Raises:
-            LoadTimeoutError: there was none within ``hard_timeout``.
-            ConfigurationError: an option cannot work.
-            Whatever the factory raised.
+            LoadTimeoutError: the value did not arrive within ``hard_timeout``.
+            ConfigurationError: an option is invalid.
+            Exception: the factory raised it.
 
         Example:
             >>> run(cache.get_or_set("answer", lambda: 42, ttl="1d"))
@@ -346,7 +351,7 @@ class CacheManager(PicklableManager):
         return (await self.loader.get_or_compute(request)).value
 
     async def invalidate(self, pattern: str) -> int:
-        """Remove the entries whose key matches a glob (``*``, ``?``, ``[abc]``); how many.
+        """Remove the entries that match a glob (``*``, ``?``, ``[abc]``), and return their number.
 
         Example:
             >>> run(cache.invalidate("session:*"))
@@ -355,41 +360,44 @@ class CacheManager(PicklableManager):
         return await bulk_operations.invalidate(self.loader.open_namespace(), check_key(pattern))
 
     async def delete_by_tag(self, *tags: str) -> bool:
-        """Remove all entries that carry one of the tags, in the time of one small write.
+        """Invalidate all entries that carry one of the tags, in the time of one small write.
 
-        Whether it was done; not when the store failed, which is counted.
+        Returns:
+            Whether it is done. A failure of the store is counted and gives ``False``.
         """
-        space = self.loader.open_namespace()
-        work = self._shared.engine.renew_tags(space.prefix, check_tags(tags))
-        return await space.attempt("write", work, None) is not None
+        return await self.loader.open_namespace().renew_tags(check_tags(tags))
 
     async def clear(self) -> int:
-        """Remove all entries of this namespace; how many there were."""
+        """Remove all entries of this namespace, and return their number."""
         return await bulk_operations.clear(self.loader.open_namespace())
 
     async def cleanup_expired(self) -> int:
-        """Remove what is expired, or dead by its tags; how many. Then enforce the bounds."""
+        """Remove expired and invalidated entries, then enforce the bounds of the store.
+
+        Returns:
+            The number of expired and invalidated entries.
+        """
         return await bulk_operations.remove_expired(self.loader.open_namespace())
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
-        """The keys of live entries that match a glob, read from the store bit by bit."""
+        """Yield the keys of live entries that match a glob; the store is read in batches."""
         async for key in bulk_operations.iter_live_keys(
             self.loader.open_namespace(), check_key(pattern)
         ):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:
-        """An entry with all that is known of it; does not count as a read of it."""
-        space = self.loader.open_namespace()
+        """Return a live entry with all its facts, or ``None``; this does not count as a read."""
+        namespace = self.loader.open_namespace()
         await self._shared.reporter.flush()
-        return await bulk_operations.describe_entry(space, space.prefix + check_key(key))
+        return await bulk_operations.describe_entry(namespace, namespace.prefix + check_key(key))
 
     async def get_stats(self) -> CacheStats:
-        """The counters of this namespace, over all processes and restarts, and its size."""
+        """Return the counters of this namespace, over all processes and restarts, and its size."""
         return await self._shared.reporter.read_stats(self.loader.open_namespace())
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
-        """Have a function called with every event of a kind; see `aiocache_pe.events`.
+        """Call a function with every event of a kind; see `aiocache_pe.events`.
 
         Returns:
             A function that ends the subscription.
@@ -397,7 +405,10 @@ class CacheManager(PicklableManager):
         return self._shared.engine.events.subscribe(kind, handler)
 
     async def close(self) -> None:
-        """Report the counters and give back what is held; a view only reports."""
+        """Write the counters to the store and release all resources.
+
+        A view of a namespace only writes the counters.
+        """
         await self._shared.close(only_report=self._is_view)
 
     async def __aenter__(self) -> Self:
@@ -408,5 +419,5 @@ class CacheManager(PicklableManager):
         await self.close()
 
     def __repr__(self) -> str:
-        namespace = self.loader.namespace.namespace
+        namespace = self.loader.namespace.name
         return f"CacheManager({self._shared.engine.backend!r}, namespace={namespace!r})"

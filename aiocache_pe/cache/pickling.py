@@ -1,4 +1,4 @@
-"""What becomes of a manager that is copied, or sent to another process."""
+"""Copies and pickles of a manager."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiocache_pe.sentinels import DEFAULT
 
 
 class PicklableManager:
-    """A manager's base: a copy is the same cache, a pickle makes one over the same store.
+    """Base of a manager: a copy is the same cache, and a pickle restores one over the same store.
 
-    `multiprocessing` pickles what it sends to processes that it did not fork. The settings
-    are all that goes along, as they were given: a relative directory is that of the other
-    process, and a secret, or the password in a URL, is in the pickle.
+    `multiprocessing` pickles the objects that it sends to processes that it did not fork. A pickle
+    holds only the settings, as they were given. A relative directory is therefore relative to the
+    other process, and the pickle contains a secret, or the password of a URL.
 
     Example:
         >>> import copy
@@ -35,14 +35,14 @@ class PicklableManager:
         settings, backend = self._shared.settings, self._shared.engine.backend
         if not isinstance(settings.get("backend"), str | None) or backend.name == "memory":
             raise TypeError(
-                f"a cache over {backend!r:.80} cannot be pickled: its entries are of this process; "
-                "give backend the name or URL of another store"
+                "backend of a pickled cache must be the name or URL of a shared store; got "
+                f"{backend!r:.80}, which exists in this process only"
             )
-        own = {
-            "namespace": self.loader.namespace.namespace,
+        view = {
+            "namespace": self.loader.namespace.name,
             "ttl": self.loader.resolve_ttl(DEFAULT),
         }
-        return {**settings, **own}
+        return {**settings, **view}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(type(self)(**state).__dict__)

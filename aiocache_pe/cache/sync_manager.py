@@ -1,8 +1,7 @@
-"""The blocking twin of the manager: the same verbs, for threads that have no event loop.
+"""Blocking cache manager, for threads without an event loop.
 
-Each verb is the async one, called in the portal's loop, so there is no second
-implementation that could differ. Reading what is in memory needs no loop and stays in
-the caller's thread.
+Each method calls the async method in the portal's loop, so there is no second implementation that
+could differ. Only reads of the memory tier stay in the caller's thread, because they need no loop.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack,
 
 from aiocache_pe import context, events
 from aiocache_pe.cache import manager
-from aiocache_pe.cache.manager import Later, Now, TTLOf
-from aiocache_pe.loading.blocking import iter_batches, load_request
+from aiocache_pe.cache.manager import AsyncFactory, FactoryTTL, PlainFactory
+from aiocache_pe.loading.blocking import iter_in_batches, load_request
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
@@ -27,8 +26,8 @@ E = TypeVar("E", bound=events.Event)
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as it is called everywhere else
 
 
-class BlockingVerb(Protocol[P, R]):
-    """A method with the parameters of an async one, that blocks."""
+class BlockingMethod(Protocol[P, R]):
+    """A blocking method with the parameters of an async one."""
 
     @overload
     def __get__(self, instance: None, owner: type) -> Callable[Concatenate[Any, P], R]: ...
@@ -36,57 +35,59 @@ class BlockingVerb(Protocol[P, R]):
     def __get__(self, instance: object, owner: type) -> Callable[P, R]: ...
 
 
-def _blocking(
-    verb: Callable[Concatenate[manager.CacheManager, P], Coroutine[Any, Any, T]],
-) -> BlockingVerb[P, T]:
-    """The method that calls an async verb, and waits for its result."""
+def _make_blocking(
+    method: Callable[Concatenate[manager.CacheManager, P], Coroutine[Any, Any, T]],
+) -> BlockingMethod[P, T]:
+    """Return a method that calls an async one and waits for its result."""
 
     def call(self: CacheManager, *args: P.args, **kwargs: P.kwargs) -> T:
-        return portal.call(partial(verb, self.asynchronous, *args, **kwargs))
+        return portal.call(partial(method, self.asynchronous, *args, **kwargs))
 
-    return cast("BlockingVerb[P, T]", _like(verb)(call))
+    return cast("BlockingMethod[P, T]", _copy_description(method)(call))
 
 
-def _like(verb: Callable[..., Any]) -> Callable[[F], F]:
-    """Give a method the signature and the description of the verb that it stands for."""
+def _copy_description(original: Callable[..., Any]) -> Callable[[F], F]:
+    """Return a decorator that copies signature and docstring, and appends the own docstring."""
 
     def describe(method: F) -> F:
-        note = method.__doc__ or "Blocks until it is done."
-        update_wrapper(method, verb)
+        note = method.__doc__ or "Block until it is done."
+        update_wrapper(method, original)
         method.__module__ = __name__
-        method.__doc__ = f"{(getdoc(verb) or '').partition('Example:')[0].rstrip()}\n\n{note}"
+        description = (getdoc(original) or "").partition("Example:")[0].rstrip()
+        method.__doc__ = f"{description}\n\n{note}"
         return method
 
     return describe
 
 
-def _taking(
-    kind: Callable[P, object],
+def _copy_parameters(
+    cls: Callable[P, object],
 ) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
-    """Have a constructor take what another class's takes."""
+    """Return a decorator that gives a constructor the parameters of another class's one."""
 
     def describe(method: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        return cast("Callable[Concatenate[Any, P], None]", _like(kind.__init__)(method))
+        described = _copy_description(cls.__init__)(method)
+        return cast("Callable[Concatenate[Any, P], None]", described)
 
     return describe
 
 
 class CacheManager:
-    """A cache over a store, blocking; everything else is as with the async manager.
+    """A blocking cache over a store, with the methods of the async manager.
 
-    It may be used in any number of threads, in a thread whose event loop is running
-    (which it blocks), after ``fork``, and together with the async manager it stands for.
-    A value that is in memory is read without leaving the thread; all else is done by one
-    thread for the whole process, which begins when it is needed and ends with the program.
+    It may be used in any number of threads, also in a thread with a running event loop, which it
+    blocks. It may be used after ``fork``, and together with its async manager. A value in memory
+    is read in the caller's thread. One thread of the process does everything else. It starts when
+    it is needed, and ends with the program.
 
-    Takes the arguments of `aiocache_pe.CacheManager`.
+    The arguments are those of `aiocache_pe.CacheManager`.
 
     Raises:
-        ConfigurationError: a setting cannot work; it says which and what is accepted.
-        DeadlockError: a verb was called by the thread that would have to do its work.
+        ConfigurationError: a setting is invalid; the message has the accepted values.
+        DeadlockError: a method was called in the thread that would have to do its work.
 
     Attributes:
-        asynchronous: the async manager: the same store, memory and counters.
+        asynchronous: the async manager, with the same store, memory and counters.
 
     Example:
         >>> from aiocache_pe.sync import CacheManager
@@ -99,67 +100,67 @@ class CacheManager:
 
     asynchronous: manager.CacheManager
 
-    @_taking(manager.CacheManager)
+    @_copy_parameters(manager.CacheManager)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.asynchronous = manager.CacheManager(*args, **kwargs)
 
     @classmethod
     def of(cls, cache: manager.CacheManager) -> Self:
-        """The twin of a manager that is there already.
+        """Return the blocking manager of an existing async manager.
 
         Example:
             >>> CacheManager.of(cache).asynchronous is cache
             True
         """
-        twin = cls.__new__(cls)
-        twin.asynchronous = cache
-        return twin
+        blocking = cls.__new__(cls)
+        blocking.asynchronous = cache
+        return blocking
 
     def namespace(self, name: str) -> Self:
-        """A view of another namespace: the same store and memory, keys of its own."""
+        """Return a view of another namespace, over the same store and memory."""
         return self.of(self.asynchronous.namespace(name))
 
-    @_like(manager.CacheManager.get)
+    @_copy_description(manager.CacheManager.get)
     def get(self, key: str, default: Any = None) -> Any:
-        """Does not leave this thread if the value is in memory."""
+        """Stay in this thread if the value is in memory."""
         loader = self.asynchronous.loader
         value = loader.peek(key, default)
         return portal.call(loader.get, key, default) if value is PENDING else value
 
-    @_like(manager.CacheManager.get_many)
+    @_copy_description(manager.CacheManager.get_many)
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Does not leave this thread if all values are in memory."""
+        """Stay in this thread if all values are in memory."""
         loader = self.asynchronous.loader
         found = loader.peek_many(keys)
         if any(value is PENDING for value in found.values()):
             return portal.call(loader.get_many, found)
         return loader.drop_missing(found)
 
-    set = _blocking(manager.CacheManager.set)
-    add = _blocking(manager.CacheManager.add)
-    delete = _blocking(manager.CacheManager.delete)
-    exists = _blocking(manager.CacheManager.exists)
-    get_ttl = _blocking(manager.CacheManager.get_ttl)
-    touch = _blocking(manager.CacheManager.touch)
-    pop = _blocking(manager.CacheManager.pop)
-    incr = _blocking(manager.CacheManager.incr)
-    decr = _blocking(manager.CacheManager.decr)
-    set_many = _blocking(manager.CacheManager.set_many)
-    delete_many = _blocking(manager.CacheManager.delete_many)
-    invalidate = _blocking(manager.CacheManager.invalidate)
-    delete_by_tag = _blocking(manager.CacheManager.delete_by_tag)
-    clear = _blocking(manager.CacheManager.clear)
-    cleanup_expired = _blocking(manager.CacheManager.cleanup_expired)
-    entry = _blocking(manager.CacheManager.entry)
-    get_stats = _blocking(manager.CacheManager.get_stats)
-    close = _blocking(manager.CacheManager.close)
+    set = _make_blocking(manager.CacheManager.set)
+    add = _make_blocking(manager.CacheManager.add)
+    delete = _make_blocking(manager.CacheManager.delete)
+    exists = _make_blocking(manager.CacheManager.exists)
+    get_ttl = _make_blocking(manager.CacheManager.get_ttl)
+    touch = _make_blocking(manager.CacheManager.touch)
+    pop = _make_blocking(manager.CacheManager.pop)
+    incr = _make_blocking(manager.CacheManager.incr)
+    decr = _make_blocking(manager.CacheManager.decr)
+    set_many = _make_blocking(manager.CacheManager.set_many)
+    delete_many = _make_blocking(manager.CacheManager.delete_many)
+    invalidate = _make_blocking(manager.CacheManager.invalidate)
+    delete_by_tag = _make_blocking(manager.CacheManager.delete_by_tag)
+    clear = _make_blocking(manager.CacheManager.clear)
+    cleanup_expired = _make_blocking(manager.CacheManager.cleanup_expired)
+    entry = _make_blocking(manager.CacheManager.entry)
+    get_stats = _make_blocking(manager.CacheManager.get_stats)
+    close = _make_blocking(manager.CacheManager.close)
 
     @overload
     def get_or_set(
         self,
         key: str,
-        factory: Later[T],
-        ttl: TTLOf[T] = ...,
+        factory: AsyncFactory[T],
+        ttl: FactoryTTL[T] = ...,
         *,
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
@@ -168,8 +169,8 @@ class CacheManager:
     def get_or_set(
         self,
         key: str,
-        factory: Now[T],
-        ttl: TTLOf[T] = ...,
+        factory: PlainFactory[T],
+        ttl: FactoryTTL[T] = ...,
         *,
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
@@ -183,24 +184,25 @@ class CacheManager:
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
     ) -> Any:
-        """The value of a key, computed if there is none, once for all threads that ask.
+        """Return the value of a key; if there is none, compute it once for all threads.
 
         Args:
             key: any text up to 65,536 characters.
-            factory: computes the value, in this thread; an async one, in the portal's loop.
-                In the background, and under a ``hard_timeout`` or ``soft_timeout``, which
-                no thread can obey that computes, it is called in another thread.
-            ttl: as for `set`, or a function of the value that returns such.
+            factory: computes the value, in this thread; an async one, in the portal's loop. It
+                is called in a helper thread for a refresh in the background, and with a
+                ``hard_timeout`` or ``soft_timeout``, because a computing thread cannot obey a
+                timeout.
+            ttl: as for `set`, or a function of the value that returns such a lifetime.
             tags: as for `set`.
-            options: as for the async one.
+            options: as for the async method.
 
         Returns:
-            The value, yours to change.
+            The value; the caller may change it.
 
         Raises:
-            LoadTimeoutError: there was none within ``hard_timeout``.
-            ConfigurationError: an option cannot work.
-            Whatever the factory raised, which is not stored.
+            LoadTimeoutError: the value did not arrive within ``hard_timeout``.
+            ConfigurationError: an option is invalid.
+            Exception: the factory raised it; it is not stored.
         """
         loader = self.asynchronous.loader
         request = loader.request(key, factory, ttl, tags, options)
@@ -210,14 +212,14 @@ class CacheManager:
                 return value
         return load_request(loader.get_or_compute, request).value
 
-    @_like(manager.CacheManager.keys)
+    @_copy_description(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:
-        """Reads some hundred keys at a time."""
-        return iter_batches(self.asynchronous.keys(pattern))
+        """Read some hundred keys at a time."""
+        return iter_in_batches(self.asynchronous.keys(pattern))
 
-    @_like(manager.CacheManager.subscribe)
+    @_copy_description(manager.CacheManager.subscribe)
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
-        """The handler is called in whatever thread the event happens in."""
+        """Call the handler in the thread of the event."""
         return self.asynchronous.subscribe(kind, handler)
 
     def __enter__(self) -> Self:
@@ -237,14 +239,14 @@ class CacheManager:
         return f"sync.{self.asynchronous!r}"
 
 
-def asynchronous(cache: object) -> manager.CacheManager:
-    """The async manager of either kind.
+def get_async_manager(cache: object) -> manager.CacheManager:
+    """Return the async manager of an async or blocking manager.
 
     Raises:
-        TypeError: it is no manager.
+        TypeError: the argument is no manager.
     """
     if isinstance(cache, CacheManager):
         return cache.asynchronous
     if not isinstance(cache, manager.CacheManager):
-        raise TypeError(f"cache is a CacheManager, not {type(cache).__name__}: {cache!r:.80}")
+        raise TypeError(f"cache must be a CacheManager; got {type(cache).__name__}: {cache!r:.80}")
     return cache

@@ -60,7 +60,7 @@ class Session:
 
     def __init__(self, settings: Settings, *, creates: bool) -> None:
         self.json = settings.json
-        self.namespace = factory.namespace(settings.namespace)
+        self.namespace = factory.resolve_namespace(settings.namespace)
         self.store = _store(settings)
         self.place = self.store.name
         if isinstance(self.store, Local):

@@ -1,4 +1,4 @@
-"""The managers that a process shares."""
+"""All code of a process shares one manager for each store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiocache_pe.cache import default_cache
 
 
 @pytest.fixture(autouse=True)
-def _no_managers_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _forget_managers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     before = dict(default_cache._managers)
     default_cache._managers.clear()
@@ -23,41 +23,41 @@ def _no_managers_yet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     default_cache._managers.update(before)
 
 
-def test_the_same_arguments_name_the_same_manager() -> None:
+def test_equal_arguments_give_the_same_manager() -> None:
     assert get_cache() is get_cache()
     assert get_cache() is get_cache("file") is get_cache(backend="file")
     assert get_cache("memory") is not get_cache()
     assert "data/cache" in repr(get_cache())
 
 
-def test_the_environment_names_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_selects_the_default_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIOCACHE_PE_BACKEND", "memory")
     assert get_cache() is get_cache("memory")
     assert "MemoryBackend" in repr(get_cache())
 
 
-def test_all_threads_share_one() -> None:
+def test_all_threads_share_one_manager() -> None:
     with ThreadPoolExecutor(16) as pool:
         managers = list(pool.map(lambda _: get_cache("memory"), range(200)))
     assert len({id(manager) for manager in managers}) == 1
 
 
-@pytest.mark.parametrize("known", [False, True])
-def test_a_wrong_name_is_refused_whatever_is_known(known: bool) -> None:
-    if known:
+@pytest.mark.parametrize("has_manager", [False, True])
+def test_an_invalid_name_raises_with_and_without_a_manager(has_manager: bool) -> None:
+    if has_manager:
         get_cache()
-    for wrong in ("", "disk"):
-        with pytest.raises(ConfigurationError, match=f"backend '{wrong}' is not known"):
-            get_cache(wrong)
+    for name in ("", "disk"):
+        with pytest.raises(ConfigurationError, match=f"backend must be one of .*; got '{name}'$"):
+            get_cache(name)
     with pytest.raises(ConfigurationError, match="the scheme of a Redis URL must be one of"):
         get_cache(redis_url="host:6379")
 
 
-async def test_decorated_functions_use_it() -> None:
+async def test_decorated_functions_use_the_shared_manager() -> None:
     @cached(backend="memory")
     async def function() -> int:
         return 1
 
     await function()
     assert [key async for key in get_cache("memory").keys("*")] != []
-    assert os.listdir() == []  # noqa: PTH208 - here, where nothing may be
+    assert os.listdir() == []  # noqa: PTH208 - the working directory stays empty

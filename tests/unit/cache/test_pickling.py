@@ -1,4 +1,4 @@
-"""Copies and pickles of a manager: one cache, or another one over the same store."""
+"""A copy of a manager is the same cache; a pickle restores one over the same store."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from aiocache_pe import CacheManager, sync
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.testing.fake_clock import FakeClock
 
-COPIED = {"copy": copy.copy, "deepcopy": copy.deepcopy}
+COPY_FUNCTIONS = {"copy": copy.copy, "deepcopy": copy.deepcopy}
 
 
-@pytest.mark.parametrize("copied", COPIED.values(), ids=COPIED)
-async def test_a_copy_is_the_same_cache(copied: Any) -> None:
+@pytest.mark.parametrize("make_copy", COPY_FUNCTIONS.values(), ids=COPY_FUNCTIONS)
+async def test_a_copy_is_the_same_cache(make_copy: Any) -> None:
     async with CacheManager("memory") as cache:
-        assert copied(cache) is cache
-        twin = copied(sync.CacheManager.of(cache))
-        assert twin == sync.CacheManager.of(cache)
-        assert copy.deepcopy({"view": cache.namespace("other")})[
-            "view"
-        ].loader.namespace.engine is (cache.loader.namespace.engine)
+        assert make_copy(cache) is cache
+        blocking = sync.CacheManager.of(cache)
+        assert make_copy(blocking) == blocking
+        view = copy.deepcopy({"view": cache.namespace("other")})["view"]
+        assert view.loader.namespace.engine is cache.loader.namespace.engine
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ async def test_a_copy_is_the_same_cache(copied: Any) -> None:
     ],
     ids=str,
 )
-def test_a_pickle_makes_one_with_the_same_settings(
+def test_a_pickle_restores_a_manager_with_the_same_settings(
     settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -51,7 +50,7 @@ def test_a_pickle_makes_one_with_the_same_settings(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_one_stores_the_other_reads(tmp_path: Path) -> None:
+async def test_a_restored_manager_reads_the_entries_of_the_original(tmp_path: Path) -> None:
     clock = FakeClock()
     async with CacheManager(directory=tmp_path, ttl=60, max_entries=3, clock=clock) as cache:
         view = cache.namespace("view")
@@ -61,25 +60,28 @@ async def test_what_one_stores_the_other_reads(tmp_path: Path) -> None:
             await other.set_many({"a": 1, "b": 2, "c": 3})
             assert await other.get_ttl("c") == 60
             assert (await other.get_stats()).total_entries == 3
-        await cache.set("for ever", 1, ttl=None)
-        assert await cache.get_ttl("for ever") == math.inf
+        await cache.set("permanent", 1, ttl=None)
+        assert await cache.get_ttl("permanent") == math.inf
 
 
-def look(cache: sync.CacheManager) -> Any:
+def read_and_increment(cache: sync.CacheManager) -> Any:
     with cache:
         return cache.get("k"), cache.incr("n")
 
 
-def test_it_is_sent_to_a_process_that_was_not_forked(tmp_path: Path) -> None:
+def test_a_manager_can_be_sent_to_a_spawned_process(tmp_path: Path) -> None:
     with sync.CacheManager(directory=tmp_path) as cache:
         cache.set("k", {"a": (1, 2)})
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            assert pool.apply_async(look, (cache,)).get(60) == ({"a": (1, 2)}, 1)
+            assert pool.apply_async(read_and_increment, (cache,)).get(60) == (
+                {"a": (1, 2)},
+                1,
+            )
         assert cache.get("n") == 1
 
 
 @pytest.mark.parametrize("backend", ["memory", MemoryBackend()], ids=["memory", "object"])
-def test_what_lives_in_its_process_is_not_pickled(backend: Any) -> None:
+def test_a_cache_in_memory_cannot_be_pickled(backend: Any) -> None:
     for cache in (CacheManager(backend), sync.CacheManager(backend)):
-        with pytest.raises(TypeError, match=r"MemoryBackend.* cannot be pickled: its entries are"):
+        with pytest.raises(TypeError, match=r"; got MemoryBackend.*, which exists in this process"):
             pickle.dumps(cache)

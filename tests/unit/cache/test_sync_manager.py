@@ -1,4 +1,4 @@
-"""The blocking twin does what the async manager does, on each store, with the same entries."""
+"""The blocking manager works like the async manager, over each store and on the same entries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def blocking(
         yield cache
 
 
-def test_each_verb_does_its_work(blocking: CacheManager, clock: FakeClock) -> None:
+def test_every_method_works(blocking: CacheManager, clock: FakeClock) -> None:
     cache = blocking
     assert cache.set("a", [1], ttl="1m", tags=["t"])
     assert (cache.get("a"), cache.get("b"), cache.get("b", 7)) == ([1], None, 7)
@@ -53,24 +53,24 @@ def test_each_verb_does_its_work(blocking: CacheManager, clock: FakeClock) -> No
     assert cache.get_stats().total_entries == 0
 
 
-def test_a_value_is_computed_once_and_is_the_callers_own(blocking: CacheManager) -> None:
+def test_a_value_is_computed_once_and_the_caller_may_change_it(blocking: CacheManager) -> None:
     calls: list[int] = []
 
     def factory() -> list[int]:
         calls.append(1)
         return [1]
 
-    async def later() -> str:
+    async def async_factory() -> str:
         await asyncio.sleep(0)
         return "later"
 
     blocking.get_or_set("key", factory, ttl=60).append(2)
     assert blocking.get_or_set("key", factory) == [1]
-    assert blocking.get_or_set("later", later) == blocking.get("later") == "later"
+    assert blocking.get_or_set("later", async_factory) == blocking.get("later") == "later"
     assert calls == [1]
 
 
-def test_what_the_factory_raises_reaches_the_caller_and_is_not_stored(
+def test_an_exception_of_the_factory_reaches_the_caller_and_is_not_stored(
     blocking: CacheManager,
 ) -> None:
     def failing() -> int:
@@ -82,7 +82,7 @@ def test_what_the_factory_raises_reaches_the_caller_and_is_not_stored(
     assert not blocking.exists("key")
 
 
-def test_steering_reaches_the_verbs_of_the_twin(blocking: CacheManager) -> None:
+def test_modes_apply_to_the_blocking_manager(blocking: CacheManager) -> None:
     blocking.set("key", 1)
     with bypass():
         assert blocking.get_or_set("key", lambda: 2) == 2
@@ -96,7 +96,7 @@ def test_steering_reaches_the_verbs_of_the_twin(blocking: CacheManager) -> None:
     assert (blocking.get("key"), blocking.exists("new")) == (4, False)
 
 
-def test_a_view_has_keys_of_its_own(blocking: CacheManager) -> None:
+def test_a_view_has_its_own_keys(blocking: CacheManager) -> None:
     view = blocking.namespace("view")
     assert isinstance(view, CacheManager)
     assert view.set("key", "of the view")
@@ -105,34 +105,34 @@ def test_a_view_has_keys_of_its_own(blocking: CacheManager) -> None:
     assert view.clear() == 1
 
 
-def test_listing_can_be_left_early(blocking: CacheManager) -> None:
-    blocking.set_many({f"key {n}": n for n in range(600)})  # more than are fetched at a time
-    found = blocking.keys()
-    assert next(found).startswith("key ")
-    found.close()  # type: ignore[attr-defined]
+def test_listing_keys_can_stop_early(blocking: CacheManager) -> None:
+    blocking.set_many({f"key {n}": n for n in range(600)})  # several batches
+    keys = blocking.keys()
+    assert next(keys).startswith("key ")
+    keys.close()  # type: ignore[attr-defined]
     assert len(list(blocking.keys())) == 600
 
 
-def test_async_code_and_scripts_share_one_cache(cache_dir: Path) -> None:
+def test_an_async_and_a_blocking_manager_share_one_cache(cache_dir: Path) -> None:
     cache = AsyncManager(directory=cache_dir)
-    twin = CacheManager.of(cache)
-    assert twin.asynchronous is cache
+    blocking = CacheManager.of(cache)
+    assert blocking.asynchronous is cache
 
     async def main() -> None:
         await cache.set("key", {"of": "async"})
-        assert await asyncio.to_thread(twin.get, "key") == {"of": "async"}
-        assert twin.set("key", "of the twin")  # blocks this loop, and is done all the same
-        assert await cache.get("key") == "of the twin"
+        assert await asyncio.to_thread(blocking.get, "key") == {"of": "async"}
+        assert blocking.set("key", "of the blocking one")  # although it blocks this loop
+        assert await cache.get("key") == "of the blocking one"
 
     asyncio.run(main())
-    assert twin == CacheManager.of(cache)
-    assert hash(twin) == hash(CacheManager.of(cache))
-    assert twin != CacheManager("memory")
-    assert repr(twin) == f"sync.{cache!r}"
-    twin.close()
+    assert blocking == CacheManager.of(cache)
+    assert hash(blocking) == hash(CacheManager.of(cache))
+    assert blocking != CacheManager("memory")
+    assert repr(blocking) == f"sync.{cache!r}"
+    blocking.close()
 
 
-def test_a_hit_in_memory_needs_no_other_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hit_in_memory_stays_in_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     cache = CacheManager("memory")
 
     @cached(cache=cache)
@@ -143,62 +143,62 @@ def test_a_hit_in_memory_needs_no_other_thread(monkeypatch: pytest.MonkeyPatch) 
     double(1)
 
     def refuse(*_: object) -> None:
-        raise AssertionError("another thread was asked")
+        raise AssertionError("another thread was called")
 
-    told: list[object] = []
+    scheduled: list[object] = []
     monkeypatch.setattr(portal, "call", refuse)
     monkeypatch.setattr(portal, "start", refuse)
-    monkeypatch.setattr(portal, "call_soon", told.append)  # that there is something to report
+    monkeypatch.setattr(portal, "call_soon", scheduled.append)  # schedules a report
     for _ in range(100):
         assert cache.get("key") == "value"
         assert cache.get_many(["key"]) == {"key": "value"}
         assert cache.get_or_set("key", lambda: "other") == "value"
         assert double(1) == 2
-    assert len(told) <= 1
+    assert len(scheduled) <= 1
 
 
-def test_events_reach_a_handler_of_the_twin() -> None:
+def test_events_reach_a_handler_of_the_blocking_manager() -> None:
     cache, seen = CacheManager("memory"), list[Event]()
-    ends = [cache.subscribe(Stored, seen.append), cache.subscribe(Hit, seen.append)]
+    unsubscribe = [cache.subscribe(Stored, seen.append), cache.subscribe(Hit, seen.append)]
     cache.set("key", 1)
     cache.get("key")
     assert [type(event) for event in seen] == [Stored, Hit]
-    for end in ends:
+    for end in unsubscribe:
         end()
     cache.get("key")
     assert len(seen) == 2
 
 
-def test_closing_twice_is_as_good_as_once_and_with_opens_again(cache_dir: Path) -> None:
+def test_closing_twice_has_no_effect_and_with_opens_the_cache_again(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
-    with cache as same:
-        assert same is cache
+    with cache as entered:
+        assert entered is cache
         cache.set("key", 1)
     cache.close()
     cache.close()
-    for use in (cache.get, cache.exists, lambda key: cache.get_or_set(key, int)):
+    for call in (cache.get, cache.exists, lambda key: cache.get_or_set(key, int)):
         with pytest.raises(CacheClosedError, match="opens it again"):
-            use("key")
+            call("key")
     with cache:
         assert cache.get("key") == 1
 
 
-def test_what_is_wrong_is_refused_as_by_the_async_manager() -> None:
-    with pytest.raises(ConfigurationError, match="backend 'disk' is not known"):
+def test_invalid_arguments_raise_as_in_the_async_manager() -> None:
+    with pytest.raises(ConfigurationError, match=r"backend must be one of .*; got 'disk'"):
         CacheManager("disk")
     cache = CacheManager("memory")
     with pytest.raises(TypeError, match="key must be a str; got int"):
         cache.get(7)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="factory is a function, not int"):
+    with pytest.raises(TypeError, match="factory must be a function; got int: 7"):
         cache.get_or_set("key", 7)  # type: ignore[call-overload]
 
 
-def test_the_shared_cache_is_the_async_ones_twin() -> None:
+def test_get_cache_wraps_the_shared_async_manager() -> None:
     assert get_cache("memory").asynchronous is get_async("memory")
     assert get_cache("memory") == get_cache("memory")
 
 
-def test_a_decorated_function_takes_a_blocking_cache_and_answers_with_one() -> None:
+def test_a_decorated_function_accepts_and_returns_a_blocking_cache() -> None:
     cache = CacheManager("memory")
 
     @cached(cache=cache, namespace="own")
@@ -206,11 +206,11 @@ def test_a_decorated_function_takes_a_blocking_cache_and_answers_with_one() -> N
         return 2 * number
 
     @cached(cache=cache)
-    async def later(number: int) -> int:
+    async def async_identity(number: int) -> int:
         return number
 
     assert double(21) == 42
     assert isinstance(double.cache, CacheManager)
     assert double.cache.get(double.cache_key(21)) == 42
-    assert asyncio.run(later(1)) == 1
-    assert later.cache is cache.asynchronous
+    assert asyncio.run(async_identity(1)) == 1
+    assert async_identity.cache is cache.asynchronous

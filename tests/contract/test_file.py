@@ -1,4 +1,4 @@
-"""The file store keeps the contract, on the disk and where nothing can be peeked."""
+"""The file store satisfies the contract on disk and on tmpfs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class TestFile(BackendContract):
         return FileBackend(self.directory)
 
 
-TMPFS = Path("/dev/shm")  # each test makes a temporary directory of its own in there
+TMPFS = Path("/dev/shm")  # each test creates its own temporary directory in it
 
 
 @pytest.mark.skipif(not TMPFS.is_dir(), reason="no tmpfs on this system")
 class TestFileOnTmpfs(BackendContract):
-    """Where the kernel cannot read without waiting, every read takes the hop."""
+    """On tmpfs, the kernel may not support reads without waiting; then every read takes a hop."""
 
     @pytest.fixture(autouse=True)
     def _directory(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Damaged files are misses, are counted and moved aside, and never reach a caller.
 
-Cut at every length, altered at every byte, exchanged, replaced by links, folders and
-pipes: each in the place of an entry that a manager has just read.
+Each test damages the file of an entry that a manager has just read. Files are cut at every length,
+altered at every byte, exchanged, or replaced by links, folders and pipes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from tests.support.operations import KEPT, call_every_verb
+from tests.support.internals import get_cached_reader
+from tests.support.operations import KEPT, call_every_method
 from tests.support.scale import is_full_run, make_random, scale_size
 
 SMALL = {"text": "a value", "numbers": [1, 2, 3]}
-LARGE = {"text": "many bytes " * 20_000}  # beyond what is read without a thread
+LARGE = {"text": "many bytes " * 20_000}  # too large for a read without a thread
 
 
 @pytest.fixture(params=[0, 64 * 1024 * 1024], ids=["no memory tier", "memory tier"])
@@ -26,51 +27,51 @@ def cache(request: pytest.FixtureRequest, cache_dir: Path) -> CacheManager:
     return CacheManager(directory=cache_dir, memory_max_bytes=request.param)
 
 
-def file_of(directory: Path, key: str) -> Path:
+def find_file(directory: Path, key: str) -> Path:
     [file] = directory.glob(f"default/*/*-{key}")
     return file
 
 
-def put_aside(directory: Path) -> int:
+def count_damaged(directory: Path) -> int:
     damaged = directory / ".damaged"
     return len(list(damaged.iterdir())) if damaged.exists() else 0
 
 
-def cuts(blob: bytes) -> Iterator[bytes]:
-    """Every beginning, and too much."""
-    few = len(blob) < 2000
-    lengths = range(len(blob)) if few else [0, 1, 100, 4096, 65_536, len(blob) - 1]
+def cut(blob: bytes) -> Iterator[bytes]:
+    """Yield every beginning, and versions with too many bytes."""
+    is_small = len(blob) < 2000
+    lengths = range(len(blob)) if is_small else [0, 1, 100, 4096, 65_536, len(blob) - 1]
     yield from (blob[:length] for length in lengths)
     yield blob + b"x"
     yield blob + blob
     yield b"\0" * len(blob)
 
 
-def flips(blob: bytes) -> Iterator[bytes]:
-    """Every byte with one bit turned; with ``AIOCACHE_STRESS`` above 1, with each bit."""
+def flip(blob: bytes) -> Iterator[bytes]:
+    """Yield versions with one bit inverted, of every byte; of each bit in a full run."""
     chance = make_random("flips")
-    few = len(blob) < 2000
-    for at in range(len(blob)) if few else chance.sample(range(len(blob)), scale_size(20)):
-        for bit in range(8) if is_full_run() and few else [chance.randrange(8)]:
+    is_small = len(blob) < 2000
+    for at in range(len(blob)) if is_small else chance.sample(range(len(blob)), scale_size(20)):
+        for bit in range(8) if is_full_run() and is_small else [chance.randrange(8)]:
             changed = bytearray(blob)
             changed[at] ^= 1 << bit
             yield bytes(changed)
 
 
 @pytest.mark.parametrize("value", [SMALL, LARGE], ids=["small", "large"])
-@pytest.mark.parametrize("damages", [cuts, flips])
+@pytest.mark.parametrize("damage", [cut, flip])
 async def test_a_damaged_entry_is_a_miss_and_moved_aside(
     cache: CacheManager,
     cache_dir: Path,
-    damages: Callable[[bytes], Iterator[bytes]],
+    damage: Callable[[bytes], Iterator[bytes]],
     value: object,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await cache.set("key", value)
-    file = file_of(cache_dir, "key")
+    file = find_file(cache_dir, "key")
     blob = file.read_bytes()
     misses = 0
-    for damaged in damages(blob):
+    for damaged in damage(blob):
         assert await cache.get("key") == value
         file.write_bytes(damaged)
         found = await cache.get("key")
@@ -78,19 +79,19 @@ async def test_a_damaged_entry_is_a_miss_and_moved_aside(
             misses += 1
             assert not file.exists()
             assert await cache.get_or_set("key", lambda: value) == value
-        else:  # a bit of the checksum's own hex digits may mean the same digit
+        else:  # an altered hex digit of the checksum may have the same value
             assert found == value
             file.unlink()
             await cache.set("key", value)
     assert misses >= 9
-    assert put_aside(cache_dir) == misses
+    assert count_damaged(cache_dir) == misses
     assert (await cache.get_stats()).errors == misses
     assert len([m for m in caplog.messages if "damaged" in m]) == misses
     await cache.close()
 
 
 @pytest.mark.parametrize(
-    ("verb", "args", "answer"),
+    ("method", "args", "result"),
     [
         ("get", (), None),
         ("get_many", (), {}),
@@ -105,22 +106,22 @@ async def test_a_damaged_entry_is_a_miss_and_moved_aside(
         ("set", ("new",), True),
     ],
 )
-async def test_no_verb_believes_a_damaged_entry(
-    cache: CacheManager, cache_dir: Path, verb: str, args: tuple[object, ...], answer: object
+async def test_no_method_uses_a_damaged_entry(
+    cache: CacheManager, cache_dir: Path, method: str, args: tuple[object, ...], result: object
 ) -> None:
     await cache.set("key", KEPT)
-    file = file_of(cache_dir, "key")
+    file = find_file(cache_dir, "key")
     file.write_bytes(b"{" + file.read_bytes())
-    key = ["key"] if verb == "get_many" else "key"
-    assert await getattr(cache, verb)(key, *args) == answer
-    expected = {"add": "new", "set": "new", "incr": 5}.get(verb)
+    key = ["key"] if method == "get_many" else "key"
+    assert await getattr(cache, method)(key, *args) == result
+    expected = {"add": "new", "set": "new", "incr": 5}.get(method)
     assert await cache.get("key") == expected
     await cache.close()
 
 
-async def test_another_keys_file_is_not_believed(cache: CacheManager, cache_dir: Path) -> None:
+async def test_the_file_of_another_key_is_not_used(cache: CacheManager, cache_dir: Path) -> None:
     await cache.set_many({"one": 1, "two": 2})
-    one, two = file_of(cache_dir, "one"), file_of(cache_dir, "two")
+    one, two = find_file(cache_dir, "one"), find_file(cache_dir, "two")
     for source, target in ((one, two), (two, one)):
         assert await cache.get_many(["one", "two"]) == {"one": 1, "two": 2}
         content = target.read_bytes()
@@ -128,47 +129,47 @@ async def test_another_keys_file_is_not_believed(cache: CacheManager, cache_dir:
         found = await cache.get_many(["one", "two"])
         assert len(found) == 1
         target.write_bytes(content)
-    assert put_aside(cache_dir) == (await cache.get_stats()).errors == 2
+    assert count_damaged(cache_dir) == (await cache.get_stats()).errors == 2
     await cache.close()
 
 
-def remove(place: Path) -> None:
-    """Remove whatever is there, if anything is."""
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
+def remove(path: Path) -> None:
+    """Remove a file or folder, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
-def a_link_to_a_file(place: Path, outside: Path) -> None:
-    place.symlink_to(outside)
+def plant_link_to_file(path: Path, outside: Path) -> None:
+    path.symlink_to(outside)
 
 
-def a_link_to_nothing(place: Path, outside: Path) -> None:
-    place.symlink_to("/nonexistent")
+def plant_broken_link(path: Path, outside: Path) -> None:
+    path.symlink_to("/nonexistent")
 
 
-def a_link_to_itself(place: Path, outside: Path) -> None:
-    place.symlink_to(place)
+def plant_link_to_itself(path: Path, outside: Path) -> None:
+    path.symlink_to(path)
 
 
-def a_folder(place: Path, outside: Path) -> None:
-    place.mkdir()
+def plant_folder(path: Path, outside: Path) -> None:
+    path.mkdir()
 
 
-def a_pipe(place: Path, outside: Path) -> None:
-    os.mkfifo(place)
+def plant_pipe(path: Path, outside: Path) -> None:
+    os.mkfifo(path)
 
 
-def a_file(place: Path, outside: Path) -> None:
-    place.write_text("neither an entry nor a folder")
+def plant_file(path: Path, outside: Path) -> None:
+    path.write_text("neither an entry nor a folder")
 
 
-PLANTED = (a_link_to_a_file, a_link_to_nothing, a_link_to_itself, a_folder, a_pipe)
+PLANTED = (plant_link_to_file, plant_broken_link, plant_link_to_itself, plant_folder, plant_pipe)
 
 
 @pytest.mark.parametrize("plant", PLANTED)
-async def test_what_is_no_file_is_no_entry(
+async def test_only_a_regular_file_is_an_entry(
     cache: CacheManager,
     cache_dir: Path,
     tmp_path: Path,
@@ -176,9 +177,9 @@ async def test_what_is_no_file_is_no_entry(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await cache.set_many({"key": KEPT, "other": KEPT})
-    file = file_of(cache_dir, "key")
+    file = find_file(cache_dir, "key")
     outside = tmp_path / "outside"
-    shutil.copy(file, outside)  # even a whole record is not believed through a link
+    shutil.copy(file, outside)  # a link to a valid record is not followed
     file.unlink()
     content = outside.read_bytes()
     plant(file, outside)
@@ -199,14 +200,16 @@ async def test_what_is_no_file_is_no_entry(
     await cache.close()
 
 
-@pytest.mark.parametrize("plant", [a_link_to_a_file, a_link_to_nothing, a_link_to_itself, a_file])
+@pytest.mark.parametrize(
+    "plant", [plant_link_to_file, plant_broken_link, plant_link_to_itself, plant_file]
+)
 @pytest.mark.parametrize("level", ["area", "folder"])
-async def test_what_is_no_folder_breaks_no_call(
+async def test_no_call_raises_where_a_folder_is_replaced(
     cache: CacheManager, cache_dir: Path, tmp_path: Path, plant: Callable[[Path, Path], None],
     level: str,
 ) -> None:  # fmt: skip
     await cache.set("kept", KEPT)
-    file = file_of(cache_dir, "kept")
+    file = find_file(cache_dir, "kept")
     folder = file.parent if level == "folder" else file.parent.parent
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -214,28 +217,27 @@ async def test_what_is_no_folder_breaks_no_call(
     folder.rename(tmp_path / "aside")
     plant(folder, outside)
     for _ in range(3):
-        await call_every_verb(cache, works=False)
+        await call_every_method(cache, works=False)
     assert (outside / "precious").read_text() == "mine"
     remove(folder)
     await cache.clear()
     assert await cache.set("kept", KEPT)
-    await call_every_verb(cache, works=True)
+    await call_every_method(cache, works=True)
     await cache.close()
 
 
-async def test_a_fault_does_not_end_reading_on_the_spot(cache_dir: Path) -> None:
+async def test_a_planted_file_does_not_end_reads_without_a_thread(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir, memory_max_bytes=0)
     await cache.set_many({"key": KEPT, "other": KEPT})
-    backend = cache._shared.engine.backend
-    reader = backend._cached  # type: ignore[attr-defined]
-    if not reader.works:
-        pytest.skip("cannot be done on this system at all")
-    file = file_of(cache_dir, "key")
+    reader = get_cached_reader(cache)
+    if not reader.is_supported:
+        pytest.skip("this system does not support reads without waiting")
+    file = find_file(cache_dir, "key")
     file.unlink()
     for plant in PLANTED:
         plant(file, cache_dir / "nothing")
         assert await cache.get("key") is None
         assert await cache.get("other") == KEPT
-        assert reader.works
+        assert reader.is_supported
         remove(file)
     await cache.close()

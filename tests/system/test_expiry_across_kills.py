@@ -1,7 +1,7 @@
-"""What ends goes, and nothing else, while four processes write and one of them is killed.
+"""Rounds remove exactly the expired entries while four processes write and one is killed.
 
-Nothing is looked at but what was noted to end: no round of these may go through everything.
-How hard it tries: see `tests.support.scale`.
+The rounds read only the entries that the expiry index lists; none may walk through all entries.
+`tests.support.scale` multiplies the number of writes.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ import pytest
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
-from aiocache_pe.backends.file.scan import count
-from tests.support.processes.line_protocol import talking
-from tests.support.processes.write_expiring import LONG, plan
+from aiocache_pe.backends.file.scan import count_entries
+from tests.support.processes.line_protocol import start_process
+from tests.support.processes.write_expiring import LONG, plan_writes
 from tests.support.scale import is_full_run, make_random, report, scale_size
 
-WRITERS, PHASES, DOOMED, DEATH = 4, 4, 1, 2
+WRITERS, PHASES = 4, 4
+KILLED_SLOT, KILL_PHASE = 1, 2
 WRITES = scale_size(100)  # of a writer in a phase
-LATER = 4_000.0  # seconds from phase to phase: what was to end soon is over then
+PHASE_SECONDS = 4_000.0  # longer than the short lifetimes
 SEED = "7"
 
 
 class Writer:
-    """A writer, and what its entries may be by what it acknowledged."""
+    """A writer process, and the states that its acknowledgements allow for its entries."""
 
     def __init__(self, slot: int, process: subprocess.Popen[str]) -> None:
         self.slot = slot
         self.process = process
-        self.ends: dict[str, list[float | None]] = {}
-        """By key: when it may end, ``None`` for never. Without a key nothing was written."""
-        self.was_killed = False
+        self.expiries: dict[str, list[float | None]] = {}
+        """Possible times of expiry of each key, ``None`` for no expiry; no item without a write."""
+        self.is_killed = False
 
     def begin(self, phase: int, now: float) -> None:
         assert self.process.stdin is not None
@@ -46,7 +47,7 @@ class Writer:
         self.process.stdin.flush()
 
     def wait(self, phase: int, now: float, kill_after: int | None = None) -> None:
-        """Wait until everything is acknowledged, or so much, and kill it then."""
+        """Wait until all writes, or a number of them, are acknowledged; then kill if a number."""
         assert self.process.stdout is not None
         acknowledged: set[int] = set()
         while len(acknowledged) < (kill_after or WRITES):
@@ -56,30 +57,32 @@ class Writer:
         if kill_after is not None:
             self.process.kill()
             self.process.wait()
-            self.was_killed = True
+            self.is_killed = True
             acknowledged.update(map(int, self.process.stdout))
-        for number, (key, ttl) in enumerate(plan(self.slot, phase, WRITES)):
-            end = None if ttl is None else now + ttl
+        for number, (key, ttl) in enumerate(plan_writes(self.slot, phase, WRITES)):
+            expiry = None if ttl is None else now + ttl
             if number in acknowledged:
-                self.ends[key] = [end]
+                self.expiries[key] = [expiry]
             else:
-                self.ends.setdefault(key, [0.0]).append(end)
+                self.expiries.setdefault(key, [0.0]).append(expiry)
 
 
 @pytest.fixture
 def writers(cache_dir: Path) -> Iterator[list[Writer]]:
-    """Two of them with a bound, which has all of them keep a book, and two without."""
+    """Start two writers with a bound, so that all keep a size ledger, and two without."""
     with ExitStack() as stack:
-        made = []
+        writers = []
         for slot in range(WRITERS):
             bound = 1_000_000 if slot % 2 else 0
-            writer = talking("tests.support.processes.write_expiring", cache_dir, slot, bound)
-            made.append(Writer(slot, stack.enter_context(writer)))
-        yield made
+            process = start_process(
+                "tests.support.processes.write_expiring", cache_dir, slot, bound
+            )
+            writers.append(Writer(slot, stack.enter_context(process)))
+        yield writers
 
 
-async def made_round(backend: FileBackend, now: float) -> int:
-    """Make a round if there is one to make; how many entries it removed."""
+async def run_round(backend: FileBackend, now: float) -> int:
+    """Make a round if one is due; return the number of removed entries."""
     removed = 0
     while (heads := await backend.maintain(now)) is not None:
         assert all(head.is_removable(now, stale=True) for head in heads)
@@ -87,8 +90,8 @@ async def made_round(backend: FileBackend, now: float) -> int:
     return removed
 
 
-async def there(backend: FileBackend) -> dict[str, float | None]:
-    """When what is there ends, by key."""
+async def scan_expiries(backend: FileBackend) -> dict[str, float | None]:
+    """Return the time of expiry of each stored entry."""
     return {
         head.key.removeprefix("default:"): head.expires_at
         async for heads in backend.scan("default:")
@@ -96,60 +99,64 @@ async def there(backend: FileBackend) -> dict[str, float | None]:
     }
 
 
-def wrong(writers: list[Writer], found: dict[str, float | None], now: float) -> list[str]:
-    """What is there that is over, or not there and alive, or not what was written last."""
-    told = []
+def find_faults(writers: list[Writer], stored: dict[str, float | None], now: float) -> list[str]:
+    """Describe entries that are expired but stored, live but missing, or of an older write."""
+    faults = []
     for writer in writers:
-        for key, ends in writer.ends.items():
-            lives = [end for end in ends if end is None or end > now]
-            if key in found and found[key] not in lives:
-                told.append(f"{key} ends {found[key]}, of {ends}, now {now}")
-            elif key not in found and len(lives) == len(ends):
-                told.append(f"{key} is not there, of {ends}, now {now}")
-    return told
+        for key, expiries in writer.expiries.items():
+            live = [expiry for expiry in expiries if expiry is None or expiry > now]
+            if key in stored and stored[key] not in live:
+                faults.append(f"{key} expires at {stored[key]}, of {expiries}, now {now}")
+            elif key not in stored and len(live) == len(expiries):
+                faults.append(f"{key} is missing, of {expiries}, now {now}")
+    return faults
 
 
 @pytest.mark.timeout(600 if is_full_run() else 120)
-def test_what_is_over_goes_and_what_lives_stays(cache_dir: Path, writers: list[Writer]) -> None:
+def test_expired_entries_are_removed_and_live_ones_stay(
+    cache_dir: Path, writers: list[Writer]
+) -> None:
     backend = FileBackend(cache_dir)
     cache_dir.mkdir(mode=0o700)
     began = time.monotonic()
-    first = now = time.time() + LATER
-    death = make_random(SEED).randrange(1, WRITES)
+    first = now = time.time() + PHASE_SECONDS
+    kill_after = make_random(SEED).randrange(1, WRITES)
     removed = 0
     with asyncio.Runner() as runner:
-        assert runner.run(made_round(backend, first)) == 0  # it looks at everything, once a day
+        assert runner.run(run_round(backend, first)) == 0  # the daily walk
         for phase in range(PHASES):
             for writer in writers:
-                if not writer.was_killed:
+                if not writer.is_killed:
                     writer.begin(phase, now)
-            removed += runner.run(made_round(backend, now))  # while they write
+            removed += runner.run(run_round(backend, now))  # during the writes
             for writer in writers:
-                if not writer.was_killed:
-                    dies = phase == DEATH and writer.slot == DOOMED
-                    writer.wait(phase, now, death if dies else None)
-            runner.run(backend.sweep(now))  # beside whatever round somebody else makes
-            assert wrong(writers, runner.run(there(backend)), now) == []
-            now += LATER
+                if not writer.is_killed:
+                    is_doomed = phase == KILL_PHASE and writer.slot == KILLED_SLOT
+                    writer.wait(phase, now, kill_after if is_doomed else None)
+            runner.run(backend.sweep(now))  # during the rounds of the writers
+            assert find_faults(writers, runner.run(scan_expiries(backend)), now) == []
+            now += PHASE_SECONDS
+
         for writer in writers:
-            if not writer.was_killed:
+            if not writer.is_killed:
                 writer.process.communicate(timeout=60)
                 assert writer.process.returncode == 0
-        removed += runner.run(made_round(backend, now))
+        removed += runner.run(run_round(backend, now))
         assert (cache_dir / ".walked").stat().st_mtime == pytest.approx(first)
-        found = runner.run(there(backend))
-        assert wrong(writers, found, now) == []
+        live = runner.run(scan_expiries(backend))
+        assert find_faults(writers, live, now) == []
         runner.run(backend.sweep(now + LONG + LONG / 8))
-        lasting = runner.run(there(backend))
-        assert wrong(writers, lasting, now + LONG) == []
-        assert set(lasting) == {key for key in found if found[key] is None}
-        book = Disk(Layout(str(cache_dir))).room.book
-        assert book.refresh()
-        assert book.totals() == count(f"{cache_dir}/default")
+        permanent = runner.run(scan_expiries(backend))
+        assert find_faults(writers, permanent, now + LONG) == []
+        assert set(permanent) == {key for key in live if live[key] is None}
+
+        ledger = Disk(Layout(str(cache_dir))).bounds.ledger
+        assert ledger.ensure_open()
+        assert ledger.get_totals() == count_entries(f"{cache_dir}/default")
         assert list((cache_dir / ".expiring").iterdir()) == []
         runner.run(backend.close())
     report(
-        f"{WRITERS} processes, {PHASES * WRITES} writes each, one killed after {death} of a "
-        f"phase: {removed} removed in rounds of this process, {len(found)} left alive, "
-        f"{len(lasting)} without an end; {time.monotonic() - began:.1f} s"
+        f"{WRITERS} processes, {PHASES * WRITES} writes each, one killed after {kill_after} "
+        f"writes of a phase: {removed} entries removed in rounds of this process, {len(live)} "
+        f"live, {len(permanent)} without expiry; {time.monotonic() - began:.1f} s"
     )

@@ -13,18 +13,8 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 PACKAGES: Final = (
-    "aiocache",
-    "aiocache-pe",
-    "aiofiles",
-    "anyio",
-    "async-lru",
-    "cashews",
-    "diskcache",
-    "hiredis",
-    "msgspec",
-    "redis",
-    "theine",
-)
+    "aiocache aiocache-pe aiofiles anyio async-lru cashews diskcache hiredis msgspec redis theine"
+).split()
 
 
 def describe(workdir: Path) -> dict[str, Any]:

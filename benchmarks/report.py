@@ -10,22 +10,15 @@ from rich.table import Table
 
 from benchmarks.job import Measurement
 from benchmarks.results import LineResult, RowResult
-from benchmarks.rows import Unit
 
 STYLES: Final = {"met": "green", "short": "red", "open": "dim"}
-UNITS: Final[dict[Unit, str]] = {
-    "us": "us per operation",
-    "ms": "ms",
-    "bytes": "bytes",
-    "x": "ratio",
-}
 
 
 def print_rows(rows: Sequence[RowResult]) -> None:
     """Print a table for every row, then its targets with their verdicts, then its failures."""
     console = Console(highlight=False, markup=False)
     for row in rows:
-        unit = UNITS[row.row.lines[0].unit]
+        unit = row.row.lines[0].unit
         console.print(f"{row.row.id}  {row.row.title}, {unit}", style="bold")
         console.print(_make_table(row))
         for target, figure, word in row.judge():

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Unit = Literal["us", "ms", "bytes", "x"]
+Unit = Literal["us", "ms", "bytes", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,8 +254,8 @@ MEMORY = (
         "P8",
         "growth of the process for each byte of memory_max_bytes",
         (
-            Line("texts", "large_store", "measure_text_growth", 10_000, "x"),
-            Line("tuples of short texts", "large_store", "measure_tuple_growth", 10_000, "x"),
+            Line("texts", "large_store", "measure_text_growth", 10_000, "ratio"),
+            Line("tuples of short texts", "large_store", "measure_tuple_growth", 10_000, "ratio"),
         ),
         (
             Target("texts", 1.2),

@@ -48,11 +48,11 @@ types: $(READY)-lint $(READY)-test $(READY)-demo  ## check types with mypy and p
 arch: $(READY)-test  ## check that imports only go down, and what else keeps the house in order
 	$(BIN)/python -m pytest tests/architecture
 
-bench: $(READY)-bench  ## measure against other caches; with TRACES=FOLDER hit ratios too
+bench: $(READY)-bench  ## measure against other caches; TRACES=FOLDER adds hit ratios
 	$(BIN)/python -m benchmarks
 	$(if $(TRACES),$(BIN)/python -m benchmarks.traces "$(TRACES)")
 
-bench-quick: $(READY)-bench  ## the same in two minutes, for a first look
+bench-quick: $(READY)-bench  ## measure all rows in about two minutes, for a first look
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## remove all that was made here

@@ -1,1 +1,1 @@
-"""Filling a cache ahead of requests."""
+"""Warming: filling a cache ahead of requests."""

@@ -1,4 +1,4 @@
-"""A file of calls: one a line, as JSON, for those who do not want to write a program.
+"""Call files: calls to warm a cache with, one per line, as JSON.
 
 ::
 
@@ -18,62 +18,63 @@ from typing import Any
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT
-from aiocache_pe.ttl import ttl_seconds
+from aiocache_pe.ttl import parse_ttl
 from aiocache_pe.warming.calls import KnownValue
 
-_CALL, _ENTRY = {"call", "args", "kwargs"}, {"key", "value", "ttl"}
+_CALL_FIELDS, _ENTRY_FIELDS = {"call", "args", "kwargs"}, {"key", "value", "ttl"}
 
 
 def read_calls(path: str | os.PathLike[str]) -> list[Any]:
-    """The calls in a file, as `aiocache_pe.warm_cache` takes them.
+    """Return the calls of a call file, in a form that `aiocache_pe.warm_cache` accepts.
 
     Args:
-        path: of the file; UTF-8, empty lines and those that begin with ``#`` do not count.
+        path: the path of the file; UTF-8. Empty lines, and lines that begin with ``#``, are
+            ignored.
 
     Returns:
-        One for each line.
+        One call for each other line.
 
     Raises:
         OSError: the file cannot be read.
-        ConfigurationError: a line means nothing; it says which and what is accepted.
+        ConfigurationError: a line is not valid; the error has its number and the accepted forms.
     """
     text = Path(path).read_text(encoding="utf-8-sig")
     return list(parse_calls(text, os.fspath(path)))
 
 
 def parse_calls(text: str, name: str) -> Iterator[Any]:
-    """The calls in a text, whose ``name`` errors give."""
-    # `splitlines` would also split at U+2028 and others, which JSON has within its texts.
+    """Yield the calls of a text, as `read_calls` does; errors contain its ``name``."""
+    # `splitlines` also splits at U+2028 and others, which JSON allows inside its strings.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
-                yield _call(json.loads(line))
+                yield _parse_line(json.loads(line))
             except Exception as error:
                 raise ConfigurationError(f"{name}, line {number}: {error}") from error
 
 
-def _call(said: Any) -> Any:
-    if isinstance(said, dict) and "call" in said and said.keys() <= _CALL:
-        args, kwargs = said.get("args", []), said.get("kwargs", {})
+def _parse_line(line: Any) -> Any:
+    if isinstance(line, dict) and "call" in line and line.keys() <= _CALL_FIELDS:
+        args, kwargs = line.get("args", []), line.get("kwargs", {})
         if not isinstance(args, list) or not isinstance(kwargs, dict):
-            raise ValueError("args is a list, and kwargs an object")
-        return _function(said["call"]), tuple(args), kwargs
-    if isinstance(said, dict) and {"key", "value"} <= said.keys() <= _ENTRY:
-        ttl = said.get("ttl", DEFAULT)
+            raise ValueError("args must be a list, and kwargs an object")
+        return _import_function(line["call"]), tuple(args), kwargs
+    if isinstance(line, dict) and {"key", "value"} <= line.keys() <= _ENTRY_FIELDS:
+        ttl = line.get("ttl", DEFAULT)
         if ttl is not DEFAULT:
-            ttl_seconds(ttl)
-        return KnownValue(check_key(said["key"]), said["value"], ttl)
+            parse_ttl(ttl)
+        return KnownValue(check_key(line["key"]), line["value"], ttl)
     raise ValueError(
-        'accepted are {"call": "module:function", "args": [...], "kwargs": {...}} '
-        'and {"key": ..., "value": ..., "ttl": ...}'
+        'a line must be {"call": "module:function", "args": [...], "kwargs": {...}} '
+        'or {"key": ..., "value": ..., "ttl": ...}'
     )
 
 
-def _function(name: Any) -> Any:
+def _import_function(name: Any) -> Any:
     module, colon, path = str(name).partition(":")
     if not isinstance(name, str) or not (module and colon and path):
-        raise ValueError(f'a call is "module:function", not {name!r:.80}')
-    found: Any = importlib.import_module(module)
+        raise ValueError(f'call must be "module:function"; got {name!r:.80}')
+    function: Any = importlib.import_module(module)
     for part in path.split("."):
-        found = getattr(found, part)
-    return found
+        function = getattr(function, part)
+    return function

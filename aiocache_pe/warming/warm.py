@@ -1,7 +1,7 @@
-"""Warming: filling a cache before anybody asks, and keeping it filled.
+"""Warming: filling a cache ahead of requests, and keeping it filled.
 
-It calls what the application would call, so what it stores is what the application will
-find: the decorated functions themselves, or factories by key.
+Warming makes the calls that an application makes: it calls decorated functions, or factories
+by key. Therefore the application finds the entries under its own keys.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.engine import bulk_operations
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.ttl import TTL, Duration, duration
+from aiocache_pe.ttl import TTL, Duration, parse_duration
 from aiocache_pe.warming.call_file import read_calls
-from aiocache_pe.warming.calls import Warmable, warmable
+from aiocache_pe.warming.calls import WarmCall, parse_call
 
 AnyCache = CacheManager | sync_manager.CacheManager
 Calls = Mapping[str, Any] | Iterable[Any] | AsyncIterable[Any] | str | Path
-_TOLD = 20  # failures that a report names; all are counted
-_SOONEST, _LATEST = 1.0, 3600.0  # seconds between two rounds of `keep_warm`
+_MAX_FAILURES = 20  # in a report; all failures are counted
+_MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS = 1.0, 3600.0  # between two rounds of `keep_warm`
 
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """What became of the calls so far.
+    """Outcome of the calls so far.
 
     Attributes:
-        total: how many calls there are; ``None`` while that is not known.
-        computed: how many were computed, or stored.
-        present: how many were there already.
-        failed: how many raised.
-        failures: the first 20 of those: the call in words, and what it raised.
+        total: the number of calls; ``None`` while it is unknown.
+        computed: the number of calls that computed or stored a value.
+        present: the number of calls that found their entries.
+        failed: the number of calls that raised.
+        failures: the first 20 failed calls: a description of each, and its exception.
     """
 
     total: int | None = None
@@ -58,7 +58,7 @@ class WarmReport:
 
     @property
     def done(self) -> int:
-        """How many calls are over."""
+        """Return the number of calls that have ended."""
         return self.computed + self.present + self.failed
 
 
@@ -72,35 +72,35 @@ async def warm_cache(
     refresh: bool = False,
     on_progress: Callable[[WarmReport], object] | None = None,
 ) -> WarmReport:
-    """Compute and store what is not there yet, some calls at a time.
+    """Compute and store missing entries, several calls at a time.
 
-    One call that fails does not stop the others. Where an entry is there already, nothing
-    is computed, and that does not count as a read.
+    A call that fails does not stop the others. A call that finds its entries computes nothing,
+    and does not count as a read.
 
     Args:
-        cache: where keys go. A decorated function fills its own cache.
-        calls: what to call. A mapping from keys to factories (functions without arguments,
-            plain or ``async``) or to plain values; the path of a file of calls (JSON
-            lines, see ``docs/cli.md``); or a list, or an iterable, also an async one, of
+        cache: the cache for entries by key. A decorated function fills its own cache.
+        calls: the calls. A mapping from keys to factories (functions without arguments, plain
+            or ``async``) or to plain values; the path of a call file (JSON lines, see
+            ``docs/cli.md``); or a list, an iterable or an async iterable of
 
             * ``(function, args)`` or ``(function, args, kwargs)``, with a function
-              decorated by `cached`; ``(function,)`` and a `functools.partial` too,
+              decorated by `cached`; also ``(function,)`` and a `functools.partial`,
             * ``(key, factory)``, or ``(key, value)``,
-            * a key alone, whose entry is loaded into memory (see `most_hit`).
+            * a key alone, to load its entry into memory (see `most_hit`).
 
-            A plain function is called in a thread, a stream is read to its end.
-        ttl: how long what is stored by key lives; a function has its own.
-        concurrency: how many calls at a time.
-        before_expiry: compute anew also what expires within this time.
-        refresh: compute everything anew.
+            A plain function is called in a thread. A stream is read to its end.
+        ttl: the lifetime of entries by key; a function has its own.
+        concurrency: the number of simultaneous calls.
+        before_expiry: also recompute entries that expire within this time.
+        refresh: recompute all entries.
         on_progress: called after each call with the report so far.
 
     Returns:
-        How many were computed, there already, and failed.
+        The number of calls that computed, found their entries, and failed.
 
     Raises:
-        TypeError: something is none of these; with a list, before anything is called.
-        ValueError: the concurrency, or a line of the file, means nothing.
+        TypeError: an element is not a call; with a list, before the first call is made.
+        ValueError: the concurrency, or a line of the file, is not valid.
 
     Example:
         >>> from aiocache_pe import cached
@@ -114,27 +114,30 @@ async def warm_cache(
         (1, 42)
     """
     if type(concurrency) is not int or concurrency < 1:
-        raise ValueError(f"concurrency={concurrency!r}: accepted is an int of at least 1")
-    ahead = math.inf if refresh else 0.0
-    if before_expiry is not None and not refresh:
-        ahead = math.inf if (given := duration("before_expiry", before_expiry)) is None else given
-    steps, total = await _steps(sync_manager.asynchronous(cache), calls, ttl)
-    return await _Warming(ahead, on_progress, WarmReport(total)).run(steps, concurrency)
+        raise ValueError(f"concurrency must be an int of at least 1; got {concurrency!r}")
+    margin: float | None = 0.0
+    if refresh:
+        margin = None
+    elif before_expiry is not None:
+        margin = parse_duration("before_expiry", before_expiry)
+    parsed, total = await _parse_calls(sync_manager.get_async_manager(cache), calls, ttl)
+    warmer = _Warmer(math.inf if margin is None else margin, on_progress, WarmReport(total))
+    return await warmer.run(parsed, concurrency)
 
 
 async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]:
-    """The keys that were read most often, the most read first.
+    """Return the keys that were read most often, the most read key first.
 
-    Give them to `warm_cache` to have their entries in memory after a start, or with a
-    factory each to compute them anew.
+    Pass them to `warm_cache` to load their entries into memory after a start, or with a
+    factory for each key to recompute them.
 
     Args:
-        cache: whose keys.
-        count: how many at most.
+        cache: the cache.
+        count: the greatest number of keys.
         pattern: a glob over keys.
 
     Returns:
-        Keys of live entries that were read at all, as far as the store notes it.
+        Keys of live entries that were read, as far as the store counts reads.
 
     Example:
         >>> async def main():
@@ -144,17 +147,19 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
         >>> run(main())
         ['b']
     """
-    manager = sync_manager.asynchronous(cache)
-    space = manager.loader.open_namespace()
+    manager = sync_manager.get_async_manager(cache)
+    namespace = manager.loader.open_namespace()
     await manager.loader.flush()
-    backend = space.engine.backend
+    backend = namespace.engine.backend
     if not isinstance(backend, Usage):
         return []
     hits: dict[str, int] = {}
-    async for key in bulk_operations.iter_live_keys(space, check_key(pattern)):
-        read, _ = await space.attempt("usage", backend.usage(space.prefix + key), (0, None))
-        if read:
-            hits[key] = read
+    async for key in bulk_operations.iter_live_keys(namespace, check_key(pattern)):
+        reads, _ = await namespace.attempt(
+            "usage", backend.usage(namespace.prefix + key), (0, None)
+        )
+        if reads:
+            hits[key] = reads
     return sorted(hits, key=lambda key: (-hits[key], key))[:count]
 
 
@@ -169,23 +174,23 @@ async def keep_warm(
     on_round: Callable[[WarmReport], object] | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> AsyncGenerator[None]:
-    """Within the block, compute calls anew in the background before their entries expire.
+    """Recompute entries in the background before they expire, while the block runs.
 
     Args:
         cache: as for `warm_cache`.
-        calls: as for `warm_cache`; they are gone through again and again, so no iterator.
-            A file is read again each time.
-        before_expiry: how long before.
+        calls: as for `warm_cache`. Every round makes all calls, so an iterator is not accepted.
+            Every round reads a call file again.
+        before_expiry: the time before expiry at which an entry is recomputed.
         ttl: as for `warm_cache`.
-        concurrency: how many calls at a time.
+        concurrency: the number of simultaneous calls.
         on_round: called after each round with its report.
-        sleep: waits between two rounds, for a second at least and an hour at most.
+        sleep: waits between two rounds, from one second to one hour.
 
     Yields:
-        At once; the first round is under way.
+        Control, at once; the first round runs in the background.
 
     Raises:
-        TypeError: the calls can be gone through only once, or are none.
+        TypeError: the calls are an iterator, or an element is not a call.
 
     Example:
         >>> async def main():
@@ -199,116 +204,122 @@ async def keep_warm(
         1
     """
     if isinstance(calls, AsyncIterable | Iterator):
-        raise TypeError("keep_warm goes through the calls again and again; give it a list")
-    manager = sync_manager.asynchronous(cache)
-    ahead = duration("before_expiry", before_expiry) or 0.0
-    await _steps(manager, calls, ttl)  # what is no call is said here, not in the background
+        raise TypeError(
+            "keep_warm makes the calls again and again; pass a list instead of an iterator"
+        )
+    manager = sync_manager.get_async_manager(cache)
+    margin = parse_duration("before_expiry", before_expiry) or 0.0
+    await _parse_calls(manager, calls, ttl)  # raises here instead of in the background
 
-    async def rounds() -> None:
+    async def run_rounds() -> None:
         while True:
             report = await warm_cache(
                 cache, calls, ttl=ttl, concurrency=concurrency, before_expiry=before_expiry
             )
             if on_round is not None:
                 on_round(report)
-            steps, _ = await _steps(manager, calls, ttl)
-            left = [await step.time_left() async for step in steps]
-            soonest = min((seconds for seconds in left if seconds is not None), default=math.inf)
-            await sleep(min(max(soonest - ahead, _SOONEST), _LATEST))
 
-    task = asyncio.create_task(rounds())
+            parsed, _ = await _parse_calls(manager, calls, ttl)
+            ttls = [await call.get_ttl() async for call in parsed]
+            least = min((seconds for seconds in ttls if seconds is not None), default=math.inf)
+            await sleep(min(max(least - margin, _MIN_PAUSE_SECONDS), _MAX_PAUSE_SECONDS))
+
+    task = asyncio.create_task(run_rounds())
     try:
         yield
     finally:
         task.cancel()
-        await asyncio.wait({task})  # and not for itself: its end would look like ours
+        # Awaiting the task itself would raise its CancelledError as if this task were cancelled.
+        await asyncio.wait({task})
         if not task.cancelled():
-            task.result()  # raises what ended it before
+            task.result()  # raises the exception that ended the rounds
 
 
-class _Warming:
-    """Goes through calls and counts what becomes of them."""
+class _Warmer:
+    """Makes calls and counts their outcomes."""
 
     def __init__(
-        self, ahead: float, tell: Callable[[WarmReport], object] | None, report: WarmReport
+        self, margin: float, on_progress: Callable[[WarmReport], object] | None, report: WarmReport
     ) -> None:
-        self._ahead = ahead
-        self._tell = tell
+        self._margin = margin
+        self._on_progress = on_progress
         self._report = report
 
-    async def run(self, steps: AsyncGenerator[Warmable, None], concurrency: int) -> WarmReport:
-        turn = asyncio.Lock()  # an async generator has one caller at a time
+    async def run(self, calls: AsyncGenerator[WarmCall, None], concurrency: int) -> WarmReport:
+        lock = asyncio.Lock()  # an async generator has one caller at a time
 
         async def work() -> None:
             while True:
-                async with turn:
-                    step = await anext(steps, None)
-                if step is None:
+                async with lock:
+                    call = await anext(calls, None)
+                if call is None:
                     return
-                await self._do(step)
+                await self._make(call)
 
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(concurrency):
                     group.create_task(work())
-        except BaseExceptionGroup as failed:  # what no call raised: a call that is none
+        except BaseExceptionGroup as failed:  # failures of calls are counted, so this is another
             raise failed.exceptions[0] from None
         finally:
-            await steps.aclose()
+            await calls.aclose()
         return replace(self._report, total=self._report.done)
 
-    async def _do(self, step: Warmable) -> None:
+    async def _make(self, call: WarmCall) -> None:
         try:
-            left = await step.time_left()
-            wanted = left is None or left <= self._ahead
-            if wanted:
-                await step.run(anew=left is not None)
+            ttl = await call.get_ttl()
+            runs = ttl is None or ttl <= self._margin
+            if runs:
+                await call.run(refresh=ttl is not None)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            self._failed(step, RuntimeError("the call was cancelled"))
-        except Exception as error:  # noqa: BLE001 - what a user's function raises is its own
-            self._failed(step, error)
+            self._count_failure(call, RuntimeError("the call was cancelled"))
+        except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+            self._count_failure(call, error)
         else:
             report = self._report
-            computed = wanted and step.computes
+            computed = runs and call.computes
             self._report = replace(
                 report,
                 computed=report.computed + computed,
                 present=report.present + (not computed),
             )
-        if self._tell is not None:
-            self._tell(self._report)
+        if self._on_progress is not None:
+            self._on_progress(self._report)
 
-    def _failed(self, step: Warmable, error: Exception) -> None:
+    def _count_failure(self, call: WarmCall, error: Exception) -> None:
         report = self._report
-        failures = (*report.failures, (step.words, error))[:_TOLD]
+        failures = (*report.failures, (call.description, error))[:_MAX_FAILURES]
         self._report = replace(report, failed=report.failed + 1, failures=failures)
 
 
-async def _steps(
+async def _parse_calls(
     cache: CacheManager, calls: Calls, ttl: TTL | Default
-) -> tuple[AsyncGenerator[Warmable, None], int | None]:
-    """The calls, in their common form, and how many there are if that is known."""
+) -> tuple[AsyncGenerator[WarmCall, None], int | None]:
+    """Return the calls in their common form, and their number if it is known."""
     if isinstance(calls, str | Path):
         calls = await asyncio.to_thread(read_calls, calls)
     elif isinstance(calls, Mapping):
         calls = list(calls.items())
     if isinstance(calls, list | tuple):
-        made = [warmable(cache, call, ttl) for call in calls]
-        return _given(made, lambda step: step), len(made)
+        parsed = [parse_call(cache, call, ttl) for call in calls]
+        return _iterate(parsed, lambda call: call), len(parsed)
     if not isinstance(calls, Iterable | AsyncIterable):
-        raise TypeError(f"calls are a list, a mapping or a path, not {type(calls).__name__}")
-    return _given(calls, lambda call: warmable(cache, call, ttl)), None
+        raise TypeError(
+            f"calls must be a list, a mapping, an iterable or a path; got {type(calls).__name__}"
+        )
+    return _iterate(calls, lambda call: parse_call(cache, call, ttl)), None
 
 
-async def _given(
-    items: Iterable[Any] | AsyncIterable[Any], made: Callable[[Any], Warmable]
-) -> AsyncGenerator[Warmable, None]:
+async def _iterate(
+    items: Iterable[Any] | AsyncIterable[Any], parse: Callable[[Any], WarmCall]
+) -> AsyncGenerator[WarmCall, None]:
     if isinstance(items, AsyncIterable):
         async for item in items:
-            yield made(item)
+            yield parse(item)
     else:
         for item in items:
-            yield made(item)
+            yield parse(item)

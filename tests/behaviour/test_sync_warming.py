@@ -1,4 +1,4 @@
-"""Warming for scripts, from a thread without a loop; see `tests/unit/warming/test_warm.py`."""
+"""Warming from a thread without an event loop; see `tests/unit/warming/test_warm.py`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cache(cache_dir: Path) -> Iterator[CacheManager]:
         yield manager
 
 
-def test_calls_keys_and_values_are_there_afterwards(cache: CacheManager) -> None:
+def test_calls_keys_and_values_are_stored(cache: CacheManager) -> None:
     computed: list[int] = []
 
     @cached(cache=cache)
@@ -37,7 +37,7 @@ def test_calls_keys_and_values_are_there_afterwards(cache: CacheManager) -> None
     assert (again.computed, again.present) == (0, 14)
 
 
-def test_an_iterator_may_use_the_cache_for_it_is_gone_through_in_this_thread(
+def test_an_iterator_of_calls_runs_in_this_thread_and_may_use_the_cache(
     cache: CacheManager,
 ) -> None:
     cache.set("names", ["a", "b"])
@@ -53,32 +53,32 @@ def test_an_iterator_may_use_the_cache_for_it_is_gone_through_in_this_thread(
     assert cache.get_many(["a", "b"]) == {"a": "A", "b": "B"}
 
 
-def test_one_that_fails_is_reported_and_progress_is_told(cache: CacheManager) -> None:
-    told: list[WarmReport] = []
+def test_a_failing_call_and_the_progress_are_reported(cache: CacheManager) -> None:
+    reports: list[WarmReport] = []
 
     def fails() -> int:
         raise ConnectionError("away")
 
-    report = warm_cache(cache, {"good": lambda: 1, "bad": fails}, on_progress=told.append)
-    assert (report.computed, report.failed, len(told)) == (1, 1, 2)
+    report = warm_cache(cache, {"good": lambda: 1, "bad": fails}, on_progress=reports.append)
+    assert (report.computed, report.failed, len(reports)) == (1, 1, 2)
     assert isinstance(report.failures[0][1], ConnectionError)
 
 
-def test_what_was_read_most_comes_first(cache: CacheManager) -> None:
+def test_most_read_keys_come_first(cache: CacheManager) -> None:
     cache.set_many({"a": 1, "b": 2})
     assert [cache.get(key) for key in "abb"] == [1, 2, 2]
     assert most_hit(cache) == ["b", "a"]
     assert most_hit(cache, 1) == ["b"]
 
 
-def test_what_is_no_call_is_refused(cache: CacheManager) -> None:
+def test_a_value_that_is_no_call_raises(cache: CacheManager) -> None:
     with pytest.raises(TypeError):
         warm_cache(cache, 7)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="concurrency=0"):
+    with pytest.raises(ValueError, match="concurrency must be an int of at least 1; got 0"):
         warm_cache(cache, {}, concurrency=0)
 
 
-def test_kept_warm_an_entry_is_new_before_it_expires_and_no_longer_after_the_block(
+def test_keep_warm_refreshes_an_entry_before_it_expires_until_the_block_ends(
     clock: FakeClock,
 ) -> None:
     waits, computed = list[float](), list[int]()
@@ -86,7 +86,7 @@ def test_kept_warm_an_entry_is_new_before_it_expires_and_no_longer_after_the_blo
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
-        while not go.acquire(blocking=False):  # noqa: ASYNC110 - a thread lets it go on
+        while not go.acquire(blocking=False):  # noqa: ASYNC110 - a thread releases it
             await asyncio.sleep(0.001)
         clock.advance(seconds)
 

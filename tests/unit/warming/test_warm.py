@@ -1,4 +1,4 @@
-"""Warming: what is stored, what is left alone, and what happens to calls that fail."""
+"""Warming: computed and existing entries, invalid calls, and calls that fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.polling import poll
 
 
 @each_kind
-async def test_a_warm_function_does_not_compute(memory: CacheManager, kind: Kind) -> None:
+async def test_a_warmed_function_does_not_compute(memory: CacheManager, kind: Kind) -> None:
     counted = CallCounter()
     function = kind.decorate(counted.make_body(), ttl=10, cache=memory)
     report = await warm_cache(memory, [(function, (1,)), (function, (2,), {"b": 3})])
@@ -37,7 +37,7 @@ async def test_a_warm_function_does_not_compute(memory: CacheManager, kind: Kind
 
 
 @each_kind
-async def test_what_is_there_is_not_computed_unless_asked(
+async def test_existing_entries_are_not_computed_unless_requested(
     memory: CacheManager, kind: Kind, clock: FakeClock
 ) -> None:
     counted = CallCounter()
@@ -49,49 +49,49 @@ async def test_what_is_there_is_not_computed_unless_asked(
     assert (await warm_cache(memory, calls, before_expiry=4)).computed == 1
     assert (await warm_cache(memory, calls, refresh=True)).computed == 1
     assert len(counted.calls) == 3
-    assert (await memory.get_stats()).hits == 0  # warming reads nothing for anybody
+    assert (await memory.get_stats()).hits == 0  # warming does not count as a read
 
 
-async def test_methods_and_partials_are_calls_too(memory: CacheManager) -> None:
+async def test_methods_and_partials_are_calls(memory: CacheManager) -> None:
     class Service:
         @cached(cache=memory)
-        async def ask(self, what: str, *, loudly: bool = False) -> str:
-            return what.upper() if loudly else what
+        async def ask(self, question: str, *, upper: bool = False) -> str:
+            return question.upper() if upper else question
 
     service = Service()
     report = await warm_cache(
-        memory, [partial(service.ask, "why", loudly=True), (service.ask, ["how"])]
+        memory, [partial(service.ask, "why", upper=True), (service.ask, ["how"])]
     )
     assert report.computed == 2
-    assert await memory.get(service.ask.cache_key("why", loudly=True)) == "WHY"
+    assert await memory.get(service.ask.cache_key("why", upper=True)) == "WHY"
 
 
-async def test_keys_are_computed_by_factories_or_given(cache: CacheManager) -> None:
-    async def later() -> int:
+async def test_entries_by_key_have_a_factory_or_a_value(cache: CacheManager) -> None:
+    async def compute() -> int:
         return 2
 
-    report = await warm_cache(cache, {"now": lambda: 1, "later": later, "value": [3]}, ttl=10)
+    report = await warm_cache(cache, {"sync": lambda: 1, "async": compute, "value": [3]}, ttl=10)
     assert report.computed == 3
-    assert await cache.get_many(["now", "later", "value"]) == {"now": 1, "later": 2, "value": [3]}
-    assert await cache.get_ttl("later") == pytest.approx(10)
-    assert (await warm_cache(cache, {"now": lambda: 9})).present == 1
-    await warm_cache(cache, {"now": lambda: 9, "value": 4}, refresh=True)
-    assert await cache.get_many(["now", "value"]) == {"now": 9, "value": 4}
+    assert await cache.get_many(["sync", "async", "value"]) == {"sync": 1, "async": 2, "value": [3]}
+    assert await cache.get_ttl("async") == pytest.approx(10)
+    assert (await warm_cache(cache, {"sync": lambda: 9})).present == 1
+    await warm_cache(cache, {"sync": lambda: 9, "value": 4}, refresh=True)
+    assert await cache.get_many(["sync", "value"]) == {"sync": 9, "value": 4}
 
 
-async def test_one_that_fails_stops_no_other(memory: CacheManager) -> None:
+async def test_a_failed_call_does_not_stop_the_others(memory: CacheManager) -> None:
     @cached(cache=memory)
     async def divide(a: int, b: int) -> float:
         return a / b
 
     report = await warm_cache(memory, [(divide, (1, b)) for b in (0, 1, 2)], concurrency=1)
     assert (report.computed, report.failed) == (2, 1)
-    [(words, error)] = report.failures
-    assert words.endswith("divide(1, 0)")
+    [(description, error)] = report.failures
+    assert description.endswith("divide(1, 0)")
     assert isinstance(error, ZeroDivisionError)
 
 
-async def test_no_more_than_some_at_a_time(memory: CacheManager) -> None:
+async def test_concurrency_limits_the_simultaneous_calls(memory: CacheManager) -> None:
     running = most = 0
 
     async def work() -> int:
@@ -106,39 +106,39 @@ async def test_no_more_than_some_at_a_time(memory: CacheManager) -> None:
     assert most == 3
 
 
-async def test_progress_is_told_after_each_call(memory: CacheManager) -> None:
-    told = list[WarmReport]()
+async def test_progress_is_reported_after_each_call(memory: CacheManager) -> None:
+    reports = list[WarmReport]()
     await memory.set("b", 1)
-    await warm_cache(memory, dict.fromkeys("abc", 0), concurrency=1, on_progress=told.append)
-    assert [(report.done, report.total) for report in told] == [(1, 3), (2, 3), (3, 3)]
-    assert told[-1].present == 1
+    await warm_cache(memory, dict.fromkeys("abc", 0), concurrency=1, on_progress=reports.append)
+    assert [(report.done, report.total) for report in reports] == [(1, 3), (2, 3), (3, 3)]
+    assert reports[-1].present == 1
 
 
-async def test_calls_may_come_as_they_are_made(memory: CacheManager) -> None:
-    def some() -> Iterator[Any]:
+async def test_calls_may_be_an_iterator_or_an_async_iterator(memory: CacheManager) -> None:
+    def iter_calls() -> Iterator[Any]:
         yield "a", 1
 
-    async def others() -> AsyncIterator[Any]:
+    async def iter_calls_async() -> AsyncIterator[Any]:
         yield "b", 2
 
-    assert (await warm_cache(memory, some())).total == 1
-    assert (await warm_cache(memory, others())).computed == 1
+    assert (await warm_cache(memory, iter_calls())).total == 1
+    assert (await warm_cache(memory, iter_calls_async())).computed == 1
     assert await memory.get_many(["a", "b"]) == {"a": 1, "b": 2}
 
 
-async def test_cancelled_it_stops_what_it_began(memory: CacheManager) -> None:
+async def test_cancelling_the_warming_cancels_its_calls(memory: CacheManager) -> None:
     stopped = asyncio.Event()
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def work() -> None:
-        begun.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             stopped.set()
 
     task = asyncio.create_task(warm_cache(memory, {"a": work}))
-    await begun.wait()
+    await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -146,49 +146,52 @@ async def test_cancelled_it_stops_what_it_began(memory: CacheManager) -> None:
 
 
 @pytest.mark.parametrize(
-    ("calls", "said"),
+    ("calls", "message"),
     [
-        ([1], "no call to warm a cache with"),
-        ([(print, (1,))], "not decorated"),
-        ([(1, 2, 3, 4)], "no call to warm a cache with"),
-        (3, "list, a mapping or a path"),
+        ([1], "a call to warm must be .*; got 1"),
+        (
+            [(print, (1,))],
+            "only a function decorated with @cached .* got <built-in function print>",
+        ),
+        ([(1, 2, 3, 4)], r"a call to warm must be .*; got \(1, 2, 3, 4\)"),
+        (3, "calls must be a list, a mapping, an iterable or a path; got int"),
     ],
 )
-async def test_what_is_no_call_is_refused_before_any_is_made(
-    memory: CacheManager, calls: Any, said: str
+async def test_invalid_calls_in_a_list_are_refused_before_any_call_is_made(
+    memory: CacheManager, calls: Any, message: str
 ) -> None:
     if isinstance(calls, list):
         calls = [("first", 1), *calls]
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises(TypeError, match=message):
         await warm_cache(memory, calls)
     assert not await memory.exists("first")
 
 
-async def test_what_is_no_call_ends_an_iterator_s_warming(memory: CacheManager) -> None:
-    with pytest.raises(TypeError, match="no call"):
+async def test_an_invalid_call_of_an_iterator_ends_the_warming(memory: CacheManager) -> None:
+    with pytest.raises(TypeError, match="a call to warm must be"):
         await warm_cache(memory, iter([("a", 1), 5]))
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "2"])
-async def test_a_concurrency_that_means_nothing(memory: CacheManager, concurrency: Any) -> None:
-    with pytest.raises(ValueError, match="concurrency"):
+async def test_an_invalid_concurrency_is_refused(memory: CacheManager, concurrency: Any) -> None:
+    with pytest.raises(ValueError, match="concurrency must be an int of at least 1"):
         await warm_cache(memory, [], concurrency=concurrency)
 
 
-async def test_arguments_that_are_none(memory: CacheManager) -> None:
+async def test_invalid_arguments_are_refused(memory: CacheManager) -> None:
     function = cached(cache=memory)(CallCounter().make_body())
     for call in [(function, "text"), (function, (), [1])]:
-        with pytest.raises(TypeError, match="arguments"):
+        with pytest.raises(TypeError, match=r"arguments of .* must be a"):
             await warm_cache(memory, [call])
     with pytest.raises(TypeError, match="CacheManager"):
         await warm_cache(object(), [])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-async def test_a_blocking_manager_will_do(memory: CacheManager) -> None:
+async def test_a_blocking_manager_is_accepted(memory: CacheManager) -> None:
     assert (await warm_cache(blocking.CacheManager.of(memory), {"a": 1})).computed == 1
 
 
-async def test_the_most_hit_come_first_and_can_be_loaded(cache_dir: Path) -> None:
+async def test_the_most_hit_keys_come_first_and_can_be_loaded(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set_many(dict.fromkeys(("never", "once", "often", "other"), "x" * 100_000))
         for key in ("often", "once", "often", "other"):
@@ -204,64 +207,64 @@ async def test_the_most_hit_come_first_and_can_be_loaded(cache_dir: Path) -> Non
         assert len(tier.nodes) == 2
 
 
-async def test_a_store_that_notes_no_reads_has_no_most_hit(memory: CacheManager) -> None:
+async def test_a_store_that_counts_no_reads_has_no_most_hit_keys(memory: CacheManager) -> None:
     await memory.set("a", 1)
     await memory.get("a")
     assert await most_hit(CacheManager("null")) == []
 
 
-async def test_kept_warm_an_entry_is_new_before_it_expires(clock: FakeClock) -> None:
+async def test_keep_warm_recomputes_an_entry_before_it_expires(clock: FakeClock) -> None:
     counted, waits = CallCounter(), list[float]()
     async with CacheManager("memory", clock=clock) as cache:
         function = cached(ttl=100, cache=cache)(counted.make_body())
-        go = asyncio.Semaphore(0)
+        may_wake = asyncio.Semaphore(0)
 
         async def sleep(seconds: float) -> None:
             waits.append(seconds)
-            await go.acquire()
+            await may_wake.acquire()
             clock.advance(seconds)
 
         async with keep_warm(cache, [(function, (1,))], before_expiry=20, sleep=sleep):
             await poll(lambda: len(waits) == 1)
-            go.release()
+            may_wake.release()
             await poll(lambda: len(waits) == 2)
         assert waits == [pytest.approx(80), pytest.approx(80)]
         assert counted.calls == [1, 1]
 
 
-async def test_who_is_cancelled_while_rounds_come_to_their_end_is_cancelled(
+async def test_a_task_that_is_cancelled_while_the_rounds_end_is_cancelled(
     memory: CacheManager,
 ) -> None:
-    resting, ending, go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    sleeping, ending, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def sleep(_: float) -> None:
-        resting.set()
+        sleeping.set()
         try:
             await asyncio.Event().wait()
         finally:
             ending.set()
-            await go.wait()
+            await may_end.wait()
 
     async def use() -> None:
         async with keep_warm(memory, {"a": lambda: 1}, before_expiry=1, sleep=sleep):
-            await resting.wait()
+            await sleeping.wait()
 
     task = asyncio.create_task(use())
     await ending.wait()
     task.cancel()
-    go.set()
+    may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_kept_warm_what_can_be_had_once_is_refused(memory: CacheManager) -> None:
-    for once in (iter([("a", 1)]), partial):
+async def test_keep_warm_refuses_an_iterator(memory: CacheManager) -> None:
+    for calls in (iter([("a", 1)]), partial):
         with pytest.raises(TypeError):
-            async with keep_warm(memory, once, before_expiry=1):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+            async with keep_warm(memory, calls, before_expiry=1):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
                 pass
 
 
-async def test_a_file_of_calls(
+async def test_a_call_file(
     memory: CacheManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "app_to_warm.py").write_text(
@@ -275,7 +278,7 @@ async def test_a_file_of_calls(
     monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "calls.jsonl"
     path.write_text(
-        "# what is asked every morning\n"
+        "# calls of every morning\n"
         '{"call": "app_to_warm:Of.double", "args": [21], "kwargs": {"plus": 1}}\n\n'
         '{"key": "greeting", "value": "hello", "ttl": "1h"}\n'
     )
@@ -287,31 +290,31 @@ async def test_a_file_of_calls(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{", "Expecting"),
-        ("[]", "accepted are"),
-        ('{"call": "os.path"}', "module:function"),
+        ("[]", "a line must be"),
+        ('{"call": "os.path"}', "call must be"),
         ('{"call": "no_such_module:f"}', "no_such_module"),
         ('{"call": "os:no_such_thing"}', "no_such_thing"),
-        ('{"call": "os:getcwd", "args": {}}', "args is a list"),
-        ('{"key": "a"}', "accepted are"),
+        ('{"call": "os:getcwd", "args": {}}', "args must be a list"),
+        ('{"key": "a"}', "a line must be"),
         ('{"key": "a", "value": 1, "ttl": "soon"}', "soon"),
         ('{"key": 1, "value": 1}', "key must be a str"),
-        ('{"key": "a", "value": 1, "more": 1}', "accepted are"),
+        ('{"key": "a", "value": 1, "more": 1}', "a line must be"),
     ],
 )
-async def test_a_line_that_means_nothing_is_named(
-    memory: CacheManager, tmp_path: Path, line: str, said: str
+async def test_the_error_for_an_invalid_line_has_its_number(
+    memory: CacheManager, tmp_path: Path, line: str, message: str
 ) -> None:
     path = tmp_path / "calls.jsonl"
     path.write_text(f'{{"key": "first", "value": 1}}\n{line}\n')
-    with pytest.raises(ConfigurationError, match=f"calls.jsonl, line 2: .*{said}"):
+    with pytest.raises(ConfigurationError, match=f"calls.jsonl, line 2: .*{message}"):
         await warm_cache(memory, path)
     assert not await memory.exists("first")
 
 
-async def test_a_call_that_is_cancelled_by_itself_ends_no_other(memory: CacheManager) -> None:
+async def test_a_call_that_cancels_itself_does_not_stop_the_others(memory: CacheManager) -> None:
     @cached(cache=memory)
     async def function(number: int) -> int:
         if number == 1:

@@ -1,1 +1,1 @@
-"""Other libraries, cached: one file for each, imported only by who uses it."""
+"""Caching for other libraries: one module for each library, imported only by its users."""

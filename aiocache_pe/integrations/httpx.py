@@ -1,127 +1,67 @@
-"""Transports for httpx that cache the answers of model servers.
+"""Transports for httpx that cache the responses of model servers.
 
-So the official SDKs are cached with one argument::
+The official SDKs are cached with one argument::
 
     from aiocache_pe.integrations.httpx import AsyncCacheTransport
 
     transport = AsyncCacheTransport(CacheManager())
     client = AsyncOpenAI(http_client=httpx.AsyncClient(transport=transport))
 
-SDKs that use httpx2 take `aiocache_pe.integrations.httpx2`, which has the same names.
+For SDKs that use httpx2, `aiocache_pe.integrations.httpx2` has the same names.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any
-
 from aiocache_pe.exceptions import MissingDependencyError
-from aiocache_pe.integrations.http.caching import HttpCaching
-from aiocache_pe.integrations.http.exchange_async import AsyncExchange
-from aiocache_pe.integrations.http.exchange_sync import BlockingExchange
+from aiocache_pe.integrations.http.transports import AsyncTransport, SyncTransport
 
 try:
     import httpx
 except ImportError as error:
-    raise MissingDependencyError("caching what httpx fetches", extra="httpx") from error
+    raise MissingDependencyError("caching with httpx", extra="httpx") from error
 
 
-class AsyncCacheTransport(httpx.AsyncBaseTransport):
-    """Sends requests, and keeps the answers of model servers, streamed or not.
+class AsyncCacheTransport(
+    AsyncTransport[httpx.AsyncBaseTransport, httpx.Request, httpx.Response],
+    httpx.AsyncBaseTransport,
+):
+    """Transport that sends requests and caches the responses of model servers.
 
-    Kept are answers that are whole and successful; errors never are. Identical requests
-    that are made at once are sent once, those for streams too. The header
-    ``x-aiocache-pe`` of a response tells where it is from: ``hit``, ``miss`` or ``stale``.
-    What is in the request's headers is neither stored nor part of a key, but for the few
-    that change an answer, such as ``anthropic-version``.
+    Complete, successful responses are stored, whether they are streams or not. Errors are not
+    stored. Identical requests at the same time are sent once. The header ``x-aiocache-pe`` of a
+    response has its origin: ``hit``, ``miss`` or ``stale``. The headers of a request are neither
+    stored nor part of a key, except for the few that change a response, such as
+    ``anthropic-version``.
 
     Args:
-        cache: where answers are kept; by default the process's shared cache.
-        transport: what sends requests; by default httpx's own.
-        settings: those of `aiocache_pe.integrations.http.caching.HttpCaching`: ``ttl``,
-            ``namespace``, ``tags``, ``vary``, ``store_truncated``, ``cacheable``,
-            ``stale_ttl``, ``lock``.
+        cache: the cache, async or blocking; by default the process's shared cache.
+        transport: the transport that sends requests; by default `httpx.AsyncHTTPTransport`.
+        settings: the settings of `aiocache_pe.integrations.http.caching.HttpCaching`: ``ttl``,
+            ``namespace``, ``tags``, ``vary``, ``store_truncated``, ``cacheable``, ``stale_ttl``
+            and ``lock``.
 
     Raises:
         ConfigurationError: a setting cannot work.
     """
 
-    def __init__(
-        self,
-        cache: Any = None,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        **settings: Any,
-    ) -> None:
-        self._caching = HttpCaching(cache, **settings)
-        self._inner = httpx.AsyncHTTPTransport() if transport is None else transport
-        self._exchange = AsyncExchange(
-            self._caching, self._inner.handle_async_request, httpx, _AsyncStream
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The response to a request, from the cache or from the server."""
-        response: httpx.Response = await self._exchange.answer(request)
-        return response
-
-    async def aclose(self) -> None:
-        """Close the connections; the cache is the caller's own."""
-        await self._inner.aclose()
+    _library = httpx
 
 
-class CacheTransport(httpx.BaseTransport):
-    """The same for blocking clients, see `AsyncCacheTransport`.
+class CacheTransport(
+    SyncTransport[httpx.BaseTransport, httpx.Request, httpx.Response],
+    httpx.BaseTransport,
+):
+    """Transport of a blocking client that caches the responses of model servers.
+
+    `AsyncCacheTransport` describes which responses are stored, and the settings.
 
     Args:
-        cache: where answers are kept, a blocking manager or an async one.
-        transport: what sends requests; by default httpx's own.
-        settings: those of `aiocache_pe.integrations.http.caching.HttpCaching`.
+        cache: the cache, blocking or async; by default the process's shared cache.
+        transport: the transport that sends requests; by default `httpx.HTTPTransport`.
+        settings: the settings of `aiocache_pe.integrations.http.caching.HttpCaching`.
 
     Raises:
         ConfigurationError: a setting cannot work.
     """
 
-    def __init__(
-        self, cache: Any = None, *, transport: httpx.BaseTransport | None = None, **settings: Any
-    ) -> None:
-        self._caching = HttpCaching(cache, **settings)
-        self._inner = httpx.HTTPTransport() if transport is None else transport
-        self._exchange = BlockingExchange(self._caching, self._inner.handle_request, httpx, _Stream)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The response to a request, from the cache or from the server."""
-        response: httpx.Response = self._exchange.answer(request)
-        return response
-
-    def close(self) -> None:
-        """Close the connections; the cache is the caller's own."""
-        self._inner.close()
-
-
-class _AsyncStream(httpx.AsyncByteStream):
-    def __init__(
-        self, chunks: AsyncIterator[bytes], close: Callable[[], Awaitable[None]] | None
-    ) -> None:
-        self._chunks = chunks
-        self._close = close
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            yield chunk
-
-    async def aclose(self) -> None:
-        if self._close is not None:
-            await self._close()
-
-
-class _Stream(httpx.SyncByteStream):
-    def __init__(self, chunks: Iterator[bytes], close: Callable[[], None] | None) -> None:
-        self._chunks = chunks
-        self._close = close
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._chunks
-
-    def close(self) -> None:
-        if self._close is not None:
-            self._close()
+    _library = httpx

@@ -1,4 +1,4 @@
-"""The official SDKs are recorded and replayed: the same answers, and no request at all."""
+"""Official SDKs in recordings: a replay returns the recorded answers and sends no request."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from aiocache_pe import CacheManager, UnrecordedCallError, recording
 from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
 from aiocache_pe.recordings.recorder import MODES
 from examples.llmserver.server import ModelServer
-from tests.behaviour.test_sdks import CHAT, calls
-from tests.support.sdk_clients import WAYS, open_client
+from tests.support.sdk_clients import CHAT, WAYS, Client, open_client
 from tests.support.sdk_fixtures import API_KEY
 
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
+async def make_calls(sdk: Client) -> list[Any]:
+    """Make every call that is not a stream, and return the answers."""
+    return [await sdk.call(call, **arguments) for call, arguments in sdk.list_calls().values()]
+
+
 @each_way
-async def test_what_was_recorded_is_replayed_without_a_request(
+async def test_a_replay_sends_no_request(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     async with open_client(way, memory, server) as sdk:
         with recording(tmp_path, "record"):
-            first = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
+            first = await make_calls(sdk)
             streamed = await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             if sdk.anthropic is not None:
                 streamed += await sdk.read_stream(
@@ -37,12 +41,11 @@ async def test_what_was_recorded_is_replayed_without_a_request(
         sent = len(server.requests)
         assert sent == len(list(tmp_path.iterdir())) == len(first) + 1 + bool(sdk.anthropic)
         with recording(tmp_path) as replayed:
-            again = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
-            assert again == first
-            again = await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
+            assert await make_calls(sdk) == first
+            chunks = await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             if sdk.anthropic is not None:
-                again += await sdk.read_stream(sdk.anthropic.messages.create, max_tokens=9, **CHAT)
-            assert again == streamed
+                chunks += await sdk.read_stream(sdk.anthropic.messages.create, max_tokens=9, **CHAT)
+            assert chunks == streamed
             assert replayed.unused() == []
     assert len(server.requests) == sent
     assert (await memory.get_stats()).total_entries == 0
@@ -52,23 +55,23 @@ async def test_what_was_recorded_is_replayed_without_a_request(
 
 
 @each_way
-async def test_the_same_answers_under_other_ids_make_no_difference(
+async def test_answers_that_differ_only_in_ids_leave_the_files_unchanged(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     async with open_client(way, memory, server) as sdk:
-        found = []
+        results = []
         for _ in range(2):
             with recording(tmp_path, "record"):
-                answers = [await sdk.call(call, **asked) for call, asked in calls(sdk).values()]
+                answers = await make_calls(sdk)
                 answers += await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
             files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-            found.append((answers, files))
-    assert found[0] == found[1]  # so what follows from an id is what was recorded
-    assert len(server.requests) == 2 * len(found[0][1])
+            results.append((answers, files))
+    assert results[0] == results[1]  # the second answers have the ids of the recorded ones
+    assert len(server.requests) == 2 * len(results[0][1])
 
 
 @each_way
-async def test_a_request_that_nobody_recorded_is_not_sent(
+async def test_an_unrecorded_request_is_not_sent(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     other = CHAT | {"messages": [{"role": "user", "content": "What is lve?"}]}
@@ -76,20 +79,20 @@ async def test_a_request_that_nobody_recorded_is_not_sent(
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
             await sdk.call(create, **CHAT)
-        said = []
-        for asked in (other, CHAT | {"stream": True}):
+        messages = []
+        for arguments in (other, CHAT | {"stream": True}):
             with pytest.raises(UnrecordedCallError) as caught, recording(tmp_path):
-                await sdk.call(create, **asked)
-            said.append(str(caught.value))
-    assert "nearest: chat-completions-what-is-love-" in said[0]
-    assert "messages[0].content: recorded 'What is love?', asked 'What is lve?'" in said[0]
-    assert "stream: recorded None, asked True" in said[1]
+                await sdk.call(create, **arguments)
+            messages.append(str(caught.value))
+    assert "nearest: chat-completions-what-is-love-" in messages[0]
+    assert "messages[0].content: recorded 'What is love?', asked 'What is lve?'" in messages[0]
+    assert "stream: recorded None, asked True" in messages[1]
     assert len(server.requests) == 1
 
 
 @each_way
 @pytest.mark.parametrize("stream", [False, True])
-async def test_failures_are_told_and_not_recorded(
+async def test_failures_reach_the_caller_and_are_not_recorded(
     way: str, stream: bool, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.failures += [429]
@@ -105,21 +108,21 @@ async def test_failures_are_told_and_not_recorded(
 
 @each_way
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_failure_is_told_to_all_who_asked_at_once(
+async def test_a_failure_reaches_all_concurrent_callers(
     way: str, stream: bool, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.failures += [429] * 3
     async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
-            asked = [sdk.call(create, stream=stream, **CHAT) for _ in range(3)]
-            errors = await asyncio.gather(*asked, return_exceptions=True)
+            calls = [sdk.call(create, stream=stream, **CHAT) for _ in range(3)]
+            errors = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(error) for error in errors} == {openai.RateLimitError}
     assert list(tmp_path.iterdir()) == []
 
 
 @each_way
-async def test_an_answer_that_a_limit_cut_short_is_recorded_for_tests_ask_for_few_words(
+async def test_a_truncated_answer_is_recorded(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     async with open_client(way, memory, server) as sdk:
@@ -131,7 +134,7 @@ async def test_an_answer_that_a_limit_cut_short_is_recorded_for_tests_ask_for_fe
             assert await sdk.call(create, max_tokens=1, **CHAT) == first
 
 
-async def test_a_stream_that_was_cut_is_not_recorded(
+async def test_an_interrupted_stream_is_not_recorded(
     memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     server.cut = True
@@ -150,7 +153,7 @@ async def test_a_file_shows_the_request_beside_the_answer(
             await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
     whole, stream = sorted(
         (json.loads(path.read_text()) for path in tmp_path.iterdir()),
-        key=lambda shown: "events" in shown["answer"],
+        key=lambda content: "events" in content["answer"],
     )
     assert whole["call"] == f"{server.url.removeprefix('http://')}/v1/chat/completions tiny"
     assert whole["arguments"] == CHAT
@@ -161,12 +164,12 @@ async def test_a_file_shows_the_request_beside_the_answer(
 
 
 @each_way
-async def test_requests_that_are_never_recorded_are_not_sent_when_replaying(
+async def test_a_request_that_is_never_recorded_is_not_sent_in_a_replay(
     way: str, memory: CacheManager, server: ModelServer, tmp_path: Path
 ) -> None:
     async with open_client(way, memory, server) as sdk:
         with recording(tmp_path, "record"), pytest.raises(openai.APIStatusError):
-            await sdk.call(sdk.openai.models.list)  # sent: the server knows of no such thing
+            await sdk.call(sdk.openai.models.list)  # sent; the server has no such path
         with (
             pytest.raises(UnrecordedCallError, match="not recorded by this transport: see cache"),
             recording(tmp_path),
@@ -175,15 +178,17 @@ async def test_requests_that_are_never_recorded_are_not_sent_when_replaying(
 
 
 @pytest.mark.parametrize("content", [b'"text"', b"[1,2]", b'{"big":123456789012345678901234}'])
-async def test_any_json_comes_back(content: bytes, memory: CacheManager, tmp_path: Path) -> None:
+async def test_any_json_is_replayed_exactly(
+    content: bytes, memory: CacheManager, tmp_path: Path
+) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=content, headers={"content-type": "application/json"})
 
     def ask() -> tuple[bytes, Any]:
         transport = CacheTransport(memory, transport=httpx.MockTransport(answer))
         with httpx.Client(transport=transport) as http:
-            got = http.post("http://model/v1/embeddings", json={"input": [["a"], "b"]})
-            return got.content, got.headers["x-aiocache-pe"]
+            response = http.post("http://model/v1/embeddings", json={"input": [["a"], "b"]})
+            return response.content, response.headers["x-aiocache-pe"]
 
     with recording(tmp_path, "record"):
         assert await asyncio.to_thread(ask) == (content, "miss")
@@ -191,7 +196,7 @@ async def test_any_json_comes_back(content: bytes, memory: CacheManager, tmp_pat
         assert await asyncio.to_thread(ask) == (content, "hit")
 
 
-async def test_a_stream_that_is_no_text_comes_back_to_the_byte(
+async def test_a_stream_that_is_not_text_is_replayed_byte_for_byte(
     memory: CacheManager, tmp_path: Path
 ) -> None:
     content = b'data: {"a":"\xff"}\r\n\r\ndata: [DONE]\r\n\r\n'
@@ -200,8 +205,8 @@ async def test_a_stream_that_is_no_text_comes_back_to_the_byte(
         inner = httpx.MockTransport(lambda request: httpx.Response(200, content=content))
         transport = AsyncCacheTransport(memory, transport=inner)
         async with httpx.AsyncClient(transport=transport) as http:
-            asked = {"stream": True, "prompt": "Why?"}
-            return (await http.post("http://model/v1/completions", json=asked)).content
+            body = {"stream": True, "prompt": "Why?"}
+            return (await http.post("http://model/v1/completions", json=body)).content
 
     for mode in MODES[:2]:
         async with recording(tmp_path, mode):

@@ -1,62 +1,32 @@
-"""The official SDKs get from the cache what they got from the server, to the byte."""
+"""Official SDKs over the caching transports: responses from the cache equal the server's."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
 
 from aiocache_pe import CacheManager, bypass, read_only, refresh
 from aiocache_pe.testing.fake_clock import FakeClock
 from examples.llmserver.server import ModelServer
-from tests.support.sdk_clients import WAYS, Client, open_client
+from tests.support.sdk_clients import ANTHROPIC_TOOL, CHAT, TOOL, WAYS, open_client
 from tests.support.sdk_fixtures import API_KEY
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
-CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "What is love?"}]}
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 
 
-class Answer(BaseModel):
-    title: str
-    number: int
-
-
-def calls(client: Client) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """What is asked in one piece."""
-    chat = client.openai.chat.completions
-    asked: dict[str, tuple[Any, dict[str, Any]]] = {
-        "chat": (chat.create, CHAT),
-        "tools": (chat.create, CHAT | {"tools": [TOOL]}),
-        "structured": (chat.parse, CHAT | {"response_format": Answer}),
-        "embeddings": (client.openai.embeddings.create, {"model": "e", "input": ["a", "b"]}),
-        "responses": (client.openai.responses.create, {"model": "tiny", "input": "Why?"}),
-    }
-    if client.anthropic is not None:
-        message = CHAT | {"max_tokens": 100}
-        tools = [{"name": "weather", "input_schema": {"type": "object"}}]
-        create = client.anthropic.messages.create
-        asked |= {
-            "messages": (create, message),
-            "message tools": (create, message | {"tools": tools}),
-        }
-    return asked
-
-
-async def test_a_hit_is_equal_to_the_byte(
+async def test_a_hit_equals_the_response_byte_for_byte(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
-        for name, (call, asked) in calls(sdk).items():
-            first, second = await sdk.call(call, **asked), await sdk.call(call, **asked)
+        for name, (call, arguments) in sdk.list_calls().items():
+            first, second = await sdk.call(call, **arguments), await sdk.call(call, **arguments)
             assert first == second, name
-            same = first.model_dump_json(warnings=False) == second.model_dump_json(warnings=False)
-            assert same, name
+            texts = {each.model_dump_json(warnings=False) for each in (first, second)}
+            assert len(texts) == 1, name
             assert len(server.requests) == 1, name
             server.requests.clear()
 
@@ -74,36 +44,31 @@ async def test_a_stream_is_replayed_chunk_by_chunk(
         ]
         if sdk.anthropic is not None:
             message = CHAT | {"max_tokens": 100}
-            tools = [{"name": "weather", "input_schema": {"type": "object"}}]
             create = sdk.anthropic.messages.create
-            streams += [(create, message), (create, message | {"tools": tools})]
-        for call, asked in streams:
-            first, second = (
-                await sdk.read_stream(call, **asked),
-                await sdk.read_stream(call, **asked),
-            )
+            streams += [(create, message), (create, message | {"tools": [ANTHROPIC_TOOL]})]
+        for call, arguments in streams:
+            first, second = [await sdk.read_stream(call, **arguments) for _ in range(2)]
             assert len(first) >= 5
             assert first == second
             assert len(server.requests) == 1
             server.requests.clear()
 
 
-async def test_what_the_sdks_put_together_of_a_stream_is_the_same(
+async def test_the_stream_helpers_of_the_sdks_assemble_the_same_answer(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
-    """By their own helpers, which read to the last event and close the stream."""
+    """These helpers read to the last event and close the stream."""
     async with open_client(way, files, server) as sdk:
-        asked = {"model": "tiny", "input": "What is love?"}
-        responses = [await sdk.gather_stream(sdk.openai.responses.stream, asked) for _ in range(2)]
+        arguments = {"model": "tiny", "input": "What is love?"}
+        stream = sdk.openai.responses.stream
+        responses = [await sdk.gather_stream(stream, arguments) for _ in range(2)]
         assert responses[0].output_text.startswith("You asked 3 words")
         assert responses[0] == responses[1]
         assert len(server.requests) == 1
         if sdk.anthropic is not None:
-            tools = [{"name": "weather", "input_schema": {"type": "object"}}]
-            told = CHAT | {"max_tokens": 100, "tools": tools}
-            messages = [
-                await sdk.gather_stream(sdk.anthropic.messages.stream, told) for _ in range(2)
-            ]
+            arguments = CHAT | {"max_tokens": 100, "tools": [ANTHROPIC_TOOL]}
+            stream = sdk.anthropic.messages.stream
+            messages = [await sdk.gather_stream(stream, arguments) for _ in range(2)]
             assert messages[0].content[1].input == {"city": "Paris"}
             assert messages[0] == messages[1]
             assert len(server.requests) == 2
@@ -113,7 +78,7 @@ async def test_what_the_sdks_put_together_of_a_stream_is_the_same(
     assert stats.output_tokens_saved > 0
 
 
-async def test_the_raw_answer_says_where_it_is_from(
+async def test_a_header_of_the_raw_response_has_its_origin(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
@@ -126,7 +91,7 @@ async def test_the_raw_answer_says_where_it_is_from(
     assert second.headers["x-request-id"] == first.headers["x-request-id"]
 
 
-async def test_the_api_key_is_nowhere(
+async def test_the_api_key_is_neither_stored_nor_logged(
     way: str,
     files: CacheManager,
     server: ModelServer,
@@ -135,17 +100,17 @@ async def test_the_api_key_is_nowhere(
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="aiocache_pe")
     async with open_client(way, files, server) as sdk:
-        for call, asked in calls(sdk).values():
-            await sdk.call(call, **asked)
+        for call, arguments in sdk.list_calls().values():
+            await sdk.call(call, **arguments)
         await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT)
         await sdk.read_stream(sdk.openai.responses.create, model="tiny", input="Why?")
         server.failures = [500]
-        with pytest.raises(openai.InternalServerError) as failed:
+        with pytest.raises(openai.InternalServerError) as failure:
             await sdk.call(sdk.openai.embeddings.create, model="e", input="x")
         other = sdk.openai.with_options(api_key="another-key")
         before = len(server.requests)
         await sdk.call(other.chat.completions.create, **CHAT)
-        assert len(server.requests) == before  # who asks is no part of what is asked
+        assert len(server.requests) == before  # the account is not part of the key
     await files.close()
     stored = [path for path in cache_dir.rglob("*") if path.is_file()]
     assert len(stored) >= 6
@@ -154,10 +119,10 @@ async def test_the_api_key_is_nowhere(
         assert API_KEY.encode() not in content
         assert b"very-secret" not in content
     assert API_KEY not in caplog.text
-    assert API_KEY not in str(failed.value)
+    assert API_KEY not in str(failure.value)
 
 
-async def test_errors_reach_the_caller_and_are_not_kept(
+async def test_errors_reach_the_caller_and_are_not_stored(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
@@ -172,7 +137,7 @@ async def test_errors_reach_the_caller_and_are_not_kept(
     assert len(server.requests) == 4
 
 
-async def test_a_stream_cut_short_is_not_kept(
+async def test_an_interrupted_stream_is_not_stored(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
@@ -184,21 +149,21 @@ async def test_a_stream_cut_short_is_not_kept(
     assert len(server.requests) == 2
 
 
-async def test_an_answer_cut_short_is_kept_only_if_asked(
+async def test_a_truncated_response_is_stored_only_with_store_truncated(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
-    asked = CHAT | {"max_tokens": 1}
+    arguments = CHAT | {"max_tokens": 1}
     async with open_client(way, files, server) as sdk:
         for _ in range(2):
-            await sdk.call(sdk.openai.chat.completions.create, **asked)
+            await sdk.call(sdk.openai.chat.completions.create, **arguments)
     assert len(server.requests) == 2
     async with open_client(way, files, server, store_truncated=True) as sdk:
         for _ in range(2):
-            await sdk.call(sdk.openai.chat.completions.create, **asked)
+            await sdk.call(sdk.openai.chat.completions.create, **arguments)
     assert len(server.requests) == 3
 
 
-async def test_identical_requests_at_once_are_sent_once(
+async def test_identical_concurrent_requests_are_sent_once(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     server.seconds = 0.2
@@ -209,7 +174,7 @@ async def test_identical_requests_at_once_are_sent_once(
     assert len({answer.model_dump_json() for answer in answers}) == 1
 
 
-async def test_steering_holds_for_requests(
+async def test_the_call_modes_apply_to_requests(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
@@ -226,7 +191,7 @@ async def test_steering_holds_for_requests(
     assert len(server.requests) == 1 + 3 + 3
 
 
-async def test_what_is_said_otherwise_is_asked_otherwise(
+async def test_a_parameter_or_a_header_of_vary_is_part_of_the_key(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server, vary=["x-tenant"]) as sdk:
@@ -242,7 +207,9 @@ async def test_what_is_said_otherwise_is_asked_otherwise(
     assert len(server.requests) == 4
 
 
-async def test_stale_answers_say_so(way: str, cache_dir: Path, server: ModelServer) -> None:
+async def test_the_header_marks_stale_responses(
+    way: str, cache_dir: Path, server: ModelServer
+) -> None:
     clock = FakeClock()
     async with (
         CacheManager(directory=cache_dir, clock=clock) as cache,
@@ -251,9 +218,9 @@ async def test_stale_answers_say_so(way: str, cache_dir: Path, server: ModelServ
         create = sdk.openai.chat.completions.with_raw_response.create
         await sdk.call(create, **CHAT)
         clock.advance(20)
-        told = [(await sdk.call(create, **CHAT)).headers["x-aiocache-pe"]]
-        while told[-1] != "hit":  # what is fetched in the background ends before its client
-            told.append((await sdk.call(create, **CHAT)).headers["x-aiocache-pe"])
+        origins = [(await sdk.call(create, **CHAT)).headers["x-aiocache-pe"]]
+        while origins[-1] != "hit":  # until the background refresh has ended
+            origins.append((await sdk.call(create, **CHAT)).headers["x-aiocache-pe"])
             await asyncio.sleep(0.01)
-    assert set(told) == {"stale", "hit"}
-    assert told[0] == "stale"
+    assert set(origins) == {"stale", "hit"}
+    assert origins[0] == "stale"

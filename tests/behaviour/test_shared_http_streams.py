@@ -1,4 +1,4 @@
-"""Identical requests for a stream that are made at once: sent once, read by each at its pace."""
+"""Identical requests for a stream at the same time: one request to the server, many readers."""
 
 from __future__ import annotations
 
@@ -9,74 +9,74 @@ import openai
 import pytest
 
 from aiocache_pe import CacheManager, bypass
-from aiocache_pe.decorators.streams import chunk_buffer
-from aiocache_pe.integrations.http.shared_streams import AsyncSharing, PlainSharing
+from aiocache_pe.integrations.http.shared_streams import AsyncSharedStreams, SyncSharedStreams
 from examples.llmserver.server import ModelServer
-from tests.behaviour.test_sdks import CHAT
+from tests.support.internals import limit_stream_chunks, list_busy_connections
 from tests.support.polling import poll
-from tests.support.sdk_clients import WAYS, Client, open_client
+from tests.support.sdk_clients import CHAT, WAYS, Client, open_client
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
 
 
 class Reading:
-    """A stream that is read bit by bit."""
+    """A stream of an SDK that is read chunk by chunk."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.chunks = list[Any]()
-        self._waits = hasattr(stream, "__aiter__")
-        self._source = aiter(stream) if self._waits else iter(stream)
+        self._is_async = hasattr(stream, "__aiter__")
+        self._source = aiter(stream) if self._is_async else iter(stream)
 
     @classmethod
-    async def begun(cls, sdk: Client) -> Reading:
-        """One that has its first chunk."""
+    async def start(cls, sdk: Client) -> Reading:
+        """Request a stream and read its first chunk."""
         reading = cls(await sdk.call(sdk.openai.chat.completions.create, stream=True, **CHAT))
-        await reading.one()
+        await reading.read_one()
         return reading
 
-    async def one(self) -> None:
-        if self._waits:
+    async def read_one(self) -> None:
+        if self._is_async:
             self.chunks.append(await anext(self._source))
         else:
             self.chunks.append(await asyncio.to_thread(next, self._source))
 
-    async def rest(self) -> list[Any]:
-        if self._waits:
+    async def read_rest(self) -> list[Any]:
+        """Return all chunks, those that were read before too."""
+        if self._is_async:
             self.chunks += [chunk async for chunk in self._source]
         else:
             self.chunks += await asyncio.to_thread(list, self._source)
         return self.chunks
 
     async def close(self) -> None:
-        closed = await asyncio.to_thread(self.stream.close)
-        if closed is not None:
-            await closed
+        closing = await asyncio.to_thread(self.stream.close)
+        if closing is not None:
+            await closing
 
 
 @pytest.fixture
-def arrived(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of streams that somebody wants a place in."""
+def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of keys to which each request for a stream adds its own."""
     keys = list[str]()
-    for kind in (AsyncSharing, PlainSharing):
-        place: Any = kind.place
+    for streams_class in (AsyncSharedStreams, SyncSharedStreams):
+        open_or_join: Any = streams_class.open_or_join
 
-        def counted(self: Any, key: str, open_it: Any, place: Any = place) -> Any:
+        def add_key(self: Any, key: str, open_stream: Any, inner: Any = open_or_join) -> Any:
             keys.append(key)
-            return place(self, key, open_it)
+            return inner(self, key, open_stream)
 
-        monkeypatch.setattr(kind, "place", counted)
+        monkeypatch.setattr(streams_class, "open_or_join", add_key)
     return keys
 
 
-async def test_a_stream_is_sent_once_and_read_by_all(
-    way: str, files: CacheManager, server: ModelServer, arrived: list[str]
+async def test_one_request_is_sent_and_every_caller_reads_the_whole_stream(
+    way: str, files: CacheManager, server: ModelServer, requested: list[str]
 ) -> None:
     server.gate.clear()
     async with open_client(way, files, server) as sdk:
         create = sdk.openai.chat.completions.create
         reading = [asyncio.create_task(sdk.read_stream(create, **CHAT)) for _ in range(6)]
-        await poll(lambda: len(arrived) == 6, deadline=60)
+        await poll(lambda: len(requested) == 6, deadline=60)
         server.gate.set()
         streams = await asyncio.gather(*reading)
         assert len(server.requests) == 1
@@ -88,85 +88,84 @@ async def test_a_stream_is_sent_once_and_read_by_all(
     assert (stats.misses, stats.hits) == (1, 6)
 
 
-async def test_who_comes_late_gets_it_from_the_first_chunk_and_waits_for_nobody(
+async def test_a_late_reader_gets_all_chunks_and_waits_for_no_other_reader(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
-        first = await Reading.begun(sdk)
-        second = await Reading.begun(sdk)
-        whole = await second.rest()  # the first one reads nothing meanwhile
-        assert await first.rest() == whole
-        assert len(whole) > 5
+        first = await Reading.start(sdk)
+        second = await Reading.start(sdk)
+        chunks = await second.read_rest()  # the first reader reads nothing meanwhile
+        assert await first.read_rest() == chunks
+        assert len(chunks) > 5
     assert len(server.requests) == 1
 
 
-async def test_closing_one_harms_no_other(
+async def test_closing_one_reader_does_not_affect_the_others(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
-        first = await Reading.begun(sdk)
-        second = await Reading.begun(sdk)
+        first = await Reading.start(sdk)
+        second = await Reading.start(sdk)
         await first.close()
-        whole = await second.rest()
-        assert await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT) == whole
+        chunks = await second.read_rest()
+        assert await sdk.read_stream(sdk.openai.chat.completions.create, **CHAT) == chunks
     assert len(server.requests) == 1
 
 
-async def test_a_stream_that_all_have_closed_is_not_kept_and_sent_anew(
+async def test_a_stream_that_all_readers_closed_is_not_stored_and_its_connection_is_free(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
-        readings = [await Reading.begun(sdk) for _ in range(2)]
+        readings = [await Reading.start(sdk) for _ in range(2)]
         for reading in readings:
             await reading.close()
         create = sdk.openai.chat.completions.create
         never_read = await sdk.call(create, stream=True, **CHAT)
         await Reading(never_read).close()
-        pool = sdk.openai._client._transport._inner._pool
-        assert [each for each in pool.connections if not each.is_idle()] == []
+        assert list_busy_connections(sdk.openai) == []
         assert len(await sdk.read_stream(create, **CHAT)) > 5
     assert len(server.requests) == 3
 
 
-async def test_failures_are_told_to_all_and_not_kept(
+async def test_failures_reach_all_callers_and_are_not_stored(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
-    server.failures = [503] * 3  # as many as are sent, should one come late
+    server.failures = [503] * 3  # one for each request, in case a late one is sent too
     async with open_client(way, files, server) as sdk:
         create = sdk.openai.chat.completions.create
-        asked = [sdk.read_stream(create, **CHAT) for _ in range(3)]
-        results = await asyncio.gather(*asked, return_exceptions=True)
+        reading = [sdk.read_stream(create, **CHAT) for _ in range(3)]
+        results = await asyncio.gather(*reading, return_exceptions=True)
         assert [type(result) for result in results] == [openai.InternalServerError] * 3
         server.failures.clear()
         assert len(await sdk.read_stream(create, **CHAT)) > 5
 
 
-async def test_a_stream_past_the_cache_is_not_shared(
+async def test_a_request_in_a_bypass_block_is_not_shared(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     async with open_client(way, files, server) as sdk:
-        first = await Reading.begun(sdk)
+        first = await Reading.start(sdk)
         with bypass():
-            second = await Reading.begun(sdk)
+            second = await Reading.start(sdk)
         await first.close()
-        await second.rest()
+        await second.read_rest()
     assert len(server.requests) == 2
 
 
-async def test_a_stream_too_long_to_keep_is_sent_to_each(
+async def test_a_stream_with_too_many_chunks_to_store_is_not_shared(
     way: str, files: CacheManager, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_buffer, "_MOST", 0)
+    limit_stream_chunks(monkeypatch, 0)
     async with open_client(way, files, server) as sdk:
-        first = await Reading.begun(sdk)
-        second = await Reading.begun(sdk)
-        assert len(await second.rest()) > 5
-        assert len(await first.rest()) > 5
+        first = await Reading.start(sdk)
+        second = await Reading.start(sdk)
+        assert len(await second.read_rest()) > 5
+        assert len(await first.read_rest()) > 5
     assert len(server.requests) == 2
 
 
-async def test_one_who_is_cancelled_while_it_is_sent_harms_no_other(
-    way: str, files: CacheManager, server: ModelServer, arrived: list[str]
+async def test_cancelling_the_task_that_sends_the_request_does_not_affect_the_others(
+    way: str, files: CacheManager, server: ModelServer, requested: list[str]
 ) -> None:
     if not way.startswith("async"):
         pytest.skip("a thread is not cancelled")
@@ -174,7 +173,7 @@ async def test_one_who_is_cancelled_while_it_is_sent_harms_no_other(
     async with open_client(way, files, server) as sdk:
         create = sdk.openai.chat.completions.create
         first, second = (asyncio.create_task(sdk.read_stream(create, **CHAT)) for _ in range(2))
-        await poll(lambda: server.requests and len(arrived) == 2, deadline=60)
+        await poll(lambda: server.requests and len(requested) == 2, deadline=60)
         first.cancel()
         await asyncio.wait([first])
         server.gate.set()

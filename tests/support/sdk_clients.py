@@ -1,4 +1,4 @@
-"""The official SDKs over both versions of httpx, async and blocking, called in one way."""
+"""The official SDKs over both versions of httpx, async and blocking, with one interface."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import httpx
 import httpx2
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
+from pydantic import BaseModel
 
 from aiocache_pe import CacheManager
 from aiocache_pe.integrations import httpx as over_httpx
@@ -24,31 +25,41 @@ LIBRARIES: dict[str, tuple[Any, Any]] = {
     "httpx2": (httpx2, over_httpx2),
 }
 WAYS = [f"{way} {library}" for library in LIBRARIES for way in ("async", "blocking")]
+CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "What is love?"}]}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+ANTHROPIC_TOOL = {"name": "weather", "input_schema": {"type": "object"}}
+
+
+class Answer(BaseModel):
+    """The structure of an answer that is requested in a structured form."""
+
+    title: str
+    number: int
 
 
 class Client:
-    """An SDK's client, async or not; what is asked of it may be awaited either way."""
+    """The clients of the SDKs, async or blocking; every call of them is awaited."""
 
     def __init__(self, openai: Any, anthropic: Any) -> None:
         self.openai = openai
         self.anthropic = anthropic
 
-    async def call(self, call: Callable[..., Any], **asked: Any) -> Any:
-        """A call's result; a blocking one is made in a thread."""
-        result = await asyncio.to_thread(call, **asked)
+    async def call(self, call: Callable[..., Any], **arguments: Any) -> Any:
+        """Return the result of a call; a blocking call is made in a thread."""
+        result = await asyncio.to_thread(call, **arguments)
         return await result if inspect.isawaitable(result) else result
 
-    async def read_stream(self, call: Callable[..., Any], **asked: Any) -> list[Any]:
-        """A call's stream, to its end."""
-        stream = await self.call(call, stream=True, **asked)
+    async def read_stream(self, call: Callable[..., Any], **arguments: Any) -> list[Any]:
+        """Return the chunks of a call's stream."""
+        stream = await self.call(call, stream=True, **arguments)
         if hasattr(stream, "__aiter__"):
             return [chunk async for chunk in stream]
         return await asyncio.to_thread(list, stream)
 
-    async def gather_stream(self, helper: Callable[..., Any], asked: dict[str, Any]) -> Any:
-        """What an SDK's own helper makes of a stream that it reads to its end."""
-        final = "get_final_response" if "input" in asked else "get_final_message"
-        manager = helper(**asked)
+    async def gather_stream(self, helper: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Return the answer that an SDK's own helper assembles from a stream."""
+        final = "get_final_response" if "input" in arguments else "get_final_message"
+        manager = helper(**arguments)
         if hasattr(manager, "__aenter__"):
             async with manager as stream:
                 return await getattr(stream, final)()
@@ -59,29 +70,55 @@ class Client:
 
         return await asyncio.to_thread(gather)
 
+    def list_calls(self) -> dict[str, tuple[Any, dict[str, Any]]]:
+        """Return calls that are not streams, with their arguments, by name."""
+        chat = self.openai.chat.completions
+        calls: dict[str, tuple[Any, dict[str, Any]]] = {
+            "chat": (chat.create, CHAT),
+            "tools": (chat.create, CHAT | {"tools": [TOOL]}),
+            "structured": (chat.parse, CHAT | {"response_format": Answer}),
+            "embeddings": (self.openai.embeddings.create, {"model": "e", "input": ["a", "b"]}),
+            "responses": (self.openai.responses.create, {"model": "tiny", "input": "Why?"}),
+        }
+        if self.anthropic is not None:
+            message = CHAT | {"max_tokens": 100}
+            create = self.anthropic.messages.create
+            calls |= {
+                "messages": (create, message),
+                "message tools": (create, message | {"tools": [ANTHROPIC_TOOL]}),
+            }
+        return calls
+
 
 @asynccontextmanager
 async def open_client(
     way: str, cache: CacheManager, server: ModelServer, **settings: Any
 ) -> AsyncGenerator[Client]:
-    """A client that is cached."""
-    waiting, _, name = way.partition(" ")
-    library, ours = LIBRARIES[name]
-    told: dict[str, Any] = {"api_key": API_KEY, "max_retries": 0}
-    if waiting == "async":
-        transport = ours.AsyncCacheTransport(cache, **settings)
+    """Yield a client whose requests go through a caching transport.
+
+    Args:
+        way: one of `WAYS`.
+        cache: the cache.
+        server: the model server.
+        settings: settings of the transport.
+    """
+    kind, _, name = way.partition(" ")
+    library, integration = LIBRARIES[name]
+    common: dict[str, Any] = {"api_key": API_KEY, "max_retries": 0}
+    if kind == "async":
+        transport = integration.AsyncCacheTransport(cache, **settings)
         async with library.AsyncClient(transport=transport) as http:
-            told["http_client"] = http
-            of_openai = AsyncOpenAI(base_url=f"{server.url}/v1", **told)
-            yield Client(of_openai, _anthropic(AsyncAnthropic, name, server, told))
+            common["http_client"] = http
+            async_openai = AsyncOpenAI(base_url=f"{server.url}/v1", **common)
+            yield Client(async_openai, _make_anthropic(AsyncAnthropic, name, server, common))
     else:
-        transport = ours.CacheTransport(cache, **settings)
+        transport = integration.CacheTransport(cache, **settings)
         with library.Client(transport=transport) as http:
-            told["http_client"] = http
-            of_openai_too = OpenAI(base_url=f"{server.url}/v1", **told)
-            yield Client(of_openai_too, _anthropic(Anthropic, name, server, told))
+            common["http_client"] = http
+            openai = OpenAI(base_url=f"{server.url}/v1", **common)
+            yield Client(openai, _make_anthropic(Anthropic, name, server, common))
 
 
-def _anthropic(kind: Any, library: str, server: ModelServer, told: dict[str, Any]) -> Any:
-    """Anthropic's client; ``None`` over httpx, which its SDK refuses."""
-    return kind(base_url=server.url, **told) if library == "httpx2" else None
+def _make_anthropic(kind: Any, library: str, server: ModelServer, common: dict[str, Any]) -> Any:
+    """Return Anthropic's client; ``None`` over httpx, which its SDK does not accept."""
+    return kind(base_url=server.url, **common) if library == "httpx2" else None

@@ -1,4 +1,4 @@
-"""A model server on this machine, and a cache for its answers."""
+"""Fixtures for tests of SDKs: a model server on this machine, and a cache over files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""HTTP caching shared by the httpx and httpx2 transports."""
+"""HTTP caching shared by the transports of httpx and httpx2."""

@@ -1,25 +1,42 @@
-"""What both transports do, the async and the blocking one, of httpx and of httpx2.
+"""HTTP caching shared by the async and the blocking transports of httpx and httpx2.
 
-An answer is kept as it is read: decoded, so that whoever asks next need not accept the
-encoding in which it came; a stream in the chunks in which it came.
+A response is stored decoded, so that a later client need not accept the encoding in which it
+arrived. A stream is stored in the chunks in which it arrived.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
+from aiocache_pe import context
 from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
     check_headers,
     is_cacheable,
     parse_request,
 )
-from aiocache_pe.integrations.http.responses import ResponseCheck, check_response, check_stream
+from aiocache_pe.integrations.http.responses import (
+    OK,
+    FetchedResponse,
+    Headers,
+    ResponseCheck,
+    add_header,
+    check_response,
+    check_stream,
+    decode_body,
+    decode_chunks,
+    drop_transfer_headers,
+    encode_body,
+    select_headers,
+)
+from aiocache_pe.integrations.http.shared_streams import StreamSeat
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
@@ -34,35 +51,23 @@ from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
 HEADER = "x-aiocache-pe"
-"""The response header that says where an answer is from: ``hit``, ``miss`` or ``stale``."""
-OK = 200
-_KEPT = ("content-type", "request-id", "x-request-id", "openai-processing-ms", "openai-version")
-_NOT_OURS = ("content-encoding", "content-length", "transfer-encoding", "connection")
-Pairs = list[tuple[str, str]]
-
-
-class FetchedResponse(NamedTuple):
-    """An answer that just came, with all its headers."""
-
-    status: int
-    headers: Pairs
-    body: bytes
+"""The response header with the origin of a response: ``hit``, ``miss`` or ``stale``."""
 
 
 class HttpCaching:
-    """The settings of a transport, and what becomes of requests and answers.
+    """Settings of a transport, and the requests and values that follow from them.
 
     Args:
-        cache: where answers are kept; by default the process's shared cache.
-        ttl: how long they live; by default the cache's.
-        namespace: where in the cache; by default where the cache is.
+        cache: the cache, async or blocking; by default the process's shared cache.
+        ttl: the lifetime of responses; by default the cache's.
+        namespace: the namespace of the entries; by default the cache's.
         tags: names for `CacheManager.delete_by_tag`.
-        vary: names of further request headers whose values tell requests apart.
-        store_truncated: whether to keep answers that a limit on their length cut short.
-        cacheable: a function of a request that says whether to look at it at all, instead
-            of the rule that it is a POST of JSON to a path of `requests.PATHS`.
-        stale_ttl: as for `aiocache_pe.cached`; of answers in one piece.
-        lock: as for `aiocache_pe.cached`; of answers in one piece.
+        vary: names of further request headers that are part of the key.
+        store_truncated: store responses that were truncated by a limit on their length.
+        cacheable: a function of a request that returns whether to cache its response. It
+            replaces the rule that the request is a POST of JSON to a path of `requests.PATHS`.
+        stale_ttl: as for `aiocache_pe.cached`; for responses that are not streams.
+        lock: as for `aiocache_pe.cached`; for responses that are not streams.
 
     Raises:
         ConfigurationError: a setting cannot work, or a header in ``vary`` may be secret.
@@ -81,12 +86,12 @@ class HttpCaching:
         stale_ttl: Duration | None = None,
         lock: bool | Duration = True,
     ) -> None:
-        manager = sync_manager.asynchronous(get_cache() if cache is None else cache)
+        manager = sync_manager.get_async_manager(get_cache() if cache is None else cache)
         self._cache = manager if namespace is None else manager.namespace(namespace)
         self.loader: Loader = self._cache.loader
         options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
         lifetime: Lifetime = self.loader.check_ttl(ttl)
-        self.policy: LoadPolicy = LoadPolicy.build(lifetime, self._is_kept, parse_options(options))
+        self._policy = LoadPolicy.build(lifetime, _is_storable, parse_options(options))
         self._tags: Sequence[str] = check_tags(tags)
         self._vary = check_headers(vary)
         self._store_truncated = store_truncated
@@ -94,8 +99,8 @@ class HttpCaching:
             check_plain_function("cacheable", cacheable)
         self._cacheable = cacheable
 
-    def may_be_kept(self, request: Any) -> bool:
-        """Whether to read a request, to see what it asks for."""
+    def is_cacheable(self, request: Any) -> bool:
+        """Return whether the response may be cached, by the request without its body."""
         if self._cacheable is not None:
             return bool(self._cacheable(request))
         return is_cacheable(
@@ -103,166 +108,205 @@ class HttpCaching:
         )
 
     def parse_request(self, request: Any, content: bytes) -> CacheableRequest | None:
-        """What a request asks for, if its answer is to be kept."""
+        """Return the parts of a request that matter; ``None`` if it is not to be cached."""
         return parse_request(request.method, str(request.url), request.headers, content, self._vary)
 
-    def make_request(self, what: CacheableRequest, factory: Callable[[], Any]) -> LoadRequest:
-        """The answer, in the loader's words."""
-        store_key = self.loader.open_namespace().prefix + what.key
-        return LoadRequest(store_key, factory, self.policy, self._tags)
+    def make_load_request(
+        self, request: CacheableRequest, factory: Callable[[], Any]
+    ) -> LoadRequest:
+        """Return the loader's request for the entry of an HTTP request."""
+        store_key = self.loader.open_namespace().prefix + request.key
+        return LoadRequest(store_key, factory, self._policy, self._tags)
 
-    def make_stored(self, fresh: FetchedResponse) -> dict[str, Any]:
-        """An answer in one piece, as it is kept if it may be (`_is_kept`)."""
-        verdict = check_response(fresh.body) if fresh.status == OK else None
-        keep = verdict is not None and self._is_good(verdict)
-        value: dict[str, Any] = {
-            "status": fresh.status,
-            "headers": select_headers(fresh.headers) if keep else drop_coding(fresh.headers),
-            "body": as_text(fresh.body),
-        }
-        if keep and verdict is not None:
-            return value | _used(verdict.model, verdict.usage)
-        return value | {"kept": False}
+    def make_value(self, response: FetchedResponse) -> dict[str, Any]:
+        """Return the value of a response that is not a stream.
 
-    def put_stream(self, headers: Pairs, chunks: Sequence[bytes]) -> dict[str, Any] | None:
-        """A stream, as it is kept; ``None`` if it is not."""
-        verdict = check_stream(b"".join(chunks))
-        if not self._is_good(verdict):
+        A response that must not be stored has a value too, for the callers that wait for it.
+        """
+        check = check_response(response.body) if response.status == OK else None
+        if check is None or not self._is_worth_storing(check):
+            headers, rest = drop_transfer_headers(response.headers), {"is_storable": False}
+        else:
+            headers, rest = select_headers(response.headers), _get_usage(check)
+        body = decode_body(response.body)
+        return {"status": response.status, "headers": headers, "body": body, **rest}
+
+    def make_stream_value(self, headers: Headers, chunks: Sequence[bytes]) -> dict[str, Any] | None:
+        """Return the value of a stream; ``None`` if it must not be stored."""
+        check = check_stream(b"".join(chunks))
+        if not self._is_worth_storing(check):
             return None
         value = {
             "status": OK,
             "headers": select_headers(headers),
-            "chunks": [as_text(chunk) for chunk in chunks],
+            "chunks": [decode_body(chunk) for chunk in chunks],
         }
-        return value | _used(verdict.model, verdict.usage)
+        return value | _get_usage(check)
 
-    def _is_good(self, verdict: ResponseCheck) -> bool:
-        return verdict.whole and (self._store_truncated or not verdict.truncated)
-
-    def _is_kept(self, value: dict[str, Any]) -> bool:
-        return value.get("kept", True) is True
+    def _is_worth_storing(self, check: ResponseCheck) -> bool:
+        return check.complete and (self._store_truncated or not check.truncated)
 
 
 class StreamCapture:
-    """A stream on its way from the server, taken down as it passes.
+    """Copy of a stream that is made while its chunks pass, and stored at the end.
 
-    SDKs stop reading at the last event and close the stream, so either may be its end.
+    SDKs stop reading at the last event and close the stream. Therefore the capture ends when
+    the stream is closed, not only when its last chunk has passed.
 
     Args:
         caching: the settings.
-        wanted: what it is kept under.
-        tokens: those of its tags, from before it began.
-        headers: the response's.
-        keep: whether to keep it at all.
+        load: the loader's request of its entry.
+        tokens: the tokens of its tags, read before the request was sent.
+        headers: the headers of the response.
+        store: whether to store the stream.
     """
 
     def __init__(
         self,
         caching: HttpCaching,
-        wanted: LoadRequest,
+        load: LoadRequest,
         tokens: Mapping[str, str],
-        headers: Pairs,
+        headers: Headers,
         *,
-        keep: bool,
+        store: bool,
     ) -> None:
         self._caching = caching
-        self._wanted = wanted
+        self._load = load
         self._tokens = tokens
         self._headers = headers
-        self._open = keep
+        self._is_open = store
         self._monotonic = caching.loader.namespace.monotonic
-        self._began = self._monotonic()
-        self._taken: list[bytes] = []
+        self._start = self._monotonic()
+        self._chunks: list[bytes] = []
 
-    def take(self, chunk: bytes) -> bytes:
-        """Take down a chunk."""
-        if self._open:
-            self._taken.append(chunk)
+    def add(self, chunk: bytes) -> bytes:
+        """Copy a chunk, and return it."""
+        if self._is_open:
+            self._chunks.append(chunk)
         return chunk
 
-    async def end(self) -> None:
-        """Keep what was taken down, once, if it is whole."""
-        if not self._open:
+    async def put(self) -> None:
+        """Store the stream if it is complete; at the first call only."""
+        if not self._is_open:
             return
-        self._open = False
-        value = self._caching.put_stream(self._headers, self._taken)
-        self._taken = []
+        self._is_open = False
+        value = self._caching.make_stream_value(self._headers, self._chunks)
+        self._chunks = []
         if value is not None:
-            seconds = self._monotonic() - self._began
-            wanted = self._wanted
-            keep = self._caching.loader.computer.put
-            await keep(wanted.key, value, wanted.policy, self._tokens, seconds)
+            seconds = self._monotonic() - self._start
+            load = self._load
+            put = self._caching.loader.computer.put
+            await put(load.key, value, load.policy, self._tokens, seconds)
 
 
-def choose_response(
-    outcome: Outcome, fresh: Sequence[FetchedResponse]
-) -> tuple[int, Iterable[Iterable[str]], str, bytes]:
-    """Return the arguments of `make_response` for an answer in one piece.
+class Exchange:
+    """Base of the async and the blocking exchange: their decisions and responses, without I/O.
 
     Args:
-        outcome: the outcome of the loader.
-        fresh: the responses that this call fetched; empty after a hit.
+        caching: the settings.
+        send: sends a request to the server.
+        library: the module httpx or httpx2.
+        stream_class: the class of byte streams of that library. It takes chunks, and a function
+            that closes their source.
     """
-    if fresh and outcome.source == "miss":
-        response = fresh[-1]
-        return response.status, drop_coding(response.headers), "miss", response.body
-    value = outcome.value
-    origin = "stale" if outcome.source == "stale" else "hit"
-    return value["status"], value["headers"], origin, as_bytes(value["body"])
+
+    _streams_class: Callable[[], Any]
+    _answer_whole: Callable[[CacheableRequest, Any], Any]
+    _answer_stream: Callable[[CacheableRequest, Any], Any]
+    _answer_recorded: Callable[[context.Cassette, CacheableRequest, Any], Any]
+    _open_seat: Callable[[StreamSeat], Any]
+
+    def __init__(
+        self,
+        caching: HttpCaching,
+        send: Callable[[Any], Any],
+        library: Any,
+        stream_class: Callable[..., Any],
+    ) -> None:
+        self._caching = caching
+        self._loader = caching.loader
+        self._send = send
+        self._library = library
+        self._stream_class = stream_class
+        self._streams = self._streams_class()
+
+    def _choose_handler(self, request: Any, content: bytes | None) -> Callable[[Any], Any]:
+        """Return the function that answers a request, by its body if the body was read.
+
+        Raises:
+            UnrecordedCallError: recordings are replayed, and this request is never recorded.
+        """
+        parsed = None if content is None else self._caching.parse_request(request, content)
+        cassette = context.current_cassette()
+        if parsed is None:
+            recording.check_may_be_sent(cassette, request)
+            return self._send
+        if cassette is not None:
+            return partial(self._answer_recorded, cassette, parsed)
+        return partial(self._answer_stream if parsed.streams else self._answer_whole, parsed)
+
+    def _respond_to_outcome(self, outcome: Outcome, fetched: Sequence[FetchedResponse]) -> Any:
+        """Return the response for an outcome of the loader.
+
+        Args:
+            outcome: the outcome.
+            fetched: the responses that this call fetched; empty after a hit.
+        """
+        if fetched and outcome.source == "miss":
+            status, headers, body = fetched[-1]
+            return self._respond(status, drop_transfer_headers(headers), "miss", body)
+        value = outcome.value
+        origin = "stale" if outcome.source == "stale" else "hit"
+        return self._respond(value["status"], value["headers"], origin, encode_body(value["body"]))
+
+    def _respond_to_stream_value(self, value: Any) -> Any | None:
+        """Return the response for a stored stream; ``None`` if the value is not one."""
+        chunks = decode_chunks(value)
+        if chunks is None:
+            return None
+        stream = self._stream_class(chunks)
+        return self._respond(value["status"], value["headers"], "hit", stream=stream)
+
+    def _respond_to_recording(
+        self, answer: dict[str, Any], request: CacheableRequest, *, is_fetched: bool
+    ) -> Any:
+        """Return the response for a recorded answer."""
+        status, headers, origin, chunks = recording.replay(answer, is_fetched=is_fetched)
+        if request.streams:
+            return self._respond(status, headers, origin, stream=self._stream_class(chunks))
+        return self._respond(status, headers, origin, b"".join(chunks))
+
+    def _respond_to_seat(self, seat: StreamSeat, key: str) -> Any:
+        """Return the response for a stream in flight, or for a failure in its place."""
+        status, headers = seat.opened.status, drop_transfer_headers(seat.opened.headers)
+        if seat.stream is None:
+            return self._respond(status, headers, "miss", seat.opened.body)
+        if seat.joined:
+            self._loader.namespace.count_hit(key)
+        origin = "hit" if seat.joined else "miss"
+        return self._respond(status, headers, origin, stream=self._open_seat(seat))
+
+    def _respond(
+        self,
+        status: int,
+        headers: Iterable[Iterable[str]],
+        origin: str,
+        body: bytes | None = None,
+        *,
+        stream: Any = None,
+    ) -> Any:
+        return self._library.Response(
+            status,
+            headers=add_header(headers, HEADER, origin),
+            content=body,
+            stream=stream,
+            extensions={"http_version": b"HTTP/1.1"},
+        )
 
 
-def split_chunks(value: Any) -> list[bytes] | None:
-    """The chunks of a stream that was kept; ``None`` if this is none."""
-    chunks = value.get("chunks") if isinstance(value, dict) else None
-    return [as_bytes(chunk) for chunk in chunks] if isinstance(chunks, list) else None
+def _is_storable(value: dict[str, Any]) -> bool:
+    return value.get("is_storable", True) is True
 
 
-def select_headers(headers: Pairs) -> list[list[str]]:
-    """The headers that say something of the answer itself; none of them is secret."""
-    return [[name, value] for name, value in headers if name.lower() in _KEPT]
-
-
-def drop_coding(headers: Pairs) -> list[list[str]]:
-    """All headers but those of the way an answer came, which is over."""
-    return [[name, value] for name, value in headers if name.lower() not in _NOT_OURS]
-
-
-def add_header(headers: Iterable[Iterable[str]], where_from: str) -> Pairs:
-    """Headers, with the one that says where an answer is from."""
-    return [*((name, value) for name, value in headers), (HEADER, where_from)]
-
-
-def make_response(
-    library: Any,
-    status: int,
-    headers: Iterable[Iterable[str]],
-    where_from: str,
-    body: bytes | None = None,
-    *,
-    stream: Any = None,
-) -> Any:
-    """A response of httpx, or of httpx2."""
-    return library.Response(
-        status,
-        headers=add_header(headers, where_from),
-        content=body,
-        stream=stream,
-        extensions={"http_version": b"HTTP/1.1"},
-    )
-
-
-def as_text(body: bytes) -> str | bytes:
-    """Bytes as a text that can be read, if they are one."""
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError:
-        return body
-
-
-def as_bytes(body: Any) -> bytes:
-    """What was given to `as_text`."""
-    return body.encode("utf-8") if isinstance(body, str) else bytes(body)
-
-
-def _used(model: str | None, usage: dict[str, Any] | None) -> dict[str, Any]:
-    return {"model": model, "usage": usage} if usage else {}
+def _get_usage(check: ResponseCheck) -> dict[str, Any]:
+    return {"model": check.model, "usage": check.usage} if check.usage else {}

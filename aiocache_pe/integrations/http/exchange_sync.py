@@ -1,175 +1,131 @@
-"""The way of a request through a blocking transport; `http_async` is its twin.
+"""Path of a request through a blocking transport: its input and output.
 
-The request is sent in the thread that makes it; the loop that serves threads does the rest.
+The thread that makes a request sends it. The event loop that serves threads does the rest. The
+decisions are in `aiocache_pe.integrations.http.caching`. The async transports use
+`aiocache_pe.integrations.http.exchange_async`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.integrations.http import recording
-from aiocache_pe.integrations.http.caching import (
-    OK,
-    FetchedResponse,
-    HttpCaching,
-    StreamCapture,
-    choose_response,
-    drop_coding,
-    make_response,
-    split_chunks,
-)
+from aiocache_pe.integrations.http.caching import Exchange, StreamCapture
 from aiocache_pe.integrations.http.requests import CacheableRequest
-from aiocache_pe.integrations.http.shared_streams import OpenedStream, PlainSharing, StreamSeat
+from aiocache_pe.integrations.http.responses import OK, FetchedResponse
+from aiocache_pe.integrations.http.shared_streams import (
+    OpenedStream,
+    StreamSeat,
+    SyncSharedStreams,
+)
 from aiocache_pe.loading import blocking
-from aiocache_pe.loading.blocking import load_request
+from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.sentinels import MISSING
 
 
-class BlockingExchange:
-    """Answers requests from the cache, or sends them on.
+class SyncExchange(Exchange):
+    """Answers requests of threads from the cache, or sends them to the server."""
 
-    Args:
-        caching: the settings.
-        send: sends a request to the server.
-        library: httpx or httpx2.
-        stream_class: makes that library's byte stream of an iterator and what closes it.
-    """
-
-    def __init__(
-        self,
-        caching: HttpCaching,
-        send: Callable[[Any], Any],
-        library: Any,
-        stream_class: Any,
-    ) -> None:
-        self._caching = caching
-        self._send = send
-        self._response = partial(make_response, library)
-        self._stream_class = stream_class
-        self._sharing = PlainSharing()
+    _streams_class = SyncSharedStreams
 
     def answer(self, request: Any) -> Any:
-        """The response to a request."""
-        caching = self._caching
-        if context.mode() is Mode.BYPASS:
+        """Return the response to a request."""
+        if context.current_mode() is Mode.BYPASS:
             return self._send(request)
-        may = caching.may_be_kept(request)
-        what = caching.parse_request(request, request.read()) if may else None
-        tape = context.current_cassette()
-        if what is None:
-            recording.check_may_be_sent(tape, request)
-            return self._send(request)
-        if tape is not None:
-            return self._recorded(tape, request, what)
-        return (self._streamed if what.streams else self._in_one_piece)(request, what)
+        content = request.read() if self._caching.is_cacheable(request) else None
+        return self._choose_handler(request, content)(request)
 
-    def _in_one_piece(self, request: Any, what: CacheableRequest) -> Any:
-        fresh: list[FetchedResponse] = []
+    def _answer_whole(self, parsed: CacheableRequest, request: Any) -> Any:
+        fetched: list[FetchedResponse] = []
 
         def fetch() -> dict[str, Any]:
-            fresh.append(self._fetched(request))
-            return self._caching.make_stored(fresh[-1])
+            fetched.append(self._fetch(request))
+            return self._caching.make_value(fetched[-1])
 
-        load = self._caching.make_request(what, fetch)
-        outcome = load_request(self._caching.loader.get_or_compute, load)
-        return self._response(*choose_response(outcome, fresh))
+        load = self._caching.make_load_request(parsed, fetch)
+        outcome = blocking.load_request(self._loader.get_or_compute, load)
+        return self._respond_to_outcome(outcome, fetched)
 
-    def _recorded(self, tape: Cassette, request: Any, what: CacheableRequest) -> Any:
-        fresh: list[FetchedResponse] = []
-        call = recording.make_call(what, self._caching.loader)
+    def _answer_recorded(self, cassette: Cassette, parsed: CacheableRequest, request: Any) -> Any:
+        fetched: list[FetchedResponse] = []
+        call = recording.make_call(parsed, self._loader)
 
         def fetch() -> dict[str, Any]:
-            fresh.append(self._fetched(request))
-            return recording.record(fresh[-1], streams=what.streams)
+            fetched.append(self._fetch(request))
+            return recording.make_answer(fetched[-1], streams=parsed.streams)
 
-        answer = blocking.load(lambda compute: tape.answer(call, compute), fetch)
-        given = recording.replay(answer, is_fresh=bool(fresh))
-        if not what.streams:
-            return self._response(*given[:3], b"".join(given.chunks))
-        stream = self._stream_class(iter(given.chunks), None)
-        return self._response(*given[:3], stream=stream)
+        answer = blocking.load(lambda compute: cassette.answer(call, compute), fetch)
+        return self._respond_to_recording(answer, parsed, is_fetched=bool(fetched))
 
-    def _fetched(self, request: Any) -> FetchedResponse:
+    def _answer_stream(self, parsed: CacheableRequest, request: Any) -> Any:
+        load = self._caching.make_load_request(parsed, lambda: None)
+        mode = context.current_mode()
+        streams = self._streams if mode is None else self._streams_class()
+        while True:
+            if mode is not Mode.REFRESH:
+                get = self._loader.namespace.get
+                value: Any = blocking.wait_for(get, load.key, otherwise=MISSING)
+                response = self._respond_to_stream_value(value)
+                if response is not None:
+                    return response
+            seat = streams.open_or_join(load.key, partial(self._open, request, load, mode))
+            if seat is not None:
+                return self._respond_to_seat(seat, load.key)
+            streams = self._streams_class()  # that stream cannot be joined: send the request
+
+    def _open(
+        self, request: Any, load: LoadRequest, mode: Mode | None, on_close: Callable[[], None]
+    ) -> OpenedStream:
+        self._loader.namespace.count_miss(load.key)
+        get_tokens = self._loader.computer.get_tag_tokens
+        tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
         response = self._send(request)
         response.request = request
-        try:
-            body = response.read()
-        finally:
-            response.close()
-        return FetchedResponse(response.status_code, response.headers.multi_items(), body)
+        headers = response.headers.multi_items()
+        if response.status_code != OK:
+            return OpenedStream(response.status_code, headers, body=_read(response))
+        store = mode is not Mode.READ_ONLY
+        capture = StreamCapture(self._caching, load, tokens, headers, store=store)
+        chunks = _iter_chunks(response, capture, on_close)
+        next(chunks)
+        return OpenedStream(OK, headers, chunks)
 
-    def _streamed(self, request: Any, what: CacheableRequest) -> Any:
-        loader = self._caching.loader
-        wanted = self._caching.make_request(what, lambda: None)
-        space, steered = loader.namespace, context.mode()
-
-        def open_it(settled: Callable[[], None]) -> OpenedStream:
-            space.count_miss(wanted.key)
-            tokens = blocking.wait_for(
-                loader.computer.get_tag_tokens, wanted.tags, otherwise=dict[str, str]()
-            )
-            response = self._send(request)
-            response.request = request
-            headers = response.headers.multi_items()
-            if response.status_code != OK:
-                try:
-                    body = response.read()
-                finally:
-                    response.close()
-                return OpenedStream(response.status_code, headers, body=body)
-            keep = steered is not Mode.READ_ONLY
-            passing = StreamCapture(self._caching, wanted, tokens, headers, keep=keep)
-
-            def chunks() -> Generator[bytes, None, None]:
-                try:
-                    yield b""  # from here on, closing it closes the response
-                    for chunk in response.iter_bytes():
-                        yield passing.take(chunk)
-                finally:
-                    try:
-                        response.close()
-                    finally:
-                        try:
-                            blocking.wait_or_leave(passing.end)
-                        finally:
-                            settled()
-
-            begun = chunks()
-            next(begun)
-            return OpenedStream(response.status_code, headers, begun)
-
-        sharing = self._sharing if steered is None else PlainSharing()
-        while True:
-            if steered is not Mode.REFRESH:
-                value: Any = blocking.wait_for(space.get, wanted.key, otherwise=MISSING)
-                kept = split_chunks(value)
-                if kept is not None:
-                    stream = self._stream_class(iter(kept), None)
-                    return self._response(value["status"], value["headers"], "hit", stream=stream)
-            place = sharing.place(wanted.key, open_it)
-            if place is not None:
-                return self._begun(place, wanted.key)
-            sharing = PlainSharing()  # that one cannot be joined; the next is one's own
-
-    def _begun(self, place: StreamSeat, key: str) -> Any:
-        """The response to a request whose answer has begun, for oneself or for another."""
-        opened, live, reader = place.opened, place.live, place.reader
-        headers = drop_coding(opened.headers)
-        if live is None or reader is None:
-            return self._response(opened.status, headers, "miss", opened.body)
-        if place.joined:
-            self._caching.loader.namespace.count_hit(key)
-        chunks = live.read(reader)
+    def _open_seat(self, seat: StreamSeat) -> Any:
+        stream, reader = seat.stream, seat.reader
+        chunks = stream.read(reader)
 
         def close() -> None:
             chunks.close()
-            live.quit(reader)  # who never began to read has a place all the same
+            stream.quit(reader)  # closing a generator that never ran does not do it
 
-        stream = self._stream_class(chunks, close)
-        return self._response(
-            opened.status, headers, "hit" if place.joined else "miss", stream=stream
-        )
+        return self._stream_class(chunks, close)
+
+    def _fetch(self, request: Any) -> FetchedResponse:
+        response = self._send(request)
+        response.request = request
+        headers = response.headers.multi_items()
+        return FetchedResponse(response.status_code, headers, _read(response))
+
+
+def _read(response: Any) -> bytes:
+    try:
+        return response.read()  # type: ignore[no-any-return]
+    finally:
+        response.close()
+
+
+def _iter_chunks(
+    response: Any, capture: StreamCapture, on_close: Callable[[], None]
+) -> Generator[bytes, None, None]:
+    with ExitStack() as stack:
+        stack.callback(on_close)
+        stack.callback(blocking.wait_or_schedule, capture.put)
+        stack.callback(response.close)
+        yield b""  # closing a generator that never ran would not close the response
+        for chunk in response.iter_bytes():
+            yield capture.add(chunk)

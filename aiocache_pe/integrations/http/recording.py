@@ -1,8 +1,8 @@
-"""Answers over HTTP as they are recorded for tests: to be read by people, without what changes.
+"""HTTP responses in recordings: readable for reviewers, without parts that change every time.
 
-A body of JSON is recorded as JSON, a stream as its events. Of the headers only the content
-type is. Whoever is answered from a recording gets the same data; the white space of a body,
-and where a stream's chunks began and ended, are not kept.
+A JSON body is recorded as JSON, and a stream as its events. Of the headers, only the content
+type is recorded. A replayed response has the same data; the white space of a body and the
+boundaries of a stream's chunks are lost.
 """
 
 from __future__ import annotations
@@ -12,127 +12,137 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from aiocache_pe.context import Call, Cassette
-from aiocache_pe.integrations.http.caching import (
+from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
-    as_bytes,
-    as_text,
-    drop_coding,
+    check_response,
+    check_stream,
+    decode_body,
+    drop_transfer_headers,
+    encode_body,
 )
-from aiocache_pe.integrations.http.requests import CacheableRequest
-from aiocache_pe.integrations.http.responses import check_response, check_stream
 from aiocache_pe.loading.loader import Loader
 
-_END = "\n\n"
-_CHANGING = frozenset(
+_EVENT_END = "\n\n"
+_CHANGING_FIELDS = frozenset(
     ("id", "created", "created_at", "completed_at", "system_fingerprint", "obfuscation")
 )
-_CHANGING_END = "_id"
+_CHANGING_SUFFIX = "_id"
+_TEXT_FIELDS = ("messages", "input", "prompt", "contents", "content", "parts", "text", "query")
 
 
 class RecordedResponse(NamedTuple):
-    """What to answer a request with."""
+    """The parts of a response that is made from a recorded answer."""
 
     status: int
     headers: Iterable[Iterable[str]]
-    where_from: str
+    origin: str
     chunks: list[bytes]
 
 
-def make_call(what: CacheableRequest, loader: Loader) -> Call:
-    """What a request is recorded as.
+def make_call(request: CacheableRequest, loader: Loader) -> Call:
+    """Return the call to record for a request.
 
     Args:
-        what: what it asks for.
-        loader: that of its cache.
+        request: the request.
+        loader: the loader of its cache.
     """
-    path = what.words.partition(" ")[0].split("/")
-    title, text = " ".join(path[-2:]), _last_text(what.body)
-    key = loader.open_namespace().prefix + what.key
-    return Call(key, what.words, title, what.body, text, is_recordable=is_recorded, is_same=_is_same)
-
-
-def check_may_be_sent(tape: Cassette | None, request: Any) -> None:
-    """Check that a request may be sent that is not recorded; while replaying, none may.
-
-    Raises:
-        UnrecordedCallError: it may not.
-    """
-    if tape is not None:
-        words = f"{request.method} {request.url.host}{request.url.path}"
-        note = "not recorded by this transport: see cacheable= and PATHS"
-        tape.find(Call(f"http:{words}", f"{words} ({note})", words, {}))
-
-
-def record(fresh: FetchedResponse, *, streams: bool) -> dict[str, Any]:
-    """An answer, as it is recorded if it is worth it: whole and no failure (`is_recorded`)."""
-    verdict = check_stream(fresh.body) if streams else check_response(fresh.body)
-    if fresh.status != OK or not verdict.whole:
-        return {"failure": fresh}
-    kind = {name: value for name, value in fresh.headers if name.lower() == "content-type"}
-    answer: dict[str, Any] = {"status": fresh.status, "headers": kind}
-    text = as_text(fresh.body)
-    if isinstance(text, bytes):
-        return answer | {"body": text}
-    if streams and text.endswith(_END) and "\r" not in text:
-        return answer | {"events": text.removesuffix(_END).split(_END)}
-    parsed = None if streams else _parsed(text)
-    return answer | ({"body": text} if parsed is None else {"json": parsed})
-
-
-def is_recorded(answer: dict[str, Any]) -> bool:
-    """Whether an answer is one to record; a failure is told, to all who asked, and no more."""
-    return "failure" not in answer
-
-
-def replay(answer: dict[str, Any], *, is_fresh: bool) -> RecordedResponse:
-    """What to answer with, whether it was recorded or not.
-
-    Args:
-        answer: as `recorded` made it.
-        is_fresh: whether it was sent for by whoever is to be answered.
-    """
-    if not is_recorded(answer):
-        status, headers, body = answer["failure"]
-        return RecordedResponse(status, drop_coding(headers), "miss", [body])
-    where_from = "miss" if is_fresh else "hit"
-    return RecordedResponse(
-        answer["status"], answer["headers"].items(), where_from, _chunks(answer)
+    path = request.description.partition(" ")[0].split("/")
+    title, text = " ".join(path[-2:]), _find_last_text(request.body)
+    key = loader.open_namespace().prefix + request.key
+    return Call(
+        key,
+        request.description,
+        title,
+        request.body,
+        text,
+        is_recordable=is_recordable,
+        is_same=_is_same,
     )
 
 
-def _chunks(answer: dict[str, Any]) -> list[bytes]:
-    """The body of a recorded answer; a stream's, by its events."""
+def check_may_be_sent(cassette: Cassette | None, request: Any) -> None:
+    """Check that a request that is never recorded may be sent; a replay allows none.
+
+    Raises:
+        UnrecordedCallError: it must not be sent.
+    """
+    if cassette is not None:
+        name = f"{request.method} {request.url.host}{request.url.path}"
+        note = "not recorded by this transport: see cacheable= and PATHS"
+        cassette.find(Call(f"http:{name}", f"{name} ({note})", name, {}))
+
+
+def make_answer(response: FetchedResponse, *, streams: bool) -> dict[str, Any]:
+    """Return the answer to record for a response; see `is_recordable`."""
+    check = check_stream(response.body) if streams else check_response(response.body)
+    if response.status != OK or not check.complete:
+        return {"failure": response}
+    headers = {name: value for name, value in response.headers if name.lower() == "content-type"}
+    answer: dict[str, Any] = {"status": response.status, "headers": headers}
+    text = decode_body(response.body)
+    if isinstance(text, bytes):
+        return answer | {"body": text}
+    if streams and text.endswith(_EVENT_END) and "\r" not in text:
+        return answer | {"events": text.removesuffix(_EVENT_END).split(_EVENT_END)}
+    parsed = None if streams else _parse_json(text)
+    return answer | ({"body": text} if parsed is None else {"json": parsed})
+
+
+def is_recordable(answer: dict[str, Any]) -> bool:
+    """Return whether an answer is to be recorded: a failure only reaches its callers."""
+    return "failure" not in answer
+
+
+def replay(answer: dict[str, Any], *, is_fetched: bool) -> RecordedResponse:
+    """Return the response for an answer, recorded or not.
+
+    Args:
+        answer: the result of `make_answer`.
+        is_fetched: whether this call sent the request.
+    """
+    if not is_recordable(answer):
+        status, headers, body = answer["failure"]
+        return RecordedResponse(status, drop_transfer_headers(headers), "miss", [body])
+    origin = "miss" if is_fetched else "hit"
+    return RecordedResponse(
+        answer["status"], answer["headers"].items(), origin, _make_chunks(answer)
+    )
+
+
+def _make_chunks(answer: dict[str, Any]) -> list[bytes]:
+    """Return the body of a recorded answer; for a stream one chunk for each event."""
     if "events" in answer:
-        return [f"{event}{_END}".encode() for event in answer["events"]]
+        return [f"{event}{_EVENT_END}".encode() for event in answer["events"]]
     if "json" in answer:
         return [json.dumps(answer["json"], ensure_ascii=False, separators=(",", ":")).encode()]
-    return [as_bytes(answer["body"])]
+    return [encode_body(answer["body"])]
 
 
-def _is_same(before: Any, now: Any) -> bool:
-    """Whether two answers say the same, for whoever asks; each has an id of its own."""
-    return bool(_lasting(before) == _lasting(now))
+def _is_same(before: Any, after: Any) -> bool:
+    """Return whether two answers are equal except for ids and times."""
+    return bool(_drop_changing(before) == _drop_changing(after))
 
 
-def _lasting(data: Any) -> Any:
-    """Data without what is different in every answer."""
+def _drop_changing(data: Any) -> Any:
+    """Return data without the fields that differ in every response."""
     if isinstance(data, dict):
         return {
-            name: _lasting(value)
+            name: _drop_changing(value)
             for name, value in data.items()
-            if name not in _CHANGING and not name.endswith(_CHANGING_END)
+            if name not in _CHANGING_FIELDS and not name.endswith(_CHANGING_SUFFIX)
         }
     if isinstance(data, list):
-        return [_lasting(item) for item in data]
+        return [_drop_changing(item) for item in data]
     if isinstance(data, str) and "data: {" in data:  # an event
         name, _, text = data.partition("data: ")
-        parsed = _parsed(text)
-        return data if parsed is None else [name, _lasting(parsed)]
+        parsed = _parse_json(text)
+        return data if parsed is None else [name, _drop_changing(parsed)]
     return data
 
 
-def _parsed(text: str) -> dict[str, Any] | list[Any] | None:
+def _parse_json(text: str) -> dict[str, Any] | list[Any] | None:
     try:
         parsed = json.loads(text)
     except ValueError:
@@ -140,12 +150,12 @@ def _parsed(text: str) -> dict[str, Any] | list[Any] | None:
     return parsed if isinstance(parsed, dict | list) else None
 
 
-def _last_text(body: Any) -> str:
-    """The last thing that was said in a request."""
-    for name in ("messages", "input", "prompt", "contents", "content", "parts", "text", "query"):
-        said = body.get(name) if isinstance(body, dict) else None
-        if isinstance(said, str):
-            return said
-        if isinstance(said, list) and said:
-            return said[-1] if isinstance(said[-1], str) else _last_text(said[-1])
+def _find_last_text(body: Any) -> str:
+    """Return the last text in a request: the question of a chat, for instance."""
+    for name in _TEXT_FIELDS:
+        part = body.get(name) if isinstance(body, dict) else None
+        if isinstance(part, str):
+            return part
+        if isinstance(part, list) and part:
+            return part[-1] if isinstance(part[-1], str) else _find_last_text(part[-1])
     return ""

@@ -1,7 +1,7 @@
-"""Requests to model servers: which are worth caching, and what tells them apart.
+"""Requests to model servers: which of them are cached, and their keys.
 
-Whoever asks does not count: no header that could hold a secret enters a key, and of a
-request nothing is stored but the digest of what was asked, the server and the model.
+The account that sends a request is not part of its key: no header that could hold a secret
+enters a key. Of a request, only a digest of its contents, the server and the model are stored.
 """
 
 from __future__ import annotations
@@ -30,50 +30,50 @@ PATHS = (
     ":embedContent",
     ":batchEmbedContents",
 )
-"""How the paths end whose answers depend on nothing but the request."""
+"""Ends of the paths on which a response depends on the request alone."""
 VARY = ("accept", "anthropic-version", "anthropic-beta", "openai-beta")
-"""Headers that change an answer."""
-_SECRET = ("authorization", "api-key", "apikey", "cookie", "token", "secret", "signature")
-_SECRET_QUERY = frozenset(("key", "sig", "code"))
+"""Headers that change a response."""
+_SECRET_WORDS = ("authorization", "api-key", "apikey", "cookie", "token", "secret", "signature")
+_SECRET_PARAMETERS = frozenset(("key", "sig", "code"))
 
 
 class CacheableRequest(NamedTuple):
-    """A request that may be answered from the cache.
+    """A request that the cache may answer.
 
     Attributes:
-        key: what its answer is kept under.
+        key: the key of its entry, without the namespace.
         streams: whether it asks for a stream.
-        words: the server, the path and the model, for people.
-        body: what was asked.
+        description: the server, the path and the model, for readers.
+        body: the parsed body.
     """
 
     key: str
     streams: bool
-    words: str
+    description: str
     body: dict[str, Any]
 
 
 def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
-    """All headers that count, after checking the ones a user adds.
+    """Return the names of all headers that are part of a key, with those that a user adds.
 
     Raises:
-        ConfigurationError: one may hold a secret.
-        TypeError: these are no header names.
+        ConfigurationError: a header may hold a secret.
+        TypeError: this is not an iterable of names.
     """
     if isinstance(vary, str):
-        raise TypeError(f"vary is an iterable of header names, not the str {vary!r:.80}")
+        raise TypeError(f"vary must be an iterable of header names; got the str {vary!r:.80}")
     names = [str(name).lower() for name in vary]
     for name in names:
-        if any(word in name for word in _SECRET):
+        if any(word in name for word in _SECRET_WORDS):
             raise ConfigurationError(
-                f"vary={name!r}: a header that may hold a secret is no part of a key; to keep "
-                "the answers for two accounts apart, give each a namespace"
+                f"vary must not contain {name!r}, because this header may hold a secret; to keep "
+                "the responses of two accounts apart, give each account a namespace"
             )
     return tuple(sorted({*VARY, *names}))
 
 
 def is_cacheable(method: str, path: str, content_type: str) -> bool:
-    """Whether a request asks for what a cache can hold.
+    """Return whether the response of a request may be cached.
 
     Example:
         >>> is_cacheable("POST", "/v1/embeddings", "application/json")
@@ -87,14 +87,14 @@ def is_cacheable(method: str, path: str, content_type: str) -> bool:
 def parse_request(
     method: str, url: str, headers: Mapping[str, str], content: bytes, vary: tuple[str, ...]
 ) -> CacheableRequest | None:
-    """What a request asks for; ``None`` if its answer is not to be kept.
+    """Return the parts of a request that matter; ``None`` if it is not to be cached.
 
     Args:
-        method: as ``"POST"``.
-        url: whole; a user in it does not count, nor do parameters that hold a key.
-        headers: of these only those in ``vary`` count.
+        method: the method, such as ``"POST"``.
+        url: the whole URL. Its user, and parameters that may hold a secret, are ignored.
+        headers: the headers; those in ``vary`` are part of the key.
         content: the body.
-        vary: names of headers, in small letters.
+        vary: names of headers, in lower case.
     """
     try:
         body = msgspec.json.decode(content)
@@ -102,22 +102,25 @@ def parse_request(
         return None
     if not isinstance(body, dict) or body.get("background"):
         return None
+
     parts = urlsplit(url)
     host = parts.hostname or ""
-    where = host if parts.port is None else f"{host}:{parts.port}"
+    server = host if parts.port is None else f"{host}:{parts.port}"
     query = [
         (name, value)
         for name, value in parse_qsl(parts.query, keep_blank_values=True)
         if not _is_secret(name.lower())
     ]
-    counts = {name: headers.get(name) for name in vary}
-    identity = canonicalize((method, parts.scheme, where, parts.path, query, counts, body))
+    varying = {name: headers.get(name) for name in vary}
+    identity = canonicalize((method, parts.scheme, server, parts.path, query, varying, body))
+
     model = body.get("model")
-    words = f"{where}{parts.path} {make_label(model) if isinstance(model, str) else ''}".rstrip()
+    label = make_label(model) if isinstance(model, str) else ""
+    description = f"{server}{parts.path} {label}".rstrip()
     streams = body.get("stream") is True or parts.path.endswith(":streamGenerateContent")
-    key = f"http:{words.replace(' ', ':')[:160]}:{make_short_key(identity)}"
-    return CacheableRequest(key, streams, words, body)
+    key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(identity)}"
+    return CacheableRequest(key, streams, description, body)
 
 
-def _is_secret(name: str) -> bool:
-    return name in _SECRET_QUERY or any(word in name for word in _SECRET)
+def _is_secret(parameter: str) -> bool:
+    return parameter in _SECRET_PARAMETERS or any(word in parameter for word in _SECRET_WORDS)

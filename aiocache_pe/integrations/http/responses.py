@@ -1,93 +1,149 @@
-"""Answers of model servers, as they come over HTTP: whether they are whole, what they used.
+"""Responses of model servers: checks for completeness, and the parts that are stored.
 
-The shapes are those of OpenAI's and Anthropic's public APIs, which nearly all others
-speak as well. A stream is a text of server-sent events (WHATWG HTML, section 9.2).
+The formats are those of the public APIs of OpenAI, Anthropic and Google. Most other servers use
+one of them. A stream is a text of server-sent events (WHATWG HTML, section 9.2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
-_CUT = frozenset(
+OK = 200
+_STORED_HEADERS = (
+    "content-type",
+    "request-id",
+    "x-request-id",
+    "openai-processing-ms",
+    "openai-version",
+)
+_TRANSFER_HEADERS = ("content-encoding", "content-length", "transfer-encoding", "connection")
+_CHOICE_LISTS = "choices", "candidates"  # of OpenAI, of Google
+_REASON_FIELDS = "stop_reason", "finish_reason", "finishReason"
+_LIMIT_REASONS = frozenset(
     ("length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded", "pause_turn")
 )
-_PARTS = "choices", "candidates"  # of one answer, as OpenAI and as Google call them
-_REASONS = "stop_reason", "finish_reason", "finishReason"
-_LAST = frozenset(("message_stop", "response.completed"))
-_FAILED = frozenset(("error", "response.failed", "response.incomplete"))
+_END_EVENTS = frozenset(("message_stop", "response.completed"))
+_FAILURE_EVENTS = frozenset(("error", "response.failed", "response.incomplete"))
+
+Headers = list[tuple[str, str]]
+
+
+class FetchedResponse(NamedTuple):
+    """A response from the server, with all its headers."""
+
+    status: int
+    headers: Headers
+    body: bytes
 
 
 class ResponseCheck(NamedTuple):
-    """What an answer is worth.
+    """Result of a check of a response.
 
     Attributes:
-        whole: it came to its end, and is no error.
-        truncated: it was cut short by a limit on its length.
-        model: who answered, as it says itself.
-        usage: its own count of tokens, as it came.
+        complete: the response reached its end, and is not an error.
+        truncated: a limit on its length cut it short.
+        model: the name of the model, from the response.
+        usage: the token counts in the response, unchanged.
     """
 
-    whole: bool = False
+    complete: bool = False
     truncated: bool = False
     model: str | None = None
     usage: dict[str, Any] | None = None
 
 
 def check_response(body: bytes) -> ResponseCheck:
-    """Judge an answer that came in one piece.
+    """Check a response that is not a stream.
 
     Example:
-        >>> judge(b'{"choices":[{"finish_reason":"length"}],"model":"m"}').truncated
+        >>> check_response(b'{"choices":[{"finish_reason":"length"}],"model":"m"}').truncated
         True
-        >>> judge(b'{"error":{"message":"overloaded"}}').whole
+        >>> check_response(b'{"error":{"message":"overloaded"}}').complete
         False
     """
-    answer = _parsed(body)
-    if not isinstance(answer, dict):
-        return ResponseCheck(whole=answer is not None)
-    status = answer.get("status")
-    whole = not answer.get("error") and answer.get("type") != "error"
-    if answer.get("object") == "response":
-        whole = whole and status in ("completed", "incomplete")
-    return ResponseCheck(whole, _is_cut(answer), _model(answer), _usage(answer))
+    response = _parse_json(body)
+    if not isinstance(response, dict):
+        return ResponseCheck(complete=response is not None)
+    status = response.get("status")
+    complete = not response.get("error") and response.get("type") != "error"
+    if response.get("object") == "response":
+        complete = complete and status in ("completed", "incomplete")
+    return ResponseCheck(
+        complete, _is_truncated(response), _get_model(response), _get_usage(response)
+    )
 
 
 def check_stream(text: bytes) -> ResponseCheck:
-    r"""Judge a stream of events that was read to its end.
+    r"""Check a stream of events that was read to its end.
 
     Example:
-        >>> check_stream(b'data: {"choices":[]}\n\ndata: [DONE]\n\n').whole
+        >>> check_stream(b'data: {"choices":[]}\n\ndata: [DONE]\n\n').complete
         True
-        >>> check_stream(b'data: {"choices":[]}\n\n').whole
+        >>> check_stream(b'data: {"choices":[]}\n\n').complete
         False
     """
     ended = failed = truncated = False
     model: str | None = None
     usage: dict[str, Any] = {}
-    for name, data in _events(text):
+    for name, data in _iter_events(text):
         if data == b"[DONE]":
             ended = True
             continue
-        event = _dict(_parsed(data)) or {}
+        event = _as_dict(_parse_json(data)) or {}
         kind = event.get("type") or name
-        # Google's streams have no last event of their own: the last part says why it ends.
-        ended = ended or kind in _LAST or _is_ended(event)
-        failed = failed or kind in _FAILED or bool(event.get("error"))
-        # OpenAI's chat chunks are the answer; Anthropic's and its responses' events hold it.
+        # Google's streams have no end event: the last event has the reason for the end.
+        ended = ended or kind in _END_EVENTS or _has_finish_reason(event)
+        failed = failed or kind in _FAILURE_EVENTS or bool(event.get("error"))
+        # An event of OpenAI's chat is part of the response itself. Events of OpenAI's responses
+        # and of Anthropic's messages contain a part of the response in one of these fields.
         for part in (event, event.get("message"), event.get("response"), event.get("delta")):
             if isinstance(part, dict):
-                truncated = truncated or _is_cut(part)
-                model = model or _model(part)
-                used = _usage(part) or {}
-                usage |= {key: value for key, value in used.items() if value is not None}
+                truncated = truncated or _is_truncated(part)
+                model = model or _get_model(part)
+                counts = _get_usage(part) or {}
+                usage |= {name: count for name, count in counts.items() if count is not None}
     return ResponseCheck(ended and not failed, truncated, model, usage or None)
 
 
-def _events(text: bytes) -> Iterator[tuple[str, bytes]]:
-    """The name and the data of each event."""
+def select_headers(headers: Headers) -> list[list[str]]:
+    """Return the headers to store: they describe the response itself, and none is secret."""
+    return [[name, value] for name, value in headers if name.lower() in _STORED_HEADERS]
+
+
+def drop_transfer_headers(headers: Headers) -> list[list[str]]:
+    """Return all headers except those that describe the transfer of the original body."""
+    return [[name, value] for name, value in headers if name.lower() not in _TRANSFER_HEADERS]
+
+
+def decode_body(body: bytes) -> str | bytes:
+    """Return a body as text, so that stored values are readable; as bytes if it is not UTF-8."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return body
+
+
+def encode_body(body: Any) -> bytes:
+    """Return the bytes of a body that `decode_body` returned."""
+    return body.encode("utf-8") if isinstance(body, str) else bytes(body)
+
+
+def decode_chunks(value: Any) -> list[bytes] | None:
+    """Return the chunks of a stored stream; ``None`` if the value is not a stored stream."""
+    chunks = value.get("chunks") if isinstance(value, dict) else None
+    return [encode_body(chunk) for chunk in chunks] if isinstance(chunks, list) else None
+
+
+def add_header(headers: Iterable[Iterable[str]], name: str, value: str) -> Headers:
+    """Return the headers of a response with one more."""
+    return [*((each, text) for each, text in headers), (name, value)]
+
+
+def _iter_events(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the data of each event."""
     name, data = "", list[bytes]()
     for line in [*text.splitlines(), b""]:
         field, _, value = line.partition(b":")
@@ -100,42 +156,45 @@ def _events(text: bytes) -> Iterator[tuple[str, bytes]]:
             data.append(value.removeprefix(b" "))
 
 
-def _is_cut(answer: dict[str, Any]) -> bool:
-    return not _CUT.isdisjoint(_reasons(answer)) or answer.get("status") == "incomplete"
+def _is_truncated(response: dict[str, Any]) -> bool:
+    reasons = _get_finish_reasons(response)
+    return not _LIMIT_REASONS.isdisjoint(reasons) or response.get("status") == "incomplete"
 
 
-def _is_ended(event: dict[str, Any]) -> bool:
-    return "candidates" in event and bool(_reasons(event))
+def _has_finish_reason(event: dict[str, Any]) -> bool:
+    return "candidates" in event and bool(_get_finish_reasons(event))
 
 
-def _reasons(answer: dict[str, Any]) -> set[str]:
-    """Why an answer, or its parts, came to an end."""
-    parts: list[Any] = [answer]
-    for name in _PARTS:
-        some = answer.get(name)
-        parts += some if isinstance(some, list) else ()
-    found = (part.get(name) for part in parts if isinstance(part, dict) for name in _REASONS)
-    return {reason for reason in found if isinstance(reason, str) and reason}
+def _get_finish_reasons(response: dict[str, Any]) -> set[str]:
+    """Return the reasons for which a response, or its choices, ended."""
+    parts: list[Any] = [response]
+    for name in _CHOICE_LISTS:
+        choices = response.get(name)
+        parts += choices if isinstance(choices, list) else ()
+    reasons = (
+        part.get(name) for part in parts if isinstance(part, dict) for name in _REASON_FIELDS
+    )
+    return {reason for reason in reasons if isinstance(reason, str) and reason}
 
 
-def _model(answer: dict[str, Any]) -> str | None:
-    return _text(answer.get("model")) or _text(answer.get("modelVersion"))
+def _get_model(response: dict[str, Any]) -> str | None:
+    return _as_text(response.get("model")) or _as_text(response.get("modelVersion"))
 
 
-def _usage(answer: dict[str, Any]) -> dict[str, Any] | None:
-    return _dict(answer.get("usage")) or _dict(answer.get("usageMetadata"))
+def _get_usage(response: dict[str, Any]) -> dict[str, Any] | None:
+    return _as_dict(response.get("usage")) or _as_dict(response.get("usageMetadata"))
 
 
-def _parsed(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _text(value: Any) -> str | None:
+def _as_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _dict(value: Any) -> dict[str, Any] | None:
+def _as_dict(value: Any) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None

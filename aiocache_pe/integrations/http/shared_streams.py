@@ -1,8 +1,9 @@
-"""Streams of answers under way, which identical requests share instead of being sent.
+"""Streams in flight that identical HTTP requests share.
 
-Whoever asks first has the request sent; who asks meanwhile gets the same answer from its
-first chunk on, at a pace of his own (`decorators.live`). When the last of them has closed it,
-so is the connection; who asks while it is being stored waits for that.
+The first request is sent. A request that arrives while its response is in flight reads the same
+response from the first chunk on, at its own pace (`aiocache_pe.decorators.streams.fan_out`). The
+connection is closed when the last reader closes its stream. A request that arrives while the
+stream is being stored waits until it is stored.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ from typing import Any, NamedTuple
 
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
-from aiocache_pe.decorators.streams.fan_out_sync import PlainLive
+from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flights
 
-_GRACE = 1.0  # seconds in which whoever had an answer opened has to begin to read it
+_FIRST_READ_SECONDS = 1.0
+"""Time for the request that opened a stream to start to read it."""
 
 
 class OpenedStream(NamedTuple):
-    """An answer that has begun.
+    """A response that has arrived up to its headers.
 
     Attributes:
-        status: its status.
-        headers: its headers.
-        chunks: its generator, begun already, so that closing it closes the connection;
-            ``None`` for a failure, which is none to share.
-        body: of a failure.
+        status: the status code.
+        headers: the headers.
+        chunks: the started generator of its chunks; closing it closes the connection. ``None``
+            for a failure, which is not shared.
+        body: the body of a failure.
     """
 
     status: int
@@ -41,184 +43,200 @@ class OpenedStream(NamedTuple):
 
 
 class StreamSeat(NamedTuple):
-    """Somebody's place in a stream, or the failure that there is instead.
+    """The place of one request in a stream, or the failure in place of the stream.
 
     Attributes:
-        opened: the answer.
-        joined: whether another had it opened.
-        live: the stream, an `AsyncSharedStream` or a `PlainLive`.
-        reader: the place in it.
+        opened: the response.
+        joined: whether another request opened it.
+        stream: an `AsyncSharedStream` or a `SyncSharedStream`; ``None`` for a failure.
+        reader: the position in the stream.
     """
 
     opened: OpenedStream
     joined: bool
-    live: Any = None
+    stream: Any = None
     reader: StreamReader | None = None
 
 
-class _AsyncShared:
-    """A stream, and the place that is kept for the one who had it opened."""
+class _AsyncInFlight:
+    """A stream in flight, and the seat that is reserved for the task that opened it."""
 
-    def __init__(self, opened: OpenedStream, settled: asyncio.Event) -> None:
+    def __init__(self, opened: OpenedStream, closed: asyncio.Event) -> None:
         source: AsyncGenerator[bytes, None] = opened.chunks
         self.opened = opened
-        self.live = AsyncSharedStream[bytes](lambda _: source, lambda _: None)
-        self.settled = settled
-        self._first: StreamReader | None = self.live.first
-        # Who had it opened may be cancelled in the moment in which it is.
-        self._alarm = asyncio.get_running_loop().call_later(_GRACE, self._let_go)
-        self._closing: asyncio.Task[None] | None = None
+        self.closed = closed
+        self.stream = AsyncSharedStream[bytes](lambda _: source, lambda _: None)
+        self._reserved: StreamReader | None = self.stream.first
+        # The task that opened the stream may be cancelled before it takes its seat.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_FIRST_READ_SECONDS, self._release_reserved)
+        self._quitting: asyncio.Task[None] | None = None
 
-    def place(self) -> StreamReader | None:
-        first, self._first = self._first, None
-        self._alarm.cancel()
-        return self.live.join() if first is None else first
+    def join(self) -> StreamReader | None:
+        """Return a reader, at first the reserved one; ``None`` if the stream has ended."""
+        reader, self._reserved = self._reserved, None
+        self._timer.cancel()
+        return self.stream.join() if reader is None else reader
 
-    def _let_go(self) -> None:
-        first, self._first = self._first, None
-        if first is not None:
-            self._closing = asyncio.ensure_future(self.live.quit(first))
+    def _release_reserved(self) -> None:
+        reader, self._reserved = self._reserved, None
+        if reader is not None:
+            self._quitting = asyncio.ensure_future(self.stream.quit(reader))
 
 
-class AsyncSharing:
-    """The streams that tasks share, kept apart by event loop."""
+class AsyncSharedStreams:
+    """The streams in flight that tasks share, separate for each event loop."""
 
     def __init__(self) -> None:
         self._flights = Flights()
-        self._shared: PerLoop[dict[str, _AsyncShared]] = PerLoop(dict)
+        self._in_flight: PerLoop[dict[str, _AsyncInFlight]] = PerLoop(dict)
 
-    async def place(
-        self, key: str, open_it: Callable[[Callable[[], None]], Awaitable[OpenedStream]]
+    async def open_or_join(
+        self, key: str, open_stream: Callable[[Callable[[], None]], Awaitable[OpenedStream]]
     ) -> StreamSeat | None:
-        """A place in the stream of a key; ``None`` if there is one that cannot be joined.
+        """Return a seat in the stream of a key; ``None`` if it is in flight and cannot be joined.
 
         Args:
-            key: what tells requests apart.
-            open_it: sends the request; given what to call when the answer is closed.
+            key: identifies the request.
+            open_stream: sends the request. It takes a function to call when the response is
+                closed.
 
         Raises:
-            Whatever that raised.
+            Exception: ``open_stream`` raised it.
         """
-        shared_now = self._shared.get()
+        in_flight = self._in_flight.get()
 
-        async def work(max_wait: float | None) -> OpenedStream | _AsyncShared:
-            settled = asyncio.Event()
+        async def work(max_wait: float | None) -> OpenedStream | _AsyncInFlight:
+            closed = asyncio.Event()
 
-            def settle() -> None:
-                settled.set()
-                shared_now.pop(key, None)
+            def on_close() -> None:
+                closed.set()
+                in_flight.pop(key, None)
 
-            opened = await open_it(settle)
+            opened = await open_stream(on_close)
             if opened.chunks is None:
                 return opened
-            shared = shared_now[key] = _AsyncShared(opened, settled)
-            return shared
+            entry = in_flight[key] = _AsyncInFlight(opened, closed)
+            return entry
 
-        found, joined = shared_now.get(key), True
-        if found is None:
-            opened, joined = await self._flights.run(key, work)
-            if not isinstance(opened, _AsyncShared):
-                return StreamSeat(opened, joined)
-            found = opened
-        reader = found.place()
+        entry, joined = in_flight.get(key), True
+        if entry is None:
+            result, joined = await self._flights.run(key, work)
+            if not isinstance(result, _AsyncInFlight):
+                return StreamSeat(result, joined)
+            entry = result
+        reader = entry.join()
         if reader is not None:
-            return StreamSeat(found.opened, joined, found.live, reader)
-        if found.live.has_ended:
-            await found.settled.wait()
+            return StreamSeat(entry.opened, joined, entry.stream, reader)
+        if entry.stream.has_ended:
+            await entry.closed.wait()
         return None
 
 
 class _Opening:
-    """A stream that a thread opens, and places for those who wait for that."""
+    """A stream that one thread opens, and seats for the threads that wait for it."""
 
     def __init__(self) -> None:
         self.waiting = 0
-        self.future: Future[tuple[OpenedStream, PlainLive[bytes] | None]] = Future()
-        self.places: list[StreamReader | None] = []
-        self.settled = threading.Event()
+        self.future: Future[tuple[OpenedStream, SyncSharedStream[bytes] | None]] = Future()
+        self.reserved: list[StreamReader | None] = []
+        self.closed = threading.Event()
 
 
-class PlainSharing:
-    """The same for threads."""
+class SyncSharedStreams:
+    """The streams in flight that threads share."""
 
     def __init__(self) -> None:
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Join no stream of the parent's: its threads are not in this process."""
+        """Forget the streams of the parent process, because its threads do not run here."""
         self._lock = threading.Lock()
         self._openings: dict[str, _Opening] = {}
 
-    def place(
-        self, key: str, open_it: Callable[[Callable[[], None]], OpenedStream]
+    def open_or_join(
+        self, key: str, open_stream: Callable[[Callable[[], None]], OpenedStream]
     ) -> StreamSeat | None:
-        """See `AsyncSharing.place`."""
+        """Return a seat in the stream of a key; ``None`` if it is in flight and cannot be joined.
+
+        Args:
+            key: identifies the request.
+            open_stream: sends the request. It takes a function to call when the response is
+                closed.
+
+        Raises:
+            Exception: ``open_stream`` raised it.
+        """
         with self._lock:
             opening = self._openings.get(key)
-            is_mine = opening is None
+            is_first = opening is None
             if opening is None:
                 opening = self._openings[key] = _Opening()
             else:
                 opening.waiting += 1
-        if is_mine:
-            return self._opened(key, opening, open_it)
+        if is_first:
+            return self._open(key, opening, open_stream)
+
         try:
-            opened, live = opening.future.result()
-        except CancelledError:  # who was opening it was interrupted
+            opened, stream = opening.future.result()
+        except CancelledError:  # the thread that opened it was interrupted
             return None
         except BaseException as error:
             if not isinstance(error, Exception):
-                self._give_up(opening)
+                self._stop_waiting(opening)
             raise
-        if live is None:
+        if stream is None:
             return StreamSeat(opened, joined=True)
         with self._lock:
-            reader = opening.places.pop() if opening.places else live.join()
+            reader = opening.reserved.pop() if opening.reserved else stream.join()
         if reader is not None:
-            return StreamSeat(opened, True, live, reader)  # noqa: FBT003 - as the tuple is written
-        if live.has_ended:
-            opening.settled.wait()
+            return StreamSeat(opened, joined=True, stream=stream, reader=reader)
+        if stream.has_ended:
+            opening.closed.wait()
         return None
 
-    def _give_up(self, opening: _Opening) -> None:
-        """Wait no longer, nor hold the place that was kept: this thread was interrupted."""
+    def _stop_waiting(self, opening: _Opening) -> None:
+        """Give up the seat of this thread, which was interrupted."""
         with self._lock:
             if not opening.future.done():
                 opening.waiting -= 1
                 return
-            reader = opening.places.pop() if opening.places else None
+            reader = opening.reserved.pop() if opening.reserved else None
         if reader is not None:
-            _, live = opening.future.result()
-            if live is not None:
-                live.quit(reader)
+            _, stream = opening.future.result()
+            if stream is not None:
+                stream.quit(reader)
 
-    def _opened(
-        self, key: str, opening: _Opening, open_it: Callable[[Callable[[], None]], OpenedStream]
+    def _open(
+        self,
+        key: str,
+        opening: _Opening,
+        open_stream: Callable[[Callable[[], None]], OpenedStream],
     ) -> StreamSeat:
-        def settle() -> None:
-            opening.settled.set()
+        def on_close() -> None:
+            opening.closed.set()
             with self._lock:
                 if self._openings.get(key) is opening:
                     del self._openings[key]
 
         try:
-            opened = open_it(settle)
+            opened = open_stream(on_close)
         except BaseException as error:
-            settle()
+            on_close()
             if isinstance(error, Exception):
                 opening.future.set_exception(error)
             else:
                 opening.future.cancel()
             raise
         if opened.chunks is None:
-            settle()
+            on_close()
             opening.future.set_result((opened, None))
             return StreamSeat(opened, joined=False)
         source: Generator[bytes, None, None] = opened.chunks
-        live = PlainLive[bytes](lambda _: source, lambda _: None)
+        stream = SyncSharedStream[bytes](lambda _: source, lambda _: None)
         with self._lock:
-            # Nobody who waits now is to find that it was read to its end by those who woke first.
-            opening.places = [live.join() for _ in range(opening.waiting)]
-            opening.future.set_result((opened, live))
-        return StreamSeat(opened, False, live, live.first)  # noqa: FBT003 - as the tuple is written
+            # The threads that wake first may read the stream to its end before the others wake.
+            opening.reserved = [stream.join() for _ in range(opening.waiting)]
+            opening.future.set_result((opened, stream))
+        return StreamSeat(opened, joined=False, stream=stream, reader=stream.first)

@@ -1,4 +1,4 @@
-"""Sharing streams at the moments that no client could be made to hit."""
+"""Shared streams: expired seats, interrupted threads and streams that are being stored."""
 
 from __future__ import annotations
 
@@ -11,141 +11,146 @@ from typing import Any
 import pytest
 
 from aiocache_pe.integrations.http import shared_streams
-from aiocache_pe.integrations.http.shared_streams import AsyncSharing, OpenedStream, PlainSharing
+from aiocache_pe.integrations.http.shared_streams import (
+    AsyncSharedStreams,
+    OpenedStream,
+    SyncSharedStreams,
+)
 from tests.support.polling import poll, poll_blocking
 
-Settled = Callable[[], None]
+OnClose = Callable[[], None]
 
 
 class Source:
-    """An answer of two chunks, and whether it was closed."""
+    """A response of two chunks that records whether it was closed."""
 
     def __init__(self) -> None:
         self.is_closed = False
 
-    def opened(self, settled: Settled) -> OpenedStream:
-        def chunks() -> Generator[bytes, None, None]:
+    def open(self, on_close: OnClose) -> OpenedStream:
+        def iter_chunks() -> Generator[bytes, None, None]:
             try:
                 yield b""
                 yield b"one"
                 yield b"two"
             finally:
                 self.is_closed = True
-                settled()
+                on_close()
 
-        begun = chunks()
-        next(begun)
-        return OpenedStream(200, [], begun)
+        chunks = iter_chunks()
+        next(chunks)
+        return OpenedStream(200, [], chunks)
 
-    async def opened_later(self, settled: Settled) -> OpenedStream:
-        async def chunks() -> AsyncGenerator[bytes, None]:
+    async def open_async(self, on_close: OnClose) -> OpenedStream:
+        async def iter_chunks() -> AsyncGenerator[bytes, None]:
             try:
                 yield b""
                 yield b"one"
                 yield b"two"
             finally:
                 self.is_closed = True
-                settled()
+                on_close()
 
-        begun = chunks()
-        await anext(begun)
-        return OpenedStream(200, [], begun)
+        chunks = iter_chunks()
+        await anext(chunks)
+        return OpenedStream(200, [], chunks)
 
 
-def interrupted(*_: Any) -> Any:
+def interrupt(*_: Any) -> Any:
     raise KeyboardInterrupt
 
 
-async def test_an_answer_that_nobody_came_to_read_is_closed(
+async def test_a_stream_that_its_opener_never_reads_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shared_streams, "_GRACE", 0.0)
+    monkeypatch.setattr(shared_streams, "_FIRST_READ_SECONDS", 0.0)
     source = Source()
-    shared = shared_streams._AsyncShared(await source.opened_later(lambda: None), asyncio.Event())
+    opened = await source.open_async(lambda: None)
+    in_flight = shared_streams._AsyncInFlight(opened, asyncio.Event())
     await poll(lambda: source.is_closed)
-    assert shared.live.has_ended
-    assert shared.place() is None
+    assert in_flight.stream.has_ended
+    assert in_flight.join() is None
 
 
-async def test_who_asks_while_it_is_being_stored_waits_for_that() -> None:
-    sharing, source = AsyncSharing(), Source()
-    first = await sharing.place("k", source.opened_later)
+async def test_a_request_waits_while_the_stream_is_being_stored() -> None:
+    streams, source = AsyncSharedStreams(), Source()
+    first = await streams.open_or_join("k", source.open_async)
     assert first is not None
-    reading = first.live.read(first.reader)
+    reading = first.stream.read(first.reader)
     assert await anext(reading) == b"one"
-    first.live.has_ended = True  # closed, and its source is not yet
-    late = asyncio.create_task(sharing.place("k", source.opened_later))
+    first.stream.has_ended = True  # as if it was closed, but its source was not
+    late = asyncio.create_task(streams.open_or_join("k", source.open_async))
     await asyncio.sleep(0)
     assert not late.done()
-    sharing._shared.get()["k"].settled.set()
+    streams._in_flight.get()["k"].closed.set()
     assert await late is None
-    first.live.has_ended = False
+    first.stream.has_ended = False
     await reading.aclose()
     assert source.is_closed
-    assert sharing._shared.get() == {}
+    assert streams._in_flight.get() == {}
 
 
-def test_when_the_one_who_opens_it_is_interrupted_the_others_look_again() -> None:
-    sharing = PlainSharing()
-    begun, going_on = threading.Event(), threading.Event()
+def test_waiting_threads_retry_when_the_opening_thread_is_interrupted() -> None:
+    streams = SyncSharedStreams()
+    started, may_continue = threading.Event(), threading.Event()
 
-    def opens(settled: Settled) -> OpenedStream:
-        begun.set()
-        assert going_on.wait(60)
+    def open_stream(on_close: OnClose) -> OpenedStream:
+        started.set()
+        assert may_continue.wait(60)
         raise KeyboardInterrupt
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(sharing.place, "k", opens)
-        assert begun.wait(60)
-        second = pool.submit(sharing.place, "k", interrupted)
-        poll_blocking(lambda: sharing._openings["k"].waiting)
-        going_on.set()
+        first = pool.submit(streams.open_or_join, "k", open_stream)
+        assert started.wait(60)
+        second = pool.submit(streams.open_or_join, "k", interrupt)
+        poll_blocking(lambda: streams._openings["k"].waiting)
+        may_continue.set()
         with pytest.raises(KeyboardInterrupt):
             first.result(60)
         assert second.result(60) is None
-    assert sharing._openings == {}
+    assert streams._openings == {}
 
 
-def test_a_place_that_was_kept_for_one_who_is_interrupted_is_given_up(
+def test_an_interrupted_thread_gives_up_its_reserved_seat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sharing, source = PlainSharing(), Source()
+    streams, source = SyncSharedStreams(), Source()
 
-    def opens(settled: Settled) -> OpenedStream:
-        opening = sharing._openings["k"]
+    def open_stream(on_close: OnClose) -> OpenedStream:
+        opening = streams._openings["k"]
         with monkeypatch.context() as patched:
-            patched.setattr(opening.future, "result", interrupted)
-            with pytest.raises(KeyboardInterrupt):  # before it is there
-                sharing.place("k", interrupted)
+            patched.setattr(opening.future, "result", interrupt)
+            with pytest.raises(KeyboardInterrupt):  # before the stream is open
+                streams.open_or_join("k", interrupt)
         assert opening.waiting == 0
         opening.waiting = 1  # as if another thread waited
-        return source.opened(settled)
+        return source.open(on_close)
 
-    first = sharing.place("k", opens)
+    first = streams.open_or_join("k", open_stream)
     assert first is not None
-    opening = sharing._openings["k"]
-    assert len(opening.places) == 1
-    real, calls = opening.future.result, list[None]()
+    opening = streams._openings["k"]
+    assert len(opening.reserved) == 1
+    get_result, calls = opening.future.result, list[None]()
 
-    def at_first(*_: Any) -> Any:
+    def interrupt_once(*_: Any) -> Any:
         calls.append(None)
-        return interrupted() if len(calls) == 1 else real()
+        return interrupt() if len(calls) == 1 else get_result()
 
-    monkeypatch.setattr(opening.future, "result", at_first)
-    with pytest.raises(KeyboardInterrupt):  # when it is there
-        sharing.place("k", interrupted)
-    assert opening.places == []
-    assert list(first.live.read(first.reader)) == [b"one", b"two"]
+    monkeypatch.setattr(opening.future, "result", interrupt_once)
+    with pytest.raises(KeyboardInterrupt):  # after the stream is open
+        streams.open_or_join("k", interrupt)
+    assert opening.reserved == []
+    assert list(first.stream.read(first.reader)) == [b"one", b"two"]
     assert source.is_closed
-    assert sharing._openings == {}
+    assert streams._openings == {}
 
 
-def test_who_comes_when_all_have_closed_it_looks_again() -> None:
-    sharing, source = PlainSharing(), Source()
-    first = sharing.place("k", source.opened)
+def test_a_request_after_all_readers_have_closed_opens_a_new_stream() -> None:
+    streams, source = SyncSharedStreams(), Source()
+    first = streams.open_or_join("k", source.open)
     assert first is not None
-    first.live.quit(first.reader)
+    first.stream.quit(first.reader)
     assert source.is_closed
-    again = sharing.place("k", Source().opened)
-    assert again is not None
-    assert not again.joined
+    second = streams.open_or_join("k", Source().open)
+    assert second is not None
+    assert not second.joined

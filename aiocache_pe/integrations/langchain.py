@@ -1,14 +1,14 @@
-"""A cache for LangChain's models.
+"""Cache for LangChain's models.
 
-It is set once, for all of them::
+One call sets it for all models::
 
     from langchain_core.globals import set_llm_cache
     from aiocache_pe.integrations.langchain import LangChainCache
 
     set_llm_cache(LangChainCache(ttl="7d"))
 
-Generations are stored as plain data, and only the classes of generations and messages are made
-of them again: reading an entry runs no code that a forged one could choose.
+Generations are stored as plain data. Reading an entry constructs only the known classes of
+generations and messages, so a forged entry cannot choose code to run.
 """
 
 from __future__ import annotations
@@ -43,27 +43,26 @@ try:
 except ImportError as error:
     raise MissingDependencyError("caching LangChain's models", extra="langchain") from error
 
-_WITH_TEXT = {kind.__name__: kind for kind in (Generation, GenerationChunk)}
-_WITH_MESSAGE = {kind.__name__: kind for kind in (ChatGeneration, ChatGenerationChunk)}
-_MODEL = ("model_name", "model", "model_id")
+_TEXT_CLASSES = {kind.__name__: kind for kind in (Generation, GenerationChunk)}
+_MESSAGE_CLASSES = {kind.__name__: kind for kind in (ChatGeneration, ChatGenerationChunk)}
+_MODEL_FIELDS = ("model_name", "model", "model_id")
 
 
 class LangChainCache(BaseCache):
-    """LangChain's cache of what its models answered, async and blocking, over any store.
+    """Cache of the answers of LangChain's models, async and blocking, over any store.
 
-    What tells calls apart is what LangChain says: the prompt, and the model with its
-    settings. Of these the key holds the beginning of what was said last, and a digest.
+    LangChain identifies a call by its prompt, and by the model with its settings. The key
+    contains the beginning of the last message, and a digest of both.
 
     Args:
-        cache: where answers are kept, a blocking manager or an async one; by default the
-            process's shared cache.
-        ttl: how long they live; by default the cache's.
-        namespace: where in the cache they go. `clear` removes all that is in it.
+        cache: the cache, async or blocking; by default the process's shared cache.
+        ttl: the lifetime of answers; by default the cache's.
+        namespace: the namespace of the entries. `clear` removes all entries in it.
         tags: names for `CacheManager.delete_by_tag`.
 
     Raises:
-        TypeError: the cache is none.
-        InvalidTTLError: the time to live means nothing.
+        TypeError: ``cache`` is not a cache manager.
+        InvalidTTLError: the lifetime is not valid.
 
     Example:
         >>> from langchain_core.outputs import Generation
@@ -81,135 +80,138 @@ class LangChainCache(BaseCache):
         namespace: str = "langchain",
         tags: Iterable[str] = (),
     ) -> None:
-        manager = sync_manager.asynchronous(get_cache() if cache is None else cache)
+        manager = sync_manager.get_async_manager(get_cache() if cache is None else cache)
         self._cache = manager.namespace(namespace)
         self._blocking = sync_manager.CacheManager.of(self._cache)
         self._ttl = self._cache.loader.resolve_ttl(ttl)
         self._tags = check_tags(tags)
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-        """What a model answered to a prompt, or ``None``."""
-        found, key = self._steered(prompt, llm_string)
-        return self._read(await self._cache.get(key) if key else found)
+        """Return the stored answer to a prompt; ``None`` if there is none."""
+        recorded, key = self._find_recorded(prompt, llm_string)
+        return self._decode(await self._cache.get(key) if key else recorded)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
-        """The same, blocking."""
-        found, key = self._steered(prompt, llm_string)
-        return self._read(self._blocking.get(key) if key else found)
+        """Return the stored answer to a prompt; ``None`` if there is none. Block meanwhile."""
+        recorded, key = self._find_recorded(prompt, llm_string)
+        return self._decode(self._blocking.get(key) if key else recorded)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        """Keep what a model answered; not what cannot be kept exactly, which is counted."""
-        value = self._written(return_val)
-        tape = context.current_cassette()
-        if tape is not None and value is not None:
-            await tape.store(_call(prompt, llm_string), value)
-        elif value is not None and context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
-            await self._cache.set(_key(prompt, llm_string), value, self._ttl, tags=self._tags)
+        """Store an answer. An answer that cannot be stored exactly is counted as a failure."""
+        value = self._encode(return_val)
+        if value is None:
+            return
+        cassette = context.current_cassette()
+        if cassette is not None:
+            await cassette.store(_make_call(prompt, llm_string), value)
+        elif context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
+            await self._cache.set(_make_key(prompt, llm_string), value, self._ttl, tags=self._tags)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
-        """The same, blocking."""
+        """Store an answer, and block until it is stored."""
         blocking.wait_for(self.aupdate, prompt, llm_string, return_val, otherwise=None)
 
     async def aclear(self, **kwargs: Any) -> None:
-        """Forget all answers in the namespace."""
+        """Remove all answers in the namespace."""
         await self._cache.clear()
 
     def clear(self, **kwargs: Any) -> None:
-        """The same, blocking."""
+        """Remove all answers in the namespace, and block until they are removed."""
         self._blocking.clear()
 
-    def _steered(self, prompt: str, llm_string: str) -> tuple[Any, str]:
-        """What a recording has, or nothing; or the key to ask the cache for."""
-        tape = context.current_cassette()
-        if tape is not None:
-            found = tape.find(_call(prompt, llm_string))
-            return (None if found is MISSING else found), ""
+    def _find_recorded(self, prompt: str, llm_string: str) -> tuple[Any, str]:
+        """Return the recorded value or ``None``, and the key to read instead or ``""``."""
+        cassette = context.current_cassette()
+        if cassette is not None:
+            value = cassette.find(_make_call(prompt, llm_string))
+            return (None if value is MISSING else value), ""
         if context.current_mode() in (Mode.BYPASS, Mode.REFRESH):
             return None, ""
-        return None, _key(prompt, llm_string)
+        return None, _make_key(prompt, llm_string)
 
-    def _read(self, value: Any) -> list[Generation] | None:
-        """The generations in an entry; ``None`` and counted if it is none of ours."""
+    def _decode(self, value: Any) -> list[Generation] | None:
+        """Return the generations of a value; count a failure if it is of another form."""
         try:
-            return None if value is None else _generations(value)
-        except Exception as error:  # noqa: BLE001 - whatever stands there, it is a miss
+            return None if value is None else _decode_generations(value)
+        except Exception as error:  # noqa: BLE001 - any other value is a miss
             self._cache.loader.namespace.count_failure("decode", error)
             return None
 
-    def _written(self, generations: RETURN_VAL_TYPE) -> dict[str, Any] | None:
-        """What is stored of generations, if that gives them back."""
+    def _encode(self, generations: RETURN_VAL_TYPE) -> dict[str, Any] | None:
+        """Return the value to store; ``None`` if it would not decode to equal generations."""
         error: Exception
         try:
-            value = {"generations": [_as_data(each) for each in generations], **_used(generations)}
-            if _generations(value) == list(generations):
+            encoded = [_encode_generation(generation) for generation in generations]
+            value = {"generations": encoded, **_get_usage(generations)}
+            if _decode_generations(value) == list(generations):
                 return value
-            error = SerializationError("LangChain's messages do not give these generations back")
-        except Exception as raised:  # noqa: BLE001 - classes of users, which may raise anything
+            error = SerializationError("LangChain's messages do not restore these generations")
+        except Exception as raised:  # noqa: BLE001 - classes of users may raise anything
             error = raised
         self._cache.loader.namespace.count_failure("encode", error)
         return None
 
 
-def _key(prompt: str, llm_string: str) -> str:
-    words = make_label(_said(_messages(prompt)) or prompt)
-    return f"{words}:{make_short_key(canonicalize((prompt, llm_string)))}"
+def _make_key(prompt: str, llm_string: str) -> str:
+    label = make_label(_get_last_text(_parse_messages(prompt)) or prompt)
+    return f"{label}:{make_short_key(canonicalize((prompt, llm_string)))}"
 
 
-def _call(prompt: str, llm_string: str) -> Call:
-    """What a call is recorded as."""
-    messages = _messages(prompt)
+def _make_call(prompt: str, llm_string: str) -> Call:
+    """Return the call to record."""
+    messages = _parse_messages(prompt)
     arguments = {"prompt": messages or prompt, "llm": llm_string}
-    text = _said(messages) or prompt
-    return Call(_key(prompt, llm_string), "langchain", "langchain", arguments, text)
+    text = _get_last_text(messages) or prompt
+    return Call(_make_key(prompt, llm_string), "langchain", "langchain", arguments, text)
 
 
-def _messages(prompt: str) -> list[dict[str, Any]]:
-    """The messages that LangChain wrote as JSON; none if the prompt is a plain text."""
+def _parse_messages(prompt: str) -> list[dict[str, Any]]:
+    """Return the messages that LangChain wrote as JSON; none if the prompt is plain text."""
     try:
         messages = msgspec.json.decode(prompt)
-        return [each["kwargs"] for each in messages]
+        return [message["kwargs"] for message in messages]
     except (msgspec.DecodeError, UnicodeError, RecursionError, TypeError, KeyError):
         return []
 
 
-def _said(messages: Sequence[Any]) -> str | None:
-    """What the last message says, if that is a text."""
+def _get_last_text(messages: Sequence[Any]) -> str | None:
+    """Return the content of the last message; ``None`` if it is not text."""
     content = messages[-1].get("content") if messages and isinstance(messages[-1], dict) else None
     return content if isinstance(content, str) else None
 
 
-def _as_data(generation: Generation) -> dict[str, Any]:
+def _encode_generation(generation: Generation) -> dict[str, Any]:
     name = type(generation).__name__
     if isinstance(generation, ChatGeneration):
-        _WITH_MESSAGE[name]  # raises what is none of these classes
+        _MESSAGE_CLASSES[name]  # raises KeyError for a class of another name
         content: dict[str, Any] = {"message": message_to_dict(generation.message)}
     else:
-        _WITH_TEXT[name]
+        _TEXT_CLASSES[name]
         content = {"text": generation.text}
     return {"type": name, **content, "generation_info": generation.generation_info}
 
 
-def _generations(value: Any) -> list[Generation]:
-    """The generations in an entry; raises anything if it was not written here."""
+def _decode_generations(value: Any) -> list[Generation]:
+    """Return the generations of a value; raise any exception for a value of another form."""
     generations: list[Generation] = []
-    for each in value["generations"]:
-        info = each["generation_info"]
-        if each["type"] in _WITH_MESSAGE:
-            [message] = messages_from_dict([each["message"]])
-            made: Any = _WITH_MESSAGE[each["type"]]
-            generations.append(made(message=message, generation_info=info))
+    for encoded in value["generations"]:
+        name, info = encoded["type"], encoded["generation_info"]
+        if name in _MESSAGE_CLASSES:
+            [message] = messages_from_dict([encoded["message"]])
+            chat_class: Any = _MESSAGE_CLASSES[name]
+            generations.append(chat_class(message=message, generation_info=info))
         else:
-            generations.append(_WITH_TEXT[each["type"]](text=each["text"], generation_info=info))
+            generations.append(_TEXT_CLASSES[name](text=encoded["text"], generation_info=info))
     return generations
 
 
-def _used(generations: Sequence[Generation]) -> dict[str, Any]:
-    """The model and its count of tokens, where a message tells them."""
-    for each in generations:
-        message = getattr(each, "message", None)
+def _get_usage(generations: Sequence[Generation]) -> dict[str, Any]:
+    """Return the model and the token counts of the first message that has counts."""
+    for generation in generations:
+        message = getattr(generation, "message", None)
         usage = getattr(message, "usage_metadata", None)
         if usage:
             metadata = getattr(message, "response_metadata", {})
-            model = next((metadata[name] for name in _MODEL if metadata.get(name)), None)
-            return {"model": model, "usage": dict(usage)}
+            names = (metadata[field] for field in _MODEL_FIELDS if metadata.get(field))
+            return {"model": next(names, None), "usage": dict(usage)}
     return {}

@@ -1,4 +1,4 @@
-"""LangChain's cache: its own standard suites, over memory and files, and what else it promises."""
+"""LangChain's cache: the standard suites of LangChain over two stores, and its own tests."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ GENERATIONS: dict[str, list[Generation]] = {
 
 
 @pytest.mark.parametrize("generations", GENERATIONS.values(), ids=GENERATIONS)
-async def test_generations_come_back_as_they_were(
+async def test_generations_are_read_unchanged(
     memory: CacheManager, generations: list[Generation]
 ) -> None:
     cache = LangChainCache(memory)
@@ -73,14 +73,16 @@ async def test_generations_come_back_as_they_were(
         await cache.alookup("why?", "small"),
         await asyncio.to_thread(cache.lookup, "why?", "small"),
     ):
-        assert isinstance(found, list)  # LangChain takes nothing else for a hit
+        assert isinstance(found, list)  # LangChain accepts only a list as a hit
         assert found == generations
         assert list(map(type, found)) == list(map(type, generations))
     assert await cache.alookup("why?", "large") is None
     assert await cache.alookup("why not?", "small") is None
 
 
-async def test_what_a_caller_does_to_an_answer_no_other_sees(memory: CacheManager) -> None:
+async def test_changing_an_answer_affects_no_other_caller(
+    memory: CacheManager,
+) -> None:
     cache = LangChainCache(memory)
     await cache.aupdate("why?", "small", [Generation(text="a")])
     found = await cache.alookup("why?", "small")
@@ -89,7 +91,7 @@ async def test_what_a_caller_does_to_an_answer_no_other_sees(memory: CacheManage
     assert await cache.alookup("why?", "small") == [Generation(text="a")]
 
 
-async def test_a_model_is_asked_once(memory: CacheManager) -> None:
+async def test_a_model_is_called_once(memory: CacheManager) -> None:
     model = FakeListChatModel(responses=["one", "two", "three"], cache=LangChainCache(memory))
     assert (await model.ainvoke("why?")).content == "one"
     assert (await model.ainvoke("why?")).content == "one"
@@ -99,17 +101,19 @@ async def test_a_model_is_asked_once(memory: CacheManager) -> None:
     assert sorted(key.partition(":")[0] for key in keys) == ["why not?", "why?"]
 
 
-async def test_hits_tell_what_they_saved() -> None:
+async def test_hits_count_the_saved_tokens_and_money() -> None:
     async with CacheManager("memory", prices={"small": Price(1, 4)}) as manager:
         cache = LangChainCache(manager)
         await cache.aupdate("why?", "small", GENERATIONS["message"])
         await cache.alookup("why?", "small")
-        found = await manager.namespace("langchain").get_stats()
-    assert (found.input_tokens_saved, found.output_tokens_saved) == (100, 50)
-    assert found.money_saved == pytest.approx(3e-4)
+        stats = await manager.namespace("langchain").get_stats()
+    assert (stats.input_tokens_saved, stats.output_tokens_saved) == (100, 50)
+    assert stats.money_saved == pytest.approx(3e-4)
 
 
-async def test_settings_and_clearing(memory: CacheManager) -> None:
+async def test_settings_apply_and_clear_removes_only_the_namespace(
+    memory: CacheManager,
+) -> None:
     await memory.set("mine", 1)
     cache = LangChainCache(memory, ttl=60, namespace="models", tags=["answers"])
     await cache.aupdate("why?", "small", [Generation(text="a")])
@@ -123,11 +127,11 @@ async def test_settings_and_clearing(memory: CacheManager) -> None:
     await cache.aclear()
     assert await cache.alookup("why?", "small") is None
     assert await memory.get("mine") == 1
-    with pytest.raises(TypeError, match="cache is a CacheManager"):
+    with pytest.raises(TypeError, match="cache must be a CacheManager"):
         LangChainCache("memory")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
-async def test_steering(memory: CacheManager) -> None:
+async def test_the_call_modes_apply(memory: CacheManager) -> None:
     cache, answer = LangChainCache(memory), [Generation(text="a")]
     for block in (bypass, read_only):
         with block():
@@ -142,7 +146,7 @@ async def test_steering(memory: CacheManager) -> None:
         assert await cache.alookup("why?", "small") == answer
 
 
-async def test_it_is_recorded_and_replayed(memory: CacheManager, tmp_path: Path) -> None:
+async def test_a_call_is_recorded_and_replayed(memory: CacheManager, tmp_path: Path) -> None:
     model = FakeListChatModel(responses=["one", "two"], cache=LangChainCache(memory))
     with recording(tmp_path, "record"):
         assert (await model.ainvoke("why?")).content == "one"
@@ -153,17 +157,19 @@ async def test_it_is_recorded_and_replayed(memory: CacheManager, tmp_path: Path)
         for ask in (model.invoke, model.invoke):
             assert (await asyncio.to_thread(ask, "why?")).content == "one"
         assert (await model.ainvoke("why?")).content == "one"
-    assert (await model.ainvoke("why?")).content == "two"  # a call of its own, out of the block
+    assert (await model.ainvoke("why?")).content == "two"  # the model is called outside the block
     assert (await memory.namespace("langchain").get_stats()).total_entries == 1
 
 
-class Special(Generation):
-    """A class of a user's, of which nobody could know how to make it again."""
+class CustomGeneration(Generation):
+    """A user's class, which LangChain cannot restore."""
 
 
-async def test_what_cannot_be_kept_exactly_is_not_kept(memory: CacheManager) -> None:
+async def test_generations_without_an_exact_form_are_not_stored(
+    memory: CacheManager,
+) -> None:
     cache = LangChainCache(memory)
-    await cache.aupdate("why?", "small", [Special(text="a")])
+    await cache.aupdate("why?", "small", [CustomGeneration(text="a")])
     await cache.aupdate(
         "why not?", "small", [Generation(text="a", generation_info={"x": object()})]
     )
@@ -174,7 +180,7 @@ async def test_what_cannot_be_kept_exactly_is_not_kept(memory: CacheManager) -> 
 @pytest.mark.parametrize(
     "value", [7, {}, {"generations": 7}, {"generations": [{"type": "Path", "text": "/"}]}]
 )
-async def test_what_another_wrote_there_is_a_miss(memory: CacheManager, value: Any) -> None:
+async def test_an_entry_of_another_form_is_a_miss(memory: CacheManager, value: Any) -> None:
     cache = LangChainCache(memory)
     await cache.aupdate("why?", "small", [Generation(text="a")])
     view = memory.namespace("langchain")
@@ -183,7 +189,7 @@ async def test_what_another_wrote_there_is_a_miss(memory: CacheManager, value: A
     assert await cache.alookup("why?", "small") is None
 
 
-async def test_a_broken_store_breaks_no_model() -> None:
+async def test_models_work_over_a_broken_store() -> None:
     async with CacheManager(BrokenEverywhereBackend(BackendError("down"))) as manager:
         model = FakeListChatModel(responses=["one", "two"], cache=LangChainCache(manager))
         assert (await model.ainvoke("why?")).content == "one"
@@ -195,8 +201,8 @@ def test_without_langchain_the_error_names_the_extra() -> None:
         "import sys; sys.modules['langchain_core'] = None\n"
         "import aiocache_pe.integrations.langchain"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert "MissingDependencyError" in done.stderr
-    assert "aiocache_pe[langchain]" in done.stderr
+    assert "MissingDependencyError" in process.stderr
+    assert "aiocache_pe[langchain]" in process.stderr

@@ -1,6 +1,5 @@
-"""Recorded calls, for tests that need no network: a directory of files to review.
+"""Recorded calls for tests without a network: a directory of files to review and commit.
 
-A file holds one call: what was asked beside what was answered. `directory` is what calls
-go to, `files` the form of a file, `secrets` what never gets into one, `unrecorded` the
-error for a call that is in none.
+`recorder` has the block that records or replays calls, `files` the format of a file,
+`redaction` the rules for secrets, and `missing_call` the error for a call without a recording.
 """

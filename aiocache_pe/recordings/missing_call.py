@@ -1,4 +1,4 @@
-"""The error for a call that nobody recorded: what was asked, what is near, what to do."""
+"""Error for a call without a recording: its arguments, the nearest recording, the remedy."""
 
 from __future__ import annotations
 
@@ -14,85 +14,91 @@ import msgspec
 
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import UnrecordedCallError
-from aiocache_pe.recordings.files import RecordedCall, render_text
+from aiocache_pe.recordings.files import RecordedCall, render_arguments
 
 VARIABLE = "AIOCACHE_PE_RECORD"
-_SHOWN = 100
-_CLOSE = 0.3  # of 1, below which two calls have nothing to do with each other
+_MAX_VALUE_LENGTH = 100
+_MAX_CALL_LENGTH = 400
+_MAX_COMPARED_LENGTH = 1_000
+_MIN_SIMILARITY = 0.3  # of 1; calls that are less similar are unrelated
 
 
 def make_error(
-    call: Call, directory: Path, there: Mapping[str, RecordedCall], command: str | None
+    call: Call, directory: Path, recordings: Mapping[str, RecordedCall], command: str | None
 ) -> UnrecordedCallError:
-    """What to raise for a call.
+    """Return the error to raise for a call.
 
     Args:
         call: the call.
-        directory: where its recording was looked for.
-        there: what is recorded there.
-        command: by which to record it; ``None`` for the one that this process was begun by.
+        directory: the directory of the recordings.
+        recordings: the recordings in it, by file name.
+        command: the command that records the call; ``None`` for the command of this process.
     """
-    asked = render_text(call.arguments)
-    nearest = _nearest(call.name, asked, there)
-    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
-    lines = [f"no recording of {call.name} in {where}", f"  asked: {_cut(asked)}"]
+    arguments = render_arguments(call.arguments)
+    nearest = _find_nearest(call.name, arguments, recordings)
+    cwd = Path.cwd()
+    shown = directory.relative_to(cwd) if directory.is_relative_to(cwd) else directory
+    lines = [f"no recording of {call.name} in {shown}", f"  asked: {_shorten(arguments)}"]
     if nearest is not None:
         lines.append(f"  nearest: {nearest}")
-        lines += [f"    {line}" for line in _differences(there[nearest].arguments, asked)]
-    elif there:
-        lines.append(f"  none of the {len(there)} recordings there is like it")
+        lines += [
+            f"    {line}" for line in _list_differences(recordings[nearest].arguments, arguments)
+        ]
+    elif recordings:
+        lines.append(f"  none of the {len(recordings)} recordings there is similar")
     else:
         lines.append("  there are no recordings there yet")
-    lines.append(f"  record it: {command or command_to_record()}")
+    lines.append(f"  record it: {command or make_command()}")
     text = "\n".join(lines)
     return UnrecordedCallError(text, call=call.name, directory=str(directory), nearest=nearest)
 
 
-def command_to_record() -> str:
-    """How to begin this program, or this test, so that it records."""
+def make_command() -> str:
+    """Return the command that runs this program, or the current test, in recording mode."""
     test = os.environ.get("PYTEST_CURRENT_TEST")
     if test:
         return f"{VARIABLE}=record pytest {shlex.quote(test.rpartition(' ')[0])}"
     return f"{VARIABLE}=record {shlex.join(['python', *sys.orig_argv[1:]])}"
 
 
-def _nearest(name: str, asked: bytes, there: Mapping[str, RecordedCall]) -> str | None:
-    """The file of the recording that is most like a call; of the same function, if any is."""
+def _find_nearest(
+    name: str, arguments: bytes, recordings: Mapping[str, RecordedCall]
+) -> str | None:
+    """Return the file of the most similar call; of the same function if there is one."""
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(_cut(asked, 1_000))
-    best: tuple[bool, float, str] = (False, _CLOSE, "")
-    for file, recorded in there.items():
-        is_same = recorded.call == name
-        if best[0] and not is_same:
+    matcher.set_seq2(_shorten(arguments, _MAX_COMPARED_LENGTH))
+    best: tuple[bool, float, str] = (False, _MIN_SIMILARITY, "")
+    for file, recorded in recordings.items():
+        is_same_function = recorded.call == name
+        if best[0] and not is_same_function:
             continue
-        matcher.set_seq1(_cut(bytes(recorded.arguments), 1_000))
-        best = max(best, (is_same, matcher.ratio(), file))
+        matcher.set_seq1(_shorten(bytes(recorded.arguments), _MAX_COMPARED_LENGTH))
+        best = max(best, (is_same_function, matcher.ratio(), file))
     return best[2] or None
 
 
-def _differences(recorded: msgspec.Raw, asked: bytes) -> list[str]:
-    """Where the arguments of two calls differ."""
-    before, now = msgspec.json.decode(recorded), msgspec.json.decode(asked)
+def _list_differences(recorded: msgspec.Raw, arguments: bytes) -> list[str]:
+    """Return a line for each difference between the arguments of two calls."""
     lines: list[str] = []
-    _compare("", before, now, lines)
-    return lines or ["the same arguments, of another namespace, version or kind of value"]
+    _compare("", msgspec.json.decode(recorded), msgspec.json.decode(arguments), lines)
+    return lines or ["the same arguments, with another namespace, version or type of a value"]
 
 
-def _compare(path: str, before: Any, now: Any, lines: list[str]) -> None:
-    """Go down to where they differ."""
-    if before == now:
+def _compare(path: str, recorded: Any, asked: Any, lines: list[str]) -> None:
+    if recorded == asked:
         return
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in {**before, **now}:
+    if isinstance(recorded, dict) and isinstance(asked, dict):
+        for name in {**recorded, **asked}:
             inner = f"{path}.{name}" if path else str(name)
-            _compare(inner, before.get(name), now.get(name), lines)
-    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for at, (one, other) in enumerate(zip(before, now, strict=True)):
-            _compare(f"{path}[{at}]", one, other, lines)
+            _compare(inner, recorded.get(name), asked.get(name), lines)
+    elif isinstance(recorded, list) and isinstance(asked, list) and len(recorded) == len(asked):
+        for index, (before, after) in enumerate(zip(recorded, asked, strict=True)):
+            _compare(f"{path}[{index}]", before, after, lines)
     else:
-        lines.append(f"{path}: recorded {before!r:.{_SHOWN}}, asked {now!r:.{_SHOWN}}")
+        length = _MAX_VALUE_LENGTH
+        lines.append(f"{path}: recorded {recorded!r:.{length}}, asked {asked!r:.{length}}")
 
 
-def _cut(text: bytes, longest: int = 4 * _SHOWN) -> str:
-    whole = " ".join(text.decode().split())
-    return whole if len(whole) <= longest else f"{whole[:longest]} ..."
+def _shorten(text: bytes, length: int = _MAX_CALL_LENGTH) -> str:
+    line = " ".join(text.decode().split())
+    return line if len(line) <= length else f"{line[:length]} ..."

@@ -1,4 +1,4 @@
-"""A directory of recorded calls, and the block in which calls go to it."""
+"""Recordings: the block in which cached calls are recorded or replayed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from aiocache_pe.exceptions import (
 )
 from aiocache_pe.recordings.files import (
     RecordedCall,
-    file_name,
     load,
-    make_recorded,
+    make_file_name,
+    make_recorded_call,
     parse_digest,
     read_answer,
     render,
@@ -35,20 +35,21 @@ MODES: tuple[RecordMode, ...] = ("record", "replay", "off")
 
 
 class Recorder:
-    """A block in which cached calls are recorded, or answered by what was recorded.
+    """A block in which cached calls are recorded, or answered by recordings.
 
-    Made by `recording`. It steers the calls of the whole process, those of other threads and
-    tasks too; a block inside it, of this task, goes before it.
+    `recording` creates it. It applies to the calls of the whole process, also in other threads
+    and tasks. A block inside it, in the same task, takes precedence.
 
     Args:
-        directory: where the files are; it is made when there is something to write.
+        directory: the directory of the files; it is created for the first file.
         mode: ``"record"``, ``"replay"`` or ``"off"``.
-        command: how to record, as errors name it; ``None`` for the program that runs.
+        command: the command that records, for error messages; ``None`` for the command of this
+            process.
 
     Attributes:
-        directory: where the files are.
-        mode: what is done with calls.
-        unrecorded: the errors of calls that nobody recorded, when they were replayed.
+        directory: the directory of the files.
+        mode: the mode.
+        unrecorded: the errors of calls without a recording during a replay.
     """
 
     def __init__(
@@ -59,49 +60,58 @@ class Recorder:
         self.unrecorded: list[UnrecordedCallError] = []
         self._command = command
         self._flights = Flights()
-        self._files: dict[str, str] = {}  # by the digests in their names
-        self._there: dict[str, RecordedCall] = {}
+        self._recordings: dict[str, RecordedCall] = {}  # by file name
+        self._names: dict[str, str] = {}  # file names by the digests in them
         self._used: set[str] = set()
-        self._block: use_cassette | None = None
+        self._scope: use_cassette | None = None
 
     def find(self, call: Call) -> Any:
-        """See `Cassette.find`."""
-        __tracebackhide__ = True  # so that pytest shows the line that asked
-        name = self._name(call)
+        """Return the recorded answer of a call; `MISSING` if the call is to be made.
+
+        Raises:
+            UnrecordedCallError: there is no recorded answer, and no call is to be made.
+        """
+        __tracebackhide__ = True  # pytest then shows the line of the call
+        name = self._get_name(call)
         if name in self._used:
-            return read_answer(self._there[name], name)
+            return read_answer(self._recordings[name], name)
         if self.mode == "record":
             return MISSING
-        if name not in self._there:
-            error = make_error(call, self.directory, self._there, self._command)
+        if name not in self._recordings:
+            error = make_error(call, self.directory, self._recordings, self._command)
             self.unrecorded.append(error)
             raise error
         self._used.add(name)
-        return read_answer(self._there[name], name)
+        return read_answer(self._recordings[name], name)
 
     async def store(self, call: Call, value: Any) -> None:
-        """See `Cassette.keep`. Of two answers to one call the first counts, for all who ask."""
-        name = self._name(call)
+        """Record the answer of a call. The first of two answers counts, for all callers.
+
+        Raises:
+            SerializationError: the answer cannot be recorded.
+            BackendError: the file cannot be written.
+        """
+        name = self._get_name(call)
         if name in self._used or (call.is_recordable is not None and not call.is_recordable(value)):
             return
-        new = make_recorded(call, value)
-        old = self._there.get(name)
+        new = make_recorded_call(call, value)
+        old = self._recordings.get(name)
         if old is None or not _is_same(call, name, old, new):
             path = self.directory / name
             try:
                 await asyncio.to_thread(save, new, path)
             except OSError as error:
                 raise BackendError(f"cannot write the recording {path}: {error}") from error
-            self._there[name] = new
-            self._files[parse_digest(name)] = name
+            self._recordings[name] = new
+            self._names[parse_digest(name)] = name
         self._used.add(name)
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """See `Cassette.answer`. Who asks while another's answer is on its way waits for it."""
+        """Return the recorded answer of a call, or compute and record it once for all callers."""
         __tracebackhide__ = True
-        found = self.find(call)
-        if found is not MISSING:
-            return found
+        answer = self.find(call)
+        if answer is not MISSING:
+            return answer
 
         async def work(max_wait: float | None) -> Any:
             value = self.find(call)
@@ -111,35 +121,38 @@ class Recorder:
             return value
 
         value, _ = await self._flights.run(call.key, work)
-        # Of two answers that say the same the older is in the file, and what follows from it.
-        kept = self.find(call)
-        return value if kept is MISSING else kept
+        # If an older answer is equivalent, the file keeps it, so that later calls that contain
+        # one of its ids stay the same.
+        recorded = self.find(call)
+        return value if recorded is MISSING else recorded
 
     def used(self) -> list[Path]:
-        """The files of calls that were made, in the order of their names."""
+        """Return the files of calls that were made, sorted by name."""
         return [self.directory / name for name in sorted(self._used)]
 
     def unused(self) -> list[Path]:
-        """The files of calls that were not made, in the order of their names."""
-        return [self.directory / name for name in sorted(self._there) if name not in self._used]
+        """Return the files of calls that were not made, sorted by name."""
+        names = sorted(self._recordings.keys() - self._used)
+        return [self.directory / name for name in names]
 
     def remove_unused(self) -> list[Path]:
-        """Remove the files of calls that were not made; which they were.
+        """Remove the files of calls that were not made, and return them.
 
-        To be asked when everything ran that uses this directory.
+        Call it after everything that uses this directory has run.
         """
         removed = self.unused()
         for path in removed:
             path.unlink(missing_ok=True)
-            self._forget(path.name)
+            self._recordings.pop(path.name, None)
+            self._names.pop(parse_digest(path.name), None)
         return removed
 
     def check(self) -> None:
-        """Raise the error of a call that nobody recorded, if there was one.
+        """Raise the error of a call without a recording, if there was one.
 
-        Leaving the block does that too: so a program that catches errors of its services,
-        and goes on without them, does not hide what is missing. Clear `unrecorded` if you
-        expected it.
+        The end of the block does this too. Therefore a program that catches the errors of its
+        services, and continues without them, does not hide a missing recording. Clear
+        `unrecorded` if the error was expected.
 
         Raises:
             UnrecordedCallError: the first of them.
@@ -150,28 +163,28 @@ class Recorder:
             raise error
 
     def report(self, error: BaseException) -> None:
-        """Add to another error what was not recorded: it may be the reason."""
+        """Add a note on the missing recording to another error, as it may be the cause."""
         if self.unrecorded and not isinstance(error, UnrecordedCallError):
             error.add_note(str(self.unrecorded[0]))
         self.unrecorded.clear()
 
     def __enter__(self) -> Self:
-        self._begin()
+        self._load()
         self._enter()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        block, self._block = self._block, None
-        if block is None:
+        scope, self._scope = self._scope, None
+        if scope is None:
             return
-        block.__exit__()
+        scope.__exit__()
         if error is None:
             self.check()
         else:
             self.report(error)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._begin)
+        await asyncio.to_thread(self._load)
         self._enter()
         return self
 
@@ -181,51 +194,48 @@ class Recorder:
     def __repr__(self) -> str:
         return f"Recorder({str(self.directory)!r}, {self.mode!r})"
 
-    def _begin(self) -> None:
-        """Read what there is."""
-        if self._block is not None:
-            raise RuntimeError(f"this recording of {self.directory} is entered already")
+    def _load(self) -> None:
+        """Read the recordings in the directory."""
+        if self._scope is not None:
+            raise RuntimeError(f"the recording of {self.directory} is entered already")
         self.unrecorded.clear()
         self._used.clear()
         try:
-            self._there = {} if self.mode == "off" else load(self.directory)
+            self._recordings = {} if self.mode == "off" else load(self.directory)
         except OSError as error:
             raise BackendError(f"cannot read the recordings: {error}") from error
-        self._files = {parse_digest(name): name for name in self._there}
+        self._names = {parse_digest(name): name for name in self._recordings}
 
     def _enter(self) -> None:
-        self._block = use_cassette(None if self.mode == "off" else self).__enter__()
+        self._scope = use_cassette(None if self.mode == "off" else self).__enter__()
 
-    def _name(self, call: Call) -> str:
-        """The name of a call's file: the one it has, if there is one."""
-        name = file_name(call)
-        return self._files.get(parse_digest(name), name)
-
-    def _forget(self, name: str) -> None:
-        self._there.pop(name, None)
-        self._files.pop(parse_digest(name), None)
+    def _get_name(self, call: Call) -> str:
+        """Return the name of a call's file, which may be renamed, or a new name."""
+        name = make_file_name(call)
+        return self._names.get(parse_digest(name), name)
 
 
 def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") -> Recorder:
-    """Record the cached calls within the block, or answer them with what was recorded.
+    """Record the cached calls within the block, or answer them by recordings.
 
-    So tests of code that asks a model run without network, key or cost, and fail where they
-    ask what nobody recorded. Recorded are the calls of decorated functions of all kinds,
-    of ``get_or_set``, of LangChain's models, and what goes through the transports for httpx;
-    caches are left out of it, and ``bypass``, ``refresh`` and ``read_only`` do not count
-    meanwhile. A call has one answer, which never expires. Arguments and answers are written
-    to files that are made to be reviewed and committed; secrets are not.
+    Tests of code that calls a model then need no network, no key and no money. They fail at a
+    call without a recording. The block applies to calls of decorated functions of all kinds, of
+    ``get_or_set``, of LangChain's models, and to requests through the transports for httpx. It
+    replaces their caches, and ``bypass``, ``refresh`` and ``read_only`` have no effect in it. A
+    call has one answer, which never expires. Arguments and answers are written to files for
+    review and commit, without secrets.
 
     Args:
-        directory: where the files are.
-        mode: ``"record"`` makes each call once and keeps its answer; ``"replay"`` makes none;
-            ``"off"`` does nothing. The environment variable ``AIOCACHE_PE_RECORD`` goes first.
+        directory: the directory of the files.
+        mode: ``"record"`` makes each call once and records its answer; ``"replay"`` makes no
+            call; ``"off"`` has no effect. The environment variable ``AIOCACHE_PE_RECORD`` takes
+            precedence.
 
     Returns:
         A context manager, for ``with`` and ``async with``; see `Recorder`.
 
     Raises:
-        ConfigurationError: there is no such mode.
+        ConfigurationError: the mode is not valid.
 
     Example:
         >>> from aiocache_pe import cached, recording
@@ -241,31 +251,31 @@ def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") ->
         ...     answer("What is six times seven?")
         '42'
     """
-    return Recorder(directory, record_mode(os.environ.get(VARIABLE) or mode))
+    return Recorder(directory, parse_mode(os.environ.get(VARIABLE) or mode))
 
 
-def record_mode(mode: str) -> RecordMode:
-    """A mode that somebody wrote.
+def parse_mode(mode: str) -> RecordMode:
+    """Return a valid mode.
 
     Raises:
-        ConfigurationError: there is no such mode.
+        ConfigurationError: the mode is not valid.
     """
-    for known in MODES:
-        if mode == known:
-            return known
+    for valid in MODES:
+        if mode == valid:
+            return valid
     raise ConfigurationError(
-        f"mode {mode!r:.80}, as given or by {VARIABLE}; accepted are {', '.join(map(repr, MODES))}"
+        f"mode, or {VARIABLE}, must be one of {', '.join(map(repr, MODES))}; got {mode!r:.80}"
     )
 
 
 def _is_same(call: Call, name: str, old: RecordedCall, new: RecordedCall) -> bool:
-    """Whether a file can stay as it is."""
+    """Return whether the old file of a call can remain."""
     if render(old) == render(new):
         return True
     try:
-        before, now = read_answer(old, name), read_answer(new, name)
-    except CacheError:  # somebody edited what is there
+        before, after = read_answer(old, name), read_answer(new, name)
+    except CacheError:  # the old file was edited and is not valid
         return False
     if call.is_same is not None:
-        return call.is_same(before, now)
-    return find_difference(before, now) is None  # the order of a set is none
+        return call.is_same(before, after)
+    return find_difference(before, after) is None  # the same set may have another order

@@ -13,7 +13,7 @@ _MAIN = ("__main__", "__mp_main__")
 
 _MOVED = {
     "pathlib._local": "pathlib",  # where Python 3.13 defines the classes
-    "aiocache_pe.keys.file_digest": "aiocache_pe.digests",  # in keys made before it was moved
+    f"{__package__}.file_digest": "aiocache_pe.digests",  # in keys made before it was moved
 }
 """Modules that keep an older name in keys and records."""
 

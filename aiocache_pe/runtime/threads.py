@@ -152,7 +152,7 @@ class ThreadPool:
                 return future
         if not is_ending():
             raise RuntimeError(f"the thread pool {self._name!r} is shut down and accepts no work")
-        _set_outcome(future, *_run(work))
+        _set_outcome(future, *_capture_outcome(work))
         return future
 
     def end(self) -> None:
@@ -217,7 +217,7 @@ def _run_job(
     loop: asyncio.AbstractEventLoop,
     future: asyncio.Future[T],
 ) -> None:
-    result, error = (None, None) if future.cancelled() else _run(work)
+    result, error = (None, None) if future.cancelled() else _capture_outcome(work)
     with workers.lock:
         workers.unfinished -= 1
     with suppress(RuntimeError):  # the loop was closed meanwhile
@@ -225,7 +225,7 @@ def _run_job(
     del error  # its traceback refers to this frame
 
 
-def _run(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+def _capture_outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:
     try:
         return work(), None
     except BaseException as error:  # noqa: BLE001 - raised where the future is awaited

@@ -1,4 +1,4 @@
-"""What all tests share: how hard hypothesis tries, and a directory to cache in."""
+"""Configuration of all tests: the profiles of hypothesis, shared fixtures, the environment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Chosen by HYPOTHESIS_PROFILE. No profile has a deadline: what is slow is for the
-# benchmarks to say, and a busy machine must not fail a correct program.
+# HYPOTHESIS_PROFILE selects a profile. No profile has a deadline: the benchmarks measure speed,
+# and a busy machine must not fail a correct program.
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 settings.register_profile(
@@ -31,13 +31,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 @pytest.fixture
 def cache_dir(tmp_path: Path) -> Path:
-    """A directory for one test's cache; it is not made yet, as on a user's first run."""
+    """Return the directory for a test's cache; it does not exist yet, as before a first run."""
     return tmp_path / "cache"
 
 
 @pytest.fixture(autouse=True)
-def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the settings of whoever runs the tests out of them."""
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the settings of the calling shell from the environment."""
     for name in list(os.environ):
         if name.startswith("AIOCACHE_PE_") or name == "REDIS_URL":
             monkeypatch.delenv(name)

@@ -15,7 +15,7 @@ from aiocache_pe import CacheManager, cached
 from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import wait_for_refreshes
+from tests.support.internals import wait_for_refreshes
 from tests.support.polling import poll, poll_blocking
 from tests.support.servers.sse_server import WORDS, SseServer, read_words, read_words_async
 from tests.support.stream_kinds import (

@@ -1,4 +1,4 @@
-"""A hard timeout: the caller gives up, and the error says so."""
+"""Hard timeouts: the caller stops waiting and gets an error."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import pytest
 from aiocache_pe import CacheManager, cached, events
 from aiocache_pe.exceptions import CacheError, LoadTimeoutError
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import Factory, wait_for_refreshes
+from tests.support.factories import Factory
+from tests.support.internals import wait_for_refreshes
 from tests.support.polling import poll
 
 
-async def test_who_has_no_more_time_gets_an_error_that_says_so(cache: CacheManager) -> None:
+async def test_a_caller_past_its_hard_timeout_gets_an_error(cache: CacheManager) -> None:
     factory = Factory()
     factory.hold()
     with pytest.raises(LoadTimeoutError, match=r"no value for 'k' within 0.01 s \(hard") as caught:
         await cache.get_or_set("k", factory, hard_timeout=0.01)
     assert isinstance(caught.value, TimeoutError | CacheError)
     assert (caught.value.key, caught.value.seconds) == ("k", 0.01)
-    await poll(lambda: factory.running == 0)  # nobody else waited
+    await poll(lambda: factory.running == 0)  # no other caller waited
     factory.release()
     assert await cache.get_or_set("k", factory, hard_timeout=30) == factory.calls
 
 
-async def test_others_who_have_time_wait_on(cache: CacheManager) -> None:
+async def test_callers_with_more_time_continue_to_wait(cache: CacheManager) -> None:
     factory = Factory()
     factory.hold()
     hasty = asyncio.create_task(cache.get_or_set("k", factory, hard_timeout=0.01))
@@ -38,7 +39,7 @@ async def test_others_who_have_time_wait_on(cache: CacheManager) -> None:
     assert factory.calls == 1
 
 
-async def test_a_time_out_of_the_factorys_own_is_none_of_ours(memory: CacheManager) -> None:
+async def test_a_timeout_error_of_the_factory_is_passed_on(memory: CacheManager) -> None:
     async def factory() -> None:
         raise TimeoutError("mine")
 
@@ -47,7 +48,7 @@ async def test_a_time_out_of_the_factorys_own_is_none_of_ours(memory: CacheManag
     assert not isinstance(caught.value, LoadTimeoutError)
 
 
-async def test_a_time_out_of_the_callers_own_is_passed_on(memory: CacheManager) -> None:
+async def test_a_timeout_of_the_caller_is_passed_on(memory: CacheManager) -> None:
     factory = Factory()
     factory.hold()
     with pytest.raises(TimeoutError) as caught:
@@ -56,9 +57,7 @@ async def test_a_time_out_of_the_callers_own_is_passed_on(memory: CacheManager) 
     assert not isinstance(caught.value, LoadTimeoutError)
 
 
-async def test_a_refresh_has_no_more_time_than_a_caller(
-    memory: CacheManager, clock: FakeClock
-) -> None:
+async def test_a_refresh_has_the_same_hard_timeout(memory: CacheManager, clock: FakeClock) -> None:
     failed: list[events.LoadFailed] = []
     memory.subscribe(events.LoadFailed, failed.append)
     factory = Factory()
@@ -71,7 +70,7 @@ async def test_a_refresh_has_no_more_time_than_a_caller(
     assert factory.running == 0
 
 
-async def test_decorated_functions_have_it_too(memory: CacheManager) -> None:
+async def test_decorated_functions_have_a_hard_timeout(memory: CacheManager) -> None:
     @cached(cache=memory, hard_timeout="10ms")
     async def f() -> None:
         await asyncio.Event().wait()

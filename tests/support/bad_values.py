@@ -1,4 +1,4 @@
-"""Values that many arguments refuse, and what each says of them."""
+"""Values that many arguments do not accept, with the errors that they raise."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Case:
     """A call that must fail.
 
     Attributes:
-        call: how it is shown, and with ``value`` in it what is evaluated.
+        call: the call as source code that contains the name ``value``.
         value: the wrong value.
-        error: what is raised.
-        says: a part of its message.
+        error: the class of the exception.
+        message: a part of the error's message.
     """
 
     call: str
     value: Any
     error: type[Exception]
-    says: str
+    message: str
 
     def describe(self) -> str:
         value = repr(self.value)
@@ -34,7 +34,7 @@ class Case:
 
 
 def make_cases(call: str, *rows: tuple[Any, type[Exception], str]) -> list[Case]:
-    return [Case(call, value, error, says) for value, error, says in rows]
+    return [Case(call, value, error, message) for value, error, message in rows]
 
 
 BAD_KEYS: tuple[tuple[Any, type[Exception], str], ...] = (
@@ -63,13 +63,13 @@ BAD_KEY_LISTS: tuple[tuple[Any, type[Exception], str], ...] = (
     ([7], TypeError, "key must be a str; got int"),
 )
 BAD_INTS: tuple[tuple[Any, type[Exception], str], ...] = (
-    ("1", TypeError, "is an int, not str: '1'"),
-    (1.5, TypeError, "is an int, not float: 1.5"),
-    (True, TypeError, "is an int, not bool: True"),
+    ("1", TypeError, "must be an int; got str: '1'"),
+    (1.5, TypeError, "must be an int; got float: 1.5"),
+    (True, TypeError, "must be an int; got bool: True"),
 )
 BAD_COUNTS: tuple[tuple[Any, type[Exception], str], ...] = (
-    (0, ConfigurationError, "0 is not accepted; an int of at least 1, or None for no bound"),
-    (-1, ConfigurationError, "-1 is not accepted; an int of at least 1"),
-    ("10", ConfigurationError, "'10' is not accepted; an int of at least 1"),
-    (True, ConfigurationError, "True is not accepted; an int of at least 1"),
+    (0, ConfigurationError, "must be an int of at least 1, or None for no bound; got int: 0"),
+    (-1, ConfigurationError, "must be an int of at least 1, or None for no bound; got int: -1"),
+    ("10", ConfigurationError, "must be an int of at least 1, or None for no bound; got str: '10'"),
+    (True, ConfigurationError, "must be an int of at least 1, or None for no bound; got bool"),
 )

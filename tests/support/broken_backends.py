@@ -1,4 +1,4 @@
-"""Stores that fail, each in a way of its own."""
+"""Stores that fail, in different ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiocache_pe.record import Head, Record
 
 
 class BrokenBackend:
-    """Raises on every verb, and on what it says it can do besides."""
+    """A store that raises an error in every method."""
 
     name = "broken"
 
@@ -45,7 +45,7 @@ class BrokenBackend:
 
 
 class BrokenEverywhereBackend(BrokenBackend):
-    """Claims every capability, and fails in each."""
+    """A store that has every capability and raises an error in each."""
 
     on_evict = None
 
@@ -72,6 +72,6 @@ class BrokenEverywhereBackend(BrokenBackend):
 
 
 class SecretlessBackend(MemoryBackend):
-    """A store that keeps no secret of its own, so that pickle is refused."""
+    """A store that keeps no secret, so that values that need pickle are not stored."""
 
     secret = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]

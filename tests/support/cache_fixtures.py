@@ -1,4 +1,4 @@
-"""What the manager's tests share: a clock moved by hand, and a cache over each store."""
+"""Fixtures for tests of the manager: a clock that tests advance, and a cache over each store."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ STORES: dict[str, dict[str, Any]] = {
 
 
 def make_manager(store: str, directory: Path, clock: FakeClock, **settings: Any) -> CacheManager:
-    """A manager over one of the stores that keep something."""
-    given = STORES[store] | settings
-    if given["backend"] == "file":
-        given["directory"] = directory
-    return CacheManager(clock=clock, **given)
+    """Return a manager over one of `STORES`."""
+    arguments = STORES[store] | settings
+    if arguments["backend"] == "file":
+        arguments["directory"] = directory
+    return CacheManager(clock=clock, **arguments)
 
 
 @pytest.fixture
@@ -39,29 +39,29 @@ def clock() -> FakeClock:
 async def cache(
     request: pytest.FixtureRequest, cache_dir: Path, clock: FakeClock
 ) -> AsyncIterator[CacheManager]:
-    """A cache over each store in turn, with and without the memory tier in front."""
+    """Yield a cache over each store in turn, with and without a memory tier."""
     if request.param == "redis":
         request.getfixturevalue("lasting_leases")
         server: Server = request.getfixturevalue("redis_server")
         with Redis.from_url(server.url) as admin:
             admin.flushall()
-        made = CacheManager("redis", redis_url=server.url, directory=cache_dir, clock=clock)
+        opened = CacheManager("redis", redis_url=server.url, directory=cache_dir, clock=clock)
     else:
-        made = make_manager(request.param, cache_dir, clock)
-    async with made as manager:
+        opened = make_manager(request.param, cache_dir, clock)
+    async with opened as manager:
         yield manager
 
 
 @pytest.fixture
 async def memory(clock: FakeClock) -> AsyncIterator[CacheManager]:
-    """A cache where the store does not matter."""
+    """Yield a cache in memory, for tests that do not depend on the store."""
     async with CacheManager("memory", clock=clock) as manager:
         yield manager
 
 
 @pytest.fixture
 def umask_zero() -> Iterator[None]:
-    """The most careless of users."""
+    """Set the umask to zero, so that only explicit permissions protect files."""
     before = os.umask(0)
     yield
     os.umask(before)

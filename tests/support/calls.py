@@ -1,6 +1,6 @@
-"""Calls of many kinds, all different: no two of them may ever share a key.
+"""Arguments of many kinds, all different: no two of them may share a key.
 
-Only the standard library is used here, so that any interpreter can make their keys.
+The module imports only the standard library, so that every interpreter can make the keys.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Question:
 
 
 class Client:
-    """Equal only to itself, but it says what it is."""
+    """A class that is equal only to itself but defines its cache key."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -71,7 +71,7 @@ class Client:
 
 
 class Name(str):
-    """A text of its own kind."""
+    """A subclass of str."""
 
 
 class Year(int): ...
@@ -192,7 +192,7 @@ DIFFERENT: dict[str, Any] = {
     "list of ints": list[int],
     "list of texts": list[str],
     "int or nothing": int | None,
-    "optional text": Optional[str],  # noqa: UP045 - as people write it
+    "optional text": Optional[str],  # noqa: UP045 - a common spelling
     "one of two": Literal["a", "b"],
     "annotated": Annotated[int, "positive"],
     "callable": Callable[[int], str],

@@ -1,8 +1,8 @@
-"""Many callers of a few keys, who are cancelled at random, and keep a history.
+"""Concurrent callers of a few keys that are cancelled at random and record a history.
 
-``python -m tests.support.cancelled_callers DIRECTORY SEED`` is a storm in a process of its own; it
-prints its history. It begins when it is told to, by a line, so that several are at work
-at once.
+``python -m tests.support.cancelled_callers DIRECTORY SEED`` runs such callers in a process and
+prints their history. The process prints ``ready`` and starts when it reads a line, so that
+several processes can start together.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def _call(cache: CacheManager, verb: str, key: str, value: int) -> int:
     return int(await work(key, value))
 
 
-async def _caller(
+async def _run_caller(
     cache: CacheManager, chance: random.Random, history: History, *, cancelling: bool
 ) -> None:
     for _ in range(CALLS):
@@ -64,16 +64,22 @@ async def _caller(
 async def run_cancelled_callers(
     cache: CacheManager, seed: str, *, cancelling: bool = True
 ) -> History:
-    """Let a few tasks call; nothing may be left unheard in their loop."""
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    """Run `TASKS` callers and return their history; no error may remain unhandled in the loop.
+
+    Args:
+        cache: the cache that they call.
+        seed: the seed of their random choices.
+        cancelling: whether calls are cancelled.
+    """
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, error: unhandled.append(error))
     history: History = {}
     callers = [
-        _caller(cache, make_random(f"{seed}/{n}"), history, cancelling=cancelling)
+        _run_caller(cache, make_random(f"{seed}/{n}"), history, cancelling=cancelling)
         for n in range(TASKS)
     ]
     await asyncio.gather(*callers)
-    assert not complaints
+    assert not unhandled
     return history
 
 

@@ -1,4 +1,4 @@
-"""The program within this process, and a real directory for it to work in."""
+"""Fixtures that run the command line in this process, in a directory of the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """A shell starts what runs in the background deaf to Ctrl-C, and its children with it."""
+    """Enable Ctrl-C, which a shell disables for its background jobs and their children."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -24,7 +24,7 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def cli(interruptible: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Call the program with arguments; it must never end by an exception of its own."""
+    """Return a function that runs the program; an exception other than `SystemExit` fails."""
     monkeypatch.chdir(tmp_path)
 
     def call(*args: str, stdin: str | bytes = "") -> Result:

@@ -1,4 +1,4 @@
-"""Running the command line as a user does: in a process, in a pipe, at a terminal."""
+"""The command line as users run it: in a process, with pipes, at a terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULE = (sys.executable, "-m", "aiocache_pe")
 CTRL_C = "\x03"
-TIMEOUT_SECONDS = 60.0  # seconds that a command may take on the slowest machine
-RETRY_SECONDS = 3.0  # seconds after which Ctrl-C is pressed again, as by a person
+TIMEOUT_SECONDS = 60.0  # a command takes less on the slowest machine
+RETRY_SECONDS = 3.0  # Ctrl-C is pressed again after this time
 
-# Makes the terminal it was given its own, so that Ctrl-C typed there reaches it.
+# Makes the terminal the controlling one of the process, so that Ctrl-C typed there reaches it.
 _AT_TERMINAL = """
 import fcntl, os, sys, termios
 os.setsid()
@@ -32,7 +32,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 @dataclass(frozen=True, slots=True)
 class CompletedCommand:
-    """How a command ended, and what was to be read."""
+    """Exit code and output of a command that has ended."""
 
     code: int
     out: str
@@ -64,7 +64,15 @@ def run_program(
 def run_at_terminal(
     directory: Path, *args: str, wait_for: str = "", typed: str = "", **more: str
 ) -> CompletedCommand:
-    """Run the program at a terminal; once the text appears, type something."""
+    """Run the program at a terminal.
+
+    Args:
+        directory: its working directory.
+        args: its arguments.
+        wait_for: text that must appear before anything is typed.
+        typed: text to type; empty for none.
+        more: environment variables.
+    """
     ours, theirs = pty.openpty()
     env = make_environment(COLUMNS="300", TERM="xterm", **more)
     command = [sys.executable, "-c", _AT_TERMINAL, *MODULE, *args]
@@ -75,7 +83,7 @@ def run_at_terminal(
         try:
             os.close(theirs)
             while (chunk := _read(ours)) is None or chunk:
-                assert time.monotonic() < end, f"still running, and shows {shown!r}"
+                assert time.monotonic() < end, f"still running, with the output {shown!r}"
                 shown += chunk or b""
                 again = chunk is None and typed == CTRL_C
                 if typed and wait_for.encode() in shown and (again or not pressed):
@@ -89,10 +97,10 @@ def run_at_terminal(
 
 
 def press_ctrl_c(process: subprocess.Popen[str]) -> int:
-    """Press Ctrl-C until a process ends; its exit code.
+    """Press Ctrl-C until a process ends, and return its exit code.
 
-    Once is not enough for certain: a signal that comes just before a process starts to
-    wait for its input is seen only after that.
+    One signal may not be enough: if it arrives just before a process starts to wait for input,
+    the process handles it only after the wait.
     """
     for _ in range(round(TIMEOUT_SECONDS / RETRY_SECONDS)):
         process.send_signal(signal.SIGINT)
@@ -101,22 +109,22 @@ def press_ctrl_c(process: subprocess.Popen[str]) -> int:
         except subprocess.TimeoutExpired:
             pass
     process.kill()
-    raise AssertionError("Ctrl-C does not end it")
+    raise AssertionError("the process does not end on Ctrl-C")
 
 
 def install_slow_store(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a third party's store, ``slow://SECONDS``, that says when it starts to clear."""
+    """Install a third-party store, ``slow://SECONDS``, that prints a line before it clears."""
     info = site / "slow_store-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-store\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[aiocache_pe.backends]\nslow = slow_store:Slow\n")
-    (site / "slow_store.py").write_text(_SLOW)
+    (site / "slow_store.py").write_text(_SLOW_STORE)
     paths = [str(site), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 def _read(terminal: int) -> bytes | None:
-    """What a terminal shows next: ``None`` if nothing for long, empty if all have left it."""
+    """Return the next output at a terminal: ``None`` after a timeout, empty at its end."""
     if not select.select([terminal], [], [], RETRY_SECONDS)[0]:
         return None
     try:
@@ -127,7 +135,7 @@ def _read(terminal: int) -> bytes | None:
         raise
 
 
-_SLOW = """
+_SLOW_STORE = """
 import asyncio
 import sys
 

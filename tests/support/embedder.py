@@ -1,4 +1,4 @@
-"""A function of batches that tells what it was called with."""
+"""Batch function that records its calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiocache_pe import CacheManager, cached_batch
 
 
 class Embedder:
-    """A function of batches, and what it was called with."""
+    """A batch function that records the batches it is called with."""
 
     def __init__(self, cache: CacheManager, **settings: Any) -> None:
         self.calls = list[list[str]]()

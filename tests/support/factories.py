@@ -1,4 +1,4 @@
-"""Factories that a test steers: slow ones, failing ones, and a count of their calls."""
+"""Factories that a test controls: they wait, fail and count their calls."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiocache_pe import CacheManager
-
 
 class Factory:
-    """Computes 1, 2, 3 and so on; waits while it is held, fails while it is told to.
+    """A factory that returns 1, 2, 3 and so on.
 
     Attributes:
-        calls: how often it was called.
-        running: how many calls are under way.
-        error: what to raise instead of returning a number.
-        shape: makes the value of the number.
+        calls: number of calls so far.
+        running: number of calls that run now.
+        most: largest number of calls that ran at once.
+        error: the exception to raise instead of returning a value; ``None`` for none.
+        shape: function that makes the value of a number.
     """
 
     def __init__(self, shape: Callable[[int], Any] = lambda number: number) -> None:
@@ -46,14 +45,9 @@ class Factory:
         return self.shape(number)
 
 
-async def wait_for_refreshes(cache: CacheManager) -> None:
-    """Wait for the refreshes that are under way in this loop."""
-    await cache._shared.refreshes.settle()
-
-
 async def get_outcome(work: Awaitable[Any]) -> Any:
-    """What it came to: a value, or the exception's class."""
+    """Return the result of an awaitable, or the class of the exception that it raises."""
     try:
         return await work
-    except BaseException as error:  # noqa: BLE001 - a cancelled call has an outcome too
+    except BaseException as error:  # noqa: BLE001 - a cancellation is an outcome too
         return type(error)

@@ -1,4 +1,4 @@
-"""The four kinds of functions that can be decorated, made and called in the same way."""
+"""The four kinds of functions that can be decorated, behind one interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiocache_pe import cached
 Body = Callable[..., Any]
 
 
-def _async_function(body: Body) -> Any:
+def _make_async_function(body: Body) -> Any:
     @wraps(body)
     async def function(*args: Any, **kwargs: Any) -> Any:
         return body(*args, **kwargs)
@@ -22,7 +22,7 @@ def _async_function(body: Body) -> Any:
     return function
 
 
-def _async_stream(body: Body) -> Any:
+def _make_async_stream(body: Body) -> Any:
     @wraps(body)
     async def stream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         yield body(*args, **kwargs)
@@ -30,7 +30,7 @@ def _async_stream(body: Body) -> Any:
     return stream
 
 
-def _function(body: Body) -> Any:
+def _make_function(body: Body) -> Any:
     @wraps(body)
     def function(*args: Any, **kwargs: Any) -> Any:
         return body(*args, **kwargs)
@@ -38,7 +38,7 @@ def _function(body: Body) -> Any:
     return function
 
 
-def _stream(body: Body) -> Any:
+def _make_stream(body: Body) -> Any:
     @wraps(body)
     def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
         yield body(*args, **kwargs)
@@ -47,44 +47,47 @@ def _stream(body: Body) -> Any:
 
 
 _MAKERS = {
-    "async function": _async_function,
-    "async stream": _async_stream,
-    "function": _function,
-    "stream": _stream,
+    "async function": _make_async_function,
+    "async stream": _make_async_stream,
+    "function": _make_function,
+    "stream": _make_stream,
 }
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the kinds.
+    """A kind of function.
 
     Attributes:
-        name: what it is called in a test's id.
+        name: the name of the kind in the ids of tests.
     """
 
     name: str
 
     def build(self, body: Body) -> Any:
-        """A function of this kind with the name and parameters of a plain one.
+        """Return a function of this kind with the name and parameters of a plain function.
 
-        A stream has one chunk: what the plain function returns.
+        A stream has one chunk: the result of the plain function.
         """
         return _MAKERS[self.name](body)
 
     def decorate(self, body: Body, **settings: Any) -> Any:
-        """The same, decorated."""
+        """Return a decorated function of this kind with the name and parameters of ``body``."""
         return cached(**settings)(self.build(body))
 
     @property
     def is_stream(self) -> bool:
         return "stream" in self.name
 
-    def unwrap(self, told: Any) -> Any:
-        """The result, of what ``ttl=`` and ``cache_if=`` are told: of a stream, its chunks."""
-        return told[0] if self.is_stream else told
+    def unwrap(self, argument: Any) -> Any:
+        """Return the result of the plain function from the argument of ``ttl=``, ``cache_if=``.
+
+        The argument is the result itself, or for a stream the list of its chunks.
+        """
+        return argument[0] if self.is_stream else argument
 
     async def get_result(self, called: Any) -> Any:
-        """The result of a call, of this kind or of one of its verbs."""
+        """Return the result of a call of the function or of one of its methods."""
         if self.name == "async stream" and hasattr(called, "__aiter__"):
             (result,) = [chunk async for chunk in called]
             return result
@@ -99,13 +102,13 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
 class CallCounter:
-    """A body that returns how often it was called for the same first argument."""
+    """A plain function that counts its calls, and the first arguments of these calls."""
 
     def __init__(self) -> None:
         self.calls = list[Any]()
 
     def make_body(self) -> Body:
-        """A function ``count(a, b=2, *, session=None)``."""
+        """Return a function ``count(a, b=2, *, session=None)`` that returns the number of calls."""
 
         def count(a: Any = None, b: Any = 2, *, session: Any = None) -> int:
             self.calls.append(a)

@@ -1,9 +1,9 @@
-"""Whether what callers saw of one key could have happened one step at a time.
+"""Histories of operations on one key, and a check that a history is linearizable.
 
-A history is linearizable if its operations can be put in one order, each somewhere
-between its call and its return, in which every answer is right. The search is that of
-Wing and Gong, with Lowe's memory of what was tried. An operation that was cancelled may
-have happened at any time after its call, or never.
+A history is linearizable if its operations can be put in one order, each at a time between its
+call and its return, in which every answer is correct. The search is that of Wing and Gong, with
+Lowe's memory of visited states. A cancelled operation may have happened at any time after its
+call, or never.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 ABSENT = -1
-"""What a read of nothing answers, and what a key without an entry holds."""
+"""The state of a key without an entry, and the answer of a read of such a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Operation:
 
     Attributes:
         verb: ``set``, ``get``, ``add``, ``delete``, ``pop`` or ``incr``.
-        value: what was given, 0 where the verb takes nothing.
-        answer: what came back; ``None`` if nothing ever did.
-        called, returned: nanoseconds of a clock that all callers share.
+        value: the argument; 0 for a verb without one.
+        answer: the result; ``None`` if the operation was cancelled.
+        called, returned: times in nanoseconds, of a clock that all callers share.
     """
 
     verb: str
@@ -35,7 +35,7 @@ class Operation:
 
 
 def apply(state: int, verb: str, value: int) -> tuple[int, int]:
-    """The state after an operation, and its answer."""
+    """Return the state after an operation, and the answer of the operation."""
     there = state != ABSENT
     if verb == "set":
         return value, True
@@ -53,11 +53,11 @@ def apply(state: int, verb: str, value: int) -> tuple[int, int]:
 
 
 def is_linearizable(history: Iterable[Operation], state: int = ABSENT) -> bool:
-    """Whether some order explains every answer.
+    """Return whether some order explains every answer.
 
     Args:
         history: the operations, in any order.
-        state: what the key held before them.
+        state: the state of the key before them.
     """
     operations = sorted(history, key=lambda one: one.called)
     todo = (1 << len(operations)) - 1
@@ -76,7 +76,7 @@ def is_linearizable(history: Iterable[Operation], state: int = ABSENT) -> bool:
         for n in left:
             one = operations[n]
             if one.called > first_return:
-                break  # something else returned before this one, and all later ones, began
+                break  # another operation returned before this one and all later ones were called
             after, answer = apply(state, one.verb, one.value)
             if one.answer is None or one.answer == answer:
                 stack.append((todo & ~(1 << n), after))

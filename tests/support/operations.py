@@ -1,4 +1,4 @@
-"""Every verb of a manager once: all must answer, whatever the store does."""
+"""Calls of every method of a manager; each must return, even when the store fails."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ KEPT = ["what", "was", "stored", "before"]
 FAILS = " fails ("
 
 
-async def call_every_verb(cache: CacheManager, *, works: bool) -> None:
-    """Call every verb; none may raise.
+async def call_every_method(cache: CacheManager, *, works: bool) -> None:
+    """Call every method of a manager; none may raise.
 
     Args:
-        cache: whose verbs. Its key ``kept``, if it is there, holds `KEPT`.
-        works: whether the store does, so that the answers must be right, too.
+        cache: the manager. Its key ``kept``, if present, holds `KEPT`.
+        works: whether the store works, so that all results must be correct.
     """
     calls = 0
 
@@ -31,7 +31,7 @@ async def call_every_verb(cache: CacheManager, *, works: bool) -> None:
 
     async def incr() -> int | None:
         try:
-            return await cache.incr("n")  # the one verb that says so: a number would be a lie
+            return await cache.incr("n")  # the only method that raises: any number would be wrong
         except BackendError:
             return None
 
@@ -65,11 +65,11 @@ async def call_every_verb(cache: CacheManager, *, works: bool) -> None:
         await cache.set("kept", KEPT),
     ]
     if works:
-        assert all(right), f"answer {right.index(False)} is wrong: {right}"
+        assert all(right), f"result {right.index(False)} is wrong: {right}"
     several = await asyncio.gather(*[cache.get_or_set("f", lambda: [1]) for _ in range(8)])
-    assert several == [[1]] * 8, "what was computed comes back, store or no store"
+    assert several == [[1]] * 8, "a computed value must be returned, also without a store"
 
 
 def find_repeated_failures(messages: Iterable[str]) -> dict[str, int]:
-    """The failures that were logged more than once."""
+    """Return the failures that were logged more than once, with their numbers."""
     return {text: n for text, n in Counter(m for m in messages if FAILS in m).items() if n > 1}

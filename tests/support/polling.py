@@ -1,4 +1,4 @@
-"""What tests of every kind need: patience that has an end, and a look at what is held open."""
+"""Waiting for conditions with a deadline; open files and the environment of processes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 0.002
-"""Seconds between two looks."""
+"""Seconds between two checks of a condition."""
 
 
 async def poll(condition: Callable[[], object], *, deadline: float = 10.0) -> None:
-    """Return as soon as a condition holds; the loop is free meanwhile.
+    """Wait until a condition holds, without blocking the event loop.
 
     Args:
-        condition: asked again and again; it must not block.
-        deadline: seconds after which it should have held on the slowest machine.
+        condition: called repeatedly; it must not block.
+        deadline: seconds in which it must hold, even on the slowest machine.
 
     Raises:
-        AssertionError: it did not hold in time.
+        AssertionError: the condition did not hold in time.
     """
     end = time.monotonic() + deadline
     while not condition():
@@ -30,7 +30,7 @@ async def poll(condition: Callable[[], object], *, deadline: float = 10.0) -> No
 
 
 def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) -> None:
-    """The same where no loop runs."""
+    """Wait until a condition holds; see `poll`, for callers without an event loop."""
     end = time.monotonic() + deadline
     while not condition():
         assert time.monotonic() < end, f"still not so after {deadline} s: {condition}"
@@ -38,18 +38,18 @@ def poll_blocking(condition: Callable[[], object], *, deadline: float = 10.0) ->
 
 
 def list_open_files(directory: Path) -> list[str]:
-    """What this process holds open below a directory; what other tests left is not meant."""
-    held: list[str] = []
+    """Return the paths of the files below a directory that this process holds open."""
+    paths: list[str] = []
     for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # closed just now
-            held.append(str(descriptor.readlink()))
-    return [path for path in held if path.startswith(str(directory))]
+        with suppress(OSError):  # closed in the meantime
+            paths.append(str(descriptor.readlink()))
+    return [path for path in paths if path.startswith(str(directory))]
 
 
 def make_environment() -> dict[str, str]:
-    """The environment for a process that coverage would get in the way of.
+    """Return the environment for a process without coverage.
 
-    One that may not write where it is, or that forks while a thread holds a lock:
-    coverage's own files and locks would fail there, and that is not what is tested.
+    Coverage's own files and locks fail in a process that may not write to its directory, or that
+    forks while a thread holds a lock.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -1,4 +1,4 @@
-"""Streams of both kinds for tests: made and read in the same way."""
+"""Async and blocking streams behind one interface."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Source = Callable[[], Iterator[Any]]
 
 
 def make_stream(kind: str, source: Source) -> Any:
-    """A stream of the chunks that a plain generator gives."""
+    """Return a stream of the given kind with the chunks of a plain generator."""
     if kind == PLAIN:
 
         def stream(a: Any = None) -> Iterator[Any]:
-            return (yield from source())  # and returns what the source returns
+            return (yield from source())  # the stream returns the value that the source returns
 
         return stream
 
@@ -54,7 +54,7 @@ async def count_entries(cache: CacheManager) -> int:
 
 
 class Upstream:
-    """A source of chunks that notes how often it began and ended, and may fail on the way."""
+    """A source of chunks that counts its starts and ends and may fail after the last chunk."""
 
     def __init__(self, *chunks: Any, fails: Exception | None = None) -> None:
         self.chunks = chunks

@@ -1,4 +1,4 @@
-"""Values of every kind that a function may return, at any depth, for hypothesis to draw."""
+"""Strategies of hypothesis for values of every kind that a function may return."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Access(Flag):
     EXECUTE = 4
 
 
-class Level(IntEnum):  # no class of ours: only pickle can hold it
+class Level(IntEnum):  # not registered: only pickle can store it
     LOW = 1
 
 
@@ -67,7 +67,7 @@ register_annotation(Reply)
 
 
 class Text(str):
-    """A text that must not come back as a plain one."""
+    """A subclass of str, which must not be decoded as a plain str."""
 
 
 class Year(int): ...
@@ -77,17 +77,17 @@ class Table(dict[Any, Any]): ...
 
 
 def shorten_repr(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """The strategy under a short name: hypothesis writes them out, and that at length."""
+    """Return an equal strategy with a short repr; hypothesis prints strategies in full."""
 
     @st.composite
-    def drawn(draw: st.DrawFn) -> Any:
+    def draw_value(draw: st.DrawFn) -> Any:
         return draw(strategy)
 
-    return drawn()
+    return draw_value()
 
 
 def is_read_as_written(path: PureWindowsPath) -> bool:
-    """Before Python 3.12, some are not: ``//a/``."""
+    """Return whether the text of a path gives an equal path; before 3.12 not for ``//a/``."""
     return PureWindowsPath(str(path)) == path
 
 
@@ -157,7 +157,7 @@ hashables = shorten_repr(
 
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Everything that can hold something."""
+    """Return a strategy for containers of every kind with drawn items."""
     pairs = st.dictionaries(hashables, inner, max_size=4)
     items = st.lists(inner, max_size=4)
     return (
@@ -187,7 +187,7 @@ TAGS = sorted(
     "$timezone $path $fraction $ip $url $ndarray $numpy $type".split()
 )
 values = st.recursive(scalars, containers, max_leaves=25)
-"""What is stored without pickle, whatever it is made of."""
+"""Values that are stored without pickle."""
 
 pickled = (
     st.builds(Text, texts)
@@ -196,4 +196,4 @@ pickled = (
     | st.sampled_from([Level.LOW, int, NotImplemented, ..., PureWindowsPath("//a/")])
 )
 any_values = values | st.recursive(scalars | pickled, containers, max_leaves=8)
-"""With what only pickle can hold in it."""
+"""Values that may contain parts that only pickle can store."""

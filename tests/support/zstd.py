@@ -1,4 +1,4 @@
-"""zstd by itself, from where this Python has it: what the package reads is made without it."""
+"""zstd from the standard library or its backport, independent of the library's own code."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A store that breaks in the middle of its work never breaks a caller.
+"""Stores that fail during their work: no call raises because of them.
 
-Every verb of a manager answers, the failures are counted, each kind of them is logged
-once, and when the store is repaired everything works again. The faults are real ones,
-each in a process of its own: `tests.support.processes.break_store`.
+Every method of a manager returns, failures are counted, each kind is logged once, and all
+methods work again after the store was repaired. The faults are real, each in a process of its
+own: `tests.support.processes.break_store`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.polling import make_environment
-from tests.support.processes.break_store import KINDS, full
+from tests.support.processes.break_store import KINDS, fill_device
 
 ROOT = Path(__file__).parents[2]
 MOUNTS = {
@@ -30,12 +30,12 @@ MOUNTS = {
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """A directory whose parents everybody may enter, unlike pytest's own."""
+    """Return a directory below parents that all users may enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="aiocache_pe-") as parent:
         yield Path(parent) / "cache"
 
 
-def run(*command: str) -> None:
+def run_command(*command: str) -> None:
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -48,7 +48,7 @@ def run(*command: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def broken(kind: str, directory: Path) -> tuple[str, ...]:
+def make_command(kind: str, directory: Path) -> tuple[str, ...]:
     return (
         sys.executable,
         "-W",
@@ -60,22 +60,22 @@ def broken(kind: str, directory: Path) -> tuple[str, ...]:
     )
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {full.__name__}))
-def test_a_broken_store_never_breaks_a_caller(directory: Path, kind: str) -> None:
-    if kind == "no_descriptors" and not Path("/proc/self/fd").is_dir():
-        pytest.skip("needs /proc, to know which descriptors are taken")
-    run(*broken(kind, directory))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {fill_device.__name__}))
+def test_no_call_raises_while_the_store_fails(directory: Path, kind: str) -> None:
+    if kind == "use_all_descriptors" and not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc to list the open descriptors")
+    run_command(*make_command(kind, directory))
 
 
 @pytest.mark.parametrize("system", MOUNTS)
-def test_a_full_disk_never_breaks_a_caller(directory: Path, system: str) -> None:
+def test_no_call_raises_while_the_disk_is_full(directory: Path, system: str) -> None:
     if os.geteuid() != 0 or not shutil.which("unshare"):
-        pytest.skip("mounting a small disk takes root and unshare")
+        pytest.skip("mounting a small disk needs root and unshare")
     directory.mkdir()
     mount = MOUNTS[system].format(cache=directory)
     separate = ("unshare", "-m", "sh", "-c")  # mounts that end with the process
     if subprocess.run((*separate, mount), capture_output=True, check=False).returncode:
         pytest.skip(f"{system} cannot be mounted here")
     (directory.parent / "cache.img").unlink(missing_ok=True)
-    command = " ".join(broken("full", directory))
-    run(*separate, f"{mount} && chmod 700 {directory} && exec {command}")
+    command = " ".join(make_command("fill_device", directory))
+    run_command(*separate, f"{mount} && chmod 700 {directory} && exec {command}")

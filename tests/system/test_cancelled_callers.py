@@ -1,6 +1,6 @@
-"""Many callers at once, some cancelled: each sees a store that does one thing at a time.
+"""Concurrent callers, some of them cancelled: their operations are linearizable.
 
-How hard it tries: see `tests.support.scale`.
+`tests.support.scale` describes the sizes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import random
 import secrets
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,9 +20,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file.backend import FileBackend
 from tests.support.cancelled_callers import History, run_cancelled_callers
 from tests.support.history import ABSENT, Operation, is_linearizable
+from tests.support.internals import list_disk_threads
 from tests.support.polling import poll
 from tests.support.scale import make_random, report, scale_size
 
@@ -32,21 +31,15 @@ THREADS = 3
 PROCESSES = 3
 
 
-def merged(histories: list[History]) -> History:
+def merge_histories(histories: list[History]) -> History:
     return {
         key: [one for history in histories for one in history.get(key, [])]
         for key in {key for history in histories for key in history}
     }
 
 
-def threads_of(cache: CacheManager) -> list[threading.Thread]:
-    """Those that work for it, if it is one over files."""
-    backend = cache._shared.engine.backend
-    return backend._hops._executor()._workers.threads if isinstance(backend, FileBackend) else []
-
-
-def explained(history: History, seed: str) -> int:
-    """Check every key's history; returns how many operations there were."""
+def check_history(history: History, seed: str) -> int:
+    """Check the history of each key, and return the number of operations."""
     for key, operations in history.items():
         ordered = sorted(operations, key=lambda one: one.called)
         assert is_linearizable(operations), f"seed {seed}, {key}:\n" + "\n".join(map(str, ordered))
@@ -55,7 +48,7 @@ def explained(history: History, seed: str) -> int:
 
 @pytest.mark.parametrize("tier", [0, 64 * 1024 * 1024], ids=["no tier", "tier"])
 @pytest.mark.parametrize("backend", ["memory", "file"])
-def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier: int) -> None:
+def test_operations_of_threads_are_linearizable(cache_dir: Path, backend: str, tier: int) -> None:
     seed, count = secrets.token_hex(4), 0
     rounds = scale_size(12 if backend == "memory" else 5)
     for number in range(rounds):
@@ -63,21 +56,19 @@ def test_threads_see_one_step_after_another(cache_dir: Path, backend: str, tier:
         cache = CacheManager(backend, directory=directory, memory_max_bytes=tier)
         with ThreadPoolExecutor(THREADS) as pool:
             jobs = [
-                pool.submit(
-                    lambda n: asyncio.run(run_cancelled_callers(cache, f"{seed}/{number}/{n}")), n
-                )  # noqa: B023
+                pool.submit(asyncio.run, run_cancelled_callers(cache, f"{seed}/{number}/{n}"))
                 for n in range(THREADS)
             ]
             histories = [job.result(60) for job in jobs]
-        count += explained(merged(histories), seed)
-        threads = threads_of(cache)
+        count += check_history(merge_histories(histories), seed)
+        threads = list_disk_threads(cache)
         assert bool(threads) == (backend == "file")
         asyncio.run(cache.close())
         assert not any(thread.is_alive() for thread in threads)
     report(f"linearizable, {THREADS} threads over {backend}: {count} calls, {rounds} rounds")
 
 
-def test_processes_see_one_step_after_another(cache_dir: Path) -> None:
+def test_operations_of_processes_are_linearizable(cache_dir: Path) -> None:
     seed, count = secrets.token_hex(4), 0
     for number in range(scale_size(4)):
         processes = [
@@ -105,12 +96,12 @@ def test_processes_see_one_step_after_another(cache_dir: Path) -> None:
             {key: [Operation(*one) for one in calls] for key, calls in json.loads(output).items()}
             for output in outputs
         ]
-        count += explained(merged(histories), seed)
+        count += check_history(merge_histories(histories), seed)
     report(f"linearizable, {PROCESSES} processes over file: {count} calls")
 
 
 async def compute(number: int, chance: random.Random, computing: list[int]) -> list[int]:
-    """Compute a number; seven's multiples cannot be computed."""
+    """Compute a number; multiples of seven raise an error."""
     computing.append(number)
     try:
         for _ in range(chance.randrange(5)):
@@ -124,8 +115,8 @@ async def compute(number: int, chance: random.Random, computing: list[int]) -> l
 
 @pytest.mark.parametrize("backend", ["memory", "file"])
 async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: str) -> None:
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    unhandled: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, error: unhandled.append(error))
     chance = make_random(secrets.token_hex(4))
     cache = CacheManager(backend, directory=cache_dir if backend == "file" else None)
     computing: list[int] = []
@@ -154,18 +145,18 @@ async def test_cancelled_callers_leave_nothing_behind(cache_dir: Path, backend: 
 
     done = await asyncio.gather(*[caller() for _ in range(40)])
     assert (await cache.get_stats()).errors == 0
-    threads = threads_of(cache)
+    threads = list_disk_threads(cache)
     assert bool(threads) == (backend == "file")
     await cache.close()
     await poll(lambda: len(asyncio.all_tasks()) == 1)
     gc.collect()
     assert not computing
-    assert not complaints
+    assert not unhandled
     assert not any(thread.is_alive() for thread in threads)
-    report(f"storm over {backend}: {40 * scale_size(20)} calls, {sum(done)} answered")
+    report(f"cancelled callers over {backend}: {40 * scale_size(20)} calls, {sum(done)} answered")
 
 
-def test_the_checker_finds_what_cannot_have_happened() -> None:
+def test_the_checker_rejects_impossible_histories() -> None:
     first = Operation("set", 1, answer=True, called=0, returned=1)
     second = Operation("set", 2, answer=True, called=2, returned=5)
     lost = Operation("set", 3, None, 2)

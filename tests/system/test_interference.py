@@ -1,4 +1,4 @@
-"""Others take the directory away, or hold a lock and do not go on: callers go on all the same."""
+"""Other processes that remove the directory or keep a lock: calls continue without errors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import locks
-from aiocache_pe.backends.file.layout import Layout, lock_slot
-from tests.support.operations import KEPT, call_every_verb, find_repeated_failures
+from aiocache_pe.backends.file.layout import Layout, get_lock_slot
+from tests.support.internals import limit_lock_wait
+from tests.support.operations import KEPT, call_every_method, find_repeated_failures
 from tests.support.polling import list_open_files
 from tests.support.scale import scale_size
 
@@ -31,10 +31,10 @@ with ByteLocks(sys.argv[1]).hold(int(sys.argv[2])):
 
 @pytest.fixture
 def stopped_holder(cache_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that was stopped while it held the lock of the key ``held``."""
+    """Start a process that is stopped while it holds the lock of the key ``held``."""
     layout = Layout(str(cache_dir))
     layout.make_root()
-    slot = lock_slot(layout.path("default:held"))
+    slot = get_lock_slot(layout.get_path("default:held"))
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, layout.locks, str(slot)])
     os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
     yield holder
@@ -43,14 +43,14 @@ def stopped_holder(cache_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.parametrize("end", [signal.SIGCONT, signal.SIGKILL])
-async def test_a_lock_that_is_not_given_back_breaks_no_call(
+async def test_a_lock_that_is_not_released_breaks_no_call(
     cache_dir: Path,
     stopped_holder: subprocess.Popen[bytes],
     end: signal.Signals,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(locks, "_PATIENCE", 0.05)
+    limit_lock_wait(monkeypatch, 0.05)
     async with CacheManager(directory=cache_dir) as cache:
         for _ in range(3):
             assert not await cache.set("held", 1)
@@ -69,7 +69,7 @@ async def test_a_lock_that_is_not_given_back_breaks_no_call(
 
 
 @pytest.mark.parametrize("tier", [0, 64 * 1024 * 1024], ids=["no memory tier", "memory tier"])
-async def test_a_directory_that_was_removed_is_made_anew(cache_dir: Path, tier: int) -> None:
+async def test_a_removed_directory_is_created_again(cache_dir: Path, tier: int) -> None:
     async with CacheManager(directory=cache_dir, memory_max_bytes=tier) as cache:
         for _ in range(scale_size(5)):
             assert await cache.set("kept", KEPT)
@@ -77,11 +77,11 @@ async def test_a_directory_that_was_removed_is_made_anew(cache_dir: Path, tier: 
             shutil.rmtree(cache_dir)
             assert await cache.get("kept") is None
             assert await cache.set("kept", KEPT)
-            await call_every_verb(cache, works=True)
+            await call_every_method(cache, works=True)
         assert (await cache.get_stats()).errors == 0
 
 
-async def test_a_directory_removed_again_and_again_harms_nobody(cache_dir: Path) -> None:
+async def test_a_repeatedly_removed_directory_breaks_no_call(cache_dir: Path) -> None:
     end = threading.Event()
 
     def remove() -> None:
@@ -93,20 +93,20 @@ async def test_a_directory_removed_again_and_again_harms_nobody(cache_dir: Path)
     try:
         async with CacheManager(directory=cache_dir) as cache:
             for _ in range(scale_size(5)):
-                await call_every_verb(cache, works=False)
+                await call_every_method(cache, works=False)
                 await asyncio.gather(*[cache.set(f"key {n}", n) for n in range(20)])
             end.set()
             thread.join()
             await cache.clear()
             assert await cache.set("kept", KEPT)
-            await call_every_verb(cache, works=True)
+            await call_every_method(cache, works=True)
     finally:
         end.set()
         thread.join()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
-async def test_removed_directories_leave_no_descriptors_behind(cache_dir: Path) -> None:
+async def test_removed_directories_leave_no_open_descriptors(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir) as cache:
         assert await cache.set("key", 1)
         before = len(list_open_files(cache_dir))

@@ -1,11 +1,10 @@
-"""While 64 tasks read and write a megabyte each, no disk is waited for in the loop's thread.
+"""System calls in the thread of the event loop: none waits for the disk.
 
-What the loop does is asked of the system calls themselves: every call the library makes
-is noted with the thread it is made in. In the loop's thread are allowed, as they cannot
-wait: ``stat`` of a path just used, ``openat2`` with ``RESOLVE_CACHED``, ``fstat`` and
-``close`` of what that opened, and ``preadv`` with ``RWF_NOWAIT``. How long the loop was
-held is measured too, callback by callback, and shown with ``-s``; the full run, made on
-a machine that does nothing else, holds it to a limit::
+64 tasks read and write a megabyte each. The test records every system call of the library with
+its thread. The thread of the loop may make only calls that cannot wait: ``stat`` of a path just
+used, ``openat2`` with ``RESOLVE_CACHED``, ``fstat`` and ``close`` of the file that it opened, and
+``preadv`` with ``RWF_NOWAIT``. The duration of each callback is measured too and shown with
+``-s``. The full run, on an otherwise idle machine, limits the duration::
 
     AIOCACHE_STRESS=3 pytest -p no:xdist tests/system/test_loop_stays_free.py -s
 """
@@ -26,15 +25,15 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import atomic_write
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.sentinels import PENDING
+from tests.support.internals import wrap_atomic_renames
 from tests.support.polling import poll
 from tests.support.scale import is_full_run, report, scale_size
 
 TASKS = 64
 MEGABYTE = 1_000_000
-ROWS = 8000 if is_full_run() else 2000  # a megabyte; to look at every part of it takes long
+ROWS = 8000 if is_full_run() else 2000  # a megabyte; reading every part of it takes long
 ALLOWED = {"stat", "fstat", "preadv", "close"}
 WATCHED = (
     *("open", "read", "write", "writev", "preadv", "stat", "lstat", "fstat", "close", "rename"),
@@ -45,7 +44,7 @@ CPU_LIMIT = 0.25  # seconds of computing in one callback of the full run
 
 
 class Watch:
-    """Notes system calls by thread, and how long each callback of the loop takes."""
+    """A recorder of the system calls of each thread and of the duration of each callback."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: Counter[tuple[str, bool]] = Counter()
@@ -55,16 +54,13 @@ class Watch:
         self._loop_thread = threading.get_ident()
         for name in WATCHED:
             if hasattr(os, name):
-                monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
-        monkeypatch.setattr(builtins, "open", self._noted("builtin open", builtins.open))
-        if atomic_write._renameat2 is not None:
-            monkeypatch.setattr(
-                atomic_write, "_renameat2", self._noted("renameat2", atomic_write._renameat2)
-            )
-        monkeypatch.setattr(asyncio.Handle, "_run", self._timed(asyncio.Handle._run))
+                monkeypatch.setattr(os, name, self._record(name, getattr(os, name)))
+        monkeypatch.setattr(builtins, "open", self._record("builtin open", builtins.open))
+        wrap_atomic_renames(monkeypatch, lambda call: self._record("renameat2", call))
+        monkeypatch.setattr(asyncio.Handle, "_run", self._measure(asyncio.Handle._run))
 
-    def _noted(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*args: Any, **kwargs: Any) -> Any:
+    def _record(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def record(*args: Any, **kwargs: Any) -> Any:
             here = threading.get_ident() == self._loop_thread
             began = time.perf_counter()
             try:
@@ -77,10 +73,10 @@ class Watch:
                     if name not in ALLOWED or (name == "preadv" and args[-1] != os.RWF_NOWAIT):
                         self.waiting.append(f"{name}{args!r:.100}")
 
-        return noted
+        return record
 
-    def _timed(self, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def timed(handle: Any) -> Any:
+    def _measure(self, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def measure(handle: Any) -> Any:
             wall, computing = time.perf_counter(), time.thread_time()
             try:
                 return run(handle)
@@ -93,31 +89,31 @@ class Watch:
                 )
                 self.callbacks.append((time.perf_counter() - wall, computing, name))
 
-        return timed
+        return measure
 
 
-def text(task: int, number: int) -> str:
+def make_text(task: int, number: int) -> str:
     return f"{task:04d}{number:04d}" * (MEGABYTE // 8)
 
 
-def raw(task: int, number: int) -> bytes:
-    return text(task, number).encode()
+def make_bytes(task: int, number: int) -> bytes:
+    return make_text(task, number).encode()
 
 
-def nested(task: int, number: int) -> list[dict[str, Any]]:
+def make_rows(task: int, number: int) -> list[dict[str, Any]]:
     row = {"id": number, "task": task, "text": "some words in a row", "scores": [0.5, 1.5, 2.5]}
     return [{**row, "row": n, "more": {"tags": ["a", "b"], "none": None}} for n in range(ROWS)]
 
 
-@pytest.mark.timeout(600)  # much to compute, on a busy machine and measured for coverage
-@pytest.mark.parametrize("value", [text, raw, nested])
-async def test_no_disk_is_waited_for_in_the_loop(
+@pytest.mark.timeout(600)  # the computation takes long on a busy machine with coverage
+@pytest.mark.parametrize("value", [make_text, make_bytes, make_rows])
+async def test_the_loop_does_not_wait_for_the_disk(
     cache_dir: Path, value: Callable[[int, int], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rounds = scale_size(1 if value is nested else 3)
+    rounds = scale_size(1 if value is make_rows else 3)
     async with CacheManager(directory=cache_dir) as cache:
         await cache.set("warm", "up")
-        shared = [value(0, number) for number in range(rounds)]  # made beforehand: not ours to time
+        shared = [value(0, number) for number in range(rounds)]  # not part of the measurement
         watch = Watch(monkeypatch)
 
         async def task(number: int) -> None:
@@ -125,7 +121,7 @@ async def test_no_disk_is_waited_for_in_the_loop(
                 assert await cache.set(f"large {number}", shared[turn])
                 assert await cache.set(f"small {number}", number)
                 assert await cache.get(f"small {number}") == number
-                await asyncio.sleep(0)  # so that one callback has one large value to decode
+                await asyncio.sleep(0)  # one callback decodes one large value
                 assert await cache.get(f"large {number}") == shared[turn]
                 await asyncio.sleep(0)
                 assert await cache.get(f"large {(number + 1) % TASKS}") is not shared
@@ -144,8 +140,8 @@ async def test_no_disk_is_waited_for_in_the_loop(
         f"{ {name: n for (name, here), n in sorted(watch.calls.items()) if here} }"
     )
     assert not watch.waiting
-    assert watch.calls["writev", False] >= 2 * TASKS * rounds, "nothing was watched"
-    if is_full_run() and value is not nested:
+    assert watch.calls["writev", False] >= 2 * TASKS * rounds, "no system call was recorded"
+    if is_full_run() and value is not make_rows:
         assert by_cpu[0][1] < CPU_LIMIT
 
 
@@ -155,26 +151,26 @@ def _ms(callback: tuple[float, float, str]) -> str:
 
 
 def drop_from_memory(directory: Path) -> None:
-    os.sync()  # what is not written yet cannot be dropped
+    os.sync()  # unwritten pages cannot be dropped
     for file in directory.glob("default/*/*"):
         fd = os.open(file, os.O_RDONLY)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(fd)
     names = Path("/proc/sys/vm/drop_caches")
     if is_full_run() and os.access(names, os.W_OK):
-        names.write_text("2")  # the names of files too; of the whole machine, so not by default
+        names.write_text("2")  # the names of files too; it affects the whole machine
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for what it holds in memory")
-async def test_what_is_not_in_memory_is_not_waited_for(cache_dir: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="uses system calls of Linux")
+async def test_a_read_of_a_file_outside_the_page_cache_does_not_wait(cache_dir: Path) -> None:
     async with CacheManager(directory=cache_dir, memory_max_bytes=0) as cache:
         await cache.set_many({f"key {n}": "x" * 20_000 for n in range(50)})
         backend = FileBackend(cache_dir)
         keys = [f"default:key {n}" for n in range(50)]
         if not all(backend.peek(key) for key in keys):
-            pytest.skip("this file system cannot be read without waiting at all")
+            pytest.skip("this file system does not support reads without waiting")
 
-        def is_cold() -> bool:  # not always at once: a page that is in use is not dropped
+        def is_cold() -> bool:  # a page in use is not dropped at once
             drop_from_memory(cache_dir)
             began = time.perf_counter()
             pending = [backend.peek(key) for key in keys].count(PENDING)

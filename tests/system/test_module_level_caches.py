@@ -1,6 +1,6 @@
-"""A module-level cache outlives its loops, its threads and a fork, and is never closed.
+"""Caches at module level: used in several loops and threads and after forks, never closed.
 
-Scripts run in processes of their own: that is where a program begins, forks and ends.
+The scripts run in processes of their own, which begin, fork and end.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from tests.support.polling import make_environment
 from tests.support.scale import scale_size
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds a script may take on the slowest machine; a hang takes longer
-WARNINGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # it forks, on purpose
-BEGINNING = """
+TIMEOUT_SECONDS = 60  # for a script on the slowest machine; a hang takes longer
+WARNINGS = (
+    "-W",
+    "error",
+    "-W",
+    "ignore:This process:DeprecationWarning",
+)  # the scripts fork on purpose
+SCRIPT_HEAD = """
 import asyncio, os, sys, threading, time
 from aiocache_pe import CacheManager
 
@@ -34,22 +39,22 @@ cache = CacheManager(directory=sys.argv[1])
 
 
 def run_script(source: str, directory: Path) -> str:
-    """Run a program; it must end by itself and have nothing to complain of."""
+    """Run a script, which must end by itself without warnings, and return its output."""
     done = subprocess.run(
-        [sys.executable, *WARNINGS, "-c", BEGINNING + textwrap.dedent(source), str(directory)],
+        [sys.executable, *WARNINGS, "-c", SCRIPT_HEAD + textwrap.dedent(source), str(directory)],
         cwd=ROOT,
         env=make_environment(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def counters(directory: Path) -> dict[str, int]:
-    """What a later process is told of the earlier ones."""
+def read_counters(directory: Path) -> dict[str, int]:
+    """Return the counters that a later process reads."""
     script = """
         import dataclasses, json
         print(json.dumps(dataclasses.asdict(asyncio.run(cache.get_stats()))))
@@ -57,7 +62,7 @@ def counters(directory: Path) -> dict[str, int]:
     return dict(json.loads(run_script(script, directory)))
 
 
-def test_one_cache_serves_one_loop_after_another(cache_dir: Path) -> None:
+def test_one_cache_works_in_one_loop_after_another(cache_dir: Path) -> None:
     script = f"""
         async def main(number):
             assert await cache.get("last") == (number - 1 if number else None)
@@ -71,12 +76,12 @@ def test_one_cache_serves_one_loop_after_another(cache_dir: Path) -> None:
         assert asyncio.run(cache.get("calls")) == 10 * {scale_size(10)}
     """
     run_script(script, cache_dir)
-    stats = counters(cache_dir)
+    stats = read_counters(cache_dir)
     assert stats["errors"] == 0
     assert stats["total_entries"] == scale_size(10) + 2
 
 
-def test_no_loop_is_kept_alive(cache_dir: Path) -> None:
+def test_a_cache_keeps_no_closed_loop_alive(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir)
     loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
 
@@ -85,29 +90,31 @@ def test_no_loop_is_kept_alive(cache_dir: Path) -> None:
         await cache.set("key", [1])
         assert await cache.get("key") == [1]
 
-    def run_all() -> None:  # in a thread, where no test runner keeps a loop for itself
+    def run_all() -> None:  # in a thread, where pytest keeps no loop
         for _ in range(10):
             asyncio.run(main())
 
-    in_thread(run_all)
+    run_in_threads(run_all)
     gc.collect()
-    assert sum(loop() is not None for loop in loops) <= 1  # the last one, until the next comes
+    assert (
+        sum(loop() is not None for loop in loops) <= 1
+    )  # the cache keeps the last one until the next is used
 
 
-def in_thread(*works: Callable[[], object]) -> None:
+def run_in_threads(*works: Callable[[], object]) -> None:
     errors: list[BaseException] = []
 
     def run(work: Callable[[], object]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - it is raised again below
+        except BaseException as error:  # noqa: BLE001 - raised again below
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=[work]) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -127,7 +134,7 @@ def test_two_loops_in_two_threads_share_a_cache(cache_dir: Path, backend: str) -
             computed = await cache.get_or_set(f"common {number}", lambda: {"made": "once"})
             assert computed == {"made": "once"}
 
-    in_thread(lambda: asyncio.run(main("a", "b")), lambda: asyncio.run(main("b", "a")))
+    run_in_threads(lambda: asyncio.run(main("a", "b")), lambda: asyncio.run(main("b", "a")))
 
     async def last() -> None:
         assert await cache.get("calls") == 2 * rounds
@@ -184,12 +191,14 @@ def test_parent_and_child_both_work_after_a_fork(cache_dir: Path, where: str) ->
     """
     for _ in range(scale_size(1)):
         run_script(script, cache_dir)
-        assert counters(cache_dir)["errors"] == 0
-        in_thread(lambda: asyncio.run(CacheManager(directory=cache_dir).clear()))
+        assert read_counters(cache_dir)["errors"] == 0
+        run_in_threads(lambda: asyncio.run(CacheManager(directory=cache_dir).clear()))
 
 
 @pytest.mark.parametrize("backend", ["file", "memory"])
-def test_a_child_waits_for_no_lock_of_its_parents_threads(cache_dir: Path, backend: str) -> None:
+def test_a_child_does_not_wait_for_locks_of_threads_of_its_parent(
+    cache_dir: Path, backend: str
+) -> None:
     run_script(
         f"""
         import signal
@@ -232,9 +241,7 @@ def test_a_child_waits_for_no_lock_of_its_parents_threads(cache_dir: Path, backe
 
 
 @pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
-def test_a_child_forked_beside_the_blocking_callers_loop_works_and_ends(
-    cache_dir: Path, end: str
-) -> None:
+def test_a_child_of_a_process_with_blocking_calls_works_and_ends(cache_dir: Path, end: str) -> None:
     script = f"""
         import signal
         from aiocache_pe.sync import CacheManager
@@ -274,11 +281,11 @@ def test_a_fork_counts_nothing_twice(cache_dir: Path) -> None:
         """,
         cache_dir,
     )
-    stats = counters(cache_dir)
+    stats = read_counters(cache_dir)
     assert (stats["sets"], stats["hits"]) == (1, 51)
 
 
-def test_what_a_script_counted_is_known_to_a_later_process(cache_dir: Path) -> None:
+def test_a_later_process_reads_the_counters_of_a_script(cache_dir: Path) -> None:
     run_script(
         """
         async def main():
@@ -291,5 +298,5 @@ def test_what_a_script_counted_is_known_to_a_later_process(cache_dir: Path) -> N
         """,
         cache_dir,
     )
-    stats = counters(cache_dir)
+    stats = read_counters(cache_dir)
     assert (stats["sets"], stats["hits"], stats["misses"]) == (1, 5, 1)

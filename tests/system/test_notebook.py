@@ -1,4 +1,4 @@
-"""The blocking twin in a notebook: a real kernel, whose loop runs while a cell does."""
+"""The blocking API in a notebook: a real kernel, whose event loop runs during each cell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.polling import make_environment
 from tests.support.scale import report
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds that a cell, or the start of a kernel, may take on the slowest machine
+TIMEOUT_SECONDS = 60  # for a cell or the start of a kernel on the slowest machine
 CELLS = {
     "import threading, time, warnings; warnings.filterwarnings('error', module='aiocache_pe')\n"
     "from aiocache_pe.sync import CacheManager, cached\n"
@@ -31,13 +31,13 @@ CELLS = {
     "@cached(cache=cache)\ndef double(n):\n    return 2 * n\ndouble(21), double(21)": "(42, 42)",
     "async def later():\n    await asyncio.sleep(0.01)\n    return 'awaited'\n"
     "cache.get_or_set('later', later)": "'awaited'",
-    "await cache.asynchronous.get('later')": "'awaited'",  # a cell may await, too
+    "await cache.asynchronous.get('later')": "'awaited'",  # a cell may use await
     "cache.close()\n[one.name for one in threading.enumerate() if 'disk' in one.name]": "[]",
 }
 
 
 class ThisPython(KernelManager):
-    """The kernel of the Python that runs the tests, whichever are installed."""
+    """A manager of the kernel of the Python that runs the tests."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -47,16 +47,16 @@ class ThisPython(KernelManager):
 
 @pytest.fixture
 def sockets() -> Iterator[str]:
-    """What the names of the kernel's sockets begin with; they must be short, unlike pytest's.
+    """Return the prefix of the paths of the kernel's sockets, shorter than paths of pytest.
 
-    Ports that were free may be another's by the time that the kernel listens there.
+    Sockets are used because another process may take a free port before the kernel listens.
     """
     with tempfile.TemporaryDirectory(prefix="aiocache_pe-") as folder:
         yield f"{folder}/kernel"
 
 
-@pytest.mark.filterwarnings("default")  # Jupyter's own
-def test_cells_block_and_answer(
+@pytest.mark.filterwarnings("default")  # Jupyter causes warnings
+def test_cells_block_and_show_their_results(
     tmp_path: Path, sockets: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
@@ -66,18 +66,20 @@ def test_cells_block_and_answer(
     notebook.cells = [new_cell(source) for source in CELLS]
     client = NotebookClient(
         notebook,
-        timeout=PATIENCE,
-        startup_timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
+        startup_timeout=TIMEOUT_SECONDS,
         kernel_manager_class=ThisPython,
         config=Config(KernelManager={"transport": "ipc", "ip": sockets}),
         resources={"metadata": {"path": str(tmp_path)}},
     )
     began = time.monotonic()
     client.execute(env=make_environment() | {"PYTHONPATH": str(ROOT)})
-    report(f"a kernel began, ran {len(CELLS)} cells and ended in {time.monotonic() - began:.1f} s")
+    report(
+        f"a kernel started, ran {len(CELLS)} cells and ended in {time.monotonic() - began:.1f} s"
+    )
     outputs = [[dict(one) for one in cell.outputs] for cell in notebook.cells]
-    shown = [
+    results = [
         "".join(one["data"]["text/plain"] for one in cell if "data" in one) for cell in outputs
     ]
-    assert shown == list(CELLS.values())
+    assert results == list(CELLS.values())
     assert [one for cell in outputs for one in cell if one["output_type"] == "stream"] == []

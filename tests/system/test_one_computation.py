@@ -1,7 +1,7 @@
-"""However many ask for a missing key, and however they die, one of them computes it.
+"""Single computation of a missing key by many tasks, threads and processes, also after kills.
 
-How hard it tries: see `tests.support.scale`. The full figures, those of 3 s factories and of
-200 kills, are those of ``AIOCACHE_STRESS=10``.
+`tests.support.scale` describes the sizes. Factories of 3 s and 200 kills need
+``AIOCACHE_STRESS=10``.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from tests.support.polling import poll_blocking
-from tests.support.processes.compute_values import KEY, Log, key_of
+from tests.support.processes.compute_values import KEY, Log, make_key
 from tests.support.scale import make_random, report, scale_size
 from tests.support.servers.redis_server import Server
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 0.3  # of the factory; 3 in full
 PROCESSES, TASKS = 8, 50
-MARCHING, KILLS = 6, 20  # 200 in full
+RUNNING, KILLS = 6, 20  # 200 in full
 
 
 class Computer:
     """A process of `tests.support.processes.compute_values`."""
 
-    def __init__(self, what: str, store: Path | str, log: Path, seconds: float, size: int) -> None:
+    def __init__(self, mode: str, store: Path | str, log: Path, seconds: float, size: int) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "tests.support.processes.compute_values", what, str(store)),
+                *(sys.executable, "-m", "tests.support.processes.compute_values", mode, str(store)),
                 *(str(log), str(seconds), str(size)),
             ],
             cwd=ROOT,
@@ -46,11 +46,11 @@ class Computer:
         )
         self.pid = self._process.pid
 
-    def hear(self, word: str) -> None:
+    def wait_for(self, word: str) -> None:
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == f"{word}\n"
 
-    def go(self) -> None:
+    def start(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -63,20 +63,20 @@ class Computer:
         self._process.kill()
         self._process.communicate()
 
-    def end(self) -> None:
+    def wait(self) -> None:
         assert self._process.wait(60) == 0
         self._process.communicate()
 
 
-def lines(log: Path) -> list[tuple[str, ...]]:
+def read_lines(log: Path) -> list[tuple[str, ...]]:
     text = log.read_text() if log.exists() else ""
-    whole = text[: text.rfind("\n") + 1]  # without one that is being written
-    return [tuple(line.split()) for line in whole.splitlines()]
+    complete = text[: text.rfind("\n") + 1]  # without a line that is being written
+    return [tuple(line.split()) for line in complete.splitlines()]
 
 
-def begun(log: Path) -> list[int]:
-    """Who began a computation, in order."""
-    return [int(pid) for word, _, pid in lines(log) if word == "begin"]
+def list_computing_pids(log: Path) -> list[int]:
+    """Return the process ids of the computations, in order."""
+    return [int(pid) for word, _, pid in read_lines(log) if word == "begin"]
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, cache_dir: Path) -> Path | str:
-    """What the processes share: a directory, or a Redis of the test's own."""
+    """Return the store that the processes share: a directory, or the URL of a Redis server."""
     if getattr(request, "param", "file") == "file":
         return cache_dir
     server: Server = request.getfixturevalue("own_redis")
@@ -95,14 +95,14 @@ def store(request: pytest.FixtureRequest, cache_dir: Path) -> Path | str:
 
 @pytest.fixture
 def computers(store: Path | str, log: Path) -> Iterator[list[Computer]]:
-    """Processes that are ready to ask for one key, with many tasks each."""
+    """Start processes that are ready to request one key with many tasks each."""
     with ExitStack() as stack:
         computers: list[Computer] = []
         for _ in range(PROCESSES):
-            computers.append(Computer("crowd", store, log, scale_size(10) * SECONDS / 10, TASKS))
+            computers.append(Computer("one-key", store, log, scale_size(10) * SECONDS / 10, TASKS))
             stack.callback(computers[-1].kill)
         for computer in computers:
-            computer.hear("ready")
+            computer.wait_for("ready")
         yield computers
 
 
@@ -152,11 +152,11 @@ def test_many_processes_compute_once(
 ) -> None:
     began = time.monotonic()
     for computer in computers:
-        computer.go()
+        computer.start()
     for computer in computers:
-        computer.hear("done")
-        computer.end()
-    assert len(begun(log)) == 1
+        computer.wait_for("done")
+        computer.wait()
+    assert len(list_computing_pids(log)) == 1
     report(
         f"{PROCESSES} processes x {TASKS} tasks over {request.node.callspec.id}: 1 call, "
         f"all served after {time.monotonic() - began:.2f} s"
@@ -168,71 +168,75 @@ def test_when_the_computing_process_is_killed_another_takes_over(
     computers: list[Computer], log: Path
 ) -> None:
     for computer in computers:
-        computer.go()
-    poll_blocking(lambda: begun(log), deadline=30)
-    [victim] = [computer for computer in computers if computer.pid == begun(log)[0]]
+        computer.start()
+    poll_blocking(lambda: list_computing_pids(log), deadline=30)
+    [victim] = [computer for computer in computers if computer.pid == list_computing_pids(log)[0]]
     killed = time.monotonic()
     victim.kill()
-    poll_blocking(lambda: len(begun(log)) > 1, deadline=30)
+    poll_blocking(lambda: len(list_computing_pids(log)) > 1, deadline=30)
     seconds = time.monotonic() - killed
     for computer in computers:
         if computer is not victim:
-            computer.hear("done")
-            computer.end()
-    assert len(begun(log)) == 2
-    report(f"kill -9 of who computes: another began after {seconds * 1000:.0f} ms, 2 calls in all")
+            computer.wait_for("done")
+            computer.wait()
+    assert len(list_computing_pids(log)) == 2
+    report(
+        f"kill -9 of the computing process: another began after {seconds * 1000:.0f} ms, 2 calls"
+    )
 
 
-def test_random_kills_leave_no_key_stuck_and_never_two_who_compute(
+def test_random_kills_leave_no_key_stuck_and_cause_no_double_computation(
     cache_dir: Path, log: Path
 ) -> None:
     seed, kills = time.time_ns(), scale_size(KILLS)
-    chance, notes = make_random(str(seed)), Log(log)
+    chance, shared_log = make_random(str(seed)), Log(log)
     last = 1_000_000
 
-    def marcher(to: int) -> Computer:
-        return Computer("march", cache_dir, log, 0.03, to)
+    def start_computer(to: int) -> Computer:
+        return Computer("many-keys", cache_dir, log, 0.03, to)
 
     began = time.monotonic()
-    computers = [marcher(last) for _ in range(MARCHING)]
+    computers = [start_computer(last) for _ in range(RUNNING)]
     try:
         for number in range(kills):
-            progress = len(begun(log))
-            poll_blocking(lambda seen=progress: len(begun(log)) > seen + 2, deadline=60)  # type: ignore[misc]
+            progress = len(list_computing_pids(log))
+            poll_blocking(
+                lambda seen=progress: len(list_computing_pids(log)) > seen + 2, deadline=60
+            )  # type: ignore[misc]
             time.sleep(chance.uniform(0, 0.05))
-            # Who computes, if anybody does; it is the one whose death matters.
-            who = begun(log)[-1] if number % 2 else chance.choice(computers).pid
-            at = next((n for n, each in enumerate(computers) if each.pid == who), 0)
-            notes.note("kill", "-", computers[at].pid)
+            # Every second kill ends the process that began the latest computation.
+            pid = list_computing_pids(log)[-1] if number % 2 else chance.choice(computers).pid
+            at = next((n for n, each in enumerate(computers) if each.pid == pid), 0)
+            shared_log.add("kill", "-", computers[at].pid)
             computers[at].kill()
-            computers[at] = marcher(last)
-        goal = key_of(len({key for word, key, _ in lines(log) if word == "begin"}) + 20)
+            computers[at] = start_computer(last)
+        goal = make_key(len({key for word, key, _ in read_lines(log) if word == "begin"}) + 20)
         poll_blocking(
             lambda: (
-                {int(pid) for word, key, pid in lines(log) if (word, key) == ("has", goal)}
+                {int(pid) for word, key, pid in read_lines(log) if (word, key) == ("has", goal)}
                 >= {computer.pid for computer in computers}
             ),
             deadline=100,
         )
     finally:
         for computer in computers:
-            notes.note("kill", "-", computer.pid)
+            shared_log.add("kill", "-", computer.pid)
             computer.kill()
     computing: dict[str, int] = {}
-    dead: set[int] = set()
+    killed: set[int] = set()
     again = 0
-    for word, key, text in lines(log):
+    for word, key, text in read_lines(log):
         pid = int(text)
         if word == "kill":
-            dead.add(pid)
+            killed.add(pid)
         elif word == "begin":
-            assert computing.get(key, pid) in {pid, *dead}, f"{key}: two compute, seed {seed}"
+            assert computing.get(key, pid) in {pid, *killed}, f"{key}: computed twice, seed {seed}"
             again += key in computing
             computing[key] = pid
         elif word == "end":
             computing.pop(key, None)
     report(
-        f"{kills} kills among {MARCHING} processes in {time.monotonic() - began:.0f} s: "
-        f"{len(begun(log))} computations, {again} of them taken over from a dead process, "
-        f"no key stuck, never two at a time"
+        f"{kills} kills among {RUNNING} processes in {time.monotonic() - began:.0f} s: "
+        f"{len(list_computing_pids(log))} computations, {again} taken over from a killed process, "
+        f"no key stuck, never two at once"
     )

@@ -1,7 +1,7 @@
-"""Threads and an application with a loop share one manager: it does one thing at a time.
+"""Blocking and async callers of one manager: their operations are linearizable.
 
-``AIOCACHE_STRESS=50 pytest tests/system/test_sync_and_async_callers.py -s`` is 100,000 calls a
-store.
+``AIOCACHE_STRESS=50 pytest tests/system/test_sync_and_async_callers.py -s`` makes 100,000 calls
+for each store.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.support.scale import make_random, report, scale_size
 THREADS = 32
 TASKS = 8
 KEYS = 12
-AT_A_TIME = 300  # calls, after which everybody goes on to other keys
+CALLS_PER_KEY_SET = 300  # after these, all callers use other keys
 VERBS = ("set", "set", "get", "get", "get", "delete", "incr", "incr")
 Call = tuple[str, str, int]
 
 
-class Storm:
-    """What is called, by all who call, and what they were answered."""
+class Workload:
+    """The calls of all callers, and a history of the results."""
 
     def __init__(self, calls: int) -> None:
         self.seed = secrets.token_hex(4)
@@ -38,29 +38,29 @@ class Storm:
         self._calls = calls
         self._count = itertools.count()
 
-    def caller(self, name: str) -> Callable[[], Call | None]:
-        """What one caller is to call next; ``None`` at the end."""
+    def make_source(self, name: str) -> Callable[[], Call | None]:
+        """Return a function that returns the next call of a caller; ``None`` at the end."""
         chance = make_random(f"{self.seed}/{name}")
 
-        def following() -> Call | None:
+        def next_call() -> Call | None:
             number = next(self._count)
             if number >= self._calls:
                 return None
             verb = chance.choice(VERBS)
             value = chance.randrange(1, 1000) if verb in {"set", "incr"} else 0
-            return verb, f"{number // AT_A_TIME}/{chance.randrange(KEYS)}", value
+            return verb, f"{number // CALLS_PER_KEY_SET}/{chance.randrange(KEYS)}", value
 
-        return following
+        return next_call
 
-    def note(self, call: Call, answer: int, called: int) -> None:
+    def record(self, call: Call, answer: int, called: int) -> None:
         verb, key, value = call
         operation = Operation(verb, value, answer, called, time.monotonic_ns())
         self.history[key].append(operation)
 
 
-def call_blocking(cache: sync.CacheManager, storm: Storm, name: str) -> None:
-    following = storm.caller(name)
-    while (call := following()) is not None:
+def call_blocking(cache: sync.CacheManager, workload: Workload, name: str) -> None:
+    next_call = workload.make_source(name)
+    while (call := next_call()) is not None:
         verb, key, value = call
         called = time.monotonic_ns()
         if verb == "get":
@@ -69,12 +69,12 @@ def call_blocking(cache: sync.CacheManager, storm: Storm, name: str) -> None:
             answer = cache.delete(key)
         else:
             answer = cache.set(key, value) if verb == "set" else cache.incr(key, value)
-        storm.note(call, answer, called)
+        workload.record(call, answer, called)
 
 
-async def call_awaited(cache: CacheManager, storm: Storm, name: str) -> None:
-    following = storm.caller(name)
-    while (call := following()) is not None:
+async def call_awaited(cache: CacheManager, workload: Workload, name: str) -> None:
+    next_call = workload.make_source(name)
+    while (call := next_call()) is not None:
         verb, key, value = call
         called = time.monotonic_ns()
         if verb == "get":
@@ -84,32 +84,32 @@ async def call_awaited(cache: CacheManager, storm: Storm, name: str) -> None:
         else:
             work = cache.set(key, value) if verb == "set" else cache.incr(key, value)
             answer = await work
-        storm.note(call, answer, called)
+        workload.record(call, answer, called)
         await asyncio.sleep(0)
 
 
-@pytest.mark.timeout(1800)  # 100,000 calls are more than a minute's work
+@pytest.mark.timeout(1800)  # 100,000 calls take more than a minute
 @pytest.mark.parametrize("backend", ["memory", "file"])
-def test_threads_and_a_loop_see_one_step_after_another(cache_dir: Path, backend: str) -> None:
+def test_operations_of_threads_and_a_loop_are_linearizable(cache_dir: Path, backend: str) -> None:
     manager = CacheManager(backend, directory=cache_dir if backend == "file" else None)
-    twin, storm = sync.CacheManager.of(manager), Storm(scale_size(2000))
+    twin, workload = sync.CacheManager.of(manager), Workload(scale_size(2000))
 
     async def application() -> None:
-        await asyncio.gather(*[call_awaited(manager, storm, f"task {n}") for n in range(TASKS)])
+        await asyncio.gather(*[call_awaited(manager, workload, f"task {n}") for n in range(TASKS)])
 
     began = time.monotonic()
     with ThreadPoolExecutor(THREADS + 1) as pool:
         jobs = [pool.submit(asyncio.run, application())]
-        jobs += [pool.submit(call_blocking, twin, storm, f"thread {n}") for n in range(THREADS)]
+        jobs += [pool.submit(call_blocking, twin, workload, f"thread {n}") for n in range(THREADS)]
         for job in jobs:
             job.result(1500)
     took = time.monotonic() - began
     assert twin.get_stats().errors == 0
     twin.close()
-    assert sum(map(len, storm.history.values())) == scale_size(2000)
-    for key, operations in storm.history.items():
-        assert is_linearizable(operations), f"seed {storm.seed}, {key}:\n{operations}"
+    assert sum(map(len, workload.history.values())) == scale_size(2000)
+    for key, operations in workload.history.items():
+        assert is_linearizable(operations), f"seed {workload.seed}, {key}:\n{operations}"
     report(
-        f"linearizable, {THREADS} threads and {TASKS} tasks over {backend}: {scale_size(2000):,} calls "
-        f"of {len(storm.history):,} keys in {took:.1f} s"
+        f"linearizable, {THREADS} threads and {TASKS} tasks over {backend}: "
+        f"{scale_size(2000):,} calls of {len(workload.history):,} keys in {took:.1f} s"
     )

@@ -1,7 +1,7 @@
-"""The blocking twin where a script meets its limits: loops, threads, forks, exits, Ctrl-C.
+"""The blocking API with running loops, threads, forks, interpreter exits and Ctrl-C.
 
-Each case is a program of its own. It must end by itself, with every warning an error and
-nothing on its standard error.
+Each case is a script in a process of its own. It must end by itself, without output on its
+standard error; every warning is an error.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from tests.support.polling import make_environment
 from tests.support.scale import scale_size
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds that a program may take on the slowest machine; a hang takes longer
-WARNINGS = ("-W", "error", "-W", "ignore:This process:DeprecationWarning")  # some fork, on purpose
-BEGINNING = """
+TIMEOUT_SECONDS = 60  # for a script on the slowest machine; a hang takes longer
+WARNINGS = (
+    "-W",
+    "error",
+    "-W",
+    "ignore:This process:DeprecationWarning",
+)  # some scripts fork on purpose
+SCRIPT_HEAD = """
 import asyncio, atexit, multiprocessing, os, sys, threading, time
 from aiocache_pe import CacheManager as AsyncManager, DeadlockError
 from aiocache_pe.sync import CacheManager, cached
@@ -28,7 +33,7 @@ from aiocache_pe.sync import CacheManager, cached
 def threads():
     return sorted(one.name for one in threading.enumerate() if one.name.startswith("aiocache_pe"))
 
-def say(line):  # at once and whole, where two threads have something to say
+def say(line):  # one write, because two threads may print
     os.write(1, line.encode() + b"\\n")
 
 def end_without_new_threads():  # as Python 3.12 does
@@ -38,29 +43,29 @@ def end_without_new_threads():  # as Python 3.12 does
 """
 
 
-def script(tmp_path: Path, source: str) -> list[str]:
+def make_command(tmp_path: Path, source: str) -> list[str]:
     path = tmp_path / "script.py"
-    path.write_text(BEGINNING + textwrap.dedent(source))
+    path.write_text(SCRIPT_HEAD + textwrap.dedent(source))
     return [sys.executable, *WARNINGS, str(path)]
 
 
-def run(tmp_path: Path, source: str) -> str:
-    """Run a program to its end; what it printed."""
+def run_script(tmp_path: Path, source: str) -> str:
+    """Run a script to its end, and return its output."""
     done = subprocess.run(
-        script(tmp_path, source),
+        make_command(tmp_path, source),
         cwd=tmp_path,
         env=make_environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     return done.stdout
 
 
-def test_it_works_inside_a_running_loop(tmp_path: Path) -> None:
-    out = run(
+def test_calls_work_inside_a_running_loop(tmp_path: Path) -> None:
+    out = run_script(
         tmp_path,
         """
         cache = CacheManager()
@@ -85,8 +90,8 @@ def test_it_works_inside_a_running_loop(tmp_path: Path) -> None:
     assert out.startswith("([[1], 'awaited', 2, 2, 1], [")
 
 
-def test_in_its_own_loop_it_raises_instead_of_waiting_for_itself(tmp_path: Path) -> None:
-    out = run(
+def test_a_call_that_would_wait_for_its_own_loop_raises(tmp_path: Path) -> None:
+    out = run_script(
         tmp_path,
         """
         cache = CacheManager()
@@ -100,15 +105,15 @@ def test_in_its_own_loop_it_raises_instead_of_waiting_for_itself(tmp_path: Path)
         print(cache.get_or_set("answer", factory))
         """,
     )
-    assert "call the async function there" in out
+    assert "await the async function there" in out
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("live", [True, False])
-def test_it_works_in_the_processes_of_multiprocessing(
+def test_calls_work_in_processes_of_multiprocessing(
     tmp_path: Path, method: str, live: bool
 ) -> None:
-    out = run(
+    out = run_script(
         tmp_path,
         f"""
         cache = CacheManager()
@@ -137,8 +142,8 @@ def test_it_works_in_the_processes_of_multiprocessing(
 
 @pytest.mark.parametrize("live", [True, False])
 @pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
-def test_it_works_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> None:
-    out = run(
+def test_calls_work_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> None:
+    out = run_script(
         tmp_path,
         f"""
         import signal
@@ -163,7 +168,7 @@ def test_it_works_in_a_forked_child(tmp_path: Path, live: bool, end: str) -> Non
 
 @pytest.mark.parametrize("used_before", [True, False])
 @pytest.mark.parametrize("threads_begin", [True, False])
-def test_handlers_of_atexit_can_store_and_read(
+def test_atexit_handlers_can_store_and_read(
     tmp_path: Path, used_before: bool, threads_begin: bool
 ) -> None:
     source = f"""
@@ -196,13 +201,13 @@ def test_handlers_of_atexit_can_store_and_read(
                 cache.close()
         """
     for number in (1, 2):
-        assert run(tmp_path, source) == (
+        assert run_script(tmp_path, source) == (
             f"{number} True [1]\n2 4 4 [0, 1] [0, 1]\n['bye', 'ends']\n"
         )
 
 
-def test_daemon_threads_that_use_it_end_with_the_program(tmp_path: Path) -> None:
-    out = run(
+def test_daemon_threads_end_with_the_script(tmp_path: Path) -> None:
+    out = run_script(
         tmp_path,
         """
         cache = CacheManager()
@@ -225,10 +230,10 @@ def test_daemon_threads_that_use_it_end_with_the_program(tmp_path: Path) -> None
     assert out == "end\n"
 
 
-def test_when_it_is_closed_only_the_portal_is_left_and_stopping_that_leaves_none(
+def test_a_closed_cache_leaves_only_the_portal_thread_and_stop_ends_it(
     tmp_path: Path,
 ) -> None:
-    out = run(
+    out = run_script(
         tmp_path,
         """
         from aiocache_pe.runtime.portal import portal
@@ -271,8 +276,8 @@ FACTORIES = {
 }
 
 
-@pytest.mark.parametrize("what", FACTORIES)
-def test_ctrl_c_ends_a_slow_call_and_harms_nothing(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("kind", FACTORIES)
+def test_ctrl_c_ends_a_slow_call_and_later_calls_work(tmp_path: Path, kind: str) -> None:
     source = f"""
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -280,7 +285,7 @@ cache = CacheManager()
 def wait():
     while True:
         time.sleep(0.01)  # a signal just before a sleep does not end that one
-{textwrap.dedent(FACTORIES[what])}
+{textwrap.dedent(FACTORIES[kind])}
 try:
     call()
 except KeyboardInterrupt:
@@ -288,7 +293,7 @@ except KeyboardInterrupt:
 print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flush=True)
 """
     with subprocess.Popen(
-        script(tmp_path, source),
+        make_command(tmp_path, source),
         cwd=tmp_path,
         env=make_environment() | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -299,15 +304,15 @@ print(cache.get_or_set("key", lambda: "works again"), cache.set("other", 1), flu
             assert process.stdout is not None
             assert process.stdout.readline() == "begun\n"
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=TIMEOUT_SECONDS)
         finally:
             process.kill()
-    said = ["cancelled"] * (what == "an async factory") + ["interrupted", "works again True"]
-    assert (sorted(out.splitlines()), err, process.returncode) == (said, "", 0)
+    lines = ["cancelled"] * (kind == "an async factory") + ["interrupted", "works again True"]
+    assert (sorted(out.splitlines()), err, process.returncode) == (lines, "", 0)
 
 
-def test_a_child_that_is_forked_while_the_loop_begins_works(tmp_path: Path) -> None:
-    out = run(
+def test_a_child_forked_during_the_start_of_the_loop_works(tmp_path: Path) -> None:
+    out = run_script(
         tmp_path,
         """
         importing = threading.Event()
@@ -334,7 +339,7 @@ def test_a_child_that_is_forked_while_the_loop_begins_works(tmp_path: Path) -> N
 
 
 def test_many_threads_share_one_computation(tmp_path: Path) -> None:
-    out = run(
+    out = run_script(
         tmp_path,
         f"""
         from concurrent.futures import ThreadPoolExecutor

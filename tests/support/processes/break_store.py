@@ -1,8 +1,8 @@
-"""A process whose store breaks under it, for real, and is repaired again.
+"""Process whose store breaks during its work, by real faults, and is repaired again.
 
 ``python -m tests.support.processes.break_store KIND DIRECTORY`` fails if a call fails, if the
-failures are not counted, or if one is logged twice. Started as root it becomes somebody else
-first where permissions are what breaks, for nothing is forbidden to root.
+failures are not counted, or if one is logged twice. For faults of permissions, a process that
+was started as root changes to another user first, because permissions do not restrict root.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from pathlib import Path
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.backend import FileBackend
-from tests.support.operations import FAILS, KEPT, call_every_verb, find_repeated_failures
+from tests.support.operations import FAILS, KEPT, call_every_method, find_repeated_failures
 
-NOBODY = 65534
+OTHER_USER = 65534
 ROUNDS = 3
 
 
 @contextmanager
-def forbidden(directory: Path) -> Generator[None, None, None]:
-    """Nobody may enter the directory."""
+def forbid_access(directory: Path) -> Generator[None, None, None]:
+    """Forbid all access to the directory."""
     directory.chmod(0)
     yield
     directory.chmod(0o700)
 
 
 @contextmanager
-def read_only(directory: Path) -> Generator[None, None, None]:
-    """Nothing may be made or removed in any folder."""
+def make_read_only(directory: Path) -> Generator[None, None, None]:
+    """Forbid to create or remove files in any folder."""
     folders = [Path(folder) for folder, _, _ in os.walk(directory)]
     for folder in folders:
         folder.chmod(0o500)
@@ -47,8 +47,8 @@ def read_only(directory: Path) -> Generator[None, None, None]:
 
 
 @contextmanager
-def full(directory: Path) -> Generator[None, None, None]:
-    """There is no room left on the device, which is a small one."""
+def fill_device(directory: Path) -> Generator[None, None, None]:
+    """Fill the device, which must be a small one."""
     assert shutil.disk_usage(directory).total < 20_000_000
     ballast = directory / ".ballast"
     fd = os.open(ballast, os.O_CREAT | os.O_WRONLY)
@@ -64,16 +64,16 @@ def full(directory: Path) -> Generator[None, None, None]:
 
 
 @contextmanager
-def no_large_files(directory: Path) -> Generator[None, None, None]:
-    """No file may grow at all, as with a quota that is used up."""
+def forbid_large_files(directory: Path) -> Generator[None, None, None]:
+    """Forbid files to grow, as an exhausted quota does."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 @contextmanager
-def no_descriptors(directory: Path) -> Generator[None, None, None]:
-    """The process has as many files open as it may."""
+def use_all_descriptors(directory: Path) -> Generator[None, None, None]:
+    """Open as many files as the process may open."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
     resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
@@ -90,8 +90,8 @@ def no_descriptors(directory: Path) -> Generator[None, None, None]:
 
 
 @contextmanager
-def a_file_instead(directory: Path) -> Generator[None, None, None]:
-    """A file lies where the directory was."""
+def replace_by_file(directory: Path) -> Generator[None, None, None]:
+    """Replace the directory by a file."""
     aside = directory.with_name("aside")
     directory.rename(aside)
     directory.write_text("I am no directory.")
@@ -101,8 +101,8 @@ def a_file_instead(directory: Path) -> Generator[None, None, None]:
 
 
 @contextmanager
-def a_link_to_nowhere(directory: Path) -> Generator[None, None, None]:
-    """A symbolic link to nothing lies where the directory was."""
+def replace_by_dangling_link(directory: Path) -> Generator[None, None, None]:
+    """Replace the directory by a symbolic link without a target."""
     aside = directory.with_name("aside")
     directory.rename(aside)
     directory.symlink_to("/nonexistent/cache")
@@ -114,44 +114,46 @@ def a_link_to_nowhere(directory: Path) -> Generator[None, None, None]:
 KINDS = {
     kind.__name__: kind
     for kind in (
-        *(forbidden, read_only, full, no_large_files, no_descriptors),
-        *(a_file_instead, a_link_to_nowhere),
+        *(forbid_access, make_read_only, fill_device, forbid_large_files, use_all_descriptors),
+        *(replace_by_file, replace_by_dangling_link),
     )
 }
-OF_PERMISSIONS = (forbidden, read_only)
-READABLE = (read_only, full, no_large_files)
+OF_PERMISSIONS = (forbid_access, make_read_only)
+READABLE = (make_read_only, fill_device, forbid_large_files)
 
 
-async def break_and_repair(kind: str, directory: Path, logged: Callable[[], list[str]]) -> None:
+async def break_and_repair(
+    kind: str, directory: Path, list_logged: Callable[[], list[str]]
+) -> None:
     clock = StoppedClock()
     cache = CacheManager(directory=directory, clock=clock)
     assert await cache.set("kept", KEPT)
-    await call_every_verb(cache, works=True)
+    await call_every_method(cache, works=True)
     assert (await cache.get_stats()).errors == 0
-    assert logged() == []
+    assert list_logged() == []
     with KINDS[kind](directory):
         if KINDS[kind] in READABLE:
             assert await cache.get("kept") == KEPT
             assert "default:kept" in await FileBackend(directory).read(["default:kept"])
         for _ in range(ROUNDS):
-            await call_every_verb(cache, works=False)
+            await call_every_method(cache, works=False)
         errors = (await cache.get_stats()).errors
     assert errors >= ROUNDS
-    assert any(FAILS in message for message in logged())
-    assert not find_repeated_failures(logged())
-    assert len(logged()) <= 12, logged()
+    assert any(FAILS in message for message in list_logged())
+    assert not find_repeated_failures(list_logged())
+    assert len(list_logged()) <= 12, list_logged()
     clock.later = 60
     await cache.clear()
     assert await cache.set("kept", KEPT)
-    await call_every_verb(cache, works=True)
+    await call_every_method(cache, works=True)
     assert (await cache.get_stats()).errors >= errors
-    assert any("works again" in message for message in logged())
+    assert any("works again" in message for message in list_logged())
     await cache.close()
     assert await CacheManager(directory=directory).get("kept") == KEPT
 
 
 class StoppedClock:
-    """The real time; but how long something took is for the test to say."""
+    """A clock with the real time and a monotonic time that the test sets."""
 
     later = 0.0
 
@@ -162,7 +164,7 @@ class StoppedClock:
         return self.later
 
 
-class _Kept(logging.Handler):
+class _MessageHandler(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[str] = []
@@ -171,31 +173,31 @@ class _Kept(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def _become_somebody_else(directory: Path) -> None:
+def _drop_root(directory: Path) -> None:
     if os.geteuid() == 0:
-        os.chown(directory.parent, NOBODY, NOBODY)
+        os.chown(directory.parent, OTHER_USER, OTHER_USER)
         os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        os.setgid(OTHER_USER)
+        os.setuid(OTHER_USER)
 
 
-async def _import_what_is_imported_late() -> None:
-    """Somebody else may not read the interpreter's own files."""
+async def _import_late_modules() -> None:
+    """Import late modules now: another user may not read the interpreter's files."""
     with tempfile.TemporaryDirectory() as directory:
         async with CacheManager(directory=f"{directory}/cache") as cache:
             await cache.set("kept", KEPT)
-            await call_every_verb(cache, works=True)
+            await call_every_method(cache, works=True)
 
 
 def _main(kind: str, directory: Path) -> None:
-    asyncio.run(_import_what_is_imported_late())
-    kept = _Kept()
+    asyncio.run(_import_late_modules())
+    handler = _MessageHandler()
     logger = logging.getLogger("aiocache_pe")
-    logger.addHandler(kept)
+    logger.addHandler(handler)
     logger.propagate = False
     if KINDS[kind] in OF_PERMISSIONS:
-        _become_somebody_else(directory)
-    asyncio.run(break_and_repair(kind, directory, lambda: kept.messages))
+        _drop_root(directory)
+    asyncio.run(break_and_repair(kind, directory, lambda: handler.messages))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A process that feeds a bounded directory, and keeps reading what it must not lose.
+"""Process that fills a bounded directory and keeps reading entries that must not be evicted.
 
-``python -m tests.support.processes.fill_directory DIRECTORY SLOT MAX_BYTES BYTES``. Every value
-it writes it reads back at once. It has some entries that it reads all the time, between its
-writes; one of them gone is written again, and told. It says when it is ready and begins when it
-is told to, so that nobody's favourites are new when the directory is full. At the end it prints a
-line of JSON.
+``python -m tests.support.processes.fill_directory DIRECTORY SLOT MAX_BYTES BYTES``. The process
+checks each value directly after the write. Between the writes it reads a few favourite entries;
+it counts and rewrites a favourite that was evicted. It prints ``ready`` and starts when it reads
+a line, so that the favourites of all processes are old when the directory becomes full. At the
+end it prints a line of JSON.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from tests.support.scale import make_random
 TASKS = 4
 FAVOURITES = 10
 SIZES = (500, 5_000, 20_000, 60_000)
-SETTLED = 15
-"""How often favourites are read, and that is noted, before anything may have to go."""
-NOTED = 50
-"""Writes between two notes of what was read, at the most, however slow the machine."""
+WARM_UP_READS = 15
+"""Reads of the favourites, written to the store, before the first eviction."""
+WRITES_PER_REPORT = 50
+"""Writes between two reports of the reads to the store, also on a slow machine."""
 
 
-def favourite(slot: str, number: int) -> str:
+def make_favourite_key(slot: str, number: int) -> str:
     return f"favourite:{slot}:{number}"
 
 
-async def feed(directory: str, slot: str, max_bytes: int, volume: int) -> dict[str, int]:
+async def fill(directory: str, slot: str, max_bytes: int, volume: int) -> dict[str, int]:
     lost = {"just written": 0, "read often": 0, "refused": 0}
     written = writes = 0
     async with CacheManager(directory=directory, max_bytes=max_bytes) as cache:
-        favourites = [favourite(slot, n) for n in range(FAVOURITES)]
+        favourites = [make_favourite_key(slot, n) for n in range(FAVOURITES)]
         await cache.set_many(dict.fromkeys(favourites, "x" * 2000))
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         await asyncio.to_thread(sys.stdin.readline)
-        for _ in range(SETTLED):
+        for _ in range(WARM_UP_READS):
             await cache.get_many(favourites)
-        await cache.entry(favourites[0])  # which notes the reads
+        await cache.entry(favourites[0])  # writes the reads to the store
 
         async def task(number: int) -> None:
             nonlocal written, writes
@@ -51,14 +51,14 @@ async def feed(directory: str, slot: str, max_bytes: int, volume: int) -> dict[s
                 writes += 1
                 value = f"{key:*>{size}}"
                 lost["refused"] += not await cache.set(key, value)
-                # In memory it is whatever happens to the file, so the file is looked for.
+                # `exists` checks the file; the memory tier would hide its eviction.
                 lost["just written"] += not await cache.exists(key)
-                loved = chance.choice(favourites)
-                if await cache.get(loved) is None:
+                read_key = chance.choice(favourites)
+                if await cache.get(read_key) is None:
                     lost["read often"] += 1
-                    await cache.set(loved, "x" * 2000)
-                if writes % NOTED == 0:
-                    await cache.entry(loved)
+                    await cache.set(read_key, "x" * 2000)
+                if writes % WRITES_PER_REPORT == 0:
+                    await cache.entry(read_key)
 
         await asyncio.gather(*map(task, range(TASKS)))
     return {**lost, "writes": writes, "bytes": written}
@@ -66,5 +66,5 @@ async def feed(directory: str, slot: str, max_bytes: int, volume: int) -> dict[s
 
 if __name__ == "__main__":
     _, where, own_slot, bound, amount = sys.argv
-    outcome = asyncio.run(feed(where, own_slot, int(bound), int(amount)))
+    outcome = asyncio.run(fill(where, own_slot, int(bound), int(amount)))
     sys.stdout.write(json.dumps(outcome) + "\n")

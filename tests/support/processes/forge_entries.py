@@ -1,8 +1,8 @@
-"""A process that damages and forges entries of a store it reads, and tells what it got.
+"""Process that damages and forges entries of a store, reads them and reports the results.
 
 ``python -m tests.support.processes.forge_entries DIRECTORY MUTATIONS`` prints one line of JSON.
-Each mutation takes the place of a real entry's file, is read, and must be a miss. It is a process
-of its own so that its memory can be measured.
+Each mutation replaces the file of a real entry, is read, and must be a miss. A process of its
+own allows to measure its memory.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.support import zstd
 
 MIB = 1024 * 1024
 BOMB = 10 * 1024 * MIB
-"""Bytes that each bomb becomes."""
+"""Size in bytes of each bomb after decompression."""
 
 CODECS = [
     serializer + compression + signature
@@ -41,15 +41,15 @@ CODECS = [
 ]
 PICKLES = [codec for codec in CODECS if codec.startswith("pickle")]
 _STATUS = Path("/proc/self/status")
-BOMBS_EVERY = 100  # mutations; each takes as long as a hundred others
+BOMBS_EVERY = 100  # mutations; a bomb takes as long as a hundred other mutations
 
 
 class Text(str):
-    """What only pickle can hold."""
+    """A class that only pickle can store."""
 
 
 class Bomb:
-    """Leaves a directory behind when it is unpickled."""
+    """A class whose unpickling creates a directory."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -71,11 +71,11 @@ LARGE: dict[str, Any] = {
     "pickle": [Text("again and again")] * 300,
 }
 BOMBED = "json, gzip"
-"""The key in whose place the bombs are put."""
+"""The key of the entry that the bombs replace."""
 
 
-async def written(directory: Path) -> dict[str, Any]:
-    """Store values of every codec, small and compressed; what is stored."""
+async def store_values(directory: Path) -> dict[str, Any]:
+    """Store values of every codec, small and compressed, and return them by key."""
     values: dict[str, Any] = {}
     for compression in (None, "gzip", "zstd"):
         some = SMALL if compression is None else LARGE
@@ -87,7 +87,7 @@ async def written(directory: Path) -> dict[str, Any]:
 
 
 class Forger:
-    """Everything that can be done to entries by somebody who may write to their files."""
+    """The changes that an attacker with write access to the files can make."""
 
     def __init__(self, files: dict[str, Path], outside: Path, chance: Random) -> None:
         self.chance = chance
@@ -97,45 +97,52 @@ class Forger:
         self.bombs = {name: outside / name for name in BOMBS}
 
     def mutate(self, key: str, number: int) -> str:
-        """Put something else into the place of an entry; what it was."""
+        """Replace the file of an entry and return the kind of the mutation."""
         if is_bomb(number):
             name = self.chance.choice(list(self.bombs))
             shutil.copyfile(self.bombs[name], self.files[BOMBED])
-            self._sign_off(BOMBED)
+            self._set_mtime(BOMBED)
             return name
         make = self.chance.choice(
-            (flipped, cut, self.swapped, self.moved, self.tagged, self.pickled)
+            (
+                flip_bit,
+                truncate,
+                self.swap_entry,
+                self.move_payload,
+                self.change_codec,
+                self.inject_pickle,
+            )
         )
         self.files[key].write_bytes(make(key, self.blobs[key], self.chance))
-        self._sign_off(key)
+        self._set_mtime(key)
         return make.__name__
 
     def restore(self, key: str) -> None:
-        """Put the entry back."""
+        """Restore the file of an entry."""
         self.files[key].write_bytes(self.blobs[key])
-        self._sign_off(key)
+        self._set_mtime(key)
 
-    def swapped(self, key: str, blob: bytes, chance: Random) -> bytes:
-        """Another key's entry."""
+    def swap_entry(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Return the entry of another key."""
         return self.blobs[chance.choice([other for other in self.blobs if other != key])]
 
-    def moved(self, key: str, blob: bytes, chance: Random) -> bytes:
-        """Another key's signed payload under this key, with all checksums right."""
+    def move_payload(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Return the signed payload of another key under this key, with correct checksums."""
         signed = [other for other in self.blobs if "pickle" in other and other != key]
         record = unpack(self.blobs[chance.choice(signed)])
-        return forged(key, record.head.codec, record.payload)
+        return make_record(key, record.head.codec, record.payload)
 
-    def tagged(self, key: str, blob: bytes, chance: Random) -> bytes:
-        """Said to be of another codec: by hand, or by somebody who knows of checksums."""
+    def change_codec(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Return the entry with the name of another codec, with wrong or with correct checksums."""
         record = unpack(blob)
         if chance.random() < 0.5:
             codec = chance.choice([codec for codec in CODECS if codec != record.head.codec])
             return blob.replace(b'"%b"' % record.head.codec.encode(), b'"%b"' % codec.encode(), 1)
         codec = chance.choice([codec for codec in PICKLES if codec != record.head.codec])
-        return forged(key, codec, record.payload)
+        return make_record(key, codec, record.payload)
 
-    def pickled(self, key: str, blob: bytes, chance: Random) -> bytes:
-        """A pickle that runs something, under any codec that might unpickle it."""
+    def inject_pickle(self, key: str, blob: bytes, chance: Random) -> bytes:
+        """Return a pickle that runs code, under a codec that might unpickle it."""
         payload = pickle.dumps(Bomb(self.marker))
         codec = chance.choice(PICKLES)
         if "gzip" in codec:
@@ -145,61 +152,64 @@ class Forger:
         start = chance.choice(
             [b"", bytes(32), chance.randbytes(32), self.blobs["pickle, None"][-96:-64]]
         )
-        return forged(key, codec, start + payload)
+        return make_record(key, codec, start + payload)
 
-    def _sign_off(self, key: str) -> None:
-        # As a writer does, and not by the kernel's clock, on which two writes can be one.
+    def _set_mtime(self, key: str) -> None:
+        # The kernel's clock is too coarse: two writes could get the same time.
         moment = self.chance.randrange(10**18, 2 * 10**18)
         os.utime(self.files[key], ns=(moment, moment))
 
 
 def is_bomb(number: int) -> bool:
-    """Whether the mutation of this number is a bomb."""
+    """Return whether the mutation of this number is a bomb."""
     return number % BOMBS_EVERY == 0
 
 
-def forged(key: str, codec: str, payload: bytes) -> bytes:
-    """A record that is whole."""
+def make_record(key: str, codec: str, payload: bytes) -> bytes:
+    """Return a complete record."""
     head = Head(v=1, key=f"default:{key}", codec=codec, created_at=0.0, size=len(payload))
     return pack_head(head, payload) + payload
 
 
-def flipped(key: str, blob: bytes, chance: Random) -> bytes:
-    """One bit turned."""
+def flip_bit(key: str, blob: bytes, chance: Random) -> bytes:
+    """Return the record with one bit flipped."""
     changed = bytearray(blob)
     changed[chance.randrange(len(blob))] ^= 1 << chance.randrange(8)
     return bytes(changed)
 
 
-def cut(key: str, blob: bytes, chance: Random) -> bytes:
-    """Cut short."""
+def truncate(key: str, blob: bytes, chance: Random) -> bytes:
+    """Return the record without its end."""
     return blob[: chance.randrange(len(blob))]
 
 
-def gzip_bomb(path: Path) -> Path:
-    """10 GB of zeros as gzip: a block that ends at a byte, again and again."""
+def make_gzip_bomb(path: Path) -> Path:
+    """Write 10 GB of zeros as gzip: copies of a block that ends on a byte boundary."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = packer.compress(bytes(8 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
     count = BOMB // (8 * MIB)
     payload = b"\x1f\x8b\x08\0\0\0\0\0\x02\xff" + block * count + b"\x03\0" + bytes(8)
-    path.write_bytes(forged(BOMBED, "json+gzip", payload))
+    path.write_bytes(make_record(BOMBED, "json+gzip", payload))
     return path
 
 
-def zstd_bomb(path: Path) -> Path:
-    """10 GB of zeros as zstd: blocks of 128 KiB that say only what to repeat (RFC 8878)."""
+def make_zstd_bomb(path: Path) -> Path:
+    """Write 10 GB of zeros as zstd: blocks of 128 KiB that repeat one byte (RFC 8878)."""
     size = 128 * 1024
     block = struct.pack("<I", size << 3 | 1 << 1)[:3] + b"\0"
     frame = b"\x28\xb5\x2f\xfd\0" + bytes([(17 - 10) << 3]) + block * (BOMB // size)
-    path.write_bytes(forged(BOMBED, "bytes+zstd", frame + b"\x01\0\0"))
+    path.write_bytes(make_record(BOMBED, "bytes+zstd", frame + b"\x01\0\0"))
     return path
 
 
-BOMBS: dict[str, Callable[[Path], Path]] = {"gzip_bomb": gzip_bomb, "zstd_bomb": zstd_bomb}
+BOMBS: dict[str, Callable[[Path], Path]] = {
+    "gzip_bomb": make_gzip_bomb,
+    "zstd_bomb": make_zstd_bomb,
+}
 
 
-def megabytes() -> float:
-    """The most memory that this program has had; `getrusage` tells also of who started it."""
+def measure_peak_megabytes() -> float:
+    """Return the peak memory of this program; `getrusage` would include that of its parent."""
     if not _STATUS.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with _STATUS.open() as lines:
@@ -207,30 +217,30 @@ def megabytes() -> float:
 
 
 async def attack(directory: Path, count: int) -> dict[str, Any]:
-    """Mutate and read; what happened."""
+    """Mutate and read ``count`` times, and return the results."""
     chance = Random("forger")
-    values = await written(directory)
-    shown = {key: quote(key, upper=True) for key in values}
-    files = {key: next(directory.glob(f"default/*/*-{shown[key]}")) for key in values}
+    values = await store_values(directory)
+    quoted = {key: quote(key, upper=True) for key in values}
+    files = {key: next(directory.glob(f"default/*/*-{quoted[key]}")) for key in values}
     forger = Forger(files, directory.parent, chance)
     kinds: Counter[str] = Counter()
-    believed: list[str] = []
+    accepted: list[str] = []
     readers = [CacheManager(directory=directory, memory_max_bytes=n) for n in (0, 64 * MIB)]
     for cache in readers:
         assert await cache.get_many(list(values)) == values
-    before = megabytes()
+    before = measure_peak_megabytes()
     for number in range(count):
         key = BOMBED if is_bomb(number) else chance.choice(list(values))
         cache = readers[number % 2]
-        if number % 10 == 0:  # also where it has just been in memory
+        if number % 10 == 0:  # also right after the entry was in memory
             assert await cache.get(key) == values[key]
         kind = forger.mutate(key, number)
         kinds[kind] += 1
         if await cache.get(key, MISS) is not MISS:
-            believed.append(f"{number}: {kind} of {key}")
+            accepted.append(f"{number}: {kind} of {key}")
         shutil.rmtree(directory / ".damaged", ignore_errors=True)
         forger.restore(key)
-    peak = megabytes()
+    peak = measure_peak_megabytes()
     for cache in readers:
         assert await cache.get_many(list(values)) == values
     for cache in readers:
@@ -239,7 +249,7 @@ async def attack(directory: Path, count: int) -> dict[str, Any]:
         errors = (await cache.get_stats()).errors
     return {
         "kinds": kinds,
-        "believed": believed,
+        "accepted": accepted,
         "errors": errors,
         "executed": forger.marker.exists(),
         "before": before,
@@ -251,14 +261,14 @@ MISS = object()
 
 
 def main() -> None:
-    """Attack the store of the command line."""
+    """Attack the store in the directory of the command line."""
     directory, count = Path(sys.argv[1]), int(sys.argv[2])
-    maker = os.fork()  # so that what it takes to make bombs is not counted
-    if not maker:
+    child = os.fork()  # the memory for making bombs is not measured
+    if not child:
         for name, make in BOMBS.items():
             make(directory.parent / name)
         os._exit(0)
-    assert os.waitpid(maker, 0)[1] == 0
+    assert os.waitpid(child, 0)[1] == 0
     sys.stdout.write(json.dumps(asyncio.run(attack(directory, count))))
 
 

@@ -1,4 +1,4 @@
-"""Processes that are told what to do by a line, and answer by lines."""
+"""Processes that read commands and print results, one a line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextmanager
-def talking(module: str, *arguments: object) -> Generator[subprocess.Popen[str], None, None]:
-    """A process that runs a module, with pipes to its ends; it is killed in the end."""
+def start_process(module: str, *arguments: object) -> Generator[subprocess.Popen[str], None, None]:
+    """Start a process that runs a module, with pipes for its input and output.
+
+    The process is killed when the block ends.
+
+    Args:
+        module: dotted name of the module.
+        arguments: the arguments of the process.
+    """
     with subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,

@@ -1,8 +1,9 @@
-"""A process that reads the keys another one writes, and tells how old what it got was.
+"""Process that reads keys during writes of another process, and reports the age of old values.
 
-Started by ``test_redis_race.py`` with a URL, a directory, seconds and a number of keys.
-Beside each key the writer notes, past the cache, which version was acknowledged when; the
-reader asks for that past its own cache, so it knows how long what it got was old.
+``python -m tests.support.processes.read_while_written URL DIRECTORY SECONDS KEYS`` is started by
+``tests/system/test_redis_coherence.py``. The writer stores, beside each key and outside the
+cache, the version that was acknowledged and its time. The reader reads both outside its own
+cache, so that it can compute for how long a value was outdated.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aiocache_pe import CacheManager
 async def main(url: str, directory: str, seconds: float, keys: int) -> None:
     chance = random.Random(1)
     worst = 0.0
-    reads = late = 0
+    reads = outdated = 0
     async with (
         Redis.from_url(url) as raw,
         CacheManager("redis", redis_url=url, directory=directory, fallback=None) as cache,
@@ -28,17 +29,17 @@ async def main(url: str, directory: str, seconds: float, keys: int) -> None:
         end = time.time() + seconds
         while time.time() < end:
             key = f"k{chance.randrange(keys)}"
-            begun = time.time()
+            started = time.time()
             value = await cache.get(key)
             reads += 1
             if value is not None:
                 version, when = (await raw.get(f"ack:{key}") or b"0 0").split()
-                if int(version) > value and begun > float(when):
-                    worst = max(worst, begun - float(when))
-                    late += begun - float(when) > 0.05
+                if int(version) > value and started > float(when):
+                    worst = max(worst, started - float(when))
+                    outdated += started - float(when) > 0.05
             if reads % 50 == 0:
                 await asyncio.sleep(0)
-    print(reads, worst, late, flush=True)  # noqa: T201 - it is what the test reads
+    print(reads, worst, outdated, flush=True)  # noqa: T201 - the output for the test
 
 
 if __name__ == "__main__":

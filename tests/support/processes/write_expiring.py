@@ -1,9 +1,9 @@
-"""A process that writes entries of which many end soon, at times that it is told.
+"""Process that writes entries at given times; many of them expire soon.
 
 ``python -m tests.support.processes.write_expiring DIRECTORY SLOT MAX_ENTRIES``, 0 for no bound.
-An order is a line of JSON: a phase, the time it is then, and how many writes to do. A line with
-the number of a write says that it is acknowledged. What is written is decided by `plan`, so
-whoever gave the order knows it.
+A command is a line of JSON: a phase, the time, and the number of writes. The process prints the
+number of each acknowledged write. `plan_writes` determines the writes, so that the parent
+process knows them.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from aiocache_pe import CacheManager
 from aiocache_pe.testing import FakeClock
 from tests.support.scale import make_random
 
-TASKS = 4  # of one writer, so that writes are gathered and many are under way at the kill
+TASKS = 4  # of one writer, so that writes are grouped and many are in flight at a kill
 KEYS = 40  # of one task
 LONG = 30 * 86_400.0
 LIVES = (1.0, 60.0, 700.0, 1500.0, LONG, None)  # seconds
 
 
 class Write(NamedTuple):
-    """One write.
+    """A write.
 
     Attributes:
-        key: a key of the slot's own, and of one of its tasks.
-        ttl: in seconds; ``None`` for what lasts.
+        key: the key; only one task of one slot writes it.
+        ttl: in seconds; ``None`` for an entry that does not expire.
     """
 
     key: str
     ttl: float | None
 
 
-def plan(slot: int, phase: int, writes: int) -> list[Write]:
-    """What a slot writes in a phase; every so many are those of one task, in their order."""
+def plan_writes(slot: int, phase: int, writes: int) -> list[Write]:
+    """Return the writes of a slot in a phase; task n makes the n-th of every `TASKS` writes."""
     chance = make_random(f"{slot}/{phase}")
     return [
         Write(f"{slot}:{number % TASKS}:{chance.randrange(KEYS)}", chance.choice(LIVES))
@@ -45,7 +45,7 @@ def plan(slot: int, phase: int, writes: int) -> list[Write]:
     ]
 
 
-async def carry_out(cache: CacheManager, writes: Sequence[Write]) -> None:
+async def write_all(cache: CacheManager, writes: Sequence[Write]) -> None:
     async def task(first: int) -> None:
         for number in range(first, len(writes), TASKS):
             key, ttl = writes[number]
@@ -65,7 +65,7 @@ async def serve(directory: str, slot: int, bound: int) -> None:
             clock = FakeClock(now)
             cache = CacheManager(directory=directory, clock=clock, max_entries=bound or None)
         clock.advance(now - clock.time())
-        await carry_out(cache, plan(slot, phase, writes))
+        await write_all(cache, plan_writes(slot, phase, writes))
     if cache is not None:
         await cache.close()
 

@@ -1,10 +1,9 @@
-"""A process that writes until it is killed, and keeps a diary.
+"""Process that writes until it is killed, and logs its writes.
 
-``python -m tests.support.processes.write_until_killed DIRECTORY DIARY SLOT SEED``. Each write is
-noted in the diary before it is begun and again when it is acknowledged, each time by one
-``write`` to a file opened for appending: what the kernel has taken survives the writer. A slot
-has keys of its own, so the order of its writes is the order of its diary; the counters are
-everybody's.
+``python -m tests.support.processes.write_until_killed DIRECTORY LOG SLOT SEED``. Each write is
+logged before it begins and after it is acknowledged, each time by one ``write`` to a file opened
+for appending, so that the lines survive the process. Each slot has keys of its own, so that the
+order of its writes is the order of its log. All slots share the counters.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from aiocache_pe import CacheManager
 from tests.support.scale import make_random
 
 SLOTS = 4
-TASKS = 4  # of one writer, so that writes are gathered and many are under way at the kill
+TASKS = 4  # of one writer, so that writes are grouped and many are in flight at a kill
 KEYS = 12  # of one task
 COUNTERS = ("total:a", "total:b")
-SIZES = (0, 100, 5_000, 60_000, 200_000)  # within a page, several pages, beyond peeking
-GONE = "gone"
+SIZES = (0, 100, 5_000, 60_000, 200_000)  # bytes: within a page, several pages, too large to peek
+DELETED = "gone"
 
 State = str | list[int]
-"""What a key holds after a write: `GONE`, or the number and the size of the write."""
+"""State of a key after a write: `DELETED`, or the number and the size of the write."""
 
 
-class Diary:
-    """Notes of what was begun and what was acknowledged."""
+class WriteLog:
+    """A log of the writes that were begun and those that were acknowledged."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -52,8 +51,8 @@ class Diary:
         assert os.write(self._fd, line) == len(line)
 
 
-def value_of(key: str, state: State) -> Any:
-    """What is stored for a state; long values differ in every byte from write to write."""
+def make_value(key: str, state: State) -> Any:
+    """Return the value for a state; long values differ in every byte between writes."""
     assert not isinstance(state, str)
     number, size = state
     filling = f"{key}/{number}/"
@@ -61,48 +60,48 @@ def value_of(key: str, state: State) -> Any:
 
 
 async def write_one(
-    cache: CacheManager, diary: Diary, keys: list[str], chance: random.Random
+    cache: CacheManager, log: WriteLog, keys: list[str], chance: random.Random
 ) -> None:
-    """One write of a random kind, noted before and after."""
+    """Make one write of a random kind and log its begin and its end."""
     fresh: State = [chance.getrandbits(32), chance.choice(SIZES)]
     kind = chance.choice(("set", "set", "set_many", "delete", "pop", "touch", "incr"))
     work: Awaitable[Any]
     if kind == "incr":
         counter = chance.choice(COUNTERS)
-        number = diary.begin({counter: "+1"})
+        number = log.begin({counter: "+1"})
         work = cache.incr(counter)
     elif kind == "set_many":
         several = chance.sample(keys, 4)
-        number = diary.begin(dict.fromkeys(several, fresh))
-        work = cache.set_many({key: value_of(key, fresh) for key in several})
+        number = log.begin(dict.fromkeys(several, fresh))
+        work = cache.set_many({key: make_value(key, fresh) for key in several})
     else:
         key = chance.choice(keys)
         if kind == "set":
-            number = diary.begin({key: fresh})
-            work = cache.set(key, value_of(key, fresh))
+            number = log.begin({key: fresh})
+            work = cache.set(key, make_value(key, fresh))
         elif kind == "touch":
-            number = diary.begin({})
+            number = log.begin({})
             work = cache.touch(key, "1d")
         else:
-            number = diary.begin({key: GONE})
+            number = log.begin({key: DELETED})
             work = cache.delete(key) if kind == "delete" else cache.pop(key)
     outcome = await work
     assert outcome or kind not in {"set", "set_many"}, f"{kind} was not carried out"
-    diary.acknowledge(number)
+    log.acknowledge(number)
 
 
-async def write_for_ever(directory: str, diary: Diary, slot: str, seed: str) -> None:
+async def write_endlessly(directory: str, log: WriteLog, slot: str, seed: str) -> None:
     cache = CacheManager(directory=directory)
 
     async def task(number: int) -> None:
         chance = make_random(f"{seed}/{slot}/{number}")
         keys = [f"slot:{slot}:{number}:{n}" for n in range(KEYS)]
         while True:
-            await write_one(cache, diary, keys, chance)
+            await write_one(cache, log, keys, chance)
 
     await asyncio.gather(*map(task, range(TASKS)))
 
 
 if __name__ == "__main__":
-    _, where, notes, own_slot, own_seed = sys.argv
-    asyncio.run(write_for_ever(where, Diary(Path(notes)), own_slot, own_seed))
+    _, where, log_path, own_slot, own_seed = sys.argv
+    asyncio.run(write_endlessly(where, WriteLog(Path(log_path)), own_slot, own_seed))

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.decorators.cached import cached
     from aiocache_pe.decorators.cached_batch import cached_batch
     from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
-    from aiocache_pe.engine.token_savings import Price
     from aiocache_pe.exceptions import (
         BackendError,
         CacheClosedError,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.recordings.recorder import recording
+    from aiocache_pe.usage.prices import Price
     from aiocache_pe.warming.warm import WarmReport, keep_warm, most_hit, warm_cache
 else:
 

@@ -38,7 +38,7 @@ _NAMES_BY_MODULE = {
         "UnstableIdentityError",
     ),
     "aiocache_pe.cache.manager": ("CacheManager",),
-    "aiocache_pe.engine.token_savings": ("Price",),
+    "aiocache_pe.usage.prices": ("Price",),
     "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.cache.default_cache": ("get_cache",),
     "aiocache_pe.context": ("bypass", "read_only", "refresh"),

@@ -19,11 +19,12 @@ from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.memory_entry import MemoryEntry
-from aiocache_pe.engine.token_savings import Prices, PriceTable, SavingsEstimator, read_prices
 from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.loading.shared_state import SharedState
+from aiocache_pe.usage.prices import Prices, PriceTable, read_prices
+from aiocache_pe.usage.savings import SavingsEstimator
 
 
 def _make_policy(path: str) -> Any:

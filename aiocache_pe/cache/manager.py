@@ -13,12 +13,12 @@ from aiocache_pe.cache.pickling import PicklableManager
 from aiocache_pe.clock import Clock
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
-from aiocache_pe.engine.token_savings import Prices
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL, parse_ttl
+from aiocache_pe.usage.prices import Prices
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)

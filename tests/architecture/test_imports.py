@@ -31,7 +31,7 @@ HERE = "tests/architecture/test_imports.py"
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("_validation", "_version", "clock", "exceptions", "sentinels"),
     ("events", "keys", "record", "runtime", "ttl"),
-    ("codecs", "context", "eviction"),
+    ("codecs", "context", "eviction", "usage"),
     ("backends", "recordings"),
     ("engine", "testing"),
     ("loading",),

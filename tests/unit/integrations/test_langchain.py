@@ -21,9 +21,9 @@ from langchain_core.outputs import (
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 
 from aiocache_pe import CacheManager, bypass, read_only, recording, refresh, sync
-from aiocache_pe.engine.token_savings import Price
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.integrations.langchain import LangChainCache
+from aiocache_pe.usage.prices import Price
 from tests.support.broken_backends import BrokenEverywhereBackend
 
 STORES = ["memory", "file"]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.engine.token_savings import PriceTable, SavingsEstimator
 from aiocache_pe.integrations.http.requests import VARY, parse_request
 from aiocache_pe.integrations.http.responses import ResponseCheck, check_response, check_stream
+from aiocache_pe.usage.prices import PriceTable
+from aiocache_pe.usage.savings import SavingsEstimator
 
 USAGE = {"promptTokenCount": 7, "candidatesTokenCount": 3}
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, Price, cached
-from aiocache_pe.engine.token_savings import Prices, PriceTable, SavingsEstimator
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.record import Savings
 from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.usage.prices import Prices, PriceTable
+from aiocache_pe.usage.savings import SavingsEstimator
 from tests.support.cache_fixtures import make_manager
 
 PRICES: Prices = {"small": Price(input=1, output=4), "embed": {"input": 0.5}}

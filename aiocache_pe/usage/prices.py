@@ -1,0 +1,119 @@
+"""Prices of a model's tokens, by the name of the model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiocache_pe.exceptions import ConfigurationError
+
+MILLION = 1_000_000
+_RELEASE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The price of a model's tokens, per million, in any currency.
+
+    Attributes:
+        input: price of a million tokens that are sent to the model.
+        output: price of a million tokens that the model generates; embeddings have none.
+
+    Raises:
+        ConfigurationError: a price is not a number from 0 on.
+
+    Example:
+        >>> Price(input=0.15, output=0.60).of(2_000_000, 500_000)
+        0.6
+    """
+
+    input: float
+    output: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            value: Any = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf:
+                raise ConfigurationError(
+                    f"{name} price must be a finite number of at least 0, for a million tokens; "
+                    f"got {type(value).__name__}: {value!r:.80}"
+                )
+
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """Return the cost of a number of tokens."""
+        return (input_tokens * self.input + output_tokens * self.output) / MILLION
+
+
+Prices = Mapping[str, Price | Mapping[str, float]]
+"""A `Price` for each model name, or a mapping with ``input`` and ``output``."""
+
+
+class PriceTable:
+    """Prices by model name.
+
+    Args:
+        prices: the prices.
+
+    Raises:
+        ConfigurationError: a name or a price is invalid.
+
+    Example:
+        >>> table = PriceTable({"gpt-4o": Price(2.5, 10), "gpt-4o-mini": {"input": 0.15}})
+        >>> table.find("gpt-4o-mini-2024-07-18").input, table.find("o1")
+        (0.15, None)
+    """
+
+    __slots__ = ("_prices",)
+
+    def __init__(self, prices: Prices) -> None:
+        if not isinstance(prices, Mapping):
+            raise ConfigurationError(
+                "prices must be a mapping from model names to prices; "
+                f"got {type(prices).__name__}: {prices!r:.80}"
+            )
+        self._prices = {name: _parse_price(name, price) for name, price in prices.items()}
+
+    def find(self, model: str | None) -> Price | None:
+        """Return the price of a model, by its name with or without the date of its release."""
+        if model is None or not self._prices:
+            return None
+        return self._prices.get(model) or self._prices.get(_RELEASE.sub("", model))
+
+
+def read_prices(path: str) -> dict[str, Any]:
+    """Read prices from a JSON file: ``{"gpt-4o": {"input": 2.5, "output": 10}}``.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or it holds no object.
+    """
+    try:
+        prices = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"prices in {path!r:.200} cannot be read: {error}") from error
+    if not isinstance(prices, dict):
+        raise ConfigurationError(
+            f"prices in {path!r:.200} must be a JSON object from model names to prices; "
+            f"got {type(prices).__name__}"
+        )
+    return prices
+
+
+def _parse_price(name: Any, price: Any) -> Price:
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"a model name in prices must be a str; got {type(name).__name__}: {name!r:.80}"
+        )
+    if isinstance(price, Price):
+        return price
+    if not isinstance(price, Mapping) or not {"input"} <= price.keys() <= {"input", "output"}:
+        raise ConfigurationError(
+            f"price of {name!r:.80} must be Price(input=..., output=...) or "
+            f'{{"input": ..., "output": ...}}, for a million tokens; got {price!r:.80}'
+        )
+    return Price(**price)

@@ -25,6 +25,7 @@ from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.maintenance import Maintenance
 from aiocache_pe.engine.stats_reporter import StatsReporter
 from aiocache_pe.loading import background_refresh
+from tests.support.polling import poll
 
 
 def get_engine(cache: CacheManager) -> Engine:
@@ -47,6 +48,17 @@ def get_reporter(cache: CacheManager) -> StatsReporter:
     return cache._shared.reporter
 
 
+async def trigger_maintenance(cache: CacheManager) -> None:
+    """Use a cache so that it reports its counters and starts a maintenance round that is due."""
+    get_reporter(cache)._scheduled_loop = None
+    await cache.get("absent")
+
+
+async def wait_for_round(cache: CacheManager) -> None:
+    """Wait until a cache has no maintenance round in progress."""
+    await poll(lambda: get_maintenance(cache)._loop is None, deadline=60)
+
+
 async def wait_for_refreshes(cache: CacheManager) -> None:
     """Wait for the background refreshes of a cache that run in this event loop."""
     await cache._shared.refreshes.settle()
@@ -60,14 +72,14 @@ def cancel_computation(cache: CacheManager) -> None:
 
 def count_batch_flights(cache: CacheManager) -> int:
     """Return the number of items and callers that batches in this event loop still hold."""
-    in_flight = cache._shared.coalescer._air.get()
-    return len(in_flight.parts) + len(in_flight.watchers)
+    in_flight = cache._shared.coalescer._in_flight.get()
+    return len(in_flight.chunks) + len(in_flight.watchers)
 
 
 def is_batch_item_shared(cache: CacheManager) -> bool:
     """Return whether two batches, in any event loop, wait for the same item."""
-    loops = list(cache._shared.coalescer._air._things.values())
-    return any(len(part.waiters) > 1 for loop in loops for part in loop.parts.values())
+    loops = list(cache._shared.coalescer._in_flight._values.values())
+    return any(len(chunk.waiters) > 1 for loop in loops for chunk in loop.chunks.values())
 
 
 def is_entry_current(cache: CacheManager, key: str) -> bool:

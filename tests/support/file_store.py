@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from aiocache_pe.backends.file.backend import FileBackend
+from aiocache_pe.backends.file.layout import FOLDERS, Layout
+from aiocache_pe.backends.file.scan import read_heads
+from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record
 
 NOW = time.time()
@@ -42,6 +45,16 @@ def run_round(backend: FileBackend, now: float) -> list[str] | None:
         return removed
 
     return asyncio.run(run())
+
+
+def scan_keys(layout: Layout, pattern: str | None = None, prefix: str = "default:") -> list[str]:
+    """Return the keys that a scan finds, without their prefix and in order."""
+    matches = compile_glob(pattern)
+    return sorted(
+        head.key.partition(":")[2]
+        for folder in FOLDERS
+        for head in read_heads(layout, prefix, folder, matches)
+    )
 
 
 def list_entry_files(directory: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.contract_support import AREA, record
+from tests.support.internals import trigger_maintenance, wait_for_round
 from tests.support.polling import poll
 from tests.support.scale import scale_size
 
@@ -27,12 +28,6 @@ def count_stored(cache: CacheManager) -> int:
     backend = cache._shared.engine.backend
     assert isinstance(backend, MemoryBackend)
     return len(backend._entries.nodes)
-
-
-async def trigger_maintenance(cache: CacheManager) -> None:
-    """Use the cache in such a way that a report, and with it a maintenance round, is due."""
-    cache._shared.reporter._scheduled_loop = None
-    await cache.get("absent")
 
 
 # Bounds
@@ -203,7 +198,7 @@ async def test_maintenance_rounds_remove_expired_entries_without_writes() -> Non
         assert count_stored(cache) == 701
         await trigger_maintenance(cache)
         await poll(lambda: count_stored(cache) == 1, deadline=60)
-        await poll(lambda: cache._shared.maintenance._loop is None, deadline=60)
+        await wait_for_round(cache)
         assert (await cache.get_stats()).expirations == 700
         await cache.set("k", 1, ttl=60)
         clock.advance(61 + ROUND_INTERVAL)

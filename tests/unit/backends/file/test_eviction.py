@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import time
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import NoReturn
 import pytest
 
 from aiocache_pe import CacheError, CacheManager, ConfigurationError
-from aiocache_pe.backends.file import atomic_write, locks, scan
 from aiocache_pe.backends.file import eviction as eviction_module
+from aiocache_pe.backends.file import locks, scan
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, examine
@@ -23,6 +22,7 @@ from aiocache_pe.cache.factory import FILE_EVICTIONS
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Record
 from tests.support.file_store import list_entry_files, make_record
+from tests.support.internals import limit_lock_wait
 
 
 def make_disk(cache_dir: Path, max_entries: int | None, max_bytes: int | None = None) -> Disk:
@@ -298,7 +298,7 @@ def test_a_folder_that_cannot_be_listed_does_not_prevent_eviction(
 def test_eviction_skips_locked_entries_without_waiting(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "_TIMEOUT", 60.0)
+    limit_lock_wait(monkeypatch, 60.0)
     disk = make_disk(cache_dir, 2)
     disk.write([make_record("a")])
     holder = locks.ByteLocks(disk.layout.locks)
@@ -365,14 +365,3 @@ def test_a_damaged_file_that_cannot_be_moved_aside_still_counts(
     assert disk.bounds.ledger.get_totals() == before
     disk.read(["default:a"])
     assert disk.bounds.ledger.get_totals().entries == 1
-
-
-def test_a_temporary_file_of_a_process_with_the_same_number_does_not_prevent_a_write(
-    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk = make_disk(cache_dir, 100)
-    disk.write([make_record("a")])
-    folder = Path(disk.layout.get_path("default:a")).parent
-    monkeypatch.setattr(atomic_write, "_sequence", itertools.count(500))
-    (folder / f"{atomic_write.TEMPORARY_PREFIX}{os.getpid()}-500").write_text("half")
-    assert isinstance(disk.write([make_record("a")])[0], Record)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import expiry_index, maintenance, scan
+from aiocache_pe.backends.file import maintenance
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
@@ -21,7 +21,7 @@ from aiocache_pe.events import Event, Removed
 from aiocache_pe.record import Head
 from aiocache_pe.testing import FakeClock
 from tests.support.file_store import list_entry_files, make_record, run_round
-from tests.support.internals import get_maintenance, get_reporter
+from tests.support.internals import trigger_maintenance, wait_for_round
 from tests.support.polling import poll
 
 
@@ -35,17 +35,6 @@ def count_removed(backend: FileBackend, now: float) -> int | None:
     return None if removed is None else len(removed)
 
 
-async def wait_for_round(cache: CacheManager) -> None:
-    await poll(lambda: get_maintenance(cache)._loop is None, deadline=60)
-
-
-async def use(cache: CacheManager) -> None:
-    """Use a cache so that it reports its counters and starts a round that is due."""
-    await cache.get_stats()
-    get_reporter(cache)._scheduled_loop = None
-    await cache.get("absent")
-
-
 async def test_expired_entries_are_removed_while_a_cache_is_used(cache_dir: Path) -> None:
     clock, events = FakeClock(), list[Event]()
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
@@ -53,10 +42,10 @@ async def test_expired_entries_are_removed_while_a_cache_is_used(cache_dir: Path
         await cache.set_many({f"short{n}": n for n in range(100)}, ttl=5)
         await cache.set_many({f"long{n}": n for n in range(10)}, ttl="1h")
         await cache.get_or_set("stale", lambda: 1, ttl=5, stale_ttl="1h")
-        await use(cache)
+        await trigger_maintenance(cache)
         assert count_entries(cache_dir) == 111  # a short program makes no rounds
         clock.advance(FIRST_ROUND_DELAY)
-        await use(cache)
+        await trigger_maintenance(cache)
         await wait_for_round(cache)
         assert count_entries(cache_dir) == 11
         assert (await cache.get_stats()).expirations == 100
@@ -70,12 +59,12 @@ async def test_rounds_are_repeated_after_ten_minutes(cache_dir: Path) -> None:
         for _ in range(2):
             await cache.set("k", 1, ttl=5)
             clock.advance(ROUND_INTERVAL + 600)
-            await use(cache)
+            await trigger_maintenance(cache)
             await wait_for_round(cache)
             assert count_entries(cache_dir) == 0
         await cache.set("k", 1, ttl=5)
         clock.advance(ROUND_INTERVAL)  # the last round was a minute ago
-        await use(cache)
+        await trigger_maintenance(cache)
         await wait_for_round(cache)
         assert count_entries(cache_dir) == 1
 
@@ -93,9 +82,7 @@ def test_one_of_several_processes_makes_a_round(cache_dir: Path) -> None:
     assert oct((cache_dir / ".swept").stat().st_mode)[-3:] == "600"
 
 
-def test_a_round_consists_of_small_steps(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "_READ_STEP", 3)
-    monkeypatch.setattr(expiry_index, "_BATCH_BYTES", 3)
+def test_a_round_consists_of_small_steps(cache_dir: Path) -> None:
     backend = FileBackend(cache_dir, max_entries=5000)
     asyncio.run(backend.write([make_record(f"k{n}", expires_at=1.0) for n in range(2000)]))
     steps: list[Sequence[Head]] = []
@@ -105,7 +92,7 @@ def test_a_round_consists_of_small_steps(cache_dir: Path, monkeypatch: pytest.Mo
             steps.append(heads)
 
     asyncio.run(run())
-    assert max(map(len, steps)) <= 3
+    assert max(map(len, steps)) <= 100
     assert sum(map(len, steps)) == 2000
 
 
@@ -176,7 +163,7 @@ async def test_closing_does_not_wait_for_a_round(cache_dir: Path) -> None:
     cache = CacheManager(directory=cache_dir, clock=clock)
     await cache.set_many({f"k{n}": n for n in range(200)}, ttl=5)
     clock.advance(FIRST_ROUND_DELAY)
-    await use(cache)
+    await trigger_maintenance(cache)
     await cache.close()
     assert count_entries(cache_dir) > 0
     await poll(lambda: len(asyncio.all_tasks()) == 1)
@@ -189,14 +176,14 @@ def test_the_end_of_a_loop_does_not_wait_for_a_round(cache_dir: Path) -> None:
     async def main() -> None:
         await cache.set_many({f"k{n}": n for n in range(200)}, ttl=5)
         clock.advance(FIRST_ROUND_DELAY)
-        await use(cache)
+        await trigger_maintenance(cache)
 
     asyncio.run(main())
     assert count_entries(cache_dir) > 0
 
     async def use_in_another_loop() -> None:
         clock.advance(ROUND_INTERVAL + 600)
-        await use(cache)
+        await trigger_maintenance(cache)
         await wait_for_round(cache)
         await cache.close()
 
@@ -218,9 +205,9 @@ async def test_a_failed_round_is_no_error_of_a_caller_and_is_not_repeated_at_onc
     async with CacheManager(directory=cache_dir, clock=clock) as cache:
         await cache.set("k", 1)
         clock.advance(FIRST_ROUND_DELAY)
-        await use(cache)
+        await trigger_maintenance(cache)
         await wait_for_round(cache)
-        await use(cache)
+        await trigger_maintenance(cache)
         assert len(calls) == 1
         assert await cache.get("k") == 1
         assert (await cache.get_stats()).errors == 0

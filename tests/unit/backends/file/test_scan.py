@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aiocache_pe.backends.file import scan
 from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.layout import FOLDERS, EntryPath, Layout
-from aiocache_pe.exceptions import BackendError, CorruptRecordError
-from aiocache_pe.keys.glob import compile_glob
-from aiocache_pe.record import Record
-from tests.support.file_store import make_record
+from aiocache_pe.backends.file.layout import Layout
+from tests.support.file_store import make_record, scan_keys
 
 
 @pytest.fixture
@@ -24,21 +19,12 @@ def disk(cache_dir: Path) -> Disk:
     return Disk(Layout(str(cache_dir)))
 
 
-def scan_names(disk: Disk, pattern: str | None = None, prefix: str = "default:") -> list[str]:
-    matches = compile_glob(pattern)
-    return sorted(
-        head.key.partition(":")[2]
-        for folder in FOLDERS
-        for head in scan.read_heads(disk.layout, prefix, folder, matches)
-    )
-
-
 def get_path(disk: Disk, name: str) -> Path:
     return Path(disk.layout.get_path(f"default:{name}"))
 
 
 def test_a_scan_skips_damaged_and_foreign_files(disk: Disk, cache_dir: Path) -> None:
-    assert scan_names(disk) == []
+    assert scan_keys(disk.layout) == []
     disk.write([make_record("a"), make_record("b"), make_record("c"), make_record("x" * 500)])
     folder = get_path(disk, "a").parent
     get_path(disk, "b").write_bytes(b"nonsense")
@@ -49,10 +35,10 @@ def test_a_scan_skips_damaged_and_foreign_files(disk: Disk, cache_dir: Path) -> 
     (cache_dir / "default" / "stray").write_text("file")
     misplaced = get_path(disk, "a").read_bytes().replace(b"default:a", b"elsewhere:a")
     (folder / "12345678-elsewhere").write_bytes(misplaced)
-    assert scan_names(disk) == ["a", "c", "x" * 500]
-    assert scan_names(disk, "x*") == ["x" * 500]
-    assert scan_names(disk, "*y") == []
-    assert scan_names(disk, prefix="absent:") == []
+    assert scan_keys(disk.layout) == ["a", "c", "x" * 500]
+    assert scan_keys(disk.layout, "x*") == ["x" * 500]
+    assert scan_keys(disk.layout, "*y") == []
+    assert scan_keys(disk.layout, prefix="absent:") == []
 
 
 def test_counting_returns_the_number_of_files_and_their_bytes(disk: Disk) -> None:
@@ -91,134 +77,4 @@ def test_a_sweep_removes_the_remains_of_killed_processes_only(disk: Disk, cache_
         scan.sweep(disk.layout)
     assert list((cache_dir / ".damaged").iterdir()) == []
     assert (cache_dir / "notes.txt").read_text() == "mine"
-    assert scan_names(disk) == ["a"]
-
-
-def test_clear_removes_an_area_and_returns_its_number_of_entries(disk: Disk) -> None:
-    assert disk.clear("default:") == 0
-    disk.write([make_record(str(n)) for n in range(20)])
-    assert disk.clear("default:") == 20
-    assert scan_names(disk) == []
-    assert list(Path(disk.layout.root).glob(".trash-*")) == []
-    disk.write([make_record("new")])
-    assert scan_names(disk) == ["new"]
-
-
-def test_clear_removes_a_link_in_place_of_an_area_and_keeps_its_target(
-    disk: Disk, cache_dir: Path, tmp_path: Path
-) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "precious").write_text("kept")
-    cache_dir.mkdir()
-    (cache_dir / "default").symlink_to(elsewhere)
-    disk.clear("default:")
-    assert [path.name for path in cache_dir.glob(".trash-*")] == []
-    assert (elsewhere / "precious").read_text() == "kept"
-
-
-def test_a_damaged_file_is_an_error_once_and_moved_aside(disk: Disk, cache_dir: Path) -> None:
-    disk.write([make_record("a"), make_record("b")])
-    get_path(disk, "a").write_bytes(get_path(disk, "b").read_bytes())
-    results = disk.read(["default:a", "default:b"])
-    assert isinstance(results["default:a"], CorruptRecordError)
-    assert isinstance(results["default:b"], Record)
-    [damaged] = (cache_dir / ".damaged").iterdir()
-    assert damaged.name.endswith("-a")
-    assert disk.read(["default:a"]) == {}
-
-
-def test_a_damaged_file_that_was_replaced_meanwhile_stays(
-    disk: Disk, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk.write([make_record("a")])
-    get_path(disk, "a").write_bytes(b"nonsense")
-    set_aside = Disk._set_aside
-
-    def replace_before(self: Disk, entry: EntryPath, version: Any) -> None:
-        monkeypatch.setattr(Disk, "_set_aside", set_aside)
-        Path(entry.path).unlink()
-        Path(entry.path).write_bytes(b"another version")
-        set_aside(self, entry, version)
-
-    monkeypatch.setattr(Disk, "_set_aside", replace_before)
-    assert isinstance(disk.read(["default:a"])["default:a"], CorruptRecordError)
-    assert get_path(disk, "a").read_bytes() == b"another version"
-    assert not (cache_dir / ".damaged").exists()
-
-
-def test_a_damaged_file_can_be_deleted_updated_and_replaced(disk: Disk) -> None:
-    for name in "abcd":
-        disk.write([make_record(name)])
-        get_path(disk, name).write_bytes(b"nonsense")
-    assert disk.delete(["default:a"]) == []
-    assert not get_path(disk, "a").exists()
-    assert disk.delete(["default:b"], lambda head: True) == []
-    assert get_path(disk, "b").exists()
-    arguments = list[object]()
-
-    def change(before: Record | None) -> Record:
-        arguments.append(before)
-        return make_record("c")
-
-    disk.update("default:c", change)
-    assert arguments == [None]
-    disk.write([make_record("d", b"2")])
-    assert scan_names(disk) == ["c", "d"]
-
-
-def test_a_file_that_cannot_be_read_is_an_error_for_its_key_only(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    disk.write([make_record("a"), make_record("b")])
-    open_file, unreadable = os.open, str(get_path(disk, "a"))
-
-    def refuse(path: str, *args: Any, **kwargs: Any) -> int:
-        if path == unreadable:
-            raise OSError(5, "Input/output error")
-        return open_file(path, *args, **kwargs)
-
-    monkeypatch.setattr(os, "open", refuse)
-    results = disk.read(["default:a", "default:b"])
-    assert isinstance(results["default:a"], BackendError)
-    assert "Input/output error" in str(results["default:a"])
-    assert isinstance(results["default:b"], Record)
-
-
-def test_a_file_of_another_user_can_be_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk.write([make_record("a")])
-    open_file = os.open
-
-    def refuse(path: str, flags: int, *args: Any) -> int:
-        if flags & os.O_NOATIME:
-            raise PermissionError(1, "not the owner")
-        return open_file(path, flags, *args)
-
-    monkeypatch.setattr(os, "open", refuse)
-    assert isinstance(disk.read(["default:a"])["default:a"], Record)
-
-
-def test_a_write_gives_up_on_a_folder_that_is_removed_again_and_again(
-    disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Layout, "make_folder", lambda self, folder: self.make_root())
-    [outcome] = disk.write([make_record("a")])
-    assert isinstance(outcome, FileNotFoundError)
-    assert "must not be removed during a write" in str(outcome)
-
-
-def test_a_record_that_cannot_be_written_does_not_prevent_others(disk: Disk) -> None:
-    disk.write([make_record("a")])
-    get_path(disk, "b").parent.mkdir(parents=True, exist_ok=True)
-    get_path(disk, "b").mkdir()
-    outcomes = disk.write([make_record("b"), make_record("c")])
-    assert isinstance(outcomes[1], Record)
-    assert scan_names(disk)[:1] == ["a"]
-    assert "c" in scan_names(disk)
-
-
-def test_a_head_longer_than_a_page_is_read(disk: Disk) -> None:
-    tags = {f"tag {n}": "0123456789ab" for n in range(500)}
-    disk.write([make_record("a", tags=tags)])
-    [head] = disk.delete(["default:a"])
-    assert head.tags == tags
+    assert scan_keys(disk.layout) == ["a"]

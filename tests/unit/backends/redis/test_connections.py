@@ -243,7 +243,7 @@ def test_calls_at_the_end_of_a_loop_leave_no_socket(redis_server: Server) -> Non
 
 
 async def test_redis_py_has_the_undocumented_attributes(redis_server: Server) -> None:
-    connection = Connection(host="127.0.0.1", port=redis_server.port, protocol=2)
+    connection: Any = Connection(host="127.0.0.1", port=redis_server.port, protocol=2)
     assert connection._writer is None
     await connection.connect()
     try:
@@ -253,8 +253,8 @@ async def test_redis_py_has_the_undocumented_attributes(redis_server: Server) ->
         buffered = reader.len()
         reader.feed(b"$10\r\npart")  # an incomplete answer
         assert reader.len() == buffered + 9
-        on_invalidation(connection, handle)
-        assert connection._parser.invalidation_push_handler_func is handle
+        on_invalidation(connection, handle_invalidation)
+        assert connection._parser.invalidation_push_handler_func is handle_invalidation
     finally:
         await connection.disconnect()
     assert connection._writer is None
@@ -266,7 +266,7 @@ async def test_redis_py_has_the_undocumented_attributes(redis_server: Server) ->
     assert inspect.iscoroutinefunction(cluster.nodes_manager.initialize)
 
 
-async def handle(message: Sequence[Any]) -> None:
+async def handle_invalidation(message: Sequence[Any]) -> None:
     """Handle an invalidation."""
 
 
@@ -282,7 +282,7 @@ async def test_redis_py_calls_the_overridden_methods(redis_server: Server) -> No
             calls.append("_send_packed_command")
             await super()._send_packed_command(command)
 
-    connection = RecordingConnection(
+    connection: Any = RecordingConnection(
         host="127.0.0.1", port=redis_server.port, protocol=2, socket_timeout=30
     )
     await connection.connect()

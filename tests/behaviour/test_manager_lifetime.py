@@ -50,7 +50,7 @@ async def test_every_operation_on_a_closed_cache_raises(verb: str, view: bool) -
     cache = CacheManager("memory")
     used = cache.namespace("view") if view else cache
     await cache.close()
-    with pytest.raises(CacheClosedError, match="was closed; entering it with"):
+    with pytest.raises(CacheClosedError, match="cache is closed; entering it with"):
         await VERBS[verb](used)
 
 

@@ -184,7 +184,7 @@ def test_a_closed_input_is_an_error(tmp_path: Path, command: str) -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr == "Error: the standard input is closed (see --help)\n"
+    assert done.stderr == "Error: standard input is closed (see --help)\n"
 
 
 def test_characters_that_the_output_cannot_encode_are_escaped(tmp_path: Path) -> None:

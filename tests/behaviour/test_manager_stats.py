@@ -1,4 +1,4 @@
-"""Counters and entries: exact, per namespace, and alive after the manager."""
+"""Counters and entries of a manager: exact, per namespace, and stored after its end."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheEntry, CacheManager, CacheStats
-from aiocache_pe.engine import stats_reporter
 from aiocache_pe.testing.fake_clock import FakeClock
 from tests.support.cache_fixtures import make_manager
+from tests.support.internals import delay_reports
 
 
-def counters(stats: CacheStats) -> dict[str, float]:
-    """The counters that are not zero, size aside."""
+def select_counters(stats: CacheStats) -> dict[str, float]:
+    """Return the counters that are not zero, without the sizes."""
     names = "hits misses sets deletes evictions expirations errors seconds_saved".split()
     return {name: getattr(stats, name) for name in names if getattr(stats, name)}
 
 
-async def test_every_verb_counts_exactly_what_it_did(cache: CacheManager, clock: FakeClock) -> None:
-    assert counters(await cache.get_stats()) == {}
+async def test_every_operation_counts_exactly(cache: CacheManager, clock: FakeClock) -> None:
+    assert select_counters(await cache.get_stats()) == {}
     await cache.set("a", [1])  # sets 1
     await cache.set_many({"b": 2, "c": 3}, ttl=10)  # sets 3
     await cache.get("a")  # hits 1
@@ -44,7 +44,7 @@ async def test_every_verb_counts_exactly_what_it_did(cache: CacheManager, clock:
     await cache.cleanup_expired()  # expirations 1
     await cache.invalidate("[ad]")  # deletes 3
     await cache.clear()  # deletes 4
-    assert counters(await cache.get_stats()) == {
+    assert select_counters(await cache.get_stats()) == {
         "hits": 3,
         "misses": 3,
         "sets": 5,
@@ -53,7 +53,7 @@ async def test_every_verb_counts_exactly_what_it_did(cache: CacheManager, clock:
     }
 
 
-async def test_get_or_set_counts_a_miss_and_hits_and_what_they_saved(
+async def test_get_or_set_counts_a_miss_hits_and_saved_seconds(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     def slow() -> list[int]:
@@ -62,7 +62,7 @@ async def test_get_or_set_counts_a_miss_and_hits_and_what_they_saved(
 
     for _ in range(4):
         await cache.get_or_set("k", slow)
-    assert counters(await cache.get_stats()) == {
+    assert select_counters(await cache.get_stats()) == {
         "misses": 1,
         "hits": 3,
         "sets": 1,
@@ -71,7 +71,7 @@ async def test_get_or_set_counts_a_miss_and_hits_and_what_they_saved(
 
 
 @pytest.mark.parametrize("value", ["shared", ["copied"]], ids=["immutable", "mutable"])
-async def test_callers_at_once_are_one_miss_and_the_rest_hits(
+async def test_concurrent_callers_count_as_one_miss_and_hits(
     cache: CacheManager, value: Any
 ) -> None:
     start = asyncio.Event()
@@ -84,7 +84,7 @@ async def test_callers_at_once_are_one_miss_and_the_rest_hits(
     await asyncio.sleep(0)
     start.set()
     assert await asyncio.gather(*tasks) == [value] * 10
-    found = counters(await cache.get_stats())
+    found = select_counters(await cache.get_stats())
     assert (found["misses"], found["hits"], found["sets"]) == (1, 9, 1)
 
 
@@ -113,10 +113,10 @@ async def test_hit_rate_is_the_share_of_reads() -> None:
 
 
 @pytest.mark.parametrize("store", ["file", "file without tier"])
-def test_counters_outlive_managers_however_they_end(
+def test_counters_are_stored_however_a_manager_ends(
     store: str, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stats_reporter, "_DELAY", 3600.0)  # they are reported at the end
+    delay_reports(monkeypatch)  # the counters are written at the end
     clock = FakeClock()
 
     async def closed() -> None:
@@ -134,7 +134,7 @@ def test_counters_outlive_managers_however_they_end(
         await make_manager(store, cache_dir, clock).get("k")
         raise ZeroDivisionError
 
-    async def look() -> tuple[CacheStats, CacheStats, CacheEntry | None]:
+    async def inspect_store() -> tuple[CacheStats, CacheStats, CacheEntry | None]:
         async with make_manager(store, cache_dir, clock) as cache:
             other = await cache.namespace("other").get_stats()
             return await cache.get_stats(), other, await cache.entry("k")
@@ -143,14 +143,14 @@ def test_counters_outlive_managers_however_they_end(
     asyncio.run(left_open())
     with pytest.raises(ZeroDivisionError):
         asyncio.run(raising())
-    stats, other, entry = asyncio.run(look())
-    assert counters(stats) == {"hits": 3, "misses": 1, "sets": 1}
-    assert counters(other) == {"misses": 1}
+    stats, other, entry = asyncio.run(inspect_store())
+    assert select_counters(stats) == {"hits": 3, "misses": 1, "sets": 1}
+    assert select_counters(other) == {"misses": 1}
     assert entry is not None
     assert entry.hit_count == 3
 
 
-async def test_managers_over_one_directory_add_to_one_count(cache_dir: Path) -> None:
+async def test_managers_over_one_directory_share_the_counters(cache_dir: Path) -> None:
     managers = [CacheManager(directory=cache_dir) for _ in range(3)]
     for manager in managers:
         await manager.get("absent")
@@ -159,7 +159,7 @@ async def test_managers_over_one_directory_add_to_one_count(cache_dir: Path) -> 
         assert (await manager.get_stats()).misses == 3
 
 
-async def test_an_entry_tells_all_that_is_known(cache: CacheManager, clock: FakeClock) -> None:
+async def test_an_entry_reports_all_known_facts(cache: CacheManager, clock: FakeClock) -> None:
     assert await cache.entry("k") is None
     begin = clock.time()
     await cache.set("k", {"a": (1,)}, ttl=100, tags=["b", "a", "b"])
@@ -183,7 +183,7 @@ async def test_an_entry_tells_all_that_is_known(cache: CacheManager, clock: Fake
     assert (written.hit_count, written.expires_at) == (0, None)
 
 
-async def test_what_never_was_read_was_last_accessed_when_it_was_written(
+async def test_an_entry_that_was_never_read_was_last_accessed_when_it_was_written(
     memory: CacheManager, clock: FakeClock
 ) -> None:
     await memory.set("k", 1)
@@ -193,15 +193,15 @@ async def test_what_never_was_read_was_last_accessed_when_it_was_written(
     assert entry.last_access == entry.created_at == clock.time() - 50
 
 
-@pytest.mark.parametrize("shown", [CacheEntry("k", 1, 0.0, None, 0.0, 0, 1), CacheStats()])
-def test_what_is_shown_cannot_be_changed(shown: Any) -> None:
-    assert not hasattr(shown, "__dict__")
-    field = next(iter(type(shown).__slots__))
+@pytest.mark.parametrize("instance", [CacheEntry("k", 1, 0.0, None, 0.0, 0, 1), CacheStats()])
+def test_stats_and_entries_are_immutable(instance: Any) -> None:
+    assert not hasattr(instance, "__dict__")
+    field = next(iter(type(instance).__slots__))
     with pytest.raises(FrozenInstanceError):
-        setattr(shown, field, 7)
+        setattr(instance, field, 7)
 
 
-async def test_null_keeps_nothing_and_counts_its_misses(clock: FakeClock) -> None:
+async def test_the_null_store_keeps_nothing_and_counts_misses(clock: FakeClock) -> None:
     async with CacheManager("null", clock=clock) as cache:
         assert await cache.set("k", 1)
         assert await cache.get("k", "absent") == "absent"

@@ -1,4 +1,4 @@
-"""The manager's verbs over one key: what is stored is what is read, as long as it lives."""
+"""Operations of the manager on one key: stored values are read unchanged until they expire."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KEYS = (
 
 
 @pytest.mark.parametrize("value", NOTHING, ids=repr)
-async def test_nothing_stored_is_a_hit(cache: CacheManager, value: Any) -> None:
+async def test_none_and_empty_values_are_hits(cache: CacheManager, value: Any) -> None:
     missing = object()
     assert await cache.get("k", missing) is missing
     assert await cache.set("k", value)
@@ -56,7 +56,7 @@ async def test_any_text_is_a_key(cache: CacheManager, key: str) -> None:
     assert not await cache.exists(key)
 
 
-async def test_keys_that_differ_by_case_or_form_are_different(cache: CacheManager) -> None:
+async def test_keys_are_compared_exactly(cache: CacheManager) -> None:
     keys = ["User", "user", "USER", "con", "CON", "e\N{COMBINING ACUTE ACCENT}", "\xe9"]
     await cache.set_many({key: number for number, key in enumerate(keys)})
     assert await cache.get_many(keys) == {key: number for number, key in enumerate(keys)}
@@ -67,13 +67,13 @@ async def test_the_longest_key_is_stored(cache: CacheManager) -> None:
     assert await cache.get("x" * MAX_KEY_LENGTH) == 1
 
 
-async def test_a_later_value_takes_the_place_of_an_earlier(cache: CacheManager) -> None:
+async def test_a_later_value_replaces_an_earlier_value(cache: CacheManager) -> None:
     for value in ("first", ["second"], None):
         await cache.set("k", value)
         assert await cache.get("k", "absent") == value
 
 
-async def test_a_reader_may_change_what_it_got(cache: CacheManager) -> None:
+async def test_a_reader_may_change_the_value_it_got(cache: CacheManager) -> None:
     value: dict[str, list[object]] = {"a": [1]}
     await cache.set("k", value)
     value["a"].append("writer's")
@@ -89,7 +89,7 @@ async def test_a_reader_may_change_what_it_got(cache: CacheManager) -> None:
     assert await cache.pop("k") == {"a": [1]}
 
 
-async def test_delete_tells_whether_there_was_a_live_entry(
+async def test_delete_reports_whether_there_was_a_live_entry(
     cache: CacheManager, clock: FakeClock
 ) -> None:
     assert not await cache.delete("k")
@@ -101,7 +101,9 @@ async def test_delete_tells_whether_there_was_a_live_entry(
     assert not await cache.delete("k")
 
 
-async def test_add_stores_where_there_is_nothing(cache: CacheManager, clock: FakeClock) -> None:
+async def test_add_stores_only_when_there_is_no_entry(
+    cache: CacheManager, clock: FakeClock
+) -> None:
     assert await cache.add("k", 1, ttl=10)
     assert not await cache.add("k", 2)
     assert await cache.get("k") == 1
@@ -113,13 +115,13 @@ async def test_add_stores_where_there_is_nothing(cache: CacheManager, clock: Fak
     assert await cache.get("k") == 4
 
 
-async def test_of_many_adders_one_succeeds(cache: CacheManager) -> None:
+async def test_one_of_many_concurrent_adds_succeeds(cache: CacheManager) -> None:
     outcomes = await asyncio.gather(*(cache.add("k", number) for number in range(20)))
     assert outcomes.count(True) == 1
     assert await cache.get("k") == outcomes.index(True)
 
 
-async def test_of_many_poppers_one_gets_it(cache: CacheManager) -> None:
+async def test_one_of_many_concurrent_pops_gets_the_value(cache: CacheManager) -> None:
     await cache.set("k", "value")
     outcomes = await asyncio.gather(*(cache.pop("k") for _ in range(20)))
     assert sorted(outcomes, key=str) == [None] * 19 + ["value"]
@@ -129,7 +131,7 @@ async def test_of_many_poppers_one_gets_it(cache: CacheManager) -> None:
     ("ttl", "seconds"),
     [(90, 90.0), (0.5, 0.5), (timedelta(minutes=2), 120.0), ("1h30m", 5400.0), ("7d", 604_800.0)],
 )
-async def test_every_form_of_a_ttl_ends_at_the_very_second(
+async def test_an_entry_expires_exactly_for_every_form_of_ttl(
     cache: CacheManager, clock: FakeClock, ttl: Any, seconds: float
 ) -> None:
     await cache.set("k", [1], ttl=ttl)
@@ -147,14 +149,16 @@ async def test_every_form_of_a_ttl_ends_at_the_very_second(
 
 
 @pytest.mark.parametrize("ttl", [None, math.inf])
-async def test_for_ever(cache: CacheManager, clock: FakeClock, ttl: Any) -> None:
+async def test_an_entry_without_ttl_never_expires(
+    cache: CacheManager, clock: FakeClock, ttl: Any
+) -> None:
     await cache.set("k", 1, ttl=ttl)
     assert await cache.get_ttl("k") == math.inf
     clock.advance(1e9)
     assert await cache.get("k") == 1
 
 
-async def test_the_managers_ttl_is_for_entries_without_their_own(clock: FakeClock) -> None:
+async def test_the_ttl_of_the_manager_applies_to_entries_without_ttl(clock: FakeClock) -> None:
     async with CacheManager("memory", ttl="1m", clock=clock) as cache:
         await cache.set("own", 1, ttl=120)
         await cache.set("for ever", 1, ttl=None)
@@ -170,7 +174,7 @@ async def test_the_managers_ttl_is_for_entries_without_their_own(clock: FakeCloc
         assert await cache.get_ttl("own") == 60
 
 
-async def test_touch_counts_from_now(cache: CacheManager, clock: FakeClock) -> None:
+async def test_touch_sets_a_ttl_from_now(cache: CacheManager, clock: FakeClock) -> None:
     assert not await cache.touch("k", 10)
     await cache.set("k", [1], ttl=10, tags=["t"])
     clock.advance(9)
@@ -187,7 +191,7 @@ async def test_touch_counts_from_now(cache: CacheManager, clock: FakeClock) -> N
     assert await cache.get("k") is None
 
 
-async def test_incr_counts_from_where_it_was_told(cache: CacheManager, clock: FakeClock) -> None:
+async def test_incr_starts_from_the_initial_value(cache: CacheManager, clock: FakeClock) -> None:
     assert await cache.incr("n") == 1
     assert await cache.incr("n", 41) == 42
     assert await cache.decr("n", 2) == 40
@@ -196,30 +200,32 @@ async def test_incr_counts_from_where_it_was_told(cache: CacheManager, clock: Fa
     assert await cache.incr("m", initial=100, ttl=10) == 101
     assert await cache.decr("other", 5, initial=3) == -2
     clock.advance(9)
-    assert await cache.incr("m", ttl=1000) == 102  # it keeps its own time
+    assert await cache.incr("m", ttl=1000) == 102  # the entry keeps its expiry
     clock.advance(1)
     assert await cache.incr("m") == 1
 
 
-async def test_numbers_larger_than_any_machines_are_added(cache: CacheManager) -> None:
+async def test_incr_adds_integers_of_any_size(cache: CacheManager) -> None:
     assert await cache.incr("n", 10**30) == 10**30
     assert await cache.incr("n") == 10**30 + 1
 
 
-async def test_of_many_increments_none_is_lost(cache: CacheManager) -> None:
+async def test_no_concurrent_increment_is_lost(cache: CacheManager) -> None:
     numbers = await asyncio.gather(*(cache.incr("n") for _ in range(50)))
     assert sorted(numbers) == list(range(1, 51))
 
 
 @pytest.mark.parametrize("value", ["text", 1.5, True, None, [1]])
-async def test_only_an_int_can_be_added_to(cache: CacheManager, value: Any) -> None:
+async def test_incr_of_a_value_that_is_no_int_raises(cache: CacheManager, value: Any) -> None:
     await cache.set("k", value)
-    with pytest.raises(TypeError, match=f"holds a {type(value).__name__}, only an int"):
+    with pytest.raises(TypeError, match=f"must hold an int .* type {type(value).__name__}"):
         await cache.incr("k")
     assert await cache.get("k") == value
 
 
-async def test_what_cannot_be_stored_is_refused_and_nothing_changes(cache: CacheManager) -> None:
+async def test_a_value_that_cannot_be_stored_raises_and_changes_nothing(
+    cache: CacheManager,
+) -> None:
     await cache.set("k", "before")
     for verb in (cache.set, cache.add):
         with pytest.raises(SerializationError):
@@ -229,7 +235,7 @@ async def test_what_cannot_be_stored_is_refused_and_nothing_changes(cache: Cache
     assert await cache.get_many(["k", "new", "a", "b"]) == {"k": "before"}
 
 
-async def test_a_refused_time_stores_nothing(cache: CacheManager) -> None:
+async def test_an_invalid_ttl_stores_nothing(cache: CacheManager) -> None:
     with pytest.raises(InvalidTTLError):
         await cache.set("k", 1, ttl=0)
     assert not await cache.exists("k")
@@ -257,7 +263,7 @@ async def test_get_or_set_computes_once(cache: CacheManager, clock: FakeClock) -
     assert found == [5] * 10
 
 
-async def test_get_or_set_stores_no_error(cache: CacheManager) -> None:
+async def test_get_or_set_does_not_store_an_exception(cache: CacheManager) -> None:
     def fail() -> int:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""Decorated functions in classes: whose calls are the same, and what is found where."""
+"""Decorated functions in classes: keys of methods, and their attributes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from aiocache_pe import CacheManager, cached
 from tests.support.function_kinds import KINDS, CallCounter, Kind, each_kind
 
 
-def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
-    """A class with one cached method that returns how often it ran."""
+def make_service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
+    """Return a class with one cached method, which returns the number of its runs."""
     counted = CallCounter()
 
     class Service:
@@ -33,8 +33,10 @@ def service_class(kind: Kind, cache: CacheManager, **settings: Any) -> Any:
 
 
 @each_kind
-async def test_instances_share_what_their_methods_return(kind: Kind, cache: CacheManager) -> None:
-    service = service_class(kind, cache)
+async def test_instances_share_the_results_of_their_methods(
+    kind: Kind, cache: CacheManager
+) -> None:
+    service = make_service_class(kind, cache)
     one, two = service(), service()
     assert [await kind.get_result(each.method(1)) for each in (one, two, one, two)] == [1] * 4
     assert await kind.get_result(two.method(2)) == 2
@@ -43,10 +45,10 @@ async def test_instances_share_what_their_methods_return(kind: Kind, cache: Cach
 
 
 @each_kind
-async def test_a_class_says_by_its_cache_key_whose_results_differ(
+async def test_instances_with_different_cache_keys_have_separate_results(
     kind: Kind, cache: CacheManager
 ) -> None:
-    service = service_class(kind, cache)
+    service = make_service_class(kind, cache)
     service.__cache_key__ = lambda self: self.name
     for _ in range(2):
         assert await kind.get_result(service("a").method(1)) == 1
@@ -55,10 +57,10 @@ async def test_a_class_says_by_its_cache_key_whose_results_differ(
 
 
 @each_kind
-async def test_a_bound_method_has_the_keys_that_it_has_in_its_class(
+async def test_a_bound_method_has_the_same_keys_as_the_function_of_its_class(
     kind: Kind, cache: CacheManager
 ) -> None:
-    service = service_class(kind, cache)
+    service = make_service_class(kind, cache)
     service.__cache_key__ = lambda self: self.name
     method = service.method.__wrapped__
     bound = {
@@ -74,10 +76,10 @@ async def test_a_bound_method_has_the_keys_that_it_has_in_its_class(
 
 
 @each_kind
-async def test_a_subclass_shares_the_method_that_it_inherits(
+async def test_a_subclass_shares_the_results_of_an_inherited_method(
     kind: Kind, memory: CacheManager
 ) -> None:
-    service = service_class(kind, memory)
+    service = make_service_class(kind, memory)
 
     special = type("Special", (service,), {})
     own = type("Own", (service,), {"__cache_key__": lambda self: "own"})
@@ -94,7 +96,7 @@ async def test_a_subclass_shares_the_method_that_it_inherits(
     ]
 
 
-async def test_a_method_that_overrides_calls_that_of_its_base(memory: CacheManager) -> None:
+async def test_an_overriding_method_may_call_that_of_its_base(memory: CacheManager) -> None:
     class Base:
         @cached(cache=memory)
         async def method(self, a: int) -> str:
@@ -111,8 +113,8 @@ async def test_a_method_that_overrides_calls_that_of_its_base(memory: CacheManag
 
 
 @each_kind
-async def test_instances_stay_collectable(kind: Kind, memory: CacheManager) -> None:
-    service = service_class(kind, memory)
+async def test_instances_are_garbage_collected(kind: Kind, memory: CacheManager) -> None:
+    service = make_service_class(kind, memory)
     one = service()
     assert [await kind.get_result(one.method(1)) for _ in range(2)] == [1, 1]
     assert one.method.cache_info() == (1, 1)
@@ -129,36 +131,38 @@ async def test_classmethods_and_staticmethods_in_either_order(
 ) -> None:
     calls = list[str]()
 
-    def of_class(cls: type, a: int) -> str:
+    def class_body(cls: type, a: int) -> str:
         calls.append("class")
         return f"{cls.__name__} {a}"
 
-    def of_nothing(a: int) -> str:
+    def static_body(a: int) -> str:
         calls.append("static")
         return f"nothing {a}"
 
-    def put(how: Any, body: Any) -> Any:
+    def apply(decorator: Any, body: Any) -> Any:
         body.__qualname__ = f"Tools.{body.__name__}"
         decorate = cached(cache=memory)
         return (
-            how(decorate(kind.build(body))) if decorated_first else decorate(how(kind.build(body)))
+            decorator(decorate(kind.build(body)))
+            if decorated_first
+            else decorate(decorator(kind.build(body)))
         )
 
     class Tools:
-        class_method = put(classmethod, of_class)
-        static_method = put(staticmethod, of_nothing)
+        class_method = apply(classmethod, class_body)
+        static_method = apply(staticmethod, static_body)
 
-    class Others(Tools):
+    class Derived(Tools):
         pass
 
-    for tools in (Tools, Tools(), Others, Others()):
+    for tools in (Tools, Tools(), Derived, Derived()):
         assert await kind.get_result(tools.class_method(1)) == "Tools 1"
         assert await kind.get_result(tools.static_method(a=1)) == "nothing 1"
         assert await kind.get_result(tools.class_method(2)) == "Tools 2"
     assert sorted(calls) == ["class", "class", "static"]
 
 
-async def test_a_classmethod_has_the_verbs_when_the_decorator_is_on_top(
+async def test_a_classmethod_below_the_decorator_has_the_methods_of_a_decorated_function(
     memory: CacheManager,
 ) -> None:
     class Tools:
@@ -182,7 +186,7 @@ async def test_a_classmethod_has_the_verbs_when_the_decorator_is_on_top(
 
 
 @each_kind
-async def test_classes_with_slots_have_cached_methods(kind: Kind, memory: CacheManager) -> None:
+async def test_a_class_with_slots_may_have_cached_methods(kind: Kind, memory: CacheManager) -> None:
     class Slotted:
         __slots__ = ("calls",)
 
@@ -216,8 +220,10 @@ async def test_a_dataclass_may_have_cached_methods(memory: CacheManager) -> None
 
 
 @each_kind
-async def test_a_method_gives_its_instance_to_the_verbs(kind: Kind, memory: CacheManager) -> None:
-    service = service_class(kind, memory)
+async def test_a_bound_method_passes_its_instance_to_invalidate_and_others(
+    kind: Kind, memory: CacheManager
+) -> None:
+    service = make_service_class(kind, memory)
     service.__cache_key__ = lambda self: self.name
     one, two = service("a"), service("b")
     assert [await kind.get_result(each.method(1)) for each in (one, two)] == [1, 2]
@@ -233,8 +239,10 @@ async def test_a_method_gives_its_instance_to_the_verbs(kind: Kind, memory: Cach
 
 
 @each_kind
-async def test_found_in_the_class_it_is_the_function(kind: Kind, memory: CacheManager) -> None:
-    service = service_class(kind, memory)
+async def test_access_through_the_class_returns_the_function(
+    kind: Kind, memory: CacheManager
+) -> None:
+    service = make_service_class(kind, memory)
     function = vars(service)["method"]
     assert service.method is function
     assert service().method.__func__ is function
@@ -242,8 +250,8 @@ async def test_found_in_the_class_it_is_the_function(kind: Kind, memory: CacheMa
 
 
 @each_kind
-def test_a_method_looks_like_one(kind: Kind) -> None:
-    service = service_class(kind, CacheManager("null"))
+def test_inspect_reports_a_bound_method(kind: Kind) -> None:
+    service = make_service_class(kind, CacheManager("null"))
     one = service()
     plain = inspect.unwrap(one.method)
     assert str(inspect.signature(one.method)) == "(a: 'Any', b: 'int' = 2) -> 'int'"
@@ -255,8 +263,8 @@ def test_a_method_looks_like_one(kind: Kind) -> None:
     assert repr(one) in repr(one.method)
 
 
-def test_methods_are_the_same_if_function_and_instance_are() -> None:
-    service = service_class(KINDS[0], CacheManager("null"))
+def test_bound_methods_are_equal_if_function_and_instance_are() -> None:
+    service = make_service_class(KINDS[0], CacheManager("null"))
     one, two = service(), service()
     assert one.method == one.method
     assert hash(one.method) == hash(one.method)
@@ -265,13 +273,13 @@ def test_methods_are_the_same_if_function_and_instance_are() -> None:
     assert len({one.method, one.method, two.method}) == 2
 
 
-def test_a_method_can_be_weakly_referred_to() -> None:
-    method = service_class(KINDS[0], CacheManager("null"))().method
+def test_a_bound_method_supports_weak_references() -> None:
+    method = make_service_class(KINDS[0], CacheManager("null"))().method
     assert weakref.ref(method)() is method
 
 
 class Importable:
-    """At the module's level, where pickle finds it."""
+    """A class at module level, where pickle finds it."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Importable)
@@ -280,21 +288,21 @@ class Importable:
 
     @cached(backend="null")
     async def method(self, a: int) -> int:
-        """Doubles."""
+        """Double a number."""
         return 2 * a
 
 
-def test_a_method_travels_with_its_instance() -> None:
+def test_a_bound_method_is_pickled_with_its_instance() -> None:
     one = Importable()
     for travelled in (pickle.loads(pickle.dumps(one.method)), copy.deepcopy(one.method)):
         assert travelled.__func__ is Importable.method
         assert travelled.__self__ == one
         assert travelled.__self__ is not one
-    assert one.method.__doc__ == "Doubles."
+    assert one.method.__doc__ == "Double a number."
 
 
 @each_kind
-def test_an_attribute_that_is_not_there_is_named(kind: Kind) -> None:
-    method = service_class(kind, CacheManager("null"))().method
+def test_a_missing_attribute_raises_an_error_with_its_name(kind: Kind) -> None:
+    method = make_service_class(kind, CacheManager("null"))().method
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        method.nonsense  # noqa: B018 - found while it is looked for
+        method.nonsense  # noqa: B018 - the lookup must raise

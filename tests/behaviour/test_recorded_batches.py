@@ -1,4 +1,4 @@
-"""Batches in a recording: each item is a call of its own, recorded and replayed."""
+"""Batches in a recording: each item is recorded and replayed as a call of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiocache_pe import CacheManager, UnrecordedCallError, bypass, cached_batch,
 
 @pytest.mark.parametrize("kind", [list, tuple, lambda rows: np.array(rows)])  # noqa: PLW0108
 @pytest.mark.parametrize("blocking", [False, True])
-async def test_items_are_recorded_and_replayed_each_by_itself(
+async def test_items_are_recorded_and_replayed_separately(
     memory: CacheManager, tmp_path: Path, kind: Any, blocking: bool
 ) -> None:
     calls = list[list[str]]()
@@ -51,9 +51,7 @@ async def test_items_are_recorded_and_replayed_each_by_itself(
     assert (await memory.get_stats()).total_entries == 0
 
 
-async def test_an_item_that_nobody_recorded_is_an_error(
-    memory: CacheManager, tmp_path: Path
-) -> None:
+async def test_an_item_that_was_not_recorded_raises(memory: CacheManager, tmp_path: Path) -> None:
     @cached_batch(cache=memory)
     async def embed(texts: list[str]) -> list[int]:
         return [len(text) for text in texts]

@@ -1,4 +1,4 @@
-"""Options of a miss on every kind of function: plain ones too, which block while they compute."""
+"""Stale values, refreshes and timeouts for blocking functions, methods and scripts."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.loading.background_refresh import RETRY_AFTER
+from aiocache_pe.loading.background_refresh import RETRY_DELAY
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.testing import FakeClock
-from tests.support.factories import wait_for_refreshes
+from tests.support.internals import limit_shutdown_wait, wait_for_refreshes
 from tests.support.polling import poll_blocking
 
 
 @pytest.fixture
-def plain(clock: FakeClock) -> Iterator[sync.CacheManager]:
+def sync_cache(clock: FakeClock) -> Iterator[sync.CacheManager]:
     with sync.CacheManager("memory", clock=clock) as cache:
         yield cache
 
 
-def refreshed(cache: sync.CacheManager) -> None:
-    """Wait for what is computed in the background."""
-    portal.call(cache.asynchronous._shared.refreshes.settle)
+def wait_for_sync_refreshes(cache: sync.CacheManager) -> None:
+    """Wait for the background refreshes of a blocking cache."""
+    portal.call(wait_for_refreshes, cache.asynchronous)
 
 
-def test_a_plain_function_is_refreshed_in_another_thread(
-    plain: sync.CacheManager, clock: FakeClock
+def test_a_blocking_function_is_refreshed_in_another_thread(
+    sync_cache: sync.CacheManager, clock: FakeClock
 ) -> None:
     threads: list[int] = []
     fails = False
 
-    @cached(ttl=10, stale_ttl=100, cache=plain)
+    @cached(ttl=10, stale_ttl=100, cache=sync_cache)
     def f(a: int) -> list[int]:
         threads.append(threading.get_ident())
         if fails:
@@ -48,7 +48,7 @@ def test_a_plain_function_is_refreshed_in_another_thread(
     assert f(1) == [1]
     clock.advance(11)
     assert f(1) == [1]
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert f(1) == [2]
     assert threads[0] == threading.get_ident() != threads[1]
     assert f.cache_info() == (2, 2)
@@ -56,21 +56,21 @@ def test_a_plain_function_is_refreshed_in_another_thread(
     clock.advance(11)
     for _ in range(3):
         assert f(1) == [2]
-        refreshed(plain)
+        wait_for_sync_refreshes(sync_cache)
     assert len(threads) == 3
-    clock.advance(RETRY_AFTER)
+    clock.advance(RETRY_DELAY)
     fails = False
     assert f(1) == [2]
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert f(1) == [4]
 
 
-def test_a_hot_plain_function_is_refreshed_ahead(
-    plain: sync.CacheManager, clock: FakeClock
+def test_an_often_called_blocking_function_is_refreshed_ahead(
+    sync_cache: sync.CacheManager, clock: FakeClock
 ) -> None:
     calls = 0
 
-    @cached(ttl=10, refresh_ahead=0.5, cache=plain)
+    @cached(ttl=10, refresh_ahead=0.5, cache=sync_cache)
     def f() -> int:
         nonlocal calls
         calls += 1
@@ -79,16 +79,16 @@ def test_a_hot_plain_function_is_refreshed_ahead(
     assert f() == 1
     clock.advance(6)
     assert f() == 1
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert (f(), calls) == (2, 2)
 
 
-def test_a_plain_function_that_is_slow_is_left_to_finish(
-    plain: sync.CacheManager, clock: FakeClock
+def test_a_slow_blocking_function_runs_to_its_end(
+    sync_cache: sync.CacheManager, clock: FakeClock
 ) -> None:
     go, calls = threading.Event(), list[int]()
 
-    @cached(ttl=10, stale_ttl=100, soft_timeout=0.01, cache=plain)
+    @cached(ttl=10, stale_ttl=100, soft_timeout=0.01, cache=sync_cache)
     def f() -> int:
         calls.append(1)
         assert go.wait(10)
@@ -100,21 +100,23 @@ def test_a_plain_function_that_is_slow_is_left_to_finish(
     clock.advance(11)
     assert f() == 1
     go.set()
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert f() == 2
 
 
-def test_a_plain_function_can_be_given_up(plain: sync.CacheManager) -> None:
-    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_blocking_function_can_time_out(sync_cache: sync.CacheManager) -> None:
+    started, go, ended = threading.Event(), threading.Event(), threading.Event()
 
-    @cached(hard_timeout=0.01, cache=plain)
+    @cached(hard_timeout=0.01, cache=sync_cache)
     def f() -> int:
-        begun.set()
+        started.set()
         assert go.wait(10)
         ended.set()
         return 1
 
-    while not begun.is_set():  # on a busy machine it may be given up before it begins
+    while (
+        not started.is_set()
+    ):  # on a busy machine the call may time out before the function begins
         with pytest.raises(LoadTimeoutError, match=r"within 0.01 s"):
             f()
     go.set()
@@ -126,10 +128,10 @@ def test_a_plain_function_can_be_given_up(plain: sync.CacheManager) -> None:
     assert answers == [1]
 
 
-def test_a_plain_function_under_a_timeout_computes_once_and_raises_its_own(
-    plain: sync.CacheManager,
+def test_a_blocking_function_with_a_timeout_runs_once_and_raises_its_own_errors(
+    sync_cache: sync.CacheManager,
 ) -> None:
-    @cached(hard_timeout=30, cache=plain)
+    @cached(hard_timeout=30, cache=sync_cache)
     def f(error: str) -> int:
         if error == "stop":
             raise StopIteration
@@ -141,34 +143,34 @@ def test_a_plain_function_under_a_timeout_computes_once_and_raises_its_own(
         f("stop")
 
 
-def test_the_blocking_verb_takes_the_same_options(
-    plain: sync.CacheManager, clock: FakeClock
+def test_the_blocking_get_or_set_takes_the_same_options(
+    sync_cache: sync.CacheManager, clock: FakeClock
 ) -> None:
     values = iter(range(1, 10))
 
     def get() -> int:
-        return plain.get_or_set(
+        return sync_cache.get_or_set(
             "k", lambda: next(values), 10, stale_ttl=100, refresh_ahead=0.5, jitter=0.01
         )
 
     assert get() == 1
     clock.advance(6)
     assert get() == 1
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert get() == 2
     clock.advance(11)
     assert get() == 2
-    refreshed(plain)
+    wait_for_sync_refreshes(sync_cache)
     assert get() == 3
     go = threading.Event()
     with pytest.raises(LoadTimeoutError):
-        plain.get_or_set("slow", lambda: go.wait(60), hard_timeout=0.01)
+        sync_cache.get_or_set("slow", lambda: go.wait(60), hard_timeout=0.01)
     go.set()
 
     async def answer() -> int:
         return 7
 
-    assert plain.get_or_set("async", answer, hard_timeout=30) == 7
+    assert sync_cache.get_or_set("async", answer, hard_timeout=30) == 7
 
 
 async def test_methods_are_refreshed_with_their_instance(
@@ -212,7 +214,7 @@ slow(1)
 """
 
 
-def test_a_script_that_ends_waits_for_its_refreshes(cache_dir: Path, tmp_path: Path) -> None:
+def test_a_script_waits_at_its_end_for_its_refreshes(cache_dir: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(cache_dir), str(log)]
     entries: set[bytes] = set()
@@ -223,7 +225,7 @@ def test_a_script_that_ends_waits_for_its_refreshes(cache_dir: Path, tmp_path: P
         assert (done.returncode, done.stderr) == (0, "")
         [entry] = [path for path in (cache_dir / "default").rglob("*") if path.is_file()]
         entries.add(entry.read_bytes())
-    assert len(entries) == 2  # what was begun before the end was stored
+    assert len(entries) == 2  # a refresh begun before the end is stored
     assert 3 <= len(log.read_text().split()) <= 4
 
 
@@ -250,22 +252,22 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("end", ["close", "leave"])
-def test_an_async_script_ends_without_a_word(end: str, cache_dir: Path) -> None:
+def test_an_async_script_ends_without_output(end: str, cache_dir: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", ASYNC_SCRIPT, str(cache_dir), end]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_closing_waits_for_refreshes_but_not_for_ever(
+async def test_closing_waits_a_limited_time_for_refreshes(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aiocache_pe.loading.background_refresh._GRACE", 0.05)
+    limit_shutdown_wait(monkeypatch, 0.05)
     cache = CacheManager("memory", clock=clock)
-    begun, ended = list[int](), list[str]()
+    starts, ended = list[int](), list[str]()
 
     async def factory() -> int:
-        begun.append(1)
-        if len(begun) > 1:
+        starts.append(1)
+        if len(starts) > 1:
             try:
                 await asyncio.Event().wait()
             finally:
@@ -280,7 +282,7 @@ async def test_closing_waits_for_refreshes_but_not_for_ever(
     assert "took longer than" in caplog.text
 
 
-def test_a_loop_that_ended_without_a_word_blocks_no_refresh(clock: FakeClock) -> None:
+def test_a_loop_closed_during_a_refresh_blocks_no_later_refresh(clock: FakeClock) -> None:
     cache = CacheManager("memory", clock=clock)
     calls: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Streams as they are stored: what a reader or a source changes later, and what cannot be kept."""
+"""Stored streams: later changes to chunks, chunks that cannot be stored, and replays."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.memory import MemoryBackend
-from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.testing.fake_clock import FakeClock
 from aiocache_pe.testing.spy_backend import SpyBackend
+from tests.support.internals import limit_stream_chunks
 from tests.support.stream_kinds import (
     ASYNC,
     Upstream,
@@ -31,7 +31,7 @@ from tests.support.stream_kinds import (
 
 
 @each_stream_kind
-async def test_a_chunk_that_a_reader_changes_is_stored_as_it_came(
+async def test_a_chunk_changed_by_a_reader_is_stored_unchanged(
     kind: str, cache: CacheManager
 ) -> None:
     stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([1], {"a": [2]})))
@@ -44,7 +44,7 @@ async def test_a_chunk_that_a_reader_changes_is_stored_as_it_came(
 
 
 @each_stream_kind
-async def test_a_chunk_that_the_source_uses_again_is_stored_as_it_was_given(
+async def test_a_chunk_changed_by_the_source_is_stored_as_it_was_yielded(
     kind: str, cache: CacheManager
 ) -> None:
     def growing() -> Iterator[list[int]]:
@@ -65,7 +65,7 @@ class Uncopied:
 
 @each_stream_kind
 @pytest.mark.parametrize("odd", [Uncopied(), threading.Lock()], ids=["uncopied", "lock"])
-async def test_a_chunk_that_cannot_be_kept_is_passed_on_and_counted(
+async def test_a_chunk_that_cannot_be_copied_is_passed_on_and_counted(
     kind: str, odd: Any, cache: CacheManager, caplog: pytest.LogCaptureFixture
 ) -> None:
     upstream = Upstream("a", odd, "b")
@@ -80,7 +80,7 @@ async def test_a_chunk_that_cannot_be_kept_is_passed_on_and_counted(
 
 
 class Copied:
-    """Can be copied, but only pickle could hold it, and pickle refuses."""
+    """A class that can be copied but that even pickle cannot store."""
 
     def __deepcopy__(self, memo: Any) -> Copied:
         return self
@@ -90,7 +90,7 @@ class Copied:
 
 
 @each_stream_kind
-async def test_a_chunk_that_can_be_copied_and_not_stored_is_counted_too(
+async def test_a_chunk_that_can_be_copied_but_not_stored_is_counted(
     kind: str, cache: CacheManager
 ) -> None:
     odd = Copied()
@@ -102,10 +102,10 @@ async def test_a_chunk_that_can_be_copied_and_not_stored_is_counted_too(
 
 
 @each_stream_kind
-async def test_a_stream_without_end_does_not_fill_the_memory(
+async def test_an_endless_stream_does_not_fill_the_memory(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_buffer, "_MOST", 10)
+    limit_stream_chunks(monkeypatch, 10)
     for length, stored in [(10, 1), (11, 1)]:
         stream = cached(cache=memory, version=length)(
             make_stream(kind, partial(iter_chunks, *range(length)))
@@ -115,7 +115,7 @@ async def test_a_stream_without_end_does_not_fill_the_memory(
 
 
 @each_stream_kind
-async def test_a_store_that_fails_costs_a_call_and_nothing_else(kind: str) -> None:
+async def test_a_failing_store_costs_only_the_call(kind: str) -> None:
     recorder = SpyBackend(MemoryBackend())
     recorder.failing = BackendError("away")
     upstream = Upstream("a", "b")
@@ -131,9 +131,7 @@ async def test_a_store_that_fails_costs_a_call_and_nothing_else(kind: str) -> No
 
 
 @each_stream_kind
-async def test_two_replays_at_once_have_each_their_own_place(
-    kind: str, cache: CacheManager
-) -> None:
+async def test_two_concurrent_replays_are_independent(kind: str, cache: CacheManager) -> None:
     stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([0], [1], [2])))
     await read_all(stream())
     one, two = stream(), stream()
@@ -143,7 +141,9 @@ async def test_two_replays_at_once_have_each_their_own_place(
 
 
 @each_stream_kind
-async def test_a_replay_goes_on_when_its_entry_is_gone(kind: str, memory: CacheManager) -> None:
+async def test_a_replay_continues_after_its_entry_was_removed(
+    kind: str, memory: CacheManager
+) -> None:
     stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks("a", "b")))
     await read_all(stream())
     replay = stream()
@@ -165,7 +165,7 @@ async def test_another_manager_replays_from_the_files(
 
 
 @each_stream_kind
-async def test_what_else_is_under_its_key_is_no_stream(kind: str, memory: CacheManager) -> None:
+async def test_an_entry_that_is_no_stream_is_a_miss(kind: str, memory: CacheManager) -> None:
     stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks("a")))
     for value in [None, [1], {"chunks": "abc"}, {"other": 1}, "text"]:
         await memory.set(stream.cache_key(), value)
@@ -173,7 +173,7 @@ async def test_what_else_is_under_its_key_is_no_stream(kind: str, memory: CacheM
 
 
 @each_stream_kind
-async def test_seconds_saved_are_those_of_the_source_not_of_the_reader(
+async def test_seconds_saved_are_those_of_the_source_and_not_of_the_reader(
     kind: str, memory: CacheManager, clock: FakeClock
 ) -> None:
     def slow() -> Iterator[str]:
@@ -193,7 +193,7 @@ async def test_seconds_saved_are_those_of_the_source_not_of_the_reader(
 
 
 @pytest.mark.parametrize("returned", [None, 0, "end", [1], {"chunks": []}])
-async def test_what_a_plain_generator_returns_is_replayed_too(
+async def test_the_return_value_of_a_generator_is_replayed(
     returned: Any, cache: CacheManager
 ) -> None:
     @cached(cache=cache)
@@ -202,14 +202,14 @@ async def test_what_a_plain_generator_returns_is_replayed_too(
         return deepcopy(returned)
 
     for _ in range(3):
-        found, end = drained(stream())
+        found, end = drain(stream())
         assert (found, end, type(end)) == (["a"], returned, type(returned))
         if isinstance(end, list):
             end.append("spoiled")
     assert stream.cache_info() == (2, 1)
 
 
-def drained(stream: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
+def drain(stream: Generator[Any, None, Any]) -> tuple[list[Any], Any]:
     chunks = list[Any]()
     while True:
         try:

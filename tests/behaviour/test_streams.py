@@ -1,4 +1,4 @@
-"""Streams: passed on as they come, replayed as they were, ended when the reader ends."""
+"""Streams: chunks are passed on at once and replayed unchanged; closing ends the source."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHUNKS: list[list[Any]] = [
 
 @each_stream_kind
 @pytest.mark.parametrize("chunks", CHUNKS)
-async def test_a_stream_is_replayed_as_it_was(
+async def test_a_stream_is_replayed_unchanged(
     kind: str, chunks: list[Any], cache: CacheManager
 ) -> None:
     upstream = Upstream(*chunks)
@@ -45,7 +45,7 @@ async def test_a_stream_is_replayed_as_it_was(
 
 
 @each_stream_kind
-async def test_each_chunk_is_passed_on_before_the_next_is_asked_for(
+async def test_each_chunk_is_passed_on_before_the_next_is_requested(
     kind: str, memory: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", "c")
@@ -57,7 +57,7 @@ async def test_each_chunk_is_passed_on_before_the_next_is_asked_for(
 
 
 @each_stream_kind
-async def test_a_stream_begins_when_it_is_read(kind: str, memory: CacheManager) -> None:
+async def test_the_source_starts_at_the_first_read(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     await close_stream(stream())
@@ -65,24 +65,26 @@ async def test_a_stream_begins_when_it_is_read(kind: str, memory: CacheManager) 
 
 
 @each_stream_kind
-@pytest.mark.parametrize("taken", [1, 2, 3])
-async def test_who_stops_early_ends_the_source_and_stores_nothing(
-    kind: str, taken: int, cache: CacheManager
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_closing_early_ends_the_source_and_stores_nothing(
+    kind: str, count: int, cache: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", "c")
     stream = cached(cache=cache)(make_stream(kind, upstream.source))
     reader = stream()
-    for _ in range(taken):
+    for _ in range(count):
         await read_first(reader)
     await close_stream(reader)
-    assert (upstream.chunks_sent, upstream.ends) == (taken, 1)
+    assert (upstream.chunks_sent, upstream.ends) == (count, 1)
     assert await count_entries(cache) == 0
     assert await read_all(stream()) == ["a", "b", "c"]
     assert upstream.starts == 2
 
 
 @each_stream_kind
-async def test_who_stops_a_replay_early_harms_nobody(kind: str, memory: CacheManager) -> None:
+async def test_closing_a_replay_early_affects_no_other_reader(
+    kind: str, memory: CacheManager
+) -> None:
     upstream = Upstream("a", "b", "c")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     await read_all(stream())
@@ -94,7 +96,7 @@ async def test_who_stops_a_replay_early_harms_nobody(kind: str, memory: CacheMan
 
 
 @each_stream_kind
-async def test_what_the_source_raises_reaches_the_reader_and_nothing_is_stored(
+async def test_an_exception_of_the_source_reaches_the_reader_and_nothing_is_stored(
     kind: str, cache: CacheManager
 ) -> None:
     failures = list[events.LoadFailed]()
@@ -139,7 +141,7 @@ async def test_a_cancelled_reader_ends_the_source(memory: CacheManager) -> None:
 async def test_nothing_can_be_sent_into_a_cached_stream(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a", "b")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
-    for _ in range(2):  # while it is recorded, then while it is replayed
+    for _ in range(2):  # during the computation, then during a replay
         reader = stream()
         await read_first(reader)
         with pytest.raises(TypeError, match="nothing can be sent into a cached stream"):
@@ -153,7 +155,7 @@ async def send(stream: Any, value: Any) -> Any:
 
 
 @each_stream_kind
-async def test_a_bypassed_stream_can_be_talked_to(kind: str, memory: CacheManager) -> None:
+async def test_values_can_be_sent_into_a_bypassed_stream(kind: str, memory: CacheManager) -> None:
     def echo() -> Generator[Any, Any, None]:
         heard = yield "ready"
         yield heard
@@ -172,7 +174,9 @@ async def test_a_bypassed_stream_can_be_talked_to(kind: str, memory: CacheManage
 
 
 @each_stream_kind
-async def test_what_a_reader_throws_in_ends_the_stream(kind: str, memory: CacheManager) -> None:
+async def test_an_exception_thrown_by_the_reader_ends_the_stream(
+    kind: str, memory: CacheManager
+) -> None:
     upstream = Upstream("a", "b")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     reader = stream()

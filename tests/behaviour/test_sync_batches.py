@@ -1,4 +1,4 @@
-"""`cached_batch` on plain functions: blocking, in the caller's thread or in several others."""
+"""`cached_batch` on blocking functions: computation in the caller's thread or in a pool."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from aiocache_pe import bypass, refresh
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.sync import CacheManager, cached_batch
 from tests.support.broken_backends import BrokenEverywhereBackend
+from tests.support.internals import is_batch_item_shared
 from tests.support.polling import poll_blocking
 
 
@@ -28,7 +29,7 @@ def cache(request: pytest.FixtureRequest, cache_dir: Path) -> Iterator[CacheMana
         yield manager
 
 
-def test_only_what_is_missing_is_computed_in_the_callers_thread(cache: CacheManager) -> None:
+def test_missing_items_are_computed_in_the_thread_of_the_caller(cache: CacheManager) -> None:
     calls = list[list[str]]()
     threads = set[threading.Thread]()
 
@@ -49,7 +50,7 @@ def test_only_what_is_missing_is_computed_in_the_callers_thread(cache: CacheMana
     assert embed.cache == cache
 
 
-def test_several_calls_at_a_time_are_made_in_other_threads(cache: CacheManager) -> None:
+def test_concurrent_calls_are_made_in_other_threads(cache: CacheManager) -> None:
     together = threading.Barrier(3)
 
     @cached_batch(cache=cache, batch_size=1, concurrency=3)
@@ -76,16 +77,16 @@ def test_threads_with_overlapping_batches_compute_each_item_once(cache: CacheMan
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(function, [1, 2])
         assert begun.wait(60)
-        others = [pool.submit(function, [2, 3]), pool.submit(function, [3, 1])]
+        overlapping = [pool.submit(function, [2, 3]), pool.submit(function, [3, 1])]
         poll_blocking(lambda: len(computed) >= 3)
         free.set()
         assert first.result(60) == [2, 4]
-        assert [other.result(60) for other in others] == [[4, 6], [6, 2]]
+        assert [other.result(60) for other in overlapping] == [[4, 6], [6, 2]]
     assert sorted(computed) == [1, 2, 3]
 
 
-def test_who_waits_takes_over_from_a_thread_that_was_interrupted(cache: CacheManager) -> None:
-    """Also what that thread had not begun to compute yet."""
+def test_a_waiting_thread_takes_over_from_an_interrupted_one(cache: CacheManager) -> None:
+    """The waiting thread also computes items that the interrupted thread had not begun."""
     calls = list[list[int]]()
     begun, interrupted = threading.Event(), threading.Event()
 
@@ -102,20 +103,14 @@ def test_who_waits_takes_over_from_a_thread_that_was_interrupted(cache: CacheMan
         first = pool.submit(function, [1, 2, 3])
         assert begun.wait(60)
         second = pool.submit(function, [3, 2])
-        joint = cache.asynchronous._shared.coalescer
-
-        def has_joined() -> bool:
-            airs = list(joint._air._things.values())
-            return any(len(part.waiters) > 1 for air in airs for part in air.parts.values())
-
-        poll_blocking(has_joined)
+        poll_blocking(lambda: is_batch_item_shared(cache.asynchronous))
         interrupted.set()
         with pytest.raises(KeyboardInterrupt):
             first.result(60)
         assert second.result(60) == [3, 2]
 
 
-def test_errors_are_raised_and_nothing_is_stored(cache: CacheManager) -> None:
+def test_exceptions_are_raised_and_nothing_is_stored(cache: CacheManager) -> None:
     @cached_batch(cache=cache)
     def function(numbers: list[int]) -> list[int]:
         raise OSError("no")
@@ -140,7 +135,7 @@ def test_errors_are_raised_and_nothing_is_stored(cache: CacheManager) -> None:
     assert cache.get_stats().total_entries == 0
 
 
-def test_steering_and_refreshing(cache: CacheManager) -> None:
+def test_call_modes_and_refresh(cache: CacheManager) -> None:
     calls = list[list[int]]()
 
     @cached_batch(cache=cache, batch_size=2)
@@ -158,7 +153,7 @@ def test_steering_and_refreshing(cache: CacheManager) -> None:
     assert calls == [[1, 1], [1], [1], [1]]
 
 
-def test_what_does_not_fit_is_computed_anew(cache: CacheManager) -> None:
+def test_stored_items_of_another_type_are_computed_again(cache: CacheManager) -> None:
     kind: Any = list
 
     @cached_batch(cache=cache)
@@ -196,7 +191,7 @@ atexit.register(lambda: print(double([1, 2, 3, 1])))
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 @pytest.mark.parametrize("early", ["", "double([1])"])
-def test_it_works_when_the_program_is_ending(concurrency: int, early: str) -> None:
+def test_a_batch_works_at_interpreter_exit(concurrency: int, early: str) -> None:
     code = AT_EXIT.format(concurrency=concurrency, early=early)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -210,7 +205,7 @@ import signal
 import time
 from aiocache_pe.sync import cached_batch
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have come ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent may have ignored it
 
 @cached_batch(backend="memory")
 def slow(numbers):

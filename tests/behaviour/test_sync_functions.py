@@ -1,4 +1,4 @@
-"""Plain functions: they block as they did, compute in the caller's thread, and share as others."""
+"""Blocking functions: computed in the thread of the caller, shared between threads."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ import pytest
 
 from aiocache_pe import CacheManager, cached, sync
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.runtime.portal import Portal
 from tests.support.polling import poll_blocking
 
 request: ContextVar[str] = ContextVar("request", default="none")
 
 
 @pytest.fixture
-def plain() -> CacheManager:
-    """A cache that no loop but the library's own has seen."""
+def cache() -> CacheManager:
+    """Return a cache that only the library's own event loop uses."""
     return CacheManager("memory")
 
 
-def together(
+def call_in_threads(
     threads: int, function: Callable[[], Any], begun: Callable[[], object]
 ) -> list[Future[Any]]:
-    """Have a function called once, and when that has begun, by all other threads."""
+    """Call a function in one thread and, once this call has begun, in all other threads.
+
+    Args:
+        threads: number of threads.
+        function: the function.
+        begun: returns whether the first call has begun.
+    """
     pool = ThreadPoolExecutor(threads)
     first = pool.submit(function)
     poll_blocking(begun)
@@ -40,8 +45,8 @@ def together(
     return futures
 
 
-def test_it_computes_in_the_thread_that_called_it(plain: CacheManager) -> None:
-    @cached(cache=plain)
+def test_a_function_runs_in_the_thread_of_the_caller(cache: CacheManager) -> None:
+    @cached(cache=cache)
     def where(a: int) -> int:
         return threading.get_ident()
 
@@ -50,27 +55,27 @@ def test_it_computes_in_the_thread_that_called_it(plain: CacheManager) -> None:
         assert other.submit(where, 2).result(10) == other.submit(threading.get_ident).result(10)
 
 
-def test_it_sees_the_callers_context_variables(plain: CacheManager) -> None:
-    @cached(cache=plain)
-    def seen(a: int) -> str:
+def test_a_function_sees_the_context_variables_of_the_caller(cache: CacheManager) -> None:
+    @cached(cache=cache)
+    def read_variable(a: int) -> str:
         return request.get()
 
     token = request.set("mine")
-    assert seen(1) == "mine"
+    assert read_variable(1) == "mine"
     request.reset(token)
-    assert [seen(1), seen(2)] == ["mine", "none"]
+    assert [read_variable(1), read_variable(2)] == ["mine", "none"]
 
 
-def test_of_many_threads_one_computes_and_each_has_its_own_result(plain: CacheManager) -> None:
+def test_one_of_many_threads_computes_and_each_gets_its_own_result(cache: CacheManager) -> None:
     calls, go = list[int](), threading.Event()
 
-    @cached(cache=plain)
+    @cached(cache=cache)
     def slow() -> list[int]:
         calls.append(1)
         assert go.wait(10)
         return [1]
 
-    futures = together(8, slow, lambda: calls)
+    futures = call_in_threads(8, slow, lambda: calls)
     go.set()
     results = [future.result(10) for future in futures]
     assert results == [[1]] * 8
@@ -78,16 +83,16 @@ def test_of_many_threads_one_computes_and_each_has_its_own_result(plain: CacheMa
     assert (calls, slow.cache_info()) == ([1], (7, 1))
 
 
-def test_what_it_raises_reaches_all_who_wait_and_is_not_stored(plain: CacheManager) -> None:
+def test_an_exception_reaches_all_waiting_threads_and_is_not_stored(cache: CacheManager) -> None:
     calls, go = list[int](), threading.Event()
 
-    @cached(cache=plain)
+    @cached(cache=cache)
     def failing() -> None:
         calls.append(1)
         assert go.wait(10)
         raise ConnectionError(f"attempt {len(calls)}")
 
-    futures = together(3, failing, lambda: calls)
+    futures = call_in_threads(3, failing, lambda: calls)
     go.set()
     for future in futures:
         with pytest.raises(ConnectionError, match="attempt"):
@@ -97,12 +102,12 @@ def test_what_it_raises_reaches_all_who_wait_and_is_not_stored(plain: CacheManag
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_who_is_interrupted_hands_the_turn_to_the_next(
-    interrupt: type[BaseException], plain: CacheManager
+def test_after_an_interrupt_a_waiting_thread_computes(
+    interrupt: type[BaseException], cache: CacheManager
 ) -> None:
     calls, go = list[int](), threading.Event()
 
-    @cached(cache=plain)
+    @cached(cache=cache)
     def slow() -> str:
         calls.append(1)
         assert go.wait(10)
@@ -110,17 +115,17 @@ def test_who_is_interrupted_hands_the_turn_to_the_next(
             raise interrupt
         return "done"
 
-    first, *others = together(3, slow, lambda: calls)
+    first, *waiting = call_in_threads(3, slow, lambda: calls)
     go.set()
     with pytest.raises(interrupt):
         first.result(10)
-    assert [future.result(10) for future in others] == ["done"] * 2
+    assert [future.result(10) for future in waiting] == ["done"] * 2
     assert slow() == "done"
     assert len(calls) == 2
 
 
-def test_a_stop_iteration_goes_to_the_caller(plain: CacheManager) -> None:
-    @cached(cache=plain)
+def test_a_stop_iteration_reaches_the_caller(cache: CacheManager) -> None:
+    @cached(cache=cache)
     def exhausted() -> None:
         raise StopIteration("end")
 
@@ -128,19 +133,21 @@ def test_a_stop_iteration_goes_to_the_caller(plain: CacheManager) -> None:
         exhausted()
 
 
-def test_one_that_returns_a_coroutine_is_told_what_to_decorate(plain: CacheManager) -> None:
+def test_a_function_that_returns_a_coroutine_raises_an_error_with_advice(
+    cache: CacheManager,
+) -> None:
     async def inner() -> None: ...
 
-    @cached(cache=plain)
+    @cached(cache=cache)
     def outer() -> Any:
         return inner()
 
-    with pytest.raises(TypeError, match=r"outer\(\) is no async function .* decorate the async"):
+    with pytest.raises(TypeError, match=r"outer\(\) is not an async function .* decorate the async"):
         _ = outer()
 
 
-def test_it_may_call_itself_and_others(plain: CacheManager) -> None:
-    @cached(cache=plain)
+def test_a_function_may_call_itself(cache: CacheManager) -> None:
+    @cached(cache=cache)
     def fibonacci(n: int) -> int:
         return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
@@ -148,7 +155,7 @@ def test_it_may_call_itself_and_others(plain: CacheManager) -> None:
     assert fibonacci.cache_info() == (38, 41)
 
 
-async def test_it_works_where_a_loop_runs_and_in_an_async_function(memory: CacheManager) -> None:
+async def test_a_blocking_function_works_inside_async_functions(memory: CacheManager) -> None:
     @cached(cache=memory)
     def inner(a: int) -> int:
         return a + 1
@@ -161,12 +168,12 @@ async def test_it_works_where_a_loop_runs_and_in_an_async_function(memory: Cache
     assert inner.cache_info() == (2, 1)
 
 
-def test_it_may_run_a_loop_of_its_own(plain: CacheManager) -> None:
-    @cached(cache=plain)
+def test_a_blocking_function_may_run_an_event_loop(cache: CacheManager) -> None:
+    @cached(cache=cache)
     async def inner(a: int) -> int:
         return a + 1
 
-    @cached(cache=plain)
+    @cached(cache=cache)
     def outer(a: int) -> int:
         return asyncio.run(inner(a)) + asyncio.run(inner(a))
 
@@ -174,12 +181,12 @@ def test_it_may_run_a_loop_of_its_own(plain: CacheManager) -> None:
     assert inner.cache_info() == (1, 1)
 
 
-def test_where_waiting_would_never_end_an_error_says_so(plain: CacheManager) -> None:
-    @cached(cache=plain)
+def test_a_call_that_would_deadlock_raises(cache: CacheManager) -> None:
+    @cached(cache=cache)
     def other(a: str) -> bool:
         return True
 
-    @cached(cache=plain, cache_if=other)  # asked in the library's own loop
+    @cached(cache=cache, cache_if=other)  # called in the library's own event loop
     def function() -> str:
         return "x"
 
@@ -206,7 +213,7 @@ def last():
 
 
 @pytest.mark.parametrize("before", ["", "function(1), list(stream(1))"])
-def test_it_can_be_called_when_the_program_ends(before: str, tmp_path: Path) -> None:
+def test_functions_can_be_called_at_interpreter_exit(before: str, tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-c", AT_EXIT.replace("BEFORE", before)]
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
@@ -214,10 +221,10 @@ def test_it_can_be_called_when_the_program_ends(before: str, tmp_path: Path) -> 
     assert (done.returncode, done.stdout, done.stderr) == (0, "2 3 [1] [2]\n", "")
 
 
-def test_an_error_that_looks_like_the_end_of_the_loop_is_raised() -> None:
-    with sync.CacheManager("memory") as plain:
+def test_an_error_that_looks_like_a_closed_loop_is_raised() -> None:
+    with sync.CacheManager("memory") as cache:
 
-        @cached(cache=plain)
+        @cached(cache=cache)
         def function() -> int:
             raise CancelledError
 
@@ -226,62 +233,43 @@ def test_an_error_that_looks_like_the_end_of_the_loop_is_raised() -> None:
                 function()
 
 
-def test_many_calls_with_a_limit_are_all_made_at_once() -> None:
-    together = threading.Barrier(40)
-    with sync.CacheManager("memory") as plain:
+def test_many_calls_with_a_timeout_run_concurrently() -> None:
+    call_in_threads = threading.Barrier(40)
+    with sync.CacheManager("memory") as cache:
 
-        @cached(cache=plain, hard_timeout=60)
+        @cached(cache=cache, hard_timeout=60)
         def function(number: int) -> int:
-            together.wait(60)
+            call_in_threads.wait(60)
             return number
 
         with ThreadPoolExecutor(40) as pool:
             assert list(pool.map(function, range(40))) == list(range(40))
 
 
-def test_functions_with_limits_that_call_each_other_are_warmed() -> None:
-    with sync.CacheManager("memory") as plain:
+def test_functions_with_timeouts_that_call_each_other_can_be_warmed() -> None:
+    with sync.CacheManager("memory") as cache:
 
-        @cached(cache=plain, hard_timeout=60)
+        @cached(cache=cache, hard_timeout=60)
         def inner(number: int) -> int:
             return number
 
-        @cached(cache=plain, hard_timeout=60)
+        @cached(cache=cache, hard_timeout=60)
         def outer(number: int) -> int:
             return inner(number)
 
-        report = sync.warm_cache(plain, [(outer, (n,)) for n in range(40)], concurrency=40)
+        report = sync.warm_cache(cache, [(outer, (n,)) for n in range(40)], concurrency=40)
         assert (report.computed, report.failed) == (40, 0)
 
 
 @pytest.mark.parametrize("limit", [None, 60])
-def test_a_function_may_end_the_program_and_others_go_on(limit: int | None) -> None:
-    with sync.CacheManager("memory") as plain:
+def test_system_exit_in_a_function_does_not_stop_the_cache(limit: int | None) -> None:
+    with sync.CacheManager("memory") as cache:
 
-        @cached(cache=plain, hard_timeout=limit)
+        @cached(cache=cache, hard_timeout=limit)
         def leave() -> int:
             sys.exit(7)
 
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as caught:
             leave()
-        assert left.value.code == 7
-        assert plain.get_or_set("k", lambda: 1) == 1
-
-
-def test_where_the_blocking_callers_loop_has_ended_it_begins_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    own = Portal()
-
-    async def leave() -> None:
-        sys.exit(7)
-
-    async def answer() -> int:
-        return 42
-
-    with pytest.raises((SystemExit, CancelledError)):
-        own.call(leave)
-    own._begun.thread.join(60)  # type: ignore[union-attr]
-    assert own.call(answer) == 42
-    own.stop()
+        assert caught.value.code == 7
+        assert cache.get_or_set("k", lambda: 1) == 1

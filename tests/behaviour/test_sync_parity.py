@@ -1,4 +1,4 @@
-"""Every verb has its blocking twin, under the same name and with the same signature."""
+"""Blocking counterparts of all async functions: the same names and signatures."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ import aiocache_pe
 from aiocache_pe import sync
 
 DIFFERS = {"keys": "Iterator[str]"}
-"""What a verb returns where it is not simply the awaited result: an iterator, not an async one."""
+"""Return types that differ from the awaited result: an iterator instead of an async iterator."""
 
 
-def verbs(kind: type) -> list[str]:
-    """The public methods of a class."""
+def list_methods(kind: type) -> list[str]:
+    """Return the names of the public methods of a class."""
     return sorted(
         name for name, _ in inspect.getmembers(kind, callable) if not name.startswith("_")
     )
 
 
-VERBS = verbs(aiocache_pe.CacheManager)
+METHODS = list_methods(aiocache_pe.CacheManager)
 
 
-def parameters(function: Callable[..., Any]) -> list[tuple[str, object, object, object]]:
+def list_parameters(function: Callable[..., Any]) -> list[tuple[str, object, object, object]]:
     return [
         (one.name, one.kind, one.default, one.annotation)
         for one in inspect.signature(function).parameters.values()
     ]
 
 
-def test_the_twin_has_the_same_verbs_and_no_others() -> None:
-    assert verbs(sync.CacheManager) == sorted([*VERBS, "of"])  # the twin of a manager
-    assert len(VERBS) >= 23
+def test_the_blocking_manager_has_the_same_methods() -> None:
+    # `of` makes the counterpart of a manager.
+    assert list_methods(sync.CacheManager) == sorted([*METHODS, "of"])
+    assert len(METHODS) >= 23
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "__init__"])
-def test_a_verb_takes_the_same_arguments(verb: str) -> None:
-    theirs = parameters(getattr(aiocache_pe.CacheManager, verb))
-    ours = parameters(getattr(sync.CacheManager, verb))
-    if verb == "get_or_set":  # written out, as it computes in the caller's thread
+@pytest.mark.parametrize("method", [*METHODS, "__init__"])
+def test_a_method_takes_the_same_arguments(method: str) -> None:
+    theirs = list_parameters(getattr(aiocache_pe.CacheManager, method))
+    ours = list_parameters(getattr(sync.CacheManager, method))
+    if method == "get_or_set":  # has its own signature, because it computes in the caller's thread
         assert [one[:3] for one in ours] == [one[:3] for one in theirs]
     else:
         assert ours == theirs
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_blocks_and_says_so(verb: str) -> None:
-    method = getattr(sync.CacheManager, verb)
+@pytest.mark.parametrize("name", METHODS)
+def test_a_blocking_method_is_no_coroutine_function_and_has_a_docstring(name: str) -> None:
+    method = getattr(sync.CacheManager, name)
     assert not inspect.iscoroutinefunction(method)
     assert not inspect.isasyncgenfunction(method)
-    assert method.__name__ == verb
+    assert method.__name__ == name
     assert (inspect.getdoc(method) or "").splitlines()[0].rstrip(":;").endswith((".", ":", ";"))
 
 
@@ -61,10 +62,10 @@ def test_a_verb_blocks_and_says_so(verb: str) -> None:
     ["get_cache", "make_cache_key", "cached", "warm_cache", "most_hit", "file_digest", "keep_warm"],
 )
 def test_a_function_takes_the_same_arguments(name: str) -> None:
-    assert parameters(getattr(sync, name)) == parameters(getattr(aiocache_pe, name))
+    assert list_parameters(getattr(sync, name)) == list_parameters(getattr(aiocache_pe, name))
 
 
-def test_every_public_function_that_is_awaited_has_a_twin() -> None:
+def test_every_public_async_function_has_a_blocking_counterpart() -> None:
     awaited = {
         name
         for name in aiocache_pe.__all__
@@ -75,6 +76,6 @@ def test_every_public_function_that_is_awaited_has_a_twin() -> None:
     assert not any(inspect.iscoroutinefunction(getattr(sync, name)) for name in awaited)
 
 
-def test_what_blocks_has_the_names_of_what_is_awaited() -> None:
+def test_the_blocking_module_has_the_names_of_the_package() -> None:
     assert list(sync.__all__) == sorted(sync.__all__, key=lambda name: (name.islower(), name))
     assert set(sync.__all__) <= set(aiocache_pe.__all__)

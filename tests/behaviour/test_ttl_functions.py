@@ -1,4 +1,4 @@
-"""Times to live that depend on the value, where the value cannot be told just like that."""
+"""Functions of the value as ttl, for values that cannot be decoded at once."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ import msgspec
 from aiocache_pe import CacheManager
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.record import Record
+from tests.support.internals import get_engine
 
 
-async def test_what_only_pickle_holds_is_served_in_a_new_process_whatever_its_ttl_asks(
+async def test_a_pickled_value_with_a_ttl_function_is_a_hit_in_a_new_process(
     cache_dir: Path,
 ) -> None:
-    def opened() -> CacheManager:  # as a new process does, which does not know the secret yet
+    def open_cache() -> CacheManager:  # like a new process, which has not read the secret yet
         return CacheManager(directory=cache_dir)
 
     options: dict[str, Any] = {"ttl": lambda value: value.value, "refresh_ahead": 0.5}
     for _ in range(2):
-        async with opened() as cache:
+        async with open_cache() as cache:
             value = await cache.get_or_set("k", lambda: c_int(100), **options)
             assert value.value == 100
-    async with opened() as cache:
+    async with open_cache() as cache:
         assert (await cache.get_stats()).sets == 1
 
 
-async def test_what_cannot_be_decoded_any_more_is_computed_whatever_its_ttl_asks(
+async def test_a_value_that_cannot_be_decoded_is_computed_again(
     cache_dir: Path,
 ) -> None:
     options: dict[str, Any] = {"ttl": lambda value: len(value) + 100, "refresh_ahead": 0.5}
     async with CacheManager(directory=cache_dir) as cache:
-        engine = cache._shared.engine
+        engine = get_engine(cache)
         record = await engine.make_record(Item("default:k", [1]))
         head = msgspec.structs.replace(record.head, codec="of another version")
         await engine.backend.write([Record(head, record.payload)])

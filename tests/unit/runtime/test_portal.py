@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
 import pytest
@@ -118,3 +120,23 @@ def test_a_call_with_wrong_arguments_raises_the_type_error_in_the_caller() -> No
         assert own_portal.call(add, 1, 2) == 3
     finally:
         own_portal.end()
+
+
+def test_the_portal_starts_again_after_its_loop_thread_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    own = Portal()
+
+    async def leave() -> None:
+        sys.exit(7)
+
+    async def answer() -> int:
+        return 42
+
+    with pytest.raises((SystemExit, CancelledError)):
+        own.call(leave)
+    assert own._loop_thread is not None
+    own._loop_thread.thread.join(60)
+    assert own.call(answer) == 42
+    own.stop()

@@ -1,1 +1,1 @@
-"""The command line: looking into a cache and tidying it, from a shell or a script."""
+"""Command line: inspects, fills and cleans a cache from a shell or a script."""

@@ -1,4 +1,4 @@
-"""The commands that look into a cache or tidy it, and their arguments."""
+"""Commands that inspect or clean a cache, and their arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from aiocache_pe.cli import operations, options, output, value_arguments
 from aiocache_pe.cli.exit_codes import DeclinedError
 from aiocache_pe.cli.options import Settings
-from aiocache_pe.cli.output import on_terminal
+from aiocache_pe.cli.output import is_terminal
 from aiocache_pe.cli.session import run
 
 
@@ -17,7 +17,7 @@ from aiocache_pe.cli.session import run
 @options.add_common_options
 @options.settings
 def stats(settings: Settings) -> None:
-    """Show the counters, of all processes that used the cache."""
+    """Show the counters of all processes that used the cache."""
     run(settings, operations.stats)
 
 
@@ -26,7 +26,7 @@ def stats(settings: Settings) -> None:
 @options.yes
 @options.settings
 def clear(settings: Settings) -> None:
-    """Remove all entries of the namespace; asks first."""
+    """Remove all entries of the namespace, after a confirmation."""
     if not settings.yes:
         _confirm(settings)
     run(settings, operations.clear)
@@ -36,7 +36,7 @@ def clear(settings: Settings) -> None:
 @options.add_common_options
 @options.settings
 def cleanup(settings: Settings) -> None:
-    """Remove what is expired, what exceeds the bounds, and what dead processes left."""
+    """Remove expired entries, entries beyond the bounds, and remains of crashed processes."""
     run(settings, operations.remove_expired)
 
 
@@ -58,11 +58,11 @@ def get(settings: Settings, key: str) -> None:
 def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
     """Store VALUE under KEY.
 
-    A VALUE that parses as JSON is stored as such, any other as text; - is what the
-    standard input holds. Before one that begins with a hyphen, write --.
+    A VALUE that parses as JSON is stored as JSON, and any other VALUE as text. A VALUE of - is
+    read from standard input. Write -- before a VALUE or KEY that begins with a hyphen.
     """
-    stored = value_arguments.read(value)
-    run(settings, lambda session: operations.put(session, key, stored, ttl), creates=True)
+    parsed = value_arguments.parse(value)
+    run(settings, lambda session: operations.put(session, key, parsed, ttl), creates=True)
 
 
 @click.command()
@@ -70,7 +70,7 @@ def put(settings: Settings, key: str, value: str, ttl: float | None) -> None:
 @options.add_common_options
 @options.settings
 def delete(settings: Settings, key: str) -> None:
-    """Remove the entry under KEY."""
+    """Remove the entry of KEY."""
     run(settings, lambda session: operations.delete(session, key))
 
 
@@ -81,8 +81,8 @@ def delete(settings: Settings, key: str) -> None:
 def keys(settings: Settings, pattern: str) -> None:
     """List the keys that match PATTERN, one per line.
 
-    PATTERN is a glob: *, ? and [abc]. With --json every line is a JSON string, so that
-    keys which hold line breaks can be told apart.
+    PATTERN is a glob: *, ? and [abc]. With --json each line is a JSON string, which keeps keys
+    with line breaks apart.
     """
     run(settings, lambda session: operations.keys(session, pattern))
 
@@ -92,7 +92,7 @@ def keys(settings: Settings, pattern: str) -> None:
 @options.add_common_options
 @options.settings
 def inspect(settings: Settings, key: str) -> None:
-    """Show what is known of the entry under KEY. This does not count as a read."""
+    """Show the metadata of the entry of KEY. This does not count as a read."""
     run(settings, lambda session: operations.inspect(session, key))
 
 
@@ -100,7 +100,7 @@ def inspect(settings: Settings, key: str) -> None:
 @options.add_common_options
 @options.settings
 def doctor(settings: Settings) -> None:
-    """Look whether the store is fit; ends with 3 if it is not."""
+    """Check the store; the exit code is 3 if a check fails."""
     run(settings, operations.doctor)
 
 
@@ -108,9 +108,11 @@ COMMANDS = (stats, clear, cleanup, get, put, delete, keys, inspect, doctor)
 
 
 def _confirm(settings: Settings) -> None:
-    if not (on_terminal(sys.stdin) and on_terminal(sys.stderr)):
-        raise click.UsageError("clear asks first, and here is no terminal to answer; give --yes")
-    # Asked between two runs of the event loop: inside one, Ctrl-C would wait for Enter.
-    count, of_what = run(settings, operations.count)
-    if not click.confirm(f"Remove {output.count_entries(count)} of {of_what}?", err=True):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        raise click.UsageError(
+            "clear asks for a confirmation, and there is no terminal; add --yes to confirm"
+        )
+    # Between two runs of the event loop: inside one, Ctrl-C would take effect only after Enter.
+    count, place = run(settings, operations.count)
+    if not click.confirm(f"Remove {output.count_entries(count)} of {place}?", err=True):
         raise DeclinedError("nothing was removed")

@@ -1,15 +1,15 @@
-"""How a command ends: what a script learns from its exit code.
+"""Exit codes of the program, and the errors that have them.
 
-====  =====================================================================
+====  =======================================================================
 code  meaning
-====  =====================================================================
-0     done
-1     no such entry, the question was answered with no, or not all was done
-2     the command line, or a file it names, means nothing, or nobody can answer
+====  =======================================================================
+0     success
+1     no such entry, the confirmation was declined, or a part failed
+2     invalid command line or file, or a confirmation without a terminal
 3     the store or a setting does not work, or there is no cache
 130   Ctrl-C
-141   whoever read the output left, as ``head`` does
-====  =====================================================================
+141   the reader of the output closed the pipe, as ``head`` does
+====  =======================================================================
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BROKEN_PIPE: Final = 141
 
 
 class AbsentError(click.ClickException):
-    """There is no live entry under a key."""
+    """A key has no live entry."""
 
     exit_code = 1
 
@@ -33,24 +33,24 @@ class AbsentError(click.ClickException):
 
 
 class DeclinedError(click.ClickException):
-    """The question before destroying was answered with no."""
+    """The confirmation of a removal was declined."""
 
     exit_code = 1
 
 
-class StoreFailedError(click.ClickException):
-    """The store does not work, or is not there, or a setting cannot work."""
-
-    exit_code = 3
-
-
-class LeftOutError(click.ClickException):
-    """Some of what was to be done means nothing; all the rest is done."""
+class PartialFailureError(click.ClickException):
+    """Some parts of the work failed; all other parts are done."""
 
     exit_code = 1
 
 
 class BadFileError(click.ClickException):
-    """A file that the command line names cannot be read, or is not of its format."""
+    """A file of the command line cannot be read, or has another format."""
 
     exit_code = 2
+
+
+class StoreFailedError(click.ClickException):
+    """The store does not work or does not exist, or a setting is not valid."""
+
+    exit_code = 3

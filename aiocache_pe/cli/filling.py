@@ -1,35 +1,90 @@
-"""The commands that fill a cache, and their arguments.
+"""Commands that fill a cache from a file, and their arguments.
 
-They need most of the library, down to the decorators, so they are apart from those that do not.
-
-Filling a cache from a file of calls; see `aiocache_pe.warming.warm`.
+They need most of the library, including the decorators. Therefore they are imported apart from the
+other commands.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aiocache_pe.cli import importing, options, output, value_arguments
-from aiocache_pe.cli.exit_codes import BadFileError, LeftOutError
-from aiocache_pe.cli.importing import ImportedEntry, RejectedEntry, import_entries
+from aiocache_pe.cli import import_legacy, options, output, value_arguments
+from aiocache_pe.cli.exit_codes import BadFileError, PartialFailureError
 from aiocache_pe.cli.options import Settings
-from aiocache_pe.cli.progress import progress
+from aiocache_pe.cli.progress import show_progress
 from aiocache_pe.cli.session import Session, run
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.warming.call_file import parse_calls
 from aiocache_pe.warming.warm import WarmReport, warm_cache
 
+_FILE = click.Path(path_type=Path, allow_dash=True)
 
-def read(content: bytes, name: str) -> list[Any]:
-    """The calls in a file's content; functions are looked for in the current directory too.
+
+@click.command("warm")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Number of simultaneous calls.",
+)
+@click.option("--refresh", is_flag=True, help="Recompute existing entries.")
+@options.add_common_options
+@options.settings
+def warm(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
+    """Fill the cache from FILE, with a call or an entry on each line; - is standard input.
+
+    A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a function
+    decorated by cached, which fills its own cache, or {"key": ..., "value": ..., "ttl": ...}.
+    Existing entries are not computed.
+    """
+    calls = read_calls(*_read_file(file))
+    run(
+        settings,
+        lambda session: warm_and_report(session, calls, concurrency, refresh=refresh),
+        creates=True,
+    )
+
+
+@click.command("import")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["legacy-json"]),
+    required=True,
+    help="Format of the file.",
+)
+@click.argument("file", type=_FILE)
+@options.add_common_options
+@options.settings
+def import_(settings: Settings, file_format: str, file: Path) -> None:
+    """Import the entries of FILE, with their times and hit counts; - is standard input.
+
+    Expired entries are skipped, and so are entries that are not newer than the entry in the
+    cache. The format legacy-json is a JSON object from keys to {"value", "created_at",
+    "expires_at", "hit_count"}.
+    """
+    entries = import_legacy.parse(*_read_file(file))
+    run(
+        settings,
+        lambda session: import_legacy.import_entries(session, entries),
+        creates=True,
+    )
+
+
+COMMANDS = (warm, import_)
+
+
+def read_calls(content: bytes, name: str) -> list[Any]:
+    """Return the calls of a call file; functions are also searched in the current directory.
 
     Raises:
-        BadFileError: it is no text, or a line means nothing; the error gives the ``name``.
+        BadFileError: the file is not text, or a line is not valid; the error has its ``name``.
     """
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -41,114 +96,52 @@ def read(content: bytes, name: str) -> list[Any]:
         raise BadFileError(f"{name} is not UTF-8 text ({error})") from error
 
 
-async def warm(session: Session, calls: list[Any], concurrency: int, *, refresh: bool) -> None:
-    """Compute and store what is not there yet, and tell how many that was.
+async def warm_and_report(
+    session: Session, calls: list[Any], concurrency: int, *, refresh: bool
+) -> None:
+    """Compute and store missing entries, and print the numbers of calls.
 
     Raises:
-        LeftOutError: some calls failed; all the others are done.
+        PartialFailureError: some calls failed; all others are done.
     """
-    async with progress("Warming") as bar:
+    async with show_progress("Warming") as progress:
 
-        def tell(report: WarmReport) -> None:
-            bar.done, bar.total = report.done, report.total
+        def update(report: WarmReport) -> None:
+            progress.done, progress.total = report.done, report.total
 
         try:
             report = await warm_cache(
-                session.cache, calls, concurrency=concurrency, refresh=refresh, on_progress=tell
+                session.cache, calls, concurrency=concurrency, refresh=refresh, on_progress=update
             )
-        except TypeError as error:  # a function that is not a cached one
+        except TypeError as error:  # a function that is not decorated
             raise BadFileError(str(error)) from error
     session.check()
-    _tell(session, report)
-    if report.failed:
-        failures = (f"{words}: {_told(error)}" for words, error in report.failures)
-        named = output.list_first(failures, report.failed)
-        raise LeftOutError(f"{report.failed:,} failed, all others are done: {named}")
-
-
-def _tell(session: Session, report: WarmReport) -> None:
+    failures = [(call, f"{type(error).__name__}: {error}") for call, error in report.failures]
     if session.json:
-        failures = [{"call": words, "error": _told(error)} for words, error in report.failures]
         output.write_json(
             {
                 "computed": report.computed,
                 "present": report.present,
                 "failed": report.failed,
-                "failures": failures,
+                "failures": [{"call": call, "error": error} for call, error in failures],
             }
         )
     else:
-        output.write_line(f"computed {report.computed:,}, present already {report.present:,}")
+        output.write_line(f"computed {report.computed:,}, already present {report.present:,}")
+    if report.failed:
+        first = output.list_first((f"{call}: {error}" for call, error in failures), report.failed)
+        raise PartialFailureError(f"{report.failed:,} failed, all others are done: {first}")
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
-FORMATS: Mapping[str, Callable[[bytes, str], Iterable[ImportedEntry | RejectedEntry]]] = {
-    "legacy-json": importing.read,
-}
-"""What `import` reads, by name."""
-_FILE = click.Path(path_type=Path, allow_dash=True)
-
-
-def _content(file: Path) -> tuple[bytes, str]:
-    """What a file holds, and what to call it in errors; ``-`` is the standard input.
+def _read_file(file: Path) -> tuple[bytes, str]:
+    """Return the contents of a file, and its name for errors; ``-`` is standard input.
 
     Raises:
-        BadFileError: it cannot be read.
+        BadFileError: the file cannot be read.
     """
     if str(file) == "-":
-        return value_arguments.read_standard_input(), "the standard input"
+        return value_arguments.read_standard_input(), "standard input"
     try:
         return file.read_bytes(), str(file)
     except OSError as error:
         raise BadFileError(f"cannot read {file}: {error.strerror}") from error
-
-
-@click.command("warm")
-@click.argument("file", type=_FILE)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="How many calls at a time.",
-)
-@click.option("--refresh", is_flag=True, help="Compute anew also what is there.")
-@options.add_common_options
-@options.settings
-def warm_(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
-    """Fill the cache from FILE, a call or an entry on each line; - is the standard input.
-
-    A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a
-    function that is decorated with cached, which fills its own cache, or {"key": ...,
-    "value": ..., "ttl": ...}. What is there already is not computed.
-    """
-    calls = read(*_content(file))
-    run(
-        settings,
-        lambda session: warm(session, calls, concurrency, refresh=refresh),
-        creates=True,
-    )
-
-
-@click.command("import")
-@click.option(
-    "--format", "form", type=click.Choice(list(FORMATS)), required=True, help="What the file is."
-)
-@click.argument("file", type=_FILE)
-@options.add_common_options
-@options.settings
-def import_(settings: Settings, form: str, file: Path) -> None:
-    """Take over the entries of FILE, with their times and their counts of reads; - is stdin.
-
-    What is expired is left out, and what is not newer than what the cache has. The format
-    legacy-json is one JSON object from keys to {"value", "created_at", "expires_at",
-    "hit_count"}.
-    """
-    entries = FORMATS[form](*_content(file))
-    run(settings, lambda session: import_entries(session, entries), creates=True)
-
-
-COMMANDS = (warm_, import_)

@@ -1,4 +1,4 @@
-"""Options that all commands share, before the command's name or after it."""
+"""Options that all commands share, before or after the command."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Settings:
-    """What the common options say; ``None`` where the environment or the default counts."""
+    """Values of the common options; ``None`` selects the environment or the default."""
 
     backend: str | None = None
     directory: str | None = None
@@ -26,19 +26,21 @@ class Settings:
     yes: bool = False
 
 
-def store_name(text: str) -> str:
-    """``file``, ``redis``, or a URL, which the library checks."""
+def parse_backend(text: str) -> str:
+    """Return ``file``, ``redis``, or a URL, which the library checks."""
     scheme, _, rest = text.partition("://")
     if scheme in ("memory", "null"):
-        raise click.BadParameter(f"nobody can look into a {scheme} store of another process")
+        raise click.BadParameter(f"a {scheme} store cannot be read from another process")
     if scheme not in ("file", "redis") and not rest:
-        shown = text.partition(":")[0][:40]  # it may be a URL with a password, mistyped
-        raise click.BadParameter(f"{shown!r} is no store; accepted: file, file:///path, redis")
+        visible = text.partition(":")[0][:40]  # it may be a mistyped URL with a password
+        raise click.BadParameter(
+            f"must be file, redis, or a URL such as file:///path; got {visible!r}"
+        )
     return text
 
 
-def seconds(text: str) -> float | None:
-    """A time to live, where a bare number is seconds; ``None`` is for ever."""
+def parse_seconds(text: str) -> float | None:
+    """Return a time to live in seconds; ``None`` for no expiry. A number is in seconds."""
     try:
         number = float(text)
     except ValueError:
@@ -50,34 +52,34 @@ def seconds(text: str) -> float | None:
 
 
 def add_common_options(function: F) -> F:
-    """Give a command the options that say which cache is meant and how to answer."""
+    """Add the options that select the cache and the form of the output to a command."""
     for option in reversed(_COMMON):
         function = option(function)
     return function
 
 
-def _note(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Keep what was given; what stands after the command's name is noted last and counts."""
+def _save(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Save the value of an option; a value after the command is saved last and takes effect."""
     settings = ctx.find_root().ensure_object(Settings)
     if value not in (None, False):
         setattr(settings, str(param.name), value)
 
 
 def _option(name: str, **details: Any) -> Callable[[F], F]:
-    return click.option(name, expose_value=False, callback=_note, **details)
+    return click.option(name, expose_value=False, callback=_save, **details)
 
 
 _COMMON = (
     _option(
         "--directory",
         metavar="DIR",
-        help="Where the files are. Default: AIOCACHE_PE_DIRECTORY, else data/cache.",
+        help="Directory of the files. Default: AIOCACHE_PE_DIRECTORY, else data/cache.",
     ),
     _option(
         "--backend",
-        type=store_name,
+        type=parse_backend,
         metavar="{file,redis}|URL",
-        help="The store; also file:///path. Default: AIOCACHE_PE_BACKEND, else file.",
+        help="The store, or a URL such as file:///path. Default: AIOCACHE_PE_BACKEND, else file.",
     ),
     _option(
         "--redis-url",
@@ -87,13 +89,16 @@ _COMMON = (
     _option(
         "--namespace",
         metavar="NAME",
-        help="Whose keys. Default: AIOCACHE_PE_NAMESPACE, else default.",
+        help="Namespace of the keys. Default: AIOCACHE_PE_NAMESPACE, else default.",
     ),
-    _option("--json", is_flag=True, help="Answer with JSON, for scripts."),
+    _option("--json", is_flag=True, help="Print JSON, for scripts."),
 )
 
-yes = _option("--yes", is_flag=True, help="Do not ask before removing.")
+yes = _option("--yes", is_flag=True, help="Remove without a confirmation.")
 ttl = click.option(
-    "--ttl", type=seconds, metavar="TTL", help="How long it lives: seconds, 90s, 30m, 1h30m, 7d."
+    "--ttl",
+    type=parse_seconds,
+    metavar="TTL",
+    help="Time to live: seconds, 90s, 30m, 1h30m, 7d.",
 )
 settings = click.make_pass_decorator(Settings, ensure=True)

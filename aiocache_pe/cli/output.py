@@ -1,9 +1,7 @@
-"""What a command prints: exact in a pipe, harmless on a terminal, JSON when asked.
+"""Output of commands: exact in a pipe, harmless at a terminal, and JSON on request.
 
-Everything goes to the standard output through `write`, which is buffered: a listing of
-a million keys must not cost a system call for each.
-
-Sizes, durations, moments and lists, as a person reads them.
+All output goes through `write` to standard output, which is buffered: a list of a million keys
+must not cost a system call for each key.
 """
 
 from __future__ import annotations
@@ -18,19 +16,24 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TextIO
 
-# Control characters, and those that turn the direction of the text around them: a
-# cached web page must not be able to command the terminal of whoever looks at it.
+# Control characters, and characters that change the direction of the text around them. A cached
+# web page must not be able to control the terminal of its reader.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _UNSAFE_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_DURATION_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_MAX_EXACT_SECONDS = 1e10  # about 300 years; longer durations are shown as days
+_MAX_LISTED = 5
 
-def on_terminal(stream: TextIO | None) -> bool:
-    """Whether a person reads, or writes, this stream; a closed one is ``None``."""
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; a closed standard stream is ``None``."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def write(text: str) -> None:
-    """Print as it is; what the stream's encoding cannot hold is printed as an escape."""
+    """Print text; characters that the output's encoding lacks are escaped."""
     out = sys.stdout
     if out is None:  # pyright: ignore[reportUnnecessaryComparison] - started with >&-
         return
@@ -42,19 +45,19 @@ def write(text: str) -> None:
 
 
 def write_line(text: str) -> None:
-    """Print one line; on a terminal, line breaks and other controls in it are escaped."""
-    write((escape(text) if on_terminal(sys.stdout) else text) + "\n")
+    """Print one line; at a terminal, line breaks and control characters in it are escaped."""
+    write((escape(text) if is_terminal(sys.stdout) else text) + "\n")
 
 
 def write_body(text: str) -> None:
-    """Print a text that may have several lines, and end its last one."""
-    if on_terminal(sys.stdout):
-        text = _UNSAFE_IN_TEXT.sub(_escaped, text)
+    """Print text of one or more lines, and end its last line."""
+    if is_terminal(sys.stdout):
+        text = _UNSAFE_IN_TEXT.sub(_escape_character, text)
     write(text if text.endswith("\n") else text + "\n")
 
 
 def write_json(value: Any, *, indented: bool = False) -> None:
-    """Print JSON; readable text stays so, if the stream can hold it and it is harmless."""
+    """Print JSON; characters that the output's encoding lacks are escaped."""
     indent, separators = (2, None) if indented else (None, (",", ":"))
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=False)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
@@ -66,135 +69,129 @@ def write_json(value: Any, *, indented: bool = False) -> None:
 
 
 def write_table(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and what stands for them, in two columns."""
-    shown = [(name, escape(value)) for name, value in rows]
-    if on_terminal(sys.stdout):
-        # Late: it takes longer to import than most commands take to run.
+    """Print names and values in two columns."""
+    escaped = [(name, escape(value)) for name, value in rows]
+    if is_terminal(sys.stdout):
+        # Imported late: the import takes longer than most commands.
         from rich.console import Console  # noqa: PLC0415
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         grid = Table(box=None, show_header=False, pad_edge=False)
-        for name, value in shown:
+        for name, value in escaped:
             grid.add_row(Text(name, style="bold"), Text(value))
         Console(file=sys.stdout).print(grid)
         return
-    width = max(len(name) for name, _ in shown)
-    for name, value in shown:
+    width = max(len(name) for name, _ in escaped)
+    for name, value in escaped:
         write(f"{name:{width}}  {value}".rstrip() + "\n")
 
 
 def write_error(message: str) -> None:
-    """Print one line to the standard error, whatever the message holds."""
-    with suppress(OSError, AttributeError):  # nobody listens, or it is closed
+    """Print a message as one line on standard error."""
+    with suppress(OSError, AttributeError):  # standard error is broken or closed
         sys.stderr.write(escape(message) + "\n")
         sys.stderr.flush()
 
 
 def escape(text: str) -> str:
-    r"""Write controls as escapes, which are those of JSON too.
+    r"""Return text with control characters escaped, as in JSON.
 
     Example:
         >>> escape("red: \x1b[31m")
         'red: \\u001b[31m'
     """
-    return _UNSAFE.sub(_escaped, text)
+    return _UNSAFE.sub(_escape_character, text)
 
 
 def flush() -> None:
-    """Hand over what is buffered, while an error can still be told."""
+    """Write buffered output, while an error can still be reported."""
     if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] - see `write`
         sys.stdout.flush()
 
 
 def drop_output() -> None:
-    """Let what is still buffered go nowhere, so that the interpreter's end is quiet too."""
+    """Discard buffered output, so that the interpreter reports no error at its end."""
     with suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
-
-
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SPANS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_AGES = 1e10  # seconds, some 300 years; digits below this are noise
-_NAMED = 5  # of a list that may be long
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def format_size(count: float) -> str:
-    """Bytes in the unit that fits.
+    """Return a number of bytes in a suitable unit.
 
     Example:
-        >>> size(512), size(1536)
+        >>> format_size(512), format_size(1536)
         ('512 B', '1.5 KiB')
     """
-    for unit in _UNITS[:-1]:
-        # What would be rounded up to 1024 is one of the next unit.
-        if round(count, 1) < 1024:  # noqa: PLR2004 - what these units are of each other
+    for unit in _SIZE_UNITS[:-1]:
+        # A count that rounds up to 1024 is shown in the next unit.
+        if round(count, 1) < 1024:  # noqa: PLR2004 - the ratio of these units
             return f"{count} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
-    return f"{count:.1f} {_UNITS[-1]}"
+    return f"{count:.1f} {_SIZE_UNITS[-1]}"
 
 
 def format_duration(seconds: float) -> str:
-    """Seconds as the two largest units that say something.
+    """Return seconds in the two largest units that are not zero.
 
     Example:
-        >>> duration(5400), duration(0.25), duration(90061)
+        >>> format_duration(5400), format_duration(0.25), format_duration(90061)
         ('1h 30m', '0.25s', '1d 1h')
     """
-    if round(seconds, 2) < 60:  # noqa: PLR2004 - below a minute, fractions matter
+    if round(seconds, 2) < 60:  # noqa: PLR2004 - fractions matter below a minute
         return f"{round(seconds, 2):g}s"
-    if seconds >= _AGES:
+    if seconds >= _MAX_EXACT_SECONDS:
         return f"{seconds / 86400:.3g}d"
     parts: list[str] = []
-    left = int(round(seconds, 2))
-    for unit, length in _SPANS:
-        count, left = divmod(left, length)
+    rest = int(round(seconds, 2))
+    for unit, length in _DURATION_UNITS:
+        count, rest = divmod(rest, length)
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2])
 
 
 def count_entries(count: int) -> str:
-    """So many entries.
+    """Return a number of entries in words.
 
     Example:
-        >>> entries(1), entries(2000)
+        >>> count_entries(1), count_entries(2000)
         ('1 entry', '2,000 entries')
     """
     return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
-def list_first(things: Iterable[str], count: int) -> str:
-    """The first five of some things, and how many more there are.
+def list_first(items: Iterable[str], count: int) -> str:
+    """Return the first five of several items, and the number of the others.
 
     Example:
-        >>> first(map(str, range(7)), 7)
+        >>> list_first(map(str, range(7)), 7)
         '0; 1; 2; 3; 4; and 2 more'
     """
-    more = f"; and {count - _NAMED:,} more" if count > _NAMED else ""
-    return "; ".join(islice(things, _NAMED)) + more
+    more = f"; and {count - _MAX_LISTED:,} more" if count > _MAX_LISTED else ""
+    return "; ".join(islice(items, _MAX_LISTED)) + more
 
 
 def format_money(amount: float) -> str:
-    """An amount in nobody knows which currency, as exactly as its size asks for.
+    """Return an amount of money, in an unknown currency, with a suitable precision.
 
     Example:
-        >>> money(1234.5), money(0.00125)
+        >>> format_money(1234.5), format_money(0.00125)
         ('1,234.50', '0.00125')
     """
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
 
 
-def format_time(when: float) -> str:
-    """Seconds since the epoch as local date and time, with the distance to UTC."""
+def format_time(seconds: float) -> str:
+    """Return seconds since the epoch as a local date and time with the offset to UTC."""
     try:
-        local = datetime.fromtimestamp(when, UTC).astimezone()
-    except (OverflowError, ValueError, OSError):  # beyond the year 9999
+        local = datetime.fromtimestamp(seconds, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):  # the year is above 9999
         return "after the year 9999"
     return local.isoformat(" ", "seconds")
+
+
+def _escape_character(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"

@@ -1,4 +1,4 @@
-"""A sign of life while something takes long, for a person who waits at a terminal."""
+"""Progress bar for operations that take long, at a terminal."""
 
 from __future__ import annotations
 
@@ -8,60 +8,61 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from aiocache_pe.cli.output import on_terminal
+from aiocache_pe.cli.output import is_terminal
 
-_PATIENCE = 0.4  # seconds; what is done by then needs no bar
-_STEP = 0.1  # seconds between two looks at how far it is
+_DELAY_SECONDS = 0.4  # shorter operations show no bar
+_UPDATE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far the work is; the bar fills as soon as the total is known."""
+    """State of an operation; the bar fills once the total is known."""
 
     done: int = 0
     total: int | None = None
 
 
 @asynccontextmanager
-async def progress(doing: str) -> AsyncGenerator[Progress]:
-    """Show a bar on the standard error while the block runs, if it runs for long.
+async def show_progress(title: str) -> AsyncGenerator[Progress]:
+    """Show a progress bar on standard error while the block runs, unless it ends soon.
 
-    Where the store does the work in one go and does not say how far it is, the bar moves
-    and counts the time, and does not fill.
+    If the store does all of the work in one operation, the bar moves and shows the time, and
+    does not fill.
 
     Args:
-        doing: what is being done, for instance ``"Removing entries"``.
+        title: the title, such as ``"Removing entries"``.
 
     Yields:
-        What to raise as the work goes on.
+        The progress, which the block updates.
     """
-    state = Progress()
-    if not on_terminal(sys.stderr):
-        yield state
+    progress = Progress()
+    if not is_terminal(sys.stderr):
+        yield progress
         return
-    bar = asyncio.create_task(_show(doing, state))
+    bar = asyncio.create_task(_draw(title, progress))
     try:
-        yield state
+        yield progress
     finally:
         bar.cancel()
-        await asyncio.wait({bar})  # and not for itself: its end would look like Ctrl-C
+        # Awaiting the task itself would raise its CancelledError, which looks like Ctrl-C.
+        await asyncio.wait({bar})
         if not bar.cancelled():
             bar.result()
 
 
-async def _show(doing: str, state: Progress) -> None:
-    await asyncio.sleep(_PATIENCE)
-    # Late: most commands end before there is anything to show, and it is slow to import.
-    from rich import progress as shown  # noqa: PLC0415
+async def _draw(title: str, progress: Progress) -> None:
+    await asyncio.sleep(_DELAY_SECONDS)
+    # Imported late: it is slow, and most commands end before there is anything to show.
+    from rich import progress as rich_progress  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415
 
     columns = (
-        shown.TextColumn("{task.description}"),
-        shown.BarColumn(),
-        shown.TimeElapsedColumn(),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TimeElapsedColumn(),
     )
-    with shown.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=None)
+    with rich_progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
         while True:
-            bar.update(task, completed=state.done, total=state.total)
-            await asyncio.sleep(_STEP)
+            bar.update(task, completed=progress.done, total=progress.total)
+            await asyncio.sleep(_UPDATE_SECONDS)

@@ -1,7 +1,7 @@
-"""A command's time with a cache: opened, watched, closed.
+"""Session of one command with a cache: opened, watched for failures of the store, and closed.
 
-The library survives a broken store, which is what an application wants. Whoever types
-a command wants to know, so everything that is survived here is told.
+The library continues when a store fails, because an application needs that. The user of a command
+needs to know it. Therefore a session reports every failure.
 """
 
 from __future__ import annotations
@@ -14,120 +14,125 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import click
 
-from aiocache_pe.backends.base import Backend
-from aiocache_pe.cache import factory
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.cli import exit_codes, output
 from aiocache_pe.cli.options import Settings
+from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.exceptions import CacheError, InvalidKeyError
 
 T = TypeVar("T")
 
-_VERBS = {
+_OPERATIONS = {
     "scan": "list its entries",
     "totals": "count its entries",
-    "stats": "keep the counters",
-    "usage": "note who was read",
-    "sweep": "remove what dead processes left",
+    "stats": "save the counters",
+    "usage": "count the read",
+    "sweep": "remove the remains of crashed processes",
 }
-"""What a store was asked to do, where the verb alone would not say it."""
+"""Descriptions of the store's operations, if the name alone is not clear."""
 
-_LOCKS = ".locks"  # the file store locks here before it first writes, so no cache lacks it
+_LOCKS = ".locks"  # the file store locks here before its first write, so every cache has it
 
 
 @runtime_checkable
-class Local(Protocol):
-    """A store that keeps files in one directory."""
+class DirectoryStore(Protocol):
+    """A store that keeps its files in one directory."""
 
     @property
     def directory(self) -> str:
-        """The directory, absolute."""
+        """Return the absolute path of the directory."""
         ...
 
 
 class Session:
-    """An open cache, and what went wrong with its store.
+    """An open cache, and the failures of its store.
 
     Args:
-        settings: what the command line says.
-        creates: whether the command makes a cache where there is none.
+        settings: the common options.
+        creates: whether the command creates a missing cache.
 
     Raises:
         StoreFailedError: there is no cache.
-        CacheError: a setting cannot work.
+        CacheError: a setting is not valid.
+
+    Attributes:
+        json: whether to print JSON.
+        cache: the cache. It has no memory tier, because a command reads nothing twice.
+        namespace: the namespace of the cache.
+        place: the directory or the name of the store.
     """
 
     def __init__(self, settings: Settings, *, creates: bool) -> None:
         self.json = settings.json
-        self.namespace = factory.resolve_namespace(settings.namespace)
-        self.store = _store(settings)
-        self.place = self.store.name
-        if isinstance(self.store, Local):
-            self.place = self.store.directory
-            if not creates:
-                _check_cache(self.place)
-        # No memory tier: nothing is read twice here.
-        self.cache = CacheManager(self.store, namespace=self.namespace, memory_max_bytes=0)
+        self.cache = CacheManager(
+            settings.backend,
+            directory=settings.directory,
+            redis_url=settings.redis_url,
+            namespace=settings.namespace,
+            memory_max_bytes=0,
+            fallback=None,  # the options select Redis, not the files of the fallback
+        )
+        self.namespace: Namespace = self.cache.loader.namespace
+        self.place = _check_store(self.namespace, creates=creates)
         self._failures: list[BackendFailed] = []
         self.cache.subscribe(BackendFailed, self._failures.append)
 
-    async def ask(self, work: Awaitable[T]) -> T:
-        """What the cache answers, if its store did not fail meanwhile.
+    async def run(self, work: Awaitable[T]) -> T:
+        """Return the result of an operation, if the store did not fail.
 
         Raises:
-            StoreFailedError: it did; the answer would be that of an empty cache.
+            StoreFailedError: the store failed; the result would be that of an empty cache.
         """
-        answer = await work
+        result = await work
         self.check()
-        return answer
+        return result
 
     def check(self) -> None:
         """Raise `StoreFailedError` if the store has failed."""
         if self._failures:
-            raise exit_codes.StoreFailedError(self.trouble())
+            raise exit_codes.StoreFailedError(self.describe_failures())
 
-    def trouble(self) -> str:
-        """What went wrong since this was last asked, in one line; empty if nothing did."""
+    def describe_failures(self) -> str:
+        """Return the failures since the last call in one line; empty if there were none."""
         failures, self._failures[:] = list(self._failures), []
         if not failures:
             return ""
-        first, more = failures[0], len(failures) - 1
+        first, others = failures[0], len(failures) - 1
         reason = str(first.error) or type(first.error).__name__
         if not isinstance(first.error, CacheError):
-            reason = f"the store cannot {_VERBS.get(first.verb, first.verb)}: {reason}"
-        return f"{reason} (and {more} more)" if more else reason
+            reason = f"the store cannot {_OPERATIONS.get(first.verb, first.verb)}: {reason}"
+        return f"{reason} (and {others} more)" if others else reason
 
     async def close(self) -> str:
-        """Report the counters and close the store.
+        """Save the counters and close the store.
 
         Returns:
-            What went wrong with that, in one line; empty if nothing did.
+            The failures in one line; empty if there were none.
         """
         self._failures.clear()
         await self.cache.close()
-        await self.store.close()
-        return self.trouble()
+        return self.describe_failures()
 
 
 def run(
     settings: Settings, action: Callable[[Session], Awaitable[T]], *, creates: bool = False
 ) -> T:
-    """Do something with the cache that the command line means.
+    """Run an action on the cache that the common options select.
 
     Args:
-        settings: what the command line says.
-        action: what to do, and to print.
-        creates: whether that makes a cache where there is none.
+        settings: the common options.
+        action: the action, which also prints its result.
+        creates: whether it creates a missing cache.
 
     Returns:
-        What the action returns.
+        The result of the action.
 
     Raises:
-        click.ClickException: it cannot be done, and why.
-        click.exceptions.Exit: nobody reads the output any more.
+        click.ClickException: the action is not possible; the error has the reason.
+        click.exceptions.Exit: the reader of the output closed the pipe.
     """
-    _hush()
+    _silence_log()
     try:
         try:
             result = asyncio.run(_run(settings, action, creates=creates))
@@ -142,7 +147,7 @@ def run(
         raise click.UsageError(str(error)) from error
     except CacheError as error:
         raise exit_codes.StoreFailedError(str(error)) from error
-    except Exception as error:  # a store of others, or the output's disk is full
+    except Exception as error:  # of a third-party store, or of an output on a full disk
         output.drop_output()
         raise exit_codes.StoreFailedError(f"{type(error).__name__}: {error}") from error
     return result
@@ -155,54 +160,50 @@ async def _run(
     try:
         result = await action(session)
     except BaseException:
-        await session.close()  # nothing it could add to the error that there is
+        await session.close()  # its failures add nothing to this error
         raise
-    if trouble := await session.close():
-        # Over a read-only directory for instance; the command has done its work.
-        output.write_error(f"Warning: not counted: {trouble}")
+    if failures := await session.close():
+        # For instance over a read-only directory; the action itself has succeeded.
+        output.write_error(f"Warning: not counted: {failures}")
     return result
 
 
-def _store(settings: Settings) -> Backend:
-    """The store that is meant: made by the library, and held here to be asked directly."""
-    store = factory.build(
-        backend=settings.backend,
-        directory=settings.directory,
-        redis_url=settings.redis_url,
-        max_entries=None,
-        max_bytes=None,
-        eviction=None,
-        memory_max_bytes=0,
-        compression=None,
-        secret=None,
-        fallback=None,  # whoever asks about Redis does not mean other files
-        prices={},
-        clock=None,
-    ).engine.backend
-    if store.name == "null":
+def _check_store(namespace: Namespace, *, creates: bool) -> str:
+    """Return the directory or the name of a store that the program can use.
+
+    Raises:
+        StoreFailedError: the program cannot use it, or there is no cache.
+    """
+    name = namespace.store_name
+    if name == "null":
         raise exit_codes.StoreFailedError(
-            "caching is turned off here, by AIOCACHE_PE_DISABLE or AIOCACHE_PE_BACKEND"
+            "caching is disabled by AIOCACHE_PE_DISABLE or AIOCACHE_PE_BACKEND"
         )
-    if store.name == "memory":
+    if name == "memory":
         raise exit_codes.StoreFailedError(
-            "AIOCACHE_PE_BACKEND names a memory store, which is its own process's; "
-            "--backend file means the files"
+            "AIOCACHE_PE_BACKEND selects a memory store, which other processes cannot read; "
+            "use --backend file for the files"
         )
-    return store
+    store = namespace.engine.backend
+    if not isinstance(store, DirectoryStore):
+        return name
+    if not creates:
+        _check_directory(store.directory)
+    return store.directory
 
 
-def _check_cache(directory: str) -> None:
-    """Raise unless a cache is there: an empty answer, or a directory made, would mislead."""
+def _check_directory(directory: str) -> None:
+    """Raise unless a cache exists: an empty result, or a new directory, would be misleading."""
     try:
-        os.stat(os.path.join(directory, _LOCKS))  # noqa: PTH116, PTH118 - asked once, a str
+        os.stat(os.path.join(directory, _LOCKS))  # noqa: PTH116, PTH118 - the path is a str
     except FileNotFoundError:
         raise exit_codes.StoreFailedError(f"there is no cache in {directory}") from None
     except OSError as error:
         raise exit_codes.StoreFailedError(f"cannot read the cache: {error}") from error
 
 
-def _hush() -> None:
-    """Keep the library's log off the standard error: what it would say is told by us."""
+def _silence_log() -> None:
+    """Keep the library's log off standard error, because the session reports the failures."""
     logger = logging.getLogger("aiocache_pe")
     if not logger.hasHandlers():
         logger.addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""Values on the command line: what a text means, and how a value is shown."""
+"""Values as arguments and as output of the command line."""
 
 from __future__ import annotations
 
@@ -13,94 +13,94 @@ from aiocache_pe.cli import output
 from aiocache_pe.codecs.plain_json import is_plain
 
 
-def read(text: str) -> Any:
-    """The value that a text stands for; ``-`` is what the standard input holds.
+def parse(text: str) -> Any:
+    """Return the value of an argument; ``-`` is the text of standard input.
 
     Returns:
-        What it is as JSON, if it is JSON; else the text itself.
+        The parsed JSON, or the text itself if it is not JSON.
 
     Raises:
-        click.UsageError: the standard input holds something else than UTF-8 text.
+        click.UsageError: standard input is not UTF-8 text.
 
     Example:
-        >>> read('{"answer": 42}'), read("hello"), read("NaN")
+        >>> parse('{"answer": 42}'), parse("hello"), parse("NaN")
         ({'answer': 42}, 'hello', 'NaN')
     """
     if text == "-":
-        text = _standard_text()
+        text = _read_standard_text()
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
     except (ValueError, RecursionError):
         return text
 
 
 def show(key: str, value: Any, *, as_json: bool) -> None:
-    """Print a value: a text as it is, what JSON can hold as JSON, the rest by its ``repr``.
+    """Print a value: text unchanged, plain data as JSON, any other value by its ``repr``.
 
     Args:
-        key: its key, which JSON names.
+        key: the key, for JSON.
         value: the value.
         as_json: print an object with ``key``, ``type``, and ``value`` or ``repr``.
     """
     plain = is_plain(value)
     if as_json:
-        held = {"value": value} if plain else {"repr": _repr(value)}
-        output.write_json({"key": key, "type": type_name(value), **held})
+        content = {"value": value} if plain else {"repr": _make_repr(value)}
+        output.write_json({"key": key, "type": get_type_name(value), **content})
     elif type(value) is str:
         output.write_body(value)
     elif plain:
-        output.write_json(value, indented=output.on_terminal(sys.stdout))
+        output.write_json(value, indented=output.is_terminal(sys.stdout))
     else:
-        output.write_body(f"{type_name(value)}: {_repr(value)}")
+        output.write_body(f"{get_type_name(value)}: {_make_repr(value)}")
 
 
-def type_name(value: object) -> str:
-    """A value's class, with its module unless it is a builtin.
+def get_type_name(value: object) -> str:
+    """Return the class of a value, with its module unless it is a builtin.
 
     Example:
         >>> from decimal import Decimal
-        >>> type_name(1), type_name(Decimal(1))
+        >>> get_type_name(1), get_type_name(Decimal(1))
         ('int', 'decimal.Decimal')
     """
-    kind = type(value)
-    where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return f"{where}{kind.__qualname__}"
-
-
-def _repr(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception as error:  # noqa: BLE001 - a user's class may raise what it likes
-        return f"<its repr raises {type(error).__name__}>"
+    cls = type(value)
+    module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
+    return f"{module}{cls.__qualname__}"
 
 
 def read_standard_input() -> bytes:
-    """What the standard input holds.
+    """Return the contents of standard input.
 
     Raises:
-        click.UsageError: it cannot be read.
+        click.UsageError: standard input cannot be read.
     """
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - started with <&-
-        raise click.UsageError("the standard input is closed")
+        raise click.UsageError("standard input is closed")
     try:
         return sys.stdin.buffer.read()
     except OSError as error:
-        raise click.UsageError(f"the standard input cannot be read: {error}") from error
+        raise click.UsageError(f"standard input cannot be read: {error}") from error
 
 
-def _standard_text() -> str:
+def _read_standard_text() -> str:
     try:
         return read_standard_input().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise click.UsageError(f"the standard input is no text to read: {error}") from error
+        raise click.UsageError(f"standard input is not UTF-8 text: {error}") from error
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is Python's, not JSON's")
+def _make_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+        return f"<its repr raises {type(error).__name__}>"
 
 
-def _finite(number: str) -> float:
-    value = float(number)
-    if math.isinf(value):
-        raise ValueError(f"{number} is more than a float can hold")
-    return value
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is valid in Python, but not in JSON")
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is beyond the range of a float")
+    return number

@@ -1,4 +1,4 @@
-"""What the command line accepts, and what it says of the rest."""
+"""The program: its flags and options, and errors for invalid command lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.cli_fixtures import Cli
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "texts"),
     [
         (["--stats", "--clear"], ["--stats", "--clear"]),
         (["--get", "a", "--set", "b", "1"], ["--get", "--set"]),
@@ -37,43 +37,43 @@ from tests.support.cli_fixtures import Cli
         (["set", "k" * 65_537, "1"], ["65536"]),
     ],
 )
-def test_what_means_nothing_is_refused_in_one_line(
-    cli: Cli, tmp_path: Path, args: list[str], told: list[str]
+def test_an_invalid_command_line_is_refused_in_one_line(
+    cli: Cli, tmp_path: Path, args: list[str], texts: list[str]
 ) -> None:
     result = cli(*args)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: ")
-    assert [text for text in told if text not in result.stderr] == []
+    assert [text for text in texts if text not in result.stderr] == []
     assert ":pw@" not in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_action_is_a_question_for_help(cli: Cli) -> None:
-    asked = cli("--help")
-    assert asked.exit_code == 0
+def test_without_an_action_the_help_is_shown(cli: Cli) -> None:
+    shown = cli("--help")
+    assert shown.exit_code == 0
     for args in ([], ["--json"], ["-h"]):
         result = cli(*args)
-        assert (result.exit_code, result.stdout) == (0, asked.stdout)
+        assert (result.exit_code, result.stdout) == (0, shown.stdout)
 
 
-def test_help_tells_the_exit_codes_and_names_everything(cli: Cli) -> None:
+def test_the_help_has_all_flags_commands_and_exit_codes(cli: Cli) -> None:
     text = cli("--help").stdout
     for word in (
         *["--stats", "--clear", "--cleanup", "--warm FILE", "--get KEY", "--set KEY VALUE"],
         *["--ttl TTL", "--delete KEY", "--backend {file,redis}", "--redis-url URL"],
         *["stats", "clear", "cleanup", "get", "set", "delete", "keys", "inspect"],
-        *["  0    done\n", "  1  ", "  2  ", "  3  ", "  130  ", "  141  "],
+        *["  0    success\n", "  1  ", "  2  ", "  3  ", "  130  ", "  141  "],
     ):
         assert word in text
 
 
-def test_common_options_stand_before_the_command_or_after_it(cli: Cli, tmp_path: Path) -> None:
-    where = str(tmp_path / "here")
-    assert cli("--directory", where, "set", "k", "1", "--namespace", "n").exit_code == 0
-    assert cli("get", "k", "--directory", where, "--namespace", "n").stdout == "1\n"
-    assert cli("--directory", where, "--namespace", "n", "--get", "k").stdout == "1\n"
-    assert cli("--json", "get", "k", "--directory", where, "--namespace", "n").stdout[0] == "{"
-    after = cli("--directory", "/nowhere", "get", "k", "--directory", where, "--namespace", "n")
+def test_common_options_may_stand_before_or_after_the_command(cli: Cli, tmp_path: Path) -> None:
+    directory = str(tmp_path / "here")
+    assert cli("--directory", directory, "set", "k", "1", "--namespace", "n").exit_code == 0
+    assert cli("get", "k", "--directory", directory, "--namespace", "n").stdout == "1\n"
+    assert cli("--directory", directory, "--namespace", "n", "--get", "k").stdout == "1\n"
+    assert cli("--json", "get", "k", "--directory", directory, "--namespace", "n").stdout[0] == "{"
+    after = cli("--directory", "/nowhere", "get", "k", "--directory", directory, "--namespace", "n")
     assert after.stdout == "1\n"
 
 
@@ -83,7 +83,7 @@ def test_a_file_url_names_a_directory(cli: Cli, tmp_path: Path) -> None:
     assert cli("--directory", "by url", "--get", "k").stdout == "1\n"
 
 
-def test_the_environment_says_what_the_command_line_does_not(
+def test_the_environment_has_the_defaults_of_options(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIOCACHE_PE_DIRECTORY", str(tmp_path / "elsewhere"))

@@ -1,4 +1,4 @@
-"""What the commands do, on a real directory, by flag and by name alike."""
+"""Operations of the commands on a real directory, by flag and by command."""
 
 from __future__ import annotations
 
@@ -43,33 +43,31 @@ async def read(key: str) -> Any:
         ("[" * 100_000, "[" * 100_000),
     ],
 )
-async def test_what_parses_as_json_is_stored_as_such_and_the_rest_as_text(
-    cli: Cli, text: str, value: object
-) -> None:
+async def test_a_value_is_stored_as_json_or_as_text(cli: Cli, text: str, value: object) -> None:
     for name, spelling in {"flag": ["--set"], "command": ["set", "--"]}.items():
-        result = await in_thread(cli, *spelling, name, text)
+        result = await call_in_thread(cli, *spelling, name, text)
         assert (result.exit_code, result.output) == (0, "")
         stored = await read(name)
         assert stored == value
         assert type(stored) is type(value)
 
 
-async def in_thread(cli: Cli, *args: str, **more: Any) -> Any:
-    """The program runs a loop of its own, as it does in its own process."""
+async def call_in_thread(cli: Cli, *args: str, **more: Any) -> Any:
+    """Run the program in a thread, because it runs an event loop of its own."""
     return await asyncio.to_thread(cli, *args, **more)
 
 
-def test_the_standard_input_is_stored_exactly(cli: Cli) -> None:
+def test_standard_input_is_stored_exactly(cli: Cli) -> None:
     assert cli("set", "text", "-", stdin="two\nlines\n").exit_code == 0
     assert cli("--set", "data", "-", stdin=' {"a": 1}\n').exit_code == 0
     assert cli("--get", "text").stdout == "two\nlines\n"
     assert cli("--get", "data").stdout == '{"a":1}\n'
 
 
-def test_the_standard_input_must_be_text(cli: Cli) -> None:
+def test_standard_input_must_be_text(cli: Cli) -> None:
     result = cli("set", "k", "-", stdin=b"caf\xff")
     assert result.exit_code == 2
-    assert "standard input" in result.stderr
+    assert "standard input is not UTF-8 text" in result.stderr
 
 
 def test_a_time_to_live_is_seconds_or_a_duration(cli: Cli) -> None:
@@ -77,17 +75,17 @@ def test_a_time_to_live_is_seconds_or_a_duration(cli: Cli) -> None:
         for args in (["--set", "k", "v", "--ttl", ttl], ["set", "k", "v", "--ttl", ttl]):
             assert cli(*args).exit_code == 0
             if seconds > 1:
-                left = json.loads(cli("inspect", "k", "--json").stdout)["ttl"]
-                assert seconds - 30 < left <= seconds
+                ttl_left = json.loads(cli("inspect", "k", "--json").stdout)["ttl"]
+                assert seconds - 30 < ttl_left <= seconds
     assert cli("set", "k", "v", "--ttl", "inf").exit_code == 0
     assert json.loads(cli("inspect", "k", "--json").stdout)["ttl"] is None
 
 
-async def test_a_value_is_printed_as_a_script_can_use_it(cli: Cli) -> None:
+async def test_a_value_is_printed_for_use_in_scripts(cli: Cli) -> None:
     await fill(
         text="hello", data={"é": [1, None]}, none=None, pair=(1, 2), price=Decimal("1.5"), raw=b"\0"
     )
-    shown = {
+    outputs = {
         "text": "hello\n",
         "data": '{"é":[1,null]}\n',
         "none": "null\n",
@@ -95,16 +93,16 @@ async def test_a_value_is_printed_as_a_script_can_use_it(cli: Cli) -> None:
         "price": "decimal.Decimal: Decimal('1.5')\n",
         "raw": "bytes: b'\\x00'\n",
     }
-    for key, text in shown.items():
+    for key, text in outputs.items():
         for args in (["--get", key], ["get", key]):
-            result = await in_thread(cli, *args)
+            result = await call_in_thread(cli, *args)
             assert (result.exit_code, result.stdout) == (0, text)
 
 
-async def test_json_tells_a_text_from_what_only_looks_like_one(cli: Cli) -> None:
+async def test_json_output_distinguishes_texts_from_other_values(cli: Cli) -> None:
     await fill(number=12, text="12", day=datetime(2026, 1, 2, tzinfo=UTC))
     answers = [
-        json.loads((await in_thread(cli, "get", key, "--json")).stdout)
+        json.loads((await call_in_thread(cli, "get", key, "--json")).stdout)
         for key in ("number", "text", "day")
     ]
     assert answers == [
@@ -118,7 +116,7 @@ async def test_json_tells_a_text_from_what_only_looks_like_one(cli: Cli) -> None
     ]
 
 
-def test_what_is_not_there_is_no_success(cli: Cli) -> None:
+def test_a_missing_entry_is_an_error(cli: Cli) -> None:
     assert cli("set", "other", "1").exit_code == 0
     for args in (
         ["--get", "k"],
@@ -133,31 +131,34 @@ def test_what_is_not_there_is_no_success(cli: Cli) -> None:
             assert result.stderr == "Error: no entry 'k'\n"
 
 
-def test_delete(cli: Cli) -> None:
+def test_delete_removes_an_entry(cli: Cli) -> None:
     for args in (["--delete", "k"], ["delete", "k"]):
         assert cli("set", "k", "1").exit_code == 0
         assert (cli(*args).exit_code, cli("get", "k").exit_code) == (0, 1)
 
 
-def test_json_answers_where_there_is_nothing_else_to_say(cli: Cli) -> None:
+def test_set_and_delete_print_json_on_request(cli: Cli) -> None:
     assert json.loads(cli("--json", "set", "k", "1").stdout) == {"key": "k", "stored": True}
     assert json.loads(cli("--delete", "k", "--json").stdout) == {"key": "k", "deleted": True}
 
 
-async def test_keys_lists_what_matches(cli: Cli) -> None:
+async def test_keys_lists_the_matching_keys(cli: Cli) -> None:
     await fill(**{"user:1": 1, "user:2": 2, "page:1": 3, "line\nbreak": 4})
-    assert sorted((await in_thread(cli, "keys", "user:*")).stdout.split()) == ["user:1", "user:2"]
-    lines = (await in_thread(cli, "keys", "--json")).stdout.splitlines()
+    assert sorted((await call_in_thread(cli, "keys", "user:*")).stdout.split()) == [
+        "user:1",
+        "user:2",
+    ]
+    lines = (await call_in_thread(cli, "keys", "--json")).stdout.splitlines()
     assert sorted(map(json.loads, lines)) == ["line\nbreak", "page:1", "user:1", "user:2"]
-    nothing = await in_thread(cli, "keys", "absent*")
+    nothing = await call_in_thread(cli, "keys", "absent*")
     assert (nothing.exit_code, nothing.output) == (0, "")
 
 
-async def test_inspect_tells_all_that_is_known(cli: Cli) -> None:
+async def test_inspect_prints_the_metadata(cli: Cli) -> None:
     async with CacheManager(directory=DIRECTORY) as cache:
         await cache.set("k", {"a": 1}, ttl="1h", tags=["news", "ai"])
         await cache.get("k")
-    facts = json.loads((await in_thread(cli, "inspect", "k", "--json")).stdout)
+    facts = json.loads((await call_in_thread(cli, "inspect", "k", "--json")).stdout)
     assert facts["key"] == "k"
     assert facts["namespace"] == "default"
     assert facts["type"] == "dict"
@@ -168,29 +169,29 @@ async def test_inspect_tells_all_that_is_known(cli: Cli) -> None:
     assert 0 < facts["ttl"] <= 3600
     assert facts["last_access"] >= facts["created_at"]
     assert facts["size_bytes"] == os.stat(facts["file"]).st_size  # noqa: PTH116 - a test
-    shown = (await in_thread(cli, "inspect", "k")).stdout
+    printed = (await call_in_thread(cli, "inspect", "k")).stdout
     for text in ("type         dict\n", "hits         1\n", "tags         ai, news\n"):
-        assert text in shown
+        assert text in printed
 
 
-def test_inspect_can_say_when_no_calendar_can(cli: Cli) -> None:
+def test_inspect_prints_an_expiry_beyond_the_year_9999(cli: Cli) -> None:
     assert cli("set", "k", "v", "--ttl", "1e300").exit_code == 0
     assert "expires      after the year 9999, in 1.16e+295d\n" in cli("inspect", "k").stdout
 
 
-async def test_looking_is_not_reading(cli: Cli) -> None:
+async def test_inspecting_commands_do_not_count_as_reads(cli: Cli) -> None:
     await fill(k=1)
     for args in (["keys"], ["inspect", "k"], ["inspect", "absent"], ["stats"]):
-        await in_thread(cli, *args)
-    found = json.loads((await in_thread(cli, "stats", "--json")).stdout)
-    assert (found["hits"], found["misses"], found["errors"]) == (0, 0, 0)
+        await call_in_thread(cli, *args)
+    stats = json.loads((await call_in_thread(cli, "stats", "--json")).stdout)
+    assert (stats["hits"], stats["misses"], stats["errors"]) == (0, 0, 0)
 
 
-def test_a_read_from_the_command_line_is_a_read(cli: Cli) -> None:
+def test_get_counts_as_a_read(cli: Cli) -> None:
     for args in (["set", "k", "1"], ["get", "k"], ["--get", "k"], ["get", "absent"]):
         cli(*args)
-    found = json.loads(cli("--stats", "--json").stdout)
-    assert found == {
+    stats = json.loads(cli("--stats", "--json").stdout)
+    assert stats == {
         "namespace": "default",
         "hits": 2,
         "misses": 1,
@@ -205,23 +206,23 @@ def test_a_read_from_the_command_line_is_a_read(cli: Cli) -> None:
         "output_tokens_saved": 0,
         "money_saved": 0.0,
         "total_entries": 1,
-        "total_size_bytes": found["total_size_bytes"],
+        "total_size_bytes": stats["total_size_bytes"],
     }
-    shown = cli("--stats").stdout.splitlines()
-    assert "hit rate     66.7%" in shown
-    assert "entries      1" in shown
-    assert f"size         {found['total_size_bytes']} B" in shown
+    lines = cli("--stats").stdout.splitlines()
+    assert "hit rate     66.7%" in lines
+    assert "entries      1" in lines
+    assert f"size         {stats['total_size_bytes']} B" in lines
 
 
-async def test_cleanup_removes_what_is_expired(cli: Cli) -> None:
+async def test_cleanup_removes_invalidated_entries(cli: Cli) -> None:
     for args in (["--cleanup"], ["cleanup"]):
         async with CacheManager(directory=DIRECTORY) as cache:
-            await cache.set("stays", 1)
-            await cache.set("goes", 1, tags=["t"])
+            await cache.set("valid", 1)
+            await cache.set("invalidated", 1, tags=["t"])
             await cache.delete_by_tag("t")
-        result = await in_thread(cli, *args)
+        result = await call_in_thread(cli, *args)
         assert (result.exit_code, result.stdout) == (0, "removed 1 entry\n")
-    assert json.loads((await in_thread(cli, "cleanup", "--json")).stdout) == {"removed": 0}
+    assert json.loads((await call_in_thread(cli, "cleanup", "--json")).stdout) == {"removed": 0}
 
 
 def test_clear_removes_one_namespace(cli: Cli) -> None:
@@ -234,10 +235,10 @@ def test_clear_removes_one_namespace(cli: Cli) -> None:
         assert cli("get", "k", "--namespace", "b").exit_code == 0
 
 
-def test_clear_does_nothing_when_nobody_can_be_asked(cli: Cli) -> None:
+def test_clear_without_a_terminal_removes_nothing(cli: Cli) -> None:
     cli("set", "k", "1")
     for args in (["--clear"], ["clear"]):
         result = cli(*args, stdin="y\n")
         assert result.exit_code == 2
-        assert "--yes" in result.stderr
+        assert "add --yes to confirm" in result.stderr
     assert cli("get", "k").exit_code == 0

@@ -1,4 +1,4 @@
-"""Sizes, durations and moments, at the edges of their units."""
+"""Formats of sizes, durations and times at the limits of their units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aiocache_pe.cli import output
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"),
+    ("count", "text"),
     [
         (0, "0 B"),
         (1023, "1023 B"),
@@ -18,12 +18,12 @@ from aiocache_pe.cli import output
         (1024**6, "1024.0 PiB"),
     ],
 )
-def test_size(count: int, shown: str) -> None:
-    assert output.format_size(count) == shown
+def test_format_size(count: int, text: str) -> None:
+    assert output.format_size(count) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"),
+    ("seconds", "text"),
     [
         (0.0, "0s"),
         (0.5, "0.5s"),
@@ -36,10 +36,10 @@ def test_size(count: int, shown: str) -> None:
         (1e12, "1.16e+07d"),
     ],
 )
-def test_duration(seconds: float, shown: str) -> None:
-    assert output.format_duration(seconds) == shown
+def test_format_duration(seconds: float, text: str) -> None:
+    assert output.format_duration(seconds) == text
 
 
-def test_a_moment_that_no_calendar_has() -> None:
+def test_format_time_beyond_the_year_9999() -> None:
     assert output.format_time(0).startswith(("1970-01-01 ", "1969-12-31 "))
     assert output.format_time(1e300) == "after the year 9999"

@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aiocache_pe.backends.base import Usage
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.engine import bulk_operations
@@ -150,14 +149,9 @@ async def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> lis
     manager = sync_manager.get_async_manager(cache)
     namespace = manager.loader.open_namespace()
     await manager.loader.flush()
-    backend = namespace.engine.backend
-    if not isinstance(backend, Usage):
-        return []
     hits: dict[str, int] = {}
     async for key in bulk_operations.iter_live_keys(namespace, check_key(pattern)):
-        reads, _ = await namespace.attempt(
-            "usage", backend.usage(namespace.prefix + key), (0, None)
-        )
+        reads, _ = await namespace.get_usage(namespace.prefix + key)
         if reads:
             hits[key] = reads
     return sorted(hits, key=lambda key: (-hits[key], key))[:count]

@@ -44,25 +44,3 @@ class Serializer(Protocol):
             CorruptRecordError: `encode` cannot have written the payload.
         """
         ...
-
-
-class Stage(Protocol):
-    """Transformation of a payload, such as a compression or a signature.
-
-    Attributes:
-        name: suffix of the codec in records, as in ``json+zstd``.
-    """
-
-    name: str
-
-    def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
-        """Return the transformed payload, or ``None`` to leave this record unchanged."""
-        ...
-
-    def undo(self, key: str, codec: str, payload: bytes) -> bytes:
-        """Return the payload before `apply`.
-
-        Raises:
-            CorruptRecordError: `apply` cannot have written the payload.
-        """
-        ...

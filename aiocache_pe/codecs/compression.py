@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from aiocache_pe.exceptions import (
-    ConfigurationError,
-    CorruptRecordError,
-    MissingDependencyError,
-)
+from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError, MissingDependencyError
 
 THRESHOLD: Final = 1024
 """Size in bytes from which a payload is compressed. Smaller ones gain little and stay readable."""
@@ -27,29 +23,15 @@ _INPUT_CHUNK = 256 * 1024  # bytes
 _ZSTD_MODULE = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
-class _Decompressor(Protocol):
-    """Incremental decompression of one payload."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def read(self, limit: int) -> bytes:
-        """Return the next bytes; none at the end, or where the payload is cut short."""
-        ...
-
-
 class Compression:
-    """Stage that compresses payloads.
+    """Compression and decompression of payloads.
 
     A few kilobytes can claim to be terabytes, so the output is read up to a limit, whatever the
     payload says about its size. An output above 2 MiB is decompressed twice: first to check that
     it ends within the limit. So a decompression bomb takes no more memory than that.
 
     Args:
-        name: ``"gzip"`` or ``"zstd"``.
+        name: ``"gzip"`` or ``"zstd"``, the suffix of the codec in records, as in ``json+zstd``.
         max_bytes: greatest decompressed size of a payload, in bytes.
 
     Raises:
@@ -58,93 +40,63 @@ class Compression:
 
     Example:
         >>> gzip = Compression("gzip", max_bytes=1_000_000)
-        >>> small = gzip.apply("default:k", "json", b'["again"]' * 1000)
-        >>> len(small) < 200, gzip.undo("default:k", "json", small) == b'["again"]' * 1000
+        >>> small = gzip.compress(b'["again"]' * 1000)
+        >>> len(small) < 200, gzip.decompress("default:k", small) == b'["again"]' * 1000
         (True, True)
     """
 
-    __slots__ = ("_compress", "_make_decompressor", "max_bytes", "name")
+    __slots__ = ("_compress", "_iter_chunks", "max_bytes", "name")
 
     def __init__(self, name: str, *, max_bytes: int) -> None:
         self.name = name
         self.max_bytes = max_bytes
         self._compress: Callable[[bytes], bytes]
-        self._make_decompressor: Callable[[bytes], _Decompressor]
+        self._iter_chunks: Callable[[bytes], Iterator[bytes]]
         if name == "gzip":
-            self._compress = _compress_gzip
-            self._make_decompressor = _GzipDecompressor
+            self._compress, self._iter_chunks = _compress_gzip, _iter_gzip_chunks
         elif name == "zstd":
             zstd = _import_zstd()
             self._compress = lambda payload: zstd.compress(payload, _ZSTD_LEVEL)
-            options = {zstd.DecompressionParameter.window_log_max: _ZSTD_MAX_WINDOW_LOG}
-            self._make_decompressor = lambda payload: _ZstdDecompressor(
-                zstd.ZstdDecompressor(options=options), payload
-            )
+            self._iter_chunks = lambda payload: _iter_zstd_chunks(zstd, payload)
         else:
             raise ConfigurationError(f'compression must be "zstd", "gzip" or None; got {name!r}')
 
-    def apply(self, key: str, codec: str, payload: bytes) -> bytes | None:
+    def compress(self, payload: bytes) -> bytes | None:
         """Return the compressed payload.
 
         Returns:
             ``None`` if the payload is below `THRESHOLD`, if it would not become smaller, or if it
             exceeds ``max_bytes``.
         """
-        del key, codec  # all payloads are compressed alike
         if not THRESHOLD <= len(payload) <= self.max_bytes:
             return None
         small = self._compress(payload)
         return small if len(small) < len(payload) else None
 
-    def undo(self, key: str, codec: str, payload: bytes) -> bytes:
+    def decompress(self, key: str, payload: bytes) -> bytes:
         """Return the decompressed payload.
 
         Raises:
             CorruptRecordError: the payload is of another format, is cut short, or exceeds
                 ``max_bytes`` when it is decompressed.
         """
-        del codec
-        limit = self.max_bytes + 1
-        decompressor = self._make_decompressor(payload)
+        chunks: list[bytes] = []
+        size = 0
         try:
-            chunks, size = _read_chunks(decompressor, min(_TRUSTED_BYTES, limit))
-            is_too_long = size == limit
-            if size == _TRUSTED_BYTES and not is_too_long:
-                is_too_long = not _ends_within(decompressor, limit - _TRUSTED_BYTES)
-                if not is_too_long:
-                    decompressor = self._make_decompressor(payload)
-                    chunks, size = _read_chunks(decompressor, limit)
+            for chunk in self._iter_chunks(payload):
+                size += len(chunk)
+                if size > self.max_bytes:
+                    break
+                if size <= _TRUSTED_BYTES:
+                    chunks.append(chunk)
+            if _TRUSTED_BYTES < size <= self.max_bytes:
+                chunks = list(self._iter_chunks(payload))
         except Exception as error:  # each library has its own: zlib.error, ZstdError
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
 
-        if is_too_long:
+        if size > self.max_bytes:
             raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
-        if not decompressor.eof or decompressor.unused_data:
-            raise CorruptRecordError(
-                f"{self.name} data is cut short or followed by other data", key=key
-            )
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _read_chunks(decompressor: _Decompressor, limit: int) -> tuple[list[bytes], int]:
-    """Read at most ``limit`` bytes; return them in chunks, and their number."""
-    chunks, size = [decompressor.read(min(_OUTPUT_CHUNK, limit))], 0
-    while chunks[-1]:
-        size += len(chunks[-1])
-        if decompressor.eof or size == limit:
-            return chunks, size
-        chunks.append(decompressor.read(min(_OUTPUT_CHUNK, limit - size)))
-    return chunks, size
-
-
-def _ends_within(decompressor: _Decompressor, size: int) -> bool:
-    """Return whether fewer than ``size`` bytes are left, without keeping them."""
-    while size > 0:
-        chunk = decompressor.read(min(_OUTPUT_CHUNK, size))
-        if not chunk:
-            return True
-        size -= len(chunk)
-    return False
+        return b"".join(chunks)
 
 
 def _compress_gzip(payload: bytes) -> bytes:
@@ -152,56 +104,36 @@ def _compress_gzip(payload: bytes) -> bytes:
     return compressor.compress(payload) + compressor.flush()
 
 
-class _GzipDecompressor:
-    __slots__ = ("_payload", "_position", "_zlib")
-
-    def __init__(self, payload: bytes) -> None:
-        self._zlib = zlib.decompressobj(_GZIP_FORMAT)
-        self._payload = payload
-        self._position = 0
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zlib.unused_data or self._payload[self._position :]
-
-    def read(self, limit: int) -> bytes:
+def _iter_gzip_chunks(payload: bytes) -> Iterator[bytes]:
+    stream, position = zlib.decompressobj(_GZIP_FORMAT), 0
+    while not stream.eof:
         # The input is passed in chunks, because zlib copies the unread rest at each call.
-        stream, output = self._zlib, b""
-        while not output and not stream.eof:
-            chunk = stream.unconsumed_tail
-            if not chunk:
-                chunk = self._payload[self._position : self._position + _INPUT_CHUNK]
-                self._position += len(chunk)
-            output = stream.decompress(chunk, limit)
-            if not chunk and not output:
-                break
-        return output
+        data = stream.unconsumed_tail
+        if not data:
+            data = payload[position : position + _INPUT_CHUNK]
+            position += len(data)
+        chunk = stream.decompress(data, _OUTPUT_CHUNK)
+        if not data and not chunk:
+            break
+        yield chunk
+    _check_end(stream, payload[position:])
 
 
-class _ZstdDecompressor:
-    __slots__ = ("_input", "_zstd")
+def _iter_zstd_chunks(zstd: Any, payload: bytes) -> Iterator[bytes]:
+    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_MAX_WINDOW_LOG}
+    stream, data = zstd.ZstdDecompressor(options=options), payload
+    while not stream.eof:
+        chunk = stream.decompress(data, max_length=_OUTPUT_CHUNK)
+        data = b""  # the stream keeps the part that it does not use
+        if not chunk:
+            break
+        yield chunk
+    _check_end(stream)
 
-    def __init__(self, stream: Any, payload: bytes) -> None:
-        self._zstd = stream
-        self._input = payload
 
-    @property
-    def eof(self) -> bool:
-        return self._zstd.eof  # type: ignore[no-any-return]
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._zstd.unused_data  # type: ignore[no-any-return]
-
-    def read(self, limit: int) -> bytes:
-        if self._zstd.eof:
-            return b""
-        data, self._input = self._input, b""  # the stream keeps the part that it does not use
-        return self._zstd.decompress(data, max_length=limit)  # type: ignore[no-any-return]
+def _check_end(stream: Any, rest: bytes = b"") -> None:
+    if not stream.eof or stream.unused_data or rest:
+        raise EOFError("it is cut short or followed by other data")
 
 
 def _import_zstd() -> Any:

@@ -12,8 +12,8 @@ tagged     types of the standard library and registered classes, as JSON
 pickle     all others, signed
 =========  ==============================================================
 
-Stages follow, and the codec names them in the order in which they were applied. Reading undoes
-them from the end: ``pickle+zstd+hmac`` is verified, decompressed and then unpickled.
+Compression and signature follow, and the codec names them in this order. Reading undoes them from
+the end: ``pickle+zstd+hmac`` is verified, decompressed and then unpickled.
 
 Only pickle is signed. The other serializers can do nothing but build a value, so a forged payload
 achieves no more than an ordinary write to the store. A signature would cost time at every hit, and
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import NotExactError, Serializer, Stage
+from aiocache_pe.codecs.base import NotExactError, Serializer
 from aiocache_pe.codecs.compression import Compression
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
 from aiocache_pe.codecs.pickle_codec import PickleCodec
@@ -47,10 +47,10 @@ PayloadDecoder = Callable[[str, bytes], Any]
 """Function from the store key and the payload to the value."""
 
 _PLAIN = PlainJson()
-_UNSIGNED: Final[tuple[Serializer, ...]] = (RawBytes(), NumpyArrays(), TaggedJson())
+_UNSIGNED: Final[tuple[Serializer, ...]] = (_PLAIN, RawBytes(), NumpyArrays(), TaggedJson())
 _PICKLE = PickleCodec()
-_SERIALIZERS: Final[dict[str, Serializer]] = {s.name: s for s in (_PLAIN, *_UNSIGNED, _PICKLE)}
-_COMPRESSIONS: Final = ("zstd", "gzip")
+_SERIALIZERS: Final[dict[str, Serializer]] = {s.name: s for s in (*_UNSIGNED, _PICKLE)}
+_COMPRESSIONS: Final = frozenset(("zstd", "gzip"))
 
 
 class Pipeline:
@@ -130,19 +130,16 @@ class Pipeline:
             SecretRequiredError: only pickle can hold the value, and no secret is known.
             SerializationError: not even pickle can hold the value.
         """
-        payload = _PLAIN.encode(value)
-        if payload is not None:
-            return self._compress(key, _PLAIN.name, payload)
         for serializer in _UNSIGNED:
             payload = serializer.encode(value)
             if payload is not None:
-                return self._compress(key, serializer.name, payload)
+                return self._compress(serializer.name, payload)
 
         payload = _PICKLE.encode(value)
         if not self._signature.has_secret:
             raise SecretRequiredError(_explain_pickle(value))
-        codec, payload = self._compress(key, _PICKLE.name, payload)
-        return f"{codec}+{self._signature.name}", self._signature.apply(key, codec, payload)
+        codec, payload = self._compress(_PICKLE.name, payload)
+        return f"{codec}+{self._signature.name}", self._signature.sign(key, codec, payload)
 
     def decode(self, key: str, codec: str, payload: bytes) -> Any:
         """Return the value of a payload, a new object at each call.
@@ -163,32 +160,37 @@ class Pipeline:
             decoder = self._decoders[codec] = self._make_decoder(codec)
         return decoder(key, payload)
 
-    def _compress(self, key: str, codec: str, payload: bytes) -> tuple[str, bytes]:
+    def _compress(self, codec: str, payload: bytes) -> tuple[str, bytes]:
         if self._compression is not None:
-            small = self._compression.apply(key, codec, payload)
+            small = self._compression.compress(payload)
             if small is not None:
                 return f"{codec}+{self._compression.name}", small
         # Encoders leave up to half of the buffer free, which would stay allocated with the bytes.
         return codec, bytes(memoryview(payload))
 
     def _make_decoder(self, codec: str) -> PayloadDecoder:
-        name, *suffixes = codec.split("+")
+        signed_codec = codec.removesuffix(f"+{self._signature.name}")
+        is_signed = signed_codec != codec
+        name, *suffixes = signed_codec.split("+")
         serializer = _SERIALIZERS.get(name)
-        # Stages in the order in which they are undone, each with the codec that it was applied to.
-        stages: list[tuple[Stage, str]] = []
-        if suffixes and suffixes[-1] == self._signature.name:
-            stages.append((self._signature, codec.removesuffix("+" + suffixes.pop())))
         # Pickle, and nothing else, is signed.
-        if serializer is None or bool(stages) is not (serializer is _PICKLE):
+        if serializer is None or is_signed is not (serializer is _PICKLE):
             raise CorruptRecordError(f"unknown codec {codec!r:.80}")
-        if suffixes:
-            stages.append((self._make_decompression(codec, suffixes), name))
+        if len(suffixes) > 1 or not _COMPRESSIONS.issuperset(suffixes):
+            raise CorruptRecordError(f"unknown codec {codec!r:.80}")
+        try:
+            compressions = [Compression(each, max_bytes=self._max_bytes) for each in suffixes]
+        except MissingDependencyError as error:
+            # For a reader, a record that it cannot read is a miss and not a failure.
+            raise CorruptRecordError(f"codec {codec!r}: {error}") from error
         decode = serializer.decode
 
         def decode_payload(key: str, payload: bytes) -> Any:
             try:
-                for stage, inner_codec in stages:
-                    payload = stage.undo(key, inner_codec, payload)
+                if is_signed:
+                    payload = self._signature.verify(key, signed_codec, payload)
+                for compression in compressions:  # at most one
+                    payload = compression.decompress(key, payload)
                 return decode(payload)
             except CorruptRecordError as error:
                 if error.key:
@@ -196,15 +198,6 @@ class Pipeline:
                 raise CorruptRecordError(error.reason, key=key) from error
 
         return decode_payload
-
-    def _make_decompression(self, codec: str, suffixes: list[str]) -> Compression:
-        if len(suffixes) > 1 or suffixes[0] not in _COMPRESSIONS:
-            raise CorruptRecordError(f"unknown codec {codec!r:.80}")
-        try:
-            return Compression(suffixes[0], max_bytes=self._max_bytes)
-        except MissingDependencyError as error:
-            # For a reader, a record that it cannot read is a miss and not a failure.
-            raise CorruptRecordError(f"codec {codec!r}: {error}") from error
 
 
 def _explain_pickle(value: Any) -> str:

@@ -9,7 +9,7 @@ _CONTEXT = b"aiocache_pe record 1"  # separates these signatures from others by 
 
 
 class Signature:
-    """Stage that signs payloads, and refuses payloads without a signature by the same secret.
+    """Signatures by one secret; a payload without such a signature is refused.
 
     A signature is the HMAC-SHA256 of key, codec and payload, each preceded by its length. So a
     signed payload is valid under no other key and for no other codec. The 32 bytes of the
@@ -23,8 +23,8 @@ class Signature:
 
     Example:
         >>> signature = Signature(b"a long random secret")
-        >>> signed = signature.apply("default:k", "pickle", b"payload")
-        >>> signature.undo("default:k", "pickle", signed)
+        >>> signed = signature.sign("default:k", "pickle", b"payload")
+        >>> signature.verify("default:k", "pickle", signed)
         b'payload'
     """
 
@@ -33,7 +33,6 @@ class Signature:
     name = "hmac"
 
     def __init__(self, secret: bytes | str | None = None) -> None:
-        self._secret: bytes | None = None
         self.use_secret(secret)
 
     def __repr__(self) -> str:
@@ -64,9 +63,9 @@ class Signature:
             raise ConfigurationError(
                 "secret must not be empty; use text or bytes, preferably 32 random bytes"
             )
-        self._secret = secret
+        self._secret: bytes | None = secret
 
-    def apply(self, key: str, codec: str, payload: bytes) -> bytes:
+    def sign(self, key: str, codec: str, payload: bytes) -> bytes:
         """Return the signature and the payload.
 
         Raises:
@@ -74,7 +73,7 @@ class Signature:
         """
         return self._compute_digest(key, codec, payload) + payload
 
-    def undo(self, key: str, codec: str, payload: bytes) -> bytes:
+    def verify(self, key: str, codec: str, payload: bytes) -> bytes:
         """Verify the signature and return the payload without it.
 
         Raises:

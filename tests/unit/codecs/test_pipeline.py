@@ -91,12 +91,12 @@ def test_values_too_large_to_be_decompressed_are_not_compressed() -> None:
 def test_a_payload_of_many_chunks_is_decompressed(name: str, size: int) -> None:
     stage = Compression(name, max_bytes=9 * MIB)
     payload = (b"0123456789" * 10 + bytes(range(256))) * (size // 356 + 1)
-    packed = stage.apply(KEY, "bytes", payload[:size])
+    packed = stage.compress(payload[:size])
     assert packed is not None
-    assert stage.undo(KEY, "bytes", packed) == payload[:size]
+    assert stage.decompress(KEY, packed) == payload[:size]
     if size > THRESHOLD:
         with pytest.raises(CorruptRecordError, match=f"exceeds {size - 1} bytes"):
-            Compression(name, max_bytes=size - 1).undo(KEY, "bytes", packed)
+            Compression(name, max_bytes=size - 1).decompress(KEY, packed)
 
 
 @pytest.mark.parametrize("name", ["zstd", "gzip"])
@@ -108,8 +108,8 @@ def test_equal_values_are_compressed_to_equal_bytes(name: str) -> None:
 def test_the_codec_names_the_stages_in_their_order() -> None:
     codec, payload = Pipeline(secret=SECRET, compression="zstd").encode(KEY, Custom(LONG))
     assert codec == "pickle+zstd+hmac"
-    packed = Signature(SECRET).undo(KEY, "pickle+zstd", payload)
-    assert Compression("zstd", max_bytes=10**6).undo(KEY, "pickle", packed).startswith(b"\x80\x05")
+    packed = Signature(SECRET).verify(KEY, "pickle+zstd", payload)
+    assert Compression("zstd", max_bytes=10**6).decompress(KEY, packed).startswith(b"\x80\x05")
 
 
 def test_verification_comes_before_decompression(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_verification_comes_before_decompression(monkeypatch: pytest.MonkeyPatch
     def fail(*_: Any) -> bytes:
         raise AssertionError("decompressed before it was verified")
 
-    monkeypatch.setattr(Compression, "undo", fail)
+    monkeypatch.setattr(Compression, "decompress", fail)
     with pytest.raises(CorruptRecordError, match="signature"):
         Pipeline(secret=b"another").decode(KEY, codec, payload)
 

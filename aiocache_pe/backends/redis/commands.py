@@ -60,7 +60,7 @@ class Commands:
                 return await link.client.execute_command(*command)
 
     async def call_without_key(self, *command: str) -> Any:
-        """Send a command that concerns no key; in a Cluster, to any primary.
+        """Send a command that concerns no key; in a Cluster, to one primary.
 
         Raises:
             StoreUnavailableError: the server is away.
@@ -73,10 +73,10 @@ class Commands:
         with translate_errors(self.server):
             async with link.limit:
                 await client.initialize()
-                return await client.get_random_primary_node().execute_command(*command)
+                return await client.get_primaries()[0].execute_command(*command)
 
     async def get_info(self, section: str) -> dict[str, Any]:
-        """Return a section of the server's ``INFO``; in a Cluster, of any primary.
+        """Return a section of the server's ``INFO``; in a Cluster, of one primary.
 
         Raises:
             StoreUnavailableError: the server is away.
@@ -88,7 +88,7 @@ class Commands:
             async with link.limit:
                 if isinstance(client, RedisCluster):
                     await client.initialize()
-                    node = client.get_random_primary_node()
+                    node = client.get_primaries()[0]
                     return dict(await client.info(section, target_nodes=node))
                 return dict(await client.info(section))
 

@@ -107,22 +107,18 @@ def write_str(value: str) -> Any:
 
 
 def _read_str(payload: Any, revive: Reviver) -> str:
-    del revive
     return "".join(
         chr(part) if type(part) is int else check_text(part) for part in check_list(payload)
     )
 
 
 def _write_int(value: int, writer: Writer) -> Any:
-    """Return an int, as text if it has more than 64 bits."""
-    del writer
     if MIN_INT <= value <= MAX_INT:
         return value
     return {"$int": str(value) if value.bit_length() <= _MAX_DECIMAL else hex(value)}
 
 
 def _read_int(payload: Any, revive: Reviver) -> int:
-    del revive
     if "x" in check_text(payload):
         return int(payload, 16)
     if len(payload) > _MAX_DECIMAL:
@@ -131,37 +127,27 @@ def _read_int(payload: Any, revive: Reviver) -> int:
 
 
 def _write_float(value: float, writer: Writer) -> Any:
-    """Return a float; NaN keeps its sign and its bits."""
-    del writer
     if isfinite(value):
         return value
     if value == value:  # noqa: PLR0124 - only NaN differs from itself
         return {"$float": "inf" if value > 0 else "-inf"}
-    bits = struct.pack(">d", value)
+    bits = struct.pack(">d", value)  # NaN keeps its sign and its bits
     return {"$float": "nan" if bits == _QUIET_NAN else bits.hex()}
 
 
 def _read_float(payload: Any, revive: Reviver) -> float:
-    del revive
     if payload in ("nan", "inf", "-inf"):
         return float(payload)  # a new object, because one set may contain two NaN
-    value: float = struct.unpack(">d", bytes.fromhex(check_text(payload)))[0]
-    return value
+    return float(struct.unpack(">d", bytes.fromhex(check_text(payload)))[0])
 
 
 def write_pairs(value: dict[Any, Any], writer: Writer) -> list[list[Any]]:
     """Return the items of a dict in their order, for keys that JSON cannot have."""
-    flat = [part for item in value.items() for part in item]
-    parts = iter(writer.write_items(flat))
-    return [[key, child] for key, child in zip(parts, parts, strict=True)]
+    parts = writer.write_items([part for item in value.items() for part in item])
+    return [parts[at : at + 2] for at in range(0, len(parts), 2)]
 
 
 def _read_pairs(payload: Any, revive: Reviver) -> dict[Any, Any]:
-    """Return the dict that `write_pairs` wrote.
-
-    Raises:
-        CorruptRecordError: the payload is not a list of pairs, or two keys are equal.
-    """
     pairs = [check_list(pair, 2) for pair in check_list(payload)]
     value = {revive(key): revive(child) for key, child in pairs}
     if len(value) != len(pairs):
@@ -182,14 +168,12 @@ def _read_set(payload: Any, revive: Reviver) -> set[Any]:
 
 
 def _write_uuid(value: UUID, writer: Writer) -> Any:
-    del writer
     if value.is_safe is SafeUUID.unknown:
         return {"$uuid": str(value)}
     return {"$uuid": [str(value), value.is_safe.value]}
 
 
 def _read_uuid(payload: Any, revive: Reviver) -> UUID:
-    del revive
     if type(payload) is list:
         number, safety = check_list(payload, 2)
         return UUID(check_text(number), is_safe=SafeUUID(safety))
@@ -197,8 +181,7 @@ def _read_uuid(payload: Any, revive: Reviver) -> UUID:
 
 
 def _check_no_attributes(value: Any) -> Any:
-    """Return the value, unless it has attributes, which its tag could not hold."""
-    if getattr(value, "__dict__", None):
+    if getattr(value, "__dict__", None):  # the tag cannot hold them
         raise NotExactError(f"a {type(value).__name__} has attributes of its own")
     return value
 

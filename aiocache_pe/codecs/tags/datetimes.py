@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiocache_pe.codecs.base import NotExactError
 from aiocache_pe.codecs.tags.builtin import (
@@ -21,6 +21,8 @@ from aiocache_pe.codecs.tags.builtin import (
     check_text,
 )
 from aiocache_pe.exceptions import CorruptRecordError
+
+M = TypeVar("M", datetime, time)
 
 
 def _write_delta(value: timedelta) -> list[int]:
@@ -37,10 +39,6 @@ def _write_datetime(value: datetime, writer: Writer) -> Any:
     return {"$datetime": _write_moment(value, writer)}
 
 
-def _write_time(value: time, writer: Writer) -> Any:
-    return {"$time": _write_moment(value, writer)}
-
-
 def _write_moment(value: datetime | time, writer: Writer) -> Any:
     naive = value.replace(tzinfo=None, fold=0).isoformat()
     if value.tzinfo is None and not value.fold:
@@ -48,7 +46,7 @@ def _write_moment(value: datetime | time, writer: Writer) -> Any:
     return [naive, value.fold, _write_zone(value, value.tzinfo, writer)]
 
 
-def _write_zone(value: datetime | time, zone: tzinfo | None, writer: Writer) -> Any:
+def _write_zone(value: Any, zone: tzinfo | None, writer: Writer) -> Any:
     if zone is None:
         return None
     kind = type(zone)
@@ -93,24 +91,12 @@ def _read_zone(payload: Any, revive: Reviver) -> tzinfo | None:
     return timezone(_read_delta(payload["fixed"]), *map(revive, check_list(payload["name"])))
 
 
-def _read_datetime(payload: Any, revive: Reviver) -> datetime:
+def _read_moment(cls: type[M], payload: Any, revive: Reviver) -> M:
     if type(payload) is str:
-        return datetime.fromisoformat(payload)
+        return cls.fromisoformat(payload)
     naive, fold, zone = check_list(payload, 3)
-    moment = datetime.fromisoformat(check_text(naive))
+    moment = cls.fromisoformat(check_text(naive))
     return moment.replace(fold=fold, tzinfo=_read_zone(zone, revive))
-
-
-def _read_time(payload: Any, revive: Reviver) -> time:
-    if type(payload) is str:
-        return time.fromisoformat(payload)
-    naive, fold, zone = check_list(payload, 3)
-    moment = time.fromisoformat(check_text(naive))
-    return moment.replace(fold=fold, tzinfo=_read_zone(zone, revive))
-
-
-def _write_timezone(value: timezone, writer: Writer) -> Any:
-    return {"$timezone": _write_zone(datetime.min, value, writer)}  # noqa: DTZ901 - unused here
 
 
 def _read_timezone(payload: Any, revive: Reviver) -> timezone:
@@ -123,15 +109,15 @@ def _read_timezone(payload: Any, revive: Reviver) -> timezone:
 ENCODERS: Final[dict[type, Encoder]] = {
     datetime: _write_datetime,
     date: lambda value, _: {"$date": value.isoformat()},
-    time: _write_time,
+    time: lambda value, writer: {"$time": _write_moment(value, writer)},
     timedelta: lambda value, _: {"$timedelta": _write_delta(value)},
-    timezone: _write_timezone,
+    timezone: lambda value, writer: {"$timezone": _write_zone(None, value, writer)},
 }
 
 DECODERS: Final[dict[str, Decoder]] = {
-    "$datetime": _read_datetime,
+    "$datetime": lambda payload, revive: _read_moment(datetime, payload, revive),
     "$date": lambda payload, _: date.fromisoformat(check_text(payload)),
-    "$time": _read_time,
+    "$time": lambda payload, revive: _read_moment(time, payload, revive),
     "$timedelta": lambda payload, _: _read_delta(payload),
     "$timezone": _read_timezone,
 }

@@ -7,7 +7,6 @@ imports the module by a name in this file, never by a name in the record.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
@@ -40,13 +39,15 @@ def find_encoder(kind: type) -> Encoder | None:
         ``None`` for all other types, including a class that only claims to be defined in one of
         these modules.
     """
-    find = _FINDERS.get(kind.__module__.partition(".")[0])
-    return find(kind) if find else None
+    package = kind.__module__.partition(".")[0]
+    if numpy_arrays.is_array_type(kind):
+        return _write_array
+    if package == "numpy" and numpy_arrays.is_scalar_type(kind):
+        return _write_scalar
 
-
-def _is_class_of(kind: type, module: str, names: tuple[str, ...]) -> bool:
-    name = kind.__name__
-    return name in names and getattr(sys.modules.get(module), name, None) is kind
+    module, names, encoder = _CLASSES.get(package, ("", (), None))
+    is_defined = getattr(sys.modules.get(module), kind.__name__, None) is kind
+    return encoder if is_defined and kind.__name__ in names else None
 
 
 def _write_text(value: Any) -> str:
@@ -63,48 +64,21 @@ def _write_text(value: Any) -> str:
     return written
 
 
-def _find_path_encoder(kind: type) -> Encoder | None:
-    if not _is_class_of(kind, "pathlib", PATH_CLASSES):
-        return None
-    return lambda value, writer: {"$path": [kind.__name__, writer.write(_write_text(value))]}
-
-
-def _read_path(payload: Any, revive: Reviver) -> Any:
-    import pathlib  # noqa: PLC0415 - see the top of the file
-
-    name, path = check_list(payload, 2)
-    cls = getattr(pathlib, PATH_CLASSES[PATH_CLASSES.index(name)])
-    return cls(check_text(revive(path)))
-
-
-def _make_text_encoder_finder(
-    tag: str, module: str, names: tuple[str, ...]
-) -> Callable[[type], Encoder | None]:
-    """Make a finder for classes that can be built from their text."""
-
-    def find(kind: type) -> Encoder | None:
-        if not _is_class_of(kind, module, names):
-            return None
-        return lambda value, _: {tag: [kind.__name__, _write_text(value)]}
-
-    return find
+def _make_text_encoder(tag: str) -> Encoder:
+    return lambda value, writer: {tag: [type(value).__name__, writer.write(_write_text(value))]}
 
 
 def _make_text_decoder(module: str, names: tuple[str, ...]) -> Decoder:
     def read(payload: Any, revive: Reviver) -> Any:
-        del revive
         name, written = check_list(payload, 2)
-        return getattr(import_module(module), names[names.index(name)])(check_text(written))
+        cls = getattr(import_module(module), names[names.index(name)])
+        return cls(check_text(revive(written)))
 
     return read
 
 
-def _find_fraction_encoder(kind: type) -> Encoder | None:
-    if not _is_class_of(kind, "fractions", ("Fraction",)):
-        return None
-    return lambda value, writer: {
-        "$fraction": writer.write_items((value.numerator, value.denominator))
-    }
+def _write_fraction(value: Any, writer: Writer) -> Any:
+    return {"$fraction": writer.write_items((value.numerator, value.denominator))}
 
 
 def _read_fraction(payload: Any, revive: Reviver) -> Any:
@@ -113,47 +87,37 @@ def _read_fraction(payload: Any, revive: Reviver) -> Any:
     return Fraction(*map(revive, check_list(payload, 2)))
 
 
-def _find_numpy_encoder(kind: type) -> Encoder | None:
-    if numpy_arrays.is_array_type(kind):
-        return _write_array
-    return _write_scalar if numpy_arrays.is_scalar_type(kind) else None
-
-
 def _write_array(value: Any, writer: Writer) -> Any:
-    del writer
     layout, data = numpy_arrays.decompose_array(value)
     return {"$ndarray": [layout.dtype, layout.shape, layout.order, to_base64(data)]}
 
 
 def _read_array(payload: Any, revive: Reviver) -> Any:
-    del revive
     dtype, shape, order, data = check_list(payload, 4)
     layout = numpy_arrays.ArrayLayout(dtype, check_list(shape), order)
     return numpy_arrays.build_array(layout, from_base64(data))
 
 
 def _write_scalar(value: Any, writer: Writer) -> Any:
-    del writer
     dtype, data = numpy_arrays.decompose_scalar(value)
     return {"$numpy": [dtype, to_base64(data)]}
 
 
 def _read_scalar(payload: Any, revive: Reviver) -> Any:
-    del revive
     dtype, data = check_list(payload, 2)
     return numpy_arrays.build_scalar(dtype, from_base64(data))
 
 
-_FINDERS: Final[dict[str, Callable[[type], Encoder | None]]] = {
-    "pathlib": _find_path_encoder,
-    "fractions": _find_fraction_encoder,
-    "numpy": _find_numpy_encoder,
-    "ipaddress": _make_text_encoder_finder("$ip", "ipaddress", _ADDRESSES),
-    "pydantic": _make_text_encoder_finder("$url", "pydantic.networks", _URLS),
+_CLASSES: Final[dict[str, tuple[str, tuple[str, ...], Encoder | None]]] = {
+    "pathlib": ("pathlib", PATH_CLASSES, _make_text_encoder("$path")),
+    "fractions": ("fractions", ("Fraction",), _write_fraction),
+    "ipaddress": ("ipaddress", _ADDRESSES, _make_text_encoder("$ip")),
+    "pydantic": ("pydantic.networks", _URLS, _make_text_encoder("$url")),
 }
+"""Module, names and encoder of classes, by their package."""
 
 DECODERS: Final[dict[str, Decoder]] = {
-    "$path": _read_path,
+    "$path": _make_text_decoder("pathlib", PATH_CLASSES),
     "$fraction": _read_fraction,
     "$ndarray": _read_array,
     "$numpy": _read_scalar,

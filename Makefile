@@ -1,9 +1,9 @@
-# Everything a fresh machine needs is python3.11 (or a later python3) with venv, and make.
+# A fresh machine needs python3.11 (or a later python3) with venv, and make.
 #
-#   make demo    every example, first without cache, then with it
-#   make test    the whole test suite, in random order
+#   make demo    run every example twice: without a cache, then with it
+#   make test    run the test suite in random order
 #
-# Each target installs what it needs into .venv, which is made anew when pyproject.toml changes.
+# Each target installs its dependencies into .venv, which is rebuilt when pyproject.toml changes.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?= -n auto --maxprocesses=4
@@ -23,21 +23,21 @@ SOURCES := aiocache_pe tests examples benchmarks
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(READY)-demo  ## every example twice: cold, warm, hit rate
+demo: $(READY)-demo  ## run every example twice and print the hit rate
 	$(BIN)/python -m examples $(DEMO_ARGS)
 
-test: $(READY)-test $(READY)-demo  ## run the whole suite in random order
+test: $(READY)-test $(READY)-demo  ## run the test suite in random order
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-cov: $(READY)-test $(READY)-demo  ## run the suite and hold it to the coverage threshold
+cov: $(READY)-test $(READY)-demo  ## run the suite and check the coverage threshold
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
 
-lint: $(READY)-lint  ## check style and format
+lint: $(READY)-lint  ## check style, docstrings and format
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
-format: $(READY)-lint  ## put format and imports in order
+format: $(READY)-lint  ## format the code and sort imports
 	$(BIN)/ruff check --fix-only --select I $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
@@ -45,7 +45,7 @@ types: $(READY)-lint $(READY)-test $(READY)-demo  ## check types with mypy and p
 	$(BIN)/mypy --strict
 	$(BIN)/pyright
 
-arch: $(READY)-test  ## check that imports only go down, and what else keeps the house in order
+arch: $(READY)-test  ## check the levels of imports, docstrings and prose
 	$(BIN)/python -m pytest tests/architecture
 
 bench: $(READY)-bench  ## measure against other caches; TRACES=FOLDER adds hit ratios
@@ -55,20 +55,20 @@ bench: $(READY)-bench  ## measure against other caches; TRACES=FOLDER adds hit r
 bench-quick: $(READY)-bench  ## measure all rows in about two minutes, for a first look
 	$(BIN)/python -m benchmarks --quick
 
-clean:  ## remove all that was made here
+clean:  ## remove all generated files
 	rm -rf $(VENV) data .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The library itself; pip before 25.1 does not know dependency groups.
+# pip 25.1 is the first version with dependency groups.
 $(READY): pyproject.toml
-	@echo "making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; name one with PYTHON=")'
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is required; set PYTHON= to one")'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --editable .
 	@touch $@
 
 $(READY)-%: $(READY)
-	@echo "installing what '$*' needs"
+	@echo "installing the dependencies of '$*'"
 	@$(PIP) install --group $*
 	@touch $@

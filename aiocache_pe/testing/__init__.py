@@ -1,4 +1,4 @@
-"""For tests: of code that uses a cache, and of stores that third parties write."""
+"""Support for tests of code that uses a cache, and of third-party stores."""
 
 from __future__ import annotations
 

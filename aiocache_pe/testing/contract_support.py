@@ -1,4 +1,4 @@
-"""What the contract's tests share: records to store, and a new store for each test."""
+"""Support of the contract's tests: records to store, and a new store for each test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiocache_pe.record import Head, Record
 
 T = TypeVar("T")
 
-AREA = "contract:"
+PREFIX = "contract:"
 NAMES: Sequence[str] = (
     "",
     "plain",
@@ -36,36 +36,39 @@ NAMES: Sequence[str] = (
     "x" * 301,
     "k" * 10_240,
 )
-"""Keys that stores trip over."""
+"""Keys that are difficult for stores."""
 
 
-def record(name: str, payload: bytes = b"1", **head: Any) -> Record:
-    """A record for tests, of the key ``contract:name``."""
+def make_record(name: str, payload: bytes = b"1", **head: Any) -> Record:
+    """Return a record with the store key ``contract:name``."""
     return Record(
-        Head(1, AREA + name, "json", head.pop("created_at", 1000.0), len(payload), **head), payload
+        Head(1, PREFIX + name, "json", head.pop("created_at", 1000.0), len(payload), **head),
+        payload,
     )
 
 
-def content(result: object) -> tuple[Head, bytes] | None:
-    """What two records must share to be the same, their stamps aside."""
+def get_content(result: object) -> tuple[Head, bytes] | None:
+    """Return the head and the payload of a record, without its stamp; ``None`` without one."""
     return (result.head, result.payload) if isinstance(result, Record) else None
 
 
 class StoreTestCase:
-    """Tests that are given a store of the kind that their subclass makes."""
+    """Base of tests that run with a new store, which a subclass makes."""
 
     async def make_backend(self) -> Backend:
-        """Make an empty store; called once per test, in the loop that the test runs in."""
-        raise TypeError(f"{type(self).__name__} must say how to make its store: make_backend()")
+        """Return an empty store; called once for each test, in the event loop of the test."""
+        raise TypeError(
+            f"{type(self).__name__} must define make_backend(), which returns its store"
+        )
 
     def run(self, test: Callable[[Backend], Awaitable[T]]) -> T:
-        """Run a test in a loop of its own, with a new store that is closed at the end."""
+        """Run a test in a new event loop with a new store, and close the store at the end."""
 
-        async def whole() -> T:
+        async def run_with_store() -> T:
             backend = await self.make_backend()
             try:
                 return await test(backend)
             finally:
                 await backend.close()
 
-        return asyncio.run(whole())
+        return asyncio.run(run_with_store())

@@ -1,13 +1,13 @@
-"""A clock that a test moves by hand."""
+"""Clock that a test advances."""
 
 from __future__ import annotations
 
 
 class FakeClock:
-    """Stands still until it is advanced; hand it in as ``clock``.
+    """A clock that stands still until `advance` is called; pass it as ``clock``.
 
     Args:
-        now: seconds since the epoch at which it starts.
+        now: the initial time in seconds since the epoch.
 
     Example:
         >>> clock = FakeClock(1000.0)
@@ -23,19 +23,19 @@ class FakeClock:
         self._elapsed = 0.0
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return the time in seconds since the epoch."""
         return self._start + self._elapsed
 
     def monotonic(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since the clock was created."""
         return self._elapsed
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; it never goes back.
+        """Advance the clock.
 
         Raises:
             ValueError: ``seconds`` is negative.
         """
         if seconds < 0:
-            raise ValueError(f"time does not go back: {seconds!r}")
+            raise ValueError(f"seconds must not be negative; got {seconds!r}")
         self._elapsed += seconds

@@ -1,4 +1,4 @@
-"""A store that tells what it was asked."""
+"""Store that records the calls of its methods."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from aiocache_pe.record import Head, Record
 
 
 class SpyBackend:
-    """Hands every verb to another store and notes it, so that round trips can be counted.
+    """A store that passes every call to another store and records it, to count round trips.
 
-    It has none of that store's capabilities: nothing is kept in memory in front of it
-    and nothing is peeked, so every verb that is meant for a store arrives at it.
+    It has no capabilities of the other store. Therefore the memory tier keeps no copies, nothing
+    is peeked, and every operation of the store reaches it.
 
     Args:
-        backend: the store that does the work.
+        backend: the other store.
 
     Attributes:
-        calls: verb and keys of every call, in order.
-        failing: an error to raise instead of working, for tests of outages.
+        calls: the method and the keys of each call, in order.
+        failing: an exception to raise in every call, for tests of outages.
 
     Example:
         >>> import asyncio
         >>> from aiocache_pe.backends.memory import MemoryBackend
-        >>> recorder = Recorder(MemoryBackend())
-        >>> asyncio.run(recorder.read(["default:k"]))
+        >>> spy = SpyBackend(MemoryBackend())
+        >>> asyncio.run(spy.read(["default:k"]))
         {}
-        >>> recorder.calls
+        >>> spy.calls
         [('read', ('default:k',))]
     """
 
@@ -38,42 +38,42 @@ class SpyBackend:
         self.failing: Exception | None = None
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
-        """Note and pass on."""
-        self._note("read", *keys)
+        """Record the call and pass it on."""
+        self._record("read", *keys)
         return await self._backend.read(keys)
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Note and pass on."""
-        self._note("write", *(record.head.key for record in records))
+        """Record the call and pass it on."""
+        self._record("write", *(record.head.key for record in records))
         return await self._backend.write(records)
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
-        """Note and pass on."""
-        self._note("delete", *keys)
+        """Record the call and pass it on."""
+        self._record("delete", *keys)
         return await self._backend.delete(keys, only)
 
     async def update(self, key: str, change: Change) -> Record | None:
-        """Note and pass on."""
-        self._note("update", key)
+        """Record the call and pass it on."""
+        self._record("update", key)
         return await self._backend.update(key, change)
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
-        """Note and pass on."""
-        self._note("scan", prefix)
+        """Record the call and pass it on."""
+        self._record("scan", prefix)
         async for heads in self._backend.scan(prefix, pattern):
             yield heads
 
     async def clear(self, prefix: str) -> int:
-        """Note and pass on."""
-        self._note("clear", prefix)
+        """Record the call and pass it on."""
+        self._record("clear", prefix)
         return await self._backend.clear(prefix)
 
     async def close(self) -> None:
-        """Note and pass on."""
-        self._note("close")
+        """Record the call and pass it on."""
+        self._record("close")
         await self._backend.close()
 
-    def _note(self, verb: str, *keys: str) -> None:
-        self.calls.append((verb, keys))
+    def _record(self, method: str, *keys: str) -> None:
+        self.calls.append((method, keys))
         if self.failing is not None:
             raise self.failing

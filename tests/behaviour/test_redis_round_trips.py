@@ -8,12 +8,12 @@ from typing import Any
 from redis import Redis
 
 from aiocache_pe.backends.redis.backend import RedisBackend
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from tests.support.internals import get_connection_limit
 from tests.support.servers.redis_server import Server
 
-KEYS = [f"{AREA}k{n}" for n in range(1000)]
-RECORDS = [record(f"k{n}") for n in range(1000)]
+KEYS = [f"{PREFIX}k{n}" for n in range(1000)]
+RECORDS = [make_record(f"k{n}") for n in range(1000)]
 
 COSTS: dict[str, tuple[Callable[[RedisBackend], Awaitable[Any]], dict[str, int], int]] = {
     "write": (lambda store: store.write(RECORDS[:1]), {"set": 1}, 1),

@@ -12,7 +12,7 @@ from aiocache_pe.backends.fallback.backend import FallbackBackend
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.testing import BackendContract
-from aiocache_pe.testing.contract_support import AREA
+from aiocache_pe.testing.contract_support import PREFIX
 from tests.support.servers.deployments import Cluster, SecuredCluster, Sentinels
 from tests.support.servers.redis_server import Server
 
@@ -25,7 +25,7 @@ class RedisContract(BackendContract):
 
     async def make_backend(self) -> Backend:
         backend = RedisBackend(self.url)
-        for area in (AREA, "contract2:", "contract+tags:"):
+        for area in (PREFIX, "contract2:", "contract+tags:"):
             await backend.clear(area)
         return backend
 

@@ -15,7 +15,7 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from tests.support.internals import trigger_maintenance, wait_for_round
 from tests.support.polling import poll
 from tests.support.scale import scale_size
@@ -208,7 +208,7 @@ async def test_maintenance_rounds_remove_expired_entries_without_writes() -> Non
 
 def test_a_maintenance_step_is_bounded_and_a_short_step_is_the_last() -> None:
     backend = MemoryBackend()
-    asyncio.run(backend.write([record(str(n), expires_at=1500.0) for n in range(600)]))
+    asyncio.run(backend.write([make_record(str(n), expires_at=1500.0) for n in range(600)]))
 
     async def run_round() -> list[int]:
         steps: list[int] = []
@@ -243,9 +243,9 @@ def test_concurrent_writes_and_rounds_keep_map_and_buckets_consistent(bounded: b
             for n in range(400):
                 name = str((n * (seed + 1)) % 97)
                 ttl = (1, 60, 7200)[n % 3]
-                await backend.write([record(name, expires_at=clock.time() + ttl)])
+                await backend.write([make_record(name, expires_at=clock.time() + ttl)])
                 if n % 11 == 0:
-                    await backend.delete([AREA + str(n % 97)])
+                    await backend.delete([PREFIX + str(n % 97)])
                 if n % 50 == 0:
                     await backend.maintain(clock.time())
                 if seed == 0:

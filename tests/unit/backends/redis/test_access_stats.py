@@ -16,12 +16,12 @@ from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import USAGE_PREFIX, make_entry_name, make_usage_name
 from aiocache_pe.record import Record
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from aiocache_pe.warming.warm import most_hit
 from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
-KEY = AREA + "k"
+KEY = PREFIX + "k"
 
 
 @pytest.fixture
@@ -70,28 +70,28 @@ async def test_the_statistics_expire_and_are_removed_with_their_entry(
     admin: Any, backend: RedisBackend
 ) -> None:
     soon, late = time.time() + 10_000, time.time() + 1e9
-    await backend.write([record("k", expires_at=soon), record("late", expires_at=late)])
-    await backend.write([record("permanent")])
-    usage = {AREA + name: (1, 5.0) for name in ("k", "late", "permanent")}
+    await backend.write([make_record("k", expires_at=soon), make_record("late", expires_at=late)])
+    await backend.write([make_record("permanent")])
+    usage = {PREFIX + name: (1, 5.0) for name in ("k", "late", "permanent")}
     await backend.add_usage(usage)
     lifetimes = [admin.ttl(make_usage_name(make_entry_name(key))) for key in usage]
     assert 9_000 < lifetimes[0] <= 10_000
     assert [89 < seconds / 86400 <= 90 for seconds in lifetimes[1:]] == [True, True]
     await backend.delete([KEY])
-    await backend.update(AREA + "late", lambda before: None)
-    await backend.clear(AREA)
+    await backend.update(PREFIX + "late", lambda before: None)
+    await backend.clear(PREFIX)
     assert admin.keys() == []
 
 
 async def test_a_late_report_does_not_lower_the_last_access(backend: RedisBackend) -> None:
-    await backend.write([record("k")])
+    await backend.write([make_record("k")])
     await backend.add_usage({KEY: (2, 1600.25)})
     await backend.add_usage({KEY: (1, 1500.0)})
     assert await backend.usage(KEY) == (3, 1600.25)
 
 
 async def test_counting_hits_does_not_invalidate_copies(backend: RedisBackend, admin: Any) -> None:
-    await backend.write([record("k")])
+    await backend.write([make_record("k")])
     stamps: list[object] = []
 
     async def is_kept() -> bool:
@@ -104,13 +104,13 @@ async def test_counting_hits_does_not_invalidate_copies(backend: RedisBackend, a
         pass
     await backend.add_usage({KEY: (1, 5.0)})
     # An invalidation of this entry arrives after any invalidation by the statistics.
-    await backend.write([record("another")])
+    await backend.write([make_record("another")])
     other_stamps: list[object] = []
     while not other_stamps:
-        found = (await backend.read([AREA + "another"]))[AREA + "another"]
+        found = (await backend.read([PREFIX + "another"]))[PREFIX + "another"]
         assert isinstance(found, Record)
         other_stamps = [found.stamp] if backend.is_current(found.stamp) else []
-    admin.append(make_entry_name(AREA + "another"), b"")
+    admin.append(make_entry_name(PREFIX + "another"), b"")
     await poll(lambda: not backend.is_current(other_stamps[0]))
     assert backend.is_current(stamps[0])
     assert await backend.usage(KEY) == (1, 5.0)
@@ -120,32 +120,32 @@ async def test_a_long_head_is_counted_and_a_foreign_value_is_not(
     backend: RedisBackend, admin: Any
 ) -> None:
     tags = {f"tag{n}": "0123456789ab" for n in range(200)}
-    await backend.write([record("k", tags=tags)])
-    admin.set(make_entry_name(AREA + "text"), b"no record" * 200)
-    admin.lpush(make_entry_name(AREA + "list"), b"no record")
-    await backend.add_usage({AREA + "text": (1, 5.0), AREA + "list": (1, 5.0), KEY: (1, 5.0)})
+    await backend.write([make_record("k", tags=tags)])
+    admin.set(make_entry_name(PREFIX + "text"), b"no record" * 200)
+    admin.lpush(make_entry_name(PREFIX + "list"), b"no record")
+    await backend.add_usage({PREFIX + "text": (1, 5.0), PREFIX + "list": (1, 5.0), KEY: (1, 5.0)})
     assert await backend.usage(KEY) == (1, 5.0)
-    assert await backend.usage(AREA + "text") == (0, None)
-    assert await backend.usage(AREA + "list") == (0, None)
+    assert await backend.usage(PREFIX + "text") == (0, None)
+    assert await backend.usage(PREFIX + "list") == (0, None)
 
 
 async def test_hits_of_thousands_of_entries_take_few_script_calls(
     admin: Any, backend: RedisBackend
 ) -> None:
-    records = [record(f"k{n}") for n in range(1200)]
+    records = [make_record(f"k{n}") for n in range(1200)]
     await backend.write(records)
     await backend.usage(KEY)  # the server knows the script after this
     admin.config_resetstat()
     await backend.add_usage({each.head.key: (n, 5.0) for n, each in enumerate(records, 1)})
     assert admin.info("commandstats")["cmdstat_evalsha"]["calls"] == 3
-    assert await backend.usage(AREA + "k1199") == (1200, 5.0)
+    assert await backend.usage(PREFIX + "k1199") == (1200, 5.0)
 
 
 async def test_a_missing_permission_raises(own_redis: Server, admin: Any) -> None:
     allowed = ["+get", "+set", "+getrange", "+eval", "+evalsha"]  # without PTTL
     admin.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~aiocache_pe*", *allowed)
     backend = RedisBackend(own_redis.url.replace("://", "://narrow:pw@"), tracking=False)
-    await backend.write([record("k")])
+    await backend.write([make_record("k")])
     with pytest.raises(BackendError):
         await backend.add_usage({KEY: (1, 5.0)})
     await backend.close()

@@ -17,7 +17,7 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import make_entry_name
 from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from aiocache_pe.testing.fake_clock import FakeClock
 from tests.support.internals import get_backend
 from tests.support.scale import report, scale_size
@@ -27,7 +27,7 @@ from tests.support.servers.redis_server import Server, reserve_ports
 
 async def test_the_bytes_are_those_of_every_store(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url)
-    stored = record("bytes", b"payload")
+    stored = make_record("bytes", b"payload")
     await backend.write([stored])
     with Redis.from_url(redis_server.url) as admin:
         value = admin.get(b"aiocache_pe:contract:bytes")
@@ -39,16 +39,18 @@ async def test_the_server_removes_entries_after_their_stale_lifetime(redis_serve
     clock = FakeClock()
     backend = RedisBackend(redis_server.url, clock=clock)
     now = clock.time()
-    await backend.write([record("plain", expires_at=now + 100.0)])
-    await backend.write([record("stale", expires_at=now + 100.0, stale_until=now + 200.0)])
-    await backend.write([record("permanent")])
+    await backend.write([make_record("plain", expires_at=now + 100.0)])
+    await backend.write([make_record("stale", expires_at=now + 100.0, stale_until=now + 200.0)])
+    await backend.write([make_record("permanent")])
     with Redis.from_url(redis_server.url) as admin:
-        names = [make_entry_name(AREA + name) for name in ("plain", "stale", "permanent")]
+        names = [make_entry_name(PREFIX + name) for name in ("plain", "stale", "permanent")]
         lifetimes = [admin.ttl(name) for name in names]
     assert 90 <= lifetimes[0] <= 100
     assert 190 <= lifetimes[1] <= 200
     assert lifetimes[2] == -1
-    await backend.update(AREA + "plain", lambda before: record("plain", expires_at=now + 500.0))
+    await backend.update(
+        PREFIX + "plain", lambda before: make_record("plain", expires_at=now + 500.0)
+    )
     with Redis.from_url(redis_server.url) as admin:
         assert admin.ttl(names[0]) > 400
     await backend.close()
@@ -56,18 +58,18 @@ async def test_the_server_removes_entries_after_their_stale_lifetime(redis_serve
 
 async def test_a_damaged_value_is_reported_and_removed(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url)
-    await backend.write([record("good"), record("bad")])
+    await backend.write([make_record("good"), make_record("bad")])
     with Redis.from_url(redis_server.url) as admin:
-        admin.append(make_entry_name(AREA + "bad"), b"x")
-        admin.delete(make_entry_name(AREA + "list"))
-        admin.lpush(make_entry_name(AREA + "list"), b"x")
-        found = await backend.read([AREA + "good", AREA + "bad"])
-        assert isinstance(found[AREA + "bad"], CorruptRecordError)
-        assert isinstance(found[AREA + "good"], Record)
-        assert await backend.read([AREA + "bad"]) == {}
-        found = await backend.read([AREA + "list"])
-        assert isinstance(found[AREA + "list"], BackendError)
-        admin.delete(make_entry_name(AREA + "list"))
+        admin.append(make_entry_name(PREFIX + "bad"), b"x")
+        admin.delete(make_entry_name(PREFIX + "list"))
+        admin.lpush(make_entry_name(PREFIX + "list"), b"x")
+        found = await backend.read([PREFIX + "good", PREFIX + "bad"])
+        assert isinstance(found[PREFIX + "bad"], CorruptRecordError)
+        assert isinstance(found[PREFIX + "good"], Record)
+        assert await backend.read([PREFIX + "bad"]) == {}
+        found = await backend.read([PREFIX + "list"])
+        assert isinstance(found[PREFIX + "list"], BackendError)
+        admin.delete(make_entry_name(PREFIX + "list"))
     await backend.close()
 
 
@@ -90,7 +92,7 @@ def test_a_url_or_a_client_is_required() -> None:
 async def test_no_error_contains_the_password() -> None:
     backend = RedisBackend("redis://user:hunter2@127.0.0.1:1/3")
     with pytest.raises(StoreUnavailableError) as caught:
-        await backend.read([AREA + "k"])
+        await backend.read([PREFIX + "k"])
     error: BaseException | None = caught.value
     assert "redis://127.0.0.1:1/3" in str(error)
     while error is not None:
@@ -120,12 +122,14 @@ async def test_calls_wait_when_all_connections_are_in_use(
     redis_server: Server, max_connections: int
 ) -> None:
     url = f"{redis_server.url}&max_connections={max_connections}"
-    keys = [f"{AREA}wait{n}" for n in range(50)]
+    keys = [f"{PREFIX}wait{n}" for n in range(50)]
     for backend in (
         RedisBackend(url, tracking=False),
         RedisBackend(client=redis.asyncio.Redis.from_url(url), tracking=False),
     ):
-        await asyncio.gather(*(backend.write([record(key.removeprefix(AREA))]) for key in keys))
+        await asyncio.gather(
+            *(backend.write([make_record(key.removeprefix(PREFIX))]) for key in keys)
+        )
         found = await asyncio.gather(*(backend.read([key]) for key in keys))
         assert [list(each) for each in found] == [[key] for key in keys]
         link = backend._clients.get_link()
@@ -140,7 +144,7 @@ async def test_a_wrong_password_is_reported_without_the_password(
     for url in (secured_redis[0], secured_cluster.url):
         backend = RedisBackend(url.replace("correct%20horse", "hunter2"))
         with pytest.raises(StoreUnavailableError) as caught:
-            await backend.read([AREA + "k"])
+            await backend.read([PREFIX + "k"])
         assert "hunter2" not in str(caught.value)
         assert "hunter2" not in repr(backend)
         await backend.close()
@@ -198,8 +202,8 @@ def test_a_module_level_store_works_in_several_event_loops(
         backend = RedisBackend(url, tracking=False)
 
         async def use(backend: RedisBackend = backend, *, n: int = 0) -> None:
-            await backend.write([record(f"loop{n}")])
-            assert len(await backend.read([AREA + f"loop{n}"])) == 1
+            await backend.write([make_record(f"loop{n}")])
+            assert len(await backend.read([PREFIX + f"loop{n}"])) == 1
 
         for n in range(3):
             asyncio.run(use(n=n))
@@ -208,11 +212,11 @@ def test_a_module_level_store_works_in_several_event_loops(
 async def test_no_call_receives_the_answer_of_a_cancelled_call(redis_server: Server) -> None:
     backend = RedisBackend(redis_server.url, tracking=False)
     keys = [f"cancel{n}" for n in range(50)]
-    await backend.write([record(key, key.encode()) for key in keys])
+    await backend.write([make_record(key, key.encode()) for key in keys])
     dice = random.Random(7)
 
     async def read_and_check(key: str) -> None:
-        found = (await backend.read([AREA + key]))[AREA + key]
+        found = (await backend.read([PREFIX + key]))[PREFIX + key]
         assert isinstance(found, Record)
         assert found.payload == key.encode()
 
@@ -237,11 +241,11 @@ async def test_no_call_receives_the_answer_of_a_cancelled_call(redis_server: Ser
 
 async def test_a_scan_yields_each_of_many_keys_once(cluster: Cluster) -> None:
     backend = RedisBackend(cluster.url, tracking=False)
-    await backend.write([record(f"scan{n}") for n in range(2000)])
-    seen = [head.key async for heads in backend.scan(AREA, "scan*") for head in heads]
+    await backend.write([make_record(f"scan{n}") for n in range(2000)])
+    seen = [head.key async for heads in backend.scan(PREFIX, "scan*") for head in heads]
     assert len(seen) == len(set(seen)) == 2000
-    assert await backend.totals(AREA) >= (2000, 0)
-    assert await backend.clear(AREA) >= 2000
+    assert await backend.totals(PREFIX) >= (2000, 0)
+    assert await backend.clear(PREFIX) >= 2000
     await backend.close()
 
 
@@ -279,9 +283,9 @@ async def test_a_refused_clear_raises(redis_server: Server) -> None:
         )
     url = redis_server.url.replace("redis://", "redis://keeper:pw@")
     backend = RedisBackend(url)
-    await backend.write([record("kept")])
+    await backend.write([make_record("kept")])
     with pytest.raises(BackendError, match="permission"):
-        await backend.clear(AREA)
+        await backend.clear(PREFIX)
     await backend.close()
     async with CacheManager("redis", redis_url=url, fallback=None) as cache:
         await cache.set("k", 1)

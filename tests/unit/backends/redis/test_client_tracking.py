@@ -17,19 +17,19 @@ from aiocache_pe import BackendError, CacheManager
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import make_entry_name
 from aiocache_pe.record import Record
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from tests.support.internals import get_engine, is_entry_current
 from tests.support.polling import poll, poll_blocking
 from tests.support.servers.deployments import Proxy
 from tests.support.servers.redis_server import Server
 
-KEY = AREA + "k"
+KEY = PREFIX + "k"
 
 
 @pytest.fixture
 async def backend(own_redis: Server) -> AsyncIterator[RedisBackend]:
     store = RedisBackend(own_redis.url)
-    await store.write([record("k", b"1")])
+    await store.write([make_record("k", b"1")])
     yield store
     await store.close()
 
@@ -79,7 +79,7 @@ async def test_a_silent_connection_invalidates_all_copies(own_redis: Server) -> 
     proxy.start()
     backend = RedisBackend(f"redis://127.0.0.1:{proxy.port}?socket_timeout=1")
     try:
-        await backend.write([record("k", b"1")])
+        await backend.write([make_record("k", b"1")])
         copy = await read_tracked(backend)
         proxy.silence()
         with Redis.from_url(own_redis.url) as other:
@@ -87,7 +87,7 @@ async def test_a_silent_connection_invalidates_all_copies(own_redis: Server) -> 
         await poll(lambda: not backend.is_current(copy.stamp), deadline=60)
         for _ in range(100):  # the connections of commands are silent, too
             with suppress(BackendError):
-                await backend.write([record("k", b"2")])
+                await backend.write([make_record("k", b"2")])
                 break
         await read_tracked(backend)
     finally:

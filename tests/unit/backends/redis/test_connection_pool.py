@@ -7,7 +7,7 @@ import asyncio
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connection_pool import HangDetector
 from aiocache_pe.exceptions import StoreUnavailableError
-from aiocache_pe.testing.contract_support import AREA
+from aiocache_pe.testing.contract_support import PREFIX
 from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
@@ -32,28 +32,28 @@ class FakeConnection:
 
 async def test_a_hanging_server_releases_all_calls(own_redis: Server) -> None:
     backend = RedisBackend(own_redis.url, tracking=False)
-    await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(40)))
+    await asyncio.gather(*(backend.read([PREFIX + "k"]) for _ in range(40)))
     pool = backend._clients.get_link().pool
     assert pool is not None
     pool._hang_detector.hang_timeout = 0.1
     own_redis.freeze()
     try:
-        calls = [backend.read([AREA + "k"]) for _ in range(16)]
+        calls = [backend.read([PREFIX + "k"]) for _ in range(16)]
         errors = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         own_redis.thaw()
     assert {type(error) for error in errors} == {StoreUnavailableError}
     assert all("no answer for 0.1 s to" in str(error) for error in errors)
-    assert await backend.read([AREA + "k"]) == {}
+    assert await backend.read([PREFIX + "k"]) == {}
     await backend.close()
 
 
 async def test_the_time_limit_of_the_url_applies_to_a_hanging_server(own_redis: Server) -> None:
     backend = RedisBackend(f"{own_redis.default_url}?socket_timeout=30", tracking=False)
-    await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(8)))
+    await asyncio.gather(*(backend.read([PREFIX + "k"]) for _ in range(8)))
     own_redis.freeze()
     asyncio.get_running_loop().call_later(0.8, own_redis.thaw)
-    assert await asyncio.gather(*(backend.read([AREA + "k"]) for _ in range(8))) == [{}] * 8
+    assert await asyncio.gather(*(backend.read([PREFIX + "k"]) for _ in range(8))) == [{}] * 8
     await backend.close()
 
 

@@ -22,13 +22,13 @@ from aiocache_pe.backends.redis.key_names import make_entry_name, make_lease_nam
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import LoopEndHook
-from aiocache_pe.testing.contract_support import AREA, record
+from aiocache_pe.testing.contract_support import PREFIX, make_record
 from tests.support.polling import poll
 from tests.support.scale import scale_size
 from tests.support.servers.deployments import Cluster, Sentinels
 from tests.support.servers.redis_server import Server
 
-KEYS = [f"{AREA}k{n}" for n in range(20)]
+KEYS = [f"{PREFIX}k{n}" for n in range(20)]
 
 
 @pytest.fixture(params=["redis_server", "sentinels", "cluster"])
@@ -58,9 +58,9 @@ async def acquire_and_release(backend: RedisBackend) -> None:
 CALLS: dict[str, Callable[[RedisBackend], Coroutine[Any, Any, object]]] = {
     "read": lambda backend: backend.read(KEYS[:1]),
     "read many": lambda backend: backend.read(KEYS),
-    "write": lambda backend: backend.write([record(f"k{n}") for n in range(20)]),
-    "update": lambda backend: backend.update(KEYS[0], lambda before: record("k0")),
-    "clear": lambda backend: backend.clear(AREA),
+    "write": lambda backend: backend.write([make_record(f"k{n}") for n in range(20)]),
+    "update": lambda backend: backend.update(KEYS[0], lambda before: make_record("k0")),
+    "clear": lambda backend: backend.clear(PREFIX),
     "lease": acquire_and_release,
 }
 
@@ -84,7 +84,7 @@ async def test_a_call_cancelled_while_it_connects_leaves_no_socket(url: str, cal
 async def test_a_connection_closed_by_the_server_is_not_used(
     redis_server: Server, backend: RedisBackend
 ) -> None:
-    await backend.write([record("k0")])
+    await backend.write([make_record("k0")])
     with Redis.from_url(redis_server.url) as admin:
         own = admin.client_id()
         for client in admin.client_list():
@@ -100,12 +100,12 @@ async def test_a_refused_command_does_not_affect_the_others_of_its_batch(
     redis_server: Server, backend: RedisBackend
 ) -> None:
     with Redis.from_url(redis_server.url) as admin:
-        admin.delete(make_entry_name(AREA + "k1"))
-        admin.lpush(make_entry_name(AREA + "k1"), b"no record")
+        admin.delete(make_entry_name(PREFIX + "k1"))
+        admin.lpush(make_entry_name(PREFIX + "k1"), b"no record")
         commands = [("STRLEN", make_entry_name(key)) for key in KEYS[:3]]
-        await backend.write([record("k0"), record("k2")])
+        await backend.write([make_record("k0"), make_record("k2")])
         answers = await backend._commands.batch(commands)
-        admin.delete(make_entry_name(AREA + "k1"))
+        admin.delete(make_entry_name(PREFIX + "k1"))
     assert [type(answer) for answer in answers] == [int, BackendError, int]
     assert len(await backend.read([KEYS[0], KEYS[2]])) == 2
 
@@ -114,7 +114,7 @@ async def test_calls_in_flight_finish_before_the_client_is_closed(
     redis_server: Server, backend: RedisBackend
 ) -> None:
     owner = get_owner(backend)
-    writes = [asyncio.ensure_future(backend.write([record(f"k{n}")])) for n in range(20)]
+    writes = [asyncio.ensure_future(backend.write([make_record(f"k{n}")])) for n in range(20)]
     acquiring = asyncio.ensure_future(backend.try_lease("closing"))
     await asyncio.sleep(0)
     acquiring.cancel()
@@ -144,24 +144,24 @@ async def test_a_lease_outlives_the_client_that_acquired_it(
 
 async def test_a_scan_continues_with_another_client(url: str) -> None:
     backend = RedisBackend(url, tracking=False)
-    await backend.clear(AREA)
-    await backend.write([record(f"scan{n}") for n in range(1500)])
+    await backend.clear(PREFIX)
+    await backend.write([make_record(f"scan{n}") for n in range(1500)])
     seen = 0
     owners: list[ConnectionOwner] = []
-    async for heads in backend.scan(AREA):
+    async for heads in backend.scan(PREFIX):
         seen += len(heads)
         owners.append(get_owner(backend))
         await backend.close()
     assert seen == 1500
     assert len(owners) > 1
     assert sum(owner.connected_count for owner in owners) == 0
-    await backend.clear(AREA)
+    await backend.clear(PREFIX)
     await backend.close()
 
 
 async def test_a_hanging_server_does_not_delay_close(own_redis: Server) -> None:
     backend = RedisBackend(f"{own_redis.default_url}?socket_timeout=0.5", tracking=False)
-    await backend.write([record("k0")])
+    await backend.write([make_record("k0")])
     owner = get_owner(backend)
     own_redis.freeze()
     call = asyncio.ensure_future(backend.read(KEYS[:1]))
@@ -193,11 +193,11 @@ async def test_a_value_larger_than_the_send_buffer_is_sent_whole(
     backend: RedisBackend,
 ) -> None:
     large = bytes(16 * 1024 * 1024)
-    await backend.write([record("large", large)])
-    found = (await backend.read([f"{AREA}large"]))[f"{AREA}large"]
+    await backend.write([make_record("large", large)])
+    found = (await backend.read([f"{PREFIX}large"]))[f"{PREFIX}large"]
     assert isinstance(found, Record)
     assert found.payload == large
-    await backend.delete([f"{AREA}large"])
+    await backend.delete([f"{PREFIX}large"])
 
 
 async def test_a_connection_closed_by_another_task_is_reported() -> None:
@@ -209,7 +209,7 @@ async def test_a_connection_closed_by_another_task_is_reported() -> None:
 async def test_a_users_client_keeps_its_connections(redis_server: Server) -> None:
     async with redis.asyncio.Redis.from_url(redis_server.url, protocol=2) as client:
         backend = RedisBackend(client=client, tracking=False)
-        await backend.write([record("k0")])
+        await backend.write([make_record("k0")])
         await backend.close()
         assert len(client.connection_pool._available_connections) == 1
         assert client.connection_pool._available_connections[0].is_connected

@@ -20,7 +20,7 @@ from contextlib import suppress
 from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry_name, parse_key
 from aiocache_pe.backends.file.reading import read_head
-from aiocache_pe.backends.file.size_ledger import SizeLedger
+from aiocache_pe.backends.file.size_ledger import SizeLedger, Totals
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head
@@ -55,30 +55,26 @@ def read_heads(
         key = parse_key(name)
         if matches is not None and key is not None and not matches(key):
             continue
-        try:
+        with suppress(OSError, CorruptRecordError):
             head = read_head(f"{base}/{name}")
-        except (OSError, CorruptRecordError):
-            continue
-        if not head.key.startswith(prefix):
-            continue
-        if matches is None or key is not None or matches(head.key[len(prefix) :]):
-            heads.append(head)
+            if not head.key.startswith(prefix):
+                continue
+            if matches is None or key is not None or matches(head.key[len(prefix) :]):
+                heads.append(head)
     return heads
 
 
-def count_entries(area: str) -> tuple[int, int]:
-    """Return the number of entries below an area's folder and their size in bytes.
-
-    Opens no file.
+def count_entries(area: str) -> Totals:
+    """Return the number of entries below an area's folder and their size; open no file.
 
     Raises:
         OSError: the area exists and cannot be read.
     """
     counts = [_count_folder(f"{area}/{folder}") for folder in list_names(area)]
-    return sum(entries for entries, _ in counts), sum(size for _, size in counts)
+    return Totals(sum(count.entries for count in counts), sum(count.size for count in counts))
 
 
-def _count_folder(folder: str) -> tuple[int, int]:
+def _count_folder(folder: str) -> Totals:
     entries = size = 0
     with suppress(OSError), os.scandir(folder) as listing:
         for item in listing:
@@ -87,7 +83,7 @@ def _count_folder(folder: str) -> tuple[int, int]:
             with suppress(FileNotFoundError):
                 size += item.stat(follow_symlinks=False).st_size
                 entries += 1
-    return entries, size
+    return Totals(entries, size)
 
 
 def list_areas(layout: Layout) -> list[str]:
@@ -165,10 +161,9 @@ def list_names(folder: str) -> list[str]:
     Raises:
         OSError: the folder exists and cannot be read.
     """
-    try:
+    with suppress(FileNotFoundError, NotADirectoryError):
         return [name for name in os.listdir(folder) if not name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return []
 
 
 def list_readable_names(folder: str) -> list[str]:
@@ -181,67 +176,41 @@ def list_readable_names(folder: str) -> list[str]:
     return []
 
 
-class Recount:
-    """A recount in progress, which corrects the size ledger at its end.
-
-    Args:
-        layout: the directory.
-        ledger: its ledger, which is open.
-    """
-
-    __slots__ = ("_counted", "_layout", "_ledger", "_recorded", "_recounts")
-
-    def __init__(self, layout: Layout, ledger: SizeLedger) -> None:
-        self._layout = layout
-        self._ledger = ledger
-        self._recounts = ledger.recounts
-        self._counted = [0, 0]  # entries and bytes
-        self._recorded = [0, 0]  # sums of the ledger's totals at the turns of the folders
-
-    def count_folder(self, name: str) -> int:
-        """Count one folder of every area, one of `FOLDERS`; return its number of entries."""
-        counts = [_count_folder(f"{area}/{name}") for area in list_areas(self._layout)]
-        for at, recorded in enumerate(self._ledger.get_totals()):
-            self._counted[at] += sum(count[at] for count in counts)
-            self._recorded[at] += recorded
-        return sum(entries for entries, _ in counts)
-
-    def finish(self) -> None:
-        """Correct the ledger after the last folder."""
-        entries, size = (
-            counted - round(recorded / len(FOLDERS))
-            for counted, recorded in zip(self._counted, self._recorded, strict=True)
-        )
-        self._ledger.correct(self._recounts, entries, size)
-        self._ledger.needs_recount = False
-
-
 def recount(layout: Layout, ledger: SizeLedger) -> None:
-    """Count all entries at once and correct the ledger."""
+    """Count all entries at once and correct the ledger, which is open."""
     for _ in iter_recount(layout, ledger):
         pass
 
 
 def iter_recount(layout: Layout, ledger: SizeLedger) -> Iterator[None]:
-    """Count all entries in small steps, and correct the ledger in the last one."""
-    count, counted = Recount(layout, ledger), 0
+    """Count all entries in small steps, and correct the open ledger in the last one."""
+    recounts = ledger.recounts
+    entries = size = 0
+    recorded_entries = recorded_size = 0  # sums of the ledger's totals at the turns of the folders
+    next_step = _COUNT_STEP
     for folder in FOLDERS:
-        counted += count.count_folder(folder)
-        if counted >= _COUNT_STEP:
-            counted = 0
+        for area in list_areas(layout):
+            count = _count_folder(f"{area}/{folder}")
+            entries += count.entries
+            size += count.size
+        recorded = ledger.get_totals()
+        recorded_entries += recorded.entries
+        recorded_size += recorded.size
+        if entries >= next_step:
+            next_step = entries + _COUNT_STEP
             yield
-    count.finish()
+
+    missing_entries = entries - round(recorded_entries / len(FOLDERS))
+    missing_size = size - round(recorded_size / len(FOLDERS))
+    ledger.correct(recounts, missing_entries, missing_size)
+    ledger.needs_recount = False
 
 
 def iter_expired_keys(layout: Layout, now: float) -> Iterator[list[str]]:
     """Read the heads of all entries in small steps.
 
-    Args:
-        layout: the directory.
-        now: present time, in seconds since the epoch.
-
     Yields:
-        The store keys of the entries of a step that may be removed.
+        The store keys of the entries of a step that may be removed by now.
     """
     expired: list[str] = []
     read = 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
 from aiocache_pe.backends.base import Change
+from aiocache_pe.backends.file import scan
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.layout import FOLDERS, Layout
-from aiocache_pe.backends.file.scan import Recount, recount
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.scan import iter_recount, recount
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
 from tests.support.file_store import list_entry_files, make_record
 from tests.support.polling import make_environment
@@ -32,6 +34,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.fixture
 def layout(cache_dir: Path) -> Layout:
     return Layout(str(cache_dir))
+
+
+@pytest.fixture
+def step_per_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make each step of a recount count one folder."""
+    monkeypatch.setattr(scan, "_COUNT_STEP", 0)
 
 
 def open_ledger(layout: Layout, bounds: Bounds = BOUNDS) -> SizeLedger:
@@ -182,30 +190,25 @@ def test_a_recount_corrects_for_files_that_were_removed_manually(layout: Layout)
     assert ledger.get_totals() == count_files(disk) == (60, count_files(disk).size)
 
 
+@pytest.mark.usefixtures("step_per_folder")
 def test_one_of_two_concurrent_recounts_corrects_the_ledger(layout: Layout) -> None:
     disk = Disk(layout)
     disk.write([make_record(str(n)) for n in range(100)])
     ledger = open_ledger(layout)
-    counts = [Recount(layout, ledger), Recount(layout, ledger)]
-    for folder in FOLDERS:
-        for count in counts:
-            count.count_folder(folder)
-    for count in counts:
-        count.finish()
+    for _ in zip_longest(iter_recount(layout, ledger), iter_recount(layout, ledger)):
+        pass
     assert ledger.get_totals() == count_files(disk)
     assert ledger.recounts == 1
 
 
 def recount_during_changes(disk: Disk, ledger: SizeLedger, per_folder: int) -> None:
     """Recount while as many entries are added as removed, so that their number stays the same."""
-    count = Recount(disk.layout, ledger)
-    for n, folder in enumerate(FOLDERS):
-        count.count_folder(folder)
+    for n, _ in enumerate(iter_recount(disk.layout, ledger)):
         disk.write([make_record(f"{n}-{m}") for m in range(per_folder)])
         disk.delete([f"default:{n - 1}-{m}" for m in range(per_folder)])
-    count.finish()
 
 
+@pytest.mark.usefixtures("step_per_folder")
 @pytest.mark.parametrize("per_folder", [0, 1, 8])
 def test_a_recount_during_changes_is_right_within_one_percent(
     layout: Layout, per_folder: int
@@ -221,17 +224,17 @@ def test_a_recount_during_changes_is_right_within_one_percent(
     assert error <= entries / 100 if per_folder else error == 0
 
 
+@pytest.mark.usefixtures("step_per_folder")
 def test_a_ledger_that_is_truncated_during_a_recount_is_corrected_by_the_next(
     layout: Layout,
 ) -> None:
     disk, ledger = Disk(layout), open_ledger(layout)
     disk.write([make_record(str(n)) for n in range(100)])
     recount(layout, ledger)
-    count = Recount(layout, ledger)
+    steps = iter_recount(layout, ledger)
+    next(steps)
     Path(layout.ledger).write_bytes(b"")
-    for folder in FOLDERS:
-        count.count_folder(folder)
-    count.finish()
+    assert len(list(steps)) == 255
     ledger.close()
     ledger = open_ledger(layout)
     assert not ledger.is_complete

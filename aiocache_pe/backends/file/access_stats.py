@@ -17,21 +17,16 @@ _HAS_ATTRIBUTES = hasattr(os, "setxattr")  # Linux; elsewhere hit counts last fo
 
 
 def add_hits(path: str, hits: int, last_access: float) -> None:
-    """Add hits to an entry and set its last access.
+    """Add hits to an entry, and set its last access in seconds since the epoch.
 
     The caller holds the entry's lock. The file is opened once, so a version that replaces it
     meanwhile is not touched.
-
-    Args:
-        path: the entry's file.
-        hits: number of hits to add.
-        last_access: time of the last hit, in seconds since the epoch.
     """
     fd = open_entry(path)
     try:
         if _HAS_ATTRIBUTES:
             with suppress(OSError):  # the file system has no attributes, or no space for one
-                os.setxattr(fd, HITS_ATTRIBUTE, b"%d" % (_read_attribute(fd) + hits))
+                os.setxattr(fd, HITS_ATTRIBUTE, b"%d" % (read_hits(fd) + hits))
         os.utime(fd, ns=(int(last_access * 1e9), os.fstat(fd).st_mtime_ns))
     finally:
         os.close(fd)
@@ -45,20 +40,16 @@ def read_stats(path: str) -> tuple[int, float | None]:
     fd = open_entry(path)
     try:
         status = os.fstat(fd)
-        hits = _read_attribute(fd) if _HAS_ATTRIBUTES else 0
+        hits = read_hits(fd)
     finally:
         os.close(fd)
     was_read = status.st_atime_ns != status.st_mtime_ns
     return hits, status.st_atime_ns / 1e9 if was_read else None
 
 
-def read_hits(path: str) -> int:
+def read_hits(file: int | str) -> int:
     """Return the hits of an entry; 0 if the entry or extended attributes do not exist."""
-    return _read_attribute(path) if _HAS_ATTRIBUTES else 0
-
-
-def _read_attribute(file: int | str) -> int:
-    try:
-        return int(os.getxattr(file, HITS_ATTRIBUTE))
-    except (OSError, ValueError):
-        return 0
+    if _HAS_ATTRIBUTES:
+        with suppress(OSError, ValueError):
+            return int(os.getxattr(file, HITS_ATTRIBUTE))
+    return 0

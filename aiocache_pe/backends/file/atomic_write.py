@@ -27,7 +27,6 @@ TEMPORARY_PREFIX = ".tmp-"
 
 _OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
 _AT_FDCWD = -100
-_ENCODING = sys.getfilesystemencoding()
 _NOREPLACE, _EXCHANGE = 1, 2
 _sequence = itertools.count()
 _renameat2 = (
@@ -72,15 +71,9 @@ class AtomicWrite:
                 rest = rest[os.write(self._fd, rest) :]
 
     def publish(self, path: str) -> VersionTag:
-        """Put the version in the place of an entry's file.
+        """Put the version in the place of an entry's file, if there is one; return its tag.
 
         The caller holds the entry's lock.
-
-        Args:
-            path: the entry's file, which need not exist.
-
-        Returns:
-            The tag of the version.
 
         Raises:
             FileNotFoundError: the folder was removed.
@@ -111,15 +104,11 @@ def _replace(temporary: str, path: str) -> int | None:
     if _renameat2 is None:
         return _rename_over(temporary, path)
 
-    source = temporary.encode(_ENCODING, "surrogateescape")
-    target = path.encode(_ENCODING, "surrogateescape")
-    if _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _NOREPLACE) == 0:
+    names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(path))
+    if _renameat2(*names, _NOREPLACE) == 0:
         return None
 
-    if (
-        ctypes.get_errno() == errno.EEXIST
-        and _renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _EXCHANGE) == 0
-    ):
+    if ctypes.get_errno() == errno.EEXIST and _renameat2(*names, _EXCHANGE) == 0:
         size = None
         with suppress(OSError):  # the new version is in place, so the write has succeeded
             size = os.lstat(temporary).st_size

@@ -138,8 +138,7 @@ class FileBackend:
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        items = [(key, hits, last_access) for key, (hits, last_access) in usage.items()]
-        await self._executor.run(self._disk.add_usage, items)
+        await self._executor.run(self._disk.add_usage, dict(usage))
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""

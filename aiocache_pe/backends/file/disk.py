@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.backends.file import access_stats, scan
@@ -39,8 +39,6 @@ class Disk:
         bounds: greatest number and size of its entries.
         eviction: name of the eviction order, one of `eviction_order.ORDERS`.
     """
-
-    __slots__ = ("bounds", "expiry_index", "layout", "locks")
 
     def __init__(
         self, layout: Layout, bounds: Bounds = UNBOUNDED, eviction: str = "adaptive"
@@ -81,11 +79,7 @@ class Disk:
         return outcomes
 
     def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
-        """Remove entries; see `Backend.delete`.
-
-        Returns:
-            The heads of the removed entries, except damaged ones.
-        """
+        """Remove entries, and return their heads except damaged ones; see `Backend.delete`."""
         removed: list[Head] = []
         self.bounds.ensure_ledger()
         for key in keys:
@@ -141,9 +135,6 @@ class Disk:
         Args:
             names: paths in the directory, which are not trusted.
             now: present time, in seconds since the epoch.
-
-        Returns:
-            The heads of the removed entries.
         """
         removed: list[Head] = []
         self.bounds.ensure_ledger()
@@ -168,13 +159,9 @@ class Disk:
         self.bounds.ledger.close()
         self.expiry_index.close()
 
-    def add_usage(self, usages: Sequence[tuple[str, int, float]]) -> None:
-        """Add hits to entries and set their last access; ignore absent entries.
-
-        Args:
-            usages: store key, hits to add, and last access in seconds since the epoch.
-        """
-        for key, hits, last_access in usages:
+    def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
+        """Add hits to entries and set their last access; see `Usage.add_usage`."""
+        for key, (hits, last_access) in usage.items():
             entry = self.layout.locate(key)
             with suppress(FileNotFoundError), self.locks.hold(entry.slot):
                 access_stats.add_hits(entry.path, hits, last_access)
@@ -250,14 +237,11 @@ class Disk:
             self.bounds.record_removal(size)
 
 
-class _DamagedFile:
+class _DamagedFile(NamedTuple):
     """A file that failed verification: the error, and the version that was read."""
 
-    __slots__ = ("error", "version")
-
-    def __init__(self, error: CorruptRecordError, version: VersionTag) -> None:
-        self.error = error
-        self.version = version
+    error: CorruptRecordError
+    version: VersionTag
 
 
 def _read(key: str, path: str) -> Record | _DamagedFile | None:

@@ -38,8 +38,6 @@ class DirectoryBounds:
         ConfigurationError: the eviction order is unknown.
     """
 
-    __slots__ = ("_bounds", "_candidates", "_layout", "_locks", "_order", "evicted", "ledger")
-
     def __init__(self, layout: Layout, locks: ByteLocks, bounds: Bounds, eviction: str) -> None:
         if eviction not in ORDERS:
             names = ", ".join(map(repr, ORDERS))
@@ -55,11 +53,7 @@ class DirectoryBounds:
         self._candidates: list[Candidate] = []
 
     def check_size(self, size: int) -> None:
-        """Check that an entry of a number of bytes may be stored.
-
-        Raises:
-            OSError: the entry alone exceeds ``max_bytes``.
-        """
+        """Raise an `OSError` if one entry of this size in bytes exceeds ``max_bytes``."""
         max_bytes = self._bounds.max_bytes
         if max_bytes is not None and size > max_bytes:
             raise OSError(errno.EFBIG, f"an entry of {size} bytes exceeds max_bytes={max_bytes}")
@@ -85,8 +79,15 @@ class DirectoryBounds:
             size: size of the file in bytes.
             replaced_size: size of the file that it replaced; ``None`` if there was none.
         """
+        entries, growth = int(replaced_size is None), size - (replaced_size or 0)
         try:
-            self._record_and_evict(path, replaced_size is None, size - (replaced_size or 0))
+            totals = self.ledger.add(entries, growth)
+            if totals is None or self._bounds == UNBOUNDED:
+                return
+            if self._is_unreliable(Totals(totals.entries - entries, totals.size - growth)):
+                recount(self._layout, self.ledger)
+                totals = self.ledger.get_totals()
+            self._evict(self._bounds, totals, path)
         except OSError as error:  # the entry is stored nevertheless
             self._report_lost_change(error)
 
@@ -108,21 +109,8 @@ class DirectoryBounds:
             recount(self._layout, self.ledger)
             self._evict(bounds, self.ledger.get_totals())
 
-    def _record_and_evict(self, path: str, entries: int, size: int) -> None:
-        totals = self.ledger.add(entries, size)
-        if totals is None or self._bounds == UNBOUNDED:
-            return
-        if self._is_unreliable(Totals(totals.entries - entries, totals.size - size)):
-            recount(self._layout, self.ledger)
-            totals = self.ledger.get_totals()
-        self._evict(self._bounds, totals, path)
-
     def _is_unreliable(self, before: Totals) -> bool:
-        """Return whether a recount must precede an eviction.
-
-        Args:
-            before: the ledger's totals before the present write.
-        """
+        """Return whether a recount must precede an eviction; given the totals before the write."""
         if not self.ledger.is_complete:  # the directory is older than its bounds
             return True
         # A process that is killed while it clears an area leaves totals that are far too high.
@@ -158,9 +146,7 @@ class DirectoryBounds:
                     return candidate
 
         candidates = choose(self._layout, self._order, excluded)
-        if not candidates:
-            return None
-        candidate = candidates.pop()
+        candidate = candidates.pop() if candidates else None
         self._candidates = candidates
         return candidate
 

@@ -15,7 +15,9 @@ import random
 import stat
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import log2
+from operator import attrgetter
 from typing import NamedTuple
 
 from aiocache_pe.backends.file import access_stats, scan
@@ -34,7 +36,7 @@ class Candidate(NamedTuple):
         path: the file.
         size: its size in bytes.
         written_at: time of writing, in nanoseconds since the epoch.
-        used_at: time of writing or of the last read, the later one, in nanoseconds since the epoch.
+        used_at: the later of the times of writing and of the last read, in nanoseconds.
         hits: number of reads.
     """
 
@@ -82,26 +84,10 @@ def sample(layout: Layout) -> list[Candidate]:
     return candidates
 
 
-def choose(layout: Layout, order: Order, excluded: Container[str] = ()) -> list[Candidate]:
-    """Return the best candidates of a sample, the first to evict at the end.
-
-    Args:
-        layout: the directory.
-        order: the eviction order.
-        excluded: paths of entries that must not be chosen.
-    """
+def choose(layout: Layout, order: Order, excluded: Container[str]) -> list[Candidate]:
+    """Return the best candidates that are not excluded; the last of them is evicted first."""
     ordered = order([one for one in sample(layout) if one.path not in excluded])
     return ordered[: max(1, len(ordered) // _CANDIDATE_SHARE)][::-1]
-
-
-def sort_by_use(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Sort by the last use, the least recent first."""
-    return sorted(candidates, key=lambda one: one.used_at)
-
-
-def sort_by_hits(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Sort by the number of reads, the fewest first, and then by the last use."""
-    return sorted(candidates, key=lambda one: (one.hits, one.used_at))
 
 
 def sort_by_use_and_hits(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -122,6 +108,6 @@ def sort_by_use_and_hits(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 ORDERS: Mapping[str, Order] = {
     "adaptive": sort_by_use_and_hits,
-    "lfu": sort_by_hits,
-    "lru": sort_by_use,
+    "lfu": partial(sorted, key=attrgetter("hits", "used_at")),
+    "lru": partial(sorted, key=attrgetter("used_at")),
 }

@@ -28,6 +28,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
@@ -42,7 +43,7 @@ _LONG_NAME_PREFIX = 72  # characters of a longer name that are kept
 _CACHED_PATHS = 1024
 _MAX_CACHED_KEY = 256  # characters; the paths of longer keys are not kept in memory
 _ENTRY_NAME = re.compile(r"[0-9a-f]{8}(-|[0-9a-f]{24}-.*~$).*", re.DOTALL)
-_CACHEDIR_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
+_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
 
 class EntryPath(NamedTuple):
@@ -68,19 +69,6 @@ class Layout:
         root: the directory; a relative path is resolved against the current directory.
     """
 
-    __slots__ = (
-        "_get_short_path",
-        "damaged",
-        "expiring",
-        "leases",
-        "ledger",
-        "locks",
-        "root",
-        "secret",
-        "swept",
-        "walked",
-    )
-
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
         self.locks = f"{self.root}/.locks"
@@ -97,23 +85,13 @@ class Layout:
         )
 
     def get_path(self, key: str) -> str:
-        """Return the path of an entry's file.
-
-        Args:
-            key: a store key.
-        """
-        return (
-            self._get_short_path(key)
-            if len(key) <= _MAX_CACHED_KEY
-            else _build_path(self.root, key)
-        )
+        """Return the path of the file of a store key."""
+        if len(key) <= _MAX_CACHED_KEY:
+            return self._get_short_path(key)
+        return _build_path(self.root, key)
 
     def locate(self, key: str) -> EntryPath:
-        """Return the path of an entry's file with its folder and lock.
-
-        Args:
-            key: a store key.
-        """
+        """Return the path of the file of a store key, with its folder and lock."""
         path = self.get_path(key)
         return EntryPath(path, path[: path.rindex("/")], get_lock_slot(path), is_internal_key(key))
 
@@ -127,9 +105,8 @@ class Layout:
             return
         os.makedirs(os.path.dirname(self.root), exist_ok=True)
         os.makedirs(self.root, mode=0o700, exist_ok=True)
-        for name, text in ((".gitignore", "*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
-            path = f"{self.root}/{name}"
-            with open(path, "w", encoding="ascii", opener=open_private) as file:
+        for name, text in ((".gitignore", b"*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
+            with open(f"{self.root}/{name}", "wb", opener=open_private) as file:
                 file.write(text)
 
     def make_folder(self, folder: str) -> None:
@@ -180,9 +157,7 @@ def parse_key(name: str) -> str | None:
     Returns:
         The key; ``None`` if the name contains only its beginning, or is not that of an entry.
     """
-    if not is_entry_name(name) or name.endswith("~"):
-        return None
-    try:
-        return unquote(name[9:])
-    except ValueError:
-        return None
+    if is_entry_name(name) and not name.endswith("~"):
+        with suppress(ValueError):
+            return unquote(name[9:])
+    return None

@@ -16,6 +16,7 @@ import ctypes
 import errno
 import os
 import sys
+from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint64, c_void_p
 from stat import S_ISREG
 
 from aiocache_pe.backends.file.version import VersionTag, make_version
@@ -53,12 +54,7 @@ def open_entry(path: str) -> int:
 
 
 def read_entry(path: str) -> tuple[bytes, VersionTag]:
-    """Return the content of a file and the tag of this version.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        OSError: the file cannot be read.
-    """
+    """Return the content of a file and the tag of this version."""
     fd = open_entry(path)
     try:
         status = os.fstat(fd)
@@ -82,7 +78,7 @@ def read_head(path: str, key: str = "") -> Head:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CorruptRecordError: the file does not begin with a head, or with that of another key.
+        CorruptRecordError: the file does not begin with a head of the key.
     """
     fd = open_entry(path)
     try:
@@ -95,13 +91,11 @@ def read_head(path: str, key: str = "") -> Head:
 
 
 class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+    _fields_ = [("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64)]
 
 
 class CachedReader:
     """Reader of files that the kernel holds in memory, where the system supports it."""
-
-    __slots__ = ("_how", "_syscall", "is_supported")
 
     is_supported: bool
     """Whether the system can do this; ``False`` for good once it has answered that it cannot."""
@@ -111,14 +105,8 @@ class CachedReader:
         if self.is_supported:
             self._how = ctypes.byref(_OpenHow(_NOATIME_FLAGS, 0, _RESOLVE_CACHED))
             self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
-            self._syscall.restype = ctypes.c_long
-            self._syscall.argtypes = [
-                ctypes.c_long,
-                ctypes.c_int,
-                ctypes.c_char_p,
-                ctypes.c_void_p,
-                ctypes.c_size_t,
-            ]
+            self._syscall.restype = c_long
+            self._syscall.argtypes = [c_long, c_int, c_char_p, c_void_p, c_size_t]
 
     def read_if_cached(self, path: str) -> tuple[bytes, VersionTag] | None | Pending:
         """Read a whole file without waiting.
@@ -129,9 +117,8 @@ class CachedReader:
         """
         if not self.is_supported:
             return PENDING
-        fd = self._syscall(
-            _OPENAT2, _AT_FDCWD, path.encode(_ENCODING, "surrogateescape"), self._how, 24
-        )
+        name = path.encode(_ENCODING, "surrogateescape")
+        fd = self._syscall(_OPENAT2, _AT_FDCWD, name, self._how, 24)
         if fd < 0:
             return self._interpret(ctypes.get_errno())
         try:

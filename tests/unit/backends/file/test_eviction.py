@@ -202,7 +202,7 @@ def test_an_entry_that_is_read_stays(cache_dir: Path) -> None:
     disk = make_disk(cache_dir, 10)
     disk.write([make_record(str(n)) for n in range(10)])
     for n in range(10, 200):
-        disk.add_usage([("default:3", 1, time.time())])
+        disk.add_usage({"default:3": (1, time.time())})
         disk.write([make_record(str(n))])
     assert list(disk.read(["default:3", "default:4"])) == ["default:3"]
 
@@ -214,7 +214,7 @@ def test_a_candidate_that_was_used_since_its_examination_stays(
     disk = make_disk(cache_dir, 3)
     disk.write([make_record(name) for name in "abc"])
     outdated = [examine(disk.layout.get_path(f"default:{name}")) for name in "ba"]
-    disk.add_usage([("default:a", 1, time.time() + 1)])
+    disk.add_usage({"default:a": (1, time.time() + 1)})
     disk.write([make_record("b", b"another")])
     monkeypatch.setattr(disk.bounds, "_candidates", outdated)
     disk.write([make_record("d")])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from aiocache_pe.codecs.base import NotExactError
-from aiocache_pe.codecs.classes.shapes import get_stored_name, join_parts, split_parts
+from aiocache_pe.codecs.classes.shapes import Shape, get_stored_name, join_parts
 
 
 def is_model(cls: type) -> bool:
@@ -16,16 +16,13 @@ def is_model(cls: type) -> bool:
     return base is not None and issubclass(cls, base)
 
 
-class ModelShape:
+class ModelShape(Shape):
     """Shape of a model of pydantic 2.
 
     It stores the four parts of a model's state, by the names of the model's ``__getstate__``: the
     fields, the set of fields that were given, the extras and the private attributes. Reading runs
     no validator. So a model is restored as it was even if it would not validate, and unset fields
     stay unset.
-
-    Args:
-        cls: the class.
 
     Raises:
         TypeError: the class has a ``__getstate__`` of its own, or is abstract.
@@ -36,17 +33,21 @@ class ModelShape:
             if getattr(cls, name).__module__.partition(".")[0] != "pydantic":
                 raise TypeError(f"{get_stored_name(cls)} has its own {name}")
         cls.__new__(cls)
-        self.cls = cls
+        super().__init__(cls)
+
+    @property
+    def names(self) -> Mapping[str, object]:
+        """Names of the fields; a model with forward references is completed later."""
+        return self.cls.model_fields  # type: ignore[no-any-return]
 
     def decompose(self, value: Any) -> Any:
         """Return the fields, and all parts that differ from a model that was just validated."""
         state = value.__getstate__()
-        names = self._get_names()
         attributes = dict(state.pop("__dict__"))
         try:
-            fields = {name: attributes.pop(name) for name in names}
+            fields = {name: attributes.pop(name) for name in self.names}
         except KeyError as error:
-            raise NotExactError(f"a {get_stored_name(self.cls)} has no {error.args[0]}") from None
+            raise self._make_error(f"has no {error.args[0]}") from None
 
         rest: dict[str, Any] = {}
         fields_set = state.pop("__pydantic_fields_set__")
@@ -58,12 +59,12 @@ class ModelShape:
         if attributes:
             rest["attributes"] = attributes
         if state:
-            raise NotExactError(f"a {get_stored_name(self.cls)} has the parts {sorted(state)}")
+            raise self._make_error(f"has the parts {sorted(state)}")
         return join_parts(fields, rest)
 
     def build(self, state: Any) -> Any:
         """Return an instance with exactly these parts, without validation."""
-        fields, rest = split_parts(self.cls, state, frozenset(self._get_names()))
+        fields, rest = self._split(state)
         value = self.cls.__new__(self.cls)
         value.__setstate__(
             {
@@ -74,7 +75,3 @@ class ModelShape:
             }
         )
         return value
-
-    def _get_names(self) -> Any:
-        # Read each time, because a model with forward references is completed later.
-        return self.cls.model_fields.keys()

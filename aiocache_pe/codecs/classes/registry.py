@@ -127,10 +127,10 @@ def is_registrable(cls: type) -> bool:
 
 
 def _find_by_name(name: str) -> Shape | None:
-    shape = _shapes.get(name)
-    if shape is None and _retry_unresolved():
-        shape = _shapes.get(name)
-    return shape
+    if name not in _shapes:
+        for cls in tuple(_unresolved):
+            _add_field_classes(cls)
+    return _shapes.get(name)
 
 
 def _add_class(cls: type) -> bool:
@@ -149,9 +149,10 @@ def _make_shape(cls: type) -> Shape | None:
         if issubclass(cls, Enum):
             return EnumShape(cls) if cls.__members__ else None
         if issubclass(cls, msgspec.Struct):
-            return StructShape(cls)
+            return StructShape(cls, cls.__struct_fields__)
         if issubclass(cls, tuple):
-            return NamedTupleShape(cls) if hasattr(cls, "_fields") else None
+            names = getattr(cls, "_fields", None)
+            return None if names is None else NamedTupleShape(cls, names)
         if is_model(cls):
             return ModelShape(cls)
         return AttributeShape(cls) if dataclasses.is_dataclass(cls) else None
@@ -172,11 +173,3 @@ def _get_fields(cls: type) -> list[Any]:
         return []
     _unresolved.discard(cls)
     return annotations
-
-
-def _retry_unresolved() -> bool:
-    """Retry the classes with unresolved annotations and return whether there were any."""
-    classes = tuple(_unresolved)
-    for cls in classes:
-        _add_field_classes(cls)
-    return bool(classes)

@@ -12,9 +12,10 @@ refused: one more computation is better than an incomplete object.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from enum import Enum, Flag
 from types import MemberDescriptorType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -23,30 +24,6 @@ from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.qualified_names import get_qualified_name
 
 _ABSENT = object()
-
-
-class Shape(Protocol):
-    """Conversion of the instances of one class.
-
-    Attributes:
-        cls: the class.
-    """
-
-    cls: type
-
-    def decompose(self, value: Any) -> Any:
-        """Return the parts of an instance, as values with tags.
-
-        Raises:
-            NotExactError: the instance is in a state that `build` could not restore.
-        """
-
-    def build(self, state: Any) -> Any:
-        """Return the instance that `decompose` took apart.
-
-        Raises:
-            CorruptRecordError: the state belongs to another class or to an older version of it.
-        """
 
 
 def get_stored_name(cls: type) -> str:
@@ -78,27 +55,56 @@ def join_parts(fields: dict[str, Any], rest: dict[str, Any]) -> Any:
     return [fields, rest] if rest else fields
 
 
-def split_parts(
-    cls: type, state: Any, names: frozenset[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields and the rest of a state.
-
-    Raises:
-        CorruptRecordError: the class has other fields now.
-    """
-    fields, rest = state if type(state) is list else (state, {})
-    if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
-        raise CorruptRecordError(
-            f"{get_stored_name(cls)} must have the fields {sorted(names)}; the record has others"
-        )
-    return fields, rest
-
-
-class AttributeShape:
-    """Shape of a dataclass: the contents of ``__dict__`` and of slots, fields or not.
+class Shape:
+    """Conversion of the instances of one class.
 
     Args:
         cls: the class.
+        names: names of its fields.
+    """
+
+    def __init__(self, cls: Any, names: Iterable[str] = ()) -> None:
+        self.cls = cls
+        self._names = dict.fromkeys(names)
+
+    @property
+    def names(self) -> Mapping[str, object]:
+        """Names of the fields, in their order; the values have no meaning."""
+        return self._names
+
+    def decompose(self, value: Any) -> Any:
+        """Return the parts of an instance, as values with tags.
+
+        Raises:
+            NotExactError: the instance is in a state that `build` could not restore.
+        """
+        raise NotImplementedError
+
+    def build(self, state: Any) -> Any:
+        """Return the instance that `decompose` took apart.
+
+        Raises:
+            CorruptRecordError: the state belongs to another class or to an older version of it.
+        """
+        raise NotImplementedError
+
+    def _make_error(self, reason: str) -> NotExactError:
+        return NotExactError(f"a {get_stored_name(self.cls)} {reason}")
+
+    def _split(self, state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the fields and the rest that `join_parts` joined."""
+        fields, rest = state if type(state) is list else (state, {})
+        names = self.names.keys()
+        if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
+            raise CorruptRecordError(
+                f"{get_stored_name(self.cls)} must have the fields {sorted(names)}; "
+                "the record has others"
+            )
+        return fields, rest
+
+
+class AttributeShape(Shape):
+    """Shape of a dataclass: the contents of ``__dict__`` and of slots, fields or not.
 
     Raises:
         TypeError: instances cannot be created without their ``__init__``, because the class
@@ -107,9 +113,7 @@ class AttributeShape:
 
     def __init__(self, cls: type) -> None:
         object.__new__(cls)
-        self.cls = cls
-        self._names = tuple(field.name for field in dataclasses.fields(cls))
-        self._name_set = frozenset(self._names)
+        super().__init__(cls, (field.name for field in dataclasses.fields(cls)))
         self._slots = {
             name: member
             for base in reversed(cls.__mro__)
@@ -133,7 +137,7 @@ class AttributeShape:
 
     def build(self, state: Any) -> Any:
         """Return an instance with these attributes; no ``__init__`` or ``__post_init__`` runs."""
-        fields, rest = split_parts(self.cls, state, self._name_set)
+        fields, rest = self._split(state)
         value: Any = object.__new__(self.cls)
         for name, part in (*fields.items(), *rest.items()):
             if name in self._slots:
@@ -146,49 +150,32 @@ class AttributeShape:
         # A default of a field that ``__init__`` does not set is an attribute of the class.
         default = getattr(self.cls, name, _ABSENT)
         if default is _ABSENT or name in self._slots:
-            raise NotExactError(f"a {get_stored_name(self.cls)} has no {name}")
+            raise self._make_error(f"has no {name}")
         return default
 
 
-class NamedTupleShape:
-    """Shape of a named tuple of ``typing`` or ``collections``.
-
-    Args:
-        cls: the class.
-    """
-
-    def __init__(self, cls: type) -> None:
-        self.cls = cls
-        self._names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
-        self._name_set = frozenset(self._names)
+class NamedTupleShape(Shape):
+    """Shape of a named tuple of ``typing`` or ``collections``."""
 
     def decompose(self, value: Any) -> Any:
         """Return the items by their names, and the attributes that a subclass may have."""
         if len(value) != len(self._names):
-            raise NotExactError(f"a {get_stored_name(self.cls)} has {len(value)} items")
+            raise self._make_error(f"has {len(value)} items")
         # By the iterator of tuple, because a subclass may have another one.
         fields = dict(zip(self._names, tuple.__iter__(value), strict=True))
         return join_parts(fields, get_attributes(value))
 
     def build(self, state: Any) -> Any:
         """Return an instance with these items; the class's own ``__new__`` does not run."""
-        fields, rest = split_parts(self.cls, state, self._name_set)
-        create: Any = tuple.__new__  # mypy cannot know that the class is a tuple
-        value = create(self.cls, [fields[name] for name in self._names])
+        fields, rest = self._split(state)
+        value: Any = tuple.__new__(self.cls, [fields[name] for name in self._names])
         if rest:
             value.__dict__.update(rest)
         return value
 
 
-class EnumShape:
-    """Shape of an enum: members by their names, combinations of flags by their values.
-
-    Args:
-        cls: the class.
-    """
-
-    def __init__(self, cls: type[Enum]) -> None:
-        self.cls = cls
+class EnumShape(Shape):
+    """Shape of an enum: members by their names, combinations of flags by their values."""
 
     def decompose(self, value: Any) -> Any:
         """Return the name of a member, or the number of a combination of flags."""
@@ -197,7 +184,7 @@ class EnumShape:
             return name
         if isinstance(value, Flag) and type(value.value) is int:
             return value.value
-        raise NotExactError(f"a {get_stored_name(self.cls)} is none of its members")
+        raise self._make_error("is none of its members")
 
     def build(self, state: Any) -> Any:
         """Return the member."""
@@ -209,40 +196,28 @@ class EnumShape:
         return member
 
 
-class StructShape:
-    """Shape of a msgspec struct.
-
-    Args:
-        cls: the class.
-    """
-
-    def __init__(self, cls: type[msgspec.Struct]) -> None:
-        self.cls = cls
-        self._names = cls.__struct_fields__
-        self._name_set = frozenset(self._names)
-        self._has_post_init = hasattr(cls, "__post_init__")
+class StructShape(Shape):
+    """Shape of a msgspec struct."""
 
     def decompose(self, value: Any) -> Any:
         """Return the fields, and the other attributes of a struct with ``dict=True``."""
         try:
             fields = {name: getattr(value, name) for name in self._names}
         except AttributeError as error:
-            raise NotExactError(f"a {get_stored_name(self.cls)} is not complete: {error}") from None
+            raise self._make_error(f"is not complete: {error}") from None
         state = join_parts(fields, get_attributes(value))
-        if self._has_post_init:  # it runs again when the value is read, and may raise
+        if hasattr(self.cls, "__post_init__"):  # it runs again when the value is read
             try:
                 self.build(state)
             except Exception as error:
-                raise NotExactError(
-                    f"a {get_stored_name(self.cls)} cannot be built again: {error}"
-                ) from error
+                raise self._make_error(f"cannot be built again: {error}") from error
         return state
 
     def build(self, state: Any) -> Any:
         """Return an instance with these fields, without the changes of its ``__post_init__``."""
-        fields, rest = split_parts(self.cls, state, self._name_set)
+        fields, rest = self._split(state)
         value: Any = self.cls(**fields)
-        if self._has_post_init:  # a struct cannot be created without it
+        if hasattr(self.cls, "__post_init__"):  # a struct cannot be created without it
             for name, part in fields.items():
                 msgspec.structs.force_setattr(value, name, part)
         if rest:

@@ -19,8 +19,7 @@ PATH_CLASSES: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindows
 class NotExactError(Exception):
     """A serializer cannot restore the value exactly; the message names the part that prevents it.
 
-    It never leaves the codecs. The pipeline tries the next serializer, and quotes the message if
-    none is left.
+    It never leaves the codecs: the pipeline tries the next serializer.
     """
 
 
@@ -35,7 +34,6 @@ class Serializer(Protocol):
 
     def encode(self, value: Any) -> bytes | None:
         """Return the bytes of a value, or ``None`` if `decode` could not restore it exactly."""
-        ...
 
     def decode(self, payload: bytes) -> Any:
         """Return the value of a payload.
@@ -43,4 +41,3 @@ class Serializer(Protocol):
         Raises:
             CorruptRecordError: `encode` cannot have written the payload.
         """
-        ...

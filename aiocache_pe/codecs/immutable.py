@@ -28,9 +28,6 @@ def is_immutable(value: Any) -> bool:
     An immutable value is shared by all callers. Any other value is decoded again for each of
     them, so no caller sees the changes of another one. In doubt the answer is ``False``.
 
-    Args:
-        value: any value.
-
     Returns:
         ``True`` for exact scalars of the standard library, for enum members, and for tuples and
         frozensets of such values, up to 10,000 items; else ``False``.

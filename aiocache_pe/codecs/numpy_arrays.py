@@ -123,15 +123,12 @@ def build_array(layout: ArrayLayout, data: bytes) -> Any:
         raise CorruptRecordError("an array cannot have the layout in the record")
 
     # Compared before any allocation, with the ints of Python, which do not overflow.
-    size = prod(shape)
-    if size * dtype.itemsize != len(data):
-        raise CorruptRecordError(
-            f"an array must have {size * dtype.itemsize} bytes of data; got {len(data)}"
-        )
+    size = prod(shape) * dtype.itemsize
+    if size != len(data):
+        raise CorruptRecordError(f"an array must have {size} bytes of data; got {len(data)}")
     if not size:
-        return np.empty(layout.shape, dtype, layout.order)
-    shaped = np.frombuffer(data, dtype).reshape(layout.shape, order=layout.order)
-    return shaped.copy(order=layout.order)
+        return np.empty(shape, dtype, layout.order)
+    return np.frombuffer(data, dtype).reshape(shape, order=layout.order).copy(order=layout.order)
 
 
 def decompose_scalar(scalar: Any) -> tuple[Any, bytes]:
@@ -144,7 +141,10 @@ def decompose_scalar(scalar: Any) -> tuple[Any, bytes]:
     if kind in "SU":
         # It may be empty or end in zeros, which an array and pickle would remove.
         content = scalar.tobytes()[:size]
-        return kind, content if kind == "S" else _convert_text(content, _NATIVE_UTF32, "utf-8")
+        if kind == "U":
+            text = content.decode(_NATIVE_UTF32, "surrogatepass")
+            content = text.encode("utf-8", "surrogatepass")
+        return kind, content
 
     dtype, data = _describe_dtype(scalar.dtype), scalar.tobytes()
     copy = build_scalar(dtype, data)
@@ -167,24 +167,18 @@ def build_scalar(dtype: Any, data: bytes) -> Any:
     return build_array(ArrayLayout(dtype, []), data)[()]
 
 
-def _convert_text(text: bytes, source: str, target: str) -> bytes:
-    return text.decode(source, "surrogatepass").encode(target, "surrogatepass")
-
-
 def _import_numpy() -> Any:
     return sys.modules.get("numpy") or import_module("numpy")
 
 
 def _describe_dtype(dtype: Any) -> Any:
-    """Return a description of a dtype for JSON, after the dtype was rebuilt from it once."""
     description = _write_dtype(dtype, 0)
-    try:
-        is_same = _is_same_dtype(_build_dtype(description), dtype)
+    try:  # once, as every reader will
+        if _is_same_dtype(_build_dtype(description), dtype):
+            return description
     except (CorruptRecordError, ValueError, TypeError):
-        is_same = False
-    if not is_same:
-        raise NotExactError(f"a numpy dtype cannot be rebuilt: {dtype!r:.100}")
-    return description
+        pass
+    raise NotExactError(f"a numpy dtype cannot be rebuilt: {dtype!r:.100}")
 
 
 def _write_dtype(dtype: Any, depth: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
@@ -34,35 +34,27 @@ class PickleCodec:
         A value that its class cannot restore is refused here, and does not become an entry that
         fails at every read.
 
-        Args:
-            value: any value.
-
         Raises:
             SerializationError: the value cannot be pickled, or is not restored exactly.
         """
         import pickle  # noqa: PLC0415 - few values need it
 
-        kind = type(value)
+        name = type(value).__qualname__
         try:
             payload = pickle.dumps(value, _PROTOCOL)
             copy = pickle.loads(payload)
             is_same = pickle.dumps(copy, _PROTOCOL) == payload
             changed = None if is_same else find_difference(value, copy)
         except Exception as error:  # classes may raise any error when they are pickled
-            raise SerializationError(
-                f"pickle cannot hold this {kind.__qualname__} either: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise SerializationError(f"pickle cannot hold this {name} either: {reason}") from error
 
-        if type(copy) is not kind:
-            raise SerializationError(
-                f"pickle would restore this {kind.__qualname__} as a {type(copy).__qualname__}"
-            )
+        if type(copy) is not type(value):
+            other = type(copy).__qualname__
+            raise SerializationError(f"pickle would restore this {name} as a {other}")
         if changed is not None:
-            raise SerializationError(
-                f"pickle would restore this {kind.__qualname__} with another "
-                f"{changed.__qualname__} in it"
-            )
+            other = changed.__qualname__
+            raise SerializationError(f"pickle would restore this {name} with another {other} in it")
         return payload
 
     def decode(self, payload: bytes) -> Any:
@@ -76,9 +68,8 @@ class PickleCodec:
         try:
             return pickle.loads(payload)
         except Exception as error:  # classes may raise any error when they are restored
-            raise CorruptRecordError(
-                f"pickle cannot be restored: {type(error).__name__}: {error}"
-            ) from error
+            reason = f"{type(error).__name__}: {error}"
+            raise CorruptRecordError(f"pickle cannot be restored: {reason}") from error
 
 
 def find_difference(original: Any, copy: Any) -> type | None:
@@ -128,12 +119,8 @@ def _is_same_set(one: Collection[Any], other: Collection[Any]) -> bool:
     if one == other:
         return True
     names = [sorted(type(item).__qualname__ for item in items) for items in (one, other)]
-    return names[0] == names[1] and all(map(_has_identity_equality, one))
-
-
-def _has_identity_equality(item: Any) -> bool:
-    kind: Any = type(item)
-    return kind.__eq__ is object.__eq__
+    identity: Any = object.__eq__
+    return names[0] == names[1] and all(type(item).__eq__ is identity for item in one)
 
 
 def _get_parts(value: Any, kind: type) -> list[Any]:
@@ -145,8 +132,4 @@ def _get_parts(value: Any, kind: type) -> list[Any]:
     if isinstance(reduced, str):
         return [reduced]
     # The items of a subclass of list or dict are iterators.
-    return [list(part) if _is_iterator(part) else part for part in reduced]
-
-
-def _is_iterator(part: Any) -> bool:
-    return isinstance(part, Iterable) and hasattr(part, "__next__")
+    return [list(part) if isinstance(part, Iterator) else part for part in reduced]

@@ -108,14 +108,7 @@ class Pipeline:
         return self._signature.has_secret
 
     def use_secret(self, secret: bytes | str | None) -> None:
-        """Set the secret that signs and verifies from now on.
-
-        Args:
-            secret: bytes or text; ``None`` removes the secret.
-
-        Raises:
-            ConfigurationError: the secret is empty or of another type.
-        """
+        """Set the secret that signs and verifies from now on; see `Signature.use_secret`."""
         self._signature.use_secret(secret)
 
     def encode(self, key: str, value: Any) -> tuple[str, bytes]:
@@ -142,12 +135,7 @@ class Pipeline:
         return f"{codec}+{self._signature.name}", self._signature.sign(key, codec, payload)
 
     def decode(self, key: str, codec: str, payload: bytes) -> Any:
-        """Return the value of a payload, a new object at each call.
-
-        Args:
-            key: store key of the record.
-            codec: codec of the record.
-            payload: payload of the record.
+        """Return the value of a record's payload, a new object at each call.
 
         Raises:
             CorruptRecordError: the payload does not match the codec, exceeds ``max_bytes``, or was

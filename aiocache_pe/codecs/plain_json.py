@@ -44,14 +44,9 @@ class PlainJson:
     name = "json"
 
     def encode(self, value: Any) -> bytes | None:
-        """Return a value as JSON.
+        """Return a value as JSON; ``None`` if JSON would not restore it exactly.
 
-        Args:
-            value: any value.
-
-        Returns:
-            JSON; ``None`` if JSON would not restore the value exactly. That includes a value that
-            contains itself or is nested more than 100 levels deep.
+        JSON cannot hold a value that contains itself or is nested more than 100 levels deep.
         """
         if not is_plain(value):
             return None
@@ -62,23 +57,12 @@ class PlainJson:
             return None
 
     def decode(self, payload: bytes) -> Any:
-        """Return the value of JSON, a new object at each call.
-
-        Args:
-            payload: JSON.
-
-        Raises:
-            CorruptRecordError: the payload is not JSON, or is nested too deeply.
-        """
+        """Return the value of JSON, a new object at each call; see `parse_json`."""
         return parse_json("", payload)
 
 
 def parse_json(key: str, payload: bytes) -> Any:
-    """Return the value of JSON.
-
-    Args:
-        key: store key for the error message.
-        payload: JSON.
+    """Return the value of JSON; the store key is for the error message.
 
     Raises:
         CorruptRecordError: the payload is not JSON, or is nested too deeply.
@@ -152,14 +136,7 @@ def has_only_plain_scalars(items: Collection[Any]) -> bool:
 
 
 def _has_plain_numbers(items: Collection[Any], kinds: set[type]) -> bool:
-    """Return whether all floats are finite and all ints have at most 64 bits.
-
-    JSON has no infinity and no NaN, and its readers differ on larger ints.
-
-    Args:
-        items: values.
-        kinds: types of the values.
-    """
+    # JSON has no infinity and no NaN, and its readers differ on larger ints.
     if float in kinds:
         if kinds == {float}:
             # Infinity and NaN survive every sum, so a finite sum clears all floats at once. An

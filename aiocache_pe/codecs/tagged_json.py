@@ -8,12 +8,7 @@ from typing import Any, Final
 from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, NotExactError
 from aiocache_pe.codecs.classes import registry
 from aiocache_pe.codecs.classes.shapes import get_stored_name
-from aiocache_pe.codecs.plain_json import (
-    LOOP_LIMIT,
-    has_only_plain_scalars,
-    parse_json,
-    to_json,
-)
+from aiocache_pe.codecs.plain_json import LOOP_LIMIT, has_only_plain_scalars, parse_json, to_json
 from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
 from aiocache_pe.codecs.tags.builtin import (
     Decoder,
@@ -156,11 +151,9 @@ class _Writer:
 
     def _write_dict(self, value: dict[Any, Any]) -> Any:
         for key in value:
-            if (
-                type(key) is not str
-                or key[:1] == "$"
-                or (self._has_surrogates and has_surrogates(key))
-            ):
+            if type(key) is not str or key[:1] == "$":
+                return {"$dict": write_pairs(value, self)}
+            if self._has_surrogates and has_surrogates(key):
                 return {"$dict": write_pairs(value, self)}
         return dict(zip(value, self.write_items(value.values()), strict=True))
 

@@ -40,9 +40,6 @@ def get_annotation_parts(annotation: Any) -> Iterable[Any]:
 def get_field_annotations(cls: type) -> Iterable[Any]:
     """Return the annotations of the fields of a class, without those of class variables.
 
-    Args:
-        cls: a class with fields.
-
     Raises:
         NameError: a name is not defined yet, as in a class that mentions itself and is still
             being created.

@@ -72,9 +72,8 @@ def register_annotation(annotation: Any) -> None:
 
     Args:
         annotation: a resolved annotation (`typing.get_type_hints`), such as the return annotation
-            of a function. Its containers, unions, ``Annotated``, type variables and aliases are
-            searched, and so are the fields of the classes and of every ``TypedDict``. Other
-            classes are ignored.
+            of a function. Its parts are searched, and so are the fields of the classes and of
+            every ``TypedDict``. Other classes are ignored.
 
     Example:
         >>> from enum import Enum
@@ -135,13 +134,13 @@ def _find_by_name(name: str) -> Shape | None:
 
 def _add_class(cls: type) -> bool:
     name = get_stored_name(cls)
-    known = _shapes.get(name)
-    if known is not None and known.cls is cls:
-        return True
-    shape = _make_shape(cls)
-    if shape is not None:
+    shape = _shapes.get(name)
+    if shape is None or shape.cls is not cls:
+        shape = _make_shape(cls)
+        if shape is None:
+            return False
         _shapes[name] = shape
-    return shape is not None
+    return True
 
 
 def _make_shape(cls: type) -> Shape | None:

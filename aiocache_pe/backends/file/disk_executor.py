@@ -40,8 +40,6 @@ class DiskExecutor:
     The pool is created again when it is needed after `close` or after a fork.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_pool")
-
     def __init__(self) -> None:
         self.after_fork()
         reset_after_fork(self)
@@ -95,14 +93,12 @@ class GroupCommit:
         write: stores the records of a batch in a thread.
     """
 
-    __slots__ = ("_executor", "_idle_waiters", "_is_busy", "_is_shared", "_pending", "_write")
-
     def __init__(self, executor: DiskExecutor, write: Writer) -> None:
         self._executor = executor
         self._write = write
         self._pending: list[_Group] = []
-        self._idle_waiters: list[asyncio.Future[None]] = []
-        self._is_busy = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._is_shared = False  # whether the last batch had several writers
 
     async def submit(self, records: Sequence[Record]) -> Sequence[Record]:
@@ -117,8 +113,8 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Sequence[Record]] = loop.create_future()
         self._pending.append((records, done))
-        if not self._is_busy:
-            self._is_busy = True
+        if self._idle.is_set():
+            self._idle.clear()
             if self._is_shared:
                 loop.call_soon(self._start_batch)
             else:
@@ -127,10 +123,8 @@ class GroupCommit:
 
     async def wait_until_idle(self) -> None:
         """Wait until all submitted records are written."""
-        while self._is_busy:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._idle_waiters.append(waiter)
-            await waiter
+        while not self._idle.is_set():
+            await self._idle.wait()
 
     def _start_batch(self) -> None:
         batch = self._take_batch()
@@ -139,15 +133,12 @@ class GroupCommit:
         _drive(self._executor.run(self._write, records), partial(self._finish_batch, batch))
 
     def _finish_batch(
-        self,
-        batch: Sequence[_Group],
-        outcomes: Sequence[Record | OSError] | None,
-        error: Exception | None,
+        self, batch: Sequence[_Group], outcomes: Sequence[Record | Exception] | Exception
     ) -> None:
         at = 0
         for records, done in batch:
-            if outcomes is None:
-                _fail(done, error)
+            if isinstance(outcomes, Exception):
+                _resolve(done, [outcomes])
             else:
                 _resolve(done, outcomes[at : at + len(records)])
                 at += len(records)
@@ -155,12 +146,8 @@ class GroupCommit:
         if self._pending:
             # In the next tick, so that the writers of this batch can join the next one.
             asyncio.get_running_loop().call_soon(self._start_batch)
-            return
-        self._is_busy = False
-        while self._idle_waiters:
-            waiter = self._idle_waiters.pop()
-            if not waiter.done():
-                waiter.set_result(None)
+        else:
+            self._idle.set()
 
     def _take_batch(self) -> list[_Group]:
         groups = records = size = 0
@@ -174,25 +161,22 @@ class GroupCommit:
         return batch
 
 
-def _resolve(done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | OSError]) -> None:
+def _resolve(
+    done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | Exception]
+) -> None:
+    if done.done():  # its caller was cancelled
+        return
     stored = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-    errors = [outcome for outcome in outcomes if isinstance(outcome, OSError)]
-    if errors:
-        _fail(done, errors[0])
-    elif not done.done():
+    causes = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if causes:
+        error = BackendError(f"cannot write an entry: {causes[0]}")
+        error.__cause__ = causes[0]
+        done.set_exception(error)
+    else:
         done.set_result(stored)
 
 
-def _fail(done: asyncio.Future[Sequence[Record]], cause: Exception | None) -> None:
-    if not done.done():
-        error = BackendError(f"cannot write an entry: {cause}")
-        error.__cause__ = cause
-        done.set_exception(error)
-
-
-def _drive(
-    work: Coroutine[Any, Any, T], on_done: Callable[[T | None, Exception | None], object]
-) -> None:
+def _drive(work: Coroutine[Any, Any, T], on_done: Callable[[T | Exception], object]) -> None:
     """Run a coroutine that awaits futures of the loop, and pass its outcome to a callback.
 
     A task would need one tick of the loop to start and another to resume, which is a tenth of the
@@ -201,8 +185,8 @@ def _drive(
     try:
         awaited: asyncio.Future[Any] = work.send(None)
     except StopIteration as end:
-        on_done(end.value, None)
+        on_done(end.value)
     except Exception as error:
-        on_done(None, error)
+        on_done(error)
     else:
         awaited.add_done_callback(lambda _: _drive(work, on_done))

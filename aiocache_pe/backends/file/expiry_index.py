@@ -68,8 +68,6 @@ class ExpiryIndex:
         layout: the directory.
     """
 
-    __slots__ = ("__weakref__", "_buckets", "_folder", "_layout", "_lock", "_path_start", "_recent")
-
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._path_start = len(layout.root) + 1
@@ -102,7 +100,8 @@ class ExpiryIndex:
             recent = self._recent[at]
             recent_end = (recent & _END_MASK) << _MIN_SPAN_BITS
             if recent >> 32 != entry.slot or not now < recent_end <= end:
-                self._append(end, os.fsencode(entry.path[self._path_start :]))
+                path = os.fsencode(entry.path[self._path_start :])
+                self._get_bucket(end).append(b"\n%b\n" % path)
                 self._recent[at] = entry.slot << 32 | end >> _MIN_SPAN_BITS
 
     def close(self) -> None:
@@ -125,32 +124,26 @@ class ExpiryIndex:
         self._folder = os.open(self._layout.expiring, _FOLDER_FLAGS)
         self._recent = array("Q", bytes(8 * _TABLE_SIZE))
 
-    def _append(self, end: int, path: bytes) -> None:
-        bucket = self._buckets.pop(end, None) or self._open_bucket(end)
+    def _get_bucket(self, end: int) -> _Bucket:
+        bucket = self._buckets.pop(end, None)
+        if bucket is None:
+            bucket = _Bucket(self._folder, end)
+            if len(self._buckets) == _MAX_OPEN_BUCKETS:
+                least_recent = next(iter(self._buckets))
+                self._buckets.pop(least_recent).close()
+            if bucket.is_new:
+                self._remove_oldest_buckets()
         self._buckets[end] = bucket
-        bucket.append(b"\n%b\n" % path)
-
-    def _open_bucket(self, end: int) -> _Bucket:
-        bucket = _Bucket(self._folder, end)
-        if len(self._buckets) == _MAX_OPEN_BUCKETS:
-            least_recent = next(iter(self._buckets))
-            self._buckets.pop(least_recent).close()
-        if bucket.is_new:
-            self._remove_oldest_buckets()
         return bucket
 
     def _remove_oldest_buckets(self) -> None:
         """Remove the oldest buckets if there are too many, and request a walk."""
-        ends: dict[str, int] = {}
         with suppress(OSError):
-            ends = _read_bucket_ends(self._folder)
-        surplus = sorted(ends, key=ends.__getitem__)[:-MAX_BUCKETS]
-        if surplus:
-            with suppress(OSError):
-                os.unlink(self._layout.walked)
-        for bucket in surplus:
-            with suppress(OSError):
-                os.unlink(bucket, dir_fd=self._folder)
+            for bucket in _list_buckets(self._folder)[:-MAX_BUCKETS]:
+                with suppress(OSError):
+                    os.unlink(self._layout.walked)
+                with suppress(OSError):
+                    os.unlink(bucket, dir_fd=self._folder)
 
     def _close_files(self) -> None:
         while self._buckets:
@@ -196,16 +189,12 @@ def iter_due(layout: Layout, now: float) -> Iterator[list[str]]:
 
     If a reader stops within a bucket, the next reader begins with this bucket.
 
-    Args:
-        layout: the directory.
-        now: present time, in seconds since the epoch.
-
     Yields:
         Batches of paths in the directory. The paths are not to be trusted. Their entries may be
         absent or replaced, and a path may occur twice.
     """
-    with _open_folder(layout) as folder:
-        for bucket in _list_past_buckets(folder, now):
+    with _open_past_buckets(layout, now) as (folder, buckets):
+        for bucket in buckets:
             with suppress(OSError), _open_for_reading(folder, bucket) as file:
                 yield from _iter_batches(file)
                 os.unlink(bucket, dir_fd=folder)
@@ -214,8 +203,8 @@ def iter_due(layout: Layout, now: float) -> Iterator[list[str]]:
 
 def has_full_bucket(layout: Layout, now: float) -> bool:
     """Return whether a past bucket is full, so that lines may be missing."""
-    with _open_folder(layout) as folder:
-        for bucket in _list_past_buckets(folder, now):
+    with _open_past_buckets(layout, now) as (folder, buckets):
+        for bucket in buckets:
             with suppress(OSError):
                 status = os.stat(bucket, dir_fd=folder, follow_symlinks=False)
                 if status.st_size >= MAX_BUCKET_BYTES:
@@ -224,26 +213,26 @@ def has_full_bucket(layout: Layout, now: float) -> bool:
 
 
 @contextmanager
-def _open_folder(layout: Layout) -> Generator[int | None, None, None]:
-    """Open the folder of the buckets; ``None`` if it is missing or no folder."""
-    folder = None
-    with suppress(OSError):
-        folder = os.open(layout.expiring, _FOLDER_FLAGS)
+def _open_past_buckets(layout: Layout, now: float) -> Generator[tuple[int, list[str]], None, None]:
+    """Open the folder and list its past buckets; none if the folder is missing or no folder."""
     try:
-        yield folder
+        folder = os.open(layout.expiring, _FOLDER_FLAGS)
+    except OSError:
+        yield -1, []
+        return
+    try:
+        names = _list_buckets(folder)
+        yield folder, [name for name in names if int(name) + GRACE_SECONDS <= now]
     finally:
-        if folder is not None:
-            os.close(folder)
+        os.close(folder)
 
 
-@contextmanager
-def _open_for_reading(folder: int | None, bucket: str) -> Generator[BinaryIO, None, None]:
+def _open_for_reading(folder: int, bucket: str) -> BinaryIO:
     fd = os.open(bucket, os.O_RDONLY | _BUCKET_FLAGS, dir_fd=folder)
     if not S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(f"{bucket} in .expiring must be a regular file")
-    with open(fd, "rb") as file:
-        yield file
+    return open(fd, "rb")
 
 
 def _iter_batches(file: BinaryIO) -> Iterator[list[str]]:
@@ -261,17 +250,10 @@ def _iter_batches(file: BinaryIO) -> Iterator[list[str]]:
         yield [os.fsdecode(line) for line in lines.split(b"\n") if line]
 
 
-def _list_past_buckets(folder: int | None, now: float) -> list[str]:
-    ends = {} if folder is None else _read_bucket_ends(folder)
-    return sorted(
-        (name for name in ends if ends[name] + GRACE_SECONDS <= now), key=ends.__getitem__
-    )
-
-
-def _read_bucket_ends(folder: int) -> dict[str, int]:
-    """Return the end of each bucket in an open folder, in seconds since the epoch."""
-    names = os.listdir(folder)
-    return {name: int(name) for name in names if name.isdecimal() and name.isascii()}
+def _list_buckets(folder: int) -> list[str]:
+    """Return the buckets in an open folder, in the order of their ends."""
+    names = [name for name in os.listdir(folder) if name.isdecimal() and name.isascii()]
+    return sorted(names, key=int)
 
 
 def _compute_bucket_end(removable_at: float, now: float) -> int:

@@ -84,8 +84,6 @@ class FileLeases:
         executor: runs blocking calls in threads.
     """
 
-    __slots__ = ("__weakref__", "_executor", "_file", "_files", "_make_folder", "_path")
-
     def __init__(self, path: str, make_folder: Callable[[], None], executor: DiskExecutor) -> None:
         self._path = path
         self._make_folder = make_folder
@@ -109,15 +107,13 @@ class FileLeases:
         if file.held.setdefault(offset, lease) is not lease:
             return None
 
+        is_locked = False
         try:
             is_locked = set_lock(file.fd, fcntl.F_WRLCK, offset)
-        except BaseException:
-            del file.held[offset]
-            raise
-        if not is_locked:
-            del file.held[offset]
-            return None
-        return lease
+        finally:
+            if not is_locked:
+                del file.held[offset]
+        return lease if is_locked else None
 
     def close(self) -> None:
         """Close the file once no lease needs it; the next `try_acquire` opens it again."""

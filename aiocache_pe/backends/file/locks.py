@@ -24,6 +24,7 @@ _TIMEOUT = 10.0  # seconds; a store operation takes well under a millisecond
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
 _pack_flock = struct.Struct("hhqqi").pack
+_Acquire = Callable[[int, float], int]
 
 
 class ByteLocks:
@@ -39,8 +40,6 @@ class ByteLocks:
         >>> with locks.hold(7):
         ...     pass
     """
-
-    __slots__ = ("__weakref__", "_fd", "_make_folder", "_open_lock", "_path", "_stripes")
 
     def __init__(self, path: str, make_folder: Callable[[], None] = lambda: None) -> None:
         self._path = path
@@ -130,11 +129,7 @@ class LockContext:
     __slots__ = ("_acquire", "_fd", "_slot", "_stripe", "_timeout")
 
     def __init__(
-        self,
-        stripe: threading.Lock,
-        acquire: Callable[[int, float], int],
-        slot: int,
-        timeout: float,
+        self, stripe: threading.Lock, acquire: _Acquire, slot: int, timeout: float
     ) -> None:
         self._stripe = stripe
         self._acquire = acquire

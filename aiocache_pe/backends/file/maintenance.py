@@ -35,8 +35,6 @@ class MaintenanceRounds:
         disk: the directory.
     """
 
-    __slots__ = ("__weakref__", "_disk", "_lock", "_steps")
-
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._steps: Iterator[_Step] | None = None
@@ -51,21 +49,17 @@ class MaintenanceRounds:
     def run_step(self, now: float) -> Sequence[Head] | None:
         """Do the next step of the round, or begin a round if one is due.
 
-        Args:
-            now: present time, in seconds since the epoch.
-
         Returns:
             The heads of the removed entries; ``None`` at the end of the round, or if none is due.
         """
         if not self._lock.acquire(blocking=False):  # another manager of this store does a step
             return None
         try:
-            if self._steps is None:
-                self._steps = self._begin_round(now)
-            step = next(self._steps, None) if self._steps is not None else None
+            steps, self._steps = self._steps or self._iter_steps(now), None
+            step = next(steps, None)
             if step is None:
-                self._steps = None
                 return None
+            self._steps = steps
             return step()
         finally:
             self._lock.release()
@@ -75,19 +69,16 @@ class MaintenanceRounds:
         with self._lock:
             self._steps = None
 
-    def _begin_round(self, now: float) -> Iterator[_Step] | None:
-        """Return the steps of a round, if one is due, and record its beginning."""
-        layout, ledger = self._disk.layout, self._disk.bounds.ledger
+    def _iter_steps(self, now: float) -> Iterator[_Step]:
+        """Record the beginning of a round and yield its steps; yield none if no round is due."""
+        disk, layout, ledger = self._disk, self._disk.layout, self._disk.bounds.ledger
         if not os.path.isdir(layout.root):
-            return None
+            return
         needs_recount = ledger.ensure_open() and ledger.needs_recount
         if not needs_recount and not _is_older(layout.swept, _ROUND_INTERVAL, now):
-            return None
+            return
         _set_time(layout.swept, now)
-        return self._iter_steps(now, needs_recount=needs_recount)
 
-    def _iter_steps(self, now: float, *, needs_recount: bool) -> Iterator[_Step]:
-        disk, layout, ledger = self._disk, self._disk.layout, self._disk.bounds.ledger
         if has_full_bucket(layout, now):
             # This requests a walk, by a later round if this one does not reach its end.
             with suppress(FileNotFoundError):

@@ -46,12 +46,7 @@ hold_during_fork(_ledger_lock)
 
 
 class Totals(NamedTuple):
-    """Contents of a directory.
-
-    Attributes:
-        entries: number of entries.
-        size: total size of their files in bytes.
-    """
+    """Number of entries of a directory, and total size of their files in bytes."""
 
     entries: int
     size: int
@@ -82,17 +77,6 @@ class SizeLedger:
         bounds: bounds of this process; without any, it does not create the ledger.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_bounds",
-        "_fd",
-        "_make_folder",
-        "_path",
-        "_row",
-        "is_complete",
-        "needs_recount",
-    )
-
     is_complete: bool
     """Whether the totals include the entries that are older than the ledger."""
     needs_recount: bool
@@ -112,9 +96,7 @@ class SizeLedger:
 
     def after_fork(self) -> None:
         """Leave the row to the parent."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._close_file()
 
     def ensure_open(self) -> bool:
         """Open the ledger if it exists or the bounds require one; return whether it is open.
@@ -160,8 +142,7 @@ class SizeLedger:
             at = 3 * self._row
             is_change = entries != 0 or size != 0
             changes = max(1, table[at + 2] + is_change)
-            row = _ROW.pack(table[at] + entries, table[at + 1] + size, changes)
-            os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
+            self._write_row(table[at] + entries, table[at + 1] + size, changes)
         return Totals(sum(table[0::3]) + entries, sum(table[1::3]) + size)
 
     def get_totals(self) -> Totals:
@@ -206,8 +187,7 @@ class SizeLedger:
                 entries, size, changes = self._read_rows()[at : at + 3]
                 # Without the mark, the next process takes over the duty to recount.
                 mark = abs(changes) if self.needs_recount else -abs(changes)
-                row = _ROW.pack(entries, size, mark)
-                os.pwrite(self._fd, row, _HEADER.size + self._row * _ROW.size)
+                self._write_row(entries, size, mark)
         self._close_file()
 
     __del__ = close
@@ -231,11 +211,10 @@ class SizeLedger:
                 )
                 os.pwrite(fd, _BOUNDS.pack(*bounds), _BOUNDS_OFFSET)
 
-            at = _HEADER.size + self._row * _ROW.size
-            row = os.pread(fd, _ROW.size, at)
+            row = os.pread(fd, _ROW.size, _HEADER.size + self._row * _ROW.size)
             entries, size, changes = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
             self.is_complete, self.needs_recount = self.recounts > 0, changes > 0
-            os.pwrite(fd, _ROW.pack(entries, size, abs(changes) + 1), at)
+            self._write_row(entries, size, abs(changes) + 1)
             self._mark_abandoned_rows()
         except (OSError, StopIteration):
             self._fd = -1
@@ -256,13 +235,16 @@ class SizeLedger:
                 self.needs_recount = True
 
     def _read_header(self) -> tuple[int, int, int]:
-        """Return the two recorded bounds and the number of recounts."""
+        """Return the recorded ``max_entries`` and ``max_bytes``, and the number of recounts."""
         with _ledger_lock:
             header = os.pread(self._fd, _HEADER.size, 0) if self._fd >= 0 else b""
         if len(header) < _HEADER.size:  # the ledger is not open, or the file was truncated
             return _NO_BOUND, _NO_BOUND, 0
         _, max_entries, max_bytes, recounts = _HEADER.unpack(header)
         return max_entries, max_bytes, recounts
+
+    def _write_row(self, *row: int) -> None:
+        os.pwrite(self._fd, _ROW.pack(*row), _HEADER.size + self._row * _ROW.size)
 
     def _read_rows(self) -> tuple[int, ...]:
         """Return the numbers of all rows; zeros for the own row if it is missing."""

@@ -9,7 +9,7 @@ from redis import Redis
 
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.testing.contract_support import PREFIX, make_record
-from tests.support.internals import get_connection_limit
+from tests.support.internals import get_redis_link
 from tests.support.servers.redis_server import Server
 
 KEYS = [f"{PREFIX}k{n}" for n in range(1000)]
@@ -36,7 +36,7 @@ async def test_each_method_sends_few_commands_in_few_round_trips(own_redis: Serv
     store = RedisBackend(own_redis.url, tracking=False)
     await store.update(KEYS[0], lambda _: RECORDS[0])  # the server knows the scripts after this
     await store.delete(KEYS[:1])
-    limit = get_connection_limit(store)
+    limit = get_redis_link(store).limit
     acquire, acquired = limit.acquire, list[None]()
 
     async def count_acquire() -> Any:

@@ -6,7 +6,6 @@ tests/architecture/test_tests.py checks this.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +17,20 @@ from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.file import atomic_write, locks
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.reading import CachedReader
+from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
+from aiocache_pe.backends.redis.client_tracking import Tracker
+from aiocache_pe.backends.redis.clients import LoopLink
+from aiocache_pe.backends.redis.commands import Commands
+from aiocache_pe.backends.redis.connection_pool import Pool
 from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.engine import stats_reporter
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.maintenance import Maintenance
 from aiocache_pe.engine.stats_reporter import StatsReporter
+from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.loading import background_refresh
+from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from tests.support.polling import poll
 
 
@@ -59,9 +65,14 @@ async def wait_for_round(cache: CacheManager) -> None:
     await poll(lambda: get_maintenance(cache)._loop is None, deadline=60)
 
 
+def get_refreshes(cache: CacheManager) -> BackgroundRefreshes:
+    """Return the background refreshes of a cache."""
+    return cache._shared.refreshes
+
+
 async def wait_for_refreshes(cache: CacheManager) -> None:
     """Wait for the background refreshes of a cache that run in this event loop."""
-    await cache._shared.refreshes.settle()
+    await get_refreshes(cache).settle()
 
 
 def cancel_computation(cache: CacheManager) -> None:
@@ -104,9 +115,36 @@ def get_cached_reader(cache: CacheManager) -> CachedReader:
     return backend._cached_reader
 
 
-def get_connection_limit(store: RedisBackend) -> asyncio.Semaphore:
-    """Return the semaphore that each round trip of a Redis store acquires."""
-    return store._clients.get_link().limit
+def count_expiring_nodes(bounded_map: BoundedMap[Any]) -> int:
+    """Return the number of nodes in the expiry buckets of a map that has such buckets."""
+    assert bounded_map._expiry_buckets is not None
+    return len(bounded_map._expiry_buckets)
+
+
+def get_redis_link(store: RedisBackend) -> LoopLink:
+    """Return the link of a Redis store to its server in this event loop."""
+    return store._clients.get_link()
+
+
+def get_redis_commands(store: RedisBackend) -> Commands:
+    """Return the part of a Redis store that sends commands."""
+    return store._commands
+
+
+def get_tracker(store: RedisBackend) -> Tracker:
+    """Return the part of a Redis store that receives invalidations."""
+    assert store._tracker is not None
+    return store._tracker
+
+
+def count_pooled_connections(pool: Pool) -> tuple[int, int]:
+    """Return the numbers of connections in use and of idle connections."""
+    return len(pool._in_use), len(pool._idle)
+
+
+def limit_tracking_silence(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set the time without an answer after which a tracking connection is lost."""
+    monkeypatch.setattr(client_tracking, "_SILENCE_SECONDS", seconds)
 
 
 def list_busy_connections(openai_client: Any) -> list[Any]:

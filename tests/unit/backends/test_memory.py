@@ -16,7 +16,13 @@ from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL
 from aiocache_pe.events import Event, Removed
 from aiocache_pe.testing import FakeClock
 from aiocache_pe.testing.contract_support import PREFIX, make_record
-from tests.support.internals import trigger_maintenance, wait_for_round
+from tests.support.internals import (
+    count_expiring_nodes,
+    get_backend,
+    get_engine,
+    trigger_maintenance,
+    wait_for_round,
+)
 from tests.support.polling import poll
 from tests.support.scale import scale_size
 
@@ -25,7 +31,7 @@ LARGE_TEXT = "x" * 1000
 
 def count_stored(cache: CacheManager) -> int:
     """Return the number of entries in the store, expired ones included."""
-    backend = cache._shared.engine.backend
+    backend = get_backend(cache)
     assert isinstance(backend, MemoryBackend)
     return len(backend._entries.nodes)
 
@@ -98,7 +104,7 @@ async def test_the_memory_tier_keeps_the_hits_of_a_rewritten_entry(cache_dir: Pa
         for number in range(3):
             assert await cache.get("k") == 1 + number
             await cache.set("k", 2 + number)
-        tier = cache._shared.engine.tier
+        tier = get_engine(cache).tier
         assert tier is not None
         entry = tier.nodes["default:k"]
         assert (entry.hits, entry.counted_hits) == (3, 3)
@@ -255,12 +261,10 @@ def test_concurrent_writes_and_rounds_keep_map_and_buckets_consistent(bounded: b
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
-    buckets = entries._expiry_buckets
-    assert buckets is not None
-    assert len(buckets) == len(entries.nodes)
+    assert count_expiring_nodes(entries) == len(entries.nodes)
     assert entries.total_size == sum(stored.size for stored in entries.nodes.values())
     removed = entries.expire(now + 1e9, 1000)
-    assert (len(entries.nodes), len(buckets), entries.total_size) == (0, 0, 0)
+    assert (len(entries.nodes), count_expiring_nodes(entries), entries.total_size) == (0, 0, 0)
     assert len({stored.key for stored in removed}) == len(removed) <= 97
 
 

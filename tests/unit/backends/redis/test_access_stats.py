@@ -12,12 +12,12 @@ from redis import Redis
 from redis.crc import key_slot
 
 from aiocache_pe import BackendError, CacheManager
-from aiocache_pe.backends.redis import client_tracking
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import USAGE_PREFIX, make_entry_name, make_usage_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.contract_support import PREFIX, make_record
 from aiocache_pe.warming.warm import most_hit
+from tests.support.internals import limit_tracking_silence
 from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
@@ -29,7 +29,7 @@ async def backend(
     own_redis: Server, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[RedisBackend]:
     # Otherwise copies would become outdated when the server is slow.
-    monkeypatch.setattr(client_tracking, "_SILENCE_SECONDS", 60.0)
+    limit_tracking_silence(monkeypatch, 60.0)
     store = RedisBackend(own_redis.url)
     yield store
     await store.close()

@@ -19,7 +19,7 @@ from aiocache_pe.exceptions import ConfigurationError, StoreUnavailableError
 from aiocache_pe.record import Record, pack_head
 from aiocache_pe.testing.contract_support import PREFIX, make_record
 from aiocache_pe.testing.fake_clock import FakeClock
-from tests.support.internals import get_backend
+from tests.support.internals import count_pooled_connections, get_backend, get_redis_link
 from tests.support.scale import report, scale_size
 from tests.support.servers.deployments import USER_RIGHTS, Cluster, SecuredCluster, Sentinels
 from tests.support.servers.redis_server import Server, reserve_ports
@@ -132,7 +132,7 @@ async def test_calls_wait_when_all_connections_are_in_use(
         )
         found = await asyncio.gather(*(backend.read([key]) for key in keys))
         assert [list(each) for each in found] == [[key] for key in keys]
-        link = backend._clients.get_link()
+        link = get_redis_link(backend)
         await backend.close()
         if link.owner is None:
             await link.client.aclose()
@@ -230,10 +230,11 @@ async def test_no_call_receives_the_answer_of_a_cancelled_call(redis_server: Ser
     for _ in range(scale_size(5)):
         await asyncio.gather(*(read_and_cancel(dice.choice(keys)) for _ in range(100)))
         await asyncio.gather(*(read_and_check(dice.choice(keys)) for _ in range(100)))
-    pool = backend._clients.get_link().pool
+    pool = get_redis_link(backend).pool
     assert pool is not None
-    assert len(pool._in_use) == 0
-    assert len(pool._idle) <= 24
+    in_use, idle = count_pooled_connections(pool)
+    assert in_use == 0
+    assert idle <= 24
     calls = scale_size(5) * 100
     report(f"{calls} calls cancelled, {calls} checked: no answer was mixed up")
     await backend.close()

@@ -18,7 +18,12 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.key_names import make_entry_name
 from aiocache_pe.record import Record
 from aiocache_pe.testing.contract_support import PREFIX, make_record
-from tests.support.internals import get_engine, is_entry_current
+from tests.support.internals import (
+    get_engine,
+    get_redis_commands,
+    get_tracker,
+    is_entry_current,
+)
 from tests.support.polling import poll, poll_blocking
 from tests.support.servers.deployments import Proxy
 from tests.support.servers.redis_server import Server
@@ -100,9 +105,9 @@ async def test_a_change_during_a_read_keeps_the_answer_out_of_memory(
 ) -> None:
     # The invalidation arrives before the answer, which is outdated by then.
     await read_tracked(backend)
-    tracker = backend._tracker
-    assert tracker is not None
-    get = backend._commands.get
+    tracker = get_tracker(backend)
+    commands = get_redis_commands(backend)
+    get = commands.get
 
     async def change_and_get(names: Sequence[bytes]) -> Sequence[Any]:
         answer = await get(names)
@@ -112,7 +117,7 @@ async def test_a_change_during_a_read_keeps_the_answer_out_of_memory(
         await poll(lambda: not version.is_valid)
         return answer
 
-    monkeypatch.setattr(backend._commands, "get", change_and_get)
+    monkeypatch.setattr(commands, "get", change_and_get)
     found = (await backend.read([KEY]))[KEY]
     assert isinstance(found, Record)
     assert found.stamp is None

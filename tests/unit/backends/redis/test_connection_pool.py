@@ -8,6 +8,7 @@ from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.connection_pool import HangDetector
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.testing.contract_support import PREFIX
+from tests.support.internals import get_redis_link
 from tests.support.polling import poll
 from tests.support.servers.redis_server import Server
 
@@ -33,7 +34,7 @@ class FakeConnection:
 async def test_a_hanging_server_releases_all_calls(own_redis: Server) -> None:
     backend = RedisBackend(own_redis.url, tracking=False)
     await asyncio.gather(*(backend.read([PREFIX + "k"]) for _ in range(40)))
-    pool = backend._clients.get_link().pool
+    pool = get_redis_link(backend).pool
     assert pool is not None
     pool._hang_detector.hang_timeout = 0.1
     own_redis.freeze()

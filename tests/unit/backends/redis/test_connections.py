@@ -23,6 +23,7 @@ from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.loops import LoopEndHook
 from aiocache_pe.testing.contract_support import PREFIX, make_record
+from tests.support.internals import get_redis_commands, get_redis_link
 from tests.support.polling import poll
 from tests.support.scale import scale_size
 from tests.support.servers.deployments import Cluster, Sentinels
@@ -45,7 +46,7 @@ async def backend(redis_server: Server) -> AsyncIterator[RedisBackend]:
 
 
 def get_owner(backend: RedisBackend) -> ConnectionOwner:
-    owner = backend._clients.get_link().owner
+    owner = get_redis_link(backend).owner
     assert owner is not None
     return owner
 
@@ -104,7 +105,7 @@ async def test_a_refused_command_does_not_affect_the_others_of_its_batch(
         admin.lpush(make_entry_name(PREFIX + "k1"), b"no record")
         commands = [("STRLEN", make_entry_name(key)) for key in KEYS[:3]]
         await backend.write([make_record("k0"), make_record("k2")])
-        answers = await backend._commands.batch(commands)
+        answers = await get_redis_commands(backend).batch(commands)
         admin.delete(make_entry_name(PREFIX + "k1"))
     assert [type(answer) for answer in answers] == [int, BackendError, int]
     assert len(await backend.read([KEYS[0], KEYS[2]])) == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from aiocache_pe import context
 from aiocache_pe._validation import check_plain_function
@@ -49,6 +49,10 @@ from aiocache_pe.loading.options import (
 )
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
+
+Transport = TypeVar("Transport")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
 
 HEADER = "x-aiocache-pe"
 """The response header with the origin of a response: ``hit``, ``miss`` or ``stale``."""
@@ -199,35 +203,38 @@ class StreamCapture:
             await put(load.key, value, load.policy, self._tokens, seconds)
 
 
-class Exchange:
-    """Base of the async and the blocking exchange: their decisions and responses, without I/O.
+class CachingTransport(Generic[Transport, Request, Response]):
+    """Base of the async and the blocking transports: decisions and responses, without I/O.
+
+    A subclass for a library sets ``_library`` to its module.
 
     Args:
-        caching: the settings.
-        send: sends a request to the server.
-        library: the module httpx or httpx2.
-        stream_class: the class of byte streams of that library. It takes chunks, and a function
-            that closes their source.
+        cache: the cache, async or blocking; by default the process's shared cache.
+        transport: the transport that sends requests; by default one of the library.
+        settings: the settings of `HttpCaching`: ``ttl``, ``namespace``, ``tags``, ``vary``,
+            ``store_truncated``, ``cacheable``, ``stale_ttl`` and ``lock``.
+
+    Raises:
+        ConfigurationError: a setting cannot work.
     """
 
+    _library: Any
     _streams_class: Callable[[], Any]
+    _send: Callable[[Any], Any]
     _answer_whole: Callable[[CacheableRequest, Any], Any]
     _answer_stream: Callable[[CacheableRequest, Any], Any]
     _answer_recorded: Callable[[context.Cassette, CacheableRequest, Any], Any]
     _open_seat: Callable[[StreamSeat], Any]
+    _make_inner: Callable[[], Any]
+    _make_stream_class: Callable[[], Callable[..., Any]]
 
     def __init__(
-        self,
-        caching: HttpCaching,
-        send: Callable[[Any], Any],
-        library: Any,
-        stream_class: Callable[..., Any],
+        self, cache: Any = None, *, transport: Transport | None = None, **settings: Any
     ) -> None:
-        self._caching = caching
-        self._loader = caching.loader
-        self._send = send
-        self._library = library
-        self._stream_class = stream_class
+        self._caching = HttpCaching(cache, **settings)
+        self._loader = self._caching.loader
+        self._inner = self._make_inner() if transport is None else cast("Any", transport)
+        self._stream_class = self._make_stream_class()
         self._streams = self._streams_class()
 
     def _choose_handler(self, request: Any, content: bytes | None) -> Callable[[Any], Any]:

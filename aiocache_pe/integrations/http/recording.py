@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiocache_pe.context import Call, Cassette
 from aiocache_pe.integrations.http.requests import CacheableRequest
@@ -30,15 +30,6 @@ _CHANGING_FIELDS = frozenset(
 )
 _CHANGING_SUFFIX = "_id"
 _TEXT_FIELDS = ("messages", "input", "prompt", "contents", "content", "parts", "text", "query")
-
-
-class RecordedResponse(NamedTuple):
-    """The parts of a response that is made from a recorded answer."""
-
-    status: int
-    headers: Iterable[Iterable[str]]
-    origin: str
-    chunks: list[bytes]
 
 
 def make_call(request: CacheableRequest, loader: Loader) -> Call:
@@ -95,20 +86,20 @@ def is_recordable(answer: dict[str, Any]) -> bool:
     return "failure" not in answer
 
 
-def replay(answer: dict[str, Any], *, is_fetched: bool) -> RecordedResponse:
-    """Return the response for an answer, recorded or not.
+def replay(
+    answer: dict[str, Any], *, is_fetched: bool
+) -> tuple[int, Iterable[Iterable[str]], str, list[bytes]]:
+    """Return the status, headers, origin and chunks of the response for an answer.
 
     Args:
-        answer: the result of `make_answer`.
+        answer: a result of `make_answer`, recorded or not.
         is_fetched: whether this call sent the request.
     """
     if not is_recordable(answer):
         status, headers, body = answer["failure"]
-        return RecordedResponse(status, drop_transfer_headers(headers), "miss", [body])
+        return status, drop_transfer_headers(headers), "miss", [body]
     origin = "miss" if is_fetched else "hit"
-    return RecordedResponse(
-        answer["status"], answer["headers"].items(), origin, _make_chunks(answer)
-    )
+    return answer["status"], answer["headers"].items(), origin, _make_chunks(answer)
 
 
 def _make_chunks(answer: dict[str, Any]) -> list[bytes]:

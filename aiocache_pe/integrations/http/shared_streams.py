@@ -158,16 +158,7 @@ class SyncSharedStreams:
     def open_or_join(
         self, key: str, open_stream: Callable[[Callable[[], None]], OpenedStream]
     ) -> StreamSeat | None:
-        """Return a seat in the stream of a key; ``None`` if it is in flight and cannot be joined.
-
-        Args:
-            key: identifies the request.
-            open_stream: sends the request. It takes a function to call when the response is
-                closed.
-
-        Raises:
-            Exception: ``open_stream`` raised it.
-        """
+        """Return a seat, as `AsyncSharedStreams.open_or_join` does."""
         with self._lock:
             opening = self._openings.get(key)
             is_first = opening is None

@@ -1,13 +1,13 @@
-"""Path of a request through a blocking transport: its input and output.
+"""Blocking transport: the input and output of a request.
 
 The thread that makes a request sends it. The event loop that serves threads does the rest. The
-decisions are in `aiocache_pe.integrations.http.caching`. The async transports use
-`aiocache_pe.integrations.http.exchange_async`.
+decisions are in `aiocache_pe.integrations.http.caching`. Async clients use
+`aiocache_pe.integrations.http.async_transport`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,7 +15,13 @@ from typing import Any
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.integrations.http import recording
-from aiocache_pe.integrations.http.caching import Exchange, StreamCapture
+from aiocache_pe.integrations.http.caching import (
+    CachingTransport,
+    Request,
+    Response,
+    StreamCapture,
+    Transport,
+)
 from aiocache_pe.integrations.http.requests import CacheableRequest
 from aiocache_pe.integrations.http.responses import OK, FetchedResponse
 from aiocache_pe.integrations.http.shared_streams import (
@@ -28,17 +34,36 @@ from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.sentinels import MISSING
 
 
-class SyncExchange(Exchange):
-    """Answers requests of threads from the cache, or sends them to the server."""
+class SyncTransport(CachingTransport[Transport, Request, Response]):
+    """Transport of a blocking client that caches the responses of model servers.
+
+    `aiocache_pe.integrations.http.async_transport.AsyncTransport` describes the behaviour.
+    """
 
     _streams_class = SyncSharedStreams
 
-    def answer(self, request: Any) -> Any:
-        """Return the response to a request."""
+    def handle_request(self, request: Request) -> Response:
+        """Return the response to a request, from the cache or from the server."""
+        return self._answer(request)  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close the connections; the cache stays open."""
+        self._inner.close()
+
+    def _answer(self, request: Any) -> Any:
         if context.current_mode() is Mode.BYPASS:
             return self._send(request)
         content = request.read() if self._caching.is_cacheable(request) else None
         return self._choose_handler(request, content)(request)
+
+    def _send(self, request: Any) -> Any:
+        return self._inner.handle_request(request)
+
+    def _make_inner(self) -> Any:
+        return self._library.HTTPTransport()
+
+    def _make_stream_class(self) -> Callable[..., Any]:
+        return type("ChunkStream", (_ChunkStream, self._library.SyncByteStream), {})
 
     def _answer_whole(self, parsed: CacheableRequest, request: Any) -> Any:
         fetched: list[FetchedResponse] = []
@@ -129,3 +154,20 @@ def _iter_chunks(
         yield b""  # closing a generator that never ran would not close the response
         for chunk in response.iter_bytes():
             yield capture.add(chunk)
+
+
+class _ChunkStream:
+    """Byte stream of chunks: a list of them, or an iterator and the function that closes it."""
+
+    def __init__(
+        self, chunks: list[bytes] | Iterator[bytes], close: Callable[[], None] | None = None
+    ) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._chunks
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()

@@ -1,12 +1,12 @@
-"""Path of a request through an async transport: its input and output.
+"""Async transport: the input and output of a request.
 
-The decisions are in `aiocache_pe.integrations.http.caching`. The blocking transports use
-`aiocache_pe.integrations.http.exchange_sync`.
+The decisions are in `aiocache_pe.integrations.http.caching`. Blocking clients use
+`aiocache_pe.integrations.http.sync_transport`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -14,7 +14,13 @@ from typing import Any
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.integrations.http import recording
-from aiocache_pe.integrations.http.caching import Exchange, StreamCapture
+from aiocache_pe.integrations.http.caching import (
+    CachingTransport,
+    Request,
+    Response,
+    StreamCapture,
+    Transport,
+)
 from aiocache_pe.integrations.http.requests import CacheableRequest
 from aiocache_pe.integrations.http.responses import OK, FetchedResponse
 from aiocache_pe.integrations.http.shared_streams import (
@@ -25,17 +31,40 @@ from aiocache_pe.integrations.http.shared_streams import (
 from aiocache_pe.loading.options import LoadRequest
 
 
-class AsyncExchange(Exchange):
-    """Answers requests of tasks from the cache, or sends them to the server."""
+class AsyncTransport(CachingTransport[Transport, Request, Response]):
+    """Transport that sends requests and caches the responses of model servers.
+
+    Complete, successful responses are stored, whether they are streams or not. Errors are not
+    stored. Identical requests at the same time are sent once. The header ``x-aiocache-pe`` of a
+    response has its origin: ``hit``, ``miss`` or ``stale``. The headers of a request are neither
+    stored nor part of a key, except for the few that change a response, such as
+    ``anthropic-version``.
+    """
 
     _streams_class = AsyncSharedStreams
 
-    async def answer(self, request: Any) -> Any:
-        """Return the response to a request."""
+    async def handle_async_request(self, request: Request) -> Response:
+        """Return the response to a request, from the cache or from the server."""
+        return await self._answer(request)  # type: ignore[no-any-return]
+
+    async def aclose(self) -> None:
+        """Close the connections; the cache stays open."""
+        await self._inner.aclose()
+
+    async def _answer(self, request: Any) -> Any:
         if context.current_mode() is Mode.BYPASS:
             return await self._send(request)
         content = await request.aread() if self._caching.is_cacheable(request) else None
         return await self._choose_handler(request, content)(request)
+
+    async def _send(self, request: Any) -> Any:
+        return await self._inner.handle_async_request(request)
+
+    def _make_inner(self) -> Any:
+        return self._library.AsyncHTTPTransport()
+
+    def _make_stream_class(self) -> Callable[..., Any]:
+        return type("ChunkStream", (_ChunkStream, self._library.AsyncByteStream), {})
 
     async def _answer_whole(self, parsed: CacheableRequest, request: Any) -> Any:
         fetched: list[FetchedResponse] = []
@@ -124,3 +153,27 @@ async def _iter_chunks(
         yield b""  # closing a generator that never ran would not close the response
         async for chunk in response.aiter_bytes():
             yield capture.add(chunk)
+
+
+class _ChunkStream:
+    """Byte stream of chunks: a list of them, or an iterator and the function that closes it."""
+
+    def __init__(
+        self,
+        chunks: list[bytes] | AsyncIterator[bytes],
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._close = close
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if isinstance(self._chunks, list):
+            for chunk in self._chunks:
+                yield chunk
+        else:
+            async for chunk in self._chunks:
+                yield chunk
+
+    async def aclose(self) -> None:
+        if self._close is not None:
+            await self._close()

@@ -84,7 +84,6 @@ class Backend(Protocol):
         Raises:
             BackendError: the store cannot be read at all.
         """
-        ...
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """Store several records under their ``head.key`` in one round trip.
@@ -98,7 +97,6 @@ class Backend(Protocol):
         Raises:
             BackendError: a record could not be stored; the others may have been.
         """
-        ...
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """Remove several records in one round trip.
@@ -114,7 +112,6 @@ class Backend(Protocol):
         Raises:
             BackendError: a record could not be removed; the others may have been.
         """
-        ...
 
     async def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write one record as a single atomic step.
@@ -129,7 +126,6 @@ class Backend(Protocol):
         Raises:
             BackendError: the record could not be changed.
         """
-        ...
 
     def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """Iterate over the heads of all records under a key prefix.
@@ -147,7 +143,6 @@ class Backend(Protocol):
         Raises:
             BackendError: the store cannot be read.
         """
-        ...
 
     async def clear(self, prefix: str) -> int:
         """Remove every record under a key prefix.
@@ -161,7 +156,6 @@ class Backend(Protocol):
         Raises:
             BackendError: not all records could be removed.
         """
-        ...
 
     async def close(self) -> None:
         """Release all resources; a later use of the store opens them again."""
@@ -182,7 +176,6 @@ class Coherent(Protocol):
                 not kept in memory. A store that is notified of changes may stamp only the records
                 of `Backend.read`.
         """
-        ...
 
 
 @runtime_checkable
@@ -199,7 +192,6 @@ class Peekable(Protocol):
             The record; ``None`` if there certainly is none; `PENDING` if only `Backend.read` can
                 decide.
         """
-        ...
 
 
 @runtime_checkable
@@ -215,7 +207,6 @@ class Sized(Protocol):
         Returns:
             The number of records and their size in bytes.
         """
-        ...
 
 
 @runtime_checkable
@@ -239,7 +230,6 @@ class Usage(Protocol):
         Returns:
             Both figures; ``(0, None)`` if the entry was never read or is not stored.
         """
-        ...
 
 
 @runtime_checkable
@@ -268,7 +258,6 @@ class Maintainable(Protocol):
             The heads of the entries that this step removed because ``head.removable_at`` has
             passed; ``None`` at the end of the round, or if no round is due.
         """
-        ...
 
 
 @runtime_checkable
@@ -300,7 +289,6 @@ class Lease(Protocol):
 
         Read after the value is computed. It must not wait, so its answer may be outdated.
         """
-        ...
 
     async def release(self) -> None:
         """Release the lease; do nothing if it is released or lost already.
@@ -332,7 +320,6 @@ class Leasing(Protocol):
         Returns:
             The lease; ``None`` if any caller holds it, even the same one.
         """
-        ...
 
 
 @runtime_checkable
@@ -353,7 +340,6 @@ class SecretKeeper(Protocol):
 
     async def secret(self) -> bytes:
         """Return the store's secret, which is created on first use."""
-        ...
 
 
 class Check(NamedTuple):
@@ -377,7 +363,6 @@ class Examinable(Protocol):
 
     async def examine(self) -> Sequence[Check]:
         """Check the requirements of the store; report a failure in the result, not by raising."""
-        ...
 
 
 @runtime_checkable
@@ -390,4 +375,3 @@ class Located(Protocol):
         Args:
             key: a store key.
         """
-        ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -96,7 +97,7 @@ class GroupCommit:
     def __init__(self, executor: DiskExecutor, write: Writer) -> None:
         self._executor = executor
         self._write = write
-        self._pending: list[_Group] = []
+        self._pending: deque[_Group] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_shared = False  # whether the last batch had several writers
@@ -127,9 +128,15 @@ class GroupCommit:
             await self._idle.wait()
 
     def _start_batch(self) -> None:
-        batch = self._take_batch()
+        batch: list[_Group] = []
+        records: list[Record] = []
+        size = 0
+        while self._pending and len(records) < _BATCH_RECORDS and size < _BATCH_BYTES:
+            group, done = self._pending.popleft()
+            batch.append((group, done))
+            records += group
+            size += sum(len(record.payload) for record in group)
         self._is_shared = len(batch) > 1
-        records = [record for group, _ in batch for record in group]
         _drive(self._executor.run(self._write, records), partial(self._finish_batch, batch))
 
     def _finish_batch(
@@ -148,17 +155,6 @@ class GroupCommit:
             asyncio.get_running_loop().call_soon(self._start_batch)
         else:
             self._idle.set()
-
-    def _take_batch(self) -> list[_Group]:
-        groups = records = size = 0
-        for group, _ in self._pending:
-            groups += 1
-            records += len(group)
-            size += sum(len(record.payload) for record in group)
-            if records >= _BATCH_RECORDS or size >= _BATCH_BYTES:
-                break
-        batch, self._pending = self._pending[:groups], self._pending[groups:]
-        return batch
 
 
 def _resolve(

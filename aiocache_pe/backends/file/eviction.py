@@ -146,9 +146,9 @@ class DirectoryBounds:
                     return candidate
 
         candidates = choose(self._layout, self._order, excluded)
-        candidate = candidates.pop() if candidates else None
+        best = candidates.pop() if candidates else None
         self._candidates = candidates
-        return candidate
+        return best
 
     def _try_evict(self, candidate: Candidate) -> bool:
         """Remove an entry, unless it was used or replaced since it was examined."""

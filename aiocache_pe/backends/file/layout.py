@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -80,9 +79,7 @@ class Layout:
         self.secret = f"{self.root}/.secret"
         self.damaged = f"{self.root}/.damaged"
         # A miss needs the same path three times: for two reads and a write.
-        self._get_short_path: Callable[[str], str] = lru_cache(_CACHED_PATHS)(
-            partial(_build_path, self.root)
-        )
+        self._get_short_path = lru_cache(_CACHED_PATHS)(partial(_build_path, self.root))
 
     def get_path(self, key: str) -> str:
         """Return the path of the file of a store key."""

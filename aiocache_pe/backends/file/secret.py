@@ -6,7 +6,7 @@ import os
 import secrets
 from contextlib import suppress
 
-from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.layout import Layout, open_private
 from aiocache_pe.exceptions import BackendError
 
 
@@ -22,33 +22,27 @@ def load_secret(layout: Layout) -> bytes:
 
     layout.make_root()
     temporary = f"{layout.secret}-{os.getpid()}-{secrets.token_hex(4)}"
-    fd = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
+    with open(temporary, "xb", buffering=0, opener=open_private) as file:
         try:
-            os.write(fd, secrets.token_hex(32).encode("ascii"))
-            os.fsync(fd)  # without it, a crash could leave an empty file for good
+            file.write(secrets.token_hex(32).encode("ascii"))
+            os.fsync(file.fileno())  # without it, a crash could leave an empty file for good
+            with suppress(FileExistsError):  # another process was first; its secret is valid
+                os.link(temporary, layout.secret)
         finally:
-            os.close(fd)
-        with suppress(FileExistsError):  # another process was first; its secret is valid
-            os.link(temporary, layout.secret)
-    finally:
-        os.unlink(temporary)
+            os.unlink(temporary)
     return _read_secret(layout.secret)
 
 
 def _read_secret(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        status = os.fstat(fd)
+    with open(path, "rb", opener=open_private) as file:
+        status = os.fstat(file.fileno())
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise BackendError(
                 f"{path} must belong to the user of this process and have mode 0600; got the "
                 f"user {status.st_uid} and mode {status.st_mode & 0o777:04o}; remove the file if "
                 "in doubt, and values pickled under it are computed again"
             )
-        secret = os.read(fd, 4096)
+        secret = file.read(4096)
         if not secret:
             raise BackendError(f"{path} must not be empty; remove the file to get a new secret")
         return secret
-    finally:
-        os.close(fd)

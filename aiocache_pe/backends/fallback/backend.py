@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Backend, Change, Condition, Lease, ReadResult
@@ -13,7 +13,7 @@ from aiocache_pe.backends.fallback.failover import UNAVAILABLE_ERRORS, Failover,
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
 
-P = ParamSpec("P")
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -129,9 +129,7 @@ class FallbackBackend:
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
         return await self._failover.change(
-            lambda: self._first.clear(prefix),
-            lambda: self._second.clear(prefix),
-            areas=[prefix],
+            lambda: self._first.clear(prefix), lambda: self._second.clear(prefix), areas=[prefix]
         )
 
     async def close(self) -> None:
@@ -169,16 +167,10 @@ class FallbackBackend:
         """See `Leasing.try_lease`; with a store without leases, every caller holds the lease."""
         return await self._call(capabilities.try_lease, key)
 
-    async def _call(
-        self,
-        method: Callable[Concatenate[Backend, P], Awaitable[T]],
-        *args: P.args,
-        **settings: P.kwargs,
-    ) -> T:
+    async def _call(self, function: Callable[[Backend, A], Awaitable[T]], argument: A) -> T:
         """Call a function with the store that serves now."""
-        first, second = self._first, self._second
         return await self._failover.read(
-            lambda: method(first, *args, **settings), lambda: method(second, *args, **settings)
+            lambda: function(self._first, argument), lambda: function(self._second, argument)
         )
 
     async def _read_second(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 Recover = Callable[[], Awaitable[None]]
 Sleep = Callable[[float], Awaitable[object]]
+Pauses = tuple[float, float]
 
 
 class CircuitBreaker:
@@ -47,7 +48,7 @@ class CircuitBreaker:
         recover: Recover,
         *,
         is_open: bool = False,
-        pauses: tuple[float, float] = (0.1, 2.0),
+        pauses: Pauses = (0.1, 2.0),
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._name = name
@@ -110,7 +111,7 @@ class CircuitBreaker:
             scope.reschedule(loop.time())
 
 
-async def _probe(recover: WeakMethod[Recover], pauses: tuple[float, float], sleep: Sleep) -> None:
+async def _probe(recover: WeakMethod[Recover], pauses: Pauses, sleep: Sleep) -> None:
     pause, longest_pause = pauses
     while True:
         await sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret

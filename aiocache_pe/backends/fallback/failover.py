@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from aiocache_pe.backends.base import Backend, Probed
-from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Sleep
+from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Pauses, Sleep
 from aiocache_pe.backends.fallback.journal import Journal, JournalBatch
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.runtime.fork import reset_after_fork
@@ -37,33 +37,24 @@ class Failover:
         first: the store to use.
         second: the store that serves while the first one is unavailable.
         folder: directory of the journals.
-        pauses: the first and the longest pause between two attempts to recover the first store,
-            in seconds.
-        sleep: makes the pauses.
+        pauses: see `CircuitBreaker`.
+        sleep: see `CircuitBreaker`.
 
     Attributes:
         breaker: open while the second store serves.
     """
 
     def __init__(
-        self,
-        first: Backend,
-        second: Backend,
-        folder: str,
-        pauses: tuple[float, float],
-        sleep: Sleep,
+        self, first: Backend, second: Backend, folder: str, pauses: Pauses, sleep: Sleep
     ) -> None:
         self._first, self._second = first, second
         self._journal = Journal(folder)
         self._sleep = sleep
         self._journal_watch = Background()
         # A journal may be that of a crashed process; then its changes have to be settled first.
+        is_open = self._journal.has_files()
         self.breaker = CircuitBreaker(
-            repr(first),
-            self._recover,
-            is_open=self._journal.has_files(),
-            pauses=pauses,
-            sleep=sleep,
+            repr(first), self._recover, is_open=is_open, pauses=pauses, sleep=sleep
         )
         self.after_fork()
         reset_after_fork(self)

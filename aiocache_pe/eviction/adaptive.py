@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic
+from typing import Any
 
 from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.lirs import Lirs
@@ -24,14 +24,13 @@ _DECAY = 0.9  # of scores and requests, from one epoch of a full cache to the ne
 _MIGRATION_STEP = 8  # nodes that move to a new policy at each change
 
 
-class Adaptive(Generic[N]):
+class Adaptive(EvictionPolicy[N]):
     """Default policy: simulates four policies and evicts by the best of them.
 
     No policy is the best for all requests. LIRS keeps a part of a loop, TinyLFU keeps popular
     entries, LRU keeps recent ones, and S3-FIFO wins on web requests. So these experts play a
-    sample of the requests in small simulations, and the winner decides on the real entries.
-    Choosing among experts by their virtual caches goes back to Gramacy, Warmuth, Brandt and
-    Ari, "Adaptive caching by refetching", NIPS 2002.
+    sample of the requests in small simulations, and the winner decides on the real entries, as
+    in Gramacy, Warmuth, Brandt and Ari, "Adaptive caching by refetching", NIPS 2002.
 
     Invariants:
 
@@ -43,10 +42,9 @@ class Adaptive(Generic[N]):
     - Until the first eviction, the simulated cache is a quarter of the present one. A wrong
       policy is then replaced before it evicts anything, and a change costs nothing.
 
-    A hit appends its node to a short buffer without a lock. The policies process the buffer
-    at the next change of the cache, under the lock. If there were too many hits meanwhile, the
-    oldest are dropped, as in the read buffers of Caffeine
-    (https://github.com/ben-manes/caffeine).
+    A hit appends its node to a short buffer without a lock. The policies process the buffer at
+    the next change of the cache, under the lock. If the buffer is full, the oldest hits are
+    dropped, as in the read buffers of Caffeine (https://github.com/ben-manes/caffeine).
 
     Rejected alternatives (docs/design/decisions/0031 and 0035):
 
@@ -58,21 +56,10 @@ class Adaptive(Generic[N]):
     """
 
     __slots__ = (
-        "_active",
-        "_epoch_requests",
-        "_expert",
-        "_has_evicted",
-        "_hit_buffer",
-        "_past_requests",
-        "_retired",
-        "_sample_mask",
-        "_simulated_entries",
-        "_simulations",
+        *("_active", "_epoch_requests", "_expert", "_has_evicted", "_hit_buffer"),
+        *("_past_requests", "_retired", "_sample_mask", "_simulated_entries", "_simulations"),
         "on_hit",
     )
-
-    lock_free = True
-    on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
         self._expert = 0
@@ -176,12 +163,9 @@ class Adaptive(Generic[N]):
         size = len(self)
         scaled = self._simulated_entries * (self._sample_mask + 1)
         if not self._simulations or not size // 2 < scaled < size * 2:
+            self._sample_mask = 0
             while size // (self._sample_mask + 1) > _MAX_SIMULATED_ENTRIES:
                 self._sample_mask = 2 * self._sample_mask + 1
-            while (
-                self._sample_mask and size // (self._sample_mask + 1) <= _MAX_SIMULATED_ENTRIES // 2
-            ):
-                self._sample_mask //= 2
             self._restart_simulations()
         self._simulated_entries = max(1, size // (self._sample_mask + 1))
 

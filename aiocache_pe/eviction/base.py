@@ -35,15 +35,16 @@ N = TypeVar("N", bound=Node)
 class EvictionPolicy(Protocol[N]):
     """Choice of the entry to evict. A policy does no I/O and is called under a lock."""
 
-    on_hit: Callable[[N], None] | None
+    __slots__ = ()
+
+    on_hit: Callable[[N], None] | None = None
     """Function to call at every hit; ``None`` for a policy that only reads ``Node.hits``."""
 
-    lock_free: bool
+    lock_free: bool = True
     """Whether any thread may call `on_hit` at any time without the lock."""
 
     def __len__(self) -> int:
         """Return the number of nodes that the policy holds."""
-        ...
 
     def add(self, node: N) -> None:
         """Add a node that no policy holds."""
@@ -57,4 +58,3 @@ class EvictionPolicy(Protocol[N]):
         Raises:
             LookupError: the policy holds no node.
         """
-        ...

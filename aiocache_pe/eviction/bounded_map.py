@@ -29,13 +29,14 @@ class BoundedMap(Generic[N]):
         on_expire: called with every node that `put` removes because it expired, under the lock.
 
     Attributes:
+        lock: lock of all changes, for a change of several steps.
         nodes: all nodes by their keys, to be read only.
         total_size: sum of the sizes of all nodes, in bytes.
     """
 
     __slots__ = (
-        *("_expiry_buckets", "_lock", "_max_bytes", "_max_entries", "_on_evict", "_on_expire"),
-        *("_policy", "nodes", "total_size"),
+        *("_expiry_buckets", "_max_bytes", "_max_entries", "_on_evict", "_on_expire", "_policy"),
+        *("lock", "nodes", "total_size"),
     )
 
     def __init__(
@@ -56,8 +57,8 @@ class BoundedMap(Generic[N]):
         self._on_evict = on_evict
         self._expiry_buckets = expiry_buckets
         self._on_expire = on_expire
-        self._lock = threading.RLock()
-        hold_during_fork(self._lock)
+        self.lock = threading.RLock()
+        hold_during_fork(self.lock)
 
     @property
     def on_hit(self) -> Callable[[N], None] | None:
@@ -65,18 +66,13 @@ class BoundedMap(Generic[N]):
         on_hit = self._policy.on_hit
         return on_hit if on_hit is None or self._policy.lock_free else self._report_hit
 
-    @property
-    def lock(self) -> threading.RLock:
-        """Lock of all changes, for a change of several steps."""
-        return self._lock
-
     def put(self, node: N) -> bool:
         """Add a node or replace the one with its key, and make room for it.
 
         Returns:
             ``True`` if the map holds the node; ``False`` if the node alone exceeds a bound.
         """
-        with self._lock:
+        with self.lock:
             replaced = self.nodes.get(node.key)
             if replaced is not None:
                 # It stays in `nodes` until the new node takes its place, because a reader without
@@ -100,7 +96,7 @@ class BoundedMap(Generic[N]):
 
     def discard(self, key: str) -> N | None:
         """Remove and return the node of a key; ``None`` if there is none."""
-        with self._lock:
+        with self.lock:
             node = self.nodes.pop(key, None)
             if node is not None:
                 self._detach(node)
@@ -108,7 +104,7 @@ class BoundedMap(Generic[N]):
 
     def clear(self, prefix: str = "") -> int:
         """Remove every node that has a key with this prefix, and return their number."""
-        with self._lock:
+        with self.lock:
             keys = [key for key in self.nodes if key.startswith(prefix)]
             for key in keys:
                 self.discard(key)
@@ -125,7 +121,7 @@ class BoundedMap(Generic[N]):
             The removed nodes; fewer than ``limit`` if no more have expired.
         """
         removed: list[N] = []
-        with self._lock:
+        with self.lock:
             while len(removed) < limit and (node := self._pop_expired(now)) is not None:
                 removed.append(node)
         return removed
@@ -177,6 +173,6 @@ class BoundedMap(Generic[N]):
             self._on_evict(node)
 
     def _report_hit(self, node: N) -> None:
-        with self._lock:
+        with self.lock:
             if self._policy.on_hit is not None:
                 self._policy.on_hit(node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable
 from math import inf, isfinite
 from typing import Generic
@@ -51,8 +52,8 @@ class ExpiryBuckets(Generic[N]):
     def __init__(
         self, expires_at: Callable[[N], float | None], time: Callable[[], float] | None
     ) -> None:
-        self.now = _minus_infinity if time is None else time
-        self._time = SystemClock.time if time is None else time
+        self.now = time or (lambda: -inf)
+        self._time = time or SystemClock.time
         self._expires_at = expires_at
         self._buckets: dict[int, dict[str, None]] = {}
         self._order: list[int] = []  # heap of the ids of the buckets
@@ -66,17 +67,12 @@ class ExpiryBuckets(Generic[N]):
         if expires_at is None or not isfinite(expires_at):
             return
 
-        level, width = 0, (expires_at - self._time()) / _BUCKETS_PER_LEVEL
-        while level < _LEVELS - 1 and width > _WIDTHS[level]:
-            level += 1
-
-        bucket_id = _bucket_id(expires_at, level)
-        bucket = self._buckets.get(bucket_id)
-        if bucket is None:
-            self._buckets[bucket_id] = {node.key: None}
+        width = (expires_at - self._time()) / _BUCKETS_PER_LEVEL
+        bucket_id = _bucket_id(expires_at, bisect_left(_WIDTHS, width, 0, _LEVELS - 1))
+        if bucket_id not in self._buckets:
+            self._buckets[bucket_id] = {}
             heapq.heappush(self._order, bucket_id)
-        else:
-            bucket[node.key] = None
+        self._buckets[bucket_id][node.key] = None
 
     def discard(self, node: N) -> None:
         """Remove a node that was added."""
@@ -93,10 +89,7 @@ class ExpiryBuckets(Generic[N]):
                 return
 
     def pop_expired(self, now: float) -> str | None:
-        """Remove an expired node.
-
-        Args:
-            now: present time, in seconds since the epoch.
+        """Remove a node that expired before ``now``, in seconds since the epoch.
 
         Returns:
             The key of the node; ``None`` if no bucket has expired.
@@ -113,7 +106,3 @@ def _bucket_id(expires_at: float, level: int) -> int:
     """Return the end of a node's bucket, in quarters of a second, plus its level."""
     width = _WIDTHS[level]
     return (int(expires_at) // width + 1) * width * _LEVELS + level
-
-
-def _minus_infinity() -> float:
-    return -inf

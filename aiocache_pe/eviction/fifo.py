@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
-
-from aiocache_pe.eviction.base import N
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.linked_list import LinkedList
 
 
-class Fifo(Generic[N]):
+class Fifo(EvictionPolicy[N]):
     """Policy that evicts in the order of arrival.
 
     Invariant: the queue is in the order of arrival. Hits change nothing and cost nothing, so a
@@ -17,9 +14,6 @@ class Fifo(Generic[N]):
     """
 
     __slots__ = ("_queue",)
-
-    lock_free = True
-    on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
         self._queue = LinkedList[N]()

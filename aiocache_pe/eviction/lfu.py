@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from typing import Generic
 
-from aiocache_pe.eviction.base import N
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.linked_list import LinkedList
 
 
-class Lfu(Generic[N]):
+class Lfu(EvictionPolicy[N]):
     """Policy that evicts the entry with the fewest hits, and the oldest among equals.
 
     Invariants:
@@ -28,9 +26,6 @@ class Lfu(Generic[N]):
     """
 
     __slots__ = ("_counts", "_length", "_queues")
-
-    lock_free = True
-    on_hit: Callable[[N], None] | None = None
 
     def __init__(self) -> None:
         self._queues: dict[int, LinkedList[N]] = {}  # by number of hits

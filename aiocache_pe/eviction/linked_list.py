@@ -44,9 +44,8 @@ class LinkedList(Generic[N]):
     def append(self, node: N) -> None:
         """Append a node that is in no list."""
         last = self.previous
-        node.queue = self
+        node.queue = node.next = self
         node.previous = last
-        node.next = self
         self.previous = last.next = node
         self.length += 1
 
@@ -65,15 +64,13 @@ class LinkedList(Generic[N]):
 
     def move_to_end(self, node: N) -> None:
         """Move a node to the end if it is in this list."""
-        if node.queue is self:
-            after = node.next
-            if after is not self:
-                before, last = node.previous, self.previous
-                before.next = after
-                after.previous = before
-                node.previous = last
-                node.next = self
-                self.previous = last.next = node
+        if node.queue is self and node.next is not self:
+            before, after, last = node.previous, node.next, self.previous
+            before.next = after
+            after.previous = before
+            node.previous = last
+            node.next = self
+            self.previous = last.next = node
 
     def pop_first(self) -> N:
         """Remove and return the first node.
@@ -83,7 +80,6 @@ class LinkedList(Generic[N]):
         """
         if not self.length:
             raise LookupError("nothing to evict")
-
-        node = self.next
+        node = self.first
         self.remove(node)
-        return node  # type: ignore[no-any-return]
+        return node

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
-
-from aiocache_pe.eviction.base import N
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.ghost_entries import NUMBER_BITS, GhostEntries
 from aiocache_pe.eviction.linked_list import LinkedList
 
@@ -17,7 +14,7 @@ _TURN_MASK = (1 << _TURN_BITS) - 1
 _EVICTION_MASK = (1 << NUMBER_BITS - _TURN_BITS) - 1
 
 
-class Lirs(Generic[N]):
+class Lirs(EvictionPolicy[N]):
     """Policy that evicts entries without two uses in a short time.
 
     Jiang and Zhang, "LIRS: an efficient low inter-reference recency set replacement policy",
@@ -52,7 +49,6 @@ class Lirs(Generic[N]):
     )
 
     lock_free = False
-    on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
         self._lir = LinkedList[N]()
@@ -119,18 +115,15 @@ class Lirs(Generic[N]):
             self._hir.append(lir.pop_first())
 
     def _is_in_stack(self, turn: int) -> bool:
-        lir = self._lir
-        return (
-            bool(lir.length) and 0 < (turn - lir.first.policy_state & _TURN_MASK) <= _TURN_MASK >> 1
-        )
+        if not self._lir.length:
+            return False
+        return 0 < (turn - self._lir.first.policy_state & _TURN_MASK) <= _TURN_MASK >> 1
 
     def _is_known(self, ghost: int) -> bool:
-        limit = _GHOSTS_PER_ENTRY * (len(self) + 1)
-        return self._count_evictions_since(ghost) < limit and self._is_in_stack(ghost)
-
-    def _count_evictions_since(self, ghost: int) -> int:
+        size = len(self)
         turns = self._eviction_turn - (ghost >> _TURN_BITS) & _EVICTION_MASK
-        return turns * (1 + len(self) // _TURNS)
+        evictions = turns * (1 + size // _TURNS)
+        return evictions < _GHOSTS_PER_ENTRY * (size + 1) and self._is_in_stack(ghost)
 
     def _count_use(self) -> int:
         """Count a use and return its turn."""

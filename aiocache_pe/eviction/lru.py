@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiocache_pe.eviction.base import N
 from aiocache_pe.eviction.fifo import Fifo
 
@@ -21,7 +19,6 @@ class Lru(Fifo[N]):
     __slots__ = ("on_hit",)
 
     lock_free = False
-    on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
-
-from aiocache_pe.eviction.base import N
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.ghost_entries import GhostEntries, compute_age
 from aiocache_pe.eviction.linked_list import LinkedList
 
@@ -13,7 +10,7 @@ _SMALL_SHARE = 0.1  # part of all entries that the small queue may hold
 _MAX_COUNT = 3  # hits above this number do not count
 
 
-class S3Fifo(Generic[N]):
+class S3Fifo(EvictionPolicy[N]):
     """Policy that evicts new entries without a second hit before all others.
 
     Yang, Zhang, Qiu, Yue and Rashmi, "FIFO queues are all you need for cache eviction", SOSP
@@ -34,9 +31,6 @@ class S3Fifo(Generic[N]):
 
     __slots__ = ("_evictions", "_ghost_count", "_ghosts", "_main", "_small")
 
-    lock_free = True
-    on_hit: Callable[[N], None] | None = None
-
     def __init__(self) -> None:
         self._small = LinkedList[N]()
         self._main = LinkedList[N]()
@@ -50,10 +44,8 @@ class S3Fifo(Generic[N]):
     def add(self, node: N) -> None:
         """Append a node to the small queue, or to the main queue if its key is a ghost."""
         node.policy_state = node.hits
-        evicted_at = self._ghosts.take(node.key)
-        is_ghost = (
-            evicted_at is not None and compute_age(evicted_at, self._evictions) < self._ghost_count
-        )
+        then, now = self._ghosts.take(node.key), self._evictions
+        is_ghost = then is not None and compute_age(then, now) < self._ghost_count
         (self._main if is_ghost else self._small).append(node)
 
     def discard(self, node: N) -> None:

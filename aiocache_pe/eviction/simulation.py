@@ -29,9 +29,6 @@ class PolicySimulation:
     simulations", USENIX ATC 2017: the requests for a sample of the keys, in a cache that is
     smaller by the same factor, have nearly the hit ratio of all requests in the whole cache.
 
-    Args:
-        policy: policy to simulate.
-
     Attributes:
         score: number of hits in past epochs; older epochs count less.
     """

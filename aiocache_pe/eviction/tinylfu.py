@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
-
-from aiocache_pe.eviction.base import N
+from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.frequency_sketch import FrequencySketch
 from aiocache_pe.eviction.linked_list import LinkedList
 
@@ -13,7 +10,7 @@ _WINDOW_SHARE = 0.01  # of all entries
 _PROTECTED_SHARE = 0.8  # of the entries outside of the window
 
 
-class TinyLfu(Generic[N]):
+class TinyLfu(EvictionPolicy[N]):
     """Policy that compares the entry leaving the window with the next victim of the main space.
 
     Einziger, Friedman and Manes, "TinyLFU: a highly efficient cache admission policy", ACM
@@ -37,7 +34,6 @@ class TinyLfu(Generic[N]):
     __slots__ = ("_probation", "_protected", "_sketch", "_window", "on_hit")
 
     lock_free = False
-    on_hit: Callable[[N], None] | None
 
     def __init__(self) -> None:
         self._sketch = FrequencySketch()

@@ -18,7 +18,7 @@ from aiocache_pe.cli.session import run
 @options.settings
 def stats(settings: Settings) -> None:
     """Show the counters of all processes that used the cache."""
-    run(settings, operations.stats)
+    run(settings, operations.show_stats)
 
 
 @click.command()
@@ -36,7 +36,10 @@ def clear(settings: Settings) -> None:
 @options.add_common_options
 @options.settings
 def cleanup(settings: Settings) -> None:
-    """Remove expired entries, entries beyond the bounds, and remains of crashed processes."""
+    """Remove expired entries, and entries beyond the bounds.
+
+    The remains of crashed processes are removed as well.
+    """
     run(settings, operations.remove_expired)
 
 
@@ -84,7 +87,7 @@ def keys(settings: Settings, pattern: str) -> None:
     PATTERN is a glob: *, ? and [abc]. With --json each line is a JSON string, which keeps keys
     with line breaks apart.
     """
-    run(settings, lambda session: operations.keys(session, pattern))
+    run(settings, lambda session: operations.list_keys(session, pattern))
 
 
 @click.command()
@@ -101,7 +104,7 @@ def inspect(settings: Settings, key: str) -> None:
 @options.settings
 def doctor(settings: Settings) -> None:
     """Check the store; the exit code is 3 if a check fails."""
-    run(settings, operations.doctor)
+    run(settings, operations.examine)
 
 
 COMMANDS = (stats, clear, cleanup, get, put, delete, keys, inspect, doctor)
@@ -113,6 +116,6 @@ def _confirm(settings: Settings) -> None:
             "clear asks for a confirmation, and there is no terminal; add --yes to confirm"
         )
     # Between two runs of the event loop: inside one, Ctrl-C would take effect only after Enter.
-    count, place = run(settings, operations.count)
+    count, place = run(settings, operations.count_entries)
     if not click.confirm(f"Remove {output.count_entries(count)} of {place}?", err=True):
         raise DeclinedError("nothing was removed")

@@ -37,9 +37,9 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
 @options.add_common_options
 @options.settings
 def warm(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
-    """Fill the cache from FILE, with a call or an entry on each line; - is standard input.
+    """Fill the cache from the call file FILE.
 
-    A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a function
+    FILE may be - for standard input. A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a function
     decorated by cached, which fills its own cache, or {"key": ..., "value": ..., "ttl": ...}.
     Existing entries are not computed.
     """
@@ -63,9 +63,9 @@ def warm(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> 
 @options.add_common_options
 @options.settings
 def import_(settings: Settings, file_format: str, file: Path) -> None:
-    """Import the entries of FILE, with their times and hit counts; - is standard input.
+    """Import the entries of FILE, with their times and hit counts.
 
-    Expired entries are skipped, and so are entries that are not newer than the entry in the
+    FILE may be - for standard input. Expired entries are skipped, and so are entries that are not newer than the entry in the
     cache. The format legacy-json is a JSON object from keys to {"value", "created_at",
     "expires_at", "hit_count"}.
     """

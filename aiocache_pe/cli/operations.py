@@ -40,7 +40,7 @@ async def delete(session: Session, key: str) -> None:
         output.write_json({"key": key, "deleted": True})
 
 
-async def keys(session: Session, pattern: str) -> None:
+async def list_keys(session: Session, pattern: str) -> None:
     """Print the keys that match a pattern, as they are found; this does not count as a read."""
     async for key in session.cache.keys(pattern):
         if session.json:
@@ -50,7 +50,7 @@ async def keys(session: Session, pattern: str) -> None:
     session.check()
 
 
-async def count(session: Session) -> tuple[int, str]:
+async def count_entries(session: Session) -> tuple[int, str]:
     """Return the number of entries, and a description of their namespace."""
     stats = await session.run(session.cache.get_stats())
     return stats.total_entries, f"namespace {session.namespace.name!r} in {session.place}"
@@ -70,7 +70,7 @@ async def remove_expired(session: Session) -> None:
     _print_removed(session, removed)
 
 
-async def stats(session: Session) -> None:
+async def show_stats(session: Session) -> None:
     """Print the counters of all processes that used the cache."""
     stats = await session.run(session.cache.get_stats())
     counters = {name: getattr(stats, name) for name in _COUNTERS}
@@ -132,7 +132,7 @@ async def inspect(session: Session, key: str) -> None:
         )
 
 
-async def doctor(session: Session) -> None:
+async def examine(session: Session) -> None:
     """Print the results of the store's checks.
 
     Raises:

@@ -39,9 +39,9 @@ _FILE = click.Path(path_type=Path, allow_dash=True)
 def warm(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> None:
     """Fill the cache from the call file FILE.
 
-    FILE may be - for standard input. A line is JSON: {"call": "module:function", "args": [...], "kwargs": {...}} with a function
-    decorated by cached, which fills its own cache, or {"key": ..., "value": ..., "ttl": ...}.
-    Existing entries are not computed.
+    FILE may be - for standard input. A line is JSON: {"call": "module:function", "args":
+    [...], "kwargs": {...}} with a function decorated by cached, which fills its own cache, or
+    {"key": ..., "value": ..., "ttl": ...}. Existing entries are not computed.
     """
     calls = read_calls(*_read_file(file))
     run(
@@ -65,9 +65,9 @@ def warm(settings: Settings, file: Path, concurrency: int, *, refresh: bool) -> 
 def import_(settings: Settings, file_format: str, file: Path) -> None:
     """Import the entries of FILE, with their times and hit counts.
 
-    FILE may be - for standard input. Expired entries are skipped, and so are entries that are not newer than the entry in the
-    cache. The format legacy-json is a JSON object from keys to {"value", "created_at",
-    "expires_at", "hit_count"}.
+    FILE may be - for standard input. Expired entries are skipped, and so are entries that are
+    not newer than the entry in the cache. The format legacy-json is a JSON object from keys to
+    {"value", "created_at", "expires_at", "hit_count"}.
     """
     entries = import_legacy.parse(*_read_file(file))
     run(

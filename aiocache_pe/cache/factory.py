@@ -96,7 +96,7 @@ def build(
 
     chosen = _choose_backend(backend, redis_url)
     if _is_disabled():
-        store = _make_backend("NullBackend")
+        store: Backend = backends.NullBackend()
     elif isinstance(chosen, str) and is_redis(chosen):
         _refuse_bounds(bounds, "the Redis store")
         store = _make_redis_store(
@@ -176,14 +176,13 @@ def _make_redis_store(
         url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
     if not isinstance(url, str):
         raise ConfigurationError(f"redis_url must be a str; got {type(url).__name__}")
-    store = _make_backend("RedisBackend", url, clock=clock, tracking=tracking)
+    store = backends.RedisBackend(url, clock=clock, tracking=tracking)
     if fallback is None:
         return store
 
     # A directory of its own: other entries in the directory may be older than those in Redis.
     folder = f"{_resolve_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
-    files = _make_backend("FileBackend", folder)
-    return _make_backend("FallbackBackend", store, files, f"{folder}/.journals")
+    return backends.FallbackBackend(store, backends.FileBackend(folder), f"{folder}/.journals")
 
 
 def _make_store(
@@ -209,19 +208,18 @@ def _make_store(
     if scheme == "memory":
         _refuse_directory(directory, "the memory store")
         policy = _find_policy(eviction)
-        return _make_backend("MemoryBackend", **bounds, policy=policy, clock=clock)
+        return backends.MemoryBackend(**bounds, policy=policy, clock=clock)
     if scheme == "file":
-        order = _parse_file_eviction(eviction, bounds)
-        return _make_backend(
-            "FileBackend", _resolve_directory(backend, directory), **bounds, **order
-        )
+        order = _check_file_eviction(eviction, bounds)
+        path = _resolve_directory(backend, directory)
+        return backends.FileBackend(path, **bounds, eviction=order)
 
     # Only the part before the first colon: a password may follow, if a slash is missing.
     visible = scheme.partition(":")[0][:40]
     _refuse_bounds(bounds, f"the {visible} store")
     _refuse_directory(directory, f"the {visible} store")
     if scheme == "null":
-        return _make_backend("NullBackend")
+        return backends.NullBackend()
     store = _make_registered_store(scheme, backend)
     if store is None:
         raise ConfigurationError(
@@ -241,11 +239,6 @@ def _make_registered_store(scheme: str, url: str) -> Backend | None:
         _check_backend(store)
         return store
     return None
-
-
-def _make_backend(name: str, *args: Any, **settings: Any) -> Backend:
-    store: Backend = getattr(backends, name)(*args, **settings)
-    return store
 
 
 def _resolve_directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
@@ -291,16 +284,16 @@ def _find_policy(eviction: str | None) -> Callable[[], Any]:
     return POLICIES[name]
 
 
-def _parse_file_eviction(eviction: str | None, bounds: dict[str, int | None]) -> dict[str, str]:
-    """Return the eviction order of a bounded file store; most policies need every hit."""
+def _check_file_eviction(eviction: str | None, bounds: dict[str, int | None]) -> str:
+    """Return the eviction order of a file store; most policies need every hit."""
     if eviction is None or not any(bounds.values()):
-        return {}
+        return "adaptive"
     if eviction not in FILE_EVICTIONS:
         raise ConfigurationError(
             f"eviction of a bounded file store must be one of {_join_names(FILE_EVICTIONS)}; "
             f"got {eviction!r}, which works in memory only"
         )
-    return {"eviction": eviction}
+    return eviction
 
 
 def _load_prices(prices: Prices | None) -> PriceTable:

@@ -412,7 +412,7 @@ class CacheManager(PicklableManager):
         await self._shared.close(only_report=self._is_view)
 
     async def __aenter__(self) -> Self:
-        self._shared.closed = False
+        self._shared.is_closed = False
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -121,7 +121,7 @@ class Loader:
 
     def peek(self, key: str, default: Any) -> Any:
         """Return the value of a key, the default, or `PENDING`; then `get` is the next step."""
-        if self._shared.closed:
+        if self._shared.is_closed:
             self._shared.check_open()
         namespace = self.namespace
         key = namespace.prefix + check_key(key)

@@ -26,10 +26,10 @@ class SharedState:
 
     __slots__ = (
         "_owns_backend",
-        "closed",
         "coalescer",
         "engine",
         "flights",
+        "is_closed",
         "maintenance",
         "refreshes",
         "reporter",
@@ -45,12 +45,12 @@ class SharedState:
         self.reporter = StatsReporter(engine)
         self.maintenance = Maintenance(engine, self.reporter.count_expired)
         self.reporter.on_activity = self.maintenance.arm
-        self.closed = False
+        self.is_closed = False
         self._owns_backend = owns_backend
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""
-        if self.closed:
+        if self.is_closed:
             raise CacheClosedError(
                 "the cache is closed; entering it with `async with`, or `with`, opens it again"
             )
@@ -61,7 +61,7 @@ class SharedState:
         Args:
             only_report: whether to write the counters only.
         """
-        if self.closed:
+        if self.is_closed:
             return
         if not only_report:
             self.maintenance.stop()
@@ -69,5 +69,5 @@ class SharedState:
         await self.reporter.flush()
         if only_report:
             return
-        self.closed = True
+        self.is_closed = True
         await self.engine.close(close_backend=self._owns_backend)

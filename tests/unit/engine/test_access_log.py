@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine.access_log import AccessLog
+from tests.support.internals import get_engine
 
 
 class RecordingBackend(MemoryBackend):
@@ -23,27 +26,41 @@ class RecordingBackend(MemoryBackend):
         await super().add_usage(usage)
 
 
-async def read_all(cache: CacheManager, times: int) -> None:
+@pytest.fixture
+def backend() -> RecordingBackend:
+    return RecordingBackend()
+
+
+@pytest.fixture
+async def cache(backend: RecordingBackend) -> AsyncIterator[CacheManager]:
+    async with CacheManager(backend) as cache:
+        yield cache
+
+
+@pytest.fixture
+def log(cache: CacheManager, backend: RecordingBackend) -> AccessLog:
+    return AccessLog(backend, get_engine(cache).clock)
+
+
+async def test_background_writes_are_small(
+    cache: CacheManager, backend: RecordingBackend, log: AccessLog
+) -> None:
     await cache.set_many({str(n): n for n in range(100)})
-    for _ in range(times):
-        for n in range(100):
-            assert await cache.get(str(n)) == n
-
-
-async def test_background_writes_are_small() -> None:
-    backend = RecordingBackend()
-    cache = CacheManager(backend)
-    await read_all(cache, 3)
-    await cache._shared.reporter._report_in_background()
+    for _ in range(3):
+        usage = {f"default:{n}": (1, 1000.0) for n in range(100)}
+        log.add(cache.loader.namespace.attempt, usage)
+    await log.write(in_background=True)
     assert sum(backend.batches) == 100
     assert max(backend.batches) <= 32
     assert [(await backend.usage(f"default:{n}"))[0] for n in range(100)] == [3] * 100
 
 
-async def test_closing_writes_the_rest_at_once() -> None:
-    backend = RecordingBackend()
+async def test_closing_writes_the_rest_at_once(backend: RecordingBackend) -> None:
     async with CacheManager(backend) as cache:
-        await read_all(cache, 2)
+        await cache.set_many({str(n): n for n in range(100)})
+        for _ in range(2):
+            for n in range(100):
+                assert await cache.get(str(n)) == n
     assert backend.batches == [100]
     async with CacheManager(backend) as cache:
         entry = await cache.entry("7")
@@ -51,8 +68,10 @@ async def test_closing_writes_the_rest_at_once() -> None:
         assert entry.hit_count == 2
 
 
-async def test_merging_many_entries_does_not_block_the_event_loop() -> None:
-    backend, turns = RecordingBackend(), 0
+async def test_merging_many_entries_does_not_block_the_event_loop(
+    cache: CacheManager, backend: RecordingBackend, log: AccessLog
+) -> None:
+    turns = 0
 
     async def count_turns() -> None:
         nonlocal turns
@@ -60,11 +79,9 @@ async def test_merging_many_entries_does_not_block_the_event_loop() -> None:
             turns += 1
             await asyncio.sleep(0)
 
-    cache = CacheManager(backend)  # unused, so it reports nothing meanwhile
-    namespace = cache.loader.namespace
-    log = AccessLog(backend, namespace.engine.clock)
     for _ in range(2):
-        log.add(namespace.attempt, {f"default:{n}": (1, 1000.0) for n in range(2000)})
+        usage = {f"default:{n}": (1, 1000.0) for n in range(2000)}
+        log.add(cache.loader.namespace.attempt, usage)
     other = asyncio.create_task(count_turns())
     await log.write()
     other.cancel()
@@ -72,22 +89,21 @@ async def test_merging_many_entries_does_not_block_the_event_loop() -> None:
     assert backend.batches == [2000]
 
 
-async def test_concurrent_writes_of_several_event_loops_lose_nothing() -> None:
-    backend = RecordingBackend()
-    async with CacheManager(backend) as cache:
-        log = cache._shared.reporter._access_log
-        attempt = cache.loader.namespace.attempt
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
-        try:
-            for turn in range(20):
-                log.add(attempt, {f"default:{turn}-{n}": (1, 1.0) for n in range(1000)})
-                await log._merge_incoming()
-                background_writes = [
-                    asyncio.to_thread(lambda: asyncio.run(log.write(in_background=True)))
-                    for _ in range(2)
-                ]
-                await asyncio.gather(*background_writes, log.write())
-        finally:
-            sys.setswitchinterval(before)
-        assert sum(backend.batches) == 20_000
+async def test_concurrent_writes_of_several_event_loops_lose_nothing(
+    cache: CacheManager, backend: RecordingBackend, log: AccessLog
+) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for turn in range(20):
+            usage = {f"default:{turn}-{n}": (1, 1.0) for n in range(1000)}
+            log.add(cache.loader.namespace.attempt, usage)
+            await log._merge_incoming()
+            background_writes = [
+                asyncio.to_thread(lambda: asyncio.run(log.write(in_background=True)))
+                for _ in range(2)
+            ]
+            await asyncio.gather(*background_writes, log.write())
+    finally:
+        sys.setswitchinterval(before)
+    assert sum(backend.batches) == 20_000

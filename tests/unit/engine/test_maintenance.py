@@ -15,6 +15,7 @@ from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine.maintenance import FIRST_ROUND_DELAY, ROUND_INTERVAL, Maintenance
 from aiocache_pe.record import Head
 from aiocache_pe.testing import FakeClock
+from tests.support.internals import get_engine
 from tests.support.polling import poll
 
 
@@ -62,7 +63,7 @@ class Scenario:
     def __init__(self) -> None:
         self.store, self.clock, self.expired = MaintainableBackend(), FakeClock(), list[Head]()
         self.cache = CacheManager(self.store, clock=self.clock)
-        self.maintenance = Maintenance(self.cache._shared.engine, self.expired.append)
+        self.maintenance = Maintenance(get_engine(self.cache), self.expired.append)
         self.clock.advance(1000)  # the delay counts from the first use, not from the creation
         self.maintenance.arm()
         self.clock.advance(FIRST_ROUND_DELAY)
@@ -241,7 +242,7 @@ def test_the_end_of_an_event_loop_ends_its_round(
 async def test_a_store_without_the_capability_has_no_rounds() -> None:
     clock = FakeClock()
     async with CacheManager("memory", clock=clock) as cache:
-        maintenance = Maintenance(cache._shared.engine, lambda head: pytest.fail(f"removed {head}"))
+        maintenance = Maintenance(get_engine(cache), lambda head: pytest.fail(f"removed {head}"))
         clock.advance(FIRST_ROUND_DELAY)
         maintenance.arm()
         await poll(lambda: maintenance._loop is None)

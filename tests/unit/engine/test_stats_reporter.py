@@ -18,6 +18,7 @@ from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.spy_backend import SpyBackend
+from tests.support.internals import get_reporter
 from tests.support.polling import poll
 
 COUNTERS = "default+stats:counters"
@@ -151,7 +152,7 @@ async def test_a_failed_report_does_not_schedule_the_next() -> None:
     cache = CacheManager(backend)
     await cache.get("absent")
     backend.failing = OSError("no space left")
-    reporter = cache._shared.reporter
+    reporter = get_reporter(cache)
     timer = reporter._timers.get()
     assert timer.handle is not None
     timer.handle.cancel()
@@ -209,7 +210,7 @@ def test_a_call_while_the_event_loop_ends_schedules_no_report(
 ) -> None:
     monkeypatch.setattr(stats_reporter, "_REPORT_DELAY", 3600.0)  # on a slow machine, too
     cache = CacheManager("memory")
-    reporter = cache._shared.reporter
+    reporter = get_reporter(cache)
 
     async def call_at_loop_end() -> AsyncIterator[None]:
         try:

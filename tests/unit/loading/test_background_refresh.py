@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 from aiocache_pe import CacheManager
 from aiocache_pe.testing import FakeClock
+from tests.support.internals import get_refreshes
 from tests.support.polling import poll
 
 
 def test_a_call_while_the_event_loop_ends_gets_the_stale_value_and_starts_no_refresh() -> None:
     clock = FakeClock()
     cache = CacheManager("memory", clock=clock)
-    refreshes = cache._shared.refreshes
+    refreshes = get_refreshes(cache)
     calls: list[int] = []
     values: list[int] = []
     references: list[object] = []

@@ -125,7 +125,8 @@ async def test_a_task_that_outlives_the_factory_waits_for_leases(memory: CacheMa
 
     assert await memory.get_or_set("k", factory) == 1
     await memory.delete("k")
-    lease = await memory._shared.engine.backend.try_lease("default:k")  # type: ignore[attr-defined]
+    lease = await memory.loader.namespace.try_lease("default:k")
+    assert lease is not None
     started.set()
     await asyncio.sleep(0.05)
     assert late.calls == 0

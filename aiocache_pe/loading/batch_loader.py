@@ -66,7 +66,7 @@ class BatchLoader:
         """Return a value for each key.
 
         Args:
-            request: the values that are wanted.
+            request: the values to load.
             mode: the mode of the call.
             known: values that were read already.
 

@@ -55,7 +55,7 @@ class Computer:
         """Return the value for a caller that found none; the caller owns the value.
 
         Args:
-            request: the value that is wanted.
+            request: the value to compute.
             joined: the result of the function that `make_join` made, if the caller has joined
                 a computation already.
 
@@ -93,7 +93,7 @@ class Computer:
         """Compute a newer value than that of an entry, in the background.
 
         Args:
-            request: the value that is wanted.
+            request: the value to compute.
             seen: the entry that is served meanwhile.
 
         Raises:
@@ -129,7 +129,7 @@ class Computer:
         """Compute the value now, and store it if its policy allows that.
 
         Args:
-            request: the value that is wanted.
+            request: the value to compute.
             lease: the lease under which the value is computed. After the lease is
                 lost, the value is not stored, because a newer value may be stored already.
         """

@@ -215,7 +215,7 @@ class Loader:
         """Return the value for a caller, after a peek that found none.
 
         Args:
-            request: the value that is wanted.
+            request: the value to load.
             joined: see `Computer.get_or_compute`.
         """
         if request.policy.serve_stale:

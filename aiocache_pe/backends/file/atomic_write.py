@@ -37,14 +37,11 @@ _renameat2 = (
 
 
 class AtomicWrite:
-    """A new version of an entry, in a temporary file until it is published or discarded.
+    """A new version of an entry, in a temporary file of a folder until published or discarded.
 
     The caller creates it before reading the present version. If a ``clear`` takes the folder away
     meanwhile, publishing raises `FileNotFoundError`. Therefore a value that was computed from the
     state before a ``clear`` never appears after it.
-
-    Args:
-        folder: the folder of the entry's file.
     """
 
     __slots__ = ("_fd", "is_published", "path", "replaced_size", "size")

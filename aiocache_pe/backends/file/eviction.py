@@ -22,13 +22,7 @@ _MAX_FAILURES = 64  # candidates in use, until the eviction is left to the next 
 
 
 class DirectoryBounds:
-    """The bounds of one directory, and the evictions that they require.
-
-    Args:
-        layout: the directory.
-        locks: locks of the entries.
-        bounds: bounds of this process.
-        eviction: name of the eviction order, one of `ORDERS`.
+    """The bounds that `Disk` receives, and the evictions that they require.
 
     Attributes:
         ledger: number and size of the entries.

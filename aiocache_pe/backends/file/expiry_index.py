@@ -62,11 +62,7 @@ _BATCH_BYTES = 2048  # some 64 entries, as in a step of a walk; the longest line
 
 
 class ExpiryIndex:
-    """The expiry index of one directory, for writing.
-
-    Args:
-        layout: the directory.
-    """
+    """The expiry index of one directory, for writing."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout

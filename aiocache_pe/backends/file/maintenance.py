@@ -30,9 +30,6 @@ class MaintenanceRounds:
 
     The time of the file ``.swept`` is the beginning of the last round, and that of ``.walked`` the
     end of the last walk. A process that ends during a round leaves the rest to the next round.
-
-    Args:
-        disk: the directory.
     """
 
     def __init__(self, disk: Disk) -> None:

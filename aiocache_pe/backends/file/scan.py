@@ -32,7 +32,8 @@ _ENTRY = re.compile(r"(?P<area>[^/]+)/(?P<folder>[0-9a-f]{2})/(?P<file>[0-9a-f]{
 
 _READ_STEP = 64  # entries to read in one step: a millisecond or two
 _FOLDERS_STEP = 64  # folders to list in one step, if they contain fewer entries
-_COUNT_STEP = 2048  # entries to count in one step
+COUNT_STEP = 2048
+"""Number of entries to count in one step."""
 
 
 def read_heads(
@@ -187,7 +188,7 @@ def iter_recount(layout: Layout, ledger: SizeLedger) -> Iterator[None]:
     recounts = ledger.recounts
     entries = size = 0
     recorded_entries = recorded_size = 0  # sums of the ledger's totals at the turns of the folders
-    next_step = _COUNT_STEP
+    next_step = COUNT_STEP
     for folder in FOLDERS:
         for area in list_areas(layout):
             count = _count_folder(f"{area}/{folder}")
@@ -197,7 +198,7 @@ def iter_recount(layout: Layout, ledger: SizeLedger) -> Iterator[None]:
         recorded_entries += recorded.entries
         recorded_size += recorded.size
         if entries >= next_step:
-            next_step = entries + _COUNT_STEP
+            next_step = entries + COUNT_STEP
             yield
 
     missing_entries = entries - round(recorded_entries / len(FOLDERS))

@@ -39,7 +39,7 @@ def layout(cache_dir: Path) -> Layout:
 @pytest.fixture
 def step_per_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make each step of a recount count one folder."""
-    monkeypatch.setattr(scan, "_COUNT_STEP", 0)
+    monkeypatch.setattr(scan, "COUNT_STEP", 0)
 
 
 def open_ledger(layout: Layout, bounds: Bounds = BOUNDS) -> SizeLedger:

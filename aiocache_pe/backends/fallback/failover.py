@@ -128,20 +128,15 @@ class Failover:
             work.add_done_callback(self._finish_change)
             return await asyncio.shield(work)
 
-    def stop(self) -> None:
-        """Stop all background work until the stores are used again."""
+    async def close(self) -> None:
+        """Stop the background work; the next user of the directory settles pending changes."""
         self._journal_watch.stop()
         self._is_watching = False
         self.breaker.stop_probing()
-
-    async def close(self) -> None:
-        """Stop, and leave changes that are not settled to the next user of the directory."""
-        self.stop()
         await self._wait_idle()
         self._journal.close()
 
     async def _wait_idle(self) -> None:
-        """Wait until no change is in flight."""
         while self._in_flight:  # noqa: ASYNC110 - an Event belongs to one loop, this to all
             await asyncio.sleep(_POLL_SECONDS)
 

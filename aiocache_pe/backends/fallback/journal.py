@@ -49,20 +49,18 @@ class Journal:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._files: dict[int, str] = {}  # paths of the open and locked files, by descriptor
+        self._own_fd: int | None = None
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
         """Begin without changes: the parent settles those that it recorded."""
-        for fd in getattr(self, "_files", {}):
-            with suppress(OSError):
-                os.close(fd)
+        self._close_files()
         self._lock = threading.Lock()  # of the state in memory
         self._file_lock = threading.Lock()  # of the files; never acquired in a loop's thread
         self._pending: dict[JournalEntry, int] = {}
         self._last_number = 0
-        self._files: dict[int, str] = {}  # paths of the open and locked files, by descriptor
-        self._own_fd: int | None = None
 
     def has_files(self) -> bool:
         """Return whether there are journals of any process, running or crashed."""
@@ -136,23 +134,25 @@ class Journal:
         with self._file_lock:
             if self._pending:  # adopted since the last settlement
                 return
-            files, self._files, self._own_fd = self._files, {}, None
-            for fd, path in files.items():
+            for path in self._files.values():
                 with suppress(OSError):
                     os.unlink(path)
-                os.close(fd)
+            self._close_files()
 
     def close(self) -> None:
         """Release the files; the process that adopts them settles their changes."""
         with self._file_lock:
-            files, self._files, self._own_fd = self._files, {}, None
-            for fd in files:
-                with suppress(OSError):
-                    os.close(fd)
+            self._close_files()
             with self._lock:
                 self._pending.clear()
 
     __del__ = close
+
+    def _close_files(self) -> None:
+        self._own_fd = None
+        while self._files:
+            with suppress(OSError):
+                os.close(self._files.popitem()[0])
 
     def _add(self, entries: Iterable[JournalEntry]) -> None:
         with self._lock:

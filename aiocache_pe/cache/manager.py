@@ -9,7 +9,6 @@ from typing import Any, Literal, Self, TypeVar, Unpack, overload
 from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.cache.factory import build, resolve_namespace
-from aiocache_pe.cache.pickling import PicklableManager
 from aiocache_pe.clock import Clock
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
@@ -27,7 +26,7 @@ PlainFactory = Callable[[], T]
 FactoryTTL = TTL | Default | Callable[[T], TTL]
 
 
-class CacheManager(PicklableManager):
+class CacheManager:
     """A cache over a store, for any number of tasks, threads and event loops.
 
     A manager works at once and needs no set-up. ``async with`` or `close` releases its resources;
@@ -417,6 +416,30 @@ class CacheManager(PicklableManager):
 
     async def __aexit__(self, *error: object) -> None:
         await self.close()
+
+    # Copies and pickles: a copy is the same cache, and a pickle restores one over the same store.
+    # `multiprocessing` pickles the objects that it sends to processes that it did not fork. A
+    # pickle holds the settings as they were given: a relative directory is relative to the other
+    # process, and the pickle contains a secret, or the password of a URL.
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        settings, backend = self._shared.settings, self._shared.engine.backend
+        if not isinstance(settings.get("backend"), str | None) or backend.name == "memory":
+            raise TypeError(
+                "backend of a pickled cache must be the name or URL of a shared store; got "
+                f"{backend!r:.80}, which exists in this process only"
+            )
+        view = {"namespace": self.loader.namespace.name, "ttl": self.loader.resolve_ttl(DEFAULT)}
+        return {**settings, **view}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(type(self)(**state).__dict__)
 
     def __repr__(self) -> str:
         namespace = self.loader.namespace.name

@@ -83,7 +83,7 @@ def aiocache_recording(request: pytest.FixtureRequest) -> Recorder:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Start the recording before the fixtures, whose calls belong to the test."""
+    """Start the recording before the fixtures, because their calls belong to the test."""
     directory = _find_directory(item)
     if directory is not None:
         # Not at the top, because most test runs do not use recordings.

@@ -94,7 +94,7 @@ class Client:
 async def open_client(
     way: str, cache: CacheManager, server: ModelServer, **settings: Any
 ) -> AsyncGenerator[Client]:
-    """Yield a client whose requests go through a caching transport.
+    """Yield a client that sends its requests through a caching transport.
 
     Args:
         way: one of `WAYS`.

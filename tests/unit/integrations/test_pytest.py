@@ -232,7 +232,9 @@ def test_tests_of_all_kinds_are_recorded(pytester: pytest.Pytester, run: Run) ->
         path.write_text("{}")
     broken = run("--aiocache-record=replay", "-k", "plain")
     broken.assert_outcomes(errors=1)
-    broken.stdout.fnmatch_lines(["*test_with_parameters-plain/ask-plain-*.json is not a recording*"])
+    broken.stdout.fnmatch_lines(
+        ["*test_with_parameters-plain/ask-plain-*.json is not a recording*"]
+    )
 
 
 @pytest.mark.parametrize(("args", "kwargs"), [((5,), {}), (("a", "b"), {}), ((), {"mode": "off"})])

@@ -27,7 +27,7 @@ from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
-from aiocache_pe.decorators.settings import Settings
+from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import Binder, get_annotations, get_return_annotation
@@ -66,16 +66,13 @@ class DecoratedFunction(Generic[P, R]):
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
         update_wrapper(self, function)
-        self.__annotations__ = get_annotations(
-            function
-        )  # from Python 3.14 on, update_wrapper omits them
+        # From Python 3.14 on, update_wrapper omits the annotations.
+        self.__annotations__ = get_annotations(function)
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._make_tags = CallTags(settings.tags, function).make_tags
-        settings.make_keys(
-            function
-        )  # raises here, not at the first call, if a setting does not fit
-        self._key: Callable[[tuple[Any, ...], dict[str, Any]], str] = self._first_key
+        settings.choose_key_maker(function)  # raises here, not at the first call
+        self._key: KeyMaker = self._first_key
         self._hits = self._misses = 0
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -122,7 +119,7 @@ class DecoratedFunction(Generic[P, R]):
             self._peek = lambda key: loader.peek_entry(key, self._policy)
         self._join = loader.computer.make_join(self._policy)
         register_annotation(get_return_annotation(self._function))
-        self._key = self._settings.make_keys(self._function, loader.namespace.prefix).make_key
+        self._key = self._settings.choose_key_maker(self._function, loader.namespace.prefix)
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
         """Return the policy for the stored form of a result."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, TypedDict
+from typing import Any, Self, TypedDict
 
 from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import BoundKey, CallKey
-from aiocache_pe.keys.key_template import BuiltKey, Template
+from aiocache_pe.keys.call_key import CallKey
+from aiocache_pe.keys.key_template import Template, make_key_by
 from aiocache_pe.keys.qualified_names import get_qualified_name
-from aiocache_pe.keys.store_keys import check_tags, make_namespace_prefix
+from aiocache_pe.keys.signatures import Args, Kwargs
+from aiocache_pe.keys.store_keys import check_tags, describe, make_namespace_prefix
 from aiocache_pe.loading.options import DEFAULT_POLICY, LoadOptions, LoadPolicy, parse_options
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, parse_ttl
+
+KeyMaker = Callable[[Args, Kwargs], str]
+"""Function from the arguments of a call to its key."""
 
 
 class StorageOptions(TypedDict, total=False):
@@ -38,14 +42,6 @@ class StorageOptions(TypedDict, total=False):
 
 class CachedOptions(StorageOptions, LoadOptions, total=False):
     """Settings of `aiocache_pe.cached`, which describes them."""
-
-
-class Keys(Protocol):
-    """Makes the keys of the calls of one function."""
-
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the key of a call."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +98,13 @@ class Settings:
         self._check("cache", "a CacheManager", CacheManager | sync_manager.CacheManager | None)
         if self.backend is not None and not isinstance(self.backend, str):
             raise TypeError(
-                f"backend must be a name or a URL; got {_describe(self.backend)}; "
+                f"backend must be a name or a URL; got {describe(self.backend)}; "
                 "for a store object of your own pass cache=CacheManager(object)"
             )
         if self.cache is not None and self.backend is not None:
             raise ConfigurationError("cache= and backend= name two stores; give one of them")
         if isinstance(self.version, bool) or not isinstance(self.version, str | int | None):
-            raise TypeError(f"version must be a str or an int; got {_describe(self.version)}")
+            raise TypeError(f"version must be a str or an int; got {describe(self.version)}")
         if self.namespace is not None:
             make_namespace_prefix(self.namespace)
         self._check_functions()
@@ -123,11 +119,11 @@ class Settings:
         if self.key is not None and not isinstance(self.key, str) and not callable(self.key):
             raise TypeError(
                 "key must be a template such as '{prompt}:{model}' or a function of the call's "
-                f"arguments; got {_describe(self.key)}"
+                f"arguments; got {describe(self.key)}"
             )
         if self.cache_if is not None and not callable(self.cache_if):
             raise TypeError(
-                f"cache_if must be a function of the result; got {_describe(self.cache_if)}"
+                f"cache_if must be a function of the result; got {describe(self.cache_if)}"
             )
         for name in ("ttl", "key", "cache_if"):
             if callable(value := getattr(self, name)):
@@ -159,8 +155,8 @@ class Settings:
             begin = self.key_prefix
         return f"{begin}:" if self.version is None else f"{begin}@{self.version}:"
 
-    def make_keys(self, function: Callable[..., Any], store_prefix: str = "") -> Keys:
-        """Return the maker of the keys of a function's calls.
+    def choose_key_maker(self, function: Any, store_prefix: str = "") -> KeyMaker:
+        """Return a function that makes the keys of a function's calls.
 
         Args:
             function: the function.
@@ -169,13 +165,18 @@ class Settings:
         Raises:
             ConfigurationError: a name in ``ignore`` or ``key`` is not a parameter.
         """
-        start = store_prefix + self.make_key_start(function)
-        if self.key is None:
-            make = BoundKey if _is_bound_to_key(function) else CallKey
-            return make(function, prefix=start, ignore=frozenset(self.ignore))
-        if isinstance(self.key, str):
-            return Template(self.key, function, prefix=start)
-        return BuiltKey(self.key, start)
+        start, build = store_prefix + self.make_key_start(function), self.key
+        if isinstance(build, str):
+            return Template(build, function, prefix=start).make_key
+        if build is not None:
+            return lambda args, kwargs: start + make_key_by(build, args, kwargs)
+
+        # The key of a bound method is that of its class's function if the instance is part of it.
+        instance = getattr(function, "__self__", None)
+        is_bound = hasattr(function, "__func__") and hasattr(type(instance), "__cache_key__")
+        plain = function.__func__ if is_bound else function
+        make_key = CallKey(plain, prefix=start, ignore=frozenset(self.ignore)).make_key
+        return (lambda args, kwargs: make_key((instance, *args), kwargs)) if is_bound else make_key
 
     def make_policy(self, cache: CacheManager) -> LoadPolicy:
         """Return the policy for results in a cache."""
@@ -194,7 +195,7 @@ class Settings:
     def _check(self, name: str, expected: str, kind: Any) -> None:
         value = getattr(self, name)
         if not isinstance(value, kind):
-            raise TypeError(f"{name} must be {expected}; got {_describe(value)}")
+            raise TypeError(f"{name} must be {expected}; got {describe(value)}")
 
 
 def check_function(function: Any, decorator: str) -> None:
@@ -216,21 +217,11 @@ def check_function(function: Any, decorator: str) -> None:
         )
 
 
-def _is_bound_to_key(function: Callable[..., Any]) -> bool:
-    """Return whether this is a bound method of a class with ``__cache_key__``."""
-    instance = getattr(function, "__self__", None)
-    return hasattr(function, "__func__") and hasattr(type(instance), "__cache_key__")
-
-
 def _check_names(ignore: object) -> frozenset[str]:
     if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-        raise TypeError(f"ignore must be an iterable of parameter names; got {_describe(ignore)}")
+        raise TypeError(f"ignore must be an iterable of parameter names; got {describe(ignore)}")
     names = frozenset[Any](ignore)
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"ignore must hold parameter names of type str; got {_describe(name)}")
+            raise TypeError(f"ignore must hold parameter names of type str; got {describe(name)}")
     return names
-
-
-def _describe(value: object) -> str:
-    return f"{type(value).__name__}: {value!r:.80}"

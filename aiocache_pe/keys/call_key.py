@@ -16,7 +16,7 @@ from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
 from aiocache_pe.keys.canonical import canonicalize, canonicalize_call
-from aiocache_pe.keys.signatures import Binder
+from aiocache_pe.keys.signatures import Args, Binder, Kwargs
 
 _MARSHAL_VERSION = 2  # later versions write references, and equal values in several ways
 _MAX_ARGUMENT_BYTES = 16_384  # of a call that is memoized
@@ -64,14 +64,7 @@ class CallKey:
     """
 
     __slots__ = (
-        "_bind",
-        "_binder",
-        "_has_ignored",
-        "_known",
-        "_memo",
-        "_memo_bytes",
-        "_prefix",
-        "_seen",
+        *("_bind", "_binder", "_has_ignored", "_known", "_memo", "_memo_bytes", "_prefix", "_seen"),
     )
 
     def __init__(
@@ -90,7 +83,7 @@ class CallKey:
         self._memo_bytes = 0
         self._seen: set[int] = set()
 
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def make_key(self, args: Args, kwargs: Kwargs) -> str:
         """Return the key of a call.
 
         Raises:
@@ -104,9 +97,7 @@ class CallKey:
             return self._compute(args, kwargs)
         return self._memo.get(marshalled) or self._memoize(marshalled, relevant, args, kwargs)
 
-    def _memoize(
-        self, marshalled: bytes, relevant: tuple[Any, Any], args: tuple[Any, ...], kwargs: Any
-    ) -> str:
+    def _memoize(self, marshalled: bytes, relevant: Args, args: Args, kwargs: Kwargs) -> str:
         """Compute a key, and memoize it if the call was seen before."""
         key = self._compute(args, kwargs)
         if len(marshalled) > _MAX_ARGUMENT_BYTES:
@@ -125,42 +116,16 @@ class CallKey:
             self._memo[marshalled] = key
         return key
 
-    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def _compute(self, args: Args, kwargs: Kwargs) -> str:
         named = self._bind(args, kwargs)
         identity = canonicalize_call(named, advice=_ADVICE, known=self._known)
         return self._prefix + make_short_key(identity, named.values())
 
 
-class BoundKey:
-    """Factory of the keys of a bound method's calls: the keys of its class's function.
-
-    Args:
-        method: a method of an instance that is part of the key, because its class has a
-            method ``__cache_key__``.
-        prefix: the beginning of all keys.
-        ignore: names of parameters that are no part of the key.
-    """
-
-    __slots__ = ("_call_key", "_instance")
-
-    def __init__(self, method: Any, *, prefix: str, ignore: Collection[str] = ()) -> None:
-        self._instance = method.__self__
-        self._call_key = CallKey(method.__func__, prefix=prefix, ignore=ignore)
-
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the key of a call."""
-        return self._call_key.make_key((self._instance, *args), kwargs)
-
-
 def make_short_key(identity: str, values: Iterable[Any] = ()) -> str:
-    """Return a short key of a canonical text.
+    """Return a short key of a canonical text: a label and 32 hex digits of BLAKE2b (RFC 7693).
 
-    Args:
-        identity: the canonical text.
-        values: values of which the first non-empty text becomes the key's label.
-
-    Returns:
-        The label, if there is one, and 32 hex digits of BLAKE2b (RFC 7693).
+    The first non-empty text among the values becomes the label. Without one there is no label.
     """
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     for value in values:

@@ -61,9 +61,6 @@ def canonicalize_call(
         advice: the advice in an error message.
         known: by name, an argument that cannot change and the text of name and argument.
 
-    Returns:
-        The text; equal texts mean equal arguments of the same types.
-
     Raises:
         UnstableIdentityError: an argument, or a part of it, has no stable identity.
 
@@ -87,11 +84,7 @@ def canonicalize_call(
 
 
 class _NoIdentityError(Exception):
-    """A value has no identity; its path is searched only to render the error."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__()
-        self.value = value
+    """A value, the only argument, has no identity; its path is searched only for the error."""
 
 
 def _encode(value: Any) -> str:
@@ -218,8 +211,9 @@ def _make_error(
         return UnstableIdentityError(
             f"{path} contains itself, or is nested too deeply to be part of a key", path=path
         )
-    cls = type(error.value)
-    path = _find_path(error.value, root, path, frozenset()) or path
+    [value] = error.args
+    cls = type(value)
+    path = _find_path(value, root, path, frozenset()) or path
     return UnstableIdentityError(
         f"{path} is a {cls.__module__}.{cls.__qualname__}, which has no identity that "
         f"outlives the process, so it cannot be part of a cache key; {advice}, or "

@@ -43,9 +43,6 @@ class FileDigest(NamedTuple):
 async def file_digest(path: str | os.PathLike[str]) -> FileDigest:
     """Return the digest of a file's content; the file is accessed in a thread.
 
-    Args:
-        path: the file.
-
     Returns:
         A path-like object to pass to a cached function.
 
@@ -64,12 +61,6 @@ async def file_digest(path: str | os.PathLike[str]) -> FileDigest:
 
 def file_digest_blocking(path: str | os.PathLike[str]) -> FileDigest:
     """Return the digest of a file's content; the file is accessed in this thread.
-
-    Args:
-        path: the file.
-
-    Returns:
-        A path-like object to pass to a cached function.
 
     Raises:
         OSError: the file cannot be read.

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import make_cache_key, make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
-from aiocache_pe.keys.signatures import Binder
+from aiocache_pe.keys.signatures import Args, Binder, Kwargs
 from aiocache_pe.keys.store_keys import check_tags
 
 _MAX_LENGTH = 200
@@ -60,12 +60,7 @@ class Template:
     __slots__ = ("_binder", "_fields", "_is_separable", "_prefix")
 
     def __init__(
-        self,
-        template: str,
-        function: Callable[..., Any],
-        *,
-        prefix: str = "",
-        setting: str = "key",
+        self, template: str, function: Callable[..., Any], *, prefix: str = "", setting: str = "key"
     ) -> None:
         self._prefix = prefix
         self._binder = Binder(function)
@@ -91,11 +86,11 @@ class Template:
         separators = [literal for literal, field in self._fields if field is not None][1:]
         self._is_separable = all(text and not _SIMPLE_TEXT.fullmatch(text) for text in separators)
 
-    def fill(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def fill(self, args: Args, kwargs: Kwargs) -> str:
         """Return the text for a call, of any length and without the prefix."""
         return "".join(literal + text for literal, _, text in self._fill_parts(args, kwargs))
 
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def make_key(self, args: Args, kwargs: Kwargs) -> str:
         """Return the key of a call: its text, with a digest unless that identifies the values.
 
         Raises:
@@ -113,7 +108,7 @@ class Template:
         label = "".join(literal + _make_label(value, text) for literal, value, text in parts)
         return f"{self._prefix}{label[:_MAX_LENGTH]}:{make_short_key(identity)}"
 
-    def _fill_parts(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_Part]:
+    def _fill_parts(self, args: Args, kwargs: Kwargs) -> list[_Part]:
         named = self._binder.bind_all(args, kwargs)
         parts: list[_Part] = []
         for literal, field in self._fields:
@@ -122,34 +117,20 @@ class Template:
                 continue
             value, _ = _formatter.get_field(field.path, (), named)
             if field.conversion or field.spec:
-                converted = _formatter.convert_field(value, field.conversion)
-                value = format(converted, field.spec)
+                value = format(_formatter.convert_field(value, field.conversion), field.spec)
             parts.append((literal, value, _to_text(value)))
         return parts
 
 
-class BuiltKey:
-    """Factory of keys from a function of the call's arguments.
+def make_key_by(build: Callable[..., Any], args: Args, kwargs: Kwargs) -> str:
+    """Return the key that a user's function makes of a call's arguments.
 
     The function's result is the key if it is a text of at most 200 characters. Of any other
     result `make_cache_key` makes the key.
-
-    Args:
-        build: the function.
-        prefix: the beginning of all keys.
     """
-
-    __slots__ = ("_build", "_prefix")
-
-    def __init__(self, build: Callable[..., Any], prefix: str) -> None:
-        self._prefix = prefix
-        self._build = build
-
-    def make_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the key of a call."""
-        result = self._build(*args, **kwargs)
-        is_key = type(result) is str and len(result) <= _MAX_LENGTH
-        return self._prefix + (result if is_key else make_cache_key(result))
+    result = build(*args, **kwargs)
+    is_key = type(result) is str and len(result) <= _MAX_LENGTH
+    return result if is_key else make_cache_key(result)
 
 
 class CallTags:
@@ -170,7 +151,7 @@ class CallTags:
         self._plain = tuple(tag for tag in tags if tag not in templates)
         self._templates = [Template(tag, function, setting="tag") for tag in templates]
 
-    def make_tags(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+    def make_tags(self, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
         """Return the tags for a call.
 
         Raises:
@@ -200,10 +181,9 @@ def _make_label(value: Any, text: str) -> str:
 
 def _is_identified(value: Any, text: str) -> bool:
     """Return whether no other value that is identified by its text has this text."""
+    is_number = _NUMBER.fullmatch(text) is not None
     if type(value) is int:
-        return _NUMBER.fullmatch(text) is not None and len(text) <= _MAX_LENGTH
-    if type(value) is not str:
-        return False
-    if not text:  # an empty value, or the end of a template, which has no field
-        return True
-    return _SIMPLE_TEXT.fullmatch(text) is not None and _NUMBER.fullmatch(text) is None
+        return is_number and len(text) <= _MAX_LENGTH
+    # An empty text is an empty value, or the end of a template, which has no field.
+    is_simple = not text or _SIMPLE_TEXT.fullmatch(text) is not None
+    return type(value) is str and is_simple and not is_number

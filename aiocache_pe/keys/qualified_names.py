@@ -27,9 +27,6 @@ def get_module(owner: Any) -> str:
     The script's own name is used instead. Two scripts that share a store therefore have
     different names, and a script has the same names when it is run and when it is imported.
 
-    Args:
-        owner: a function or class.
-
     Returns:
         The module's name; ``__main__`` only if there is no other name, as in a REPL.
 

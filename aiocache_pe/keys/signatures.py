@@ -19,15 +19,18 @@ from aiocache_pe.exceptions import ConfigurationError
 if sys.version_info >= (3, 14):
     import annotationlib
 
+Args = tuple[Any, ...]
+"""Positional arguments of a call."""
+
+Kwargs = dict[str, Any]
+"""Keyword arguments of a call, or arguments by the names of parameters."""
+
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _PLAIN = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def get_signature(function: Callable[..., Any]) -> Signature:
     """Return the signature of a function, also if its annotations cannot be evaluated.
-
-    Args:
-        function: a function or another callable.
 
     Raises:
         ValueError: the callable has no signature that `inspect` can read.
@@ -47,9 +50,6 @@ def get_annotations(function: Callable[..., Any]) -> dict[str, Any]:
 
 def get_return_annotation(function: Callable[..., Any]) -> Any:
     """Return the evaluated return annotation; ``None`` if there is none, or none that works.
-
-    Args:
-        function: a function; its other annotations need not be valid.
 
     Example:
         >>> def answer(session: "Session", text: str) -> list[int]: ...
@@ -91,18 +91,8 @@ class Binder:
     """
 
     __slots__ = (
-        "_all_defaults",
-        "_all_names",
-        "_ignored_positions",
-        "_max_positional",
-        "_required",
-        "_self",
-        "_signature",
-        "_title",
-        "_variadic",
-        "defaults",
-        "ignored",
-        "names",
+        *("_all_defaults", "_all_names", "_ignored_positions", "_max_positional", "_required"),
+        *("_self", "_signature", "_title", "_variadic", "defaults", "ignored", "names"),
     )
 
     def __init__(self, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
@@ -125,25 +115,22 @@ class Binder:
         # How many arguments `bind_all` may zip; -1 for kinds that only `inspect` can bind.
         is_plain = all(kind in _PLAIN for kind in kinds)
         self._max_positional = kinds.count(Parameter.POSITIONAL_OR_KEYWORD) if is_plain else -1
-        variadic = [name for name, each in parameters.items() if each.kind is Parameter.VAR_KEYWORD]
-        self._variadic = variadic[0] if variadic else None
+        # It can only be the last parameter.
+        has_variadic = kinds[-1:] == [Parameter.VAR_KEYWORD]
+        self._variadic = self._all_names[-1] if has_variadic else None
 
         self.ignored = self._check_ignored(ignore)
+        self.names = frozenset(self._all_names) - self.ignored
         first = next(iter(parameters), None)
-        is_method = (
-            first in ("self", "cls") and _is_in_class(function) and first not in self.ignored
-        )
+        is_method = first in ("self", "cls") and first in self.names and _is_in_class(function)
         self._self = first if is_method else None
         self._ignored_positions = frozenset(
-            index
-            for index, name in enumerate(self._all_names)
-            if name in self.ignored and kinds[index] in _POSITIONAL
+            at
+            for at, (name, kind) in enumerate(zip(parameters, kinds, strict=True))
+            if name in self.ignored and kind in _POSITIONAL
         )
-        self.names = frozenset(self._all_names) - self.ignored
         self.defaults = {
-            name: default
-            for name, default in self._all_defaults.items()
-            if name not in self._required
+            name: self._all_defaults[name] for name in parameters if name not in self._required
         }
 
     @property
@@ -151,7 +138,7 @@ class Binder:
         """Return whether some arguments are left out."""
         return self._self is not None or bool(self.ignored)
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Return the value of each parameter that is not ignored, in the signature's order.
 
         Raises:
@@ -168,9 +155,7 @@ class Binder:
                 named.pop(name, None)
         return named
 
-    def drop_ignored(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def drop_ignored(self, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
         """Return a call's arguments without the ignored ones, not bound to parameters.
 
         Two calls of the function with the same result differ in ignored arguments only.
@@ -188,7 +173,7 @@ class Binder:
             kwargs = {name: value for name, value in kwargs.items() if name not in self.ignored}
         return args, kwargs
 
-    def bind_all(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def bind_all(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Return the value of every parameter, the ignored ones included.
 
         The result is that of `inspect.Signature.bind` with defaults applied. Calls with plain

@@ -28,8 +28,7 @@ def check_key(key: object) -> str:
     """
     if not isinstance(key, str):
         raise TypeError(
-            f"key must be a str; got {_describe(key)}; "
-            "make_cache_key() makes a key of any arguments"
+            f"key must be a str; got {describe(key)}; make_cache_key() makes a key of any arguments"
         )
     if len(key) > MAX_KEY_LENGTH:
         raise InvalidKeyError(
@@ -47,7 +46,7 @@ def check_keys(keys: object) -> list[str]:
         InvalidKeyError: a key cannot be stored.
     """
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
-        raise TypeError(f"keys must be an iterable of str; got {_describe(keys)}")
+        raise TypeError(f"keys must be an iterable of str; got {describe(keys)}")
     return list(dict.fromkeys(check_key(key) for key in keys))
 
 
@@ -59,7 +58,7 @@ def check_mapping(mapping: object) -> None:
         InvalidKeyError: a key cannot be stored.
     """
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"mapping must be a mapping from keys to values; got {_describe(mapping)}")
+        raise TypeError(f"mapping must be a mapping from keys to values; got {describe(mapping)}")
     for key in mapping:
         check_key(key)
 
@@ -79,11 +78,11 @@ def check_tags(tags: object) -> tuple[str, ...]:
         'c9b2bd4ff487864c29fb41fab3e8187e'
     """
     if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
-        raise TypeError(f"tags must be an iterable of str; got {_describe(tags)}")
+        raise TypeError(f"tags must be an iterable of str; got {describe(tags)}")
     found = tuple(tags)
     for tag in found:
         if not isinstance(tag, str):
-            raise TypeError(f"tag must be a str; got {_describe(tag)}")
+            raise TypeError(f"tag must be a str; got {describe(tag)}")
         if not tag:
             raise InvalidKeyError("tag must have at least 1 character; got ''")
     return tuple(sorted({tag if len(tag) <= MAX_TAG_LENGTH else _shorten(tag) for tag in found}))
@@ -94,7 +93,8 @@ def _shorten(tag: str) -> str:
     return f"{tag[:_TAG_LABEL_LENGTH]}~{digest}"
 
 
-def _describe(value: object) -> str:
+def describe(value: object) -> str:
+    """Return the type and the beginning of a value, for an error message."""
     return f"{type(value).__name__}: {value!r:.80}"
 
 
@@ -112,7 +112,7 @@ def make_namespace_prefix(namespace: object) -> str:
         'a%3Ab:'
     """
     if not isinstance(namespace, str):
-        raise TypeError(f"namespace must be a str; got {_describe(namespace)}")
+        raise TypeError(f"namespace must be a str; got {describe(namespace)}")
     if not 0 < len(namespace) <= MAX_NAMESPACE_LENGTH:
         raise InvalidKeyError(
             f"namespace must have 1 to {MAX_NAMESPACE_LENGTH} characters; got {len(namespace)}"
@@ -140,15 +140,11 @@ def is_internal_key(key: str) -> bool:
     return "+" in key.partition(":")[0]
 
 
-_LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_.-")
-_BOTH = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-def _make_table(safe: frozenset[int]) -> dict[int, str]:
-    return {b: chr(b) if b in safe else f"%{b:02X}" for b in range(256)}
-
-
-_TABLES = {False: _make_table(_LOWER), True: _make_table(_BOTH)}
+_LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
+_TABLES = {
+    False: {b: chr(b) if b in _LOWER else f"%{b:02X}" for b in range(256)},
+    True: {b: chr(b) if b in _LOWER + _LOWER.upper() else f"%{b:02X}" for b in range(256)},
+}
 _CODES = {f"{b:02X}": b for b in range(256)}
 
 

@@ -31,12 +31,6 @@ _ANNOTATION = "typing.annotation"
 def get_value_parts(value: Any) -> Parts | None:
     """Return the parts of a value; ``None`` if it has no stable identity.
 
-    Args:
-        value: a value of a type that `aiocache_pe.keys.canonical` does not write itself.
-
-    Returns:
-        Values that together identify the value among those of its class.
-
     Example:
         >>> get_value_parts(range(3)), get_value_parts(object())
         ((0, 3, 1), None)
@@ -109,9 +103,9 @@ def _is_nameless(zone: Any) -> bool:
 
 
 def _get_library_parts(value: Any, cls: Any) -> Parts | None:
-    """Return the parts of a value of a well-known library."""
     module = cls.__module__.partition(".")[0]
-    if module == "pathlib":
+    is_url = module in ("pydantic", "pydantic_core") and cls.__name__.endswith(("Url", "Dsn"))
+    if module == "pathlib" or is_url:
         return (str(value),)
     if module == "numpy" and hasattr(value, "dtype"):
         if _is_object_array(value):
@@ -125,15 +119,10 @@ def _get_library_parts(value: Any, cls: Any) -> Parts | None:
         # `__dict__` also holds cached values that were computed from the fields.
         fields = {name: item for name, item in value.__dict__.items() if name in cls.model_fields}
         return fields, value.__pydantic_extra__
-    if module in ("pydantic", "pydantic_core") and cls.__name__.endswith(("Url", "Dsn")):
-        return (str(value),)
     msgspec = sys.modules.get("msgspec")
-    if msgspec is not None:
-        if isinstance(value, msgspec.Struct):
-            return tuple(getattr(value, name) for name in value.__struct_fields__)
-        if value is msgspec.UNSET:
-            return ()
-    return None
+    if msgspec is not None and isinstance(value, msgspec.Struct):
+        return tuple(getattr(value, name) for name in value.__struct_fields__)
+    return () if msgspec is not None and value is msgspec.UNSET else None
 
 
 def _is_object_array(value: Any) -> bool:
@@ -155,8 +144,6 @@ def _is_annotation(value: Any) -> bool:
 
 
 def _get_annotation_parts(value: Any, cls: Any) -> Parts | None:
-    """Return the parts of an annotation such as ``list[int]``, which may request an output type."""
-    del cls
     if not _is_annotation(value):
         return None
     origin: Any = typing.get_origin(value)
@@ -174,16 +161,12 @@ def _get_base_parts(value: Any, cls: Any) -> Parts | None:
     Attributes are parts, too. A derived class with slots is refused: its state in the slots
     cannot be found reliably.
     """
-    for base in cls.__mro__:
-        get = _BASES.get(base)
-        if get is None:
-            continue
-        if base is not cls and any(map(_has_slots, cls.__mro__[: cls.__mro__.index(base)])):
-            return None
-        attributes = {} if cls is types.SimpleNamespace else getattr(value, "__dict__", {})
-        parts = get(value)
-        return (*parts, dict(attributes)) if attributes and parts is not None else parts
-    return None
+    base = next((base for base in cls.__mro__ if base in _BASES), None)
+    if base is None or any(map(_has_slots, cls.__mro__[: cls.__mro__.index(base)])):
+        return None
+    attributes = {} if cls is types.SimpleNamespace else getattr(value, "__dict__", {})
+    parts = _BASES[base](value)
+    return (*parts, dict(attributes)) if attributes and parts is not None else parts
 
 
 def _has_slots(cls: type) -> bool:
@@ -192,7 +175,6 @@ def _has_slots(cls: type) -> bool:
 
 def _get_import_name(value: Any, cls: Any) -> Parts | None:
     """Return the name of a function or class, if importing the name yields the same object."""
-    del cls
     generic = getattr(value, "__pydantic_generic_metadata__", None)
     if isinstance(value, type) and generic and generic["origin"]:
         return generic["origin"], generic["args"]

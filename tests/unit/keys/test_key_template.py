@@ -14,7 +14,7 @@ import pytest
 from aiocache_pe import UnstableIdentityError
 from aiocache_pe.exceptions import ConfigurationError, InvalidKeyError
 from aiocache_pe.keys.call_key import make_cache_key
-from aiocache_pe.keys.key_template import BuiltKey, CallTags, Template
+from aiocache_pe.keys.key_template import CallTags, Template, make_key_by
 from tests.support.calls import DIFFERENT, Client
 
 DIGEST = "[0-9a-f]{32}"
@@ -206,12 +206,12 @@ BUILT: list[tuple[Callable[..., Any], str]] = [
 def test_a_function_returns_the_key_or_a_value_that_identifies_the_call(
     build: Callable[..., Any], key: str
 ) -> None:
-    assert BuiltKey(build, "llm:").make_key((1,), {"b": 2}) == key
+    assert "llm:" + make_key_by(build, (1,), {"b": 2}) == key
 
 
 def test_a_function_that_returns_a_value_without_identity_is_refused() -> None:
     with pytest.raises(UnstableIdentityError):
-        BuiltKey(object, "llm:").make_key((), {})
+        make_key_by(object, (), {})
 
 
 def test_tags_without_fields_are_the_same_for_all_calls() -> None:

@@ -28,7 +28,6 @@ from aiocache_pe.usage.savings import SavingsEstimator
 
 
 def _make_policy(path: str) -> Any:
-    """Return a new eviction policy; its module is imported on first use."""
     module, _, cls = path.partition(":")
     return getattr(importlib.import_module(module), cls)()
 
@@ -92,16 +91,18 @@ def build(
     tier_bytes = _check_bound("memory_max_bytes", memory_max_bytes, minimum=0) or 0
     if fallback not in ("file", None):
         raise ConfigurationError(f"fallback must be 'file' or None; got {fallback!r:.80}")
-    time = SystemClock() if clock is None else _check_clock(clock)
+    time = SystemClock() if clock is None else clock
+    _check_clock(time)
 
     chosen = _choose_backend(backend, redis_url)
     if _is_disabled():
         store: Backend = backends.NullBackend()
-    elif isinstance(chosen, str) and is_redis(chosen):
+    elif isinstance(chosen, str) and _is_redis(chosen):
         _refuse_bounds(bounds, "the Redis store")
-        store = _make_redis_store(
-            chosen, redis_url, directory, fallback, time, tracking=tier_bytes > 0
-        )
+        url = _resolve_redis_url(chosen, redis_url)
+        store = backends.RedisBackend(url, clock=time, tracking=tier_bytes > 0)
+        if fallback is not None:
+            store = _add_fallback(store, directory)
     else:
         store = _make_store(chosen, directory, eviction, bounds, time)
 
@@ -109,7 +110,10 @@ def build(
         secret = os.environ.get("AIOCACHE_PE_SECRET") or None
     pipeline = Pipeline(compression=compression, secret=secret)
     tier = BoundedMap[MemoryEntry](make_policy(), max_bytes=tier_bytes) if tier_bytes else None
-    estimator = SavingsEstimator(_load_prices(prices))
+    if prices is None:
+        path = os.environ.get("AIOCACHE_PE_PRICES")
+        prices = read_prices(path) if path else {}
+    estimator = SavingsEstimator(PriceTable(prices))
     engine = Engine(store, pipeline, time, tier, estimator.estimate)
     owns_backend = backend is None or isinstance(backend, str)
     return SharedState(engine, owns_backend=owns_backend, settings=settings)
@@ -126,19 +130,17 @@ def resolve_namespace(name: str | None) -> str:
     return resolved
 
 
-def is_redis(backend: str) -> bool:
-    """Return whether the name or URL of a backend selects the Redis store."""
+def _is_redis(backend: str) -> bool:
     scheme, separator, _ = backend.partition("://")
     return scheme in REDIS_SCHEMES if separator else backend == "redis"
 
 
 def _choose_backend(backend: str | Backend | None, redis_url: str | None) -> str | Backend:
-    """Return the name, URL or object of the store to use."""
     if backend is None:
         if redis_url is not None:
             return "redis"
         return os.environ.get("AIOCACHE_PE_BACKEND") or "file"
-    if redis_url is not None and not (isinstance(backend, str) and is_redis(backend)):
+    if redis_url is not None and not (isinstance(backend, str) and _is_redis(backend)):
         other = repr(backend.partition("://")[0]) if isinstance(backend, str) else "an object"
         raise ConfigurationError(
             f"redis_url must not be given with another store; backend is {other}"
@@ -156,30 +158,20 @@ def _is_disabled() -> bool:
     return value in _TRUE_WORDS
 
 
-def _make_redis_store(
-    backend: str,
-    redis_url: str | None,
-    directory: str | os.PathLike[str] | None,
-    fallback: str | None,
-    clock: Clock,
-    *,
-    tracking: bool,
-) -> Backend:
-    """Return the Redis store, with a file store for the time that the server is unavailable."""
+def _resolve_redis_url(backend: str, redis_url: str | None) -> str:
     if "://" in backend:
         if redis_url is not None:
             raise ConfigurationError(
                 "redis_url must not be given with a Redis URL as backend; name the server once"
             )
-        url: Any = backend
-    else:
-        url = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
+        return backend
+    url: Any = redis_url or os.environ.get("REDIS_URL") or DEFAULT_REDIS_URL
     if not isinstance(url, str):
         raise ConfigurationError(f"redis_url must be a str; got {type(url).__name__}")
-    store = backends.RedisBackend(url, clock=clock, tracking=tracking)
-    if fallback is None:
-        return store
+    return url
 
+
+def _add_fallback(store: Backend, directory: str | os.PathLike[str] | None) -> Backend:
     # A directory of its own: other entries in the directory may be older than those in Redis.
     folder = f"{_resolve_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
     return backends.FallbackBackend(store, backends.FileBackend(folder), f"{folder}/.journals")
@@ -220,29 +212,21 @@ def _make_store(
     _refuse_directory(directory, f"the {visible} store")
     if scheme == "null":
         return backends.NullBackend()
-    store = _make_registered_store(scheme, backend)
-    if store is None:
-        raise ConfigurationError(
-            f"backend must be one of {_join_names(BACKENDS)}, a URL such as file:///path, "
-            "redis://host or memory://, a Backend object, or a URL with a scheme that is "
-            f"registered as an entry point in the group {ENTRY_POINTS!r}; got {visible!r}"
-        )
-    return store
 
-
-def _make_registered_store(scheme: str, url: str) -> Backend | None:
-    """Return the store of a third party that registered a scheme; ``None`` if there is none."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - a fifth of the import time
 
     for entry_point in entry_points(group=ENTRY_POINTS, name=scheme):
-        store: Backend = entry_point.load()(url)
+        store: Backend = entry_point.load()(backend)
         _check_backend(store)
         return store
-    return None
+    raise ConfigurationError(
+        f"backend must be one of {_join_names(BACKENDS)}, a URL such as file:///path, "
+        "redis://host or memory://, a Backend object, or a URL with a scheme that is "
+        f"registered as an entry point in the group {ENTRY_POINTS!r}; got {visible!r}"
+    )
 
 
 def _resolve_directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
-    """Return the directory of a file store, from its URL, the argument or the environment."""
     if backend != "file":
         from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - needed for URLs only
 
@@ -296,13 +280,6 @@ def _check_file_eviction(eviction: str | None, bounds: dict[str, int | None]) ->
     return eviction
 
 
-def _load_prices(prices: Prices | None) -> PriceTable:
-    if prices is None:
-        path = os.environ.get("AIOCACHE_PE_PRICES")
-        prices = read_prices(path) if path else {}
-    return PriceTable(prices)
-
-
 def _check_bound(name: str, value: Any, *, minimum: int = 1) -> int | None:
     if value is None and minimum:
         return None
@@ -315,13 +292,12 @@ def _check_bound(name: str, value: Any, *, minimum: int = 1) -> int | None:
     return value
 
 
-def _check_clock(clock: Clock) -> Clock:
+def _check_clock(clock: Clock) -> None:
     if not all(callable(getattr(clock, name, None)) for name in ("time", "monotonic")):
         raise ConfigurationError(
             "clock must have the methods time() and monotonic(); "
             f"got {type(clock).__name__}: {clock!r:.80}"
         )
-    return clock
 
 
 def _check_backend(backend: Any) -> None:

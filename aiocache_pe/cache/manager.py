@@ -145,12 +145,7 @@ class CacheManager:
         return await self.loader.get(key, default) if value is PENDING else value
 
     async def set(
-        self,
-        key: str,
-        value: Any,
-        ttl: TTL | Default = DEFAULT,
-        *,
-        tags: Iterable[str] = (),
+        self, key: str, value: Any, ttl: TTL | Default = DEFAULT, *, tags: Iterable[str] = ()
     ) -> bool:
         """Store a value, and replace an existing one.
 
@@ -185,9 +180,8 @@ class CacheManager:
             Whether this call stored the value.
         """
         namespace = self.loader.open_namespace()
-        [item] = await self.loader.make_items(
-            {check_key(key): value}, self.loader.resolve_ttl(ttl), tags
-        )
+        mapping = {check_key(key): value}
+        [item] = await self.loader.make_items(mapping, self.loader.resolve_ttl(ttl), tags)
         return await atomic_updates.add(namespace, item)
 
     async def delete(self, key: str) -> bool:
@@ -214,9 +208,8 @@ class CacheManager:
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
         """Give an entry a new lifetime from now on, and return whether there is an entry."""
         namespace = self.loader.open_namespace()
-        return await atomic_updates.touch(
-            namespace, namespace.prefix + check_key(key), self.loader.resolve_ttl(ttl)
-        )
+        store_key = namespace.prefix + check_key(key)
+        return await atomic_updates.touch(namespace, store_key, self.loader.resolve_ttl(ttl))
 
     async def pop(self, key: str, default: Any = None) -> Any:
         """Remove an entry and return its value, or ``default``; of several callers one gets it."""
@@ -247,13 +240,9 @@ class CacheManager:
             101
         """
         namespace = self.loader.open_namespace()
-        return await atomic_updates.increment(
-            namespace,
-            namespace.prefix + check_key(key),
-            delta,
-            initial,
-            self.loader.resolve_ttl(ttl),
-        )
+        store_key = namespace.prefix + check_key(key)
+        seconds = self.loader.resolve_ttl(ttl)
+        return await atomic_updates.increment(namespace, store_key, delta, initial, seconds)
 
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
@@ -267,11 +256,7 @@ class CacheManager:
         return await self.loader.get_many(self.loader.peek_many(keys))
 
     async def set_many(
-        self,
-        mapping: Mapping[str, Any],
-        ttl: TTL | Default = DEFAULT,
-        *,
-        tags: Iterable[str] = (),
+        self, mapping: Mapping[str, Any], ttl: TTL | Default = DEFAULT, *, tags: Iterable[str] = ()
     ) -> bool:
         """Store several values in one round trip; see `set`.
 
@@ -380,9 +365,8 @@ class CacheManager:
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
         """Yield the keys of live entries that match a glob; the store is read in batches."""
-        async for key in bulk_operations.iter_live_keys(
-            self.loader.open_namespace(), check_key(pattern)
-        ):
+        namespace = self.loader.open_namespace()
+        async for key in bulk_operations.iter_live_keys(namespace, check_key(pattern)):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:

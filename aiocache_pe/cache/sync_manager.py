@@ -38,8 +38,6 @@ class BlockingMethod(Protocol[P, R]):
 def _make_blocking(
     method: Callable[Concatenate[manager.CacheManager, P], Coroutine[Any, Any, T]],
 ) -> BlockingMethod[P, T]:
-    """Return a method that calls an async one and waits for its result."""
-
     def call(self: CacheManager, *args: P.args, **kwargs: P.kwargs) -> T:
         return portal.call(partial(method, self.asynchronous, *args, **kwargs))
 
@@ -62,14 +60,10 @@ def _copy_description(original: Callable[..., Any]) -> Callable[[F], F]:
 
 def _copy_parameters(
     cls: Callable[P, object],
-) -> Callable[[Callable[..., None]], Callable[Concatenate[Any, P], None]]:
+) -> Callable[[Any], Callable[Concatenate[Any, P], None]]:
     """Return a decorator that gives a constructor the parameters of another class's one."""
-
-    def describe(method: Callable[..., None]) -> Callable[Concatenate[Any, P], None]:
-        described = _copy_description(cls.__init__)(method)
-        return cast("Callable[Concatenate[Any, P], None]", described)
-
-    return describe
+    describe = _copy_description(cls.__init__)
+    return cast("Callable[[Any], Callable[Concatenate[Any, P], None]]", describe)
 
 
 class CacheManager:
@@ -175,6 +169,7 @@ class CacheManager:
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
     ) -> T: ...
+    @_copy_description(manager.CacheManager.get_or_set)
     def get_or_set(
         self,
         key: str,
@@ -184,25 +179,10 @@ class CacheManager:
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
     ) -> Any:
-        """Return the value of a key; if there is none, compute it once for all threads.
+        """Compute the value in this thread; an async factory runs in the portal's loop.
 
-        Args:
-            key: any text up to 65,536 characters.
-            factory: computes the value, in this thread; an async one, in the portal's loop. It
-                is called in a helper thread for a refresh in the background, and with a
-                ``hard_timeout`` or ``soft_timeout``, because a computing thread cannot obey a
-                timeout.
-            ttl: as for `set`, or a function of the value that returns such a lifetime.
-            tags: as for `set`.
-            options: as for the async method.
-
-        Returns:
-            The value; the caller may change it.
-
-        Raises:
-            LoadTimeoutError: the value did not arrive within ``hard_timeout``.
-            ConfigurationError: an option is invalid.
-            Exception: the factory raised it; it is not stored.
+        A helper thread calls the factory for a refresh in the background, and with a
+        ``hard_timeout`` or ``soft_timeout``, because a computing thread cannot obey a timeout.
         """
         loader = self.asynchronous.loader
         request = loader.request(key, factory, ttl, tags, options)

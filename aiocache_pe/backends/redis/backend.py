@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from weakref import finalize
 
 from redis.asyncio import RedisCluster
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
-from aiocache_pe.backends.redis.access_stats import add_usage, get_usage
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.commands import Command, Commands
+from aiocache_pe.backends.redis.commands import Command, Commands, ScriptCall, raise_refusals
 from aiocache_pe.backends.redis.doctor import examine
 from aiocache_pe.backends.redis.key_names import (
     make_entry_name,
@@ -24,6 +23,7 @@ from aiocache_pe.backends.redis.key_names import (
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
 from aiocache_pe.backends.redis.scripts import (
+    ADD_USAGE,
     COMPARE_AND_SET,
     DELETE_AND_GET_HEAD,
     compute_digest,
@@ -33,6 +33,8 @@ from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
+
+T = TypeVar("T")
 
 _UNLINK_BATCH = 1000  # names in one round trip
 _MAX_ATTEMPTS = 1000  # of an update while other processes change the same key
@@ -95,9 +97,10 @@ class RedisBackend:
         if not keys:
             return {}
         names = [make_entry_name(key) for key in keys]
-        versions = self._tracker.make_versions(names) if self._tracker is not None else None
+        tracker = self._tracker
+        versions = tracker.make_versions(names) if tracker is not None else None
         values = await self._commands.get(names)
-        if versions is None or not self._has_all_primaries():
+        if versions is None or tracker is None or not tracker.has_all_primaries():
             versions = [None] * len(names)
 
         found: dict[str, ReadResult] = {}
@@ -121,9 +124,7 @@ class RedisBackend:
             answers = await self._commands.batch([self._make_set(record) for record in records])
         finally:
             self._mark_changed(record.head.key for record in records)
-        for answer in answers:
-            if isinstance(answer, BackendError):
-                raise answer
+        raise_refusals(answers)
         return [Record(record.head, record.payload) for record in records]
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
@@ -135,25 +136,17 @@ class RedisBackend:
             lines = await self._commands.get_heads(names)
             chosen = []
             for key, name, line in zip(keys, names, lines, strict=True):
-                head = _parse_head(line, key)
+                head = _parse(unpack_head, line, key)
                 if head is not None and line and only(head):
                     chosen.append((name, line))
 
         try:
-            removed_lines = await self._commands.run_many(
-                DELETE_AND_GET_HEAD,
-                [((name, make_usage_name(name)), (line,)) for name, line in chosen],
-            )
+            calls = [_make_call(name, line) for name, line in chosen]
+            removed_lines = await self._commands.run_many(DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
-        heads: list[Head] = []
-        for (name, _), line in zip(chosen, removed_lines, strict=True):
-            if isinstance(line, BackendError):
-                raise line
-            head = _parse_head(line, parse_store_key(name) or "")
-            if head is not None:
-                heads.append(head)
-        return heads
+        raise_refusals(removed_lines)
+        return _parse_heads(removed_lines, [parse_store_key(name) or "" for name, _ in chosen])
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; it repeats if another writer changes the key meanwhile."""
@@ -161,7 +154,7 @@ class RedisBackend:
         async with self._clients.get_link().get_key_lock(name):
             for _ in range(_MAX_ATTEMPTS):
                 value: bytes | None = await self._commands.call("GET", name)
-                before = _parse_record(value, key)
+                before = _parse(unpack, value, key)
                 after = change(before)
                 if after is before and (before is not None or value is None):
                     return before
@@ -180,10 +173,7 @@ class RedisBackend:
             if matches is not None:
                 keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
             lines = await self._commands.get_heads(list(keys))
-            parsed = (
-                _parse_head(line, key) for key, line in zip(keys.values(), lines, strict=True)
-            )
-            if heads := [head for head in parsed if head is not None]:
+            if heads := _parse_heads(lines, keys.values()):
                 yield heads
 
     async def clear(self, prefix: str) -> int:
@@ -196,10 +186,7 @@ class RedisBackend:
                     entries = [("UNLINK", name) for name in batch]
                     usages = [("UNLINK", make_usage_name(name)) for name in batch]
                     answers = await self._commands.batch(entries + usages)
-                    for answer in answers[: len(batch)]:
-                        if isinstance(answer, BackendError):  # refused, so the entry is stored
-                            raise answer
-                        removed += answer
+                    removed += sum(raise_refusals(answers[: len(batch)]))
         finally:
             if self._tracker is not None:
                 self._tracker.mark_prefix_changed(make_entry_name(prefix))
@@ -230,11 +217,18 @@ class RedisBackend:
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        await add_usage(self._commands, [(key, *figures) for key, figures in usage.items()])
+        calls = [
+            _make_call(make_entry_name(key), b"%d" % hits, repr(last_access).encode())
+            for key, (hits, last_access) in usage.items()
+        ]
+        raise_refusals(await self._commands.run_joined(ADD_USAGE, calls))
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
-        return await get_usage(self._commands, key)
+        call = _make_call(make_entry_name(key), b"0", b"")
+        [answer] = await self._commands.run(ADD_USAGE, call)
+        hits, _, last_access = answer.partition(b" ")
+        return int(hits or 0), float(last_access) if last_access else None
 
     async def probe(self) -> None:
         """See `Probed.probe`; in a Cluster, every primary must answer."""
@@ -245,23 +239,17 @@ class RedisBackend:
         return [check async for check in examine(self._commands)]
 
     async def _replace(self, key: str, value: bytes | None, after: Record | None) -> bool:
-        """Replace a value by a record, or remove it; return ``False`` if the value has changed."""
+        """Replace or remove a value; return ``False`` if another writer has changed it."""
         args = (b"", b"") if after is None else (_serialize(after), self._compute_life(after.head))
-        name = make_entry_name(key)
-        call = ((name, make_usage_name(name)), (compute_digest(value), *args))
+        call = _make_call(make_entry_name(key), compute_digest(value), *args)
         try:
             return bool(await self._commands.run(COMPARE_AND_SET, call))
         finally:
             self._mark_changed([key])
 
     def _mark_changed(self, keys: Iterable[str]) -> None:
-        """Mark copies of entries as outdated that this process has changed, or tried to change."""
         if self._tracker is not None:
             self._tracker.mark_changed([make_entry_name(key) for key in keys])
-
-    def _has_all_primaries(self) -> bool:
-        client = self._clients.get_link().client
-        return self._tracker is not None and self._tracker.has_all_primaries(client)
 
     def _make_set(self, record: Record) -> Command:
         name, life = make_entry_name(record.head.key), self._compute_life(record.head)
@@ -279,25 +267,24 @@ class RedisBackend:
         return b"%d" % min(max(milliseconds, 1), 1 << 52)
 
 
+def _make_call(name: bytes, *args: bytes | str) -> ScriptCall:
+    return (name, make_usage_name(name)), args
+
+
 def _serialize(record: Record) -> bytes:
     return pack_head(record.head, record.payload) + record.payload
 
 
-def _parse_record(value: bytes | None, key: str) -> Record | None:
-    """Return the record of a value; ``None`` for no value or a damaged one."""
-    if value is None:
+def _parse(parse_data: Callable[..., T], data: bytes | None, key: str) -> T | None:
+    """Return a parsed record or head; ``None`` for no data or damaged data."""
+    if data is None:
         return None
     try:
-        return unpack(value, key=key)
+        return parse_data(data, key=key)
     except CorruptRecordError:
         return None
 
 
-def _parse_head(line: bytes | None, key: str) -> Head | None:
-    """Return the head of a line; ``None`` for no line or a damaged one."""
-    if line is None:
-        return None
-    try:
-        return unpack_head(line, key=key)
-    except CorruptRecordError:
-        return None
+def _parse_heads(lines: Iterable[bytes | None], keys: Iterable[str]) -> list[Head]:
+    parsed = (_parse(unpack_head, *pair) for pair in zip(lines, keys, strict=True))
+    return [head for head in parsed if head is not None]

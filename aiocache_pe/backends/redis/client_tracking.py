@@ -21,15 +21,17 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import Connection
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.connections import on_invalidation, refresh_topology
+from aiocache_pe.backends.redis.errors import CLIENT_ERRORS
 from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
@@ -45,34 +47,30 @@ _START_COMMANDS = (("PING",), ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", EN
 """Commands to each primary at the start; the server may forbid them."""
 
 
+@dataclass(slots=True, eq=False)
 class TrackingSession:
     """A period in which every primary was listened to without a gap.
 
     Attributes:
-        is_alive: whether the period lasts.
         nodes: names of the primaries; empty where there is only one.
+        is_alive: whether the period lasts.
     """
 
-    __slots__ = ("is_alive", "nodes")
-
-    def __init__(self, nodes: frozenset[str]) -> None:
-        self.is_alive = True
-        self.nodes = nodes
+    nodes: frozenset[str]
+    is_alive: bool = True
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class TrackedVersion:
     """The present version of a key, until it changes.
 
     Attributes:
-        is_valid: whether no change of the key was reported.
         session: the session in which a change would be reported.
+        is_valid: whether no change of the key was reported.
     """
 
-    __slots__ = ("__weakref__", "is_valid", "session")
-
-    def __init__(self, session: TrackingSession) -> None:
-        self.is_valid = True
-        self.session = session
+    session: TrackingSession
+    is_valid: bool = True
 
     @property
     def is_current(self) -> bool:
@@ -114,12 +112,13 @@ class Tracker:
         with self._lock:
             return [self._make_version(name, session) for name in names]
 
-    def has_all_primaries(self, client: Client) -> bool:
-        """Return whether the session includes all primaries that a client knows.
+    def has_all_primaries(self) -> bool:
+        """Return whether the session includes all primaries that the loop's client knows.
 
         If one is missing, the session ends and the listeners start a new one.
         """
         session = self._session
+        client = self._clients.get_link().client
         if session is None or not isinstance(client, RedisCluster):
             return session is not None
         is_complete = {node.name for node in client.get_primaries()} <= session.nodes
@@ -179,7 +178,7 @@ class Tracker:
                         error,
                     )
                 has_warned, pause = True, _FORBIDDEN_RETRY_SECONDS
-            except (RedisError, RedisClusterException, OSError, ExceptionGroup) as error:
+            except (*CLIENT_ERRORS, ExceptionGroup) as error:
                 logger.debug("%s: tracking connection lost: %s", self._server, error)
             finally:
                 with self._lock:
@@ -225,7 +224,7 @@ class Tracker:
 
 
 async def _make_connections(client: Client) -> dict[str, Any]:
-    """Create a new RESP3 connection to every primary, by the primaries' names."""
+    """Create a new RESP3 connection to every primary; the keys are the primaries' names."""
     settings: dict[str, Any] = {"protocol": 3, "socket_timeout": _SILENCE_SECONDS}
     if isinstance(client, RedisCluster):
         await refresh_topology(client)

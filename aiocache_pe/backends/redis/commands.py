@@ -14,11 +14,7 @@ from redis.exceptions import ClusterDownError, NoScriptError, RedisError, Respon
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.connection_pool import execute, execute_many
 from aiocache_pe.backends.redis.connections import refresh_topology
-from aiocache_pe.backends.redis.errors import (
-    CONNECTION_ERRORS,
-    translate_error,
-    translate_errors,
-)
+from aiocache_pe.backends.redis.errors import CONNECTION_ERRORS, translate_error, translate_errors
 from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
@@ -36,6 +32,9 @@ _HEAD_BYTES = 1023  # read to find a head; most heads have a fifth of that
 class Commands:
     """Sends commands with the running loop's client.
 
+    The methods raise `StoreUnavailableError` if the server is away. They raise `BackendError` if it
+    refuses a command, unless an answer for each command is returned.
+
     Args:
         clients: the clients of all event loops.
         server: the server's name for errors.
@@ -46,12 +45,7 @@ class Commands:
         self.server = server
 
     async def call(self, *command: Any) -> Any:
-        """Send one command and return its answer.
-
-        Raises:
-            StoreUnavailableError: the server is away.
-            BackendError: the server refuses the command.
-        """
+        """Send one command and return its answer."""
         link = self._clients.get_link()
         with translate_errors(self.server):
             async with link.limit:
@@ -62,43 +56,21 @@ class Commands:
     async def call_without_key(self, *command: str) -> Any:
         """Send a command that concerns no key; in a Cluster, to one primary.
 
-        Raises:
-            StoreUnavailableError: the server is away.
-            BackendError: the server refuses the command.
+        redis-py parses the answer.
         """
         link = self._clients.get_link()
-        client = link.client
-        if not isinstance(client, RedisCluster):
-            return await self.call(*command)
-        with translate_errors(self.server):
-            async with link.limit:
-                await client.initialize()
-                return await client.get_primaries()[0].execute_command(*command)
-
-    async def get_info(self, section: str) -> dict[str, Any]:
-        """Return a section of the server's ``INFO``; in a Cluster, of one primary.
-
-        Raises:
-            StoreUnavailableError: the server is away.
-            BackendError: the server refuses the command.
-        """
-        link = self._clients.get_link()
-        client = link.client
+        client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:
                 if isinstance(client, RedisCluster):
                     await client.initialize()
-                    node = client.get_primaries()[0]
-                    return dict(await client.info(section, target_nodes=node))
-                return dict(await client.info(section))
+                    client = client.get_primaries()[0]
+                return await client.execute_command(*command)
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
         """Send several commands in one round trip and return their answers.
 
         The answer of a refused command is a `BackendError`.
-
-        Raises:
-            StoreUnavailableError: the server is away.
         """
         if not commands:
             return []
@@ -125,14 +97,8 @@ class Commands:
         return await self.call("MGET", *names)  # type: ignore[no-any-return]  # MGET answers with a list
 
     async def run(self, script: Script, call: ScriptCall) -> Any:
-        """Run a script once and return its answer.
-
-        Raises:
-            BackendError: the server refuses it.
-        """
-        [answer] = await self.run_many(script, [call])
-        if isinstance(answer, BackendError):
-            raise answer
+        """Run a script once and return its answer."""
+        [answer] = raise_refusals(await self.run_many(script, [call]))
         return answer
 
     async def run_many(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
@@ -211,11 +177,7 @@ class Commands:
                     break
 
     async def probe(self) -> None:
-        """Return if every primary answers.
-
-        Raises:
-            StoreUnavailableError: a primary is away, or slots have none.
-        """
+        """Return if every primary answers, and every slot has one."""
         link = self._clients.get_link()
         client = link.client
         if not isinstance(client, RedisCluster):
@@ -227,11 +189,6 @@ class Commands:
                 await asyncio.gather(*(_probe_node(node) for node in client.get_primaries()))
 
     def _translate_answer(self, answer: Any) -> Any:
-        """Return an answer, or the `BackendError` for a refusal.
-
-        Raises:
-            StoreUnavailableError: the server is away.
-        """
         if not isinstance(answer, Exception):
             return answer
         error = translate_error(answer, self.server)
@@ -252,11 +209,18 @@ class Commands:
                 await link.client.initialize()
                 node = link.client.get_node(node_name=node_name)
                 if node is None:
-                    raise BackendError(
-                        f"{self.server}: node {node_name} left the Cluster during a scan"
-                    )
+                    text = f"{self.server}: node {node_name} left the Cluster during a scan"
+                    raise BackendError(text)
                 answer = await node.execute_command(*command)
         return answer[0], answer[1]
+
+
+def raise_refusals(answers: list[Any]) -> list[Any]:
+    """Return answers; raise the first that is a `BackendError`."""
+    for answer in answers:
+        if isinstance(answer, BackendError):
+            raise answer
+    return answers
 
 
 async def _execute_pipeline(client: Client, commands: Sequence[Command]) -> list[Any]:
@@ -268,12 +232,8 @@ async def _execute_pipeline(client: Client, commands: Sequence[Command]) -> list
                 raise
             return [error]
     # A Cluster's client has no transactions, and accepts no such setting.
-    pipeline = (
-        client.pipeline()
-        if isinstance(client, RedisCluster)
-        else client.pipeline(transaction=False)
-    )
-    async with pipeline:
+    settings: dict[str, Any] = {} if isinstance(client, RedisCluster) else {"transaction": False}
+    async with client.pipeline(**settings) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         return await pipeline.execute(raise_on_error=False)

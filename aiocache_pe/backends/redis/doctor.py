@@ -41,7 +41,7 @@ async def examine(commands: Commands) -> AsyncIterator[Check]:
 
 
 async def _check_version(commands: Commands) -> Check:
-    info = await commands.get_info("server")
+    info = await commands.call_without_key("INFO", "server")
     version = str(info.get("valkey_version") or info.get("redis_version", "unknown"))
     name = "Valkey" if "valkey_version" in info else "Redis"
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
@@ -51,7 +51,7 @@ async def _check_version(commands: Commands) -> Check:
 
 
 async def _check_memory(commands: Commands) -> Check:
-    info = await commands.get_info("memory")
+    info = await commands.call_without_key("INFO", "memory")
     policy, limit = str(info.get("maxmemory_policy", "unknown")), int(info.get("maxmemory", 0))
     if not limit:
         return Check("memory", "warning", "maxmemory is not set, so the cache has no limit")
@@ -81,9 +81,8 @@ async def _check_scripts(commands: Commands) -> Check:
     except StoreUnavailableError:
         raise
     except BackendError as error:
-        return Check(
-            "scripts", "failure", f"EVAL is not permitted, and atomic changes need it: {error}"
-        )
+        text = f"EVAL is not permitted, and atomic changes need it: {error}"
+        return Check("scripts", "failure", text)
     return Check("scripts", "ok", "permitted")
 
 
@@ -94,8 +93,5 @@ async def _check_latency(commands: Commands) -> Check:
         await commands.call("GET", ENTRY_PREFIX)
         durations.append(time.perf_counter() - began)
     median = sorted(durations)[_LATENCY_SAMPLES // 2]
-    return Check(
-        "latency",
-        "ok" if median < _SLOW_SECONDS else "warning",
-        f"{median * 1000:.2f} ms for a read, median of {_LATENCY_SAMPLES}",
-    )
+    text = f"{median * 1000:.2f} ms for a read, median of {_LATENCY_SAMPLES}"
+    return Check("latency", "ok" if median < _SLOW_SECONDS else "warning", text)

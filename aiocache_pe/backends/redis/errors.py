@@ -18,7 +18,8 @@ CONNECTION_ERRORS = (
 )
 """Errors that mean that the server is away."""
 
-_CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
+CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
+"""Errors of a client at any command."""
 
 
 def translate_error(error: BaseException, server: str) -> BackendError:
@@ -41,7 +42,7 @@ def translate_errors(server: str) -> Generator[None]:
     """Raise the client's errors as `BackendError` or `StoreUnavailableError`."""
     try:
         yield
-    except _CLIENT_ERRORS as error:
+    except CLIENT_ERRORS as error:
         raise translate_error(error, server) from error
     except RuntimeError as error:  # the client could not set up its connection
         if "closed" in str(error) and "loop" in str(error):

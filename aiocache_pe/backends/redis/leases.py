@@ -13,10 +13,10 @@ from contextlib import suppress
 from uuid import uuid4
 
 from redis.asyncio.lock import Lock
-from redis.exceptions import LockError, RedisClusterException, RedisError
+from redis.exceptions import LockError
 
 from aiocache_pe.backends.redis.clients import Clients, LoopLink
-from aiocache_pe.backends.redis.errors import translate_errors
+from aiocache_pe.backends.redis.errors import CLIENT_ERRORS, translate_errors
 from aiocache_pe.backends.redis.key_names import make_lease_name
 from aiocache_pe.exceptions import CacheError
 
@@ -24,7 +24,6 @@ LEASE_SECONDS = 3.0
 """Seconds after its holder's death until a lease expires."""
 
 _RENEWAL_SECONDS = 0.5  # between two renewals
-_CLIENT_ERRORS = (RedisError, RedisClusterException, OSError)
 
 
 class RedisLease:
@@ -69,12 +68,12 @@ class RedisLease:
             except LockError:
                 self._is_held = False
                 return
-            except _CLIENT_ERRORS:  # the server may return before the lease expires
+            except CLIENT_ERRORS:  # the server may return before the lease expires
                 continue
             self._expires_at = began + LEASE_SECONDS
 
     async def _release_lock(self) -> None:
-        with suppress(*_CLIENT_ERRORS):  # a lease that cannot be released expires
+        with suppress(*CLIENT_ERRORS):  # a lease that cannot be released expires
             link = self._get_link()
             self._lock.redis = link.client
             async with link.limit:
@@ -99,13 +98,8 @@ async def try_acquire(clients: Clients, key: str, server: str) -> RedisLease | N
 
 async def _acquire(clients: Clients, link: LoopLink, key: str, server: str) -> RedisLease | None:
     began = time.monotonic()
-    lock = Lock(
-        link.client,
-        make_lease_name(key),
-        timeout=LEASE_SECONDS,
-        blocking=False,
-        thread_local=False,
-    )
+    name = make_lease_name(key)
+    lock = Lock(link.client, name, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
     with translate_errors(server):
         async with link.limit:
             is_acquired = await lock.acquire(token=uuid4().hex)

@@ -95,7 +95,11 @@ Names by pairs: an entry and its access statistics. Arguments by pairs: the hits
 access in seconds since the epoch; 0 and an empty text to change nothing. Answer for each pair: the
 hits and the last access, or an empty text for no entry.
 
-The statistics consist of the checksum at the end of the entry's head, the hits, and the last
+The statistics are a string of their own, because a change of the entry would invalidate the copies
+of all its readers. The script reads the first bytes of the entry. So the server, which decides
+about eviction when its memory is full, learns of hits in the memory tier.
+
+They consist of the checksum at the end of the entry's head, the hits, and the last
 access. They belong to one version of the entry: a new version begins without hits, although no
 writer removes them. They expire with the entry, or 90 days after the last hit.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
@@ -100,13 +101,14 @@ class MemoryBackend:
         clock: Clock | None = None,
     ) -> None:
         is_bounded = max_entries is not None or max_bytes is not None
-        self._entries = BoundedMap(
+        time = None if clock is None else clock.time
+        self._entries = BoundedMap[StoredRecord](
             policy() if is_bounded else Fifo(),
             max_entries=max_entries,
             max_bytes=max_bytes,
-            on_evict=self._report_eviction,
-            expiry_buckets=ExpiryBuckets(_removable_at, None if clock is None else clock.time),
-            on_expire=self._report_expiration,
+            on_evict=lambda stored: _report(self.on_evict, stored),
+            expiry_buckets=ExpiryBuckets(attrgetter("head.removable_at"), time),
+            on_expire=lambda stored: _report(self.on_expire, stored),
         )
         # Records of the library's own, such as tags and counters, are never evicted.
         self._internal_records = BoundedMap[StoredRecord](Fifo())
@@ -263,14 +265,7 @@ class MemoryBackend:
             )
         return stored.to_record()
 
-    def _report_eviction(self, stored: StoredRecord) -> None:
-        if self.on_evict is not None:
-            self.on_evict(stored.head)
 
-    def _report_expiration(self, stored: StoredRecord) -> None:
-        if self.on_expire is not None:
-            self.on_expire(stored.head)
-
-
-def _removable_at(stored: StoredRecord) -> float | None:
-    return stored.head.removable_at
+def _report(on_removal: Callable[[Head], object] | None, stored: StoredRecord) -> None:
+    if on_removal is not None:
+        on_removal(stored.head)

@@ -105,9 +105,6 @@ class ExpiryIndex:
         with self._lock:
             self._close_files()
 
-    def __del__(self) -> None:
-        self._close_files()
-
     def _ensure_open(self) -> None:
         """Open the folder of the buckets; open it again if the directory was removed."""
         if self._folder >= 0:
@@ -148,6 +145,8 @@ class ExpiryIndex:
         if folder >= 0:
             with suppress(OSError):
                 os.close(folder)
+
+    __del__ = _close_files
 
 
 class _Bucket:

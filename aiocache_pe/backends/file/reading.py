@@ -36,7 +36,6 @@ _ENCODING = sys.getfilesystemencoding()
 _OPENAT2 = 437  # the same on every architecture: it is newer than their common table
 _AT_FDCWD = -100
 _RESOLVE_CACHED = 0x20
-_ABSENT_ERRNOS = (errno.ENOENT, errno.ENOTDIR)
 _UNSUPPORTED_ERRNOS = (
     errno.ENOSYS,  # a kernel without the system call
     errno.EINVAL,  # a kernel without the flag
@@ -136,7 +135,7 @@ class CachedReader:
         return bytes(buffer), make_version(path, status)
 
     def _interpret(self, number: int) -> None | Pending:
-        if number in _ABSENT_ERRNOS:
+        if number in (errno.ENOENT, errno.ENOTDIR):
             return None
         if number in _UNSUPPORTED_ERRNOS:
             self.is_supported = False

@@ -42,7 +42,6 @@ def _read_secret(path: str) -> bytes:
                 f"user {status.st_uid} and mode {status.st_mode & 0o777:04o}; remove the file if "
                 "in doubt, and values pickled under it are computed again"
             )
-        secret = file.read(4096)
-        if not secret:
-            raise BackendError(f"{path} must not be empty; remove the file to get a new secret")
-        return secret
+        if secret := file.read(4096):
+            return secret
+        raise BackendError(f"{path} must not be empty; remove the file to get a new secret")

@@ -71,13 +71,11 @@ async def test_ttl_none_never_expires_and_no_ttl_means_that_of_the_cache(
     kind: Kind, clock: FakeClock
 ) -> None:
     async with CacheManager("memory", ttl=10, clock=clock) as cache:
-        for_ever = kind.decorate(
-            CallCounter().make_body(), cache=cache, ttl=None, version="for ever"
-        )
-        as_the_cache = kind.decorate(CallCounter().make_body(), cache=cache)
+        endless = kind.decorate(CallCounter().make_body(), cache=cache, ttl=None, version="endless")
+        default = kind.decorate(CallCounter().make_body(), cache=cache)
         for number in (1, 2):
-            assert await kind.get_result(for_ever()) == 1
-            assert await kind.get_result(as_the_cache()) == number
+            assert await kind.get_result(endless()) == 1
+            assert await kind.get_result(default()) == number
             clock.advance(10)
 
 
@@ -192,7 +190,7 @@ async def test_a_tag_filled_with_an_empty_text_raises(kind: Kind, memory: CacheM
 async def test_a_tag_deleted_during_the_call_leaves_no_stale_result(
     kind: Kind, memory: CacheManager
 ) -> None:
-    """A result computed before the deletion of a tag is not served after it."""
+    """Delete the tag while the result is computed from older data."""
     numbers = iter([1, 2, 3])
 
     def overtaken(a: Any) -> int:

@@ -45,7 +45,7 @@ def test_the_second_run_sends_no_request(name: str, server: ModelServer, tmp_pat
 
 
 def test_an_example_starts_its_own_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The port is fixed; the example reports it when another process uses the port."""
+    """Run an example on its fixed port; it reports a port that another process uses."""
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     done = subprocess.run(
         [sys.executable, "-m", f"examples.{IN_TABLE}", "Why?"],

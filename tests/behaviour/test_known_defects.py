@@ -30,7 +30,7 @@ class Client:
 
 
 class Marker:
-    """A class whose unpickling creates a directory."""
+    """A class that creates a directory when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -192,7 +192,7 @@ async def test_changes_by_one_caller_do_not_reach_other_callers(cache: CacheMana
 
 
 async def test_callers_of_one_computation_get_separate_results() -> None:
-    """The store keeps nothing here, so that it has no copy to return."""
+    """Use a store that keeps nothing, so that it has no copy to return."""
     go = asyncio.Event()
     async with CacheManager("null") as cache:
 

@@ -161,14 +161,14 @@ async def test_an_entry_without_ttl_never_expires(
 async def test_the_ttl_of_the_manager_applies_to_entries_without_ttl(clock: FakeClock) -> None:
     async with CacheManager("memory", ttl="1m", clock=clock) as cache:
         await cache.set("own", 1, ttl=120)
-        await cache.set("for ever", 1, ttl=None)
-        await cache.set("given", 1)
+        await cache.set("endless", 1, ttl=None)
+        await cache.set("stored", 1)
         await cache.add("added", 1)
         await cache.incr("number")
         await cache.get_or_set("computed", lambda: 1)
         assert await cache.get_ttl("own") == 120
-        assert await cache.get_ttl("for ever") == math.inf
-        for key in ("given", "added", "number", "computed"):
+        assert await cache.get_ttl("endless") == math.inf
+        for key in ("stored", "added", "number", "computed"):
             assert await cache.get_ttl(key) == 60
         await cache.touch("own")
         assert await cache.get_ttl("own") == 60

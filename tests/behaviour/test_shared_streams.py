@@ -1,4 +1,4 @@
-"""Streams that many read at once: one source, the same chunks for all, each at its own pace."""
+"""Streams with several readers at once: one source, all chunks for every reader."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached
-from aiocache_pe.decorators.streams import chunk_buffer
 from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
-from tests.support.internals import wait_for_refreshes
+from tests.support.internals import limit_stream_chunks, wait_for_refreshes
 from tests.support.polling import poll, poll_blocking
 from tests.support.servers.sse_server import WORDS, SseServer, read_words, read_words_async
 from tests.support.stream_kinds import (
@@ -37,21 +36,21 @@ def server() -> Iterator[SseServer]:
     server.close()
 
 
-async def some(stream: AsyncIterator[Any], count: int) -> list[Any]:
+async def read_some(stream: AsyncIterator[Any], count: int) -> list[Any]:
     return [await anext(stream) for _ in range(count)]
 
 
-async def test_three_readers_of_a_real_response_see_it_from_the_first_chunk_on(
+async def test_three_readers_of_a_real_response_get_all_its_chunks(
     server: SseServer, cache: CacheManager
 ) -> None:
     words = cached(cache=cache)(read_words_async)
     one, two, three = (words(server.port) for _ in range(3))
     server.allow(2)
-    assert await some(one, 2) == ["Once", ""]
-    assert await some(two, 1) == ["Once"]
+    assert await read_some(one, 2) == ["Once", ""]
+    assert await read_some(two, 1) == ["Once"]
     server.allow(2)
-    assert await some(one, 2) == [" upon", ""]
-    assert await some(three, 4) == ["Once", "", " upon", ""]
+    assert await read_some(one, 2) == [" upon", ""]
+    assert await read_some(three, 4) == ["Once", "", " upon", ""]
     server.allow(5)
     assert await read_all(one) == list(WORDS[4:])
     assert await read_all(two) == list(WORDS[1:])
@@ -73,29 +72,29 @@ async def test_threads_read_a_real_response_together(
         server.allow(3)
         one = words(server.port)
         assert [next(one), next(one)] == ["Once", ""]
-        others = [loop.run_in_executor(pool, list, words(server.port)) for _ in range(2)]
+        rest = [loop.run_in_executor(pool, list, words(server.port)) for _ in range(2)]
         rest = loop.run_in_executor(pool, list, one)
         server.allow(6)
         assert await rest == list(WORDS[2:])
-        assert [await other for other in others] == [list(WORDS)] * 2
+        assert [await other for other in rest] == [list(WORDS)] * 2
     assert server.requests == 1
     assert list(words(server.port)) == list(WORDS)
     assert words.cache_info() == (3, 1)
 
 
-async def test_when_the_response_breaks_at_chunk_five_all_readers_know(
+async def test_all_readers_get_the_error_when_the_response_breaks(
     server: SseServer, cache: CacheManager
 ) -> None:
     words = cached(cache=cache)(read_words_async)
     server.fails_at = 5
     server.allow(4)
     one, two = words(server.port), words(server.port)
-    assert await some(one, 4) == list(WORDS[:4])
-    assert await some(two, 2) == list(WORDS[:2])
+    assert await read_some(one, 4) == list(WORDS[:4])
+    assert await read_some(two, 2) == list(WORDS[:2])
     server.allow(1)
     with pytest.raises(ConnectionError):
         await anext(one)
-    assert await some(two, 2) == list(WORDS[2:4])
+    assert await read_some(two, 2) == list(WORDS[2:4])
     with pytest.raises(ConnectionError):
         await anext(two)
     assert await count_entries(cache) == 0
@@ -105,7 +104,7 @@ async def test_when_the_response_breaks_at_chunk_five_all_readers_know(
     assert server.requests == 2
 
 
-async def test_one_reader_leaves_and_the_last_one_hangs_up(
+async def test_the_last_reader_that_closes_ends_the_request(
     server: SseServer, memory: CacheManager
 ) -> None:
     words = cached(cache=memory)(read_words_async)
@@ -123,7 +122,7 @@ async def test_one_reader_leaves_and_the_last_one_hangs_up(
 
 
 @each_stream_kind
-async def test_a_slow_reader_holds_up_nobody(kind: str, memory: CacheManager) -> None:
+async def test_a_slow_reader_does_not_delay_the_others(kind: str, memory: CacheManager) -> None:
     upstream = Upstream(*range(10_000))
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     slow, fast = stream(), stream()
@@ -135,9 +134,7 @@ async def test_a_slow_reader_holds_up_nobody(kind: str, memory: CacheManager) ->
 
 
 @each_stream_kind
-async def test_the_source_is_asked_by_who_is_furthest_and_not_before(
-    kind: str, memory: CacheManager
-) -> None:
+async def test_only_the_fastest_reader_pulls_the_source(kind: str, memory: CacheManager) -> None:
     upstream = Upstream("a", "b", "c")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     one, two = stream(), stream()
@@ -150,7 +147,7 @@ async def test_the_source_is_asked_by_who_is_furthest_and_not_before(
     assert (upstream.chunks_sent, upstream.ends) == (2, 1)
 
 
-async def test_many_who_wait_for_one_chunk_pull_one_chunk(memory: CacheManager) -> None:
+async def test_readers_that_wait_for_one_chunk_pull_one_chunk(memory: CacheManager) -> None:
     upstream = Upstream("a", "b", "c")
     stream = cached(cache=memory)(make_stream("async", upstream.source))
     readers = [stream() for _ in range(5)]
@@ -162,39 +159,41 @@ async def test_many_who_wait_for_one_chunk_pull_one_chunk(memory: CacheManager) 
 
 
 @each_stream_kind
-async def test_what_one_reader_does_to_a_chunk_the_others_do_not_see(
+async def test_changes_to_a_chunk_do_not_reach_other_readers(
     kind: str, cache: CacheManager
 ) -> None:
     stream = cached(cache=cache)(make_stream(kind, lambda: iter_chunks([1], [2])))
     one, two = stream(), stream()
-    mine = await read_first(one)
-    mine.append("spoilt")
+    chunk = await read_first(one)
+    chunk.append("spoilt")
     assert await read_first(two) == [1]
     assert [*await read_all(one), *await read_all(two)] == [[2], [2]]
     assert await read_all(stream()) == [[1], [2]]
 
 
-async def test_a_cancelled_reader_disturbs_neither_source_nor_others(
+async def test_a_cancelled_reader_affects_neither_source_nor_other_readers(
     server: SseServer, memory: CacheManager
 ) -> None:
     words = cached(cache=memory)(read_words_async)
     server.allow(1)
     one, two = words(server.port), words(server.port)
     assert [await anext(one), await anext(two)] == ["Once", "Once"]
-    waiting = asyncio.ensure_future(anext(one))  # who began it, and is waiting for a chunk
-    others = asyncio.ensure_future(read_all(two))
+    waiting = asyncio.ensure_future(
+        anext(one)
+    )  # the reader that started the source waits for a chunk
+    rest = asyncio.ensure_future(read_all(two))
     await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     server.allow(8)
-    assert await others == list(WORDS[1:])
+    assert await rest == list(WORDS[1:])
     assert (server.requests, server.hang_ups) == (1, 0)
     assert await count_entries(memory) == 1
 
 
 @each_stream_kind
-async def test_an_error_is_raised_for_every_reader_after_all_chunks(
+async def test_every_reader_gets_the_error_after_all_chunks(
     kind: str, memory: CacheManager
 ) -> None:
     upstream = Upstream("a", "b", fails=KeyError("k"))
@@ -211,7 +210,7 @@ async def test_an_error_is_raised_for_every_reader_after_all_chunks(
     assert (await memory.get_stats()).load_failures == 1
 
 
-def test_a_thread_waits_for_the_chunk_that_another_runs_the_source_for() -> None:
+def test_threads_wait_for_the_thread_that_runs_the_source() -> None:
     memory, go, running = CacheManager("memory"), threading.Event(), list[int]()
 
     @cached(cache=memory)
@@ -229,7 +228,7 @@ def test_a_thread_waits_for_the_chunk_that_another_runs_the_source_for() -> None
     assert len(running) == 1
 
 
-def test_an_interrupted_thread_says_so_to_the_others() -> None:
+def test_other_threads_get_an_error_when_the_source_is_interrupted() -> None:
     memory, go, begun = CacheManager("memory"), threading.Event(), threading.Event()
 
     @cached(cache=memory)
@@ -253,10 +252,10 @@ def test_an_interrupted_thread_says_so_to_the_others() -> None:
 
 
 @each_stream_kind
-async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
+async def test_a_reader_too_far_behind_in_a_long_stream_gets_an_error(
     kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_buffer, "_MAX_CHUNKS", 10)
+    limit_stream_chunks(monkeypatch, 10)
     stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks(*range(100))))
     one, two, late = stream(), stream(), stream()
     assert [await read_first(one), await read_first(two), await read_first(late)] == [0, 0, 0]
@@ -267,7 +266,7 @@ async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
     with pytest.raises(CacheError, match="more than 10 chunks behind another reader"):
         await read_first(late)
     assert await read_all(one) == list(range(50, 100))
-    newcomer = stream()  # not in the middle of it
+    newcomer = stream()  # it begins with the first chunk
     assert await read_first(newcomer) == 0
     await close_stream(newcomer)
     await close_stream(two)
@@ -275,7 +274,7 @@ async def test_of_a_stream_too_long_to_be_kept_a_reader_may_lag_no_further(
 
 
 @each_stream_kind
-async def test_another_managers_stream_is_waited_for(kind: str, cache_dir: Path) -> None:
+async def test_a_stream_of_another_manager_is_waited_for(kind: str, cache_dir: Path) -> None:
     one = CacheManager("file", directory=cache_dir)
     other = CacheManager("file", directory=cache_dir)
     upstream, never = Upstream("a", "", "b"), Upstream()
@@ -293,7 +292,7 @@ async def test_another_managers_stream_is_waited_for(kind: str, cache_dir: Path)
     await other.close()
 
 
-async def test_a_stream_may_ask_for_itself(memory: CacheManager) -> None:
+async def test_a_stream_may_read_itself(memory: CacheManager) -> None:
     depth = 0
 
     @cached(cache=memory)
@@ -344,7 +343,9 @@ async def test_a_stale_stream_is_replayed_while_a_new_one_is_recorded(
         assert found == ["new", "", "er"]
 
 
-async def test_a_hot_stream_is_refreshed_ahead(memory: CacheManager, clock: FakeClock) -> None:
+async def test_an_often_read_stream_is_refreshed_ahead(
+    memory: CacheManager, clock: FakeClock
+) -> None:
     upstream = Upstream("a")
     stream = cached(cache=memory, ttl=lambda chunks: 10 * len(chunks), refresh_ahead=0.5)(
         make_stream("async", upstream.source)
@@ -364,7 +365,9 @@ def test_a_stream_has_no_hard_timeout(kind: str) -> None:
         cached(hard_timeout=1)(make_stream(kind, iter_chunks))
 
 
-async def test_a_source_that_goes_on_after_all_have_left_is_ended(memory: CacheManager) -> None:
+async def test_a_source_that_continues_after_its_cancellation_is_closed(
+    memory: CacheManager,
+) -> None:
     ended = list[str]()
 
     @cached(cache=memory)

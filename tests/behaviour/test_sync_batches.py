@@ -86,7 +86,7 @@ def test_threads_with_overlapping_batches_compute_each_item_once(cache: CacheMan
 
 
 def test_a_waiting_thread_takes_over_from_an_interrupted_one(cache: CacheManager) -> None:
-    """The waiting thread also computes items that the interrupted thread had not begun."""
+    """Compute also the items that the interrupted thread had not begun."""
     calls = list[list[int]]()
     begun, interrupted = threading.Event(), threading.Event()
 

@@ -142,7 +142,7 @@ def test_a_function_that_returns_a_coroutine_raises_an_error_with_advice(
     def outer() -> Any:
         return inner()
 
-    with pytest.raises(TypeError, match=r"outer\(\) is not an async function .* decorate the async"):
+    with pytest.raises(TypeError, match=r"outer\(\) is not an async function .* decorate the"):
         _ = outer()
 
 

@@ -38,7 +38,7 @@ def store() -> BackendWithoutTags:
 
 @pytest.fixture
 async def cache(store: BackendWithoutTags) -> AsyncIterator[CacheManager]:
-    """Yield a cache with a tagged number, whose tag cannot be read any more."""
+    """Yield a cache with a number under a tag that cannot be read any more."""
     async with CacheManager(store, memory_max_bytes=0) as cache:
         await cache.set("n", 5, tags=["t"])
         await cache.set("plain", 1)

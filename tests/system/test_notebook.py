@@ -1,4 +1,4 @@
-"""The blocking API in a notebook: a real kernel, whose event loop runs during each cell."""
+"""The blocking API in a notebook, in a real kernel: its event loop runs during each cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public API used as it is meant; never run, only read by mypy and pyright."""
+"""Correct uses of the public API, read by mypy and pyright and never run."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ async def with_settings(question: str) -> dict[str, float]:
     hard_timeout=timedelta(seconds=30),
     lock="10m",
 )
-async def patient(question: str) -> tuple[str, int]:
+async def with_stale_values(question: str) -> tuple[str, int]:
     return question, 1
 
 
 @cached(ttl="1h", stale_ttl=None, jitter="30s", lock=False)
-def impatient(question: str) -> tuple[str, int]:
+def with_jitter(question: str) -> tuple[str, int]:
     return question, 1
 
 
@@ -193,7 +193,7 @@ async def decorated() -> None:
     assert_type(await called(1), int | None)
     assert_type(await with_settings(question="why?"), dict[str, float])
     assert_type(await with_function("why?"), bool)
-    assert_type(await patient("why?"), tuple[str, int])
+    assert_type(await with_stale_values("why?"), tuple[str, int])
     assert_type(await with_many_settings("why?", "gpt", user=7), str | None)
     assert_type(plain(None, 21, times=2), dict[str, int])
     assert_type(bare_plain(number=1), int)
@@ -218,7 +218,7 @@ async def batches() -> None:
     assert_type(Service().plain_embed.cache_keys(["why?"]), list[str])
 
 
-async def streamed() -> None:
+async def streams() -> None:
     assert_type([chunk async for chunk in stream("why?")], list[bytes])
     assert_type([chunk async for chunk in generating_stream(prompt="why?")], list[str])
     assert_type(list(plain_stream(1)), list[int])
@@ -227,7 +227,7 @@ async def streamed() -> None:
     assert_type(list(returning_stream(1)), list[int])
 
 
-def delegated() -> Generator[int, None, None]:
+def delegate() -> Generator[int, None, None]:
     assert_type((yield from returning_stream(1)), str)
 
 
@@ -244,7 +244,7 @@ async def in_classes() -> None:
     assert_type(Service.above_staticmethod(1), list[int])
 
 
-async def verbs_of_functions() -> None:
+async def methods_of_functions() -> None:
     assert_type(bare.cache_key("why?", model="gpt"), str)
     assert_type(bare.cache_info(), CacheInfo)
     assert_type(bare.cache, CacheManager)
@@ -264,12 +264,12 @@ async def verbs_of_functions() -> None:
     assert_type(await Service.method.cache_clear(), int)
 
 
-def steered() -> None:
+def call_modes() -> None:
     with bypass(), refresh(), read_only():
         assert_type(bare_plain(1), int)
 
 
-async def computed(cache: CacheManager) -> None:
+async def computations(cache: CacheManager) -> None:
     async def slow() -> set[int]:
         return {1}
 
@@ -283,7 +283,7 @@ async def computed(cache: CacheManager) -> None:
     assert_type(await cache.get_or_set("k", lambda: 1, timedelta(days=1)), int)
 
 
-async def verbs() -> None:
+async def methods() -> None:
     async with CacheManager(directory=Path("cache"), ttl=60, namespace="search") as cache:
         assert_type(cache, CacheManager)
         assert_type(cache.namespace("other"), CacheManager)
@@ -327,7 +327,7 @@ def blocking(cache: sync.CacheManager) -> None:
     assert_type(cache.get_stats(), CacheStats)
     assert_type(cache.get_or_set("k", slow, "1h", tags=["t"]), set[int])
     assert_type(cache.get_or_set("k", lambda: 1, stale_ttl="1h"), int)
-    assert_type(impatient("q"), tuple[str, int])
+    assert_type(with_jitter("q"), tuple[str, int])
     assert_type(list(cache.keys("k*")), list[str])
     assert_type(sync.get_cache("memory"), sync.CacheManager)
     assert_type(sync.warm_cache(cache, {"k": 1}, concurrency=2), sync.WarmReport)
@@ -336,7 +336,7 @@ def blocking(cache: sync.CacheManager) -> None:
     cache.subscribe(Hit, lambda event: event.key)()
 
 
-def own_parts() -> CacheManager:
+def make_custom_manager() -> CacheManager:
     backend: Backend = MemoryBackend(max_entries=10)
     clock: Clock = FakeClock()
     prices = {"small": Price(input=0.15, output=0.6)}

@@ -1,4 +1,4 @@
-"""What type checkers make of code that uses the library."""
+"""Checks by mypy and pyright of code that uses the library."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROOT = HERE.parents[1]
 CHECKERS = ("mypy", "pyright")
 PYRIGHT = {
     "typeCheckingMode": "strict",
-    "enableTypeIgnoreComments": False,  # those are for mypy
+    "enableTypeIgnoreComments": False,  # these comments are for mypy
     "reportUnnecessaryTypeIgnoreComment": "error",
     "extraPaths": [str(ROOT)],
 }
 
 
-def complaints(checker: str, file: Path, scratch: Path) -> str:
-    """What a checker says of a file; nothing if it is content."""
+def run_checker(checker: str, file: Path, scratch: Path) -> str:
+    """Return the errors that a checker reports for a file; empty if there are none."""
     if importlib.util.find_spec(checker) is None:
         pytest.skip(f"{checker} is not installed")
     if checker == "mypy":
@@ -43,22 +43,22 @@ def complaints(checker: str, file: Path, scratch: Path) -> str:
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_right_use_has_the_right_types(checker: str, tmp_path: Path) -> None:
-    assert complaints(checker, HERE / "right.py", tmp_path) == ""
+def test_correct_uses_have_the_expected_types(checker: str, tmp_path: Path) -> None:
+    assert run_checker(checker, HERE / "right.py", tmp_path) == ""
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_wrong_use_is_refused_line_by_line(checker: str, tmp_path: Path) -> None:
-    assert complaints(checker, HERE / "wrong.py", tmp_path) == ""
+def test_every_wrong_use_is_an_error(checker: str, tmp_path: Path) -> None:
+    assert run_checker(checker, HERE / "wrong.py", tmp_path) == ""
 
 
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_the_marks_are_what_keeps_the_checkers_quiet(checker: str, tmp_path: Path) -> None:
-    """Without its marks the file is refused, so a checker that sees nothing is noticed."""
+def test_every_marked_line_is_an_error_without_its_mark(checker: str, tmp_path: Path) -> None:
+    """Remove the marks and expect an error in each line, so that the checkers are known to work."""
     lines = (HERE / "wrong.py").read_text().splitlines()
-    bare = tmp_path / "wrong.py"
-    bare.write_text("\n".join(line.partition("  # type: ignore")[0] for line in lines))
-    said = complaints(checker, bare, tmp_path)
+    unmarked = tmp_path / "wrong.py"
+    unmarked.write_text("\n".join(line.partition("  # type: ignore")[0] for line in lines))
+    errors = run_checker(checker, unmarked, tmp_path)
     marked = [n for n, line in enumerate(lines, 1) if "# type: ignore[" in line]
     assert len(marked) > 20
-    assert [n for n in marked if f"wrong.py:{n}:" not in said] == []
+    assert [n for n in marked if f"wrong.py:{n}:" not in errors] == []

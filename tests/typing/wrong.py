@@ -1,7 +1,7 @@
-"""The public API used wrongly; every line that is marked must be refused by both checkers.
+"""Wrong uses of the public API; both type checkers must reject every marked line.
 
-An ignore that is not needed is an error for both (`test_types`), so this file is free of
-errors only if each of these uses is one.
+An unneeded ignore comment is an error for both (`test_types`), so that this file has no errors
+only if every marked line is an error.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ async def wrong_methods(service: Service) -> None:
     service.method.no_such_verb()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
-async def wrong_verbs_of_functions() -> None:
+async def wrong_methods_of_functions() -> None:
     await double.invalidate("21")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     double.cache_key()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await plain.invalidate(1)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
@@ -146,7 +146,7 @@ def wrong_decorations(cache: CacheManager) -> None:
     cached(ttl=60, stale=60)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
 
 
-async def wrong_verbs(cache: CacheManager) -> None:
+async def wrong_methods_of_managers(cache: CacheManager) -> None:
     await cache.get(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await cache.set("k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await cache.set("k", 1, ttl=b"1h")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""Process whose store breaks during its work, by real faults, and is repaired again.
+"""Process with a store that breaks during its work, by real faults, and is repaired again.
 
 ``python -m tests.support.processes.break_store KIND DIRECTORY`` fails if a call fails, if the
 failures are not counted, or if one is logged twice. For faults of permissions, a process that

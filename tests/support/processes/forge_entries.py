@@ -49,7 +49,7 @@ class Text(str):
 
 
 class Bomb:
-    """A class whose unpickling creates a directory."""
+    """A class that creates a directory when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

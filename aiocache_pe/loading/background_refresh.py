@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiocache_pe.clock import Clock
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 from aiocache_pe.runtime.portal import portal
@@ -22,29 +23,12 @@ RETRY_DELAY = 5.0
 _SETTLE_SECONDS = 10.0  # the end of a cache or an event loop waits so long for its refreshes
 _MAX_RETRY_TIMES = 10_000  # failures to remember, after which those that have passed are removed
 
-
-class RefreshOutcome(NamedTuple):
-    """The outcome of a refresh.
-
-    Attributes:
-        value: the new value.
-        is_stored: whether the store has it.
-    """
-
-    value: Any
-    is_stored: bool
-
-
-RefreshTask = asyncio.Task[RefreshOutcome | None]
+RefreshTask = asyncio.Task[Outcome | None]
 """A refresh in progress; its result is ``None`` if it failed."""
 
 
 class BackgroundRefreshes:
-    """The refreshes of a cache.
-
-    Args:
-        clock: the time.
-    """
+    """The refreshes of a cache."""
 
     __slots__ = ("__weakref__", "_clock", "_loop_end", "_retry_at", "_running", "_tasks")
 
@@ -69,13 +53,9 @@ class BackgroundRefreshes:
         return self._retry_at.get(key, 0.0) <= self._clock.monotonic()
 
     def start(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
+        self, key: str, work: Callable[[], Coroutine[Any, Any, Outcome]]
     ) -> RefreshTask | None:
         """Start a refresh, unless one is in progress or the last one failed recently.
-
-        Args:
-            key: the store key.
-            work: computes and stores the value.
 
         Returns:
             The refresh that is now in progress in this event loop; ``None`` if there is none.
@@ -111,8 +91,8 @@ class BackgroundRefreshes:
             await asyncio.wait(late, timeout=_SETTLE_SECONDS)
 
     async def _run(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, RefreshOutcome]]
-    ) -> RefreshOutcome | None:
+        self, key: str, work: Callable[[], Coroutine[Any, Any, Outcome]]
+    ) -> Outcome | None:
         try:
             outcome = await work()
         except Exception as error:  # noqa: BLE001 - raised by a factory, and reported as an event

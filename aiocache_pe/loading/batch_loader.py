@@ -45,13 +45,7 @@ class BatchRequest(NamedTuple):
 
 
 class BatchLoader:
-    """Loads many values of one namespace.
-
-    Args:
-        namespace: the namespace.
-        computer: computes and stores its entries.
-        coalescer: the batches in flight, of all namespaces.
-    """
+    """Loads many values of one namespace."""
 
     __slots__ = ("_coalescer", "_computer", "_namespace")
 
@@ -101,7 +95,6 @@ class BatchLoader:
         return values | await self._copy_shared(shared) if shared else values
 
     async def _add_stored(self, keys: Iterable[str], values: dict[str, Any]) -> None:
-        """Add the stored values of keys to a dict."""
         pending: list[str] = []
         for count, key in enumerate([key for key in keys if key not in values], 1):
             value = self._namespace.peek(key)
@@ -116,7 +109,6 @@ class BatchLoader:
     async def _compute_chunk(
         self, request: BatchRequest, semaphore: asyncio.Semaphore, keys: Sequence[str]
     ) -> Mapping[str, Outcome]:
-        """Compute and store the values of some keys."""
         namespace, computer = self._namespace, self._computer
         async with semaphore:
             for key in keys:
@@ -152,7 +144,6 @@ class BatchLoader:
             return outcomes
 
     async def _copy_shared(self, shared: Mapping[str, Outcome]) -> dict[str, Any]:
-        """Return copies of values that another caller computed."""
         own: dict[str, Any] = {}
         await self._add_stored([key for key, outcome in shared.items() if outcome.is_stored], own)
         for key, outcome in shared.items():

@@ -19,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
+from aiocache_pe.loading.compute import call_factory
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.portal import PortalEndedError, portal
@@ -37,29 +38,24 @@ class FactoryExitError(RuntimeError):
 class _Job:
     """A value that the portal's loop waits for and the caller's thread computes."""
 
-    __slots__ = ("_context", "_function", "_future", "_loop")
+    __slots__ = ("_context", "_function", "_loop", "future")
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
         self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Any] = self._loop.create_future()
+        self.future: asyncio.Future[Any] = self._loop.create_future()
         self._context: Context = copy_context()  # nested calls find the held leases there
-
-    async def wait(self) -> Any:
-        """Return the value, or raise the exception of the function."""
-        return await self._future
 
     def run(self) -> list[Any]:
         """Compute the value in this thread, and hand it to the loop.
 
+        An interrupt is raised here, because it concerns this thread only. Any other exception of
+        the function is raised in the loop, for every caller that waits.
+
         Returns:
             The value in a list; an empty list if there is none, or if the loop must await it.
-
-        Raises:
-            BaseException: an interrupt, which concerns this thread only. Any other exception of
-                the function is raised in the loop, for every caller that waits.
         """
-        future = self._future
+        future = self.future
         try:
             value = self._context.run(self._function)
         except BaseException as error:
@@ -75,7 +71,7 @@ class _Job:
 
     def reject(self) -> None:
         """Let another caller that waits for the value compute it."""
-        self._call_in_loop(self._future.cancel)
+        self._call_in_loop(self.future.cancel)
 
     def _call_in_loop(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop is closed, as at the exit of the program
@@ -84,9 +80,6 @@ class _Job:
 
 class _CallerQueue:
     """Jobs from the portal's loop for the thread of a blocking caller.
-
-    Args:
-        function: computes a value.
 
     Attributes:
         has_started: whether the loop has received the operation.
@@ -101,21 +94,16 @@ class _CallerQueue:
         self.computed: list[Any] = []
 
     async def factory(self, *args: Any) -> Any:
-        """Return the value of the function for these arguments; called by the loop."""
+        """Return the value of the function for these arguments; called in the loop."""
         job = _Job(partial(self._function, *args))
         self._jobs.put(job)
         if self._is_closed:
             job.reject()
-        value = await job.wait()
+        value = await job.future
         return await value if isawaitable(value) else value
 
     def run(self, operation: LoadOperation[T], factory: Callable[..., Any] | None = None) -> T:
-        """Run an operation in the portal's loop, and its jobs in this thread.
-
-        Args:
-            operation: the operation.
-            factory: its argument; ``None`` for the queue's own factory.
-        """
+        """Run an operation with a factory in the portal's loop, and its jobs in this thread."""
         future: Future[T] = Future()
         future.add_done_callback(lambda _: self._jobs.put(None))
         try:
@@ -220,27 +208,21 @@ def load_request(
         load_outcome: the loader's method.
         request: the request; its factories block.
 
-    Returns:
-        The outcome of ``load_outcome``.
-
     Raises:
         DeadlockError: the caller is the portal's own thread.
         Exception: the factory or ``load_outcome`` raised it.
     """
     factory = request.factory
     in_background = partial(run_in_thread, request.background_factory or factory)
+    request = request._replace(background_factory=in_background)
     if request.policy.may_leave and not portal.has_ended:
         in_thread = partial(run_in_thread, factory)
         try:
-            return portal.call(
-                load_outcome, request._replace(factory=in_thread, background_factory=in_background)
-            )
+            return portal.call(load_outcome, request._replace(factory=in_thread))
         except FactoryExitError as error:
             raise (error.__cause__ or error) from None
     return load(
-        lambda compute: load_outcome(
-            request._replace(factory=compute, background_factory=in_background)
-        ),
+        lambda compute: load_outcome(request._replace(factory=compute)),
         factory,
         lambda value: Outcome(value, "miss"),
     )
@@ -249,12 +231,8 @@ def load_request(
 def _load_without_portal(
     operation: LoadOperation[T], function: Callable[[], Any], wrap: Callable[[Any], T]
 ) -> T:
-    async def factory() -> Any:
-        value = function()
-        return await value if isawaitable(value) else value
-
     try:
-        return portal.call(operation, factory)
+        return portal.call(operation, partial(call_factory, function))
     except PortalEndedError:
         return wrap(function())
 

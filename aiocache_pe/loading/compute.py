@@ -15,7 +15,6 @@ from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import LoadTimeoutError
-from aiocache_pe.loading.background_refresh import RefreshOutcome
 from aiocache_pe.loading.copying import Outcome, copy_value
 from aiocache_pe.loading.lease_wait import HeldLease, LeaseWaiter
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
@@ -25,13 +24,7 @@ from aiocache_pe.ttl import parse_ttl
 
 
 class Computer:
-    """Computes and stores entries of one namespace.
-
-    Args:
-        namespace: the namespace.
-        flights: the computations that are in flight, of all namespaces.
-        lease_waiter: acquires the leases of the namespace.
-    """
+    """Computes and stores entries of one namespace."""
 
     __slots__ = ("_flights", "_lease_waiter", "_namespace")
 
@@ -43,9 +36,7 @@ class Computer:
     def make_join(self, policy: LoadPolicy) -> Callable[[str], Coroutine[Any, Any, Any] | None]:
         """Return a function of a key that joins the key's computation in flight.
 
-        Returns:
-            `Flights.join`; for a policy that needs more than the key to wait, a function that
-            joins nothing.
+        For a policy that needs more than the key to wait, the function joins nothing.
         """
         if policy.serve_stale or policy.hard_timeout is not None:
             return _join_nothing
@@ -89,16 +80,10 @@ class Computer:
             return Outcome(own, "joined")
         return await copy_or_compute(outcome.copy_source, request.factory)
 
-    async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> RefreshOutcome:
-        """Compute a newer value than that of an entry, in the background.
+    async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> Outcome:
+        """Compute a newer value than that of an entry that is served meanwhile.
 
-        Args:
-            request: the value to compute.
-            seen: the entry that is served meanwhile.
-
-        Raises:
-            LoadTimeoutError: the hard timeout has passed.
-            Exception: the factory raised it.
+        The errors are those of `get_or_compute`.
         """
         key, policy = request.key, request.policy
         request = request._replace(factory=request.background_factory or request.factory)
@@ -123,15 +108,13 @@ class Computer:
         except LoadTimeoutError as error:
             self.count_load_failure(key, error)
             raise
-        return RefreshOutcome(outcome.value, await get_newer() is not MISSING)
+        is_stored = await get_newer() is not MISSING
+        return Outcome(outcome.value, "miss", is_stored=is_stored)
 
     async def compute(self, request: LoadRequest, lease: HeldLease | None = None) -> Outcome:
         """Compute the value now, and store it if its policy allows that.
 
-        Args:
-            request: the value to compute.
-            lease: the lease under which the value is computed. After the lease is
-                lost, the value is not stored, because a newer value may be stored already.
+        After the lease is lost, the value is not stored: a newer one may be stored already.
         """
         namespace, key = self._namespace, request.key
         tokens = await self.get_tag_tokens(request.tags)
@@ -167,7 +150,7 @@ class Computer:
             value: the value.
             policy: the policy, which may have functions of the value.
             tokens: the tokens of its tags from before the computation.
-            seconds: how long the computation took.
+            seconds: the duration of the computation.
 
         Returns:
             Whether the value is stored.
@@ -202,11 +185,7 @@ class Computer:
             self._namespace.counters.add("load_failures")
         self._namespace.emit(events.LoadFailed, key, error)
 
-    async def _get_or_compute_leased(
-        self,
-        request: LoadRequest,
-        max_wait: float | None,
-    ) -> Outcome:
+    async def _get_or_compute_leased(self, request: LoadRequest, max_wait: float | None) -> Outcome:
         namespace, key = self._namespace, request.key
         in_flight = namespace.engine.in_flight
 
@@ -225,7 +204,6 @@ class Computer:
             return await self.compute(request, lease)
 
     async def _limit(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
-        """Await work with the hard timeout of a caller."""
         limit = asyncio.timeout(seconds)
         try:
             async with limit:

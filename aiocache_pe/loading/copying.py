@@ -46,9 +46,8 @@ class Outcome:
 def copy_value(value: Any) -> Any:
     """Return an equal value that can be changed without changing the original.
 
-    Args:
-        value: any value. An immutable value is returned as it is. A list of plain values, such
-            as an embedding, is copied a hundred times faster than by `copy.deepcopy`.
+    An immutable value is returned as it is. A list of plain values, such as an embedding, is
+    copied a hundred times faster than by `copy.deepcopy`.
 
     Raises:
         Exception: `copy.deepcopy` raised it, for a value that cannot be copied.

@@ -70,11 +70,7 @@ class HeldLease:
 
 
 class LeaseWaiter:
-    """Acquires the leases of a namespace, or waits until their holders have stored a value.
-
-    Args:
-        namespace: the namespace.
-    """
+    """Acquires the leases of a namespace, or waits until their holders have stored a value."""
 
     __slots__ = ("_namespace",)
 
@@ -82,18 +78,15 @@ class LeaseWaiter:
         self._namespace = namespace
 
     async def get_or_acquire(
-        self,
-        key: str,
-        get: Callable[[], Awaitable[T | Missing]],
-        max_wait: float | None,
+        self, key: str, get: Callable[[], Awaitable[T | Missing]], max_wait: float | None
     ) -> tuple[T | Missing, HeldLease]:
         """Return the value of a key, or the lease to compute it.
 
         Args:
             key: the store key.
             get: returns the value, or `MISSING`.
-            max_wait: how many seconds to wait for other holders, after which the caller computes
-                without the store's lease; ``None`` does not ask the store for a lease.
+            max_wait: seconds to wait for other holders, after which the caller computes without
+                the store's lease; ``None`` does not ask the store for a lease.
 
         Returns:
             The value and a lease that is released, or `MISSING` and a lease that is held.
@@ -122,7 +115,6 @@ class LeaseWaiter:
             pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
 
     async def _try_acquire(self, key: str, max_wait: float | None) -> HeldLease | None:
-        """Return the lease, or ``None`` while another caller holds it."""
         if max_wait is None or is_held_by_caller(key):
             return HeldLease(self._namespace, key, None)
         lease = await self._namespace.try_lease(key)

@@ -31,27 +31,12 @@ from aiocache_pe.ttl import TTL, parse_ttl
 class Loader:
     """Reads and computes entries of one namespace.
 
-    Args:
-        shared: the state that the namespaces of a manager share.
-        namespace: the name of the namespace.
-        ttl: the default lifetime of entries in seconds; ``None`` for no end.
-
     Attributes:
         namespace: the namespace.
         computer: computes and stores its entries.
         lease_waiter: acquires its leases.
         batch_loader: reads and computes many entries at once.
     """
-
-    __slots__ = (
-        "_shared",
-        "_stale",
-        "_ttl",
-        "batch_loader",
-        "computer",
-        "lease_waiter",
-        "namespace",
-    )
 
     def __init__(self, shared: SharedState, namespace: str, ttl: float | None) -> None:
         self._shared = shared
@@ -151,12 +136,11 @@ class Loader:
         namespace = self.namespace
         pending = [namespace.prefix + key for key, value in found.items() if value is PENDING]
         loaded = await namespace.get_many(pending) if pending else {}
-        return self.drop_missing(
-            {
-                key: loaded.get(namespace.prefix + key, MISSING) if value is PENDING else value
-                for key, value in found.items()
-            }
-        )
+        known = {
+            key: loaded.get(namespace.prefix + key, MISSING) if value is PENDING else value
+            for key, value in found.items()
+        }
+        return self.drop_missing(known)
 
     def drop_missing(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that exist, and count a miss for every other key."""
@@ -225,7 +209,6 @@ class Loader:
         return await self.computer.get_or_compute(request, joined)
 
     async def _get_or_record(self, cassette: Cassette, request: LoadRequest) -> Outcome:
-        """Return the recorded value, or compute and record it."""
         source: Source = "hit"
 
         async def compute() -> Any:
@@ -237,7 +220,6 @@ class Loader:
         return Outcome(value, source)
 
     def _make_call(self, request: LoadRequest) -> Call:
-        """Return the name under which the value is recorded."""
         if request.call is not None:
             return request.call
         key = request.key[len(self.namespace.prefix) :]

@@ -24,18 +24,6 @@ class SharedState:
         settings: the arguments of the manager, for an equal one in another process.
     """
 
-    __slots__ = (
-        "_owns_backend",
-        "coalescer",
-        "engine",
-        "flights",
-        "is_closed",
-        "maintenance",
-        "refreshes",
-        "reporter",
-        "settings",
-    )
-
     def __init__(self, engine: Engine, *, owns_backend: bool, settings: Mapping[str, Any]) -> None:
         self.engine = engine
         self.settings = settings
@@ -56,11 +44,7 @@ class SharedState:
             )
 
     async def close(self, *, only_report: bool = False) -> None:
-        """Write the counters to the store, then release the store and the memory.
-
-        Args:
-            only_report: whether to write the counters only.
-        """
+        """Write the counters to the store, then, unless ``only_report``, release all resources."""
         if self.is_closed:
             return
         if not only_report:

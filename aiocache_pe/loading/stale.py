@@ -30,13 +30,7 @@ from aiocache_pe.ttl import parse_ttl
 
 
 class StaleEntries:
-    """Serves stale entries of one namespace and starts their refreshes.
-
-    Args:
-        namespace: the namespace.
-        computer: computes the entries of the namespace.
-        refreshes: the refreshes of all namespaces.
-    """
+    """Serves stale entries of one namespace and starts their refreshes."""
 
     __slots__ = ("_computer", "_namespace", "_refreshes")
 

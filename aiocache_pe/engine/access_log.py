@@ -26,12 +26,7 @@ Attempt = Callable[[str, Awaitable[None], None], Awaitable[None]]
 
 
 class AccessLog:
-    """Access statistics that are not written yet.
-
-    Args:
-        backend: the store; a store without the capability `Usage` receives nothing.
-        clock: the time.
-    """
+    """Access statistics that are not written yet; a store without `Usage` receives none."""
 
     __slots__ = ("_backend", "_clock", "_incoming", "_merged", "_writes")
 
@@ -82,7 +77,6 @@ class AccessLog:
         await self._writes.wait_done()
 
     def _take(self, count: int) -> tuple[Attempt | None, dict[str, tuple[int, float]]]:
-        """Remove and return the statistics of some entries; ``None`` if there are none."""
         attempt, usage = None, dict[str, tuple[int, float]]()
         with suppress(KeyError):  # the event loop of another thread has taken the rest
             for _ in range(count):

@@ -32,13 +32,7 @@ async def add(namespace: Namespace, item: Item) -> bool:
 
 
 async def touch(namespace: Namespace, key: str, ttl: float | None) -> bool:
-    """Give an entry a new lifetime from now on, and return whether there is an entry.
-
-    Args:
-        namespace: the namespace.
-        key: the store key.
-        ttl: the lifetime in seconds; ``None`` for no end.
-    """
+    """Give an entry a new lifetime in seconds from now on, and return whether there is one."""
     now = namespace.time()
     is_touched = False
 
@@ -92,12 +86,7 @@ async def increment(
 ) -> int:
     """Add to an integer and return the sum; an absent entry counts as ``initial``.
 
-    Args:
-        namespace: the namespace.
-        key: the store key.
-        delta: the number to add.
-        initial: the number to start from if there is no entry.
-        ttl: the lifetime of a new entry in seconds; ``None`` for no end.
+    A new entry gets the lifetime in seconds; an existing entry keeps its own.
 
     Raises:
         TypeError: a number is no int, or the entry holds a value of another type.

@@ -24,7 +24,7 @@ async def iter_live_keys(namespace: Namespace, pattern: str | None) -> AsyncIter
         namespace.count_failure("scan", error)
 
 
-async def remove_matching(
+async def _remove_matching(
     namespace: Namespace,
     pattern: str | None,
     cause: Cause,
@@ -33,14 +33,8 @@ async def remove_matching(
 ) -> int:
     """Remove selected entries in batches, and return the number of those that count.
 
-    Args:
-        namespace: the namespace.
-        pattern: a glob over keys; ``None`` for all.
-        cause: the reason of the removal, for the counters.
-        select: returns the heads of the entries to remove. It gets a batch of heads, and those
-            of them by store key that may be served, if only stale. Heads with tags that cannot
-            be read are among the latter.
-        counts: returns whether a removed entry is counted.
+    ``select`` gets a batch of heads, and those of them by store key that may be served, if only
+    stale. Heads with tags that cannot be read are among the latter.
     """
     engine, total = namespace.engine, 0
 
@@ -67,7 +61,7 @@ def _make_condition(heads: Mapping[str, Head]) -> Condition:
 async def invalidate(namespace: Namespace, pattern: str) -> int:
     """Remove the entries that match a pattern, and return the number of live ones."""
     now = namespace.time()
-    return await remove_matching(
+    return await _remove_matching(
         namespace,
         pattern,
         "deleted",
@@ -89,7 +83,7 @@ async def remove_expired(namespace: Namespace) -> int:
     def select(heads: Sequence[Head], servable: Mapping[str, Head]) -> list[Head]:
         return [head for head in heads if head.key not in servable]
 
-    removed = await remove_matching(namespace, None, "expired", select, lambda _: True)
+    removed = await _remove_matching(namespace, None, "expired", select, lambda _: True)
     backend = namespace.engine.backend
     if isinstance(backend, Sweeper):
         await namespace.attempt("sweep", backend.sweep(namespace.time()), None)

@@ -31,15 +31,6 @@ class Counters:
         counts: the counters by name, without the hits that are not summed up yet.
     """
 
-    __slots__ = (
-        "_detached_hits",
-        "_hit_entries",
-        "_hits",
-        "_last_access",
-        "_on_activity",
-        "counts",
-    )
-
     def __init__(self, on_activity: Callable[[], None]) -> None:
         self.counts: defaultdict[str, float] = defaultdict(float)
         self._hit_entries: deque[MemoryEntry] = deque()
@@ -69,13 +60,7 @@ class Counters:
             self._sum_up_detached()
 
     def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
-        """Raise a counter.
-
-        Args:
-            name: the name of the counter.
-            count: the number to add.
-            report: whether a report is to be scheduled.
-        """
+        """Raise a counter, and schedule a report unless ``report`` is false."""
         self.counts[name] += count
         if report:
             self._on_activity()

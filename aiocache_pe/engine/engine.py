@@ -66,20 +66,13 @@ class HeadCheck(NamedTuple):
 class Engine:
     """A store behind a memory tier and a codec.
 
-    Args:
+    Attributes:
         backend: the store.
         pipeline: converts values to payloads and back.
         clock: the time.
+        events: the events of all namespaces.
         tier: the memory tier; ``None`` for none. It is used only over a store that can decide
             at once whether a copy is current (`Coherent`).
-        estimate_savings: returns the savings of a hit on a value, besides the time.
-
-    Attributes:
-        backend: the store.
-        pipeline: the codec.
-        clock: the time.
-        events: the events of all namespaces.
-        tier: the memory tier; ``None`` for none.
         in_flight: store keys of values that are being computed. `peek` does not read the store
             for them, because their callers can wait for the computation.
     """
@@ -167,28 +160,17 @@ class Engine:
                 entry.last_access = now
         return entries, errors
 
-    async def select_live(self, heads: Iterable[Head], *, stale: bool = False) -> dict[str, Head]:
-        """Return the heads of records that may be served now, by store key; see `check_heads`."""
-        return (await self.check_heads(heads, stale=stale)).live
+    async def select_live(self, heads: Iterable[Head]) -> dict[str, Head]:
+        """Return the heads of live records by store key; see `check_heads`."""
+        return (await self.check_heads(heads)).live
 
     async def check_heads(self, heads: Iterable[Head], *, stale: bool = False) -> HeadCheck:
-        """Check which records may be served now, by their heads.
-
-        Args:
-            heads: the heads.
-            stale: whether expired records that may be served stale are live.
-        """
+        """Check which records may be served now, by their heads; see `get_entries`."""
         now = self._time()
         candidates = [head for head in heads if not head.is_removable(now, stale=stale)]
         live, undecided = dict[str, Head](), dict[str, Head]()
-        tokens, errors = await self._read_tokens(
-            {
-                tag_key
-                for head in candidates
-                if head.tags
-                for tag_key in _get_tag_tokens(head.key, head.tags)
-            }
-        )
+        tag_keys = {tag for head in candidates for tag in _get_tag_tokens(head.key, head.tags)}
+        tokens, errors = await self._read_tokens(tag_keys)
         for head in candidates:
             expected = _get_tag_tokens(head.key, head.tags)
             if all(tokens.get(tag_key) == token for tag_key, token in expected.items()):
@@ -213,11 +195,7 @@ class Engine:
         return value
 
     async def make_record(self, item: Item, now: float | None = None) -> Record:
-        """Return the record of an item.
-
-        Args:
-            item: the item.
-            now: the time of writing in seconds since the epoch; ``None`` for the present time.
+        """Return the record of an item, written ``now``, in seconds since the epoch.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
@@ -242,13 +220,8 @@ class Engine:
     def make_record_like(self, key: str, value: Any, like: Head | None = None) -> Record:
         """Return a record without waiting, as a `Change` must.
 
-        It is signed with the secret that is known already.
-
-        Args:
-            key: the store key.
-            value: the value.
-            like: a head with the expiry, tags, cost and stale time of the record; ``None`` for
-                a record without them.
+        It is signed with the secret that is known already. The expiry, tags, cost and stale time
+        are those of ``like``.
 
         Raises:
             SerializationError: the value cannot be stored exactly.
@@ -332,10 +305,6 @@ class Engine:
 
         A tag without a token gets one, and all writers agree on it. Call this before a value is
         computed: if the tag is deleted meanwhile, the entry of the value is invalid.
-
-        Args:
-            prefix: the prefix of the namespace.
-            tags: the tags.
         """
         area = make_internal_prefix(prefix, "tags")
         tokens, _ = await self._read_tokens([area + tag for tag in tags])
@@ -378,10 +347,7 @@ class Engine:
     async def _read_tokens(
         self, tag_keys: Iterable[str]
     ) -> tuple[dict[str, str], dict[str, CacheError]]:
-        """Return the current tokens, and the errors of those that could not be read.
-
-        A damaged token counts as absent.
-        """
+        """Return the current tokens, and the errors of those that are neither read nor damaged."""
         tokens: dict[str, str] = {}
         pending: list[str] = []
         for tag_key in tag_keys:

@@ -35,17 +35,6 @@ class Maintenance:
         on_expire: called with the head of every entry that was removed.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_due_at",
-        "_engine",
-        "_handle",
-        "_loop",
-        "_loop_end",
-        "_on_expire",
-        "_task",
-    )
-
     def __init__(self, engine: Engine, on_expire: Callable[[Head], object]) -> None:
         self._engine = engine
         self._on_expire = on_expire

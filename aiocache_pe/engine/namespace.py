@@ -36,13 +36,8 @@ T = TypeVar("T")
 class Namespace:
     """One namespace of an engine.
 
-    Args:
-        engine: the engine, shared with other namespaces.
-        name: the name of the namespace.
-        on_activity: called when there is something new to report.
-
     Attributes:
-        engine: the engine.
+        engine: the engine, shared with other namespaces.
         name: the name of the namespace.
         prefix: the beginning of all its store keys.
         time, monotonic: the clock's functions.
@@ -113,12 +108,7 @@ class Namespace:
         return values
 
     async def get_entry(self, key: str, *, stale: bool = False) -> MemoryEntry | None:
-        """Return the live entry of a store key; the read is not counted.
-
-        Args:
-            key: the store key.
-            stale: whether an expired entry that may be served stale is returned, too.
-        """
+        """Return the live or, with ``stale``, the expired entry of a store key; uncounted."""
         try:
             entry = self._peek_entry(key, stale=stale)
         except Exception as error:
@@ -313,13 +303,7 @@ class Namespace:
         self.emit(events.Miss, key)
 
     def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
-        """Count entries that were removed.
-
-        Args:
-            cause: the reason of the removal.
-            count: the number of entries.
-            key: the store key, if only one was removed.
-        """
+        """Count entries that were removed; ``key`` is the store key of a single one."""
         names: Mapping[str, str] = {"expired": "expirations", "evicted": "evictions"}
         if count:
             self.counters.add(names.get(cause, "deletes"), count)
@@ -355,10 +339,8 @@ class Namespace:
         failed_at = self._failed_at.get(verb)
         if failed_at is not None and self.monotonic() - failed_at >= _RECOVERY_SECONDS:
             self._failed_at.pop(verb, None)
-            logger.warning(
-                "store %s of namespace %r works again (%s)",
-                *(self.store_name, self.name, verb),
-            )
+            store = self.store_name
+            logger.warning("store %s of namespace %r works again (%s)", store, self.name, verb)
 
     def _count_entry_hit(self, entry: MemoryEntry) -> None:
         entry.hits += 1

@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import fields
+from functools import partial
+from typing import Any
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Evicting, Expiring
@@ -25,21 +28,7 @@ from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop
 from aiocache_pe.runtime.portal import PortalEndedError, portal
 
-_COUNTERS = (
-    "hits",
-    "misses",
-    "sets",
-    "deletes",
-    "evictions",
-    "expirations",
-    "errors",
-    "stale_hits",
-    "load_failures",
-    "seconds_saved",
-    "input_tokens_saved",
-    "output_tokens_saved",
-    "money_saved",
-)
+_COUNTERS = tuple(field.name for field in fields(CacheStats) if not field.name.startswith("total_"))
 _FRACTIONS = ("seconds_saved", "money_saved")
 _REPORT_DELAY = 1.0  # seconds from the first activity to its report
 
@@ -66,9 +55,6 @@ class StatsReporter:
 
     Entries that the store evicts or expires by itself are counted, too.
 
-    Args:
-        engine: the engine.
-
     Attributes:
         on_activity: called in an event loop when the first activity of a second is noted there.
     """
@@ -84,7 +70,7 @@ class StatsReporter:
         self._scheduled_loop: asyncio.AbstractEventLoop | None = None  # the last one with a timer
         self._is_portal_notified = False
         if isinstance(engine.backend, Evicting):
-            engine.backend.on_evict = self._count_evicted
+            engine.backend.on_evict = partial(self._count_removed, "evicted")
         if isinstance(engine.backend, Expiring):
             engine.backend.on_expire = self.count_expired
         reset_after_fork(self)
@@ -94,7 +80,7 @@ class StatsReporter:
         self._scheduled_loop = None
         self._is_portal_notified = False
         self._access_log.clear()
-        for namespace in self._list_namespaces():
+        for namespace in list(self._namespaces.values()):
             namespace.counters.take_changes()
 
     def get_namespace(self, name: str) -> Namespace:
@@ -129,21 +115,11 @@ class StatsReporter:
         work = capabilities.totals(self._engine.backend, namespace.prefix)
         entries, size = await namespace.attempt("totals", work, (0, 0))
 
-        known = {name: counts[name] for name in _COUNTERS if name in counts}
-        seconds, money = (float(known.pop(name, 0.0)) for name in _FRACTIONS)
-        return CacheStats(
-            **{name: int(count) for name, count in known.items()},
-            seconds_saved=seconds,
-            money_saved=money,
-            total_entries=entries,
-            total_size_bytes=size,
-        )
-
-    def _list_namespaces(self) -> list[Namespace]:
-        return list(self._namespaces.values())
-
-    def _count_evicted(self, head: Head) -> None:
-        self._count_removed("evicted", head)
+        known: dict[str, Any] = {}
+        for name in _COUNTERS:
+            count = counts.get(name, 0)
+            known[name] = float(count) if name in _FRACTIONS else int(count)
+        return CacheStats(**known, total_entries=entries, total_size_bytes=size)
 
     def _count_removed(self, cause: Cause, head: Head) -> None:
         area, _, _ = head.key.partition(":")
@@ -155,7 +131,10 @@ class StatsReporter:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # a thread without an event loop
-            self._schedule_in_portal()
+            if not self._is_portal_notified:
+                self._is_portal_notified = True
+                with suppress(PortalEndedError):
+                    portal.call_soon(self._schedule_report)
             return
         if loop is self._scheduled_loop:
             return
@@ -165,12 +144,6 @@ class StatsReporter:
             self._loop_end.arm()
         self._scheduled_loop = loop
         self.on_activity()
-
-    def _schedule_in_portal(self) -> None:
-        if not self._is_portal_notified:
-            self._is_portal_notified = True
-            with suppress(PortalEndedError):
-                portal.call_soon(self._schedule_report)
 
     def _start_report(self, timer: _Timer) -> None:
         timer.handle = self._scheduled_loop = None
@@ -185,7 +158,7 @@ class StatsReporter:
         await self._access_log.write(in_background=True)
 
     async def _report_counters(self) -> None:
-        for namespace in self._list_namespaces():
+        for namespace in list(self._namespaces.values()):
             counters = namespace.counters
             for _ in range(counters.count_chunks()):
                 counters.sum_up_chunk()

@@ -134,9 +134,6 @@ class Coalescer:
             work: called in a task with the context variables of its first caller.
             size: maximum number of keys in one call of ``work``; ``None`` for no limit.
 
-        Returns:
-            The values, and the keys that another caller's work fetched.
-
         Raises:
             Exception: an exception of the work on one of these keys.
         """

@@ -38,11 +38,7 @@ _held_locks: list[threading.RLock] = []
 
 
 def hold_during_fork(lock: threading.RLock) -> None:
-    """Fork only while this lock is free.
-
-    Args:
-        lock: a lock under which no other lock registered here is ever acquired.
-    """
+    """Fork only while this lock is free; no other registered lock is ever acquired under it."""
     with _fork_lock:
         _locks.add(lock)
 

@@ -109,11 +109,7 @@ class PendingWork:
         return _TrackedWork(self._futures.get())
 
     async def wait_done(self, max_wait: float | None = None) -> None:
-        """Wait until all work that is in progress now has ended.
-
-        Args:
-            max_wait: seconds to wait at most; ``None`` for no limit.
-        """
+        """Wait ``max_wait`` seconds at most until all work that is in progress now has ended."""
         if futures := set(self._futures.get()):
             await asyncio.wait(futures, timeout=max_wait)
 
@@ -141,10 +137,7 @@ class _TrackedWork:
 
 
 async def checkpoint(count: int) -> None:
-    """Let other tasks of the loop run, once in 256 items.
-
-    Args:
-        count: number of items processed so far.
+    """Let other tasks of the loop run, once in 256 items; ``count`` items are processed.
 
     Example:
         >>> async def total(numbers):

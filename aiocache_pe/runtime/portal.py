@@ -70,11 +70,9 @@ class Portal:
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a thread: the parent's thread is not in this process.
-
-        The parent's `_LoopThread` is dropped. Nothing may depend on that, such as a generator
-        that would be closed now and would wait for the thread to end.
-        """
+        """Begin without a thread: the parent's thread is not in this process."""
+        # Nothing may depend on the parent's `_LoopThread`, such as a generator that would be
+        # closed now and would wait for the thread to end.
         self._lock = threading.Lock()
         self._loop_thread: _LoopThread | None = None
         self.has_ended = False
@@ -82,14 +80,8 @@ class Portal:
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Call an async function in the portal's loop, and wait for its result.
 
-        When the calling thread is interrupted, the call is cancelled.
-
-        Args:
-            function: called with the caller's context variables.
-            args: its arguments.
-
-        Returns:
-            The function's result.
+        The function has the caller's context variables. When the calling thread is interrupted,
+        the call is cancelled.
 
         Raises:
             DeadlockError: the caller is the portal's own thread.
@@ -113,12 +105,9 @@ class Portal:
     ) -> None:
         """Start a call in the portal's loop, and do not wait for it.
 
-        Args:
-            future: receives the result; cancelling it cancels the call. The caller creates
-                it, because an interrupted caller must be able to cancel the call even when
-                this method does not return.
-            function: called with the caller's context variables.
-            args: its arguments.
+        The future receives the result; cancelling it cancels the call. The caller creates it,
+        because an interrupted caller must be able to cancel the call even when this method does
+        not return.
 
         Raises:
             DeadlockError: the caller is the portal's own thread.
@@ -174,7 +163,6 @@ class Portal:
 def _start_task(
     future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
 ) -> None:
-    """Call an async function in the running loop, for a thread that waits for a future."""
     if future.cancelled():
         return
     try:
@@ -303,8 +291,15 @@ class Background:
             if self._future is not None and not self._future.done():
                 return
             future = self._future = Future[None]()
+
+        def start() -> None:
+            try:
+                portal.start(future, function, *args)
+            except PortalEndedError:
+                future.cancel()
+
         # In a thread: the portal may have to be started first, which takes time.
-        asyncio.get_running_loop().run_in_executor(None, _start_on_portal, future, function, args)
+        asyncio.get_running_loop().run_in_executor(None, start)
 
     def stop(self) -> None:
         """Cancel the call in progress; the next one may start at once."""
@@ -312,12 +307,3 @@ class Background:
             future, self._future = self._future, None
         if future is not None:
             future.cancel()
-
-
-def _start_on_portal(
-    future: Future[None], function: Callable[..., Coroutine[Any, Any, None]], args: tuple[Any, ...]
-) -> None:
-    try:
-        portal.start(future, function, *args)
-    except PortalEndedError:
-        future.cancel()

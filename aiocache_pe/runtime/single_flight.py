@@ -47,11 +47,9 @@ class Flight:
         self.waiters: dict[asyncio.Future[Any], float] = {}
 
     def start(self, work: Callable[[], Awaitable[Any]], on_done: Callable[[], object]) -> None:
-        """Start the work in a task.
+        """Start the work in a task, with the context variables of this caller.
 
-        Args:
-            work: called in the task, with the context variables of this caller.
-            on_done: called when the work has ended, before the waiters get its outcome.
+        ``on_done`` is called when the work has ended, before the waiters get its outcome.
         """
         token = _own_flights.set(_own_flights.get(frozenset()) | {self._mark})
         try:
@@ -151,11 +149,7 @@ class Flights:
         self._on_shared = on_shared
 
     def join(self, key: str, max_wait: float | None) -> Coroutine[Any, Any, Any] | None:
-        """Wait for work that another caller started.
-
-        Args:
-            key: identifies the work.
-            max_wait: seconds to wait at most; ``None`` for no limit.
+        """Wait ``max_wait`` seconds at most for work that another caller started.
 
         Returns:
             An awaitable of the result, or of a `GaveUp` if this caller gets none. ``None``

@@ -59,29 +59,21 @@ class Endable(Protocol):
         """Accept no more work; called once at shutdown, before the threads are joined."""
 
 
-class _Program:
-    """The state of the interpreter's shutdown."""
-
-    def __init__(self) -> None:
-        self.is_ending = False
-        self.endables = WeakSet[Endable]()
-
-    def end(self) -> None:
-        """Record that the shutdown has begun, and end all registered objects."""
-        self.is_ending = True
-        for endable in list(self.endables):
-            endable.end()
+_endables = WeakSet[Endable]()
+_shutdown = threading.Event()
+is_ending = _shutdown.is_set
+"""Return whether the interpreter is shutting down, so that pools may refuse work."""
 
 
-_program = _Program()
+def _end_all() -> None:
+    _shutdown.set()
+    for endable in list(_endables):
+        endable.end()
+
+
 # A handler of `threading` ends the pools, before the handlers of `atexit` run. The handlers of
 # `threading` run in reverse order, so this one runs before the pools refuse work.
-getattr(threading, "_register_atexit", atexit.register)(_program.end)
-
-
-def is_ending() -> bool:
-    """Return whether the interpreter is shutting down, so that pools may refuse work."""
-    return _program.is_ending
+getattr(threading, "_register_atexit", atexit.register)(_end_all)
 
 
 def end_at_exit(endable: Endable) -> None:
@@ -91,7 +83,7 @@ def end_at_exit(endable: Endable) -> None:
     """
     if is_ending():
         endable.end()
-    _program.endables.add(endable)
+    _endables.add(endable)
 
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]

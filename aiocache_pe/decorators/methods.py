@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 P = ParamSpec("P")  # without the first argument
 F = ParamSpec("F")  # with it
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
+N = TypeVar("N", covariant=True)  # noqa: PLC0105 - the result of `Method.invalidate`
 
 
-class Method(Generic[P, F, R]):
+class Method(Generic[P, F, R, N]):
     """A decorated function that is bound to its first argument.
 
     The bound argument is passed to the other operations, too:
@@ -30,6 +31,10 @@ class Method(Generic[P, F, R]):
     """
 
     __slots__ = ("__func__", "__self__", "__weakref__")
+
+    def __init_subclass__(cls) -> None:
+        # The property shows the docstring of the function, not that of the class.
+        cls.__doc__ = vars(Method)["__doc__"]
 
     def __init__(self, function: Any, instance: Any) -> None:
         self.__func__ = function
@@ -51,6 +56,14 @@ class Method(Generic[P, F, R]):
         """Call the function and store its result, even if a result is stored."""
         return self.__func__.refresh(self.__self__, *args, **kwargs)
 
+    @overload
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> N: ...
+    @overload
+    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> N: ...
+    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+        """Remove the results of one call; return whether there was one, or their number."""
+        return self.__func__.invalidate(self.__self__, *args, **kwargs)
+
     def cache_info(self) -> CacheInfo:
         """Return the hit and miss counts of this process."""
         return self.__func__.cache_info()  # type: ignore[no-any-return]
@@ -59,9 +72,7 @@ class Method(Generic[P, F, R]):
     def __wrapped__(self) -> Any:
         return MethodType(self.__func__.__wrapped__, self.__self__)
 
-    @property
-    def __doc__(self) -> str | None:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.__func__.__doc__  # type: ignore[no-any-return]
+    __doc__: Any = property(lambda self: self.__func__.__doc__)
 
     if not TYPE_CHECKING:  # a type checker would accept any name
 
@@ -83,12 +94,10 @@ class Method(Generic[P, F, R]):
         return getattr, (self.__self__, self.__func__.__name__)
 
 
-class BlockingMethod(Method[P, F, R]):
+class BlockingMethod(Method[P, F, R, N]):
     """A bound method of a plain function: it blocks."""
 
     __slots__ = ()
-    # The property shows the docstring of the function.
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     def cache_clear(self) -> int:
         """Remove all results of this function; return their number."""
@@ -100,11 +109,10 @@ class BlockingMethod(Method[P, F, R]):
         return self.__func__.cache  # type: ignore[no-any-return]
 
 
-class AsyncMethod(Method[P, F, R]):
+class AsyncMethod(Method[P, F, R, Coroutine[Any, Any, N]]):
     """A bound method of an async function: it is awaited."""
 
     __slots__ = ()
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     async def cache_clear(self) -> int:
         """Remove all results of this function; return their number."""
@@ -116,50 +124,32 @@ class AsyncMethod(Method[P, F, R]):
         return self.__func__.cache  # type: ignore[no-any-return]
 
 
-class CachedMethod(BlockingMethod[P, F, R]):
+class _SingleMethod(Method[P, F, R, N]):
+    """A bound method with one entry for each call."""
+
+    __slots__ = ()
+
+    @overload
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    @overload
+    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
+    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the key of a call, as ``cache.get`` takes it."""
+        return self.__func__.cache_key(self.__self__, *args, **kwargs)
+
+
+class CachedMethod(_SingleMethod[P, F, R, bool], BlockingMethod[P, F, R, bool]):
     """A blocking method with one entry for each call."""
 
     __slots__ = ()
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-    @overload
-    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
-    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the key of a call, as ``cache.get`` takes it."""
-        return self.__func__.cache_key(self.__self__, *args, **kwargs)
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> bool: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Remove the result of one call; return whether there was one."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
-class AsyncCachedMethod(AsyncMethod[P, F, R]):
+class AsyncCachedMethod(
+    _SingleMethod[P, F, R, Coroutine[Any, Any, bool]], AsyncMethod[P, F, R, bool]
+):
     """An async method with one entry for each call."""
 
     __slots__ = ()
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
-    @overload
-    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
-    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the key of a call, as ``cache.get`` takes it."""
-        return self.__func__.cache_key(self.__self__, *args, **kwargs)
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, bool]: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, bool]: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Remove the result of one call; return whether there was one."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 def wrap_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -22,12 +22,13 @@ F = ParamSpec("F")  # with it
 Q = ParamSpec("Q")
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
+N = TypeVar("N", covariant=True)  # noqa: PLC0105 - the result of `Method.invalidate`
 
 
-class _BatchMethod(Method[P, F, R]):
+class _BatchMethod(Method[P, F, R, N]):
+    """A bound method with one entry for each item."""
+
     __slots__ = ()
-    # The property shows the docstring of the function.
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
 
     @overload
     def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]: ...
@@ -38,35 +39,16 @@ class _BatchMethod(Method[P, F, R]):
         return self.__func__.cache_keys(self.__self__, *args, **kwargs)
 
 
-class BatchMethod(_BatchMethod[P, F, R], BlockingMethod[P, F, R]):
+class BatchMethod(_BatchMethod[P, F, R, int], BlockingMethod[P, F, R, int]):
     """A bound method of a plain batch function."""
 
     __slots__ = ()
-    # The property shows the docstring of the function.
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> int: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Remove the results of these items; return their number."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
-class AsyncBatchMethod(_BatchMethod[P, F, R], AsyncMethod[P, F, R]):
+class AsyncBatchMethod(_BatchMethod[P, F, R, Coroutine[Any, Any, int]], AsyncMethod[P, F, R, int]):
     """A bound method of an async batch function."""
 
     __slots__ = ()
-    __doc__ = Method.__doc__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
-
-    @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, int]: ...
-    @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> Coroutine[Any, Any, int]: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
-        """Remove the results of these items; return their number."""
-        return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
 
 class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -26,7 +26,7 @@ from aiocache_pe.exceptions import CorruptRecordError, SerializationError
 from aiocache_pe.recordings.redaction import HIDDEN, find_secret, redact_fields, redact_text
 
 _PLAIN, _TAGGED = PlainJson(), TaggedJson()
-PLAIN: Final = _PLAIN.name
+_CODECS: dict[str, PlainJson | TaggedJson] = {_PLAIN.name: _PLAIN, _TAGGED.name: _TAGGED}
 _NUMBER_LIST = re.compile(rb"\[\n\s*(?:-?[0-9.eE+-]+,?\n\s*)+\]")
 _FILE_NAME = re.compile(r".*-[0-9a-f]{16}\.json")
 _MAX_LABEL_LENGTH = 60
@@ -46,7 +46,7 @@ class RecordedCall(msgspec.Struct, frozen=True, omit_defaults=True):
     call: str
     arguments: msgspec.Raw
     answer: msgspec.Raw
-    codec: str = PLAIN
+    codec: str = _PLAIN.name
 
 
 _decode_file = msgspec.json.Decoder(RecordedCall).decode
@@ -59,7 +59,7 @@ def make_recorded_call(call: Call, value: Any) -> RecordedCall:
         SerializationError: JSON cannot hold the answer exactly, or it contains a secret.
     """
     try:
-        codec, payload = encode(value)
+        codec, payload = _encode(value)
     except SerializationError as error:
         raise SerializationError(f"the answer of {call.name} is not recorded: {error}") from error
     variable = find_secret(payload)
@@ -78,8 +78,11 @@ def read_answer(recorded: RecordedCall, name: str) -> Any:
     Raises:
         CorruptRecordError: the answer was edited and is not valid; the error has the file's name.
     """
+    codec = _CODECS.get(recorded.codec)
+    if codec is None:
+        raise CorruptRecordError(f"the recording {name}: codec {recorded.codec!r:.80} is not known")
     try:
-        return decode(recorded.codec, bytes(recorded.answer))
+        return codec.decode(bytes(recorded.answer))
     except CorruptRecordError as error:
         raise CorruptRecordError(f"the recording {name}: {error.reason}") from error
 
@@ -156,16 +159,8 @@ def render_arguments(arguments: Mapping[str, Any]) -> bytes:
     return redact_text(b"{%b}" % b",".join(parts))
 
 
-def encode(value: Any) -> tuple[str, bytes]:
-    """Return the codec and the JSON of a value.
-
-    Raises:
-        SerializationError: JSON cannot hold the value exactly.
-
-    Example:
-        >>> encode({"size": (640, 480)})
-        ('tagged', b'{"size":{"$tuple":[640,480]}}')
-    """
+def _encode(value: Any) -> tuple[str, bytes]:
+    """Return the codec and the JSON of a value."""
     payload = _PLAIN.encode(value)
     if payload is not None:
         return _PLAIN.name, payload
@@ -179,17 +174,6 @@ def encode(value: Any) -> tuple[str, bytes]:
         ) from None
 
 
-def decode(codec: str, payload: bytes) -> Any:
-    """Return the value that `encode` encoded.
-
-    Raises:
-        CorruptRecordError: the payload does not fit the codec, or the codec is unknown.
-    """
-    if codec not in (_PLAIN.name, _TAGGED.name):
-        raise CorruptRecordError(f"codec {codec!r:.80} is not known")
-    return (_PLAIN if codec == _PLAIN.name else _TAGGED).decode(payload)
-
-
 def _join_lines(numbers: re.Match[bytes]) -> bytes:
     return b"[%b]" % b" ".join(numbers[0][1:-1].split())
 
@@ -201,7 +185,7 @@ def _find_first_text(arguments: Mapping[str, Any]) -> str:
 
 def _render_argument(value: Any) -> bytes:
     try:
-        _, payload = encode(value)
+        _, payload = _encode(value)
     except SerializationError:
         return msgspec.json.encode(f"<{type(value).__qualname__}>")
     if len(payload) <= _MAX_ARGUMENT_BYTES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def make_error(
         call: the call.
         directory: the directory of the recordings.
         recordings: the recordings in it, by file name.
-        command: the command that records the call; ``None`` for the command of this process.
+        command: as for `Recorder`.
     """
     arguments = render_arguments(call.arguments)
     nearest = _find_nearest(call.name, arguments, recordings)
@@ -48,12 +48,12 @@ def make_error(
         lines.append(f"  none of the {len(recordings)} recordings there is similar")
     else:
         lines.append("  there are no recordings there yet")
-    lines.append(f"  record it: {command or make_command()}")
+    lines.append(f"  record it: {command or _make_command()}")
     text = "\n".join(lines)
     return UnrecordedCallError(text, call=call.name, directory=str(directory), nearest=nearest)
 
 
-def make_command() -> str:
+def _make_command() -> str:
     """Return the command that runs this program, or the current test, in recording mode."""
     test = os.environ.get("PYTEST_CURRENT_TEST")
     if test:
@@ -79,24 +79,24 @@ def _find_nearest(
 
 def _list_differences(recorded: msgspec.Raw, arguments: bytes) -> list[str]:
     """Return a line for each difference between the arguments of two calls."""
-    lines: list[str] = []
-    _compare("", msgspec.json.decode(recorded), msgspec.json.decode(arguments), lines)
+    before, after = msgspec.json.decode(recorded), msgspec.json.decode(arguments)
+    lines = list(_compare("", before, after))
     return lines or ["the same arguments, with another namespace, version or type of a value"]
 
 
-def _compare(path: str, recorded: Any, asked: Any, lines: list[str]) -> None:
+def _compare(path: str, recorded: Any, asked: Any) -> Iterator[str]:
     if recorded == asked:
         return
     if isinstance(recorded, dict) and isinstance(asked, dict):
         for name in {**recorded, **asked}:
             inner = f"{path}.{name}" if path else str(name)
-            _compare(inner, recorded.get(name), asked.get(name), lines)
+            yield from _compare(inner, recorded.get(name), asked.get(name))
     elif isinstance(recorded, list) and isinstance(asked, list) and len(recorded) == len(asked):
         for index, (before, after) in enumerate(zip(recorded, asked, strict=True)):
-            _compare(f"{path}[{index}]", before, after, lines)
+            yield from _compare(f"{path}[{index}]", before, after)
     else:
         length = _MAX_VALUE_LENGTH
-        lines.append(f"{path}: recorded {recorded!r:.{length}}, asked {asked!r:.{length}}")
+        yield f"{path}: recorded {recorded!r:.{length}}, asked {asked!r:.{length}}"
 
 
 def _shorten(text: bytes, length: int = _MAX_CALL_LENGTH) -> str:

@@ -16,16 +16,7 @@ from aiocache_pe.exceptions import (
     ConfigurationError,
     UnrecordedCallError,
 )
-from aiocache_pe.recordings.files import (
-    RecordedCall,
-    load,
-    make_file_name,
-    make_recorded_call,
-    parse_digest,
-    read_answer,
-    render,
-    save,
-)
+from aiocache_pe.recordings import files
 from aiocache_pe.recordings.missing_call import VARIABLE, make_error
 from aiocache_pe.runtime.single_flight import Flights
 from aiocache_pe.sentinels import MISSING
@@ -60,7 +51,7 @@ class Recorder:
         self.unrecorded: list[UnrecordedCallError] = []
         self._command = command
         self._flights = Flights()
-        self._recordings: dict[str, RecordedCall] = {}  # by file name
+        self._recordings: dict[str, files.RecordedCall] = {}  # by file name
         self._names: dict[str, str] = {}  # file names by the digests in them
         self._used: set[str] = set()
         self._scope: use_cassette | None = None
@@ -73,16 +64,15 @@ class Recorder:
         """
         __tracebackhide__ = True  # pytest then shows the line of the call
         name = self._get_name(call)
-        if name in self._used:
-            return read_answer(self._recordings[name], name)
-        if self.mode == "record":
-            return MISSING
-        if name not in self._recordings:
-            error = make_error(call, self.directory, self._recordings, self._command)
-            self.unrecorded.append(error)
-            raise error
-        self._used.add(name)
-        return read_answer(self._recordings[name], name)
+        if name not in self._used:
+            if self.mode == "record":
+                return MISSING
+            if name not in self._recordings:
+                error = make_error(call, self.directory, self._recordings, self._command)
+                self.unrecorded.append(error)
+                raise error
+            self._used.add(name)
+        return files.read_answer(self._recordings[name], name)
 
     async def store(self, call: Call, value: Any) -> None:
         """Record the answer of a call. The first of two answers counts, for all callers.
@@ -94,16 +84,16 @@ class Recorder:
         name = self._get_name(call)
         if name in self._used or (call.is_recordable is not None and not call.is_recordable(value)):
             return
-        new = make_recorded_call(call, value)
+        new = files.make_recorded_call(call, value)
         old = self._recordings.get(name)
         if old is None or not _is_same(call, name, old, new):
             path = self.directory / name
             try:
-                await asyncio.to_thread(save, new, path)
+                await asyncio.to_thread(files.save, new, path)
             except OSError as error:
                 raise BackendError(f"cannot write the recording {path}: {error}") from error
             self._recordings[name] = new
-            self._names[parse_digest(name)] = name
+            self._names[files.parse_digest(name)] = name
         self._used.add(name)
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
@@ -132,8 +122,7 @@ class Recorder:
 
     def unused(self) -> list[Path]:
         """Return the files of calls that were not made, sorted by name."""
-        names = sorted(self._recordings.keys() - self._used)
-        return [self.directory / name for name in names]
+        return [self.directory / name for name in sorted(self._recordings.keys() - self._used)]
 
     def remove_unused(self) -> list[Path]:
         """Remove the files of calls that were not made, and return them.
@@ -144,7 +133,7 @@ class Recorder:
         for path in removed:
             path.unlink(missing_ok=True)
             self._recordings.pop(path.name, None)
-            self._names.pop(parse_digest(path.name), None)
+            self._names.pop(files.parse_digest(path.name), None)
         return removed
 
     def check(self) -> None:
@@ -170,8 +159,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self._load()
-        self._enter()
-        return self
+        return self._enter()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         scope, self._scope = self._scope, None
@@ -185,8 +173,7 @@ class Recorder:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._load)
-        self._enter()
-        return self
+        return self._enter()
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.__exit__(kind, error, trace)
@@ -195,24 +182,24 @@ class Recorder:
         return f"Recorder({str(self.directory)!r}, {self.mode!r})"
 
     def _load(self) -> None:
-        """Read the recordings in the directory."""
         if self._scope is not None:
             raise RuntimeError(f"the recording of {self.directory} is entered already")
         self.unrecorded.clear()
         self._used.clear()
         try:
-            self._recordings = {} if self.mode == "off" else load(self.directory)
+            self._recordings = {} if self.mode == "off" else files.load(self.directory)
         except OSError as error:
             raise BackendError(f"cannot read the recordings: {error}") from error
-        self._names = {parse_digest(name): name for name in self._recordings}
+        self._names = {files.parse_digest(name): name for name in self._recordings}
 
-    def _enter(self) -> None:
+    def _enter(self) -> Self:
         self._scope = use_cassette(None if self.mode == "off" else self).__enter__()
+        return self
 
     def _get_name(self, call: Call) -> str:
         """Return the name of a call's file, which may be renamed, or a new name."""
-        name = make_file_name(call)
-        return self._names.get(parse_digest(name), name)
+        name = files.make_file_name(call)
+        return self._names.get(files.parse_digest(name), name)
 
 
 def recording(directory: str | os.PathLike[str], mode: RecordMode = "replay") -> Recorder:
@@ -268,12 +255,12 @@ def parse_mode(mode: str) -> RecordMode:
     )
 
 
-def _is_same(call: Call, name: str, old: RecordedCall, new: RecordedCall) -> bool:
+def _is_same(call: Call, name: str, old: files.RecordedCall, new: files.RecordedCall) -> bool:
     """Return whether the old file of a call can remain."""
-    if render(old) == render(new):
+    if files.render(old) == files.render(new):
         return True
     try:
-        before, after = read_answer(old, name), read_answer(new, name)
+        before, after = files.read_answer(old, name), files.read_answer(new, name)
     except CacheError:  # the old file was edited and is not valid
         return False
     if call.is_same is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from aiocache_pe import context
 from aiocache_pe.cache import sync_manager
@@ -18,14 +18,6 @@ from aiocache_pe.ttl import TTL
 _MAX_CALL_PARTS = 3  # the function, its arguments, its keyword arguments
 
 
-class Run(Protocol):
-    """Computes a value and stores it."""
-
-    def __call__(self, *, refresh: bool) -> Awaitable[object]:
-        """Compute and store the value; with ``refresh`` even if there is an entry."""
-        ...
-
-
 class WarmCall(NamedTuple):
     """A call, and the entries that it fills.
 
@@ -33,14 +25,14 @@ class WarmCall(NamedTuple):
         description: the call for error messages.
         cache: the cache that it fills.
         keys: the keys of its entries there.
-        run: computes and stores the entries.
+        run: computes and stores the entries; with ``refresh=True`` also those that exist.
         computes: whether the call computes values; a call for a key alone only loads its entry.
     """
 
     description: str
     cache: CacheManager
     keys: Sequence[str]
-    run: Run
+    run: Callable[..., Awaitable[object]]
     computes: bool = True
 
     async def get_ttl(self) -> float | None:
@@ -57,13 +49,7 @@ class WarmCall(NamedTuple):
 
 
 class KnownValue(NamedTuple):
-    """An entry with a value that need not be computed, and a lifetime of its own.
-
-    Attributes:
-        key: the key.
-        value: the value.
-        ttl: as for `CacheManager.set`.
-    """
+    """An entry with a value that need not be computed, and a lifetime of its own."""
 
     key: str
     value: Any
@@ -71,12 +57,7 @@ class KnownValue(NamedTuple):
 
 
 def parse_call(cache: CacheManager, call: Any, ttl: TTL | Default) -> WarmCall:
-    """Return the common form of a call that a user wrote.
-
-    Args:
-        cache: the cache for entries by key.
-        call: the call; see `aiocache_pe.warm_cache` for its forms.
-        ttl: the lifetime of entries by key.
+    """Return the common form of a call that a user wrote; for arguments see `warm_cache`.
 
     Raises:
         TypeError: this is not a call, or its function is not decorated.
@@ -87,7 +68,7 @@ def parse_call(cache: CacheManager, call: Any, ttl: TTL | Default) -> WarmCall:
             own_ttl = ttl if call.ttl is DEFAULT else call.ttl
             return _make_key_call(cache, call.key, call.value, own_ttl)
         case str():
-            load = _make_load(cache, check_key(call))
+            load = partial(_load, cache, check_key(call))
             return WarmCall(f"key {call!r:.200}", cache, [call], load, computes=False)
         case partial():
             return _make_function_call(call.func, call.args, call.keywords)
@@ -149,13 +130,10 @@ def _make_key_call(cache: CacheManager, key: str, value: Any, ttl: TTL | Default
     return WarmCall(f"key {key!r:.200}", cache, [check_key(key)], run)
 
 
-def _make_load(cache: CacheManager, key: str) -> Run:
-    async def run(*, refresh: bool) -> None:
-        namespace = cache.loader.open_namespace()
-        if await namespace.get_entry(namespace.prefix + key) is None:
-            raise LookupError(f"no entry {key!r:.200}, and no function to compute it")
-
-    return run
+async def _load(cache: CacheManager, key: str, *, refresh: bool) -> None:
+    namespace = cache.loader.open_namespace()
+    if await namespace.get_entry(namespace.prefix + key) is None:
+        raise LookupError(f"no entry {key!r:.200}, and no function to compute it")
 
 
 def _render_arguments(args: Any, kwargs: Mapping[str, Any]) -> str:

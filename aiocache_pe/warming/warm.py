@@ -300,20 +300,16 @@ async def _parse_calls(
         calls = list(calls.items())
     if isinstance(calls, list | tuple):
         parsed = [parse_call(cache, call, ttl) for call in calls]
-        return _iterate(parsed, lambda call: call), len(parsed)
-    if not isinstance(calls, Iterable | AsyncIterable):
-        raise TypeError(
-            f"calls must be a list, a mapping, an iterable or a path; got {type(calls).__name__}"
-        )
-    return _iterate(calls, lambda call: parse_call(cache, call, ttl)), None
+        return _iterate(parsed), len(parsed)
+    if isinstance(calls, AsyncIterable):
+        return (parse_call(cache, call, ttl) async for call in calls), None
+    if isinstance(calls, Iterable):
+        return _iterate(parse_call(cache, call, ttl) for call in calls), None
+    raise TypeError(
+        f"calls must be a list, a mapping, an iterable or a path; got {type(calls).__name__}"
+    )
 
 
-async def _iterate(
-    items: Iterable[Any] | AsyncIterable[Any], parse: Callable[[Any], WarmCall]
-) -> AsyncGenerator[WarmCall, None]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield parse(item)
-    else:
-        for item in items:
-            yield parse(item)
+async def _iterate(calls: Iterable[WarmCall]) -> AsyncGenerator[WarmCall, None]:
+    for call in calls:
+        yield call

@@ -8,11 +8,7 @@ from typing import Any
 
 
 def check_plain_function(name: str, function: Callable[..., Any]) -> None:
-    """Check that an argument is callable and not async.
-
-    Args:
-        name: the parameter's name, for the error message.
-        function: the argument.
+    """Check that the argument of a parameter is callable and not async.
 
     Raises:
         TypeError: the argument is not callable, or it is an async function. The coroutine of

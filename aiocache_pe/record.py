@@ -84,9 +84,7 @@ class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def is_removable(self, now: float, *, stale: bool) -> bool:
         """Return whether the entry may be removed at ``now``, seconds since the epoch.
 
-        Args:
-            now: the time.
-            stale: keep an expired entry until it may not even be served stale.
+        With ``stale``, an expired entry stays until it may not even be served stale.
         """
         end = self.removable_at if stale else self.expires_at
         return end is not None and end <= now
@@ -112,14 +110,7 @@ _decode_head = msgspec.json.Decoder(Head).decode
 
 
 def pack_head(head: Head, payload: bytes) -> bytes:
-    r"""Return the head's line, with checksum and newline.
-
-    Args:
-        head: the head to write.
-        payload: the bytes that follow the line.
-
-    Returns:
-        The line without the payload, so that a writer need not join them.
+    r"""Return the head's line, with checksum and newline, but without the payload.
 
     Example:
         >>> pack_head(Head(v=1, key="default:k", codec="json", created_at=0.0, size=1), b"7")
@@ -141,9 +132,6 @@ def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
         blob: the head's line and the payload.
         key: the expected store key; empty to accept any.
         stamp: the store's mark of this version, if it has one.
-
-    Returns:
-        The record.
 
     Raises:
         CorruptRecordError: the record is cut, altered, or of another version or key.
@@ -169,9 +157,6 @@ def unpack_head(line: bytes, *, key: str = "") -> Head:
     Args:
         line: the record's first line, with or without its newline.
         key: the expected store key; empty to accept any.
-
-    Returns:
-        The head.
 
     Raises:
         CorruptRecordError: the line is no head, or the head of another version or key.

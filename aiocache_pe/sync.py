@@ -60,18 +60,9 @@ __all__ = [
 
 
 def get_cache(backend: str | None = None, redis_url: str | None = None) -> CacheManager:
-    """Return this process's manager for a store; the first call creates it.
+    """Return the blocking manager over the one of `aiocache_pe.get_cache`, with the same entries.
 
-    Args:
-        backend: ``"file"``, ``"redis"``, ``"memory"``, ``"null"`` or a URL; by default the
-            value of ``AIOCACHE_PE_BACKEND``, else ``"file"``.
-        redis_url: URL of a Redis server to use as the store; see `CacheManager`.
-
-    Returns:
-        The blocking manager over the one of `aiocache_pe.get_cache`, with the same entries.
-
-    Raises:
-        ConfigurationError: a setting cannot work.
+    The arguments and the errors are those of `aiocache_pe.get_cache`.
 
     Example:
         >>> get_cache("memory") == get_cache("memory")
@@ -92,23 +83,11 @@ def warm_cache(
 ) -> WarmReport:
     """Compute and store missing values, several at a time, in other threads.
 
-    Args:
-        cache: the cache for calls that are given by key. A decorated function fills its own.
-        calls: the calls, as for `aiocache_pe.warm_cache`. This thread first reads an iterator
-            to its end.
-        ttl: time to live of entries that are given by key; a function has its own.
-        concurrency: maximum number of calls at a time.
-        before_expiry: also compute values that expire within this time.
-        refresh: compute all values.
-        on_progress: called after each call with the report so far, in the portal's thread:
-            it may print, but must not use this cache.
-
-    Returns:
-        A report with the numbers of computed, present and failed calls.
+    The arguments, the report and the errors are those of `aiocache_pe.warm_cache`. This thread
+    first reads an iterator of calls to its end. The portal's thread calls ``on_progress``, which
+    may print, but must not use this cache.
 
     Raises:
-        TypeError: an item is no call; for a list, before any function is called.
-        ValueError: the concurrency, or a line of the file, is invalid.
         DeadlockError: the caller is the portal's own thread.
 
     Example:
@@ -160,22 +139,10 @@ def keep_warm(
 ) -> Generator[None]:
     """Compute values again in other threads before they expire, during the block.
 
-    Args:
-        cache: the cache for calls that are given by key. A decorated function fills its own.
-        calls: the calls, as for `aiocache_pe.warm_cache`, but no iterator: every round reads
-            all of them.
-        before_expiry: time before the expiry of an entry at which it is computed again.
-        ttl: time to live of entries that are given by key; a function has its own.
-        concurrency: maximum number of calls at a time.
-        on_round: called after each round with its report, in the portal's thread: it may
-            print, but must not use this cache.
-        sleep: awaited in the portal's loop between two rounds.
-
-    Yields:
-        Nothing, at once; the first round runs in the background.
+    The arguments and the errors are those of `aiocache_pe.keep_warm`. The portal's thread calls
+    ``on_round``, which may print, but must not use this cache, and awaits ``sleep``.
 
     Raises:
-        TypeError: an item is no call, or the calls can be read only once.
         DeadlockError: the caller is the portal's own thread.
 
     Example:

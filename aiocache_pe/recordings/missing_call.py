@@ -40,10 +40,8 @@ def make_error(
     shown = directory.relative_to(cwd) if directory.is_relative_to(cwd) else directory
     lines = [f"no recording of {call.name} in {shown}", f"  asked: {_shorten(arguments)}"]
     if nearest is not None:
-        lines.append(f"  nearest: {nearest}")
-        lines += [
-            f"    {line}" for line in _list_differences(recordings[nearest].arguments, arguments)
-        ]
+        differences = _list_differences(recordings[nearest].arguments, arguments)
+        lines += [f"  nearest: {nearest}", *(f"    {line}" for line in differences)]
     elif recordings:
         lines.append(f"  none of the {len(recordings)} recordings there is similar")
     else:
@@ -78,7 +76,6 @@ def _find_nearest(
 
 
 def _list_differences(recorded: msgspec.Raw, arguments: bytes) -> list[str]:
-    """Return a line for each difference between the arguments of two calls."""
     before, after = msgspec.json.decode(recorded), msgspec.json.decode(arguments)
     lines = list(_compare("", before, after))
     return lines or ["the same arguments, with another namespace, version or type of a value"]

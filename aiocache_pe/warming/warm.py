@@ -114,10 +114,8 @@ async def warm_cache(
     """
     if type(concurrency) is not int or concurrency < 1:
         raise ValueError(f"concurrency must be an int of at least 1; got {concurrency!r}")
-    margin: float | None = 0.0
-    if refresh:
-        margin = None
-    elif before_expiry is not None:
+    margin: float | None = None if refresh else 0.0
+    if before_expiry is not None and not refresh:
         margin = parse_duration("before_expiry", before_expiry)
     parsed, total = await _parse_calls(sync_manager.get_async_manager(cache), calls, ttl)
     warmer = _Warmer(math.inf if margin is None else margin, on_progress, WarmReport(total))

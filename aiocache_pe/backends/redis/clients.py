@@ -17,11 +17,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import (
-    Sentinel,
-    SentinelManagedConnection,
-    SentinelManagedSSLConnection,
-)
+from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
@@ -62,10 +58,6 @@ class LoopLink:
             each other instead of failing and being repeated.
         is_closed: whether the client must not be used any more.
     """
-
-    __slots__ = (
-        *("_max_calls", "_tasks", "client", "is_closed", "key_locks", "limit", "owner", "pool"),
-    )
 
     def __init__(self, client: Client, owner: ConnectionOwner | None, max_calls: int) -> None:
         self.client = client
@@ -153,7 +145,7 @@ class Clients:
             return LoopLink(client, None, max_calls)
 
         owner = ConnectionOwner()
-        client = make_client(self._address, owner)
+        client = _make_client(self._address, owner)
         self._at_end.arm()
         self._loops.add(asyncio.get_running_loop())
         return LoopLink(client, owner, _get_max_calls(self._address))
@@ -163,13 +155,8 @@ def _get_max_calls(address: Address) -> int:
     return int(address.options.get("max_connections", MAX_CALLS))
 
 
-def make_client(address: Address, owner: ConnectionOwner) -> Client:
-    """Create a client for the running loop; it connects on first use.
-
-    Args:
-        address: the server.
-        owner: the owner of the client's connections.
-    """
+def _make_client(address: Address, owner: ConnectionOwner) -> Client:
+    """Create a client for the running loop; it connects on first use."""
     options = _DEFAULT_OPTIONS | address.options
     base = options.pop("connection_class", Connection)
     is_tls = base is SSLConnection
@@ -181,10 +168,8 @@ def make_client(address: Address, owner: ConnectionOwner) -> Client:
     # A time limit that the user sets for a call also applies to the detection of a hang.
     hang_timeout = address.options.get("socket_timeout") or _HANG_SECONDS
     if address.kind == "sentinel":
-        if is_tls:
-            options["connection_class"] = owner.make_class(SentinelManagedSSLConnection)
-        else:
-            options["connection_class"] = owner.make_class(SentinelManagedConnection)
+        base = SentinelManagedSSLConnection if is_tls else SentinelManagedConnection
+        options["connection_class"] = owner.make_class(base)
         primary: Redis = _make_sentinel(address, owner, options).master_for(
             address.service,
             connection_pool_class=SentinelPool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
 from itertools import chain
 from typing import Any
@@ -151,8 +151,7 @@ class Commands:
         (``dictScan`` in Redis' dict.c). Comparing with the latest names is enough to yield each
         name once.
         """
-        recent: dict[bytes, None] = {}
-        order: deque[bytes] = deque()
+        recent: OrderedDict[bytes, None] = OrderedDict()
         link = self._clients.get_link()
         client = link.client
         nodes: Sequence[str] = ("",)
@@ -168,9 +167,8 @@ class Commands:
                 cursor, names = await self._scan_step(node, cursor, pattern)
                 fresh = [name for name in dict.fromkeys(names) if name not in recent]
                 recent.update(dict.fromkeys(fresh))
-                order.extend(fresh)
-                while len(order) > _RECENT_NAMES:
-                    del recent[order.popleft()]
+                while len(recent) > _RECENT_NAMES:
+                    recent.popitem(last=False)
                 if fresh:
                     yield fresh
                 if int(cursor) == 0:

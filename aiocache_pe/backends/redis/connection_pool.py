@@ -34,14 +34,8 @@ class HangDetector:
         connections: the connections in use, as they change.
 
     Attributes:
-        hang_timeout: as given.
         answer_count: number of answers; the owner increases it with each answer.
     """
-
-    __slots__ = (
-        *("_connections", "_last_progress", "_silent_checks", "_timer"),
-        *("answer_count", "hang_timeout"),
-    )
 
     def __init__(self, hang_timeout: float, connections: Collection[Any]) -> None:
         self.hang_timeout = hang_timeout

@@ -136,11 +136,7 @@ class ConnectionOwner:
         return sum(connection.is_connected for connection in self._connections)
 
     def make_class(self, base: type[Any]) -> type[Any]:
-        """Create a class of connections that register with this owner.
-
-        Args:
-            base: a connection class of redis-py.
-        """
+        """Create a class of connections, from one of redis-py, that register with this owner."""
         return type("OwnedConnection", (_OwnedConnection, base), {"owner": self})
 
     def use_in_cluster(self, client: RedisCluster) -> None:
@@ -165,11 +161,7 @@ class ConnectionOwner:
             connection.ssl_context = self._ssl_context
 
     def raise_if_closed(self) -> None:
-        """Refuse a connection after `close`.
-
-        Raises:
-            redis.exceptions.ConnectionError: the owner is closed.
-        """
+        """Refuse a connection after `close`, by redis-py's `ConnectionError`."""
         if self.is_closed:
             raise RedisConnectionError("the client is closed; no new connection is opened")
 

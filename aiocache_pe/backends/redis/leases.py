@@ -61,9 +61,7 @@ class RedisLease:
             await asyncio.sleep(_RENEWAL_SECONDS)
             began = time.monotonic()
             try:
-                link = self._get_link()
-                self._lock.redis = link.client
-                async with link.limit:
+                async with self._get_link().limit:
                     await self._lock.reacquire()
             except LockError:
                 self._is_held = False
@@ -74,14 +72,13 @@ class RedisLease:
 
     async def _release_lock(self) -> None:
         with suppress(*CLIENT_ERRORS):  # a lease that cannot be released expires
-            link = self._get_link()
-            self._lock.redis = link.client
-            async with link.limit:
+            async with self._get_link().limit:
                 await self._lock.release()
 
     def _get_link(self) -> LoopLink:
         if self._link.is_closed:
             self._link = self._clients.get_link()
+            self._lock.redis = self._link.client
         return self._link
 
 

@@ -100,15 +100,16 @@ def _parse_address(url: str, scheme: str, kind: Kind) -> Address:
     parts = urlsplit(url)
     if parts.fragment:
         raise ValueError("the URL has a fragment")
-    safe_url = f"{scheme}://{_strip_user(parts.netloc)}{parts.path}"
+    user, at, netloc = parts.netloc.rpartition("@")
+    safe_url = f"{scheme}://{netloc}{parts.path}"
     if scheme == "unix":
-        if "@" in parts.path or (parts.netloc and "@" not in parts.netloc):
+        if "@" in parts.path or (netloc and not at):
             raise ValueError("a password contains a slash that is not encoded")
         return Address(kind, safe_url, (), options=_parse_options(parts))
 
-    hosts = tuple(_parse_host(host, kind) for host in _strip_user(parts.netloc).split(","))
-    base_scheme = scheme.partition("+")[0]
-    one_host = parts._replace(scheme=base_scheme, netloc=_keep_first_host(parts.netloc))
+    names = netloc.split(",")
+    hosts = tuple(_parse_host(name, kind) for name in names)
+    one_host = parts._replace(scheme=scheme.partition("+")[0], netloc=user + at + names[0])
     if kind == "sentinel":
         service, _, database = parts.path.strip("/").partition("/")
         if not service or "@" in service:  # the end of a password that contains a slash
@@ -157,15 +158,6 @@ def _parse_options(parts: SplitResult) -> dict[str, Any]:
     options.pop("host", None)
     options.pop("port", None)
     return options
-
-
-def _strip_user(netloc: str) -> str:
-    return netloc.rpartition("@")[2]
-
-
-def _keep_first_host(netloc: str) -> str:
-    user, at, hosts = netloc.rpartition("@")
-    return user + at + hosts.partition(",")[0]
 
 
 def _parse_host(text: str, kind: Kind) -> tuple[str, int]:

@@ -79,21 +79,21 @@ def run_at_terminal(
     with subprocess.Popen(
         command, cwd=directory, env=env, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
-        shown, end, pressed = b"", time.monotonic() + TIMEOUT_SECONDS, False
+        output, end, pressed = b"", time.monotonic() + TIMEOUT_SECONDS, False
         try:
             os.close(theirs)
             while (chunk := _read(ours)) is None or chunk:
-                assert time.monotonic() < end, f"still running, with the output {shown!r}"
-                shown += chunk or b""
+                assert time.monotonic() < end, f"still running, with the output {output!r}"
+                output += chunk or b""
                 again = chunk is None and typed == CTRL_C
-                if typed and wait_for.encode() in shown and (again or not pressed):
+                if typed and wait_for.encode() in output and (again or not pressed):
                     os.write(ours, typed.encode())
                     pressed = True
             code = process.wait(TIMEOUT_SECONDS)
         finally:
             process.kill()
             os.close(ours)
-    return CompletedCommand(code, shown.decode().replace("\r\n", "\n"))
+    return CompletedCommand(code, output.decode().replace("\r\n", "\n"))
 
 
 def press_ctrl_c(process: subprocess.Popen[str]) -> int:

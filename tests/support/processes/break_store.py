@@ -77,14 +77,14 @@ def use_all_descriptors(directory: Path) -> Generator[None, None, None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208
     resource.setrlimit(resource.RLIMIT_NOFILE, (used, limits[1]))
-    taken: list[int] = []
+    opened: list[int] = []
     try:
         while True:
-            taken.append(os.dup(0))
+            opened.append(os.dup(0))
     except OSError:
         pass
     yield
-    for fd in taken:
+    for fd in opened:
         os.close(fd)
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 

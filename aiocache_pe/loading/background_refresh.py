@@ -23,14 +23,13 @@ RETRY_DELAY = 5.0
 _SETTLE_SECONDS = 10.0  # the end of a cache or an event loop waits so long for its refreshes
 _MAX_RETRY_TIMES = 10_000  # failures to remember, after which those that have passed are removed
 
+Refresh = Callable[[], Coroutine[Any, Any, Outcome]]
 RefreshTask = asyncio.Task[Outcome | None]
 """A refresh in progress; its result is ``None`` if it failed."""
 
 
 class BackgroundRefreshes:
     """The refreshes of a cache."""
-
-    __slots__ = ("__weakref__", "_clock", "_loop_end", "_retry_at", "_running", "_tasks")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -52,9 +51,7 @@ class BackgroundRefreshes:
             return False
         return self._retry_at.get(key, 0.0) <= self._clock.monotonic()
 
-    def start(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, Outcome]]
-    ) -> RefreshTask | None:
+    def start(self, key: str, work: Refresh) -> RefreshTask | None:
         """Start a refresh, unless one is in progress or the last one failed recently.
 
         Returns:
@@ -90,9 +87,7 @@ class BackgroundRefreshes:
             )
             await asyncio.wait(late, timeout=_SETTLE_SECONDS)
 
-    async def _run(
-        self, key: str, work: Callable[[], Coroutine[Any, Any, Outcome]]
-    ) -> Outcome | None:
+    async def _run(self, key: str, work: Refresh) -> Outcome | None:
         try:
             outcome = await work()
         except Exception as error:  # noqa: BLE001 - raised by a factory, and reported as an event

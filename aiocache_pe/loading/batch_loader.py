@@ -47,8 +47,6 @@ class BatchRequest(NamedTuple):
 class BatchLoader:
     """Loads many values of one namespace."""
 
-    __slots__ = ("_coalescer", "_computer", "_namespace")
-
     def __init__(self, namespace: Namespace, computer: Computer, coalescer: Coalescer) -> None:
         self._namespace = namespace
         self._computer = computer

@@ -142,9 +142,6 @@ def load(
         function: computes the value; an awaitable result is awaited in the portal's loop.
         wrap: makes a result of a value that was computed during interpreter shutdown.
 
-    Returns:
-        The result of ``operation``.
-
     Raises:
         DeadlockError: the caller is the portal's own thread.
         Exception: the function or the operation raised it.
@@ -155,7 +152,10 @@ def load(
     except PortalEndedError:  # called by a handler of `atexit`
         if queue.has_started:  # raised by the function itself
             raise
-        return _load_without_portal(operation, function, wrap)
+        try:
+            return portal.call(operation, partial(call_factory, function))
+        except PortalEndedError:
+            return wrap(function())
     except CancelledError:
         if queue.was_cancelled and queue.computed:  # before the value could be stored
             return wrap(queue.computed[-1])
@@ -172,9 +172,6 @@ def load_batch(
             portal's loop.
         function: computes some values.
         in_threads: whether the function is called in other threads, so that calls may overlap.
-
-    Returns:
-        The result of ``operation``.
 
     Raises:
         PortalEndedError: the interpreter is shutting down, and no loop can run the operation.
@@ -204,10 +201,6 @@ def load_request(
     A caller that may return before the value is computed cannot compute it. Then a helper thread
     computes it, and continues when the caller has returned.
 
-    Args:
-        load_outcome: the loader's method.
-        request: the request; its factories block.
-
     Raises:
         DeadlockError: the caller is the portal's own thread.
         Exception: the factory or ``load_outcome`` raised it.
@@ -228,20 +221,8 @@ def load_request(
     )
 
 
-def _load_without_portal(
-    operation: LoadOperation[T], function: Callable[[], Any], wrap: Callable[[Any], T]
-) -> T:
-    try:
-        return portal.call(operation, partial(call_factory, function))
-    except PortalEndedError:
-        return wrap(function())
-
-
 async def run_in_thread(function: Callable[[], Any]) -> Any:
-    """Call a function in a helper thread, with the current context variables.
-
-    Args:
-        function: the function; an awaitable result is awaited in this event loop.
+    """Call a function in a helper thread; an awaitable result is awaited in this event loop.
 
     Raises:
         RuntimeError: the function raised ``StopIteration``, which a future cannot hold.
@@ -265,10 +246,7 @@ async def run_in_thread(function: Callable[[], Any]) -> Any:
 def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
     """Call an async function in the portal's loop, and wait for its result.
 
-    Args:
-        function: the function.
-        args: its arguments.
-        otherwise: the result during interpreter shutdown.
+    During interpreter shutdown the result is ``otherwise``.
 
     Raises:
         DeadlockError: the caller is the portal's own thread.
@@ -283,8 +261,7 @@ def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherw
 def wait_or_schedule(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Call an async function in the portal's loop, and wait for it unless that would deadlock.
 
-    The portal's own thread cannot wait for its loop. It calls this when the garbage collector
-    closes a generator there.
+    The portal's own thread calls this when the garbage collector closes a generator there.
     """
     try:
         wait_for(function, otherwise=None)

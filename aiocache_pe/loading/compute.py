@@ -26,8 +26,6 @@ from aiocache_pe.ttl import parse_ttl
 class Computer:
     """Computes and stores entries of one namespace."""
 
-    __slots__ = ("_flights", "_lease_waiter", "_namespace")
-
     def __init__(self, namespace: Namespace, flights: Flights, lease_waiter: LeaseWaiter) -> None:
         self._namespace = namespace
         self._flights = flights
@@ -39,7 +37,7 @@ class Computer:
         For a policy that needs more than the key to wait, the function joins nothing.
         """
         if policy.serve_stale or policy.hard_timeout is not None:
-            return _join_nothing
+            return lambda _: None
         return partial(self._flights.join, max_wait=policy.lock)
 
     async def get_or_compute(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
@@ -212,10 +210,6 @@ class Computer:
             if not limit.expired():
                 raise
             raise LoadTimeoutError(key[len(self._namespace.prefix) :], seconds) from error
-
-
-def _join_nothing(_: str) -> None:
-    return None
 
 
 async def copy_or_compute(value: Any, factory: Callable[[], Any]) -> Outcome:

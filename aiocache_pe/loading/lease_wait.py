@@ -27,12 +27,8 @@ _held_leases: ContextVar[frozenset[HeldLease]] = ContextVar("aiocache_pe_held_le
 class HeldLease:
     """The right to compute a key; an ``async with`` block releases it.
 
-    A nested call for the same key computes at once: waiting for itself would never end.
-
-    Args:
-        namespace: the namespace of the key.
-        key: the store key.
-        lease: the store's lease; ``None`` if no other process is kept waiting.
+    A nested call for the same key computes at once: waiting for itself would never end. Without
+    a lease of the store, no other process is kept waiting.
 
     Attributes:
         key: the store key; ``None`` once the lease is released. Tasks that were started while
@@ -71,8 +67,6 @@ class HeldLease:
 
 class LeaseWaiter:
     """Acquires the leases of a namespace, or waits until their holders have stored a value."""
-
-    __slots__ = ("_namespace",)
 
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace

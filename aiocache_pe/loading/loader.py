@@ -156,10 +156,7 @@ class Loader:
         return self._stale.peek(key, policy)
 
     async def get_stored(self, request: LoadRequest) -> Outcome | Missing:
-        """Return the stored value if it may be served, or `MISSING`.
-
-        A stale value is served while its refresh runs in the background.
-        """
+        """Return the stored value, if it may be served, or `MISSING`; a refresh may start."""
         if request.policy.serve_stale:
             return await self._stale.get(request)
         value = await self.namespace.get(request.key)
@@ -196,12 +193,7 @@ class Loader:
         return Outcome(await call_factory(request.factory), "miss")
 
     async def resolve_miss(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
-        """Return the value for a caller, after a peek that found none.
-
-        Args:
-            request: the value to load.
-            joined: see `Computer.get_or_compute`.
-        """
+        """Return the value after a peek that found none; see `Computer.get_or_compute`."""
         if request.policy.serve_stale:
             stored = await self._stale.get(request)
             if not isinstance(stored, Sentinel):

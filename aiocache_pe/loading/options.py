@@ -68,12 +68,7 @@ class LoadPolicy(NamedTuple):
     def build(
         cls, ttl: Lifetime, cache_if: Callable[[Any], object] | None, options: LoadPolicy
     ) -> LoadPolicy:
-        """Add a lifetime to parsed options.
-
-        Args:
-            ttl: the lifetime in seconds, ``None`` for no end, or a function of the value.
-            cache_if: returns whether to store a value; ``None`` stores every value.
-            options: the result of `parse_options`.
+        """Add a lifetime and a condition to the result of `parse_options`.
 
         Raises:
             ConfigurationError: an option needs an entry that expires, and ``ttl`` is ``None``.

@@ -32,8 +32,6 @@ from aiocache_pe.ttl import parse_ttl
 class StaleEntries:
     """Serves stale entries of one namespace and starts their refreshes."""
 
-    __slots__ = ("_computer", "_namespace", "_refreshes")
-
     def __init__(
         self, namespace: Namespace, computer: Computer, refreshes: BackgroundRefreshes
     ) -> None:

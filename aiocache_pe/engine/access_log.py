@@ -28,8 +28,6 @@ Attempt = Callable[[str, Awaitable[None], None], Awaitable[None]]
 class AccessLog:
     """Access statistics that are not written yet; a store without `Usage` receives none."""
 
-    __slots__ = ("_backend", "_clock", "_incoming", "_merged", "_writes")
-
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
         self._clock = clock

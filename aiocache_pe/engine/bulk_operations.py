@@ -74,10 +74,7 @@ async def remove_expired(namespace: Namespace) -> int:
     """Remove entries that cannot be served any more, and the remains of crashed processes.
 
     These are entries that expired and may not be served stale, and entries that were invalidated
-    through their tags.
-
-    Returns:
-        The number of removed entries.
+    through their tags. Their number is returned.
     """
 
     def select(heads: Sequence[Head], servable: Mapping[str, Head]) -> list[Head]:

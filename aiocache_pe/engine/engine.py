@@ -99,11 +99,9 @@ class Engine:
         self._estimate_savings = estimate_savings
 
     def peek(self, key: str, *, stale: bool = False) -> PeekResult:
-        """Return the live entry of a key if that needs no waiting.
+        """Return the live entry of a store key if that needs no waiting.
 
-        Args:
-            key: the store key.
-            stale: whether an expired entry that may be served stale is returned, too.
+        With ``stale``, an expired entry that may be served stale is returned, too.
 
         Returns:
             The entry, marked as accessed now; `MISSING`; or `PENDING`, and then `get_entries` is
@@ -140,9 +138,7 @@ class Engine:
     ) -> tuple[dict[str, MemoryEntry], list[CacheError]]:
         """Return the live entries of keys in one round trip, or two if tags must be read.
 
-        Args:
-            keys: the store keys.
-            stale: whether expired entries that may be served stale are returned, too.
+        With ``stale``, expired entries that may be served stale are returned, too.
 
         Returns:
             The entries by store key, and the errors of the records that could not be read.

@@ -36,8 +36,6 @@ _REPORT_DELAY = 1.0  # seconds from the first activity to its report
 class _Timer:
     """The next report of an event loop, and the one in progress."""
 
-    __slots__ = ("handle", "task")
-
     def __init__(self) -> None:
         self.handle: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None

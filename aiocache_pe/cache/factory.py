@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -36,15 +37,7 @@ ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 BACKENDS = ("file", "redis", "memory", "null")
-REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
+_REDIS_SCHEME = re.compile(r"unix|rediss?(\+sentinel|\+cluster)?")
 POLICIES: dict[str, Callable[[], Any]] = {
     name: partial(_make_policy, path)
     for name, path in {
@@ -132,7 +125,7 @@ def resolve_namespace(name: str | None) -> str:
 
 def _is_redis(backend: str) -> bool:
     scheme, separator, _ = backend.partition("://")
-    return scheme in REDIS_SCHEMES if separator else backend == "redis"
+    return _REDIS_SCHEME.fullmatch(scheme) is not None if separator else backend == "redis"
 
 
 def _choose_backend(backend: str | Backend | None, redis_url: str | None) -> str | Backend:
@@ -184,7 +177,6 @@ def _make_store(
     bounds: dict[str, int | None],
     clock: Clock,
 ) -> Backend:
-    """Return the store for a name, a URL or an object, other than the Redis store."""
     if not isinstance(backend, str):
         _check_backend(backend)
         _refuse_bounds(bounds, "a backend object")

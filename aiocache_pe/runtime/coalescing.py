@@ -49,8 +49,6 @@ class _InFlight:
         watchers: the dicts of `Coalescer.watch`, which receive the values as they arrive.
     """
 
-    __slots__ = ("chunks", "watchers")
-
     def __init__(self) -> None:
         self.chunks: dict[str, _Chunk] = {}
         self.watchers: list[dict[str, Any]] = []
@@ -102,8 +100,6 @@ class Coalescer:
         fetching three
         [{'one': 3, 'two': 3}, {'two': 3, 'three': 5}]
     """
-
-    __slots__ = ("_in_flight",)
 
     def __init__(self) -> None:
         self._in_flight: PerLoop[_InFlight] = PerLoop(_InFlight)

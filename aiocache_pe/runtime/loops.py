@@ -29,10 +29,8 @@ class PerLoop(Generic[T]):
     """A value for each event loop, created on first use and dropped with its loop.
 
     A manager at module level is used by one `asyncio.run` after another, and by loops
-    in several threads. Futures, tasks and connections of one loop must not reach another.
-
-    Args:
-        factory: called in the running loop to create its value.
+    in several threads. Futures, tasks and connections of one loop must not reach another. The
+    factory is called in the running loop to create its value.
 
     Example:
         >>> queues = PerLoop(list)
@@ -98,8 +96,6 @@ class PendingWork:
         >>> asyncio.run(main())
         ['written']
     """
-
-    __slots__ = ("_futures",)
 
     def __init__(self) -> None:
         self._futures: PerLoop[set[asyncio.Future[None]]] = PerLoop(set)
@@ -171,8 +167,6 @@ class LoopEndHook:
         >>> asyncio.run(main())
         goodbye
     """
-
-    __slots__ = ("_ending_loops", "_generators")
 
     def __init__(self, callback: Callable[[], Awaitable[None]], *, last: bool = False) -> None:
         call_at_end = _call_last if last else _call_first

@@ -137,8 +137,6 @@ class Flights:
         on_shared: called with a result that several callers get, before any of them has it.
     """
 
-    __slots__ = ("_flights", "_in_flight", "_on_shared")
-
     def __init__(
         self,
         in_flight: set[str] | None = None,

@@ -96,10 +96,6 @@ class ThreadPool:
     program; in each case they finish the submitted work first. Once the interpreter is
     shutting down, work runs in the thread that submits it.
 
-    Args:
-        max_threads: number of threads at most.
-        name: prefix of the threads' names.
-
     Example:
         >>> import asyncio
         >>> pool = ThreadPool(2, "example")

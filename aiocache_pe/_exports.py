@@ -54,8 +54,6 @@ def load(name: str) -> Any:
     Raises:
         AttributeError: there is no such public name.
     """
-    try:
-        module = MODULES[name]
-    except KeyError:
-        raise AttributeError(f"module 'aiocache_pe' has no attribute {name!r}") from None
-    return getattr(importlib.import_module(module), name)
+    if name not in MODULES:
+        raise AttributeError(f"module 'aiocache_pe' has no attribute {name!r}")
+    return getattr(importlib.import_module(MODULES[name]), name)

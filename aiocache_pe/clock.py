@@ -11,11 +11,9 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Return seconds since the epoch, the same on all machines."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds since an arbitrary moment, for durations."""
-        ...
 
 
 class SystemClock:

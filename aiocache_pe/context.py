@@ -52,7 +52,6 @@ class Cassette(Protocol):
         Raises:
             UnrecordedCallError: there is no recorded answer, and no call is to be made.
         """
-        ...
 
     async def store(self, call: Call, value: Any) -> None:
         """Record the answer of a call.
@@ -62,11 +61,9 @@ class Cassette(Protocol):
                 contains a secret.
             BackendError: the directory cannot be written.
         """
-        ...
 
     async def answer(self, call: Call, compute: Callable[[], Awaitable[Any]]) -> Any:
         """Return a call's recorded answer, or compute and record it."""
-        ...
 
 
 class _CassetteScope(NamedTuple):

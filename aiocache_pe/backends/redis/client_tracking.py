@@ -143,8 +143,7 @@ class Tracker:
     def stop(self) -> None:
         """Stop to listen until the next read."""
         self._background.stop()
-        with self._lock:
-            self._end_session()
+        self._end_session()
 
     def _make_version(self, name: bytes, session: TrackingSession) -> TrackedVersion:
         version = self._versions.get(name)
@@ -153,9 +152,10 @@ class Tracker:
         return version
 
     def _end_session(self) -> None:
-        if self._session is not None:
-            self._session.is_alive = False
-        self._session = None
+        with self._lock:
+            if self._session is not None:
+                self._session.is_alive = False
+            self._session = None
 
     async def _listen(self) -> None:
         try:
@@ -180,9 +180,6 @@ class Tracker:
                 has_warned, pause = True, _FORBIDDEN_RETRY_SECONDS
             except (*CLIENT_ERRORS, ExceptionGroup) as error:
                 logger.debug("%s: tracking connection lost: %s", self._server, error)
-            finally:
-                with self._lock:
-                    self._end_session()
 
             if time.monotonic() - began >= _STABLE_SECONDS:
                 pause, has_warned = _RETRY_SECONDS[0], False
@@ -209,16 +206,14 @@ class Tracker:
                     group.create_task(_receive(connection))
                     group.create_task(_ping(connection, session))
         finally:
-            with self._lock:
-                self._end_session()
+            self._end_session()
             for connection in connections.values():
                 await connection.disconnect(nowait=True)
 
     async def _handle_invalidation(self, message: Sequence[Any]) -> None:
         names = message[1]
         if names is None:  # the whole database was flushed
-            with self._lock:
-                self._end_session()
+            self._end_session()
         else:
             self.mark_changed(names)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.redis.commands import Commands
@@ -66,24 +66,24 @@ async def _check_memory(commands: Commands) -> Check:
 
 
 async def _check_tracking(commands: Commands) -> Check:
-    try:
-        await commands.call_without_key("CLIENT", "TRACKING", "OFF")
-    except StoreUnavailableError:
-        raise
-    except BackendError as error:
-        return Check("tracking", "warning", f"not permitted, so no memory tier: {error}")
-    return Check("tracking", "ok", "permitted")
+    refusal = Check("tracking", "warning", "not permitted, so no memory tier")
+    return await _check_permission(refusal, commands.call_without_key("CLIENT", "TRACKING", "OFF"))
 
 
 async def _check_scripts(commands: Commands) -> Check:
+    refusal = Check("scripts", "failure", "EVAL is not permitted, and atomic changes need it")
+    script = "return redis.call('GET', KEYS[1])"
+    return await _check_permission(refusal, commands.call("EVAL", script, 1, ENTRY_PREFIX))
+
+
+async def _check_permission(refusal: Check, attempt: Awaitable[object]) -> Check:
     try:
-        await commands.call("EVAL", "return redis.call('GET', KEYS[1])", 1, ENTRY_PREFIX)
+        await attempt
     except StoreUnavailableError:
         raise
     except BackendError as error:
-        text = f"EVAL is not permitted, and atomic changes need it: {error}"
-        return Check("scripts", "failure", text)
-    return Check("scripts", "ok", "permitted")
+        return refusal._replace(detail=f"{refusal.detail}: {error}")
+    return Check(refusal.name, "ok", "permitted")
 
 
 async def _check_latency(commands: Commands) -> Check:

@@ -209,19 +209,21 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "cached(value)",
-        (7, TypeError, "@cached takes a function, not 7"),
-        (int, TypeError, "@cached takes a function, not <class 'int'>"),
+        (7, TypeError, "@cached must decorate a function; got 7"),
+        (int, TypeError, "@cached must decorate a function; got <class 'int'>"),
         (LAMBDA, ConfigurationError, "a lambda has no name to tell its entries from those of"),
         (min, ConfigurationError, "the signature of min cannot be read; wrap it in a function"),
     ),
-    *make_cases("cached(key_prefix=value)", (7, TypeError, "key_prefix is a str, not int: 7")),
+    *make_cases("cached(key_prefix=value)", (7, TypeError, "key_prefix must be a str; got int: 7")),
     *make_cases(
         "cached(cache=value)", ("file", TypeError, "cache must be a CacheManager; got str: 'file'")
     ),
-    *make_cases("cached(backend=value)", (7, TypeError, "backend is a name or a URL, not int: 7")),
+    *make_cases(
+        "cached(backend=value)", (7, TypeError, "backend must be a name or a URL; got int: 7")
+    ),
     *make_cases(
         "cached(key=value)(hello)",
-        (7, TypeError, "key is a template such as '{prompt}:{model}' or a function"),
+        (7, TypeError, "key must be a template such as '{prompt}:{model}' or a function"),
         ("{nme}", ConfigurationError, "got {nme} in '{nme}'; accepted: 'name'"),
         ("{}", ConfigurationError, "a field of key must name a parameter of the function; got {}"),
         ("{name", ConfigurationError, "key must be a valid format string; got '{name': "),
@@ -229,9 +231,9 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "cached(ignore=value)(hello)",
-        ("name", TypeError, "ignore is an iterable of parameter names, not str: 'name'"),
-        (7, TypeError, "ignore is an iterable of parameter names, not int: 7"),
-        ([7], TypeError, "a parameter's name to ignore is a str, not int: 7"),
+        ("name", TypeError, "ignore must be an iterable of parameter names; got str: 'name'"),
+        (7, TypeError, "ignore must be an iterable of parameter names; got int: 7"),
+        ([7], TypeError, "ignore must hold parameter names of type str; got int: 7"),
         (["nme"], ConfigurationError, "parameters of hello; got 'nme'; accepted: 'name'"),
     ),
     *make_cases(
@@ -239,8 +241,8 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "cached(version=value)",
-        (1.5, TypeError, "version is a str or an int, not float: 1.5"),
-        (True, TypeError, "version is a str or an int, not bool: True"),
+        (1.5, TypeError, "version must be a str or an int; got float: 1.5"),
+        (True, TypeError, "version must be a str or an int; got bool: True"),
     ),
     *make_cases(
         "cached(namespace=value)",
@@ -255,7 +257,7 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "cached(cache_if=value)",
-        (True, TypeError, "cache_if is a function of the result"),
+        (True, TypeError, "cache_if must be a function of the result"),
         (hello, TypeError, "cache_if must be a plain function, because its result is needed"),
     ),
     *make_cases("cached(ttl=value)", (hello, TypeError, "ttl must be a plain function, because")),
@@ -273,7 +275,7 @@ TABLE: list[Case] = [
         "AsyncCacheTransport(tags=value)", ("llm", TypeError, "tags must be an iterable of str")
     ),
     *make_cases(
-        "cached(cache_none=value)", ("no", TypeError, "cache_none is True or False, not str")
+        "cached(cache_none=value)", ("no", TypeError, "cache_none must be True or False; got str")
     ),
     *make_cases(
         "cached(cache=cache, backend=value)", ("file", ConfigurationError, "give one of them")
@@ -293,10 +295,16 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "register(value)",
-        (7, TypeError, "7 is not a class that has instances of its own"),
+        (
+            7,
+            TypeError,
+            "cls must be a dataclass, pydantic model, msgspec struct, enum or named tuple that ",
+        ),
         (Plain, TypeError, "cls must be a dataclass, pydantic model, msgspec struct, enum"),
     ),
-    *make_cases("FakeClock().advance(value)", (-1, ValueError, "seconds must not be negative; got -1")),
+    *make_cases(
+        "FakeClock().advance(value)", (-1, ValueError, "seconds must not be negative; got -1")
+    ),
 ]
 NAMES: dict[str, Any] = {
     "AsyncCacheTransport": AsyncCacheTransport,

@@ -170,7 +170,7 @@ def test_a_function_without_a_batch_parameter_raises() -> None:
     def variadic(*texts: str) -> list[str]:
         return list(texts)
 
-    with pytest.raises(TypeError, match="@cached_batch takes a function, not 7"):
+    with pytest.raises(TypeError, match="@cached_batch must decorate a function; got 7"):
         cached_batch(7)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     with pytest.raises(ConfigurationError, match="could take a batch"):
         cached_batch(nothing)

@@ -274,9 +274,9 @@ def plain(number: int) -> int:
 @pytest.mark.parametrize(
     ("decorate", "error", "says"),
     [
-        (lambda: cached("1h"), TypeError, "takes a function, not '1h'"),  # type: ignore[call-overload]
-        (lambda: cached(60), TypeError, "takes a function, not 60"),  # type: ignore[call-overload]
-        (lambda: cached(Answer), TypeError, "takes a function, not <class"),
+        (lambda: cached("1h"), TypeError, "must decorate a function; got '1h'"),  # type: ignore[call-overload]
+        (lambda: cached(60), TypeError, "must decorate a function; got 60"),  # type: ignore[call-overload]
+        (lambda: cached(Answer), TypeError, "must decorate a function; got <class"),
         (lambda: cached(property(len)), TypeError, "so it stands below @property, not above"),  # type: ignore[call-overload]
         (lambda: cached(partial(plain, 1)), TypeError, "a function with a name, not functools"),
         (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
@@ -284,8 +284,8 @@ def plain(number: int) -> int:
         (lambda: cached(ttl=-1), InvalidTTLError, "ttl must be a positive .*; got int: -1"),
         (lambda: cached(ttl="soon"), InvalidTTLError, "ttl must be a positive .*; got str: 'soon'"),
         (lambda: cached(ttl=[1]), InvalidTTLError, "got list"),  # type: ignore[call-overload]
-        (lambda: cached(key_prefix=1), TypeError, "key_prefix is a str, not int: 1"),  # type: ignore[call-overload]
-        (lambda: cached(cache="file"), TypeError, "cache is a CacheManager, not str: 'file'"),  # type: ignore[call-overload]
+        (lambda: cached(key_prefix=1), TypeError, "key_prefix must be a str; got int: 1"),  # type: ignore[call-overload]
+        (lambda: cached(cache="file"), TypeError, "cache must be a CacheManager; got str: 'file'"),  # type: ignore[call-overload]
         (lambda: cached(backend=MemoryBackend()), TypeError, "pass cache=CacheManager"),  # type: ignore[call-overload]
         (
             lambda: cached(cache=CacheManager("null"), backend="file"),

@@ -147,7 +147,8 @@ def list_files(directory: Path) -> list[Path]:
 def render(recorded: RecordedCall) -> bytes:
     """Return the bytes of a file."""
     text = msgspec.json.format(msgspec.json.encode(recorded), indent=2)
-    return _NUMBER_LIST.sub(_join_lines, text) + b"\n"
+    text = _NUMBER_LIST.sub(lambda numbers: b"[%b]" % b" ".join(numbers[0][1:-1].split()), text)
+    return text + b"\n"
 
 
 def render_arguments(arguments: Mapping[str, Any]) -> bytes:
@@ -172,10 +173,6 @@ def _encode(value: Any) -> tuple[str, bytes]:
             "dataclass, pydantic model, struct, enum or named tuple, register the class "
             "(aiocache_pe.register)"
         ) from None
-
-
-def _join_lines(numbers: re.Match[bytes]) -> bytes:
-    return b"[%b]" % b" ".join(numbers[0][1:-1].split())
 
 
 def _find_first_text(arguments: Mapping[str, Any]) -> str:

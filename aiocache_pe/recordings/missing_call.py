@@ -26,14 +26,7 @@ _MIN_SIMILARITY = 0.3  # of 1; calls that are less similar are unrelated
 def make_error(
     call: Call, directory: Path, recordings: Mapping[str, RecordedCall], command: str | None
 ) -> UnrecordedCallError:
-    """Return the error to raise for a call.
-
-    Args:
-        call: the call.
-        directory: the directory of the recordings.
-        recordings: the recordings in it, by file name.
-        command: as for `Recorder`.
-    """
+    """Return the error to raise for a call; the arguments are those of the `Recorder`."""
     arguments = render_arguments(call.arguments)
     nearest = _find_nearest(call.name, arguments, recordings)
     cwd = Path.cwd()

@@ -10,12 +10,7 @@ from typing import Any, Literal, Self
 
 from aiocache_pe.codecs.pickle_codec import find_difference
 from aiocache_pe.context import Call, use_cassette
-from aiocache_pe.exceptions import (
-    BackendError,
-    CacheError,
-    ConfigurationError,
-    UnrecordedCallError,
-)
+from aiocache_pe.exceptions import BackendError, CacheError, ConfigurationError, UnrecordedCallError
 from aiocache_pe.recordings import files
 from aiocache_pe.recordings.missing_call import VARIABLE, make_error
 from aiocache_pe.runtime.single_flight import Flights
@@ -38,8 +33,7 @@ class Recorder:
             process.
 
     Attributes:
-        directory: the directory of the files.
-        mode: the mode.
+        directory, mode: as given.
         unrecorded: the errors of calls without a recording during a replay.
     """
 

@@ -227,15 +227,13 @@ async def keep_warm(
             task.result()  # raises the exception that ended the rounds
 
 
+@dataclass
 class _Warmer:
     """Makes calls and counts their outcomes."""
 
-    def __init__(
-        self, margin: float, on_progress: Callable[[WarmReport], object] | None, report: WarmReport
-    ) -> None:
-        self._margin = margin
-        self._on_progress = on_progress
-        self._report = report
+    margin: float
+    on_progress: Callable[[WarmReport], object] | None
+    report: WarmReport
 
     async def run(self, calls: AsyncGenerator[WarmCall, None], concurrency: int) -> WarmReport:
         lock = asyncio.Lock()  # an async generator has one caller at a time
@@ -256,12 +254,12 @@ class _Warmer:
             raise failed.exceptions[0] from None
         finally:
             await calls.aclose()
-        return replace(self._report, total=self._report.done)
+        return replace(self.report, total=self.report.done)
 
     async def _make(self, call: WarmCall) -> None:
         try:
             ttl = await call.get_ttl()
-            runs = ttl is None or ttl <= self._margin
+            runs = ttl is None or ttl <= self.margin
             if runs:
                 await call.run(refresh=ttl is not None)
         except asyncio.CancelledError:
@@ -272,20 +270,20 @@ class _Warmer:
         except Exception as error:  # noqa: BLE001 - a user's function may raise anything
             self._count_failure(call, error)
         else:
-            report = self._report
+            report = self.report
             computed = runs and call.computes
-            self._report = replace(
+            self.report = replace(
                 report,
                 computed=report.computed + computed,
                 present=report.present + (not computed),
             )
-        if self._on_progress is not None:
-            self._on_progress(self._report)
+        if self.on_progress is not None:
+            self.on_progress(self.report)
 
     def _count_failure(self, call: WarmCall, error: Exception) -> None:
-        report = self._report
+        report = self.report
         failures = (*report.failures, (call.description, error))[:_MAX_FAILURES]
-        self._report = replace(report, failed=report.failed + 1, failures=failures)
+        self.report = replace(report, failed=report.failed + 1, failures=failures)
 
 
 async def _parse_calls(

@@ -115,11 +115,6 @@ class MemoryEntry:
         return self.queue is not None
 
     @property
-    def tags(self) -> dict[str, str] | None:
-        """Return each tag with the token that it must still have; ``None`` without any."""
-        return None if self.extras is None else self.extras.tags or None
-
-    @property
     def stale_until(self) -> float:
         """Return the end of stale serving, not before ``expires_at``."""
         return self.expires_at if self.extras is None else self.extras.stale_until

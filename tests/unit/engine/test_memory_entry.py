@@ -22,7 +22,8 @@ def test_an_entry_has_all_facts_of_a_hit() -> None:
     assert isinstance(content, EncodedValue)
     assert (entry.key, content.codec, content.payload) == ("default:k", "json", b"[1,2]")
     assert (entry.stamp, entry.expires_at, entry.cost) == ("stamp", 9.0, 0.5)
-    assert entry.tags == {"t": "1"}
+    assert entry.extras is not None
+    assert entry.extras.tags == {"t": "1"}
     assert (entry.hits, entry.counted_hits, entry.last_access) == (0, 0, 0.0)
     assert not entry.is_in_tier
 
@@ -41,9 +42,9 @@ def test_stale_serving_never_ends_before_expiry(
 
 def test_rare_facts_take_no_memory_in_entries_without_them() -> None:
     plain = make_entry(Head(1, "default:k", "json", 1.0, 1))
-    assert (plain.extras, plain.tags, plain.saves) == (None, None, None)
+    assert (plain.extras, plain.saves) == (None, None)
     saving = make_entry(Head(1, "default:k", "json", 1.0, 1, saves=Savings(1, 2, 3.0)))
-    assert (saving.tags, saving.saves) == (None, Savings(1, 2, 3.0))
+    assert saving.saves == Savings(1, 2, 3.0)
 
 
 def test_entries_written_together_share_the_object_of_their_expiry() -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
+from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.compute import Computer
 from aiocache_pe.loading.copying import Outcome, copy_or_share
@@ -126,19 +127,17 @@ class BatchLoader:
             for key in keys:
                 namespace.emit(events.Loaded, key, seconds)
 
-            items = [
-                computer.make_item(
-                    key, value, request.policy, {tag: tokens[tag] for tag in tags[key]}, seconds
-                )
-                for key, value in values.items()
-            ]
-            stored = await namespace.put_storable([item for item in items if item is not None])
-            outcomes = {
-                key: Outcome(value, "miss", is_stored=key in stored)
-                for key, value in values.items()
-            }
-            for outcome in outcomes.values():
-                outcome.save_copy()
+            items: list[Item] = []
+            for key, value in values.items():
+                own_tokens = {tag: tokens[tag] for tag in tags[key]}
+                item = computer.make_item(key, value, request.policy, own_tokens, seconds)
+                if item is not None:
+                    items.append(item)
+            stored = await namespace.put_storable(items)
+            outcomes: dict[str, Outcome] = {}
+            for key, value in values.items():
+                outcomes[key] = Outcome(value, "miss", is_stored=key in stored)
+                outcomes[key].save_copy()
             return outcomes
 
     async def _copy_shared(self, shared: Mapping[str, Outcome]) -> dict[str, Any]:

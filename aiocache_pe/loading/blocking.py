@@ -128,12 +128,10 @@ class _CallerQueue:
                     job.reject()
 
 
-def _return(value: Any) -> Any:
-    return value
-
-
 def load(
-    operation: LoadOperation[T], function: Callable[[], Any], wrap: Callable[[Any], T] = _return
+    operation: LoadOperation[T],
+    function: Callable[[], Any],
+    wrap: Callable[[Any], T] = lambda value: value,
 ) -> T:
     """Load a value by an async operation, and compute it in this thread if needed.
 

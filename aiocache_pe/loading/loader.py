@@ -208,11 +208,7 @@ class Loader:
             source = "miss"
             return await call_factory(request.factory)
 
-        value = await cassette.answer(self._make_call(request), compute)
-        return Outcome(value, source)
-
-    def _make_call(self, request: LoadRequest) -> Call:
-        if request.call is not None:
-            return request.call
         key = request.key[len(self.namespace.prefix) :]
-        return Call(request.key, "get_or_set", "get or set", {"key": key})
+        call = request.call or Call(request.key, "get_or_set", "get or set", {"key": key})
+        value = await cassette.answer(call, compute)
+        return Outcome(value, source)

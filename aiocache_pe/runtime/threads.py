@@ -106,8 +106,6 @@ class ThreadPool:
         >>> pool.shutdown()
     """
 
-    __slots__ = ("__weakref__", "_max_threads", "_name", "_workers")
-
     def __init__(self, max_threads: int, name: str) -> None:
         self._max_threads = max_threads
         self._name = name
@@ -178,8 +176,6 @@ class ThreadPool:
 
 class _Workers:
     """The state shared by a pool's threads; no reference to the pool, which may be collected."""
-
-    __slots__ = ("has_ended", "jobs", "lock", "threads", "unfinished")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

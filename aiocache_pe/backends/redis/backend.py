@@ -11,6 +11,7 @@ from weakref import finalize
 from redis.asyncio import RedisCluster
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
+from aiocache_pe.backends.redis import scripts
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands, ScriptCall, raise_refusals
@@ -22,12 +23,6 @@ from aiocache_pe.backends.redis.key_names import (
     parse_store_key,
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
-from aiocache_pe.backends.redis.scripts import (
-    ADD_USAGE,
-    COMPARE_AND_SET,
-    DELETE_AND_GET_HEAD,
-    compute_digest,
-)
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
@@ -142,7 +137,7 @@ class RedisBackend:
 
         try:
             calls = [_make_call(name, line) for name, line in chosen]
-            removed_lines = await self._commands.run_many(DELETE_AND_GET_HEAD, calls)
+            removed_lines = await self._commands.run_many(scripts.DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
         raise_refusals(removed_lines)
@@ -221,12 +216,12 @@ class RedisBackend:
             _make_call(make_entry_name(key), b"%d" % hits, repr(last_access).encode())
             for key, (hits, last_access) in usage.items()
         ]
-        raise_refusals(await self._commands.run_joined(ADD_USAGE, calls))
+        raise_refusals(await self._commands.run_joined(scripts.ADD_USAGE, calls))
 
     async def usage(self, key: str) -> tuple[int, float | None]:
         """See `Usage.usage`."""
         call = _make_call(make_entry_name(key), b"0", b"")
-        [answer] = await self._commands.run(ADD_USAGE, call)
+        [answer] = await self._commands.run(scripts.ADD_USAGE, call)
         hits, _, last_access = answer.partition(b" ")
         return int(hits or 0), float(last_access) if last_access else None
 
@@ -241,9 +236,9 @@ class RedisBackend:
     async def _replace(self, key: str, value: bytes | None, after: Record | None) -> bool:
         """Replace or remove a value; return ``False`` if another writer has changed it."""
         args = (b"", b"") if after is None else (_serialize(after), self._compute_life(after.head))
-        call = _make_call(make_entry_name(key), compute_digest(value), *args)
+        call = _make_call(make_entry_name(key), scripts.compute_digest(value), *args)
         try:
-            return bool(await self._commands.run(COMPARE_AND_SET, call))
+            return bool(await self._commands.run(scripts.COMPARE_AND_SET, call))
         finally:
             self._mark_changed([key])
 

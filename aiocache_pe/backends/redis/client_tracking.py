@@ -100,11 +100,7 @@ class Tracker:
         self._session: TrackingSession | None = None
 
     def make_versions(self, names: Sequence[bytes]) -> list[TrackedVersion | None] | None:
-        """Return versions for names that are about to be read.
-
-        Returns:
-            A version for each name; ``None`` while no session lasts, in which case one is started.
-        """
+        """Return a version for each name to be read; without a session, ``None``, and start one."""
         session = self._session
         if session is None or not session.is_alive:
             self._background.start(self._listen)

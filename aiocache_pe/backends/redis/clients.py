@@ -166,22 +166,19 @@ def _make_client(address: Address, owner: ConnectionOwner) -> Client:
 
     options["retry"] = Retry(NoBackoff(), 0)
     # A time limit that the user sets for a call also applies to the detection of a hang.
-    hang_timeout = address.options.get("socket_timeout") or _HANG_SECONDS
+    options["hang_timeout"] = address.options.get("socket_timeout") or _HANG_SECONDS
     if address.kind == "sentinel":
         base = SentinelManagedSSLConnection if is_tls else SentinelManagedConnection
         options["connection_class"] = owner.make_class(base)
         primary: Redis = _make_sentinel(address, owner, options).master_for(
-            address.service,
-            connection_pool_class=SentinelPool,
-            hang_timeout=hang_timeout,
-            **options,
+            address.service, connection_pool_class=SentinelPool, **options
         )
         return primary
 
     if address.hosts:
         options["host"], options["port"] = address.hosts[0]
     options["connection_class"] = owner.make_class(base)
-    return Redis.from_pool(Pool(hang_timeout=hang_timeout, **options))
+    return Redis.from_pool(Pool(**options))
 
 
 def _make_sentinel(address: Address, owner: ConnectionOwner, options: dict[str, Any]) -> Sentinel:

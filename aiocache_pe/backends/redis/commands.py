@@ -54,10 +54,7 @@ class Commands:
                 return await link.client.execute_command(*command)
 
     async def call_without_key(self, *command: str) -> Any:
-        """Send a command that concerns no key; in a Cluster, to one primary.
-
-        redis-py parses the answer.
-        """
+        """Send a command without a key, in a Cluster to one primary; redis-py parses the answer."""
         link = self._clients.get_link()
         client: Any = link.client
         with translate_errors(self.server):
@@ -68,10 +65,7 @@ class Commands:
                 return await client.execute_command(*command)
 
     async def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Send several commands in one round trip and return their answers.
-
-        The answer of a refused command is a `BackendError`.
-        """
+        """Send commands in one round trip; return answers, or a `BackendError` for a refusal."""
         if not commands:
             return []
         link = self._clients.get_link()
@@ -154,7 +148,7 @@ class Commands:
         recent: OrderedDict[bytes, None] = OrderedDict()
         link = self._clients.get_link()
         client = link.client
-        nodes: Sequence[str] = ("",)
+        nodes = [""]
         if isinstance(client, RedisCluster):
             with translate_errors(self.server):
                 async with link.limit:
@@ -194,14 +188,11 @@ class Commands:
             raise error
         return error
 
-    async def _scan_step(
-        self, node_name: str, cursor: Any, pattern: bytes
-    ) -> tuple[Any, list[bytes]]:
+    async def _scan_step(self, node_name: str, cursor: Any, pattern: bytes) -> Any:
         command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
         link = self._clients.get_link()  # at each step, because it may be closed between two
         if not isinstance(link.client, RedisCluster):
-            answer = await self.call(*command)
-            return answer[0], answer[1]
+            return await self.call(*command)
         with translate_errors(self.server):
             async with link.limit:
                 await link.client.initialize()
@@ -209,8 +200,7 @@ class Commands:
                 if node is None:
                     text = f"{self.server}: node {node_name} left the Cluster during a scan"
                     raise BackendError(text)
-                answer = await node.execute_command(*command)
-        return answer[0], answer[1]
+                return await node.execute_command(*command)
 
 
 def raise_refusals(answers: list[Any]) -> list[Any]:

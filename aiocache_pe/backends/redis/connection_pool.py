@@ -129,9 +129,6 @@ async def execute(pool: Pool, *command: Any) -> Any:
     """Send one command and return its answer.
 
     A cancelled call closes its connection, so no later call reads this answer.
-
-    Raises:
-        redis.exceptions.ResponseError: the server refuses the command.
     """
     connection: Any = await pool.get_connection()
     try:

@@ -211,7 +211,7 @@ TABLE: list[Case] = [
         "cached(value)",
         (7, TypeError, "@cached must decorate a function; got 7"),
         (int, TypeError, "@cached must decorate a function; got <class 'int'>"),
-        (LAMBDA, ConfigurationError, "a lambda has no name to tell its entries from those of"),
+        (LAMBDA, ConfigurationError, "a lambda has no name that distinguishes its entries from"),
         (min, ConfigurationError, "the signature of min cannot be read; wrap it in a function"),
     ),
     *make_cases("cached(key_prefix=value)", (7, TypeError, "key_prefix must be a str; got int: 7")),

@@ -240,7 +240,7 @@ async def test_a_batch_without_items_calls_nothing(memory: CacheManager) -> None
 @pytest.mark.parametrize("batch", ["text", b"text", {"a": 1}, {"a"}, 7, None, np.ones(())])
 async def test_a_batch_that_is_no_sequence_raises(memory: CacheManager, batch: Any) -> None:
     embed = Embedder(memory)
-    with pytest.raises(TypeError, match="texts is a sequence of items, not"):
+    with pytest.raises(TypeError, match="texts must be a sequence of items; got"):
         await embed(batch)
     with pytest.raises(TypeError, match="needs its batch, 'texts'"):
         await embed(model="small")

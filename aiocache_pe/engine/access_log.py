@@ -51,11 +51,7 @@ class AccessLog:
         self._merged.clear()
 
     async def write(self, *, in_background: bool = False) -> None:
-        """Write everything to the store.
-
-        Args:
-            in_background: whether to write small batches with long pauses between them.
-        """
+        """Write everything to the store, in the background in small batches with long pauses."""
         backend, monotonic = self._backend, self._clock.monotonic
         await self._merge_incoming()
         while isinstance(backend, Usage):

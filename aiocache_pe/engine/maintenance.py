@@ -28,12 +28,7 @@ _MIN_PAUSE = 0.01  # seconds
 
 
 class Maintenance:
-    """The maintenance of an engine's store.
-
-    Args:
-        engine: the engine.
-        on_expire: called with the head of every entry that was removed.
-    """
+    """The maintenance of a store; ``on_expire`` is called with every removed entry's head."""
 
     def __init__(self, engine: Engine, on_expire: Callable[[Head], object]) -> None:
         self._engine = engine

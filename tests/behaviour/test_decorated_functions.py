@@ -278,10 +278,10 @@ def plain(number: int) -> int:
         (lambda: cached(60), TypeError, "must decorate a function; got 60"),  # type: ignore[call-overload]
         (lambda: cached(Answer), TypeError, "must decorate a function; got <class"),
         (
-            lambda: cached(property(len)),
+            lambda: cached(property(len)),  # type: ignore[call-overload]
             TypeError,
             "must decorate a function; write it below @property, not above",
-        ),  # type: ignore[call-overload]
+        ),
         (lambda: cached(partial(plain, 1)), TypeError, "a function with a name; got functools"),
         (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
         (lambda: cached(min), ValueError, "the signature of min cannot be read; wrap it"),

@@ -72,11 +72,11 @@ async def test_threads_read_a_real_response_together(
         server.allow(3)
         one = words(server.port)
         assert [next(one), next(one)] == ["Once", ""]
-        rest = [loop.run_in_executor(pool, list, words(server.port)) for _ in range(2)]
+        others = [loop.run_in_executor(pool, list, words(server.port)) for _ in range(2)]
         rest = loop.run_in_executor(pool, list, one)
         server.allow(6)
         assert await rest == list(WORDS[2:])
-        assert [await other for other in rest] == [list(WORDS)] * 2
+        assert [await other for other in others] == [list(WORDS)] * 2
     assert server.requests == 1
     assert list(words(server.port)) == list(WORDS)
     assert words.cache_info() == (3, 1)

@@ -79,6 +79,10 @@ def list_computing_pids(log: Path) -> list[int]:
     return [int(pid) for word, _, pid in read_lines(log) if word == "begin"]
 
 
+def wait_for_computations(log: Path, count: int) -> None:
+    poll_blocking(lambda: len(list_computing_pids(log)) >= count, deadline=60)
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     return tmp_path / "log"
@@ -199,10 +203,7 @@ def test_random_kills_leave_no_key_stuck_and_cause_no_double_computation(
     computers = [start_computer(last) for _ in range(RUNNING)]
     try:
         for number in range(kills):
-            progress = len(list_computing_pids(log))
-            poll_blocking(
-                lambda seen=progress: len(list_computing_pids(log)) > seen + 2, deadline=60
-            )  # type: ignore[misc]
+            wait_for_computations(log, len(list_computing_pids(log)) + 3)
             time.sleep(chance.uniform(0, 0.05))
             # Every second kill ends the process that began the latest computation.
             pid = list_computing_pids(log)[-1] if number % 2 else chance.choice(computers).pid

@@ -15,8 +15,8 @@ from aiocache_pe import CacheManager, cached
 from aiocache_pe.exceptions import CacheError, ConfigurationError
 from aiocache_pe.testing import FakeClock
 from tests.support.internals import limit_stream_chunks, wait_for_refreshes
-from tests.support.polling import poll, poll_blocking
-from tests.support.servers.sse_server import WORDS, SseServer, read_words, read_words_async
+from tests.support.polling import poll
+from tests.support.servers.sse_server import WORDS, SseServer, read_words_async
 from tests.support.stream_kinds import (
     Upstream,
     close_stream,
@@ -63,23 +63,30 @@ async def test_three_readers_of_a_real_response_get_all_its_chunks(
     assert (stats.hits, stats.misses, stats.sets) == (3, 1, 1)
 
 
-async def test_threads_read_a_real_response_together(
-    server: SseServer, cache: CacheManager
-) -> None:
-    words = cached(cache=cache)(read_words)
+def test_each_thread_runs_a_plain_generator_that_others_run() -> None:
+    memory, together = CacheManager("memory"), threading.Barrier(3)
+
+    @cached(cache=memory)
+    def stream() -> Iterator[int]:
+        together.wait(10)
+        yield 1
+        yield 2
+
     with ThreadPoolExecutor(3) as pool:
-        loop = asyncio.get_running_loop()
-        server.allow(3)
-        one = words(server.port)
-        assert [next(one), next(one)] == ["Once", ""]
-        others = [loop.run_in_executor(pool, list, words(server.port)) for _ in range(2)]
-        rest = loop.run_in_executor(pool, list, one)
-        server.allow(6)
-        assert await rest == list(WORDS[2:])
-        assert [await other for other in others] == [list(WORDS)] * 2
-    assert server.requests == 1
-    assert list(words(server.port)) == list(WORDS)
-    assert words.cache_info() == (3, 1)
+        results = [pool.submit(list, stream()) for _ in range(3)]
+        assert [result.result(20) for result in results] == [[1, 2]] * 3
+    assert list(stream()) == [1, 2]
+    assert stream.cache_info() == (1, 3)
+
+
+def test_a_paused_plain_generator_does_not_block_its_own_thread(memory: CacheManager) -> None:
+    upstream = Upstream("a", "b")
+    stream = cached(cache=memory)(make_stream("plain", upstream.source))
+    paused = stream()
+    assert next(paused) == "a"
+    assert list(stream()) == ["a", "b"]
+    assert list(paused) == ["b"]
+    assert upstream.starts == upstream.ends == 2
 
 
 async def test_all_readers_get_the_error_when_the_response_breaks(
@@ -121,10 +128,9 @@ async def test_the_last_reader_that_closes_ends_the_request(
     assert await read_all(words(server.port)) == list(WORDS)
 
 
-@each_stream_kind
-async def test_a_slow_reader_does_not_delay_the_others(kind: str, memory: CacheManager) -> None:
+async def test_a_slow_reader_does_not_delay_the_others(memory: CacheManager) -> None:
     upstream = Upstream(*range(10_000))
-    stream = cached(cache=memory)(make_stream(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream("async", upstream.source))
     slow, fast = stream(), stream()
     assert await read_first(slow) == 0
     assert await read_all(fast) == list(range(10_000))
@@ -133,10 +139,9 @@ async def test_a_slow_reader_does_not_delay_the_others(kind: str, memory: CacheM
     assert upstream.starts == upstream.ends == 1
 
 
-@each_stream_kind
-async def test_only_the_fastest_reader_pulls_the_source(kind: str, memory: CacheManager) -> None:
+async def test_only_the_fastest_reader_pulls_the_source(memory: CacheManager) -> None:
     upstream = Upstream("a", "b", "c")
-    stream = cached(cache=memory)(make_stream(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream("async", upstream.source))
     one, two = stream(), stream()
     assert [await read_first(one), await read_first(two), upstream.chunks_sent] == ["a", "a", 1]
     assert [await read_first(two), upstream.chunks_sent] == ["b", 2]
@@ -192,12 +197,9 @@ async def test_a_cancelled_reader_affects_neither_source_nor_other_readers(
     assert await count_entries(memory) == 1
 
 
-@each_stream_kind
-async def test_every_reader_gets_the_error_after_all_chunks(
-    kind: str, memory: CacheManager
-) -> None:
+async def test_every_reader_gets_the_error_after_all_chunks(memory: CacheManager) -> None:
     upstream = Upstream("a", "b", fails=KeyError("k"))
-    stream = cached(cache=memory)(make_stream(kind, upstream.source))
+    stream = cached(cache=memory)(make_stream("async", upstream.source))
     one, two = stream(), stream()
     assert await read_first(two) == "a"
     for _ in range(2):
@@ -210,53 +212,11 @@ async def test_every_reader_gets_the_error_after_all_chunks(
     assert (await memory.get_stats()).load_failures == 1
 
 
-def test_threads_wait_for_the_thread_that_runs_the_source() -> None:
-    memory, go, running = CacheManager("memory"), threading.Event(), list[int]()
-
-    @cached(cache=memory)
-    def stream() -> Iterator[int]:
-        running.append(threading.get_ident())
-        assert go.wait(10)
-        yield 1
-        yield 2
-
-    with ThreadPoolExecutor(4) as pool:
-        results = [pool.submit(list, stream()) for _ in range(4)]
-        poll_blocking(lambda: running)
-        go.set()
-        assert [result.result(10) for result in results] == [[1, 2]] * 4
-    assert len(running) == 1
-
-
-def test_other_threads_get_an_error_when_the_source_is_interrupted() -> None:
-    memory, go, begun = CacheManager("memory"), threading.Event(), threading.Event()
-
-    @cached(cache=memory)
-    def stream() -> Iterator[int]:
-        yield 1
-        begun.set()
-        assert go.wait(10)
-        raise KeyboardInterrupt
-
-    one, two = stream(), stream()
-    assert [next(one), next(two)] == [1, 1]
-    with ThreadPoolExecutor(2) as pool:
-        first_result = pool.submit(next, one)
-        assert begun.wait(10)
-        other = pool.submit(next, two)
-        go.set()
-        with pytest.raises(KeyboardInterrupt):
-            first_result.result(10)
-        with pytest.raises(InterruptedError, match="another reader was interrupted"):
-            other.result(10)
-
-
-@each_stream_kind
 async def test_a_reader_too_far_behind_in_a_long_stream_gets_an_error(
-    kind: str, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
+    memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_stream_chunks(monkeypatch, 10)
-    stream = cached(cache=memory)(make_stream(kind, lambda: iter_chunks(*range(100))))
+    stream = cached(cache=memory)(make_stream("async", lambda: iter_chunks(*range(100))))
     one, two, late = stream(), stream(), stream()
     assert [await read_first(one), await read_first(two), await read_first(late)] == [0, 0, 0]
     for number in range(1, 50):

@@ -8,18 +8,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from glob import escape
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    ParamSpec,
-    Self,
-    TypeVar,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from aiocache_pe import context
 from aiocache_pe.cache import sync_manager as sync
@@ -30,7 +21,13 @@ from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.key_template import CallTags
-from aiocache_pe.keys.signatures import Binder, get_annotations, get_return_annotation
+from aiocache_pe.keys.signatures import (
+    Args,
+    Binder,
+    Kwargs,
+    get_annotations,
+    get_return_annotation,
+)
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
@@ -83,20 +80,22 @@ class DecoratedFunction(Generic[P, R]):
         """Call the function and store its result, even if a result is stored."""
         raise NotImplementedError
 
-    def list_keys(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
         """Return the key of each entry of a call, without the namespace."""
         return [self._plain_key(args, kwargs)]
 
-    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
+    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
         """Fill the entries of a call, or refresh them; the result is dropped."""
+        await self._consume(partial(self.refresh if refresh else self, *args, **kwargs))
+
+    async def _consume(self, call: Callable[[], Any]) -> None:
         raise NotImplementedError
 
     def cache_info(self) -> CacheInfo:
         """Return the hit and miss counts of this process."""
         return CacheInfo(self._hits, self._misses)
 
-    def _plain_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Return the key of a call, without the namespace."""
+    def _plain_key(self, args: Args, kwargs: Kwargs) -> str:
         key = self._key(args, kwargs)
         return key[len(self._loader.namespace.prefix) :]
 
@@ -105,7 +104,7 @@ class DecoratedFunction(Generic[P, R]):
             self._bind()
         return self._cache
 
-    def _first_key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    def _first_key(self, args: Args, kwargs: Kwargs) -> str:
         self._bind()
         return self._key(args, kwargs)
 
@@ -125,7 +124,7 @@ class DecoratedFunction(Generic[P, R]):
         """Return the policy for the stored form of a result."""
         return policy
 
-    def _make_factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], Any]:
         """Return a function that counts a miss and calls the decorated function."""
 
         def factory() -> Any:
@@ -134,8 +133,7 @@ class DecoratedFunction(Generic[P, R]):
 
         return factory
 
-    def _make_request(self, key: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> LoadRequest:
-        """Return the request that the loader is to answer for a call."""
+    def _make_request(self, key: str, args: Args, kwargs: Kwargs) -> LoadRequest:
         factory, policy = self._make_factory(args, kwargs), self._policy
         call = None if context.current_cassette() is None else self._make_call(args, kwargs)
         return LoadRequest(key, factory, policy, self._make_tags(args, kwargs), None, call)
@@ -145,7 +143,7 @@ class DecoratedFunction(Generic[P, R]):
         self._hits += outcome.source != "miss"
         return outcome.value
 
-    def _make_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    def _make_call(self, args: Args, kwargs: Kwargs) -> Call:
         """Return the name and arguments under which a call is recorded."""
         settings, function = self._settings, self._function
         arguments = Binder(function, frozenset(settings.ignore)).bind(args, kwargs)
@@ -153,7 +151,6 @@ class DecoratedFunction(Generic[P, R]):
         return Call(self._key(args, kwargs), name, function.__name__, arguments)
 
     def _make_pattern(self) -> str:
-        """Return the pattern of all keys of this function."""
         return escape(self._settings.make_key_start(self._function)) + "*"
 
     def __repr__(self) -> str:
@@ -183,10 +180,8 @@ class BlockingDecorated(DecoratedFunction[P, R]):
         """Remove all results of this function; return their number."""
         return self.cache.invalidate(self._make_pattern())
 
-    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
-        """Fill the entries of a call in another thread, or refresh them."""
-        call: Any = self.refresh if refresh else self
-        await asyncio.to_thread(call, *args, **kwargs)
+    async def _consume(self, call: Callable[[], Any]) -> None:
+        await asyncio.to_thread(call)
 
     def _check_result(self, result: Any) -> Any:
         """Return the result of the function.
@@ -215,10 +210,8 @@ class AsyncDecorated(DecoratedFunction[P, R]):
         """Remove all results of this function; return their number."""
         return await self.cache.invalidate(self._make_pattern())
 
-    async def warm(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, refresh: bool) -> None:
-        """Fill the entries of a call, or refresh them."""
-        call: Any = self.refresh if refresh else self
-        await call(*args, **kwargs)
+    async def _consume(self, call: Callable[[], Any]) -> None:
+        await call()
 
 
 class CachedFunction(BlockingDecorated[P, R]):
@@ -247,10 +240,7 @@ class CachedFunction(BlockingDecorated[P, R]):
 
     @overload
     def __get__(
-        self: CachedFunction[Concatenate[Any, Q], R],
-        instance: object,
-        owner: type | None = None,
-        /,
+        self: CachedFunction[Concatenate[Any, Q], R], instance: object, owner: type | None = None, /
     ) -> CachedMethod[Q, P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...
@@ -285,10 +275,7 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
 
     @overload
     def __get__(
-        self: AsyncCachedFunction[Concatenate[Any, Q], R],
-        instance: object,
-        owner: type | None = None,
-        /,
+        self: AsyncCachedFunction[Concatenate[Any, Q], R], instance: object, owner: Any = None, /
     ) -> AsyncCachedMethod[Q, P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...

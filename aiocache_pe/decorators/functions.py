@@ -9,13 +9,12 @@ from typing import Any, ParamSpec, TypeVar
 from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
+from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.blocking import load_request
 from aiocache_pe.sentinels import MISSING, Sentinel
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 
 class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):

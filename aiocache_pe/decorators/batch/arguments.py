@@ -8,7 +8,8 @@ from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import get_signature
+from aiocache_pe.keys.signatures import Args, Kwargs, get_signature
+from aiocache_pe.keys.store_keys import describe
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NO_BATCH = (str, bytes, bytearray, memoryview, dict, set, frozenset)
@@ -30,26 +31,24 @@ class BatchCall:
 
     __slots__ = ("_args", "_at", "_kwargs", "items")
 
-    def __init__(
-        self, items: Sequence[Any], args: tuple[Any, ...], kwargs: dict[str, Any], at: int | str
-    ) -> None:
+    def __init__(self, items: Sequence[Any], args: Args, kwargs: Kwargs, at: int | str) -> None:
         self.items = items
         self._args = args
         self._kwargs = kwargs
         self._at = at
 
-    def with_batch(self, batch: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def with_batch(self, batch: Any) -> tuple[Args, Kwargs]:
         """Return the arguments with another value in the place of the batch."""
         at = self._at
         if isinstance(at, str):
             return self._args, self._kwargs | {at: batch}
         return (*self._args[:at], batch, *self._args[at + 1 :]), self._kwargs
 
-    def iter_single(self) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    def iter_single(self) -> Iterator[tuple[Args, Kwargs]]:
         """Yield for each item the arguments with that item in the place of the batch."""
         return map(self.with_batch, self.items)
 
-    def select(self, positions: Sequence[int]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def select(self, positions: Sequence[int]) -> tuple[Args, Kwargs]:
         """Return the arguments with a batch of some items, of the same type if possible."""
         items = self.items
         if is_array_type(type(items)):
@@ -96,30 +95,23 @@ class BatchParameter:
         self._at = list(parameters).index(name)
         self._is_keyword_only = parameters[name].kind is Parameter.KEYWORD_ONLY
 
-    def parse_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchCall:
+    def parse_call(self, args: Args, kwargs: Kwargs) -> BatchCall:
         """Return the call for some arguments.
 
         Raises:
             TypeError: the batch is missing, or is not a sequence of items.
         """
         if self.name in kwargs:
-            at: int | str = self.name
-            batch = kwargs[self.name]
-        elif len(args) > self._at and not self._is_keyword_only:
-            at, batch = self._at, args[self._at]
-        else:
-            raise TypeError(f"{self._title}() needs its batch, {self.name!r}")
-        return BatchCall(self._check_items(batch), args, kwargs, at)
+            return BatchCall(self._check_items(kwargs[self.name]), args, kwargs, self.name)
+        if len(args) > self._at and not self._is_keyword_only:
+            return BatchCall(self._check_items(args[self._at]), args, kwargs, self._at)
+        raise TypeError(f"{self._title}() needs its batch, {self.name!r}")
 
     def _check_items(self, batch: Any) -> Any:
         is_array = is_array_type(type(batch))
         if isinstance(batch, _NO_BATCH) or not hasattr(batch, "__iter__"):
-            raise TypeError(
-                f"{self.name} must be a sequence of items; got "
-                f"{type(batch).__name__}: {batch!r:.80}"
-            )
+            raise TypeError(f"{self.name} must be a sequence of items; got {describe(batch)}")
         if is_array and not batch.ndim:
-            raise TypeError(
-                f"{self.name} must be a sequence of items; got an array without a dimension"
-            )
+            got = "an array without a dimension"
+            raise TypeError(f"{self.name} must be a sequence of items; got {got}")
         return batch if is_array or isinstance(batch, list | tuple) else list(batch)

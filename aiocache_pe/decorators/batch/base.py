@@ -14,15 +14,14 @@ from aiocache_pe.decorators.batch.arguments import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch.results import decode_item, join_results, split_results
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import get_return_annotation
+from aiocache_pe.keys.signatures import Args, Kwargs, get_return_annotation
+from aiocache_pe.keys.store_keys import describe
 from aiocache_pe.loading.batch_loader import BatchRequest, compute_uncached
 from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 Compute = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[Any]]]
 
 
@@ -47,11 +46,10 @@ class BatchParts:
     def __post_init__(self) -> None:
         if not isinstance(self.batch, str | None):
             raise TypeError(f"batch must be the name of a parameter; got {self.batch!r:.80}")
-        for name, value in (("batch_size", self.size), ("concurrency", self.concurrency)):
-            if value is None and name == "batch_size":
-                continue
+        size = 1 if self.size is None else self.size
+        for name, value in (("batch_size", size), ("concurrency", self.concurrency)):
             if type(value) is not int:
-                raise TypeError(f"{name} must be an int; got {type(value).__name__}: {value!r:.80}")
+                raise TypeError(f"{name} must be an int; got {describe(value)}")
             if value < 1:
                 raise ConfigurationError(f"{name} must be an int of 1 or more; got {value}")
 
@@ -109,16 +107,13 @@ class BatchBase(DecoratedFunction[P, R]):
         self._parameter = BatchParameter(function, parts.batch)
         self._parts = parts
         if self._parameter.name in settings.ignore:
-            raise ConfigurationError(
-                f"ignore= names {self._parameter.name!r}, but its items make the keys of the entries"
-            )
+            name = self._parameter.name
+            raise ConfigurationError(f"ignore= names {name!r}, but its items form the keys")
 
     def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]:
         """Return the key of each item, as ``cache.get`` takes it."""
-        return [
-            self._plain_key(*each)
-            for each in self._parameter.parse_call(args, kwargs).iter_single()
-        ]
+        call = self._parameter.parse_call(args, kwargs)
+        return [self._plain_key(*each) for each in call.iter_single()]
 
     def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
         """Return the key of each item, without the namespace."""

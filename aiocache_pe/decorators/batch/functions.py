@@ -9,9 +9,10 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncDecorated, BlockingDecorated
-from aiocache_pe.decorators.batch.base import Args, BatchBase, BatchPlan, Compute, Kwargs
+from aiocache_pe.decorators.batch.base import BatchBase, BatchPlan, Compute
 from aiocache_pe.decorators.batch.results import BatchResultError
 from aiocache_pe.decorators.methods import AsyncMethod, BlockingMethod, Method
+from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.portal import PortalEndedError
@@ -104,10 +105,7 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
 
     @overload
     def __get__(
-        self: AsyncCachedBatch[Concatenate[Any, Q], R],
-        instance: object,
-        owner: type | None = None,
-        /,
+        self: AsyncCachedBatch[Concatenate[Any, Q], R], instance: object, owner: Any = None, /
     ) -> AsyncBatchMethod[Q, P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...

@@ -12,14 +12,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams.base import Args, Kwargs, StreamBase
+from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
+from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import is_held_by_caller
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.loops import PerLoop
@@ -38,27 +38,9 @@ class AsyncStream(
         super().__init__(function, settings)
         self._shared: PerLoop[dict[str, AsyncSharedStream[T]]] = PerLoop(dict)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        """Replay the stored stream of a call, or call the function."""
-        return self._open(context.current_mode(), args, kwargs)
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
-        """Call the function and store its stream, even if a stream is stored."""
-        return self._open(Mode.REFRESH, args, kwargs)
-
-    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
-        """Read the stream of a call to its end."""
-        call: Any = self.refresh if refresh else self
-        async for _ in call(*args, **kwargs):
+    async def _consume(self, call: Callable[[], Any]) -> None:
+        async for _ in call():
             pass
-
-    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> AsyncGenerator[T, None]:
-        if mode is Mode.BYPASS:
-            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        cassette = context.current_cassette()
-        if cassette is not None:
-            return self._replay_or_record(cassette, args, kwargs)
-        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
 
     async def _replay_or_run(
         self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import events
-from aiocache_pe.context import Mode
+from aiocache_pe import context, events
+from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 
 class Stopwatch:
@@ -57,6 +56,28 @@ class StreamBase(DecoratedFunction[P, R]):
                 f"hard_timeout= has no meaning for {function!r}: a stream passes its chunks on "
                 "while it lasts; limit the time where you read it"
             )
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Replay the stored stream of a call, or call the function."""
+        return self._open(context.current_mode(), args, kwargs)
+
+    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function and store its stream, even if a stream is stored."""
+        return self._open(Mode.REFRESH, args, kwargs)
+
+    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> R:
+        if mode is Mode.BYPASS:
+            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+        cassette = context.current_cassette()
+        if cassette is not None:
+            return self._replay_or_record(cassette, args, kwargs)
+        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
+
+    def _replay_or_record(self, cassette: Cassette, args: Args, kwargs: Kwargs) -> R:
+        raise NotImplementedError
+
+    def _replay_or_run(self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs) -> R:
+        raise NotImplementedError
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
         return make_stream_policy(policy)

@@ -8,7 +8,6 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
-from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 
 T = TypeVar("T")
@@ -21,19 +20,13 @@ class SyncSharedStream(SharedStream[T]):
     of the first reader.
 
     Args:
-        source: makes the generator to read, given the buffer; it is closed at the end.
-        on_end: called when no other reader can join any more.
+        source: the generator to read; it is closed at the end.
     """
 
-    def __init__(
-        self,
-        source: Callable[[ChunkBuffer], Generator[T, None, Any]],
-        on_end: Callable[[SyncSharedStream[T]], None],
-    ) -> None:
+    def __init__(self, source: Generator[T, None, Any]) -> None:
         super().__init__()
-        self._source = source(self.buffer)
+        self._source = source
         self._context = copy_context()
-        self._on_end = on_end
         self._changed = threading.Condition()
         self._is_running = False
 
@@ -64,21 +57,18 @@ class SyncSharedStream(SharedStream[T]):
         with self._changed:
             is_last = self.leave(reader)
         if is_last:
-            self._on_end(self)
             self._context.run(self._source.close)
 
     def _advance(self, reader: StreamReader) -> bool:
         """Wait or run the source until a reader has a next chunk; return whether it has one."""
         with self._changed:
-            while True:
-                if self.has_next(reader):
-                    return True
-                if self.has_ended:
-                    return False
-                if not self._is_running:
-                    self._is_running = True
-                    break
+            while self._is_running and not (self.has_next(reader) or self.has_ended):
                 self._changed.wait()
+            if self.has_next(reader):
+                return True
+            if self.has_ended:
+                return False
+            self._is_running = True
         self._step()
         with self._changed:
             return self.has_next(reader)
@@ -105,5 +95,3 @@ class SyncSharedStream(SharedStream[T]):
             change()
             self._is_running = False
             self._changed.notify_all()
-        if self.has_ended:
-            self._on_end(self)

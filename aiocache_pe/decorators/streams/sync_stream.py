@@ -7,17 +7,18 @@ no other caller of its process, which may be the same thread.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import CachedFunction
 from aiocache_pe.decorators.settings import Settings
-from aiocache_pe.decorators.streams.base import Args, Kwargs, StreamBase
+from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
+from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.lease_wait import HeldLease
@@ -36,31 +37,8 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
         super().__init__(function, settings)
         self._running: set[str] = set()
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
-        """Replay the stored stream of a call, or call the function."""
-        return self._open(context.current_mode(), args, kwargs)
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, R]:
-        """Call the function and store its stream, even if a stream is stored."""
-        return self._open(Mode.REFRESH, args, kwargs)
-
-    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
-        """Read the stream of a call to its end, in another thread."""
-        call: Any = self.refresh if refresh else self
-
-        def read() -> None:
-            for _ in call(*args, **kwargs):
-                pass
-
-        await asyncio.to_thread(read)
-
-    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Generator[T, None, R]:
-        if mode is Mode.BYPASS:
-            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        cassette = context.current_cassette()
-        if cassette is not None:
-            return self._replay_or_record(cassette, args, kwargs)
-        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
+    async def _consume(self, call: Callable[[], Any]) -> None:
+        await asyncio.to_thread(lambda: deque(call(), maxlen=0))
 
     def _replay_or_run(
         self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs

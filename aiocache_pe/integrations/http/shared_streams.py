@@ -225,7 +225,7 @@ class SyncSharedStreams:
             opening.future.set_result((opened, None))
             return StreamSeat(opened, joined=False)
         source: Generator[bytes, None, None] = opened.chunks
-        stream = SyncSharedStream[bytes](lambda _: source, lambda _: None)
+        stream = SyncSharedStream[bytes](source)
         with self._lock:
             # The threads that wake first may read the stream to its end before the others wake.
             opening.reserved = [stream.join() for _ in range(opening.waiting)]

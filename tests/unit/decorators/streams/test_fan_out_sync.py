@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from tests.support.polling import poll_blocking
@@ -23,13 +22,13 @@ def join(stream: SyncSharedStream[int]) -> StreamReader:
 def test_threads_wait_for_the_thread_that_runs_the_source() -> None:
     go, running = threading.Event(), list[int]()
 
-    def source(buffer: ChunkBuffer) -> Generator[int, None, None]:
+    def source() -> Generator[int, None, None]:
         running.append(threading.get_ident())
         assert go.wait(10)
         yield 1
         yield 2
 
-    stream = SyncSharedStream[int](source)
+    stream = SyncSharedStream[int](source())
     readers = [stream.first, *(join(stream) for _ in range(3))]
     with ThreadPoolExecutor(4) as pool:
         results = [pool.submit(list, stream.read(reader)) for reader in readers]
@@ -42,13 +41,13 @@ def test_threads_wait_for_the_thread_that_runs_the_source() -> None:
 def test_other_threads_get_an_error_when_the_source_is_interrupted() -> None:
     go, begun = threading.Event(), threading.Event()
 
-    def source(buffer: ChunkBuffer) -> Generator[int, None, None]:
+    def source() -> Generator[int, None, None]:
         yield 1
         begun.set()
         assert go.wait(10)
         raise KeyboardInterrupt
 
-    stream = SyncSharedStream[int](source)
+    stream = SyncSharedStream[int](source())
     one, two = stream.read(stream.first), stream.read(join(stream))
     assert [next(one), next(two)] == [1, 1]
     with ThreadPoolExecutor(2) as pool:

@@ -39,17 +39,10 @@ _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__gl
 
 
 class DecoratedFunction(Generic[P, R]):
-    """A decorated function of any kind.
-
-    Args:
-        function: the function.
-        settings: the settings of the decorator.
+    """A decorated function of any kind; ``__wrapped__`` is the function itself.
 
     Raises:
         ConfigurationError: a setting does not fit the function.
-
-    Attributes:
-        __wrapped__: the function.
     """
 
     __wrapped__: Callable[P, R]
@@ -184,11 +177,7 @@ class BlockingDecorated(DecoratedFunction[P, R]):
         await asyncio.to_thread(call)
 
     def _check_result(self, result: Any) -> Any:
-        """Return the result of the function.
-
-        Raises:
-            TypeError: the result is a coroutine, which cannot be cached.
-        """
+        """Return the result of the function, unless it is a coroutine."""
         if inspect.iscoroutine(result):
             result.close()
             raise TypeError(

@@ -125,11 +125,6 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
 
 
 def _choose_class(function: Any) -> Callable[[Any, Settings], Any]:
-    """Return the class of decorated functions for a kind of function.
-
-    Raises:
-        TypeError: the object is not a function, or has no name.
-    """
     check_function(function, "@cached")
     if inspect.iscoroutinefunction(function):
         return AsyncFunction

@@ -65,18 +65,10 @@ def cached_batch(function: Any = None, /, **settings: Unpack[CachedBatchOptions]
             computed by several calls, and each of them is stored when it is done.
         concurrency: how many of these calls run at the same time, for one batch. Calls of a
             plain function then run in other threads.
-        ttl: the lifetime of results, as for `cached`; a function gets the result of one item.
-        key_prefix: as for `cached`.
-        key: as for `cached`; the batch parameter is one item.
-        ignore: as for `cached`.
-        version: as for `cached`.
-        namespace: as for `cached`.
-        tags: as for `cached`; the batch parameter in ``"text:{texts}"`` is one item.
-        cache_if: a function of the result of one item that returns whether to store it.
-        cache_none: whether a result ``None`` of an item is stored.
-        jitter: as for `cached`, for each item.
-        backend: as for `cached`.
-        cache: as for `cached`.
+        settings: the other settings, as for `cached`: ``ttl``, ``key_prefix``, ``key``,
+            ``ignore``, ``version``, ``namespace``, ``tags``, ``cache_if``, ``cache_none``,
+            ``jitter``, ``backend`` and ``cache``. Each of them concerns one item: functions get
+            its result, and the batch parameter in ``"text:{texts}"`` is one item.
 
     Returns:
         The decorated function, with the methods ``cache_keys``, ``invalidate`` (of the items in

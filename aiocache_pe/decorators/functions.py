@@ -84,8 +84,4 @@ class Function(CachedFunction[P, T]):
 
     def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], T]:
         factory = super()._make_factory(args, kwargs)
-
-        def compute() -> T:
-            return self._check_result(factory())  # type: ignore[no-any-return]
-
-        return compute
+        return lambda: self._check_result(factory())

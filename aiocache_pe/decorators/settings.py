@@ -69,23 +69,17 @@ class Settings:
 
     @classmethod
     def build(cls, decorator: str, settings: Mapping[str, Any], accepted: Iterable[str]) -> Self:
-        """Return the settings of a decorator's keyword arguments.
-
-        Args:
-            decorator: the decorator's name, for errors.
-            settings: the keyword arguments.
-            accepted: their possible names.
+        """Return the settings of a decorator's keyword arguments, of which it accepts some names.
 
         Raises:
             TypeError: a name is not accepted; also as for `Settings`.
         """
         for name in settings:
             if name not in accepted:
-                raise TypeError(
-                    f"{decorator} has no setting {name!r}; it accepts {', '.join(accepted)}"
-                )
+                names = ", ".join(accepted)
+                raise TypeError(f"{decorator} has no setting {name!r}; it accepts {names}")
         load: Any = {
-            name: value for name, value in settings.items() if name in LoadOptions.__annotations__
+            name: settings[name] for name in LoadOptions.__annotations__ if name in settings
         }
         rest = {name: value for name, value in settings.items() if name not in load}
         return cls(options=parse_options(load), **rest)
@@ -122,9 +116,8 @@ class Settings:
                 f"arguments; got {describe(self.key)}"
             )
         if self.cache_if is not None and not callable(self.cache_if):
-            raise TypeError(
-                f"cache_if must be a function of the result; got {describe(self.cache_if)}"
-            )
+            got = describe(self.cache_if)
+            raise TypeError(f"cache_if must be a function of the result; got {got}")
         for name in ("ttl", "key", "cache_if"):
             if callable(value := getattr(self, name)):
                 check_plain_function(name, value)
@@ -158,9 +151,7 @@ class Settings:
     def choose_key_maker(self, function: Any, store_prefix: str = "") -> KeyMaker:
         """Return a function that makes the keys of a function's calls.
 
-        Args:
-            function: the function.
-            store_prefix: the beginning of store keys; empty for keys as users see them.
+        Without ``store_prefix``, the beginning of store keys, it makes keys as users see them.
 
         Raises:
             ConfigurationError: a name in ``ignore`` or ``key`` is not a parameter.
@@ -180,9 +171,8 @@ class Settings:
 
     def make_policy(self, cache: CacheManager) -> LoadPolicy:
         """Return the policy for results in a cache."""
-        return LoadPolicy.build(
-            cache.loader.check_ttl(self.ttl), self._make_condition(), self.options
-        )
+        ttl = cache.loader.check_ttl(self.ttl)
+        return LoadPolicy.build(ttl, self._make_condition(), self.options)
 
     def _make_condition(self) -> Callable[[Any], object] | None:
         cache_if = self.cache_if

@@ -23,7 +23,6 @@ from aiocache_pe.keys.store_keys import check_tags
 _MAX_LENGTH = 200
 _MAX_DECIMAL_BITS = 2_000  # Python's limit on decimal digits can be set to 640, about 2,126 bits
 _STABLE_TYPES = frozenset((str, int, float, bool, type(None)))
-_NAME = re.compile(r"[^.\[]*")
 _SIMPLE_TEXT = re.compile(r"[\w.@-]{1,80}")
 _NUMBER = re.compile(r"-?[0-9]+")
 _formatter = Formatter()
@@ -75,9 +74,11 @@ class Template:
             ) from None
 
         names = self._binder.names
-        for field in (field for _, field in self._fields if field is not None):
-            name = _NAME.match(field.path)
-            if name is None or name[0] not in names or "{" in field.spec:
+        for _, field in self._fields:
+            if field is None:
+                continue
+            name = re.split(r"[.\[]", field.path)[0]
+            if name not in names or "{" in field.spec:
                 raise ConfigurationError(
                     f"a field of {setting} must name a parameter of the function; got "
                     f"{{{field.path}}} in {template!r}; "
@@ -134,11 +135,7 @@ def make_key_by(build: Callable[..., Any], args: Args, kwargs: Kwargs) -> str:
 
 
 class CallTags:
-    """The tags of one function's results; tags with fields are filled for each call.
-
-    Args:
-        tags: plain tags, and templates such as ``"user:{user}"``.
-        function: the function that defines the parameters.
+    """The tags of one function's results; those such as ``"user:{user}"`` are templates.
 
     Raises:
         ConfigurationError: a template's field names no parameter.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys.store_keys import describe
 
 MILLION = 1_000_000
 _RELEASE = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
@@ -42,7 +43,7 @@ class Price:
             if not is_number or not 0 <= value < math.inf:
                 raise ConfigurationError(
                     f"{name} price must be a finite number of at least 0, for a million tokens; "
-                    f"got {type(value).__name__}: {value!r:.80}"
+                    f"got {describe(value)}"
                 )
 
     def of(self, input_tokens: int, output_tokens: int) -> float:
@@ -56,9 +57,6 @@ Prices = Mapping[str, Price | Mapping[str, float]]
 
 class PriceTable:
     """Prices by model name.
-
-    Args:
-        prices: the prices.
 
     Raises:
         ConfigurationError: a name or a price is invalid.
@@ -74,8 +72,7 @@ class PriceTable:
     def __init__(self, prices: Prices) -> None:
         if not isinstance(prices, Mapping):
             raise ConfigurationError(
-                "prices must be a mapping from model names to prices; "
-                f"got {type(prices).__name__}: {prices!r:.80}"
+                f"prices must be a mapping from model names to prices; got {describe(prices)}"
             )
         self._prices = {name: _parse_price(name, price) for name, price in prices.items()}
 
@@ -106,9 +103,7 @@ def read_prices(path: str) -> dict[str, Any]:
 
 def _parse_price(name: Any, price: Any) -> Price:
     if not isinstance(name, str):
-        raise ConfigurationError(
-            f"a model name in prices must be a str; got {type(name).__name__}: {name!r:.80}"
-        )
+        raise ConfigurationError(f"a model name in prices must be a str; got {describe(name)}")
     if isinstance(price, Price):
         return price
     if not isinstance(price, Mapping) or not {"input"} <= price.keys() <= {"input", "output"}:

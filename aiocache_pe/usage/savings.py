@@ -8,7 +8,6 @@ or in the chunks of a recorded stream. The money follows from a price table of t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 from aiocache_pe.record import Savings
@@ -35,8 +34,7 @@ _FIRST_CHUNKS, _LAST_CHUNKS = 2, 3  # the chunks of a stream that can hold the u
 class SavingsEstimator:
     """Estimator of the savings of a hit on a response.
 
-    Args:
-        prices: the prices of tokens; tokens without a price are counted all the same.
+    Tokens without a price are counted all the same.
 
     Example:
         >>> prices = PriceTable({"small": {"input": 1.0, "output": 2.0}})
@@ -92,18 +90,13 @@ def _iter_parts(value: Any) -> Iterator[Any]:
 
 
 def _find_field(value: Any, names: tuple[str, ...]) -> Any:
-    """Return the first field that is not ``None``."""
     return next((field for field in _get_fields(value, names) if field is not None), None)
 
 
 def _get_fields(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
     if type(value) is dict or isinstance(value, Mapping):  # the check of the ABC takes longer
         return map(value.get, names)
-    return map(partial(_get_attribute, value), names)
-
-
-def _get_attribute(value: Any, name: str) -> Any:
-    return getattr(value, name, None)
+    return (getattr(value, name, None) for name in names)
 
 
 def _to_count(value: Any) -> int:

@@ -20,13 +20,10 @@ class BatchCall:
     """One call of a batch function.
 
     Args:
-        items: the items of the batch.
+        items: the items of the batch, also an attribute.
         args: the positional arguments.
         kwargs: the keyword arguments.
         at: the position of the batch in ``args``, or its name in ``kwargs``.
-
-    Attributes:
-        items: the items of the batch.
     """
 
     __slots__ = ("_args", "_at", "_kwargs", "items")

@@ -57,10 +57,6 @@ class BatchParts:
 class BatchPlan:
     """The entries of one call.
 
-    Args:
-        call: the call.
-        keys: the key of each item.
-
     Attributes:
         keys: the key of each item.
         computed: the number of items for which the function was called so far.
@@ -92,11 +88,6 @@ class BatchPlan:
 
 class BatchBase(DecoratedFunction[P, R]):
     """A decorated batch function.
-
-    Args:
-        function: the function.
-        settings: the settings of the decorator.
-        parts: the settings of its batches.
 
     Raises:
         ConfigurationError: a setting does not fit the function.
@@ -155,14 +146,13 @@ class BatchBase(DecoratedFunction[P, R]):
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Return a coroutine that gets or computes an entry for each key."""
         self._bound_cache()
-        request = BatchRequest(
-            plan.unique_keys,
-            compute,
-            self._policy,
-            lambda key: self._make_tags(*plan.make_single_arguments(key)),
-            self._parts.size,
-            self._parts.concurrency,
-        )
+        parts, policy = self._parts, self._policy
+
+        def make_tags(key: str) -> tuple[str, ...]:
+            return self._make_tags(*plan.make_single_arguments(key))
+
+        keys = plan.unique_keys
+        request = BatchRequest(keys, compute, policy, make_tags, parts.size, parts.concurrency)
         cassette = context.current_cassette()
         if cassette is not None:
             return self._replay_or_record(cassette, plan, request)

@@ -32,12 +32,7 @@ class BatchResultError(Exception):
 
 
 def split_results(result: Any, count: int, name: str) -> list[Any]:
-    """Return the values to store, one for each item.
-
-    Args:
-        result: the result of the function.
-        count: the number of items.
-        name: the name of the function, for errors.
+    """Return the values to store, one for each of ``count`` items.
 
     Raises:
         TypeError: the result is not a list, tuple or array.

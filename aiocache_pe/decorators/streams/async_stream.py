@@ -139,7 +139,7 @@ class AsyncStream(
 
             self._finish(key, stopwatch.seconds)
             if self._is_storable(mode, lease, buffer.error):
-                value = buffer.value()
+                value = buffer.make_value()
                 await computer.put(key, value, self._policy, tokens, stopwatch.seconds)
         finally:
             if lease is not None:

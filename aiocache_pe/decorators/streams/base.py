@@ -27,15 +27,11 @@ class Stopwatch:
         seconds: the sum so far.
     """
 
-    __slots__ = ("_began", "_monotonic", "seconds")
-
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._began = 0.0
         self.seconds = 0.0
 
     def __enter__(self) -> None:
-        """Start before the next chunk is awaited."""
         self._began = self._monotonic()
 
     def __exit__(self, *error: object) -> None:
@@ -109,13 +105,7 @@ class StreamBase(DecoratedFunction[P, R]):
     def _is_storable(
         self, mode: Mode | None, lease: HeldLease | None, error: Exception | None
     ) -> bool:
-        """Return whether to store a stream that came to its end.
-
-        Args:
-            mode: the mode of the call.
-            lease: the lease under which the stream was computed.
-            error: the reason that forbids storing its chunks.
-        """
+        """Return whether to store a stream that came to its end; report the error of its chunks."""
         if error is not None:
             self._loader.namespace.count_failure("encode", error)
         is_lost = lease is not None and lease.is_lost

@@ -66,20 +66,16 @@ class ChunkBuffer:
             del self._chunks[: before - self._forgotten]
             self._forgotten = before
 
-    def value(self, returned: Any = None) -> dict[str, Any]:
-        """Return the value to store for a stream that came to its end."""
-        value: dict[str, Any] = {"chunks": self._chunks}
-        return value if returned is None else value | {"returned": returned}
-
     def make_value(self, returned: Any = None) -> dict[str, Any]:
-        """Return the value to store.
+        """Return the value to store for a stream that came to its end.
 
         Raises:
             Exception: the stream cannot be stored; the error gives the reason.
         """
         if self.error is not None:
             raise self.error
-        return self.value(returned)
+        value: dict[str, Any] = {"chunks": self._chunks}
+        return value if returned is None else value | {"returned": returned}
 
 
 def read_chunks(value: Any) -> list[Any] | None:

@@ -61,7 +61,6 @@ class AsyncSharedStream(SharedStream[T]):
             await asyncio.wait([self._task])
 
     async def _wait_for_chunk(self) -> None:
-        """Wait for the next chunk or the end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._is_wanted.set()

@@ -140,7 +140,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
 
         self._finish(key, stopwatch.seconds)
         if self._is_storable(mode, lease, buffer.error):
-            value, policy, seconds = buffer.value(returned), self._policy, stopwatch.seconds
+            value, policy, seconds = buffer.make_value(returned), self._policy, stopwatch.seconds
             blocking.wait_for(computer.put, key, value, policy, tokens, seconds, otherwise=None)
         return returned
 

@@ -264,7 +264,10 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
 
     @overload
     def __get__(
-        self: AsyncCachedFunction[Concatenate[Any, Q], R], instance: object, owner: Any = None, /
+        self: AsyncCachedFunction[Concatenate[Any, Q], R],
+        instance: object,
+        owner: type | None = None,
+        /,
     ) -> AsyncCachedMethod[Q, P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...

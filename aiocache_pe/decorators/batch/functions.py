@@ -105,7 +105,10 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
 
     @overload
     def __get__(
-        self: AsyncCachedBatch[Concatenate[Any, Q], R], instance: object, owner: Any = None, /
+        self: AsyncCachedBatch[Concatenate[Any, Q], R],
+        instance: object,
+        owner: type | None = None,
+        /,
     ) -> AsyncBatchMethod[Q, P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type | None = None, /) -> Self: ...

@@ -26,7 +26,7 @@ from aiocache_pe.keys.store_keys import make_internal_prefix, unquote
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop
-from aiocache_pe.runtime.portal import PortalEndedError, portal
+from aiocache_pe.runtime.portal import portal
 
 _COUNTERS = tuple(field.name for field in fields(CacheStats) if not field.name.startswith("total_"))
 _FRACTIONS = ("seconds_saved", "money_saved")
@@ -131,8 +131,7 @@ class StatsReporter:
         except RuntimeError:  # a thread without an event loop
             if not self._is_portal_notified:
                 self._is_portal_notified = True
-                with suppress(PortalEndedError):
-                    portal.call_soon(self._schedule_report)
+                portal.call_soon(self._schedule_report)
             return
         if loop is self._scheduled_loop:
             return

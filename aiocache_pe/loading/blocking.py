@@ -4,13 +4,15 @@ A function that a blocking caller decorated runs in the caller's thread. There i
 thread-local connections and its signal handlers, and Ctrl-C interrupts it. The portal's loop asks
 for the value when it is this caller's turn to compute. The caller waits before that, and while
 another caller computes the value.
+
+Once the interpreter is shutting down and the portal has ended, a call runs its function directly.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
@@ -19,10 +21,9 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.loading.compute import call_factory
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
-from aiocache_pe.runtime.portal import PortalEndedError, portal
+from aiocache_pe.runtime.portal import INTERRUPT_SECONDS, portal
 
 T = TypeVar("T")
 LoadOperation = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, T]]
@@ -46,14 +47,11 @@ class _Job:
         self.future: asyncio.Future[Any] = self._loop.create_future()
         self._context: Context = copy_context()  # nested calls find the held leases there
 
-    def run(self) -> list[Any]:
+    def run(self) -> None:
         """Compute the value in this thread, and hand it to the loop.
 
         An interrupt is raised here, because it concerns this thread only. Any other exception of
         the function is raised in the loop, for every caller that waits.
-
-        Returns:
-            The value in a list; an empty list if there is none, or if the loop must await it.
         """
         future = self.future
         try:
@@ -65,9 +63,8 @@ class _Job:
                 raise
             failure = error  # Python deletes `error` at the end of the block
             self._call_in_loop(lambda: None if future.done() else future.set_exception(failure))
-            return []
-        self._call_in_loop(lambda: None if future.done() else future.set_result(value))
-        return [] if isawaitable(value) else [value]
+        else:
+            self._call_in_loop(lambda: None if future.done() else future.set_result(value))
 
     def reject(self) -> None:
         """Let another caller that waits for the value compute it."""
@@ -79,19 +76,12 @@ class _Job:
 
 
 class _CallerQueue:
-    """Jobs from the portal's loop for the thread of a blocking caller.
-
-    Attributes:
-        has_started: whether the loop has received the operation.
-        was_cancelled: whether the operation was cancelled, because the loop ended.
-        computed: the values that this thread computed.
-    """
+    """Jobs from the portal's loop for the thread of a blocking caller."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._is_closed = self.has_started = self.was_cancelled = False
-        self.computed: list[Any] = []
+        self._is_closed = False
 
     async def factory(self, *args: Any) -> Any:
         """Return the value of the function for these arguments; called in the loop."""
@@ -108,15 +98,18 @@ class _CallerQueue:
         future.add_done_callback(lambda _: self._jobs.put(None))
         try:
             portal.start(future, operation, factory or self.factory)
-            self.has_started = True
-            while (job := self._jobs.get()) is not None:
-                self.computed += job.run()
+            while (job := self._get_job()) is not None:
+                job.run()
             return portal.wait(future)
         except BaseException:
-            self.was_cancelled = future.cancelled()
             future.cancel()
             self._close()
             raise
+
+    def _get_job(self) -> _Job | None:
+        while True:
+            with suppress(Empty):
+                return self._jobs.get(timeout=INTERRUPT_SECONDS)
 
     def _close(self) -> None:
         """Reject all jobs, because other callers may wait for their values."""
@@ -144,20 +137,10 @@ def load(
         DeadlockError: the caller is the portal's own thread.
         Exception: the function or the operation raised it.
     """
-    queue = _CallerQueue(function)
-    try:
-        return queue.run(operation)
-    except PortalEndedError:  # called by a handler of `atexit`
-        if queue.has_started:  # raised by the function itself
-            raise
-        try:
-            return portal.call(operation, partial(call_factory, function))
-        except PortalEndedError:
-            return wrap(function())
-    except CancelledError:
-        if queue.was_cancelled and queue.computed:  # before the value could be stored
-            return wrap(queue.computed[-1])
-        raise
+    if not portal.has_ended:
+        return _CallerQueue(function).run(operation)
+    value = function()
+    return wrap(portal.call(_await, value) if isawaitable(value) else value)
 
 
 def load_batch(
@@ -172,23 +155,19 @@ def load_batch(
         in_threads: whether the function is called in other threads, so that calls may overlap.
 
     Raises:
-        PortalEndedError: the interpreter is shutting down, and no loop can run the operation.
         DeadlockError: the caller is the portal's own thread.
         Exception: the function or the operation raised it.
     """
-    queue = _CallerQueue(function)
 
     async def call_in_thread(*args: Any) -> Any:
         return await run_in_thread(partial(function, *args))
 
-    try:
-        return queue.run(operation, call_in_thread if in_threads else None)
-    except CancelledError as error:
-        if portal.has_ended and queue.was_cancelled:
-            raise PortalEndedError(
-                "the interpreter is shutting down, so the portal serves no more calls"
-            ) from error
-        raise
+    async def call(*args: Any) -> Any:
+        return function(*args)
+
+    if portal.has_ended:
+        return portal.call(operation, call)
+    return _CallerQueue(function).run(operation, call_in_thread if in_threads else None)
 
 
 def load_request(
@@ -244,16 +223,13 @@ async def run_in_thread(function: Callable[[], Any]) -> Any:
 def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherwise: T) -> T:
     """Call an async function in the portal's loop, and wait for its result.
 
-    During interpreter shutdown the result is ``otherwise``.
+    The result is ``otherwise`` once the portal has ended.
 
     Raises:
         DeadlockError: the caller is the portal's own thread.
         Exception: the function raised it.
     """
-    try:
-        return portal.call(function, *args)
-    except PortalEndedError:
-        return otherwise
+    return otherwise if portal.has_ended else portal.call(function, *args)
 
 
 def wait_or_schedule(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
@@ -277,7 +253,7 @@ def iter_in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
     try:
         has_more = True
         while has_more:
-            batch: list[T] = wait_for(_take_batch, items, otherwise=[])
+            batch: list[T] = portal.call(_take_batch, items)
             yield from batch
             has_more = len(batch) == _ITEMS_PER_CALL
     finally:
@@ -288,10 +264,14 @@ async def _take_batch(items: AsyncGenerator[T, None]) -> list[T]:
     batch: list[T] = []
     async for item in items:
         batch.append(item)
-        # During shutdown each call has an event loop of its own, the end of which closes `items`.
+        # When the portal has ended, each call has its own loop, the end of which closes `items`.
         if len(batch) == _ITEMS_PER_CALL and not portal.has_ended:
             break
     return batch
+
+
+async def _await(value: Awaitable[T]) -> T:
+    return await value
 
 
 async def _close(items: AsyncGenerator[Any, None]) -> None:

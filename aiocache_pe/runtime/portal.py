@@ -4,9 +4,8 @@ A process has one portal. It starts at the first call that needs it and ends wit
 interpreter. The loop runs anyio's blocking portal. A call reaches it in one step, with the
 caller's context variables.
 
-The portal serves other threads until they have finished, and handlers of `atexit`. When it
-has ended, or when the interpreter no longer starts threads, each call runs in an event loop
-of its own in the calling thread.
+The portal serves other threads until they have finished, and handlers of `atexit`. Once it has
+ended, each call runs in an event loop of its own in the calling thread.
 
 `Background` runs one async function in the portal's loop and is started from any other loop.
 """
@@ -29,6 +28,11 @@ from aiocache_pe.runtime.threads import CallerPool, is_ending
 
 T = TypeVar("T")
 _MAX_THREADS = 1 << 16
+INTERRUPT_SECONDS = 1.0
+"""Time between two checks of a waiting thread for Ctrl-C.
+
+A signal that arrives just before a thread begins to wait does not end the wait.
+"""
 
 
 class PortalEndedError(RuntimeError):
@@ -55,7 +59,6 @@ class Portal:
 
     Attributes:
         settleables: objects with tasks that the portal waits for before its loop ends.
-        has_ended: whether the interpreter is shutting down and the portal starts no thread.
 
     Example:
         >>> async def add(a, b):
@@ -75,7 +78,12 @@ class Portal:
         # closed now and would wait for the thread to end.
         self._lock = threading.Lock()
         self._loop_thread: _LoopThread | None = None
-        self.has_ended = False
+        self._was_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the interpreter is shutting down and the portal serves no more calls."""
+        return self._was_ended or (self._loop_thread is None and is_ending())
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Call an async function in the portal's loop, and wait for its result.
@@ -113,7 +121,11 @@ class Portal:
             DeadlockError: the caller is the portal's own thread.
             PortalEndedError: the interpreter is shutting down, and no loop serves the call.
         """
-        running = self._get_loop_thread()
+        try:
+            running = self._get_loop_thread()
+        except PortalEndedError:
+            _block_daemon_thread()
+            raise
         if threading.current_thread() is running.thread:
             raise DeadlockError(
                 "a blocking call must not be made in the thread of the event loop that does its "
@@ -123,16 +135,21 @@ class Portal:
 
     def wait(self, future: Future[T]) -> T:
         """Wait for the result of a call that `start` started."""
-        try:
-            return future.result()
-        except CancelledError:
-            if self.has_ended:
-                _block_daemon_thread()
-            raise
+        while True:
+            try:
+                return future.result(INTERRUPT_SECONDS)
+            except TimeoutError:
+                if future.done():  # perhaps the function raised it
+                    return future.result()
+            except CancelledError:
+                if self.has_ended:
+                    _block_daemon_thread()
+                raise
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Schedule a plain function in the portal's loop, and do not wait for it."""
-        self._get_loop_thread().loop.call_soon_threadsafe(function)
+        """Schedule a plain function in the portal's loop, unless the portal has ended."""
+        with suppress(PortalEndedError):
+            self._get_loop_thread().loop.call_soon_threadsafe(function)
 
     def stop(self) -> None:
         """Cancel all calls, and end the loop and its thread; a later call starts them again."""
@@ -145,13 +162,13 @@ class Portal:
 
     def end(self) -> None:
         """Stop the portal; later calls run in the calling thread."""
-        self.has_ended = True
+        self._was_ended = True
         self.stop()
 
     def _get_loop_thread(self) -> _LoopThread:
         with self._lock:
             running = self._loop_thread
-            if self.has_ended or (running is None and is_ending()):
+            if self.has_ended:
                 raise PortalEndedError(
                     "the interpreter is shutting down, so the portal serves no more calls"
                 )
@@ -194,7 +211,6 @@ def _copy_outcome(future: Future[T], task: asyncio.Task[T]) -> None:
 
 
 def _run_in_this_thread(coroutine: Coroutine[Any, Any, T]) -> T:
-    _block_daemon_thread()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -295,7 +311,7 @@ class Background:
         def start() -> None:
             try:
                 portal.start(future, function, *args)
-            except PortalEndedError:
+            except RuntimeError:  # the portal has ended, or its thread cannot start
                 future.cancel()
 
         # In a thread: the portal may have to be started first, which takes time.

@@ -15,7 +15,6 @@ from aiocache_pe.decorators.methods import AsyncMethod, BlockingMethod, Method
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
 from aiocache_pe.runtime.loops import checkpoint
-from aiocache_pe.runtime.portal import PortalEndedError
 from aiocache_pe.sentinels import Sentinel
 
 P = ParamSpec("P")  # without the first argument
@@ -196,13 +195,4 @@ class Batch(CachedBatch[P, T]):
         def load(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
             return self._load(plan, factory, mode, known)
 
-        try:
-            elsewhere = self._parts.concurrency > 1
-            return blocking.load_batch(load, compute, in_threads=elsewhere)
-        except PortalEndedError:  # called while the interpreter ends
-            missing = [key for key in plan.unique_keys if key not in known]
-            step = self._parts.size or len(missing)
-            for at in range(0, len(missing), step):
-                some = missing[at : at + step]
-                known |= zip(some, compute(some), strict=True)
-            return known
+        return blocking.load_batch(load, compute, in_threads=self._parts.concurrency > 1)

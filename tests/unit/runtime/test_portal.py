@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -71,6 +73,34 @@ def test_an_interrupted_call_is_cancelled(interrupt_next_call: InterruptNextCall
     with pytest.raises(KeyboardInterrupt):
         portal.call(endless)
     assert endless.ended.wait(60)
+
+
+@pytest.mark.parametrize("is_factory", [False, True])
+def test_a_signal_that_does_not_wake_the_waiting_thread_ends_the_call(
+    cache: CacheManager, is_factory: bool
+) -> None:
+    endless = EndlessCall()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    async def signal_this_thread() -> str:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        return await endless()
+
+    try:
+        call = partial(cache.get_or_set, "key") if is_factory else portal.call
+        with pytest.raises(KeyboardInterrupt):
+            call(signal_this_thread)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert endless.ended.wait(60)
+
+
+def test_a_timeout_error_of_the_function_ends_the_wait() -> None:
+    async def fail() -> None:
+        raise TimeoutError("of the function")
+
+    with pytest.raises(TimeoutError, match="of the function"):
+        portal.call(fail)
 
 
 def test_a_factory_of_an_interrupted_caller_blocks_no_later_caller(

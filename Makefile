@@ -18,7 +18,7 @@ SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test cov lint format types arch bench bench-quick clean
+.PHONY: help demo test cov cov-report lint format types arch bench bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,9 +29,11 @@ demo: $(READY)-demo  ## run every example twice and print the hit rate
 test: $(READY)-test $(READY)-demo  ## run the test suite in random order
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-cov: $(READY)-test $(READY)-demo  ## run the suite and check the coverage threshold
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
+cov: PYTEST_ARGS += --cov --cov-report=
+cov: test cov-report  ## run the suite and check the coverage threshold
+
+cov-report:
+	$(BIN)/python -m coverage report
 
 lint: $(READY)-lint  ## check style, docstrings and format
 	$(BIN)/ruff check $(SOURCES)

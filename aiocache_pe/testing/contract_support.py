@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.record import Head, Record
-
-T = TypeVar("T")
 
 PREFIX = "contract:"
 NAMES: Sequence[str] = (
@@ -61,14 +59,21 @@ class StoreTestCase:
             f"{type(self).__name__} must define make_backend(), which returns its store"
         )
 
-    def run(self, test: Callable[[Backend], Awaitable[T]]) -> T:
-        """Run a test in a new event loop with a new store, and close the store at the end."""
 
-        async def run_with_store() -> T:
-            backend = await self.make_backend()
-            try:
-                return await test(backend)
-            finally:
-                await backend.close()
+def with_store(
+    test: Callable[[Any, Backend], Coroutine[Any, Any, None]],
+) -> Callable[[Any], None]:
+    """Run a test in a new event loop with a new store, and close the store at the end."""
 
-        return asyncio.run(run_with_store())
+    async def run_and_close(case: StoreTestCase) -> None:
+        backend = await case.make_backend()
+        try:
+            await test(case, backend)
+        finally:
+            await backend.close()
+
+    def run(case: StoreTestCase) -> None:
+        asyncio.run(run_and_close(case))
+
+    run.__name__, run.__qualname__ = test.__name__, test.__qualname__  # pytest would follow `wraps`
+    return run

@@ -1,8 +1,8 @@
-"""Checks of arguments that are plain functions: an async one cannot give its result at once."""
+"""Checks of arguments: of functions that must not be async, and of the names of settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -29,3 +29,15 @@ def check_plain_function(name: str, function: Callable[..., Any]) -> None:
             f"{name} must be a plain function, because its result is needed at once; "
             f"got an async function: {function!r:.80}"
         )
+
+
+def check_names(owner: str, names: Iterable[str], accepted: Iterable[str]) -> None:
+    """Check the names of keyword arguments.
+
+    Raises:
+        TypeError: a name is not accepted; the error lists the accepted names.
+    """
+    for name in names:
+        if name not in accepted:
+            accepts = ", ".join(accepted)
+            raise TypeError(f"{owner} has no setting {name!r}; it accepts {accepts}")

@@ -11,10 +11,11 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypedDict
 from zlib import crc32
 
 from aiocache_pe import backends
+from aiocache_pe._validation import check_names
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
@@ -35,6 +36,7 @@ def _make_policy(path: str) -> Any:
 
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
+DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 BACKENDS = ("file", "redis", "memory", "null")
 _REDIS_SCHEME = re.compile(r"unix|rediss?(\+sentinel|\+cluster)?")
@@ -55,35 +57,43 @@ _TRUE_WORDS, _FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "of
 _BACKEND_METHODS = ("read", "write", "delete", "update", "scan", "clear", "close")
 
 
-def build(
-    *,
-    backend: str | Backend | None,
-    directory: str | os.PathLike[str] | None,
-    redis_url: str | None,
-    max_entries: int | None,
-    max_bytes: int | None,
-    eviction: str | None,
-    memory_max_bytes: int,
-    compression: str | None,
-    secret: str | bytes | None,
-    fallback: str | None,
-    prices: Prices | None,
-    clock: Clock | None,
-) -> SharedState:
-    """Build the parts of a manager; the arguments are those of `CacheManager`.
+class StoreSettings(TypedDict, total=False):
+    """Settings of `CacheManager` that its namespaces share; the manager describes them."""
+
+    directory: str | os.PathLike[str] | None
+    redis_url: str | None
+    max_entries: int | None
+    max_bytes: int | None
+    eviction: str | None
+    memory_max_bytes: int
+    compression: str | None
+    secret: str | bytes | None
+    fallback: Literal["file"] | None
+    prices: Prices | None
+    clock: Clock | None
+
+
+def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState:
+    """Build the parts that the namespaces of a manager share.
 
     Raises:
+        TypeError: a setting has an unknown name.
         ConfigurationError: a setting is invalid.
     """
-    settings = dict(locals())
+    check_names("CacheManager", settings, ("namespace", "ttl", *StoreSettings.__annotations__))
+    directory, redis_url = settings.get("directory"), settings.get("redis_url")
+    eviction, fallback = settings.get("eviction"), settings.get("fallback", "file")
+    secret, prices = settings.get("secret"), settings.get("prices")
     make_policy = _find_policy(eviction)
     bounds = {
-        "max_entries": _check_bound("max_entries", max_entries),
-        "max_bytes": _check_bound("max_bytes", max_bytes),
+        "max_entries": _check_bound("max_entries", settings.get("max_entries")),
+        "max_bytes": _check_bound("max_bytes", settings.get("max_bytes")),
     }
-    tier_bytes = _check_bound("memory_max_bytes", memory_max_bytes, minimum=0) or 0
+    tier_bytes = settings.get("memory_max_bytes", DEFAULT_MEMORY_BYTES)
+    tier_bytes = _check_bound("memory_max_bytes", tier_bytes, minimum=0) or 0
     if fallback not in ("file", None):
         raise ConfigurationError(f"fallback must be 'file' or None; got {fallback!r:.80}")
+    clock = settings.get("clock")
     time = SystemClock() if clock is None else clock
     _check_clock(time)
 
@@ -101,7 +111,7 @@ def build(
 
     if secret is None:
         secret = os.environ.get("AIOCACHE_PE_SECRET") or None
-    pipeline = Pipeline(compression=compression, secret=secret)
+    pipeline = Pipeline(compression=settings.get("compression"), secret=secret)
     tier = BoundedMap[MemoryEntry](make_policy(), max_bytes=tier_bytes) if tier_bytes else None
     if prices is None:
         path = os.environ.get("AIOCACHE_PE_PRICES")
@@ -109,7 +119,7 @@ def build(
     estimator = SavingsEstimator(PriceTable(prices))
     engine = Engine(store, pipeline, time, tier, estimator.estimate)
     owns_backend = backend is None or isinstance(backend, str)
-    return SharedState(engine, owns_backend=owns_backend, settings=settings)
+    return SharedState(engine, owns_backend=owns_backend, settings={"backend": backend, **settings})
 
 
 def resolve_namespace(name: str | None) -> str:

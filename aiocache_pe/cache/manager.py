@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
-from aiocache_pe.cache.factory import build, resolve_namespace
-from aiocache_pe.clock import Clock
+from aiocache_pe.cache.factory import StoreSettings, build, resolve_namespace
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
@@ -17,7 +15,6 @@ from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL, parse_ttl
-from aiocache_pe.usage.prices import Prices
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
@@ -77,34 +74,11 @@ class CacheManager:
         self,
         backend: str | Backend | None = None,
         *,
-        directory: str | os.PathLike[str] | None = None,
-        redis_url: str | None = None,
         namespace: str | None = None,
         ttl: TTL = None,
-        max_entries: int | None = None,
-        max_bytes: int | None = None,
-        eviction: str | None = None,
-        memory_max_bytes: int = 64 * 1024 * 1024,
-        compression: str | None = None,
-        secret: str | bytes | None = None,
-        fallback: Literal["file"] | None = "file",
-        prices: Prices | None = None,
-        clock: Clock | None = None,
+        **settings: Unpack[StoreSettings],
     ) -> None:
-        self._shared = build(
-            backend=backend,
-            directory=directory,
-            redis_url=redis_url,
-            max_entries=max_entries,
-            max_bytes=max_bytes,
-            eviction=eviction,
-            memory_max_bytes=memory_max_bytes,
-            compression=compression,
-            secret=secret,
-            fallback=fallback,
-            prices=prices,
-            clock=clock,
-        )
+        self._shared = build(backend, settings)
         self._is_view = False
         self.loader = Loader(self._shared, resolve_namespace(namespace), parse_ttl(ttl))
 

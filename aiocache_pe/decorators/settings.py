@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict
 
-from aiocache_pe._validation import check_plain_function
+from aiocache_pe._validation import check_names, check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
@@ -74,10 +74,7 @@ class Settings:
         Raises:
             TypeError: a name is not accepted; also as for `Settings`.
         """
-        for name in settings:
-            if name not in accepted:
-                names = ", ".join(accepted)
-                raise TypeError(f"{decorator} has no setting {name!r}; it accepts {names}")
+        check_names(decorator, settings, accepted)
         load: Any = {
             name: settings[name] for name in LoadOptions.__annotations__ if name in settings
         }

@@ -26,6 +26,7 @@ from aiocache_pe import (
     register,
 )
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.cache.factory import StoreSettings
 from aiocache_pe.events import Miss
 from aiocache_pe.integrations.httpx2 import AsyncCacheTransport
 from aiocache_pe.testing.fake_clock import FakeClock
@@ -143,6 +144,10 @@ TABLE: list[Case] = [
         (MemoryBackend, ConfigurationError, "backend must be an object; got the class "),
         ("redis://h:port", ConfigurationError, "the redis URL must have the form redis://"),
         ("file://host/x", ConfigurationError, "the URL of an absolute local path, such as "),
+    ),
+    *make_cases(
+        "CacheManager(**{value: 1})",
+        ("maxsize", TypeError, "CacheManager has no setting 'maxsize'; it accepts namespace, "),
     ),
     *make_cases(
         "CacheManager(directory=value)",
@@ -352,7 +357,8 @@ def list_parameters(function: Callable[..., Any]) -> set[str]:
 
 def test_the_table_covers_every_argument() -> None:
     calls = " ".join({case.call for case in TABLE})
-    settings = list_parameters(CacheManager.__init__) - {"backend"}
+    settings = list_parameters(CacheManager.__init__) - {"backend", "settings"}
+    settings |= StoreSettings.__annotations__.keys()
     missing = {f"CacheManager({name}=" for name in settings if f"{name}=value" not in calls}
     verbs = dict(inspect.getmembers(CacheManager, inspect.isfunction))
     without = {"clear", "cleanup_expired", "get_stats", "close"}

@@ -19,14 +19,13 @@ Example:
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial
-from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe.cache import default_cache
-from aiocache_pe.cache.sync_manager import CacheManager
+from aiocache_pe.cache.sync_manager import CacheManager, copy_description
 from aiocache_pe.context import bypass, read_only, refresh
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
@@ -35,10 +34,11 @@ from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
 from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
-from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.ttl import TTL, Duration
-from aiocache_pe.warming import warm as warm_module
-from aiocache_pe.warming.warm import AnyCache, Calls, WarmReport
+from aiocache_pe.warming import warm
+from aiocache_pe.warming.warm import WarmReport
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = [
     "CacheManager",
@@ -71,100 +71,46 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
     return CacheManager.of(default_cache.get_cache(backend, redis_url))
 
 
-def warm_cache(
-    cache: AnyCache,
-    calls: Calls,
-    *,
-    ttl: TTL | Default = DEFAULT,
-    concurrency: int = 8,
-    before_expiry: Duration | None = None,
-    refresh: bool = False,
-    on_progress: Callable[[WarmReport], object] | None = None,
-) -> WarmReport:
-    """Compute and store missing values, several at a time, in other threads.
-
-    The arguments, the report and the errors are those of `aiocache_pe.warm_cache`. This thread
-    first reads an iterator of calls to its end. The portal's thread calls ``on_progress``, which
-    may print, but must not use this cache.
-
-    Raises:
-        DeadlockError: the caller is the portal's own thread.
-
-    Example:
-        >>> report = warm_cache(CacheManager("memory"), {"answer": lambda: 42, "other": 7})
-        >>> report.computed, report.failed
-        (2, 0)
-    """
-    if isinstance(calls, Iterable) and not isinstance(calls, Mapping | str | Path | AsyncIterable):
-        calls = list(calls)
-    warm = partial(
-        warm_module.warm_cache,
-        ttl=ttl,
-        concurrency=concurrency,
-        before_expiry=before_expiry,
-        refresh=refresh,
-        on_progress=on_progress,
-    )
-    return portal.call(warm, cache, calls)
+def _read_iterable(value: object) -> object:
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | str | AsyncIterable):
+        return list(value)
+    return value
 
 
-def most_hit(cache: AnyCache, count: int = 100, pattern: str = "*") -> list[str]:
-    """Return the keys with the most hits, in descending order, for `warm_cache`.
+def _make_blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        """Block until it is done. Before, this thread reads an iterator of calls to its end.
 
-    Args:
-        cache: the cache.
-        count: maximum number of keys.
-        pattern: a glob over keys.
+        The calls run in other threads. The portal's thread calls ``on_progress``, which may print,
+        but must not use this cache.
+        """
+        own: Any = [_read_iterable(value) for value in args]
+        named: Any = {name: _read_iterable(value) for name, value in kwargs.items()}
+        return portal.call(partial(function, *own, **named))
 
-    Returns:
-        Keys of live entries with at least one hit; empty if the store counts no hits.
-
-    Example:
-        >>> most_hit(CacheManager("memory"))
-        []
-    """
-    return portal.call(warm_module.most_hit, cache, count, pattern)
+    return copy_description(function)(call)
 
 
-@contextmanager
-def keep_warm(
-    cache: AnyCache,
-    calls: Calls,
-    *,
-    before_expiry: Duration,
-    ttl: TTL | Default = DEFAULT,
-    concurrency: int = 8,
-    on_round: Callable[[WarmReport], object] | None = None,
-    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-) -> Generator[None]:
-    """Compute values again in other threads before they expire, during the block.
+def _make_blocking_context(
+    function: Callable[P, AbstractAsyncContextManager[T]],
+) -> Callable[P, AbstractContextManager[T]]:
+    @contextmanager
+    def enter(*args: P.args, **kwargs: P.kwargs) -> Generator[T]:
+        """Run the block in this thread, and the calls of functions in other threads.
 
-    The arguments and the errors are those of `aiocache_pe.keep_warm`. The portal's thread calls
-    ``on_round``, which may print, but must not use this cache, and awaits ``sleep``.
+        The portal's thread calls ``on_round``, which may print, but must not use this cache, and
+        awaits ``sleep``.
+        """
+        context = function(*args, **kwargs)
+        value = portal.call(context.__aenter__)
+        try:
+            yield value
+        finally:
+            portal.call(context.__aexit__, None, None, None)
 
-    Raises:
-        DeadlockError: the caller is the portal's own thread.
+    return copy_description(function)(enter)
 
-    Example:
-        >>> from queue import SimpleQueue
-        >>> rounds = SimpleQueue()
-        >>> with keep_warm(
-        ...     CacheManager("memory"), {"n": 1}, ttl="1h", before_expiry="5m", on_round=rounds.put
-        ... ):
-        ...     rounds.get(timeout=60).computed
-        1
-    """
-    rounds = warm_module.keep_warm(
-        cache,
-        calls,
-        before_expiry=before_expiry,
-        ttl=ttl,
-        concurrency=concurrency,
-        on_round=on_round,
-        sleep=sleep,
-    )
-    portal.call(rounds.__aenter__)
-    try:
-        yield
-    finally:
-        portal.call(rounds.__aexit__, None, None, None)
+
+warm_cache = _make_blocking(warm.warm_cache)
+most_hit = _make_blocking(warm.most_hit)
+keep_warm = _make_blocking_context(warm.keep_warm)

@@ -41,16 +41,16 @@ def _make_blocking(
     def call(self: CacheManager, *args: P.args, **kwargs: P.kwargs) -> T:
         return portal.call(partial(method, self.asynchronous, *args, **kwargs))
 
-    return cast("BlockingMethod[P, T]", _copy_description(method)(call))
+    return cast("BlockingMethod[P, T]", copy_description(method)(call))
 
 
-def _copy_description(original: Callable[..., Any]) -> Callable[[F], F]:
+def copy_description(original: Callable[..., Any]) -> Callable[[F], F]:
     """Return a decorator that copies signature and docstring, and appends the own docstring."""
 
     def describe(method: F) -> F:
-        note = method.__doc__ or "Block until it is done."
+        note, module = method.__doc__ or "Block until it is done.", method.__module__
         update_wrapper(method, original)
-        method.__module__ = __name__
+        method.__module__ = module
         description = (getdoc(original) or "").partition("Example:")[0].rstrip()
         method.__doc__ = f"{description}\n\n{note}"
         return method
@@ -62,7 +62,7 @@ def _copy_parameters(
     cls: Callable[P, object],
 ) -> Callable[[Any], Callable[Concatenate[Any, P], None]]:
     """Return a decorator that gives a constructor the parameters of another class's one."""
-    describe = _copy_description(cls.__init__)
+    describe = copy_description(cls.__init__)
     return cast("Callable[[Any], Callable[Concatenate[Any, P], None]]", describe)
 
 
@@ -114,14 +114,14 @@ class CacheManager:
         """Return a view of another namespace, over the same store and memory."""
         return self.of(self.asynchronous.namespace(name))
 
-    @_copy_description(manager.CacheManager.get)
+    @copy_description(manager.CacheManager.get)
     def get(self, key: str, default: Any = None) -> Any:
         """Stay in this thread if the value is in memory."""
         loader = self.asynchronous.loader
         value = loader.peek(key, default)
         return portal.call(loader.get, key, default) if value is PENDING else value
 
-    @_copy_description(manager.CacheManager.get_many)
+    @copy_description(manager.CacheManager.get_many)
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Stay in this thread if all values are in memory."""
         loader = self.asynchronous.loader
@@ -169,7 +169,7 @@ class CacheManager:
         tags: Iterable[str] = (),
         **options: Unpack[LoadOptions],
     ) -> T: ...
-    @_copy_description(manager.CacheManager.get_or_set)
+    @copy_description(manager.CacheManager.get_or_set)
     def get_or_set(
         self,
         key: str,
@@ -192,12 +192,12 @@ class CacheManager:
                 return value
         return load_request(loader.get_or_compute, request).value
 
-    @_copy_description(manager.CacheManager.keys)
+    @copy_description(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:
         """Read some hundred keys at a time."""
         return iter_in_batches(self.asynchronous.keys(pattern))
 
-    @_copy_description(manager.CacheManager.subscribe)
+    @copy_description(manager.CacheManager.subscribe)
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Call the handler in the thread of the event."""
         return self.asynchronous.subscribe(kind, handler)

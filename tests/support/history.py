@@ -2,15 +2,15 @@
 
 A history is linearizable if its operations can be put in one order, each at a time between its
 call and its return, in which every answer is correct. The search is that of Wing and Gong, with
-Lowe's memory of visited states. A cancelled operation may have happened at any time after its
-call, or never.
+Lowe's memory of visited states. An operation without an answer may have happened, or never.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 ABSENT = -1
 """The state of a key without an entry, and the answer of a read of such a key."""
@@ -21,10 +21,13 @@ class Operation:
     """One call of a caller.
 
     Attributes:
-        verb: ``set``, ``get``, ``add``, ``delete``, ``pop`` or ``incr``.
+        verb: ``set``, ``get``, ``add``, ``delete``, ``pop``, ``incr``, ``touch``, or ``remove`` for
+            the part of a larger removal that concerns this key.
         value: the argument; 0 for a verb without one.
-        answer: the result; ``None`` if the operation was cancelled.
-        called, returned: times in nanoseconds, of a clock that all callers share.
+        answer: the result; ``None`` if it is not known, because the operation was cancelled or
+            failed, or its process was killed.
+        called, returned: times in nanoseconds, of a clock that all callers share. An operation
+            without an answer has taken effect before ``returned``, or never.
     """
 
     verb: str
@@ -45,39 +48,113 @@ def apply(state: int, verb: str, value: int) -> tuple[int, int]:
         return (state, False) if there else (value, True)
     if verb == "delete":
         return ABSENT, there
+    if verb == "remove":
+        return ABSENT, True
     if verb == "pop":
         return ABSENT, state
+    if verb == "touch":
+        return state, there
     assert verb == "incr"
     after = state + value if there else value
     return after, after
 
 
-def is_linearizable(history: Iterable[Operation], state: int = ABSENT) -> bool:
+class Node(NamedTuple):
+    """Node of the search: the operations that are placed in the order, and the state after them.
+
+    Attributes:
+        first: the number of the first operation, in the order of the calls, that is not placed.
+        placed: bits of the operations from `first` on that are placed.
+        used: bits of the placed operations without an answer.
+        state: the state of the key.
+    """
+
+    first: int
+    placed: int
+    used: int
+    state: int
+
+    def place(self, number: int, state: int) -> Node:
+        """Return the node after one more operation."""
+        placed = self.placed | 1 << number - self.first
+        # The lowest zero is the first operation that is not placed.
+        count = (~placed & placed + 1).bit_length() - 1
+        return Node(self.first + count, placed >> count, self.used, state)
+
+
+def is_linearizable(
+    history: Iterable[Operation], state: int = ABSENT, *, is_lossy: bool = False
+) -> bool:
     """Return whether some order explains every answer.
 
     Args:
         history: the operations, in any order.
         state: the state of the key before them.
+        is_lossy: whether the entry may vanish at any time, by expiry, eviction or a fault.
     """
     operations = sorted(history, key=lambda one: one.called)
-    todo = (1 << len(operations)) - 1
-    must = sum(1 << n for n, one in enumerate(operations) if one.answer is not None)
-    seen: set[tuple[int, int]] = set()
-    stack = [(todo, state)]
+    certain = [one for one in operations if one.answer is not None]
+    uncertain = [one for one in operations if one.answer is None]
+    seen: set[Node] = set()
+    stack = [Node(0, 0, 0, state)]
     while stack:
-        todo, state = stack.pop()
-        if not todo & must:
+        node = stack.pop()
+        if node.first == len(certain):
             return True
-        if (todo, state) in seen:
-            continue
-        seen.add((todo, state))
-        left = [n for n in range(len(operations)) if todo >> n & 1]
-        first_return = min(operations[n].returned for n in left)
-        for n in left:
-            one = operations[n]
-            if one.called > first_return:
-                break  # another operation returned before this one and all later ones were called
-            after, answer = apply(state, one.verb, one.value)
-            if one.answer is None or one.answer == answer:
-                stack.append((todo & ~(1 << n), after))
+        if node not in seen:
+            seen.add(node)
+            states = {node.state, ABSENT} if is_lossy else {node.state}
+            candidates, limit = _find_candidates(certain, node)
+            # The search takes the last node first; operations without an answer come last.
+            stack += _use_uncertain(certain, uncertain, node, states, limit)
+            stack += _place_certain(certain, candidates, node, states)
     return False
+
+
+def _use_uncertain(
+    certain: Sequence[Operation],
+    uncertain: Sequence[Operation],
+    node: Node,
+    states: Iterable[int],
+    limit: float,
+) -> Iterator[Node]:
+    """Yield the nodes after one operation without an answer."""
+    is_first = node.first == 0 and not node.placed
+    latest = -math.inf if is_first else certain[node.first + node.placed.bit_length() - 1].called
+    for number, one in enumerate(uncertain):
+        if one.called > limit:
+            return
+        if not node.used >> number & 1 and one.returned >= latest:
+            for before in states:
+                after, _ = apply(before, one.verb, one.value)
+                if after != node.state:
+                    yield Node(node.first, node.placed, node.used | 1 << number, after)
+
+
+def _place_certain(
+    certain: Sequence[Operation], candidates: Sequence[int], node: Node, states: Iterable[int]
+) -> Iterator[Node]:
+    """Yield the nodes after one operation with its answer."""
+    for number in reversed(candidates):
+        one = certain[number]
+        for before in states:
+            after, answer = apply(before, one.verb, one.value)
+            if one.answer == answer:
+                yield node.place(number, after)
+
+
+def _find_candidates(certain: Sequence[Operation], node: Node) -> tuple[list[int], float]:
+    """Return the operations that can be next, and the time before which the next one was called.
+
+    An operation can be next if no operation that is not placed returned before it was called.
+    """
+    candidates: list[int] = []
+    limit = math.inf
+    for number in range(node.first, len(certain)):
+        one = certain[number]
+        if one.called > limit:
+            break
+        if not node.placed >> number - node.first & 1:
+            candidates.append(number)
+            limit = min(limit, one.returned)
+    return candidates, limit

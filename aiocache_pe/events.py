@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -104,16 +105,7 @@ class BackendFailed(Event, frozen=True):
 
 
 E = TypeVar("E", bound=Event)
-Handler = Callable[[Any], object]
-
-
-class _Subscription:
-    """A handler with an identity of its own, as one handler may be subscribed several times."""
-
-    __slots__ = ("handler",)
-
-    def __init__(self, handler: Handler) -> None:
-        self.handler = handler
+Handler = partial[object]
 
 
 class EventBus:
@@ -136,7 +128,7 @@ class EventBus:
     __slots__ = ("_subscriptions", "subscribed")
 
     def __init__(self) -> None:
-        self._subscriptions: dict[type[Event], tuple[_Subscription, ...]] = {}
+        self._subscriptions: dict[type[Event], tuple[Handler, ...]] = {}
         self.subscribed = self._subscriptions.keys()
 
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
@@ -155,7 +147,7 @@ class EventBus:
         if not isinstance(kind, type) or not issubclass(kind, Event):
             raise TypeError(f"kind must be a class of aiocache_pe.events; got {kind!r:.80}")
         check_plain_function("handler", handler)
-        subscription = _Subscription(handler)
+        subscription = partial(handler)  # one handler may be subscribed several times
         for each in Event.__subclasses__() if kind is Event else (kind,):
             self._subscriptions[each] = (*self._subscriptions.get(each, ()), subscription)
         return lambda: self._drop(subscription)
@@ -165,15 +157,15 @@ class EventBus:
         kind = type(event)
         for subscription in self._subscriptions.get(kind, ()):
             try:
-                subscription.handler(event)
+                subscription(event)
             except Exception:
                 logger.exception(
                     "subscriber %r raised on %s and is dropped (namespace %r, key %r)",
-                    *(subscription.handler, kind.__name__, event.namespace, event.key),
+                    *(subscription.func, kind.__name__, event.namespace, event.key),
                 )
                 self._drop(subscription)
 
-    def _drop(self, subscription: _Subscription) -> None:
+    def _drop(self, subscription: Handler) -> None:
         for kind, subscriptions in list(self._subscriptions.items()):
             remaining = tuple(each for each in subscriptions if each is not subscription)
             if remaining:

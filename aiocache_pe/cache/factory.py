@@ -133,6 +133,11 @@ def resolve_namespace(name: str | None) -> str:
     return resolved
 
 
+def find_directory(store: Backend) -> str | None:
+    """Return the directory of a file store; ``None`` for any other store."""
+    return store.directory if isinstance(store, backends.FileBackend) else None
+
+
 def _is_redis(backend: str) -> bool:
     scheme, separator, _ = backend.partition("://")
     return _REDIS_SCHEME.fullmatch(scheme) is not None if separator else backend == "redis"

@@ -1,16 +1,4 @@
-"""Exit codes of the program, and the errors that have them.
-
-====  =======================================================================
-code  meaning
-====  =======================================================================
-0     success
-1     no such entry, the confirmation was declined, or a part failed
-2     invalid command line or file, or a confirmation without a terminal
-3     the store or a setting does not work, or there is no cache
-130   Ctrl-C
-141   the reader of the output closed the pipe, as ``head`` does
-====  =======================================================================
-"""
+"""Exit codes of the program, which its help explains, and the errors that have them."""
 
 from __future__ import annotations
 

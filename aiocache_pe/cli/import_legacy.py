@@ -95,7 +95,7 @@ async def import_entries(
     """
     counts, rejected = Counter[Outcome](), list[RejectedEntry]()
     rest = iter(entries)
-    async with show_progress("Importing entries"):
+    with show_progress("Importing entries"):
         while batch := list(islice(rest, _BATCH_SIZE)):
             imports = [_import(session.namespace, entry) for entry in batch]
             for outcome in await asyncio.gather(*imports):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from aiocache_pe._version import __version__
 from aiocache_pe.cli import commands, exit_codes, options, output
@@ -85,7 +83,7 @@ class Program(click.Group):
     metavar="KEY VALUE",
     help="Store JSON or text; - is standard input.",
 )
-@options.ttl
+@click.option("--ttl", metavar="TTL", help=options.TTL_HELP)
 @click.option("--delete", multiple=True, metavar="KEY", help="Remove an entry.")
 @options.add_common_options
 @options.yes
@@ -99,23 +97,18 @@ def program(ctx: click.Context, /, **flags: Any) -> None:
         names = " and ".join(name for name, _ in actions)
         raise click.UsageError(f"only one action is possible at a time; got {names}")
     name, arguments = actions[0] if actions else ("", ())
-    has_ttl = ctx.get_parameter_source("ttl") is ParameterSource.COMMANDLINE
+    has_ttl = flags["ttl"] is not None
     if has_ttl and name != "--set":
         raise click.UsageError("--ttl is valid only with --set, or after the command set")
     if not actions:
         click.echo(ctx.get_help())
-    command = program.get_command(ctx, name[2:]) if name.startswith("--") else None
-    if command is None:
+    if not name.startswith("--"):
         return  # click calls the command that was named
-    match name, arguments:
-        case "--warm", (file,):
-            ctx.invoke(command, file=Path(file))
-        case "--set", (key, value):
-            ctx.invoke(command, key=key, value=value, ttl=flags["ttl"])
-        case _, (key,):
-            ctx.invoke(command, key=key)
-        case _:
-            ctx.invoke(command)
+    command = program.get_command(ctx, name[2:])
+    lifetime = ["--ttl", flags["ttl"]] if has_ttl else []
+    if command is not None:
+        with command.make_context(name[2:], [*lifetime, "--", *arguments], parent=ctx) as inner:
+            command.invoke(inner)
 
 
 def _list_actions(flags: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
@@ -123,11 +116,9 @@ def _list_actions(flags: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     actions: list[tuple[str, tuple[str, ...]]] = [
         (f"--{name}", ()) for name in ("stats", "clear", "cleanup") if flags[name]
     ]
-    actions += [("--warm", (file,)) for file in flags["warm"]]
-    actions += [("--get", (key,)) for key in flags["get"]]
-    actions += [("--set", pair) for pair in flags["set"]]
-    actions += [("--delete", (key,)) for key in flags["delete"]]
-    return actions
+    for name in ("warm", "get", "delete"):
+        actions += [(f"--{name}", (argument,)) for argument in flags[name]]
+    return actions + [("--set", pair) for pair in flags["set"]]
 
 
 for _command in commands.COMMANDS:

@@ -52,10 +52,15 @@ def parse_seconds(text: str) -> float | None:
 
 
 def add_common_options(function: F) -> F:
-    """Add the options that select the cache and the form of the output to a command."""
+    """Add the options that select the cache and the form of the output."""
     for option in reversed(_COMMON):
         function = option(function)
     return function
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the common options to a command, and pass them as the first argument."""
+    return add_common_options(click.make_pass_decorator(Settings, ensure=True)(function))
 
 
 def _save(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -95,10 +100,10 @@ _COMMON = (
 )
 
 yes = _option("--yes", is_flag=True, help="Remove without a confirmation.")
+TTL_HELP = "Time to live: seconds, 90s, 30m, 1h30m, 7d."
 ttl = click.option(
     "--ttl",
     type=parse_seconds,
     metavar="TTL",
-    help="Time to live: seconds, 90s, 30m, 1h30m, 7d.",
+    help=TTL_HELP,
 )
-settings = click.make_pass_decorator(Settings, ensure=True)

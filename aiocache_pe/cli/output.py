@@ -71,17 +71,6 @@ def write_json(value: Any, *, indented: bool = False) -> None:
 def write_table(rows: Iterable[tuple[str, str]]) -> None:
     """Print names and values in two columns."""
     escaped = [(name, escape(value)) for name, value in rows]
-    if is_terminal(sys.stdout):
-        # Imported late: the import takes longer than most commands.
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
-
-        grid = Table(box=None, show_header=False, pad_edge=False)
-        for name, value in escaped:
-            grid.add_row(Text(name, style="bold"), Text(value))
-        Console(file=sys.stdout).print(grid)
-        return
     width = max(len(name) for name, _ in escaped)
     for name, value in escaped:
         write(f"{name:{width}}  {value}".rstrip() + "\n")

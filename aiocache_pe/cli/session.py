@@ -10,13 +10,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import click
 
+from aiocache_pe.cache.factory import find_directory
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.cli import exit_codes, output
-from aiocache_pe.cli.options import Settings
+from aiocache_pe.cli.options import Settings, common
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.events import BackendFailed
 from aiocache_pe.exceptions import CacheError, InvalidKeyError
@@ -33,16 +34,6 @@ _OPERATIONS = {
 """Descriptions of the store's operations, if the name alone is not clear."""
 
 _LOCKS = ".locks"  # the file store locks here before its first write, so every cache has it
-
-
-@runtime_checkable
-class DirectoryStore(Protocol):
-    """A store that keeps its files in one directory."""
-
-    @property
-    def directory(self) -> str:
-        """Return the absolute path of the directory."""
-        ...
 
 
 class Session:
@@ -153,6 +144,30 @@ def run(
     return result
 
 
+def command(
+    *parameters: Callable[[Any], Any], name: str | None = None, creates: bool = False
+) -> Callable[[Callable[..., Awaitable[None]]], click.Command]:
+    """Make a command of an async function that takes a session and the command's parameters.
+
+    Args:
+        parameters: decorators of click for the parameters.
+        name: the name of the command; the default is the name of the function.
+        creates: whether the command creates a missing cache.
+    """
+
+    def decorate(action: Callable[..., Awaitable[None]]) -> click.Command:
+        def call(settings: Settings, **arguments: Any) -> None:
+            run(settings, lambda session: action(session, **arguments), creates=creates)
+
+        call.__doc__ = action.__doc__
+        function = common(call)
+        for parameter in reversed(parameters):
+            function = parameter(function)
+        return click.command(name or action.__name__)(function)
+
+    return decorate
+
+
 async def _run(
     settings: Settings, action: Callable[[Session], Awaitable[T]], *, creates: bool
 ) -> T:
@@ -184,12 +199,10 @@ def _check_store(namespace: Namespace, *, creates: bool) -> str:
             "AIOCACHE_PE_BACKEND selects a memory store, which other processes cannot read; "
             "use --backend file for the files"
         )
-    store = namespace.engine.backend
-    if not isinstance(store, DirectoryStore):
-        return name
-    if not creates:
-        _check_directory(store.directory)
-    return store.directory
+    directory = find_directory(namespace.engine.backend)
+    if directory is not None and not creates:
+        _check_directory(directory)
+    return directory or name
 
 
 def _check_directory(directory: str) -> None:

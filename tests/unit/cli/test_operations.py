@@ -207,6 +207,8 @@ def test_get_counts_as_a_read(cli: Cli) -> None:
         "money_saved": 0.0,
         "total_entries": 1,
         "total_size_bytes": stats["total_size_bytes"],
+        "stale_hits": 0,
+        "load_failures": 0,
     }
     lines = cli("--stats").stdout.splitlines()
     assert "hit rate     66.7%" in lines

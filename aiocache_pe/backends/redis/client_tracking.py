@@ -90,14 +90,20 @@ class Tracker:
         self._clients = clients
         self._server = server
         self._background = Background()
+        self._session: TrackingSession | None = None
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a listener: the parent's thread is not in this process."""
+        """Begin without a listener: the parent's thread is not in this process.
+
+        The parent's copies are in the child's memory, but no change of them is reported here.
+        """
+        if self._session is not None:
+            self._session.is_alive = False
+        self._session = None
         self._lock = threading.Lock()
         self._versions: WeakValueDictionary[bytes, TrackedVersion] = WeakValueDictionary()
-        self._session: TrackingSession | None = None
 
     def make_versions(self, names: Sequence[bytes]) -> list[TrackedVersion | None] | None:
         """Return a version for each name to be read; without a session, ``None``, and start one."""

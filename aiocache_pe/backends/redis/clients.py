@@ -23,6 +23,7 @@ from redis.backoff import ExponentialBackoff, NoBackoff
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import ConnectionOwner
 from aiocache_pe.backends.redis.url import Address
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
 
 Client = Redis | RedisCluster
@@ -111,8 +112,20 @@ class Clients:
         self._address = address
         self._client = client
         self._at_end = LoopEndHook(self.close_here, last=True)
+        self._inherited: list[object] = []
         self._links: PerLoop[list[LoopLink]] = PerLoop(list)
         self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin without links: an answer on a connection of the parent's is for the parent.
+
+        The parent's links stay referenced. Closing a connection here would remove it from the
+        selector, which both processes share.
+        """
+        self._inherited.append(self._links)
+        self._links = PerLoop(list)
+        self._loops = WeakSet()
 
     def get_link(self) -> LoopLink:
         """Return the running loop's link, and create it if there is none."""

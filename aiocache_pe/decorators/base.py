@@ -5,7 +5,6 @@ The subclasses differ in the way they wait: see `functions` and `streams`.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
@@ -31,6 +30,7 @@ from aiocache_pe.keys.signatures import (
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.runtime.threads import call_in_thread
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -174,7 +174,7 @@ class BlockingDecorated(DecoratedFunction[P, R]):
         return self.cache.invalidate(self._make_pattern())
 
     async def _consume(self, call: Callable[[], Any]) -> None:
-        await asyncio.to_thread(call)
+        await call_in_thread(call)
 
     def _check_result(self, result: Any) -> Any:
         """Return the result of the function, unless it is a coroutine."""

@@ -8,11 +8,12 @@ is not remembered.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import time
 from typing import NamedTuple
+
+from aiocache_pe.runtime.threads import call_in_thread
 
 _MAX_FILES = 4096
 _CLOCK_RESOLUTION = 50_000_000  # nanoseconds; the kernel's clock for files is at least as fine
@@ -56,7 +57,7 @@ async def file_digest(path: str | os.PathLike[str]) -> FileDigest:
         >>> run(file_digest("a")).hexdigest == run(file_digest("b")).hexdigest
         True
     """
-    return await asyncio.to_thread(file_digest_blocking, path)
+    return await call_in_thread(file_digest_blocking, path)
 
 
 def file_digest_blocking(path: str | os.PathLike[str]) -> FileDigest:

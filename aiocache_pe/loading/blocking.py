@@ -24,6 +24,7 @@ from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.portal import INTERRUPT_SECONDS, portal
+from aiocache_pe.runtime.threads import call_in_thread
 
 T = TypeVar("T")
 LoadOperation = Callable[[Callable[..., Coroutine[Any, Any, Any]]], Coroutine[Any, Any, T]]
@@ -216,7 +217,7 @@ async def run_in_thread(function: Callable[[], Any]) -> Any:
         except (SystemExit, KeyboardInterrupt) as error:
             raise FactoryExitError(f"{function!r} raised {type(error).__name__}") from error
 
-    value = await asyncio.to_thread(call)
+    value = await call_in_thread(call)
     return await value if isawaitable(value) else value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from aiocache_pe.exceptions import BackendError, CacheError, ConfigurationError,
 from aiocache_pe.recordings import files
 from aiocache_pe.recordings.missing_call import VARIABLE, make_error
 from aiocache_pe.runtime.single_flight import Flights
+from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import MISSING
 
 RecordMode = Literal["record", "replay", "off"]
@@ -83,7 +83,7 @@ class Recorder:
         if old is None or not _is_same(call, name, old, new):
             path = self.directory / name
             try:
-                await asyncio.to_thread(files.save, new, path)
+                await call_in_thread(files.save, new, path)
             except OSError as error:
                 raise BackendError(f"cannot write the recording {path}: {error}") from error
             self._recordings[name] = new
@@ -166,7 +166,7 @@ class Recorder:
             self.report(error)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._load)
+        await call_in_thread(self._load)
         return self._enter()
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -302,7 +302,7 @@ class Background:
         self._future: Future[None] | None = None
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
-        """Call an async function, unless a call is in progress; needs a running loop."""
+        """Call an async function, unless a call is in progress."""
         with self._lock:
             if self._future is not None and not self._future.done():
                 return
@@ -315,7 +315,10 @@ class Background:
                 future.cancel()
 
         # In a thread: the portal may have to be started first, which takes time.
-        asyncio.get_running_loop().run_in_executor(None, start)
+        try:
+            threading.Thread(target=start, name="aiocache_pe-start", daemon=True).start()
+        except RuntimeError:  # the interpreter is shutting down
+            future.cancel()
 
     def stop(self) -> None:
         """Cancel the call in progress; the next one may start at once."""

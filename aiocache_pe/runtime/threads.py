@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -207,6 +208,29 @@ def _run_job(
     with suppress(RuntimeError):  # the loop was closed meanwhile
         loop.call_soon_threadsafe(_set_outcome, future, result, error)
     del error  # its traceback refers to this frame
+
+
+async def call_in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a blocking function in a new thread, with the caller's context variables.
+
+    No other work can fill or delay the thread. A loop's default executor belongs to the
+    application, which may have filled it with calls that last for seconds. The thread does not
+    keep the interpreter from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    work = partial(copy_context().run, function, *args, **kwargs)
+
+    def run() -> None:
+        outcome = _capture_outcome(work)
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_set_outcome, future, *outcome)
+
+    try:
+        threading.Thread(target=run, name="aiocache_pe-call", daemon=True).start()
+    except RuntimeError:  # no more threads, as when the interpreter is shutting down
+        return work()
+    return await future
 
 
 def _capture_outcome(work: Callable[[], T]) -> tuple[T | None, BaseException | None]:

@@ -26,6 +26,7 @@ from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.engine import bulk_operations
 from aiocache_pe.keys.store_keys import check_key
+from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration, parse_duration
 from aiocache_pe.warming.call_file import read_calls
@@ -291,7 +292,7 @@ async def _parse_calls(
 ) -> tuple[AsyncGenerator[WarmCall, None], int | None]:
     """Return the calls in their common form, and their number if it is known."""
     if isinstance(calls, str | Path):
-        calls = await asyncio.to_thread(read_calls, calls)
+        calls = await call_in_thread(read_calls, calls)
     elif isinstance(calls, Mapping):
         calls = list(calls.items())
     if isinstance(calls, list | tuple):

@@ -44,6 +44,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
 """The levels from the bottom up. A unit imports only units of lower levels."""
 
 SAME_LEVEL = {
+    ("keys", "runtime"),
     ("", "_exports"),
     ("__main__", "cli"),
 }

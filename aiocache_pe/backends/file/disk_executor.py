@@ -19,7 +19,7 @@ from aiofiles.os import wrap
 from aiocache_pe.exceptions import BackendError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.fork import reset_after_fork
-from aiocache_pe.runtime.threads import ThreadPool, is_ending
+from aiocache_pe.runtime.threads import ThreadPool, call_in_thread, is_ending
 
 _THREADS = 4
 _BATCH_RECORDS = 512
@@ -64,7 +64,7 @@ class DiskExecutor:
         if is_ending():
             pool.shutdown()
         else:
-            await asyncio.to_thread(pool.shutdown)
+            await call_in_thread(pool.shutdown)
 
     def _get_pool(self) -> ThreadPool:
         pool = self._pool

@@ -6,7 +6,6 @@ no other caller of its process, which may be the same thread.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -23,6 +22,7 @@ from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import LoadRequest
+from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
 
 P = ParamSpec("P")
@@ -38,7 +38,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
         self._running: set[str] = set()
 
     async def _consume(self, call: Callable[[], Any]) -> None:
-        await asyncio.to_thread(lambda: deque(call(), maxlen=0))
+        await call_in_thread(lambda: deque(call(), maxlen=0))
 
     def _replay_or_run(
         self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs

@@ -13,8 +13,8 @@ and ``tests/unit/backends/redis/test_connections.py`` fails when one of them cha
 part                                      purpose
 ========================================  =========================================================
 ``_writer``                               send without a task for the time-out; abort a connection
-``_send_packed_command``                  report a connection that another task closed
 ``_connect``, ``_close``                  refuse connections of a closed owner; abort, never linger
+``_connection_arguments``                 connect to the address to which a host was resolved
 ``_parser._reader``                       count the received bytes of an incomplete answer
 ``_parser.set_invalidation_push_handler`` receive invalidations
 ``RedisCluster.connection_kwargs``,       create this owner's connections
@@ -25,7 +25,11 @@ part                                      purpose
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -33,6 +37,9 @@ from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from aiocache_pe.backends.redis.running_timeout import RunningTimeout
+from aiocache_pe.runtime.threads import call_in_thread
 
 
 class _OwnedConnection(AbstractConnection):
@@ -44,16 +51,22 @@ class _OwnedConnection(AbstractConnection):
     _writer: Any
     _parser: Any
     _abort_reason: str | None = None
+    _address: str | None = None
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        # redis-py's own time-outs count time in which the event loop was busy.
+        self._limit, self.socket_timeout = self.socket_timeout, None
+        self._connect_limit, self.socket_connect_timeout = self.socket_connect_timeout, None
+        self._process_id = os.getpid()
         self.owner.add(self)
 
     @property
     def progress(self) -> tuple[int, int]:
         """Return the number of bytes still to be sent, and of bytes received and buffered."""
-        reader = self._parser._reader  # noqa: SLF001 - redis-py offers no other way
-        return self._writer.transport.get_write_buffer_size(), reader.len() if reader else 0
+        writer, reader = self._writer, self._parser._reader  # noqa: SLF001 - redis-py offers no other way
+        unsent = writer.transport.get_write_buffer_size() if writer is not None else 0
+        return unsent, reader.len() if reader else 0
 
     def abort(self, reason: str) -> None:
         """Close the connection at once; the call that waits for it raises a `TimeoutError`."""
@@ -64,9 +77,17 @@ class _OwnedConnection(AbstractConnection):
         """Close the connection; with ``nowait`` at once, without the closing handshake of TLS."""
         if nowait and self._writer is not None:
             self._writer.transport.abort()
-        await super().disconnect(nowait, *args, **options)
+        if asyncio.current_task() is None:  # a time-out needs a task
+            await super().disconnect(nowait, *args, **options)
+            return
+        with suppress(TimeoutError):  # the transport is closing, and redis-py has dropped it
+            async with RunningTimeout(self._connect_limit):
+                await super().disconnect(nowait, *args, **options)
 
     def _close(self) -> None:
+        if self._process_id != os.getpid():
+            # The selector belongs to the parent, too, which would not be notified any more.
+            self._writer = self._reader = None
         if self._writer is not None:
             self._writer.transport.abort()
         super()._close()  # type: ignore[no-untyped-call]  # redis-py has no annotation
@@ -74,7 +95,11 @@ class _OwnedConnection(AbstractConnection):
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return the next answer."""
         try:
-            return await super().read_response(*args, **options)
+            async with RunningTimeout(self._limit, self):
+                return await super().read_response(*args, **options)
+        except TimeoutError:
+            text = f"no answer from {self._host_error()} for {self._limit:g} s"
+            raise RedisTimeoutError(text) from None
         except RedisConnectionError as error:
             if self._abort_reason is None:
                 raise
@@ -82,29 +107,63 @@ class _OwnedConnection(AbstractConnection):
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         """Send packed commands."""
+        if self._writer is None:
+            await self.connect()
+        if check_health and self.health_check_interval:
+            await self.check_health()  # type: ignore[no-untyped-call]  # redis-py has no annotation
         writer = self._writer
-        if writer is None or self.health_check_interval or not isinstance(command, list):
-            await super().send_packed_command(command, check_health)
-            return
+        if writer is None:
+            raise RedisConnectionError("another task closed the connection before the command")
 
-        # redis-py starts a task for the time-out. Nearly always the kernel accepts all bytes at
-        # once, and there is nothing to wait for.
-        writer.writelines(command)
+        # Nearly always the kernel accepts all bytes at once, and there is nothing to wait for.
+        writer.writelines(command if isinstance(command, list) else [command])
         if writer.transport.is_closing() or writer.transport.get_write_buffer_size():
-            await super().send_packed_command([], check_health=False)
+            async with RunningTimeout(self._limit, self):
+                await super().send_packed_command([], check_health=False)
+
+    def _connection_arguments(self) -> Any:
+        arguments = dict(super()._connection_arguments())  # type: ignore[misc]  # of the other base
+        if self._address is not None:
+            if "ssl" in arguments:
+                arguments["server_hostname"] = arguments["host"]
+            arguments["host"] = self._address
+        return arguments
 
     async def _connect(self) -> None:
         self.owner.raise_if_closed()
         self._abort_reason = None
-        await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # of the other base
+        async with RunningTimeout(self._connect_limit):
+            await self._connect_to_any(await _resolve(getattr(self, "host", None)))
         if self.owner.is_closed:
             self._close()
         self.owner.raise_if_closed()
 
-    async def _send_packed_command(self, command: Any) -> None:
-        if self._writer is None:
-            raise RedisConnectionError("another task closed the connection before the command")
-        await super()._send_packed_command(command)
+    async def _connect_to_any(self, addresses: Sequence[str | None]) -> None:
+        """Connect to the first of several addresses that accepts a connection."""
+        for address in addresses:
+            self._address = address
+            try:
+                await super()._connect()  # type: ignore[safe-super, no-untyped-call]  # of the other base
+            except OSError:
+                if address is addresses[-1]:
+                    raise
+            else:
+                return
+
+
+async def _resolve(host: str | None) -> Sequence[str | None]:
+    """Return the addresses of a host; an address, or no host, stands for itself.
+
+    The event loop would resolve the name in its default executor, which the application may have
+    filled.
+    """
+    if host is None:
+        return [None]
+    with suppress(ValueError):
+        ip_address(host.partition("%")[0])
+        return [host]
+    found = await call_in_thread(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class ConnectionOwner:

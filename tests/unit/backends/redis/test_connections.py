@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -202,9 +202,13 @@ async def test_a_value_larger_than_the_send_buffer_is_sent_whole(
 
 
 async def test_a_connection_closed_by_another_task_is_reported() -> None:
-    connection = ConnectionOwner().make_class(Connection)(host="127.0.0.1", port=1)
+    class Closed(Connection):
+        async def connect(self) -> None:
+            """Return as if the connection was closed by the time the command is sent."""
+
+    connection = ConnectionOwner().make_class(Closed)(host="127.0.0.1", port=1)
     with pytest.raises(RedisConnectionError, match="another task closed the connection"):
-        await connection._send_packed_command([b"PING"])
+        await connection.send_packed_command([b"PING"])
 
 
 async def test_a_users_client_keeps_its_connections(redis_server: Server) -> None:
@@ -279,18 +283,16 @@ async def test_redis_py_calls_the_overridden_methods(redis_server: Server) -> No
             calls.append("_connect")
             await super()._connect()  # type: ignore[no-untyped-call]
 
-        async def _send_packed_command(self, command: Any) -> None:
-            calls.append("_send_packed_command")
-            await super()._send_packed_command(command)
+        def _connection_arguments(self) -> Mapping[str, Any]:
+            calls.append("_connection_arguments")
+            return super()._connection_arguments()
 
     connection: Any = RecordingConnection(
         host="127.0.0.1", port=redis_server.port, protocol=2, socket_timeout=30
     )
     await connection.connect()
-    assert calls[0] == "_connect"
-    calls.clear()
+    assert calls == ["_connect", "_connection_arguments"]
     await connection.send_packed_command([hiredis.pack_command(("PING",))])
-    assert calls == ["_send_packed_command"]
     assert await connection.read_response() == b"PONG"
     await connection.disconnect()
 
@@ -300,7 +302,6 @@ async def test_redis_py_calls_the_overridden_methods(redis_server: Server) -> No
     [
         ("_close", ["self"]),
         ("_connect", ["self"]),
-        ("_send_packed_command", ["self", "command"]),
         ("send_packed_command", ["self", "command", "check_health"]),
         ("disconnect", ["self", "nowait"]),
     ],

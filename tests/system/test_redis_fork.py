@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -63,7 +64,10 @@ async def wait_for_value(cache: CacheManager, key: str, value: object) -> None:
 @FORKS
 @pytest.mark.parametrize("fallback", ["file", None])
 def test_a_child_reads_what_it_and_its_parent_store(
-    fork: Callable[[Work], None], fallback: str | None, redis_server: Server, cache_dir: Path
+    fork: Callable[[Work], None],
+    fallback: Literal["file"] | None,
+    redis_server: Server,
+    cache_dir: Path,
 ) -> None:
     url = redis_server.url
     cache = CacheManager("redis", redis_url=url, directory=cache_dir, fallback=fallback)

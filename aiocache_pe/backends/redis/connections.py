@@ -108,7 +108,7 @@ class _OwnedConnection(AbstractConnection):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002 - redis-py's signature
         """Send packed commands."""
         if self._writer is None:
-            await self.connect()
+            await self.connect()  # type: ignore[no-untyped-call]  # redis-py has no annotation
         if check_health and self.health_check_interval:
             await self.check_health()  # type: ignore[no-untyped-call]  # redis-py has no annotation
         writer = self._writer

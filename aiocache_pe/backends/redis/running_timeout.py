@@ -52,10 +52,10 @@ class RunningTimeout:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._scope.__aexit__(kind, error, trace)
+        await self._scope.__aexit__(kind, error, trace)
 
     def _arm(self) -> None:
         delay = min(_CHECK_SECONDS, self._left)

@@ -49,11 +49,7 @@ MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name i
 
 
 def load(name: str) -> Any:
-    """Import and return the object of a public name.
-
-    Raises:
-        AttributeError: there is no such public name.
-    """
+    """Import and return the object of a public name."""
     if name not in MODULES:
         raise AttributeError(f"module 'aiocache_pe' has no attribute {name!r}")
     return getattr(importlib.import_module(MODULES[name]), name)

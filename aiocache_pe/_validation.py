@@ -8,17 +8,9 @@ from typing import Any
 
 
 def check_plain_function(name: str, function: Callable[..., Any]) -> None:
-    """Check that the argument of a parameter is callable and not async.
+    """Raise `TypeError` unless an argument is callable and not async.
 
-    Raises:
-        TypeError: the argument is not callable, or it is an async function. The coroutine of
-            an async function would count as true and would never be awaited.
-
-    Example:
-        >>> check_plain_function("ttl", len)
-        >>> check_plain_function("ttl", 5)
-        Traceback (most recent call last):
-        TypeError: ttl must be a function; got int: 5
+    The coroutine of an async function would count as true and would never be awaited.
     """
     if not callable(function):
         raise TypeError(
@@ -32,11 +24,7 @@ def check_plain_function(name: str, function: Callable[..., Any]) -> None:
 
 
 def check_names(owner: str, names: Iterable[str], accepted: Iterable[str]) -> None:
-    """Check the names of keyword arguments.
-
-    Raises:
-        TypeError: a name is not accepted; the error lists the accepted names.
-    """
+    """Raise `TypeError`, with the accepted names, if a keyword argument has another name."""
     for name in names:
         if name not in accepted:
             accepts = ", ".join(accepted)

@@ -19,22 +19,14 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
 
 
 def parse_ttl(ttl: TTL) -> float | None:
-    """Return a time to live in seconds.
-
-    Args:
-        ttl: seconds, a ``timedelta``, a string of numbers with units, or ``None``.
-
-    Returns:
-        Seconds, more than zero; ``None`` for no expiry (also for ``math.inf``).
+    """Return a time to live in seconds, more than zero; ``None`` for no expiry or ``math.inf``.
 
     Raises:
         InvalidTTLError: the value is zero, negative, NaN, or of no accepted form.
 
     Example:
-        >>> parse_ttl("1h30m")
-        5400.0
-        >>> parse_ttl(None) is None
-        True
+        >>> parse_ttl("1h30m"), parse_ttl(None)
+        (5400.0, None)
     """
     if ttl is None:
         return None
@@ -49,14 +41,7 @@ def parse_ttl(ttl: TTL) -> float | None:
 
 
 def parse_duration(name: str, value: object) -> float | None:
-    """Return a setting's duration in seconds.
-
-    Args:
-        name: the setting's name, for the error message.
-        value: seconds, a ``timedelta``, or a string of numbers with units.
-
-    Returns:
-        Seconds, more than zero; ``None`` for ``math.inf``.
+    """Return the duration of the setting ``name`` in seconds; ``None`` for ``math.inf``.
 
     Raises:
         ConfigurationError: the value is zero, negative, NaN, or of no accepted form.

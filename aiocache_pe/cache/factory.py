@@ -74,12 +74,7 @@ class StoreSettings(TypedDict, total=False):
 
 
 def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState:
-    """Build the parts that the namespaces of a manager share.
-
-    Raises:
-        TypeError: a setting has an unknown name.
-        ConfigurationError: a setting is invalid.
-    """
+    """Build the parts that the namespaces of a manager share."""
     check_names("CacheManager", settings, ("namespace", "ttl", *StoreSettings.__annotations__))
     directory, redis_url = settings.get("directory"), settings.get("redis_url")
     eviction, fallback = settings.get("eviction"), settings.get("fallback", "file")
@@ -123,11 +118,7 @@ def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState
 
 
 def resolve_namespace(name: str | None) -> str:
-    """Return the name of a namespace: the given one, the environment's, or ``"default"``.
-
-    Raises:
-        TypeError, InvalidKeyError: the name is invalid.
-    """
+    """Return the name of a namespace: the given one, the environment's, or ``"default"``."""
     resolved = os.environ.get("AIOCACHE_PE_NAMESPACE") or "default" if name is None else name
     make_namespace_prefix(resolved)
     return resolved

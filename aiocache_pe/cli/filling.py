@@ -24,11 +24,7 @@ from aiocache_pe.warming.warm import warm_cache
 
 
 def read_calls(file: str) -> list[Any]:
-    """Return the calls of a call file; functions are also searched in the current directory.
-
-    Raises:
-        BadFileError: the file cannot be read, is not text, or a line is not valid.
-    """
+    """Return the calls of a call file; functions are also searched in the current directory."""
     content, name = _read_file(file)
     if "" not in sys.path:
         sys.path.insert(0, "")
@@ -41,11 +37,7 @@ def read_calls(file: str) -> list[Any]:
 
 
 def _read_file(file: str) -> tuple[bytes, str]:
-    """Return the contents of a file, and its name for errors; ``-`` is standard input.
-
-    Raises:
-        BadFileError: the file cannot be read.
-    """
+    """Return the contents of a file, and its name for errors; ``-`` is standard input."""
     if file == "-":
         return value_arguments.read_standard_input(), "standard input"
     try:

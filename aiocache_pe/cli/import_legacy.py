@@ -37,15 +37,7 @@ Outcome = Literal["imported", "kept", "expired"]
 
 
 class ImportedEntry(NamedTuple):
-    """An entry of a file.
-
-    Attributes:
-        key: the key.
-        value: the value.
-        created_at: time of creation in seconds since the epoch; ``None`` if it is unknown.
-        expires_at: time of expiry in seconds since the epoch; ``None`` for no expiry.
-        hit_count: number of reads.
-    """
+    """An entry of a file; times are seconds since the epoch, and ``None`` if there is none."""
 
     key: str
     value: Any
@@ -55,23 +47,14 @@ class ImportedEntry(NamedTuple):
 
 
 class RejectedEntry(NamedTuple):
-    """An entry of a file that is not valid.
-
-    Attributes:
-        key: the key.
-        reason: the reason, for the user.
-    """
+    """An entry of a file that is not valid, with the reason for the user."""
 
     key: str
     reason: str
 
 
 def parse(content: bytes, name: str) -> Iterator[ImportedEntry | RejectedEntry]:
-    """Return the entries of a file, in its order.
-
-    Raises:
-        BadFileError: the file has another format; the error has its ``name`` and the format.
-    """
+    """Return the entries of a file; raise `BadFileError` with its ``name`` for another format."""
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -89,9 +72,6 @@ async def import_entries(
 
     Expired entries are skipped. An entry that is not known to be newer than the entry in the
     cache is skipped as well, so that a second import of a file changes nothing.
-
-    Raises:
-        PartialFailureError: some entries are not valid; all others are stored.
     """
     counts, rejected = Counter[Outcome](), list[RejectedEntry]()
     rest = iter(entries)

@@ -108,12 +108,7 @@ def drop_output() -> None:
 
 
 def format_size(count: float) -> str:
-    """Return a number of bytes in a suitable unit.
-
-    Example:
-        >>> format_size(512), format_size(1536)
-        ('512 B', '1.5 KiB')
-    """
+    """Return a number of bytes in a suitable unit, such as ``1.5 KiB``."""
     for unit in _SIZE_UNITS[:-1]:
         # A count that rounds up to 1024 is shown in the next unit.
         if round(count, 1) < 1024:  # noqa: PLR2004 - the ratio of these units
@@ -143,12 +138,7 @@ def format_duration(seconds: float) -> str:
 
 
 def count_entries(count: int) -> str:
-    """Return a number of entries in words.
-
-    Example:
-        >>> count_entries(1), count_entries(2000)
-        ('1 entry', '2,000 entries')
-    """
+    """Return a number of entries in words, such as ``2,000 entries``."""
     return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
@@ -164,12 +154,7 @@ def list_first(items: Iterable[str], count: int) -> str:
 
 
 def format_money(amount: float) -> str:
-    """Return an amount of money, in an unknown currency, with a suitable precision.
-
-    Example:
-        >>> format_money(1234.5), format_money(0.00125)
-        ('1,234.50', '0.00125')
-    """
+    """Return an amount of money, in an unknown currency, with a suitable precision."""
     return f"{amount:,.2f}" if amount >= 1 else f"{amount:.3g}"
 
 

@@ -14,16 +14,10 @@ Update = Callable[[int, int | None], None]
 
 @contextmanager
 def show_progress(title: str) -> Generator[Update]:
-    """Show a progress bar on standard error while the block runs.
+    """Show a progress bar on standard error while the block runs, which may move it.
 
     If the store does all of the work in one operation, the bar moves and shows the time, and
     does not fill.
-
-    Args:
-        title: the title, such as ``"Removing entries"``.
-
-    Yields:
-        A function that moves the bar.
     """
     if not is_terminal(sys.stderr):
         yield lambda done, total: None

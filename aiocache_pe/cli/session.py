@@ -39,18 +39,13 @@ _LOCKS = ".locks"  # the file store locks here before its first write, so every 
 class Session:
     """An open cache, and the failures of its store.
 
-    Args:
-        settings: the common options.
-        creates: whether the command creates a missing cache.
+    The cache has no memory tier, because a command reads nothing twice.
 
     Raises:
-        StoreFailedError: there is no cache.
+        StoreFailedError: there is no cache, and the command does not create one.
         CacheError: a setting is not valid.
 
     Attributes:
-        json: whether to print JSON.
-        cache: the cache. It has no memory tier, because a command reads nothing twice.
-        namespace: the namespace of the cache.
         place: the directory or the name of the store.
     """
 
@@ -70,11 +65,7 @@ class Session:
         self.cache.subscribe(BackendFailed, self._failures.append)
 
     async def run(self, work: Awaitable[T]) -> T:
-        """Return the result of an operation, if the store did not fail.
-
-        Raises:
-            StoreFailedError: the store failed; the result would be that of an empty cache.
-        """
+        """Return the result of an operation; raise `StoreFailedError` if the store has failed."""
         result = await work
         self.check()
         return result
@@ -96,11 +87,7 @@ class Session:
         return f"{reason} (and {others} more)" if others else reason
 
     async def close(self) -> str:
-        """Save the counters and close the store.
-
-        Returns:
-            The failures in one line; empty if there were none.
-        """
+        """Save the counters, close the store, and return the failures in one line."""
         self._failures.clear()
         await self.cache.close()
         return self.describe_failures()
@@ -184,11 +171,7 @@ async def _run(
 
 
 def _check_store(namespace: Namespace, *, creates: bool) -> str:
-    """Return the directory or the name of a store that the program can use.
-
-    Raises:
-        StoreFailedError: the program cannot use it, or there is no cache.
-    """
+    """Return the directory or the name of a store, unless the program cannot use it."""
     name = namespace.store_name
     if name == "null":
         raise exit_codes.StoreFailedError(

@@ -14,13 +14,7 @@ from aiocache_pe.codecs.plain_json import is_plain
 
 
 def parse(text: str) -> Any:
-    """Return the value of an argument; ``-`` is the text of standard input.
-
-    Returns:
-        The parsed JSON, or the text itself if it is not JSON.
-
-    Raises:
-        click.UsageError: standard input is not UTF-8 text.
+    """Return the JSON in an argument, or the text itself; ``-`` is the text of standard input.
 
     Example:
         >>> parse('{"answer": 42}'), parse("hello"), parse("NaN")
@@ -37,10 +31,7 @@ def parse(text: str) -> Any:
 def show(key: str, value: Any, *, as_json: bool) -> None:
     """Print a value: text unchanged, plain data as JSON, any other value by its ``repr``.
 
-    Args:
-        key: the key, for JSON.
-        value: the value.
-        as_json: print an object with ``key``, ``type``, and ``value`` or ``repr``.
+    As JSON, print an object with ``key``, ``type``, and ``value`` or ``repr``.
     """
     plain = is_plain(value)
     if as_json:
@@ -55,24 +46,14 @@ def show(key: str, value: Any, *, as_json: bool) -> None:
 
 
 def get_type_name(value: object) -> str:
-    """Return the class of a value, with its module unless it is a builtin.
-
-    Example:
-        >>> from decimal import Decimal
-        >>> get_type_name(1), get_type_name(Decimal(1))
-        ('int', 'decimal.Decimal')
-    """
+    """Return the class of a value, with its module unless it is a builtin."""
     cls = type(value)
     module = "" if cls.__module__ == "builtins" else f"{cls.__module__}."
     return f"{module}{cls.__qualname__}"
 
 
 def read_standard_input() -> bytes:
-    """Return the contents of standard input.
-
-    Raises:
-        click.UsageError: standard input cannot be read.
-    """
+    """Return the contents of standard input."""
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - started with <&-
         raise click.UsageError("standard input is closed")
     try:

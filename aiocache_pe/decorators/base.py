@@ -39,11 +39,7 @@ _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__gl
 
 
 class DecoratedFunction(Generic[P, R]):
-    """A decorated function of any kind; ``__wrapped__`` is the function itself.
-
-    Raises:
-        ConfigurationError: a setting does not fit the function.
-    """
+    """A decorated function of any kind; ``__wrapped__`` is the function itself."""
 
     __wrapped__: Callable[P, R]
     __name__: str

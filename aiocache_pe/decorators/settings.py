@@ -46,13 +46,7 @@ class CachedOptions(StorageOptions, LoadOptions, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one decorated function; see `aiocache_pe.cached`.
-
-    Raises:
-        TypeError: a setting has the wrong type.
-        ConfigurationError: a setting cannot work, or not together with another one.
-        InvalidTTLError: the lifetime is not valid.
-    """
+    """The settings of one decorated function, checked; see `aiocache_pe.cached`."""
 
     ttl: TTL | Default | Callable[[Any], TTL] = DEFAULT
     key_prefix: str | None = None
@@ -69,11 +63,7 @@ class Settings:
 
     @classmethod
     def build(cls, decorator: str, settings: Mapping[str, Any], accepted: Iterable[str]) -> Self:
-        """Return the settings of a decorator's keyword arguments, of which it accepts some names.
-
-        Raises:
-            TypeError: a name is not accepted; also as for `Settings`.
-        """
+        """Return the settings in keyword arguments, of which the decorator accepts some names."""
         check_names(decorator, settings, accepted)
         load: Any = {
             name: settings[name] for name in LoadOptions.__annotations__ if name in settings
@@ -127,11 +117,7 @@ class Settings:
         return cache if self.namespace is None else cache.namespace(self.namespace)
 
     def make_key_start(self, function: Callable[..., Any]) -> str:
-        """Return the beginning of all keys of a function.
-
-        Raises:
-            ConfigurationError: the function has no name of its own.
-        """
+        """Return the beginning of all keys of a function."""
         if self.key_prefix is None:
             if "<lambda>" in function.__qualname__:
                 raise ConfigurationError(
@@ -149,9 +135,6 @@ class Settings:
         """Return a function that makes the keys of a function's calls.
 
         Without ``store_prefix``, the beginning of store keys, it makes keys as users see them.
-
-        Raises:
-            ConfigurationError: a name in ``ignore`` or ``key`` is not a parameter.
         """
         start, build = store_prefix + self.make_key_start(function), self.key
         if isinstance(build, str):
@@ -186,11 +169,7 @@ class Settings:
 
 
 def check_function(function: Any, decorator: str) -> None:
-    """Check that an object can be decorated.
-
-    Raises:
-        TypeError: the object is not a function, or has no name.
-    """
+    """Raise `TypeError` unless an object is a function with a name."""
     if isinstance(function, property):
         raise TypeError(
             f"{decorator} must decorate a function; write it below @property, not above"

@@ -49,12 +49,7 @@ def make_cache_key(*args: Any, **kwargs: Any) -> str:
 
 
 class CallKey:
-    """Factory of the keys of one function's calls.
-
-    Args:
-        function: the function; its signature defines which calls are equal.
-        prefix: the beginning of all keys.
-        ignore: names of parameters that are no part of the key (`Binder`).
+    """Factory of the keys of one function's calls; all keys begin with ``prefix``.
 
     Example:
         >>> def search(query, limit=10): ...

@@ -23,18 +23,11 @@ Writer = Callable[[Any, list[str]], None]
 def canonicalize(
     value: Any, *, path: str = "value", advice: str = "pass plain data instead"
 ) -> str:
-    """Return the canonical text of a value.
+    """Return the canonical text of a value; an error names it ``path`` and gives the ``advice``.
 
-    Args:
-        value: plain data, dates, paths, numbers of any kind, enums, dataclasses, named
-            tuples, pydantic models, msgspec structs, numpy arrays, importable functions
-            and classes; and any object with a method ``__cache_key__()``. The result of
-            that method stands for the object.
-        path: the value's name in an error message.
-        advice: the advice in that message.
-
-    Returns:
-        The text; equal texts mean equal values of the same types.
+    A value may be plain data, a date, a path, a number of any kind, an enum, a dataclass, a named
+    tuple, a pydantic model, a msgspec struct, a numpy array, an importable function or class; and
+    any object with a method ``__cache_key__()``, the result of which stands for the object.
 
     Raises:
         UnstableIdentityError: the value, or a part of it, has no stable identity.
@@ -56,10 +49,7 @@ def canonicalize_call(
 ) -> str:
     """Return the canonical text of a call: each parameter's name and its argument's text.
 
-    Args:
-        named: the arguments by the names of the parameters.
-        advice: the advice in an error message.
-        known: by name, an argument that cannot change and the text of name and argument.
+    The text of an argument that cannot change may be ``known``, together with the argument.
 
     Raises:
         UnstableIdentityError: an argument, or a part of it, has no stable identity.

@@ -9,17 +9,9 @@ from functools import lru_cache
 
 
 def compile_glob(pattern: str | None) -> Callable[[str], object] | None:
-    """Return a case-sensitive function that matches a whole key against a pattern.
+    """Return a case-sensitive function that matches a whole key against a glob (`fnmatch`).
 
-    Args:
-        pattern: a glob (`fnmatch`); ``None`` and ``"*"`` match every key.
-
-    Returns:
-        The function, or ``None`` if every key matches, so that the caller need not call it.
-
-    Example:
-        >>> bool(compile_glob("user:*")("user:7"))
-        True
+    ``None`` is returned if every key matches, so that the caller need not call a function.
     """
     return None if pattern is None or pattern == "*" else _compile(pattern)
 

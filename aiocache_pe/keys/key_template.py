@@ -39,13 +39,7 @@ _Part = tuple[str, Any, str]
 
 
 class Template:
-    """A text with fields that are filled with a call's arguments.
-
-    Args:
-        template: a format string (`str.format`) with the function's parameters as fields.
-        function: the function that defines the parameters.
-        prefix: the beginning of all keys.
-        setting: the name of the setting in error messages.
+    """A format string whose fields are filled with the arguments of a call of ``function``.
 
     Raises:
         ConfigurationError: a field names no parameter, or the braces do not match.
@@ -92,12 +86,7 @@ class Template:
         return "".join(literal + text for literal, _, text in self._fill_parts(args, kwargs))
 
     def make_key(self, args: Args, kwargs: Kwargs) -> str:
-        """Return the key of a call: its text, with a digest unless that identifies the values.
-
-        Raises:
-            TypeError: the arguments do not match the function's signature.
-            UnstableIdentityError: a value has no identity that outlives the process.
-        """
+        """Return the key of a call: its text, with a digest unless that identifies the values."""
         parts = self._fill_parts(args, kwargs)
         if self._is_separable and all(_is_identified(value, text) for _, value, text in parts):
             key = "".join(literal + text for literal, _, text in parts)
@@ -135,11 +124,7 @@ def make_key_by(build: Callable[..., Any], args: Args, kwargs: Kwargs) -> str:
 
 
 class CallTags:
-    """The tags of one function's results; those such as ``"user:{user}"`` are templates.
-
-    Raises:
-        ConfigurationError: a template's field names no parameter.
-    """
+    """The tags of one function's results; those such as ``"user:{user}"`` are templates."""
 
     __slots__ = ("_plain", "_templates")
 
@@ -149,11 +134,7 @@ class CallTags:
         self._templates = [Template(tag, function, setting="tag") for tag in templates]
 
     def make_tags(self, args: Args, kwargs: Kwargs) -> tuple[str, ...]:
-        """Return the tags for a call.
-
-        Raises:
-            InvalidKeyError: a filled tag is empty.
-        """
+        """Return the tags for a call; raise `InvalidKeyError` if a filled tag is empty."""
         if not self._templates:
             return self._plain
         filled = [template.fill(args, kwargs) for template in self._templates]

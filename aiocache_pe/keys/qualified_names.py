@@ -26,14 +26,7 @@ def get_module(owner: Any) -> str:
     The definitions of a script are in ``__main__``, which is another module in every script.
     The script's own name is used instead. Two scripts that share a store therefore have
     different names, and a script has the same names when it is run and when it is imported.
-
-    Returns:
-        The module's name; ``__main__`` only if there is no other name, as in a REPL.
-
-    Example:
-        >>> from pathlib import Path
-        >>> get_module(Path)
-        'pathlib'
+    Only where there is no other name, as in a REPL, the result is ``__main__``.
     """
     module: str = getattr(owner, "__module__", None) or ""
     if module in _MAIN:
@@ -49,10 +42,5 @@ def get_module(owner: Any) -> str:
 
 
 def get_qualified_name(owner: Any) -> str:
-    """Return the module and the qualified name of a function or class.
-
-    Example:
-        >>> get_qualified_name(get_qualified_name)
-        'aiocache_pe.keys.qualified_names.get_qualified_name'
-    """
+    """Return the module and the qualified name of a function or class."""
     return f"{get_module(owner)}.{owner.__qualname__}"

@@ -30,12 +30,7 @@ _PLAIN = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def get_signature(function: Callable[..., Any]) -> Signature:
-    """Return the signature of a function, also if its annotations cannot be evaluated.
-
-    Raises:
-        ValueError: the callable has no signature that `inspect` can read.
-        TypeError: the object is not callable.
-    """
+    """Return the signature of a function, also if its annotations cannot be evaluated."""
     if sys.version_info >= (3, 14):
         return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
     return inspect.signature(function)
@@ -71,15 +66,9 @@ class Binder:
     """Binding of one function's calls; the signature is read once.
 
     Args:
-        function: the function.
         ignore: names of parameters to leave out, also of keyword arguments that only
             ``**kwargs`` accepts. The ``self`` or ``cls`` of a method is left out as well,
             unless its class has a method ``__cache_key__``.
-
-    Attributes:
-        names: the parameters that are not ignored.
-        ignored: the ignored names.
-        defaults: the default of each parameter that has one.
 
     Raises:
         ConfigurationError: an ignored name is no parameter, or there is no signature.
@@ -139,11 +128,7 @@ class Binder:
         return self._self is not None or bool(self.ignored)
 
     def bind(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
-        """Return the value of each parameter that is not ignored, in the signature's order.
-
-        Raises:
-            TypeError: the arguments do not match the function's signature.
-        """
+        """Return the value of each parameter that is not ignored, in the signature's order."""
         named = self.bind_all(args, kwargs)
         if self._self is not None and not hasattr(type(named[self._self]), "__cache_key__"):
             del named[self._self]

@@ -20,12 +20,7 @@ _TAG_LABEL_LENGTH = 100  # characters of a longer tag in front of its digest
 
 
 def check_key(key: object) -> str:
-    """Return the key, if it can be stored.
-
-    Raises:
-        TypeError: the key is not a string.
-        InvalidKeyError: the key is longer than 65,536 characters.
-    """
+    """Return the key, if it can be stored."""
     if not isinstance(key, str):
         raise TypeError(
             f"key must be a str; got {describe(key)}; make_cache_key() makes a key of any arguments"
@@ -39,24 +34,14 @@ def check_key(key: object) -> str:
 
 
 def check_keys(keys: object) -> list[str]:
-    """Return keys without duplicates, in the given order.
-
-    Raises:
-        TypeError: the argument is one string, or no iterable of strings.
-        InvalidKeyError: a key cannot be stored.
-    """
+    """Return keys that can be stored, without duplicates, in the given order."""
     if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
         raise TypeError(f"keys must be an iterable of str; got {describe(keys)}")
     return list(dict.fromkeys(check_key(key) for key in keys))
 
 
 def check_mapping(mapping: object) -> None:
-    """Check that an object maps keys that can be stored.
-
-    Raises:
-        TypeError: the object is no mapping, or a key is not a string.
-        InvalidKeyError: a key cannot be stored.
-    """
+    """Check that an object is a mapping from keys that can be stored."""
     if not isinstance(mapping, Mapping):
         raise TypeError(f"mapping must be a mapping from keys to values; got {describe(mapping)}")
     for key in mapping:
@@ -68,10 +53,6 @@ def check_tags(tags: object) -> tuple[str, ...]:
 
     The head of every entry holds the entry's tags. A tag may be long because a template such
     as ``"page:{url}"`` is filled only at the call.
-
-    Raises:
-        TypeError: the argument is one string, or no iterable of strings.
-        InvalidKeyError: a tag is empty.
 
     Example:
         >>> check_tags(["news", "x" * 1000])[1].partition("~")[2]
@@ -101,15 +82,9 @@ def describe(value: object) -> str:
 def make_namespace_prefix(namespace: object) -> str:
     """Return the prefix of all store keys of a namespace's entries, colon included.
 
-    Raises:
-        TypeError: the namespace is not a string.
-        InvalidKeyError: the namespace is empty, or longer than 200 characters.
-
     Example:
-        >>> make_namespace_prefix("search")
-        'search:'
-        >>> make_namespace_prefix("a:b")
-        'a%3Ab:'
+        >>> make_namespace_prefix("search"), make_namespace_prefix("a:b")
+        ('search:', 'a%3Ab:')
     """
     if not isinstance(namespace, str):
         raise TypeError(f"namespace must be a str; got {describe(namespace)}")
@@ -121,12 +96,7 @@ def make_namespace_prefix(namespace: object) -> str:
 
 
 def make_internal_prefix(prefix: str, name: str) -> str:
-    """Return the prefix of the library's internal data beside the entries under ``prefix``.
-
-    Example:
-        >>> make_internal_prefix("search:", "tags")
-        'search+tags:'
-    """
+    """Return the prefix of the library's internal data, such as ``search+tags:``."""
     return f"{prefix[:-1]}+{name}:"
 
 
@@ -151,19 +121,13 @@ _CODES = {f"{b:02X}": b for b in range(256)}
 def quote(text: str, *, upper: bool = False) -> str:
     """Percent-encode everything but letters, digits and ``_ . -``.
 
-    Args:
-        text: any text; lone surrogates are encoded as the bytes they would have.
-        upper: keep upper-case letters. By default they are encoded too, so that two results
-            differ even where upper and lower case are the same.
-
-    Returns:
-        ASCII text that is a file name on every system, without a leading dot or hyphen.
+    Lone surrogates are encoded as the bytes they would have. Upper-case letters are encoded too
+    unless ``upper`` is given, so that two results differ even where case is ignored. The result is
+    a file name on every system, without a leading dot or hyphen.
 
     Example:
-        >>> quote("User:1")
-        '%55ser%3A1'
-        >>> quote("User:1", upper=True)
-        'User%3A1'
+        >>> quote("User:1"), quote("User:1", upper=True)
+        ('%55ser%3A1', 'User%3A1')
     """
     table = _TABLES[upper]
     if text.isascii():
@@ -174,11 +138,7 @@ def quote(text: str, *, upper: bool = False) -> str:
 
 
 def unquote(text: str) -> str:
-    """Return the text that `quote` encoded.
-
-    Raises:
-        ValueError: the text is not a result of `quote`.
-    """
+    """Return the text that `quote` encoded; raise `ValueError` for any other text."""
     if "%" not in text:
         return text
     head, *rest = text.split("%")

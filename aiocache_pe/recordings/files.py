@@ -34,14 +34,7 @@ _MAX_ARGUMENT_BYTES = 20_000
 
 
 class RecordedCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The contents of a file.
-
-    Attributes:
-        call: the name of the called function.
-        arguments: the arguments by name, for readers.
-        answer: the answer as JSON.
-        codec: the codec of the answer: ``"json"`` or ``"tagged"``.
-    """
+    """The contents of a file; the arguments are for readers, the answer is JSON of a codec."""
 
     call: str
     arguments: msgspec.Raw
@@ -107,11 +100,7 @@ def parse_digest(name: str) -> str:
 
 
 def save(recorded: RecordedCall, path: Path) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+    """Write a file completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
@@ -128,7 +117,6 @@ def load(directory: Path) -> dict[str, RecordedCall]:
 
     Raises:
         CorruptRecordError: a file with the name of a recording has other contents.
-        OSError: a file cannot be read.
     """
     recordings: dict[str, RecordedCall] = {}
     for path in list_files(directory):

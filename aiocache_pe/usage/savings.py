@@ -32,9 +32,7 @@ _FIRST_CHUNKS, _LAST_CHUNKS = 2, 3  # the chunks of a stream that can hold the u
 
 
 class SavingsEstimator:
-    """Estimator of the savings of a hit on a response.
-
-    Tokens without a price are counted all the same.
+    """Estimator of the savings of a hit on a response; tokens without a price count, too.
 
     Example:
         >>> prices = PriceTable({"small": {"input": 1.0, "output": 2.0}})

@@ -25,17 +25,11 @@ _CALL_FIELDS, _ENTRY_FIELDS = {"call", "args", "kwargs"}, {"key", "value", "ttl"
 
 
 def read_calls(path: str | os.PathLike[str]) -> list[Any]:
-    """Return the calls of a call file, in a form that `aiocache_pe.warm_cache` accepts.
+    """Return the calls of a call file (UTF-8), in a form that `aiocache_pe.warm_cache` accepts.
 
-    Args:
-        path: the path of the file; UTF-8. Empty lines, and lines that begin with ``#``, are
-            ignored.
-
-    Returns:
-        One call for each other line.
+    Empty lines, and lines that begin with ``#``, are ignored.
 
     Raises:
-        OSError: the file cannot be read.
         ConfigurationError: a line is not valid; the error has its number and the accepted forms.
     """
     text = Path(path).read_text(encoding="utf-8-sig")

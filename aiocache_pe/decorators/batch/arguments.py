@@ -20,9 +20,6 @@ class BatchCall:
     """One call of a batch function.
 
     Args:
-        items: the items of the batch, also an attribute.
-        args: the positional arguments.
-        kwargs: the keyword arguments.
         at: the position of the batch in ``args``, or its name in ``kwargs``.
     """
 
@@ -55,12 +52,7 @@ class BatchCall:
 
 
 class BatchParameter:
-    """The parameter that takes the batch.
-
-    Args:
-        function: the function.
-        name: the name of the parameter; the default is the first one after ``self`` or
-            ``cls``.
+    """The parameter that takes the batch; by default the first one after ``self`` or ``cls``.
 
     Raises:
         ConfigurationError: there is no parameter of that name, or none for a sequence.
@@ -93,11 +85,7 @@ class BatchParameter:
         self._is_keyword_only = parameters[name].kind is Parameter.KEYWORD_ONLY
 
     def parse_call(self, args: Args, kwargs: Kwargs) -> BatchCall:
-        """Return the call for some arguments.
-
-        Raises:
-            TypeError: the batch is missing, or is not a sequence of items.
-        """
+        """Return the call for some arguments; raise `TypeError` if they have no batch."""
         if self.name in kwargs:
             return BatchCall(self._check_items(kwargs[self.name]), args, kwargs, self.name)
         if len(args) > self._at and not self._is_keyword_only:

@@ -27,17 +27,7 @@ Compute = Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[Any]]]
 
 @dataclass(frozen=True, slots=True)
 class BatchParts:
-    """The settings of a batch function: its parameter, and the size of its calls.
-
-    Attributes:
-        batch: the name of the parameter; ``None`` for the first one.
-        size: the greatest number of items in one call; ``None`` for any number.
-        concurrency: how many calls run at the same time.
-
-    Raises:
-        TypeError: a setting has the wrong type.
-        ConfigurationError: a number is too small.
-    """
+    """The parameter of a batch function, and the greatest size and number of concurrent calls."""
 
     batch: str | None = None
     size: int | None = None
@@ -87,11 +77,7 @@ class BatchPlan:
 
 
 class BatchBase(DecoratedFunction[P, R]):
-    """A decorated batch function.
-
-    Raises:
-        ConfigurationError: a setting does not fit the function.
-    """
+    """A decorated batch function."""
 
     def __init__(self, function: Callable[P, R], settings: Settings, parts: BatchParts) -> None:
         super().__init__(function, settings)
@@ -188,11 +174,7 @@ class BatchBase(DecoratedFunction[P, R]):
         return split_results(result, len(keys), self.__qualname__)
 
     def _join_entries(self, plan: BatchPlan, entries: Mapping[str, Any], mode: Mode | None) -> Any:
-        """Return the result of the call.
-
-        Raises:
-            BatchResultError: the stored entries have another form than new results.
-        """
+        """Return the result; raise `BatchResultError` if the entries have different forms."""
         if mode is not Mode.BYPASS:
             self._hits += len(plan.keys) - plan.computed
         is_strict = mode is None or mode is Mode.READ_ONLY

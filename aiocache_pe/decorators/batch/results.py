@@ -58,22 +58,15 @@ def split_results(result: Any, count: int, name: str) -> list[Any]:
 
 
 def decode_item(stored: Any) -> Any:
-    """Return the result in an entry.
-
-    Example:
-        >>> decode_item({"batch": "tuple", "value": 7})
-        7
-    """
+    """Return the result in an entry."""
     return _decode_element(stored)[1]
 
 
 def join_results(entries: Sequence[Any], *, strict: bool) -> Any:
     """Return the result of the function for these items; the caller owns it.
 
-    Args:
-        entries: one for each item; equal items have the same object.
-        strict: whether all entries must have the same form, because different calls may have
-            stored them.
+    With ``strict``, all entries must have the same form, because different calls may have stored
+    them. Equal items have the same entry.
 
     Raises:
         BatchResultError: the forms differ.

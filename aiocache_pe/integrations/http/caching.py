@@ -211,11 +211,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
     Args:
         cache: the cache, async or blocking; by default the process's shared cache.
         transport: the transport that sends requests; by default one of the library.
-        settings: the settings of `HttpCaching`: ``ttl``, ``namespace``, ``tags``, ``vary``,
-            ``store_truncated``, ``cacheable``, ``stale_ttl`` and ``lock``.
-
-    Raises:
-        ConfigurationError: a setting cannot work.
+        settings: the other settings of `HttpCaching`.
     """
 
     _library: Any
@@ -238,11 +234,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
         self._streams = self._streams_class()
 
     def _choose_handler(self, request: Any, content: bytes | None) -> Callable[[Any], Any]:
-        """Return the function that answers a request, by its body if the body was read.
-
-        Raises:
-            UnrecordedCallError: recordings are replayed, and this request is never recorded.
-        """
+        """Return the function that answers a request, by its body if the body was read."""
         parsed = None if content is None else self._caching.parse_request(request, content)
         cassette = context.current_cassette()
         if parsed is None:
@@ -253,12 +245,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
         return partial(self._answer_stream if parsed.streams else self._answer_whole, parsed)
 
     def _respond_to_outcome(self, outcome: Outcome, fetched: Sequence[FetchedResponse]) -> Any:
-        """Return the response for an outcome of the loader.
-
-        Args:
-            outcome: the outcome.
-            fetched: the responses that this call fetched; empty after a hit.
-        """
+        """Return the response for an outcome; ``fetched`` is empty after a hit."""
         if fetched and outcome.source == "miss":
             status, headers, body = fetched[-1]
             return self._respond(status, drop_transfer_headers(headers), "miss", body)

@@ -33,12 +33,7 @@ _TEXT_FIELDS = ("messages", "input", "prompt", "contents", "content", "parts", "
 
 
 def make_call(request: CacheableRequest, loader: Loader) -> Call:
-    """Return the call to record for a request.
-
-    Args:
-        request: the request.
-        loader: the loader of its cache.
-    """
+    """Return the call to record for a request."""
     path = request.description.partition(" ")[0].split("/")
     title, text = " ".join(path[-2:]), _find_last_text(request.body)
     key = loader.open_namespace().prefix + request.key
@@ -54,11 +49,7 @@ def make_call(request: CacheableRequest, loader: Loader) -> Call:
 
 
 def check_may_be_sent(cassette: Cassette | None, request: Any) -> None:
-    """Check that a request that is never recorded may be sent; a replay allows none.
-
-    Raises:
-        UnrecordedCallError: it must not be sent.
-    """
+    """Raise `UnrecordedCallError` during a replay, for a request that is never recorded."""
     if cassette is not None:
         name = f"{request.method} {request.url.host}{request.url.path}"
         note = "not recorded by this transport: see cacheable= and PATHS"
@@ -89,12 +80,7 @@ def is_recordable(answer: dict[str, Any]) -> bool:
 def replay(
     answer: dict[str, Any], *, is_fetched: bool
 ) -> tuple[int, Iterable[Iterable[str]], str, list[bytes]]:
-    """Return the status, headers, origin and chunks of the response for an answer.
-
-    Args:
-        answer: a result of `make_answer`, recorded or not.
-        is_fetched: whether this call sent the request.
-    """
+    """Return the status, headers, origin and chunks of the response for an answer."""
     if not is_recordable(answer):
         status, headers, body = answer["failure"]
         return status, drop_transfer_headers(headers), "miss", [body]

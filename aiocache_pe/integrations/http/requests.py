@@ -54,12 +54,7 @@ class CacheableRequest(NamedTuple):
 
 
 def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of all headers that are part of a key, with those that a user adds.
-
-    Raises:
-        ConfigurationError: a header may hold a secret.
-        TypeError: this is not an iterable of names.
-    """
+    """Return the names of all headers that are part of a key; ``vary`` adds some."""
     if isinstance(vary, str):
         raise TypeError(f"vary must be an iterable of header names; got the str {vary!r:.80}")
     names = [str(name).lower() for name in vary]
@@ -89,12 +84,8 @@ def parse_request(
 ) -> CacheableRequest | None:
     """Return the parts of a request that matter; ``None`` if it is not to be cached.
 
-    Args:
-        method: the method, such as ``"POST"``.
-        url: the whole URL. Its user, and parameters that may hold a secret, are ignored.
-        headers: the headers; those in ``vary`` are part of the key.
-        content: the body.
-        vary: names of headers, in lower case.
+    The user in the URL, and parameters that may hold a secret, are ignored. Of the headers, those
+    in ``vary`` are part of the key; their names are in lower case.
     """
     try:
         body = msgspec.json.decode(content)

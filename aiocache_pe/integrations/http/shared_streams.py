@@ -96,13 +96,7 @@ class AsyncSharedStreams:
     ) -> StreamSeat | None:
         """Return a seat in the stream of a key; ``None`` if it is in flight and cannot be joined.
 
-        Args:
-            key: identifies the request.
-            open_stream: sends the request. It takes a function to call when the response is
-                closed.
-
-        Raises:
-            Exception: ``open_stream`` raised it.
+        ``open_stream`` sends the request; it takes a function to call when the response is closed.
         """
         in_flight = self._in_flight.get()
 

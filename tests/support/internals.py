@@ -14,7 +14,7 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.base import Backend
-from aiocache_pe.backends.file import atomic_write, locks
+from aiocache_pe.backends.file import atomic_write, disk_executor
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.backends.redis import client_tracking
@@ -173,7 +173,7 @@ def limit_shutdown_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None
 
 def limit_lock_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time that the file store waits for a lock of another process."""
-    monkeypatch.setattr(locks, "_TIMEOUT", seconds)
+    monkeypatch.setattr(disk_executor, "_LOCK_TIMEOUT", seconds)
 
 
 def delay_reports(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.file import doctor, scan
 from aiocache_pe.backends.file.disk import Disk
-from aiocache_pe.backends.file.disk_executor import DiskExecutor, GroupCommit
+from aiocache_pe.backends.file.disk_executor import (
+    DiskExecutor,
+    GroupCommit,
+    split,
+    take_results,
+)
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.maintenance import MaintenanceRounds, remove_due
@@ -22,13 +28,16 @@ from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
 
+_SCAN_THREADS = 2
+
 
 class FileBackend:
     """A store that keeps each record in a file below one directory.
 
     Any number of processes may share the directory, which the first write creates. A small entry
     that the kernel holds in memory is read on the event loop (`peek`). Every other operation takes
-    one hop to a thread, and the writes of one tick share a hop.
+    one hop to a thread, and the writes of one tick share a hop. Scans, clears and maintenance have
+    threads of their own, so that they delay no other operation.
 
     Args:
         directory: the directory; created with mode 0700 if it is missing. A relative path is
@@ -67,6 +76,7 @@ class FileBackend:
         self.on_evict = self.on_expire = None
         self._maintenance = MaintenanceRounds(self._disk)
         self._executor = DiskExecutor()
+        self._scan_executor = DiskExecutor(_SCAN_THREADS)
         self._leases = FileLeases(self._layout.leases, self._layout.make_root, self._executor)
         self._cached_reader = CachedReader()
         self._group_commits = PerLoop(lambda: GroupCommit(self._executor, self._disk.write))
@@ -81,7 +91,10 @@ class FileBackend:
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`; a damaged file is moved to ``.damaged``."""
-        return await self._executor.run(self._disk.read, keys)
+        results: dict[str, ReadResult] = {}
+        for part in split(keys):
+            results |= await self._executor.run(self._disk.read, part)
+        return results
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
@@ -91,11 +104,13 @@ class FileBackend:
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
-        return await self._executor.run(self._disk.delete, keys, only)
+        delete = partial(self._disk.delete, only=only)
+        outcomes = await self._executor.run_for_each(delete, keys)
+        return [head for head in take_results(outcomes, "delete") if head is not None]
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; atomic among threads and processes."""
-        updated = await self._executor.run(self._disk.update, key, change)
+        updated = await self._executor.run_locking(self._disk.update, key, change)
         self._report_evictions()
         return updated
 
@@ -103,18 +118,21 @@ class FileBackend:
         """See `Backend.scan`; each of the 256 folders is one batch and one hop."""
         matches = compile_glob(pattern)
         for folder in FOLDERS:
-            heads = await self._executor.run(scan.read_heads, self._layout, prefix, folder, matches)
+            heads = await self._scan_executor.run(
+                scan.read_heads, self._layout, prefix, folder, matches
+            )
             if heads:
                 yield heads
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`; one rename takes the area away before its files are removed."""
-        return await self._executor.run(self._disk.clear, prefix)
+        return await self._scan_executor.run_locking(self._disk.clear, prefix)
 
     async def close(self) -> None:
         """See `Backend.close`; waits for the writes in progress."""
         await self._group_commits.get().wait_until_idle()
         await self._executor.close()
+        await self._scan_executor.close()
         self._maintenance.close()
         self._disk.close()
         self._leases.close()
@@ -134,7 +152,7 @@ class FileBackend:
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""
-        return await self._executor.run(scan.count_entries, self._layout.get_area(prefix))
+        return await self._scan_executor.run(scan.count_entries, self._layout.get_area(prefix))
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
@@ -146,16 +164,16 @@ class FileBackend:
 
     async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; also recounts the entries and evicts those beyond the bounds."""
-        await self._executor.run(scan.sweep, self._layout)
-        for head in await self._executor.run(remove_due, self._disk, now):
+        await self._scan_executor.run(scan.sweep, self._layout)
+        for head in await self._scan_executor.run(remove_due, self._disk, now):
             if self.on_expire is not None:
                 self.on_expire(head)
-        await self._executor.run(self._disk.bounds.enforce)
+        await self._scan_executor.run(self._disk.bounds.enforce)
         self._report_evictions()
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
         """See `Maintainable.maintain`; all processes together make one round in ten minutes."""
-        removed = await self._executor.run(self._maintenance.run_step, now)
+        removed = await self._scan_executor.run(self._maintenance.run_step, now)
         self._report_evictions()
         return removed
 
@@ -173,7 +191,7 @@ class FileBackend:
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return await self._executor.run(lambda: list(doctor.examine(self._layout.root)))
+        return await self._scan_executor.run(lambda: list(doctor.examine(self._layout.root)))
 
     def _report_evictions(self) -> None:
         """Report evictions in the event loop; they happened in threads."""

@@ -23,7 +23,7 @@ from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_entry, read_head
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds
 from aiocache_pe.backends.file.version import VersionTag, get_file_size, is_current, usable_version
-from aiocache_pe.exceptions import BackendError, CorruptRecordError
+from aiocache_pe.exceptions import BackendError, CorruptRecordError, LockTimeoutError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
@@ -57,7 +57,10 @@ class Disk:
                 found = _read(key, entry.path)
                 if isinstance(found, _DamagedFile):
                     # FileNotFoundError: another reader was first.
-                    with self.locks.hold(entry.slot), suppress(FileNotFoundError):
+                    with (
+                        suppress(FileNotFoundError, LockTimeoutError),
+                        self.locks.hold(entry.slot, wait=False),
+                    ):
                         self._set_aside(entry, found.version)
                     results[key] = found.error
                 elif found is not None:
@@ -78,22 +81,27 @@ class Disk:
                 outcomes.append(error)
         return outcomes
 
-    def delete(self, keys: Sequence[str], only: Condition | None = None) -> list[Head]:
-        """Remove entries, and return their heads except damaged ones; see `Backend.delete`."""
-        removed: list[Head] = []
+    def delete(
+        self, keys: Sequence[str], only: Condition | None = None
+    ) -> list[Head | OSError | None]:
+        """Remove entries; see `Backend.delete`.
+
+        Returns:
+            For each key, the head of the removed entry, an error, or ``None`` if no entry was
+            removed or the entry was damaged.
+        """
+        outcomes: list[Head | OSError | None] = []
         self.bounds.ensure_ledger()
         for key in keys:
             entry = self.layout.locate(key)
-            with self.locks.hold(entry.slot), suppress(FileNotFoundError):
-                try:
-                    head = read_head(entry.path, key)
-                except CorruptRecordError:
-                    head = None
-                if only is None or (head is not None and only(head)):
-                    self._remove(entry)
-                    if head is not None:
-                        removed.append(head)
-        return removed
+            try:
+                with self.locks.hold(entry.slot):
+                    outcomes.append(self._remove_if(entry, key, only))
+            except FileNotFoundError:
+                outcomes.append(None)
+            except OSError as error:
+                outcomes.append(error)
+        return outcomes
 
     def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write an entry in one step; see `Backend.update`."""
@@ -163,7 +171,7 @@ class Disk:
         """Add hits to entries and set their last access; see `Usage.add_usage`."""
         for key, (hits, last_access) in usage.items():
             entry = self.layout.locate(key)
-            with suppress(FileNotFoundError), self.locks.hold(entry.slot):
+            with suppress(FileNotFoundError, LockTimeoutError), self.locks.hold(entry.slot):
                 access_stats.add_hits(entry.path, hits, last_access)
 
     def read_usage(self, key: str) -> tuple[int, float | None]:
@@ -228,6 +236,17 @@ class Disk:
             self.expiry_index.add(entry, removable_at, now)
         version = write.publish(entry.path)
         return Record(record.head, record.payload, usable_version(version))
+
+    def _remove_if(self, entry: EntryPath, key: str, only: Condition | None) -> Head | None:
+        """Remove an entry on a condition, and return its head. Needs the entry's lock."""
+        try:
+            head = read_head(entry.path, key)
+        except CorruptRecordError:
+            head = None
+        if only is not None and (head is None or not only(head)):
+            return None
+        self._remove(entry)
+        return head
 
     def _remove(self, entry: EntryPath) -> None:
         """Remove an entry. Needs its lock."""

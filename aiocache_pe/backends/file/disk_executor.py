@@ -3,6 +3,10 @@
 All disk work that may wait runs in threads, through aiofiles. A hop costs more than most of the
 work that it does, so writes share hops. The store has a small pool of its own: the loop's default
 pool belongs to the application, which may have filled it with calls that last for seconds.
+
+No work keeps a thread for long. Large batches take several hops, and the store runs its scans and
+clears in a second pool. A lock that another process holds too long is awaited between hops, for ten
+seconds at most.
 """
 
 from __future__ import annotations
@@ -10,22 +14,25 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from aiofiles.os import wrap
 
-from aiocache_pe.exceptions import BackendError
+from aiocache_pe.exceptions import BackendError, LockTimeoutError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.threads import ThreadPool, call_in_thread, is_ending
 
 _THREADS = 4
 _BATCH_RECORDS = 512
+_LOCK_TIMEOUT = 10.0  # seconds
+_FIRST_PAUSE, _MAX_PAUSE = 0.005, 0.1  # seconds between two attempts to acquire a lock
 _BATCH_BYTES = 8 * 1024 * 1024
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
 
 
 def _call(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -39,9 +46,13 @@ class DiskExecutor:
     """Runs blocking work in a pool of threads, which is created on first use.
 
     The pool is created again when it is needed after `close` or after a fork.
+
+    Args:
+        threads: greatest number of threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = _THREADS) -> None:
+        self._threads = threads
         self.after_fork()
         reset_after_fork(self)
 
@@ -54,6 +65,53 @@ class DiskExecutor:
         """Run blocking work in a thread, in one hop, and return its result."""
         result: T = await _run_in_thread(work, *args, executor=self._get_pool(), **kwargs)
         return result
+
+    async def run_locking(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run work that acquires one lock; run it again while another caller holds the lock.
+
+        Raises:
+            LockTimeoutError: the lock was not released in ten seconds.
+        """
+        for pause in _iter_pauses():
+            try:
+                return await self.run(work, *args, **kwargs)
+            except LockTimeoutError:
+                await asyncio.sleep(pause)
+        return await self.run(work, *args, **kwargs)
+
+    async def run_for_each(
+        self, work: Callable[[Sequence[K]], Sequence[T | Exception]], items: Sequence[K]
+    ) -> list[T | Exception]:
+        """Run work that acquires a lock for each item, in several hops if the items are many.
+
+        Returns:
+            The outcome of each item; the work is run again for an item with a `LockTimeoutError`.
+        """
+        outcomes: list[T | Exception] = []
+        for part in split(items):
+            first = await self.run(work, part)
+            outcomes += await self.repeat_locked(work, part, first)
+        return outcomes
+
+    async def repeat_locked(
+        self,
+        work: Callable[[Sequence[K]], Sequence[T | Exception]],
+        items: Sequence[K],
+        outcomes: Sequence[T | Exception],
+    ) -> Sequence[T | Exception]:
+        """Run work again for the items whose lock was held; return all outcomes."""
+        for pause in _iter_pauses():
+            locked = [
+                n for n, outcome in enumerate(outcomes) if isinstance(outcome, LockTimeoutError)
+            ]
+            if not locked:
+                break
+            await asyncio.sleep(pause)
+            repeated = await self.run(work, [items[n] for n in locked])
+            outcomes = list(outcomes)
+            for n, outcome in zip(locked, repeated, strict=True):
+                outcomes[n] = outcome
+        return outcomes
 
     async def close(self) -> None:
         """Wait for the work in progress and end the threads."""
@@ -72,14 +130,43 @@ class DiskExecutor:
             return pool
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPool(_THREADS, "aiocache_pe-disk")
+                self._pool = ThreadPool(self._threads, "aiocache_pe-disk")
             return self._pool
+
+
+def split(items: Sequence[K]) -> Iterator[Sequence[K]]:
+    """Yield the items in parts that one hop may process."""
+    for start in range(0, len(items), _BATCH_RECORDS):
+        yield items[start : start + _BATCH_RECORDS]
+
+
+def take_results(outcomes: Sequence[T | Exception], action: str) -> list[T]:
+    """Return the outcomes if none is an error.
+
+    Raises:
+        BackendError: the first of the errors; the message names the action, such as "write".
+    """
+    results = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+    for outcome in outcomes if len(results) < len(outcomes) else ():
+        if isinstance(outcome, Exception):
+            raise BackendError(f"cannot {action} an entry: {outcome}") from outcome
+    return results
+
+
+def _iter_pauses() -> Iterator[float]:
+    """Yield the pauses between attempts to acquire a lock, in seconds."""
+    pause, left = _FIRST_PAUSE, _LOCK_TIMEOUT
+    while left > 0:
+        yield pause
+        left -= pause
+        pause = min(2 * pause, _MAX_PAUSE)
 
 
 Writer = Callable[[Sequence[Record]], Sequence[Record | OSError]]
 """Function that stores records and returns, for each one, the stored record or an error."""
 
-_Group = tuple[Sequence[Record], "asyncio.Future[Sequence[Record]]"]
+_Outcomes = Sequence[Record | Exception]
+_Group = tuple[Sequence[Record], "asyncio.Future[_Outcomes]"]
 
 
 class GroupCommit:
@@ -111,8 +198,21 @@ class GroupCommit:
         Raises:
             BackendError: a record could not be written; the others may have been.
         """
+        outcomes: list[Record | Exception] = []
+        for part in split(records):
+            written = await self._join_batch(part)
+            outcomes += await self._executor.repeat_locked(self._write, part, written)
+        return take_results(outcomes, "write")
+
+    async def wait_until_idle(self) -> None:
+        """Wait until all submitted records are written."""
+        while not self._idle.is_set():
+            await self._idle.wait()
+
+    def _join_batch(self, records: Sequence[Record]) -> asyncio.Future[_Outcomes]:
+        """Add records to the next batch; the future's result has an outcome for each record."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Sequence[Record]] = loop.create_future()
+        done: asyncio.Future[_Outcomes] = loop.create_future()
         self._pending.append((records, done))
         if self._idle.is_set():
             self._idle.clear()
@@ -120,12 +220,7 @@ class GroupCommit:
                 loop.call_soon(self._start_batch)
             else:
                 self._start_batch()
-        return await done
-
-    async def wait_until_idle(self) -> None:
-        """Wait until all submitted records are written."""
-        while not self._idle.is_set():
-            await self._idle.wait()
+        return done
 
     def _start_batch(self) -> None:
         batch: list[_Group] = []
@@ -145,31 +240,18 @@ class GroupCommit:
         at = 0
         for records, done in batch:
             if isinstance(outcomes, Exception):
-                _resolve(done, [outcomes])
+                part: _Outcomes = [outcomes] * len(records)
             else:
-                _resolve(done, outcomes[at : at + len(records)])
+                part = outcomes[at : at + len(records)]
                 at += len(records)
+            if not done.done():  # otherwise its caller was cancelled
+                done.set_result(part)
 
         if self._pending:
             # In the next tick, so that the writers of this batch can join the next one.
             asyncio.get_running_loop().call_soon(self._start_batch)
         else:
             self._idle.set()
-
-
-def _resolve(
-    done: asyncio.Future[Sequence[Record]], outcomes: Sequence[Record | Exception]
-) -> None:
-    if done.done():  # its caller was cancelled
-        return
-    stored = [outcome for outcome in outcomes if isinstance(outcome, Record)]
-    causes = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    if causes:
-        error = BackendError(f"cannot write an entry: {causes[0]}")
-        error.__cause__ = causes[0]
-        done.set_exception(error)
-    else:
-        done.set_result(stored)
 
 
 def _drive(work: Coroutine[Any, Any, T], on_done: Callable[[T | Exception], object]) -> None:

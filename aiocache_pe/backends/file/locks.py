@@ -3,6 +3,9 @@
 A lock is an open-file-description lock on one byte of a file, one byte for each key. It costs two
 system calls and leaves nothing behind. The kernel releases it when its process dies. Within a
 process the description is shared, so ordinary locks in front of it exclude the other threads.
+
+A thread waits for a lock for 50 ms at most, because the store has few threads. A holder that keeps
+a lock longer is suspended or its disk is slow. `disk_executor` then waits without a thread.
 """
 
 from __future__ import annotations
@@ -20,11 +23,10 @@ from aiocache_pe.exceptions import LockTimeoutError
 from aiocache_pe.runtime.fork import reset_after_fork
 
 _STRIPES = 64
-_TIMEOUT = 10.0  # seconds; a store operation takes well under a millisecond
+_TIMEOUT = 0.05  # seconds; a store operation takes well under a millisecond
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
 _pack_flock = struct.Struct("hhqqi").pack
-_Acquire = Callable[[int, float], int]
 
 
 class ByteLocks:
@@ -56,6 +58,7 @@ class ByteLocks:
         """
         self.close()
         self._open_lock = threading.Lock()
+        self._overdue: set[int] = set()
         self._stripes = [threading.Lock() for _ in range(_STRIPES)]
 
     def hold(self, slot: int, *, wait: bool = True) -> LockContext:
@@ -63,14 +66,15 @@ class ByteLocks:
 
         Args:
             slot: the number, from 0 to 2**62.
-            wait: whether to wait for the present holder, for up to ten seconds.
+            wait: whether to wait for the present holder, for up to 50 ms. Once that was in vain,
+                no caller waits for this lock until a caller has acquired it.
 
         Raises:
             LockTimeoutError: on entering, the present holder did not release the lock in time.
             OSError: on entering, the file cannot be opened or locked.
         """
-        timeout = _TIMEOUT if wait else 0.0
-        return LockContext(self._stripes[slot % _STRIPES], self._acquire, slot, timeout)
+        timeout = _TIMEOUT if wait and slot not in self._overdue else 0.0
+        return LockContext(self, self._stripes[slot % _STRIPES], slot, timeout)
 
     def __del__(self) -> None:
         self.close()
@@ -82,21 +86,28 @@ class ByteLocks:
             with suppress(OSError):
                 os.close(fd)
 
-    def _acquire(self, slot: int, timeout: float) -> int:
-        pause, deadline = 0.0002, time.monotonic() + timeout
+    def acquire(self, slot: int, timeout: float) -> int:
+        """Lock a byte, and return the descriptor of the file; the caller holds the stripe."""
+        pause = 0.0002
         while True:
             fd = self._ensure_open()
             if set_lock(fd, fcntl.F_WRLCK, slot):
                 if os.fstat(fd).st_nlink:
+                    if self._overdue:
+                        self._overdue.discard(slot)
                     return fd
                 self._reopen()  # the directory was removed, and other processes lock a new file
                 continue
-            if time.monotonic() > deadline:
-                raise LockTimeoutError(
-                    f"another process held lock {slot} of {self._path} for {timeout:.0f} s"
-                )
+            if timeout <= 0.0:
+                raise self.note_overdue(slot, "another process")
             time.sleep(pause)
+            timeout -= pause  # by the pauses: a test may have stopped the clock
             pause = min(pause * 2, 0.01)
+
+    def note_overdue(self, slot: int, holder: str) -> LockTimeoutError:
+        """Let no caller wait in a thread for this lock; return the error to raise."""
+        self._overdue.add(slot)
+        return LockTimeoutError(f"{holder} holds lock {slot} of {self._path}")
 
     def _ensure_open(self) -> int:
         fd = self._fd
@@ -126,21 +137,19 @@ class ByteLocks:
 class LockContext:
     """Context manager that holds one lock; a generator would take twice as long."""
 
-    __slots__ = ("_acquire", "_fd", "_slot", "_stripe", "_timeout")
+    __slots__ = ("_fd", "_locks", "_slot", "_stripe", "_timeout")
 
-    def __init__(
-        self, stripe: threading.Lock, acquire: _Acquire, slot: int, timeout: float
-    ) -> None:
+    def __init__(self, locks: ByteLocks, stripe: threading.Lock, slot: int, timeout: float) -> None:
+        self._locks = locks
         self._stripe = stripe
-        self._acquire = acquire
         self._slot = slot
         self._timeout = timeout
 
     def __enter__(self) -> None:
         if not self._stripe.acquire(timeout=self._timeout):
-            raise LockTimeoutError(f"a thread held lock {self._slot} for {self._timeout:.0f} s")
+            raise self._locks.note_overdue(self._slot, "a thread")
         try:
-            self._fd = self._acquire(self._slot, self._timeout)
+            self._fd = self._locks.acquire(self._slot, self._timeout)
         except BaseException:
             self._stripe.release()
             raise

@@ -88,7 +88,7 @@ class MaintenanceRounds:
         is_walk_due = _is_older(layout.walked, _WALK_INTERVAL, now)
         if is_walk_due:
             for keys in iter_expired_keys(layout, now):
-                yield partial(disk.delete, keys, lambda head: head.is_removable(now, stale=True))
+                yield partial(_remove_expired, disk, keys, now)
 
         if ledger.ensure_open() and (is_walk_due or needs_recount):
             for _ in iter_recount(layout, ledger):
@@ -100,6 +100,11 @@ class MaintenanceRounds:
 def remove_due(disk: Disk, now: float) -> list[Head]:
     """Remove at once the due entries that the expiry index lists; return their heads."""
     return [head for names in iter_due(disk.layout, now) for head in disk.expire(names, now)]
+
+
+def _remove_expired(disk: Disk, keys: Sequence[str], now: float) -> list[Head]:
+    removed = disk.delete(keys, lambda head: head.is_removable(now, stale=True))
+    return [head for head in removed if isinstance(head, Head)]
 
 
 def _is_older(path: str, seconds: float, now: float) -> bool:

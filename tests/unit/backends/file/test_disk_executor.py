@@ -6,13 +6,17 @@ import asyncio
 import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from aiocache_pe.backends.file import scan
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk_executor import DiskExecutor, GroupCommit
-from aiocache_pe.exceptions import BackendError
-from aiocache_pe.record import Record
+from aiocache_pe.exceptions import BackendError, LockTimeoutError
+from aiocache_pe.record import Head, Record
 from tests.support.file_store import make_record
+from tests.support.internals import limit_lock_wait
 from tests.support.polling import poll
 
 
@@ -177,3 +181,72 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert asyncio.run(executor.run(int, "9")) == 9
     asyncio.run(executor.close())
+
+
+async def test_long_clears_leave_threads_for_other_operations(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, remove_area = threading.Event(), scan.remove_area
+
+    def remove_slowly(folder: str) -> None:
+        assert go.wait(30)
+        remove_area(folder)
+
+    monkeypatch.setattr(scan, "remove_area", remove_slowly)
+    backend = FileBackend(cache_dir)
+    areas = [f"area{number}:" for number in range(8)]
+    await backend.write([Record(Head(1, f"{area}k", "json", 1.0, 1), b"1") for area in areas])
+    clears = [asyncio.create_task(backend.clear(area)) for area in areas]
+    await poll(lambda: len(list(cache_dir.glob(".trash-*"))) >= 2)
+    await backend.write([make_record("a")])
+    assert (await backend.read(["default:a"])).keys() == {"default:a"}
+    assert not any(clear.done() for clear in clears)
+    go.set()
+    assert await asyncio.gather(*clears) == [1] * 8
+    await backend.close()
+
+
+async def test_a_large_batch_takes_several_hops(cache_dir: Path) -> None:
+    backend = FileBackend(cache_dir)
+    records = [make_record(str(number)) for number in range(1100)]
+    keys = [record.head.key for record in records]
+    large = asyncio.create_task(backend.write(records))
+    await poll(lambda: list(cache_dir.glob("default/??/*")))
+    await backend.write([make_record("a")])
+    assert not large.done()
+    assert len(await large) == 1100
+    assert len(await backend.read(keys)) == 1100
+    assert len(await backend.delete(keys)) == 1100
+    await backend.close()
+
+
+async def test_a_held_lock_is_awaited_without_a_thread() -> None:
+    held = ["a", "b", "c"]
+
+    def work(items: Sequence[str]) -> list[str | Exception]:
+        outcomes = [LockTimeoutError("held") if item in held else item for item in items]
+        del held[-1:]
+        return outcomes
+
+    executor = DiskExecutor()
+    assert await executor.run_for_each(work, ["a", "x", "b", "c"]) == ["a", "x", "b", "c"]
+    await executor.close()
+
+
+@pytest.mark.parametrize("each", [False, True])
+async def test_a_lock_that_stays_held_is_an_error(
+    each: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_lock_wait(monkeypatch, 0.02)
+
+    def fail() -> None:
+        raise LockTimeoutError("held")
+
+    executor = DiskExecutor()
+    if each:
+        [outcome] = await executor.run_for_each(lambda _: [LockTimeoutError("held")], ["a"])
+        assert isinstance(outcome, LockTimeoutError)
+    else:
+        with pytest.raises(LockTimeoutError):
+            await executor.run_locking(fail)
+    await executor.close()

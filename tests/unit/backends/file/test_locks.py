@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,6 @@ with ByteLocks(sys.argv[1]).hold(7):
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "locks")
-
-
-@pytest.fixture
-def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
 
 
 @pytest.fixture
@@ -69,10 +65,9 @@ def test_threads_exclude_each_other(path: str) -> None:
     assert most == [1] * 1600
 
 
-@pytest.mark.usefixtures("short_timeout")
 def test_descriptions_of_the_file_exclude_each_other(path: str) -> None:
     with ByteLocks(path).hold(7):
-        with pytest.raises(LockTimeoutError, match=r"another process held lock 7 of .*/locks for"):
+        with pytest.raises(LockTimeoutError, match=r"another process holds lock 7 of .*/locks"):
             ByteLocks(path).hold(7).__enter__()
         with ByteLocks(path).hold(8):
             pass
@@ -80,11 +75,24 @@ def test_descriptions_of_the_file_exclude_each_other(path: str) -> None:
         pass
 
 
-@pytest.mark.usefixtures("short_timeout")
 def test_waiting_for_a_thread_ends_after_the_timeout(path: str) -> None:
     locks = ByteLocks(path)
-    with locks.hold(7), pytest.raises(LockTimeoutError, match="a thread held lock 7"):
+    with locks.hold(7), pytest.raises(LockTimeoutError, match="a thread holds lock 7"):
         locks.hold(7).__enter__()
+
+
+def test_callers_do_not_wait_in_vain_for_a_lock_that_stays_held(path: str) -> None:
+    with ByteLocks(path).hold(7):
+        locks = ByteLocks(path)
+        with pytest.raises(LockTimeoutError):
+            locks.hold(7).__enter__()
+        began = time.monotonic()
+        for _ in range(100):
+            with pytest.raises(LockTimeoutError):
+                locks.hold(7).__enter__()
+        assert time.monotonic() - began < 2.0  # 5 seconds at 50 ms each
+    with locks.hold(7):
+        assert locks._overdue == set()
 
 
 def test_a_timeout_is_a_backend_error_and_an_os_error() -> None:
@@ -92,7 +100,6 @@ def test_a_timeout_is_a_backend_error_and_an_os_error() -> None:
     assert issubclass(LockTimeoutError, OSError)
 
 
-@pytest.mark.usefixtures("short_timeout")
 def test_a_killed_process_holds_no_lock(path: str, holder: subprocess.Popen[str]) -> None:
     with pytest.raises(LockTimeoutError):
         ByteLocks(path).hold(7).__enter__()
@@ -158,7 +165,6 @@ def test_a_forked_child_has_locks_of_its_own(path: str) -> None:
         if child == 0:  # it must wait for its parent and not share the parent's lock
             status = 1
             try:
-                module._TIMEOUT = 0.05
                 locks.hold(7).__enter__()
             except LockTimeoutError:
                 with locks.hold(8):
@@ -167,24 +173,14 @@ def test_a_forked_child_has_locks_of_its_own(path: str) -> None:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         with pytest.raises(LockTimeoutError):
-            hold_with_short_timeout(ByteLocks(path))
+            ByteLocks(path).hold(7).__enter__()
     poll_blocking(lambda: locks._fd >= 0)
-
-
-def hold_with_short_timeout(locks: ByteLocks) -> None:
-    before, module._TIMEOUT = module._TIMEOUT, 0.05
-    try:
-        with locks.hold(7):
-            pass
-    finally:
-        module._TIMEOUT = before
 
 
 def test_posix_locks_serve_systems_without_locks_of_descriptions(
     path: str, monkeypatch: pytest.MonkeyPatch, holder: subprocess.Popen[str]
 ) -> None:
     monkeypatch.setattr(module, "_OFD_SETLK", None)
-    monkeypatch.setattr(module, "_TIMEOUT", 0.05)
     with pytest.raises(LockTimeoutError):
         ByteLocks(path).hold(7).__enter__()
     with ByteLocks(path).hold(8):

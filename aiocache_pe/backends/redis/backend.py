@@ -117,6 +117,13 @@ class RedisBackend:
         """See `Backend.write`."""
         try:
             answers = await self._commands.batch([self._make_set(record) for record in records])
+            refused = [
+                make_entry_name(record.head.key)
+                for record, answer in zip(records, answers, strict=True)
+                if isinstance(answer, BackendError)
+            ]
+            # A server without memory accepts removals. A miss is better than the replaced value.
+            await self._commands.batch([("UNLINK", name) for name in refused])
         finally:
             self._mark_changed(record.head.key for record in records)
         raise_refusals(answers)

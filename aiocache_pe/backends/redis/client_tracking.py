@@ -32,7 +32,7 @@ from redis.exceptions import ResponseError
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.connections import on_invalidation, refresh_topology
 from aiocache_pe.backends.redis.errors import CLIENT_ERRORS
-from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
+from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX, PROBE_NAME
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
@@ -206,7 +206,7 @@ class Tracker:
             async with asyncio.TaskGroup() as group:
                 for connection in connections.values():
                     group.create_task(_receive(connection))
-                    group.create_task(_ping(connection, session))
+                    group.create_task(_ping(connection, session, _get_ping(link.client)))
         finally:
             self._end_session()
             for connection in connections.values():
@@ -240,9 +240,19 @@ async def _receive(connection: Connection) -> None:
         await connection.read_response(push_request=True)
 
 
-async def _ping(connection: Connection, session: TrackingSession) -> None:
+def _get_ping(client: Client) -> tuple[bytes | str, ...]:
+    """Return the command that checks a primary: a change, which a demoted primary refuses.
+
+    The nodes of a Cluster refuse it, too, because most of them do not have its slot.
+    """
+    return ("PING",) if isinstance(client, RedisCluster) else ("UNLINK", PROBE_NAME)
+
+
+async def _ping(
+    connection: Connection, session: TrackingSession, command: tuple[bytes | str, ...]
+) -> None:
     # A closed connection would connect again at the next command, without tracking.
     while session.is_alive and connection.is_connected:
-        await connection.send_command("PING", check_health=False)
+        await connection.send_command(*command, check_health=False)
         await asyncio.sleep(_PING_SECONDS)
     raise ConnectionResetError("the tracking session has ended")

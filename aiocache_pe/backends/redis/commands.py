@@ -9,13 +9,19 @@ from itertools import chain
 from typing import Any
 
 from redis.asyncio import RedisCluster
-from redis.exceptions import ClusterDownError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import (
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.connection_pool import execute, execute_many
+from aiocache_pe.backends.redis.connection_pool import Pool, execute, execute_many
 from aiocache_pe.backends.redis.connections import refresh_topology
 from aiocache_pe.backends.redis.errors import CONNECTION_ERRORS, translate_error, translate_errors
-from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
+from aiocache_pe.backends.redis.key_names import PROBE_NAME
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 
@@ -49,9 +55,13 @@ class Commands:
         link = self._clients.get_link()
         with translate_errors(self.server):
             async with link.limit:
-                if link.pool is not None:
+                if link.pool is None:
+                    return await link.client.execute_command(*command)
+                try:
                     return await execute(link.pool, *command)
-                return await link.client.execute_command(*command)
+                except ReadOnlyError:
+                    await link.pool.disconnect(inuse_connections=False)
+                    return await execute(link.pool, *command)
 
     async def call_without_key(self, *command: str) -> Any:
         """Send a command without a key, in a Cluster to one primary; redis-py parses the answer."""
@@ -72,7 +82,7 @@ class Commands:
         with translate_errors(self.server):
             async with link.limit:
                 if link.pool is not None:
-                    answers = await execute_many(link.pool, commands)
+                    answers = await _execute_on_primary(link.pool, commands)
                 else:
                     answers = await _execute_pipeline(link.client, commands)
         return [self._translate_answer(answer) for answer in answers]
@@ -169,11 +179,11 @@ class Commands:
                     break
 
     async def probe(self) -> None:
-        """Return if every primary answers, and every slot has one."""
+        """Return if every primary answers, every slot has one, and the server accepts changes."""
         link = self._clients.get_link()
         client = link.client
         if not isinstance(client, RedisCluster):
-            await self.call("GET", ENTRY_PREFIX)
+            await self.call("UNLINK", PROBE_NAME)
             return
         with translate_errors(self.server):
             async with link.limit:
@@ -211,6 +221,22 @@ def raise_refusals(answers: list[Any]) -> list[Any]:
     return answers
 
 
+async def _execute_on_primary(pool: Pool, commands: Sequence[Command]) -> list[Any]:
+    """Execute commands; after a failover, execute those that were refused on new connections.
+
+    The connections to a demoted primary stay open. The server's address may name another server by
+    now.
+    """
+    answers = await execute_many(pool, commands)
+    refused = [n for n, answer in enumerate(answers) if isinstance(answer, ReadOnlyError)]
+    if refused:
+        await pool.disconnect(inuse_connections=False)
+        later_answers = await execute_many(pool, [commands[n] for n in refused])
+        for n, answer in zip(refused, later_answers, strict=True):
+            answers[n] = answer
+    return answers
+
+
 async def _execute_pipeline(client: Client, commands: Sequence[Command]) -> list[Any]:
     if len(commands) == 1:
         try:
@@ -229,7 +255,7 @@ async def _execute_pipeline(client: Client, commands: Sequence[Command]) -> list
 
 async def _probe_node(node: Any) -> None:
     try:
-        await node.execute_command("GET", ENTRY_PREFIX)
+        await node.execute_command("UNLINK", PROBE_NAME)
     except ClusterDownError:
         raise
     except ResponseError:  # the slot belongs to another node: that is an answer

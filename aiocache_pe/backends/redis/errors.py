@@ -12,11 +12,15 @@ from aiocache_pe.exceptions import BackendError, StoreUnavailableError
 CONNECTION_ERRORS = (
     redis_errors.ConnectionError,
     redis_errors.TimeoutError,
-    redis_errors.ClusterDownError,
+    redis_errors.ClusterDownError,  # includes MASTERDOWN
+    redis_errors.ReadOnlyError,
     redis_errors.RedisClusterException,  # no node can be reached, or a slot has none
     OSError,  # includes the builtin TimeoutError
 )
-"""Errors that mean that the server is away."""
+"""Errors that mean that the server is away, or is no primary that accepts changes."""
+
+_UNAVAILABLE_CODES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
+"""Beginnings of refusals of every change; redis-py has no classes for them."""
 
 CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
 """Errors of a client at any command."""
@@ -31,7 +35,8 @@ def translate_error(error: BaseException, server: str) -> BackendError:
         server: the server's name, as in `Address.safe_url`.
     """
     text = str(error).partition("\n")[0][:200] or type(error).__name__
-    error_class = StoreUnavailableError if isinstance(error, CONNECTION_ERRORS) else BackendError
+    is_away = isinstance(error, CONNECTION_ERRORS) or text.startswith(_UNAVAILABLE_CODES)
+    error_class = StoreUnavailableError if is_away else BackendError
     translated = error_class(f"{server}: {text}")
     translated.__cause__ = error
     return translated

@@ -15,6 +15,8 @@ from redis.crc import key_slot
 ENTRY_PREFIX = b"aiocache_pe:"
 LEASE_PREFIX = b"aiocache_pe~lease:"
 USAGE_PREFIX = b"aiocache_pe~usage:"
+PROBE_NAME = b"aiocache_pe~probe"
+"""A name that never exists. Its removal shows that a server accepts changes."""
 
 _HASH_TAG = re.compile(rb"\A[^{]*\{[^}]+\}", re.DOTALL)
 _GLOB_CHARACTERS = re.compile(rb"[\\*?\[\]]")

@@ -263,6 +263,10 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._is_stopped.set)
         self._thread.join(30)
 
+    def retarget(self, target_port: int) -> None:
+        """Forward new connections to another server, and the present ones as before."""
+        self._target_port = target_port
+
     def silence(self) -> None:
         """Forward no more bytes of the present connections, and keep them open."""
 

@@ -1,0 +1,173 @@
+"""Redis servers that answer, and refuse changes: demoted, full, or unable to save."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from redis import Redis
+
+from aiocache_pe import CacheManager
+from aiocache_pe.backends.fallback.backend import FallbackBackend
+from aiocache_pe.exceptions import BackendError
+from tests.support.internals import get_backend
+from tests.support.polling import poll
+from tests.support.servers.deployments import Proxy, execute
+from tests.support.servers.redis_server import LONG_TIMEOUTS, Server, reserve_ports
+
+
+def is_away(cache: CacheManager) -> bool:
+    backend = get_backend(cache)
+    return isinstance(backend, FallbackBackend) and backend.is_away
+
+
+@pytest.fixture
+def replica(own_redis: Server, tmp_path: Path) -> Iterator[Server]:
+    """Yield a second server, which the test makes the primary of `own_redis`."""
+    server = Server(tmp_path / "second", reserve_ports(1)[0])
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+async def demote(server: Server, successor: Server) -> None:
+    """Make a server the replica of another one, with the data of both."""
+
+    def demote_now() -> None:
+        with Redis.from_url(successor.url) as admin:
+            admin.replicaof("127.0.0.1", server.port)
+            while admin.info("replication")["master_link_status"] != "up":
+                pass
+            admin.replicaof("NO", "ONE")
+        with Redis.from_url(server.url) as admin:
+            admin.replicaof("127.0.0.1", successor.port)
+
+    await asyncio.to_thread(demote_now)
+
+
+@pytest.mark.parametrize("fallback", ["file", None])
+@pytest.mark.parametrize("memory_max_bytes", [0, 1 << 20])
+async def test_after_a_failover_behind_one_address_the_new_primary_is_used(
+    fallback: Literal["file"] | None,
+    memory_max_bytes: int,
+    own_redis: Server,
+    replica: Server,
+    cache_dir: Path,
+) -> None:
+    proxy = Proxy(own_redis.port)
+    proxy.start()
+    try:
+        async with CacheManager(
+            "redis",
+            redis_url=f"redis://127.0.0.1:{proxy.port}{LONG_TIMEOUTS}",
+            directory=cache_dir,
+            fallback=fallback,
+            memory_max_bytes=memory_max_bytes,
+        ) as cache:
+            await asyncio.gather(*(cache.set(f"k{n}", "old") for n in range(16)))
+            await asyncio.gather(*(cache.get(f"k{n}") for n in range(16)))
+            await demote(own_redis, replica)
+            proxy.retarget(replica.port)
+            assert await cache.set("k0", "new")
+            assert await cache.set_many({f"k{n}": "new" for n in range(1, 8)})
+            assert await cache.delete("k8")
+            assert await cache.incr("counter") == 1
+            assert [await cache.get(f"k{n}") for n in range(10)] == ["new"] * 8 + [None, "old"]
+            assert not is_away(cache)
+            with Redis.from_url(replica.url) as admin:
+                assert admin.get("aiocache_pe:default:k0").endswith(b'"new"')
+                assert admin.exists("aiocache_pe:default:counter")
+    finally:
+        proxy.stop()
+
+
+async def test_a_demoted_server_is_replaced_by_the_fallback(
+    own_redis: Server, replica: Server, cache_dir: Path
+) -> None:
+    async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
+        await cache.set_many({"changed": "old", "deleted": "old", "kept": "old"})
+        await demote(own_redis, replica)
+        assert await cache.set("changed", "new")
+        await cache.delete("deleted")
+        assert is_away(cache)
+        assert await cache.get("changed") == "new"
+        assert await cache.get("deleted") is None
+        with Redis.from_url(own_redis.url) as admin:
+            admin.replicaof("NO", "ONE")
+        await poll(lambda: not is_away(cache), deadline=30)
+        assert await cache.get("changed") in ("new", None)
+        assert await cache.get("deleted") is None
+        assert await cache.get("kept") == "old"
+
+
+async def test_a_copy_of_a_demoted_server_is_not_served_for_long(
+    own_redis: Server, replica: Server, cache_dir: Path
+) -> None:
+    proxy = Proxy(own_redis.port)
+    proxy.start()
+    url = f"redis://127.0.0.1:{proxy.port}{LONG_TIMEOUTS}"
+    try:
+        async with (
+            CacheManager("redis", redis_url=url, directory=cache_dir) as cache,
+            CacheManager("redis", redis_url=replica.url, fallback=None) as other,
+        ):
+            await cache.set("k", "old")
+            end = asyncio.get_running_loop().time() + 0.5
+            while asyncio.get_running_loop().time() < end:
+                assert await cache.get("k") == "old"
+                await asyncio.sleep(0.002)
+            await demote(own_redis, replica)
+            with Redis.from_url(own_redis.url) as admin:  # it hears of no more changes
+                admin.replicaof("127.0.0.1", reserve_ports(1)[0])
+            proxy.retarget(replica.port)
+            await other.set("k", "new")
+            end = asyncio.get_running_loop().time() + 10
+            while await cache.get("k") != "new":
+                assert asyncio.get_running_loop().time() < end
+                await asyncio.sleep(0.002)
+                await cache.set("another", 1)
+    finally:
+        proxy.stop()
+
+
+async def test_a_full_server_serves_no_value_that_it_could_not_replace(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
+        await cache.set_many({"changed": "old", "counted": 1, "other": "old"})
+        with Redis.from_url(own_redis.url) as admin:
+            admin.config_set("maxmemory-policy", "noeviction")
+            admin.config_set("maxmemory", 1)
+            assert not await cache.set("changed", "new")
+            assert await cache.get("changed") is None
+            with pytest.raises(BackendError, match="OOM"):
+                await cache.incr("counted")
+            assert await cache.get("counted") == 1
+            assert await cache.get("other") == "old"
+            assert await cache.delete("other")
+            admin.config_set("maxmemory", 0)
+        assert await cache.set("changed", "new")
+        assert await cache.get("changed") == "new"
+
+
+async def test_a_server_that_refuses_all_changes_is_replaced_by_the_fallback(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
+        await cache.set_many({"changed": "old", "deleted": "old"})
+        with Redis.from_url(own_redis.url) as admin:
+            execute(admin, "CONFIG SET", "min-replicas-to-write", "1")
+            assert await cache.set("changed", "new")
+            await cache.delete("deleted")
+            assert await cache.get("changed") == "new"
+            assert await cache.get("deleted") is None
+            assert is_away(cache)
+            execute(admin, "CONFIG SET", "min-replicas-to-write", "0")
+        await poll(lambda: not is_away(cache), deadline=30)
+        assert await cache.get("changed") in ("new", None)
+        assert await cache.get("deleted") is None

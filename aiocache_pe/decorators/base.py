@@ -69,11 +69,10 @@ class DecoratedFunction(Generic[P, R]):
         """Call the function and store its result, even if a result is stored."""
         raise NotImplementedError
 
-    def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
-        """Return the key of each entry of a call, without the namespace."""
+    def _list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
         return [self._plain_key(args, kwargs)]
 
-    async def warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
+    async def _warm(self, args: Args, kwargs: Kwargs, *, refresh: bool) -> None:
         """Fill the entries of a call, or refresh them; the result is dropped."""
         await self._consume(partial(self.refresh if refresh else self, *args, **kwargs))
 

@@ -111,9 +111,7 @@ class Settings:
 
     def find_cache(self) -> CacheManager:
         """Return the cache to use; the shared cache of the process is made at the first call."""
-        cache = self.cache or get_cache(self.backend)
-        if isinstance(cache, sync_manager.CacheManager):
-            cache = cache.asynchronous
+        cache = sync_manager.get_async_manager(self.cache or get_cache(self.backend))
         return cache if self.namespace is None else cache.namespace(self.namespace)
 
     def make_key_start(self, function: Callable[..., Any]) -> str:

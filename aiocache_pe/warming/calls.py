@@ -104,8 +104,8 @@ def _make_function_call(function: Any, args: Any = (), kwargs: Any = None) -> Wa
     return WarmCall(
         f"{decorated.__qualname__}{_render_arguments(args, kwargs)}",
         sync_manager.get_async_manager(decorated.cache),
-        decorated.list_keys(all_args, named_args),
-        partial(decorated.warm, all_args, named_args),
+        decorated._list_keys(all_args, named_args),  # noqa: SLF001 - users do not see these methods
+        partial(decorated._warm, all_args, named_args),  # noqa: SLF001 - as above
     )
 
 

@@ -11,7 +11,7 @@ from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.batch.arguments import BatchCall, BatchParameter
-from aiocache_pe.decorators.batch.results import decode_item, join_results, split_results
+from aiocache_pe.decorators.batch.results import decode_item, join_results
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import Args, Kwargs, get_return_annotation
@@ -48,11 +48,8 @@ class BatchPlan:
     """The entries of one call.
 
     Attributes:
-        keys: the key of each item.
         computed: the number of items for which the function was called so far.
     """
-
-    __slots__ = ("_call", "_positions", "computed", "keys")
 
     def __init__(self, call: BatchCall, keys: list[str]) -> None:
         self._call = call
@@ -60,12 +57,8 @@ class BatchPlan:
         for position, key in enumerate(keys):
             self._positions.setdefault(key, position)
         self.keys = keys
+        self.unique_keys = list(self._positions)
         self.computed = 0
-
-    @property
-    def unique_keys(self) -> list[str]:
-        """Keys without duplicates."""
-        return list(self._positions)
 
     def make_arguments(self, keys: Sequence[str]) -> tuple[Args, Kwargs]:
         """Return the arguments to call the function for some of the items."""
@@ -92,8 +85,7 @@ class BatchBase(DecoratedFunction[P, R]):
         call = self._parameter.parse_call(args, kwargs)
         return [self._plain_key(*each) for each in call.iter_single()]
 
-    def list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
-        """Return the key of each item, without the namespace."""
+    def _list_keys(self, args: Args, kwargs: Kwargs) -> list[str]:
         return self.cache_keys(*args, **kwargs)
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
@@ -169,9 +161,6 @@ class BatchBase(DecoratedFunction[P, R]):
             self._misses += len(keys)
         plan.computed += len(keys)
         return plan.make_arguments(keys)
-
-    def _split(self, result: Any, keys: Sequence[str]) -> list[Any]:
-        return split_results(result, len(keys), self.__qualname__)
 
     def _join_entries(self, plan: BatchPlan, entries: Mapping[str, Any], mode: Mode | None) -> Any:
         """Return the result; raise `BatchResultError` if the entries have different forms."""

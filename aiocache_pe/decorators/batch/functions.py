@@ -10,7 +10,7 @@ from aiocache_pe import context
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.base import AsyncDecorated, BlockingDecorated
 from aiocache_pe.decorators.batch.base import BatchBase, BatchPlan, Compute
-from aiocache_pe.decorators.batch.results import BatchResultError
+from aiocache_pe.decorators.batch.results import BatchResultError, split_results
 from aiocache_pe.decorators.methods import AsyncMethod, BlockingMethod, Method
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
@@ -141,7 +141,8 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
 
         async def compute(some: Sequence[str]) -> Sequence[Any]:
             args, kwargs = self._prepare_call(plan, some, mode)
-            return self._split(await self._function(*args, **kwargs), some)
+            result = await self._function(*args, **kwargs)
+            return split_results(result, len(some), self.__qualname__)
 
         entries = await self._load(plan, compute, mode, {})
         try:
@@ -189,8 +190,8 @@ class Batch(CachedBatch[P, T]):
 
         def compute(some: Sequence[str]) -> Sequence[Any]:
             args, kwargs = self._prepare_call(plan, some, mode)
-            result = self._function(*args, **kwargs)
-            return self._split(self._check_result(result), some)
+            result = self._check_result(self._function(*args, **kwargs))
+            return split_results(result, len(some), self.__qualname__)
 
         def load(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
             return self._load(plan, factory, mode, known)

@@ -58,7 +58,9 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         return await self._choose_handler(request, content)(request)
 
     async def _send(self, request: Any) -> Any:
-        return await self._inner.handle_async_request(request)
+        response = await self._inner.handle_async_request(request)
+        response.request = request
+        return response
 
     def _make_inner(self) -> Any:
         return self._library.AsyncHTTPTransport()
@@ -109,7 +111,6 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         self._loader.namespace.count_miss(load.key)
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
         response = await self._send(request)
-        response.request = request
         headers = response.headers.multi_items()
         if response.status_code != OK:
             return OpenedStream(response.status_code, headers, body=await _read(response))
@@ -131,7 +132,6 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
 
     async def _fetch(self, request: Any) -> FetchedResponse:
         response = await self._send(request)
-        response.request = request
         headers = response.headers.multi_items()
         return FetchedResponse(response.status_code, headers, await _read(response))
 

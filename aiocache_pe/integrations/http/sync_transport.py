@@ -57,7 +57,9 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         return self._choose_handler(request, content)(request)
 
     def _send(self, request: Any) -> Any:
-        return self._inner.handle_request(request)
+        response = self._inner.handle_request(request)
+        response.request = request
+        return response
 
     def _make_inner(self) -> Any:
         return self._library.HTTPTransport()
@@ -110,7 +112,6 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         get_tokens = self._loader.computer.get_tag_tokens
         tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
         response = self._send(request)
-        response.request = request
         headers = response.headers.multi_items()
         if response.status_code != OK:
             return OpenedStream(response.status_code, headers, body=_read(response))
@@ -132,7 +133,6 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
     def _fetch(self, request: Any) -> FetchedResponse:
         response = self._send(request)
-        response.request = request
         headers = response.headers.multi_items()
         return FetchedResponse(response.status_code, headers, _read(response))
 

@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, NamedTuple
@@ -175,23 +176,14 @@ def _parse_time(name: str, value: Any) -> float | None:
     """Return seconds since the epoch; a text without a time zone is local time."""
     if value is None:
         return None
-    if type(value) in (int, float) and _is_finite(value):
-        return float(value)
-    if type(value) is str:
-        try:
+    with suppress(ValueError, OverflowError):  # a number or year that is too large
+        if type(value) in (int, float) and math.isfinite(value):
+            return float(value)
+        if type(value) is str:
             return datetime.fromisoformat(value).astimezone(UTC).timestamp()
-        except (ValueError, OverflowError):
-            pass
     raise ValueError(
         f"{name} must be seconds since 1970, ISO 8601 or null; got {json.dumps(value):.40}"
     )
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # an int beyond the range of a float
-        return False
 
 
 def _parse_count(value: Any) -> int:

@@ -32,6 +32,8 @@ class Method(Generic[P, F, R, N]):
 
     __slots__ = ("__func__", "__self__", "__weakref__")
 
+    cache_info: Callable[[], CacheInfo]  # the function has it, and all attributes without a type
+
     def __init_subclass__(cls) -> None:
         # The property shows the docstring of the function, not that of the class.
         cls.__doc__ = vars(Method)["__doc__"]
@@ -64,10 +66,6 @@ class Method(Generic[P, F, R, N]):
         """Remove the results of one call; return whether there was one, or their number."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
-    def cache_info(self) -> CacheInfo:
-        """Return the hit and miss counts of this process."""
-        return self.__func__.cache_info()  # type: ignore[no-any-return]
-
     @property
     def __wrapped__(self) -> Any:
         return MethodType(self.__func__.__wrapped__, self.__self__)
@@ -99,14 +97,8 @@ class BlockingMethod(Method[P, F, R, N]):
 
     __slots__ = ()
 
-    def cache_clear(self) -> int:
-        """Remove all results of this function; return their number."""
-        return self.__func__.cache_clear()  # type: ignore[no-any-return]
-
-    @property
-    def cache(self) -> sync.CacheManager:
-        """Blocking manager of the cache that holds the results."""
-        return self.__func__.cache  # type: ignore[no-any-return]
+    cache_clear: Callable[[], int]
+    cache: sync.CacheManager
 
 
 class AsyncMethod(Method[P, F, R, Coroutine[Any, Any, N]]):
@@ -114,14 +106,8 @@ class AsyncMethod(Method[P, F, R, Coroutine[Any, Any, N]]):
 
     __slots__ = ()
 
-    async def cache_clear(self) -> int:
-        """Remove all results of this function; return their number."""
-        return await self.__func__.cache_clear()  # type: ignore[no-any-return]
-
-    @property
-    def cache(self) -> CacheManager:
-        """Manager of the cache that holds the results."""
-        return self.__func__.cache  # type: ignore[no-any-return]
+    cache_clear: Callable[[], Coroutine[Any, Any, int]]
+    cache: CacheManager
 
 
 class _SingleMethod(Method[P, F, R, N]):

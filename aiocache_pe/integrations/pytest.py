@@ -69,9 +69,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_usage_key] = _Usage()
     mode = config.getoption("--aiocache-record")
     if mode is not None:
-        before = os.environ.get(VARIABLE)
-        os.environ[VARIABLE] = mode
-        config.add_cleanup(lambda: _restore_variable(before))
+        patch = pytest.MonkeyPatch()
+        patch.setenv(VARIABLE, mode)
+        config.add_cleanup(patch.undo)
 
 
 @pytest.fixture
@@ -219,10 +219,3 @@ def _add_usage(item: pytest.Item, recorder: Recorder) -> None:
     usage.add(directory, [path.name for path in recorder.used()])
     if not item.stash.get(_passed_key, False) or recorder.mode == "off":
         usage.incomplete.add(directory)
-
-
-def _restore_variable(value: str | None) -> None:
-    if value is None:
-        os.environ.pop(VARIABLE, None)
-    else:
-        os.environ[VARIABLE] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -16,27 +17,25 @@ _NO_BATCH = (str, bytes, bytearray, memoryview, dict, set, frozenset)
 """Types that have items but are not a sequence of items, or have no order."""
 
 
+@dataclass(frozen=True, slots=True)
 class BatchCall:
     """One call of a batch function.
 
-    Args:
+    Attributes:
         at: the position of the batch in ``args``, or its name in ``kwargs``.
     """
 
-    __slots__ = ("_args", "_at", "_kwargs", "items")
-
-    def __init__(self, items: Sequence[Any], args: Args, kwargs: Kwargs, at: int | str) -> None:
-        self.items = items
-        self._args = args
-        self._kwargs = kwargs
-        self._at = at
+    items: Sequence[Any]
+    args: Args
+    kwargs: Kwargs
+    at: int | str
 
     def with_batch(self, batch: Any) -> tuple[Args, Kwargs]:
         """Return the arguments with another value in the place of the batch."""
-        at = self._at
+        at = self.at
         if isinstance(at, str):
-            return self._args, self._kwargs | {at: batch}
-        return (*self._args[:at], batch, *self._args[at + 1 :]), self._kwargs
+            return self.args, self.kwargs | {at: batch}
+        return (*self.args[:at], batch, *self.args[at + 1 :]), self.kwargs
 
     def iter_single(self) -> Iterator[tuple[Args, Kwargs]]:
         """Yield for each item the arguments with that item in the place of the batch."""

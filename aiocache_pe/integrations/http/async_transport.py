@@ -115,7 +115,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         if response.status_code != OK:
             return OpenedStream(response.status_code, headers, body=await _read(response))
         store = mode is not Mode.READ_ONLY
-        capture = StreamCapture(self._caching, load, tokens, headers, store=store)
+        capture = StreamCapture(self._caching, load, tokens, headers, is_open=store)
         chunks = _iter_chunks(response, capture, on_close)
         await anext(chunks)
         return OpenedStream(OK, headers, chunks)

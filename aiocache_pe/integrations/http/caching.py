@@ -7,6 +7,7 @@ arrived. A stream is stored in the chunks in which it arrived.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -151,6 +152,7 @@ class HttpCaching:
         return check.complete and (self._store_truncated or not check.truncated)
 
 
+@dataclass
 class StreamCapture:
     """Copy of a stream that is made while its chunks pass, and stored at the end.
 
@@ -158,49 +160,39 @@ class StreamCapture:
     the stream is closed, not only when its last chunk has passed.
 
     Args:
-        caching: the settings.
         load: the loader's request of its entry.
         tokens: the tokens of its tags, read before the request was sent.
-        headers: the headers of the response.
-        store: whether to store the stream.
+        is_open: whether to store the stream.
     """
 
-    def __init__(
-        self,
-        caching: HttpCaching,
-        load: LoadRequest,
-        tokens: Mapping[str, str],
-        headers: Headers,
-        *,
-        store: bool,
-    ) -> None:
-        self._caching = caching
-        self._load = load
-        self._tokens = tokens
-        self._headers = headers
-        self._is_open = store
-        self._monotonic = caching.loader.namespace.monotonic
+    caching: HttpCaching
+    load: LoadRequest
+    tokens: Mapping[str, str]
+    headers: Headers
+    is_open: bool
+
+    def __post_init__(self) -> None:
+        self._monotonic = self.caching.loader.namespace.monotonic
         self._start = self._monotonic()
         self._chunks: list[bytes] = []
 
     def add(self, chunk: bytes) -> bytes:
         """Copy a chunk, and return it."""
-        if self._is_open:
+        if self.is_open:
             self._chunks.append(chunk)
         return chunk
 
     async def put(self) -> None:
         """Store the stream if it is complete; at the first call only."""
-        if not self._is_open:
+        if not self.is_open:
             return
-        self._is_open = False
-        value = self._caching.make_stream_value(self._headers, self._chunks)
+        self.is_open = False
+        value = self.caching.make_stream_value(self.headers, self._chunks)
         self._chunks = []
         if value is not None:
             seconds = self._monotonic() - self._start
-            load = self._load
-            put = self._caching.loader.computer.put
-            await put(load.key, value, load.policy, self._tokens, seconds)
+            key, policy = self.load.key, self.load.policy
+            await self.caching.loader.computer.put(key, value, policy, self.tokens, seconds)
 
 
 class CachingTransport(Generic[Transport, Request, Response]):

@@ -96,15 +96,7 @@ class Session:
 def run(
     settings: Settings, action: Callable[[Session], Awaitable[T]], *, creates: bool = False
 ) -> T:
-    """Run an action on the cache that the common options select.
-
-    Args:
-        settings: the common options.
-        action: the action, which also prints its result.
-        creates: whether it creates a missing cache.
-
-    Returns:
-        The result of the action.
+    """Run an action on the cache that the common options select, and return its result.
 
     Raises:
         click.ClickException: the action is not possible; the error has the reason.

@@ -21,7 +21,10 @@ def parse(text: str) -> Any:
         ({'answer': 42}, 'hello', 'NaN')
     """
     if text == "-":
-        text = _read_standard_text()
+        try:
+            text = read_standard_input().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"standard input is not UTF-8 text: {error}") from error
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_parse_float)
     except (ValueError, RecursionError):
@@ -60,13 +63,6 @@ def read_standard_input() -> bytes:
         return sys.stdin.buffer.read()
     except OSError as error:
         raise click.UsageError(f"standard input cannot be read: {error}") from error
-
-
-def _read_standard_text() -> str:
-    try:
-        return read_standard_input().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"standard input is not UTF-8 text: {error}") from error
 
 
 def _make_repr(value: object) -> str:

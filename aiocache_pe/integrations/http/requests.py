@@ -42,9 +42,7 @@ class CacheableRequest(NamedTuple):
 
     Attributes:
         key: the key of its entry, without the namespace.
-        streams: whether it asks for a stream.
         description: the server, the path and the model, for readers.
-        body: the parsed body.
     """
 
     key: str

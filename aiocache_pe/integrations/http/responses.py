@@ -40,13 +40,11 @@ class FetchedResponse(NamedTuple):
 
 
 class ResponseCheck(NamedTuple):
-    """Result of a check of a response.
+    """Result of a check of a response, with its model and its token counts.
 
     Attributes:
         complete: the response reached its end, and is not an error.
         truncated: a limit on its length cut it short.
-        model: the name of the model, from the response.
-        usage: the token counts in the response, unchanged.
     """
 
     complete: bool = False

@@ -29,8 +29,6 @@ class OpenedStream(NamedTuple):
     """A response that has arrived up to its headers.
 
     Attributes:
-        status: the status code.
-        headers: the headers.
         chunks: the started generator of its chunks; closing it closes the connection. ``None``
             for a failure, which is not shared.
         body: the body of a failure.
@@ -46,10 +44,8 @@ class StreamSeat(NamedTuple):
     """The place of one request in a stream, or the failure in place of the stream.
 
     Attributes:
-        opened: the response.
         joined: whether another request opened it.
         stream: an `AsyncSharedStream` or a `SyncSharedStream`; ``None`` for a failure.
-        reader: the position in the stream.
     """
 
     opened: OpenedStream

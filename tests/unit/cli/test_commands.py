@@ -1,4 +1,4 @@
-"""Operations of the commands on a real directory, by flag and by command."""
+"""Commands on a real directory, by flag and by command."""
 
 from __future__ import annotations
 

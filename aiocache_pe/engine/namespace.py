@@ -25,6 +25,7 @@ from aiocache_pe.exceptions import (
 from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.loops import checkpoint
+from aiocache_pe.runtime.wait_graph import Computation
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
 logger = logging.getLogger("aiocache_pe")
@@ -42,6 +43,7 @@ class Namespace:
         prefix: the beginning of all its store keys.
         time, monotonic: the clock's functions.
         counters: its counters in this process.
+        lease_holders: the computations of this process that hold a lease, by store key.
     """
 
     def __init__(self, engine: Engine, name: str, on_activity: Callable[[], None]) -> None:
@@ -51,6 +53,7 @@ class Namespace:
         self.time = engine.clock.time
         self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
+        self.lease_holders: dict[str, Computation] = {}
         self._peek_entry = engine.peek
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed

@@ -3,7 +3,8 @@
 A caller that finds no entry asks the store for the key's lease (`backends.base.Leasing`) before
 it computes. Callers that fail to acquire the lease poll the store, every 20 ms at first and
 every 200 ms at most. They stop when the value is stored, when the lease becomes free because
-its holder failed or died, or when their time to wait has passed.
+its holder failed or died, or when their time to wait has passed. A caller does not wait for a
+holder in its own process that waits for this caller.
 """
 
 from __future__ import annotations
@@ -11,24 +12,25 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Self, TypeVar
 
 from aiocache_pe.backends.base import Lease
 from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.runtime import wait_graph
+from aiocache_pe.runtime.wait_graph import Computation
 from aiocache_pe.sentinels import MISSING, Missing
 
 T = TypeVar("T")
 _MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two reads of the store
 _PAUSE_GROWTH = 1.5
-_held_leases: ContextVar[frozenset[HeldLease]] = ContextVar("aiocache_pe_held_leases")
 
 
-class HeldLease:
+class HeldLease(Computation):
     """The right to compute a key; an ``async with`` block releases it.
 
     A nested call for the same key computes at once: waiting for itself would never end. Without
-    a lease of the store, no other process is kept waiting.
+    a lease of the store, no other process is kept waiting. The namespace knows the holder of each
+    lease of the store in this process.
 
     Attributes:
         key: the store key; ``None`` once the lease is released. Tasks that were started while
@@ -38,9 +40,12 @@ class HeldLease:
     __slots__ = ("_lease", "_namespace", "key")
 
     def __init__(self, namespace: Namespace, key: str, lease: Lease | None) -> None:
+        super().__init__(asyncio.get_running_loop())
         self._namespace = namespace
         self._lease = lease
         self.key: str | None = key
+        if lease is not None:
+            namespace.lease_holders[key] = self
 
     @property
     def is_lost(self) -> bool:
@@ -49,12 +54,14 @@ class HeldLease:
 
     def enter(self) -> None:
         """Mark the current context, so that nested calls find the lease."""
-        _held_leases.set(_held_leases.get(frozenset()) | {self})
+        wait_graph.enter(self)
 
     async def release(self) -> None:
         """Release the lease; a second call does nothing."""
-        self.key, lease, self._lease = None, self._lease, None
+        key, self.key, lease, self._lease = self.key, None, self._lease, None
         if lease is not None:
+            if key is not None and self._namespace.lease_holders.get(key) is self:
+                del self._namespace.lease_holders[key]
             await self._namespace.attempt("lease", lease.release(), None)
 
     async def __aenter__(self) -> Self:
@@ -97,6 +104,9 @@ class LeaseWaiter:
                 raise
 
             time_left = deadline - time()
+            holders = self._find_holders(key) if lease is None and found is MISSING else ()
+            if any(map(wait_graph.depends_on_caller, holders)):
+                time_left = 0.0  # the holder waits for this caller
             if lease is None and (found is not MISSING or time_left <= 0):
                 lease = HeldLease(self._namespace, key, None)
             if lease is not None:
@@ -105,8 +115,14 @@ class LeaseWaiter:
                 return found, lease
 
             # The random factor keeps processes from polling at the same moments.
-            await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
+            with wait_graph.wait_for(holders):
+                await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
             pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+
+    def _find_holders(self, key: str) -> tuple[Computation, ...]:
+        """Return the holder of a lease if it is known, as it is in this process."""
+        holder = self._namespace.lease_holders.get(key)
+        return () if holder is None else (holder,)
 
     async def _try_acquire(self, key: str, max_wait: float | None) -> HeldLease | None:
         if max_wait is None or is_held_by_caller(key):
@@ -117,4 +133,5 @@ class LeaseWaiter:
 
 def is_held_by_caller(key: str) -> bool:
     """Return whether the calling code runs, at any depth, inside the computation of a key."""
-    return any(lease.key == key for lease in _held_leases.get(frozenset()))
+    callers = wait_graph.get_callers()
+    return any(isinstance(each, HeldLease) and each.key == key for each in callers)

@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT, Flight
+from aiocache_pe.runtime.wait_graph import Computation
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """A function that fetches a value for each of some keys."""
@@ -36,8 +38,8 @@ class _Chunk(Flight):
 
     __slots__ = ("keys",)
 
-    def __init__(self, keys: Sequence[str], mark: object) -> None:
-        super().__init__(asyncio.get_running_loop(), mark)
+    def __init__(self, keys: Sequence[str], computation: Computation) -> None:
+        super().__init__(computation)
         self.keys = keys
 
 
@@ -56,12 +58,12 @@ class _InFlight:
     def start(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Chunk]:
         """Start work on keys, ``size`` keys a chunk.
 
-        All chunks have one mark. Code inside one chunk that needs a key of another one must
-        not wait for that chunk, which may be waiting for its own start.
+        All chunks are one computation. Code inside one chunk that needs a key of another one
+        must not wait for that chunk, which may be waiting for its own start.
         """
-        step, mark = size or len(keys) or 1, object()
+        step, computation = size or len(keys) or 1, Computation(asyncio.get_running_loop())
         slices = [keys[at : at + step] for at in range(0, len(keys), step)]
-        return [self._start_chunk(_Chunk(each, mark), work) for each in slices]
+        return [self._start_chunk(_Chunk(each, computation), work) for each in slices]
 
     def remove(self, chunk: _Chunk, keys: Iterable[str]) -> None:
         """Let no further caller join the chunk for these keys."""
@@ -141,7 +143,8 @@ class Coalescer:
             waiters = {
                 chunk: chunk.join(WAIT_TIMEOUT if chunk in joined else None) for chunk in shares
             }
-            await _wait_for_all(in_flight, waiters)
+            with wait_graph.wait_for({chunk.computation for chunk in waiters}):
+                await _wait_for_all(in_flight, waiters)
 
             left = []
             for chunk, waiter in waiters.items():
@@ -171,8 +174,8 @@ def _join_or_start(
             reentrant.append(key)
         else:
             joined.setdefault(chunk, []).append(key)
-    # Work that needs one of its own keys must not wait for itself. Its new chunks are not
-    # registered, so no other caller joins them.
+    # Work that needs one of its own keys, directly or not, must not wait for itself. Its new
+    # chunks are not registered, so no other caller joins them.
     started = in_flight.start(free, work, size) + _InFlight().start(reentrant, work, size)
     return joined, started
 

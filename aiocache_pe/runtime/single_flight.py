@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
+from contextvars import copy_context
 from typing import Any, NamedTuple
 
+from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.wait_graph import Computation
 
 WAIT_TIMEOUT = 300.0
 """Default seconds that a caller waits for another caller's computation."""
@@ -25,25 +27,24 @@ Its argument is the number of seconds that it may wait for computations in other
 processes; ``None`` means that it must not wait.
 """
 
-_own_flights: ContextVar[frozenset[object]] = ContextVar("aiocache_pe_flights")
-
 
 class Flight:
     """Work in flight and its waiters.
 
     Attributes:
+        computation: the work, as the graph of waiting computations sees it.
         task: the work's task, set by `start`.
         waiters: the callers' futures, each with the loop time at which its caller gives up.
     """
 
-    __slots__ = ("_loop", "_mark", "_timer", "task", "waiters")
+    __slots__ = ("_loop", "_timer", "computation", "task", "waiters")
 
     task: asyncio.Task[Any]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, mark: object | None = None) -> None:
-        self._loop = loop
+    def __init__(self, computation: Computation) -> None:
+        self.computation = computation
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._mark = mark or object()  # in `_own_flights` of all code that the work calls
         self.waiters: dict[asyncio.Future[Any], float] = {}
 
     def start(self, work: Callable[[], Awaitable[Any]], on_done: Callable[[], object]) -> None:
@@ -51,11 +52,8 @@ class Flight:
 
         ``on_done`` is called when the work has ended, before the waiters get its outcome.
         """
-        token = _own_flights.set(_own_flights.get(frozenset()) | {self._mark})
-        try:
-            self.task = asyncio.ensure_future(_await(work))
-        finally:
-            _own_flights.reset(token)
+        context = wait_graph.make_context(copy_context(), self.computation)
+        self.task = self._loop.create_task(_await(work), context=context)
 
         def finish(_: asyncio.Task[Any]) -> None:
             on_done()
@@ -65,8 +63,8 @@ class Flight:
 
     @property
     def is_reentrant(self) -> bool:
-        """Return whether the running code was called, directly or not, by the flight's own work."""
-        return self._mark in _own_flights.get(frozenset())
+        """Return whether the work cannot end before the running code has ended."""
+        return wait_graph.depends_on_caller(self.computation)
 
     def join(self, max_wait: float | None) -> asyncio.Future[Any]:
         """Return a future for the outcome; it is cancelled after ``max_wait`` seconds."""
@@ -151,7 +149,7 @@ class Flights:
 
         Returns:
             An awaitable of the result, or of a `GaveUp` if this caller gets none. ``None``
-            if no such work is in flight, or if the work itself makes this call.
+            if no such work is in flight, or if the work depends on this call.
         """
         flights = self._flights.get()
         flight = flights.get(key)
@@ -167,8 +165,8 @@ class Flights:
         Args:
             key: identifies the work.
             work: called in a task with the context variables of its first caller. A call
-                for the same key from inside the work does the work at once: waiting for
-                itself would never end.
+                for the same key from inside the work, or from work that it waits for, does
+                the work at once: waiting for itself would never end.
             max_wait: seconds to wait for another caller's work. After that time one of the
                 waiting callers does the work as well, and the others wait for it. ``None``
                 waits without limit; the work then must not wait for others (`Work`).
@@ -189,7 +187,8 @@ class Flights:
                 flight = self._start(flights, key, work, work_max_wait)
                 waiter = flight.join(None)
                 try:
-                    return await waiter, False
+                    with wait_graph.wait_for([flight.computation]):
+                        return await waiter, False
                 finally:
                     _leave(flights, key, flight, waiter)
             if flight.is_reentrant:
@@ -202,7 +201,7 @@ class Flights:
     def _start(
         self, flights: dict[str, Flight], key: str, work: Work, max_wait: float | None
     ) -> Flight:
-        flight = flights[key] = Flight(asyncio.get_running_loop())
+        flight = flights[key] = Flight(Computation(asyncio.get_running_loop()))
         self._in_flight.add(key)
 
         def finish() -> None:
@@ -222,7 +221,8 @@ async def _wait(
     """Wait for another caller's flight; return its result or a `GaveUp`."""
     waiter, before = flight.join(max_wait), _count_cancellations()
     try:
-        return await waiter
+        with wait_graph.wait_for([flight.computation]):
+            return await waiter
     except asyncio.CancelledError:
         if not waiter.cancelled() or _count_cancellations() > before:
             raise

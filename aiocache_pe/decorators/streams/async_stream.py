@@ -23,6 +23,7 @@ from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import is_held_by_caller
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.wait_graph import depends_on_caller
 from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
 
 P = ParamSpec("P")
@@ -95,6 +96,8 @@ class AsyncStream(
             return stream, stream.first
         streams = self._shared.get()
         in_flight = streams.get(key)
+        if in_flight is not None and depends_on_caller(in_flight.computation):
+            in_flight = None  # waiting for it would never end
         reader = None if in_flight is None else in_flight.join()
         if in_flight is not None and reader is not None:
             self._count_joined(key)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from contextvars import copy_context
 from typing import TypeVar
 
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
+from aiocache_pe.runtime.wait_graph import Computation, make_context, wait_for
 
 T = TypeVar("T")
 
@@ -22,6 +24,9 @@ class AsyncSharedStream(SharedStream[T]):
     Args:
         source: makes the generator to read, given the buffer; it is closed at the end.
         on_end: called when no other reader can join any more.
+
+    Attributes:
+        computation: the source, as the graph of waiting computations sees it.
     """
 
     def __init__(
@@ -33,7 +38,12 @@ class AsyncSharedStream(SharedStream[T]):
         self._on_end = on_end
         self._is_wanted = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self._task = asyncio.create_task(self._run(source(self.buffer)), name="aiocache_pe-stream")
+        self.computation = Computation(asyncio.get_running_loop())
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(source(self.buffer)),
+            name="aiocache_pe-stream",
+            context=make_context(copy_context(), self.computation),
+        )
 
     async def read(self, reader: StreamReader) -> AsyncGenerator[T, None]:
         """Yield all chunks from the first one on.
@@ -64,7 +74,8 @@ class AsyncSharedStream(SharedStream[T]):
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._is_wanted.set()
-        await waiter
+        with wait_for([self.computation]):
+            await waiter
 
     async def _run(self, source: AsyncGenerator[T, None]) -> None:
         error: BaseException | None = None

@@ -13,7 +13,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 PACKAGES: Final = (
-    "aiocache aiocache-pe aiofiles anyio async-lru cashews diskcache hiredis msgspec redis theine"
+    "aiocache aiocache-pe aiofiles async-lru cashews diskcache hiredis msgspec redis theine"
 ).split()
 
 

@@ -10,20 +10,14 @@ Once the interpreter is shutting down and the portal has ended, a call runs its 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from concurrent.futures import Future
-from contextlib import suppress
-from contextvars import Context, copy_context
 from functools import partial
 from inspect import isawaitable
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
-from aiocache_pe.runtime.portal import INTERRUPT_SECONDS, portal
+from aiocache_pe.runtime.portal import portal
 from aiocache_pe.runtime.threads import call_in_thread
 
 T = TypeVar("T")
@@ -35,91 +29,6 @@ _ITEMS_PER_CALL = 256
 
 class FactoryExitError(RuntimeError):
     """A factory in a helper thread raised `SystemExit` or `KeyboardInterrupt`, its cause."""
-
-
-class _Job:
-    """A value that the portal's loop waits for and the caller's thread computes."""
-
-    __slots__ = ("_context", "_function", "_loop", "future")
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Any] = self._loop.create_future()
-        self._context: Context = copy_context()  # nested calls find the held leases there
-
-    def run(self) -> None:
-        """Compute the value in this thread, and hand it to the loop.
-
-        An interrupt is raised here, because it concerns this thread only. Any other exception of
-        the function is raised in the loop, for every caller that waits.
-        """
-        future = self.future
-        try:
-            value = self._context.run(self._function)
-        except BaseException as error:
-            # A future cannot hold a StopIteration.
-            if not isinstance(error, Exception) or isinstance(error, StopIteration):
-                self.reject()
-                raise
-            failure = error  # Python deletes `error` at the end of the block
-            self._call_in_loop(lambda: None if future.done() else future.set_exception(failure))
-        else:
-            self._call_in_loop(lambda: None if future.done() else future.set_result(value))
-
-    def reject(self) -> None:
-        """Let another caller that waits for the value compute it."""
-        self._call_in_loop(self.future.cancel)
-
-    def _call_in_loop(self, function: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is closed, as at the exit of the program
-            self._loop.call_soon_threadsafe(function)
-
-
-class _CallerQueue:
-    """Jobs from the portal's loop for the thread of a blocking caller."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._is_closed = False
-
-    async def factory(self, *args: Any) -> Any:
-        """Return the value of the function for these arguments; called in the loop."""
-        job = _Job(partial(self._function, *args))
-        self._jobs.put(job)
-        if self._is_closed:
-            job.reject()
-        value = await job.future
-        return await value if isawaitable(value) else value
-
-    def run(self, operation: LoadOperation[T], factory: Callable[..., Any] | None = None) -> T:
-        """Run an operation with a factory in the portal's loop, and its jobs in this thread."""
-        future: Future[T] = Future()
-        future.add_done_callback(lambda _: self._jobs.put(None))
-        try:
-            portal.start(future, operation, factory or self.factory)
-            while (job := self._get_job()) is not None:
-                job.run()
-            return portal.wait(future)
-        except BaseException:
-            future.cancel()
-            self._close()
-            raise
-
-    def _get_job(self) -> _Job | None:
-        while True:
-            with suppress(Empty):
-                return self._jobs.get(timeout=INTERRUPT_SECONDS)
-
-    def _close(self) -> None:
-        """Reject all jobs, because other callers may wait for their values."""
-        self._is_closed = True
-        with suppress(Empty):
-            while True:
-                job = self._jobs.get_nowait()
-                if job is not None:
-                    job.reject()
 
 
 def load(
@@ -135,11 +44,10 @@ def load(
         wrap: makes a result of a value that was computed during interpreter shutdown.
 
     Raises:
-        DeadlockError: the caller is the portal's own thread.
         Exception: the function or the operation raised it.
     """
     if not portal.has_ended:
-        return _CallerQueue(function).run(operation)
+        return portal.run(portal.make_call(operation, function))
     value = function()
     return wrap(portal.call(_await, value) if isawaitable(value) else value)
 
@@ -156,7 +64,6 @@ def load_batch(
         in_threads: whether the function is called in other threads, so that calls may overlap.
 
     Raises:
-        DeadlockError: the caller is the portal's own thread.
         Exception: the function or the operation raised it.
     """
 
@@ -168,7 +75,9 @@ def load_batch(
 
     if portal.has_ended:
         return portal.call(operation, call)
-    return _CallerQueue(function).run(operation, call_in_thread if in_threads else None)
+    if in_threads:
+        return portal.call(operation, call_in_thread)
+    return portal.run(portal.make_call(operation, function))
 
 
 def load_request(
@@ -180,7 +89,6 @@ def load_request(
     computes it, and continues when the caller has returned.
 
     Raises:
-        DeadlockError: the caller is the portal's own thread.
         Exception: the factory or ``load_outcome`` raised it.
     """
     factory = request.factory
@@ -227,26 +135,9 @@ def wait_for(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, otherw
     The result is ``otherwise`` once the portal has ended.
 
     Raises:
-        DeadlockError: the caller is the portal's own thread.
         Exception: the function raised it.
     """
     return otherwise if portal.has_ended else portal.call(function, *args)
-
-
-def wait_or_schedule(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Call an async function in the portal's loop, and wait for it unless that would deadlock.
-
-    The portal's own thread calls this when the garbage collector closes a generator there.
-    """
-    try:
-        wait_for(function, otherwise=None)
-    except DeadlockError:
-        task = asyncio.ensure_future(function())
-        _scheduled.add(task)
-        task.add_done_callback(_scheduled.discard)
-
-
-_scheduled: set[asyncio.Future[object]] = set()
 
 
 def iter_in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:

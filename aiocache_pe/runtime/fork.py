@@ -8,7 +8,6 @@ parent is going to report would be reported by both processes.
 `hold_during_fork`   acquires a lock before a fork and releases it on both sides,
                      so that in the child the lock is free and its data consistent
 `reset_after_fork`   calls an object's ``after_fork()`` in the child
-`block_forks`        delays forks while the context is entered, as for an import
 ===================  ============================================================
 
 The registries hold weak references. `subprocess` does not fork in this sense.
@@ -18,8 +17,9 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Protocol, TypeVar
 from weakref import WeakSet
 
 
@@ -30,6 +30,7 @@ class Forkable(Protocol):
         """Reset the state; called in the child, where no other thread runs."""
 
 
+T = TypeVar("T")
 # One fork at a time: two forks that each hold some of the locks below would deadlock.
 _fork_lock = threading.RLock()
 _locks: WeakSet[threading.RLock] = WeakSet()
@@ -39,28 +40,25 @@ _held_locks: list[threading.RLock] = []
 
 def hold_during_fork(lock: threading.RLock) -> None:
     """Fork only while this lock is free; no other registered lock is ever acquired under it."""
-    with _fork_lock:
-        _locks.add(lock)
+    _locks.add(lock)
 
 
 def reset_after_fork(forkable: Forkable) -> None:
     """Call ``forkable.after_fork()`` in every child that is forked from now on."""
-    with _fork_lock:
-        _objects.add(forkable)
+    _objects.add(forkable)
 
 
-def block_forks() -> AbstractContextManager[object]:
-    """Return a context manager that delays forks, for example while a module is imported.
-
-    In a child, an import that another thread had begun would never finish. The block must
-    not wait for a thread that may be registering a lock or an object here.
-    """
-    return _fork_lock
+def _copy(items: Iterable[T]) -> list[T]:
+    # The registries have no lock: a finalizer that waits for another thread may run while one
+    # is held, and that thread may register an object.
+    while True:
+        with suppress(RuntimeError):  # another thread has registered an object meanwhile
+            return list(items)
 
 
 def _acquire_locks() -> None:
     _fork_lock.acquire()
-    for lock in list(_locks):
+    for lock in _copy(_locks):
         lock.acquire()
         _held_locks.append(lock)
 
@@ -73,7 +71,7 @@ def _release_locks() -> None:
 
 def _reset_child() -> None:
     _release_locks()
-    for forkable in list(_objects):
+    for forkable in _copy(_objects):
         forkable.after_fork()
 
 

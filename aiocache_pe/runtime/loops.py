@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
-
-from aiocache_pe.runtime.fork import reset_after_fork
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
@@ -40,17 +37,13 @@ class PerLoop(Generic[T]):
         True
     """
 
-    __slots__ = ("__weakref__", "_factory", "_lock", "_values")
+    # No lock: only the thread that runs a loop stores the loop's value, and a finalizer in this
+    # thread, at any instruction, may wait for another thread that needs the value of its loop.
+    __slots__ = ("_factory", "_values")
 
     def __init__(self, factory: Callable[[], T]) -> None:
         self._factory = factory
         self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
-        self.after_fork()
-        reset_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Create a free lock: a thread of the parent may have held the previous one."""
-        self._lock = threading.Lock()
 
     def get(self) -> T:
         """Return the running loop's value.
@@ -59,20 +52,16 @@ class PerLoop(Generic[T]):
             RuntimeError: no event loop is running in this thread.
         """
         loop = asyncio.get_running_loop()
-        # Without the lock: only this thread, which runs the loop, stores the loop's value.
         value = self._values.get(loop)
         if value is not None:
             return value
 
-        with self._lock:
-            value = self._values.get(loop)
-            if value is None:
-                # A value may refer to its loop, as tasks and timers do. Weak keys alone would
-                # then keep every closed loop for as long as this object lives.
-                for closed in [key for key in self._values if key.is_closed()]:
-                    del self._values[closed]
-                value = self._values[loop] = self._factory()
-            return value
+        # A value may refer to its loop, as tasks and timers do. Weak keys alone would then keep
+        # every closed loop for as long as this object lives.
+        with suppress(RuntimeError):  # another thread changes the dict; the next loop tries again
+            for closed in [key for key in self._values if key.is_closed()]:
+                self._values.pop(closed, None)
+        return self._values.setdefault(loop, self._factory())
 
 
 class PendingWork:

@@ -1,8 +1,12 @@
-"""Portal: an event loop in a thread of its own, for scripts, worker threads and notebooks.
+"""Portal: event loops in threads of their own, for scripts, worker threads and notebooks.
 
-A process has one portal. It starts at the first call that needs it and ends with the
-interpreter. The loop runs anyio's blocking portal. A call reaches it in one step, with the
-caller's context variables.
+A process has one portal. Its thread starts at the first call that needs it and ends with the
+interpreter. A call reaches the loop in one step, with the caller's context variables
+(`aiocache_pe.runtime.portal_call`).
+
+User code that runs in the loop may make a blocking call as well: a function given as ``ttl=``, a
+subscriber, a finalizer. A second loop serves this call, and a third one serves calls of user code
+in the second.
 
 The portal serves other threads until they have finished, and handlers of `atexit`. Once it has
 ended, each call runs in an event loop of its own in the calling thread.
@@ -15,36 +19,31 @@ from __future__ import annotations
 import asyncio
 import atexit
 import threading
-from collections.abc import Callable, Coroutine, Iterable
-from concurrent.futures import CancelledError, Future
+from _thread import start_new_thread
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from inspect import isawaitable
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 from aiocache_pe.exceptions import DeadlockError
-from aiocache_pe.runtime.fork import block_forks, reset_after_fork
-from aiocache_pe.runtime.threads import CallerPool, is_ending
+from aiocache_pe.runtime import log_forwarding, wait_graph
+from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.portal_call import INTERRUPT_SECONDS, Inbox, PortalCall, get_waiting_calls
+from aiocache_pe.runtime.threads import CallerPool, is_ending, own_threads
+from aiocache_pe.runtime.wait_graph import Computation
 
 T = TypeVar("T")
 _MAX_THREADS = 1 << 16
-INTERRUPT_SECONDS = 1.0
-"""Time between two checks of a waiting thread for Ctrl-C.
-
-A signal that arrives just before a thread begins to wait does not end the wait.
-"""
+_MAX_LEVEL = 64  # loops whose user code makes a blocking call inside another one
 
 
 class PortalEndedError(RuntimeError):
     """An error for calls that no loop can serve, because the interpreter is shutting down."""
-
-
-class _LoopThread(NamedTuple):
-    """A thread and its event loop; `stop` ends both."""
-
-    loop: asyncio.AbstractEventLoop
-    thread: threading.Thread
-    stop: Callable[[], object]
 
 
 class Settleable(Protocol):
@@ -52,6 +51,12 @@ class Settleable(Protocol):
 
     async def settle(self) -> None:
         """Wait a limited time for the tasks that were started in the running loop."""
+
+
+class _Level(threading.local):
+    """The level of the loop that serves blocking calls of this thread."""
+
+    value = 0
 
 
 class Portal:
@@ -69,21 +74,19 @@ class Portal:
 
     def __init__(self) -> None:
         self.settleables = WeakSet[Settleable]()
+        self._level = _Level()
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without a thread: the parent's thread is not in this process."""
-        # Nothing may depend on the parent's `_LoopThread`, such as a generator that would be
-        # closed now and would wait for the thread to end.
-        self._lock = threading.Lock()
-        self._loop_thread: _LoopThread | None = None
+        """Begin without a thread: the parent's threads are not in this process."""
+        self._threads: dict[int, _LoopThread] = {}
         self._was_ended = False
 
     @property
     def has_ended(self) -> bool:
         """Whether the interpreter is shutting down and the portal serves no more calls."""
-        return self._was_ended or (self._loop_thread is None and is_ending())
+        return self._was_ended or (is_ending() and self._level.value not in self._threads)
 
     def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """Call an async function in the portal's loop, and wait for its result.
@@ -92,122 +95,106 @@ class Portal:
         the call is cancelled.
 
         Raises:
-            DeadlockError: the caller is the portal's own thread.
+            DeadlockError: blocking calls inside each other are endless.
             PortalEndedError: the interpreter is shutting down, and this thread runs a loop.
             Exception: any exception of the function.
         """
-        future: Future[T] = Future()
-        try:
-            self.start(future, function, *args)
-            return self.wait(future)
-        except PortalEndedError:
-            if future.done():  # the function itself raised it
-                raise
-            return _run_in_this_thread(function(*args))
-        except BaseException:
-            future.cancel()
-            raise
+        return self.run(PortalCall(self._find_inbox, function, args))
 
-    def start(
-        self, future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], *args: Any
-    ) -> None:
-        """Start a call in the portal's loop, and do not wait for it.
+    def make_call(
+        self, operation: Callable[..., Coroutine[Any, Any, T]], function: Callable[..., Any]
+    ) -> PortalCall[T]:
+        """Return a call of an operation; its argument calls a function in the caller's thread.
 
-        The future receives the result; cancelling it cancels the call. The caller creates it,
-        because an interrupted caller must be able to cancel the call even when this method does
-        not return.
-
-        Raises:
-            DeadlockError: the caller is the portal's own thread.
-            PortalEndedError: the interpreter is shutting down, and no loop serves the call.
+        An awaitable result of the function is awaited in the loop.
         """
-        try:
-            running = self._get_loop_thread()
-        except PortalEndedError:
-            _block_daemon_thread()
-            raise
-        if threading.current_thread() is running.thread:
-            raise DeadlockError(
-                "a blocking call must not be made in the thread of the event loop that does its "
-                "work; await the async function there, or make the call in another thread"
-            )
-        running.loop.call_soon_threadsafe(_start_task, future, function, args)
 
-    def wait(self, future: Future[T]) -> T:
-        """Wait for the result of a call that `start` started."""
-        while True:
-            try:
-                return future.result(INTERRUPT_SECONDS)
-            except TimeoutError:
-                if future.done():  # perhaps the function raised it
-                    return future.result()
-            except CancelledError:
-                if self.has_ended:
-                    _block_daemon_thread()
-                raise
+        async def compute(*args: Any) -> Any:
+            value = await call.run_in_caller(partial(function, *args))
+            return await value if isawaitable(value) else value
 
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Schedule a plain function in the portal's loop, unless the portal has ended."""
-        with suppress(PortalEndedError):
-            self._get_loop_thread().loop.call_soon_threadsafe(function)
+        call = PortalCall(self._find_inbox, operation, (compute,))
+        return call
+
+    def run(self, call: PortalCall[T]) -> T:
+        """Run a call, and wait for its result; the errors are those of `call`."""
+        blocked: list[object] = [*get_waiting_calls()]
+        with suppress(RuntimeError):
+            blocked.append(asyncio.get_running_loop())
+        if not blocked:
+            return self._run(call, None)
+        blocker = Computation(call)
+        with wait_graph.block(blocker, blocked):
+            return self._run(call, wait_graph.make_context(copy_context(), blocker))
+
+    def call_soon(
+        self, function: Callable[[], object], refuse: Callable[[], object] = lambda: None
+    ) -> bool:
+        """Schedule a plain function in the portal's loop; return whether the portal serves calls.
+
+        ``refuse`` is called instead if the loop ends before that.
+        """
+        with suppress(PortalEndedError, RuntimeError):  # or a thread cannot start
+            self._find_inbox(level=0).put(function, refuse)
+            return True
+        return False
 
     def stop(self) -> None:
-        """Cancel all calls, and end the loop and its thread; a later call starts them again."""
-        with self._lock:
-            running, self._loop_thread = self._loop_thread, None
-        if running is not None:
-            with suppress(RuntimeError):  # the loop has ended already
-                running.stop()
-            running.thread.join()
+        """Cancel all calls, and end the loops and their threads; a later call starts them again."""
+        for level in sorted(self._threads, reverse=True):
+            thread = self._threads.pop(level, None)
+            if thread is not None:
+                thread.stop()
 
     def end(self) -> None:
         """Stop the portal; later calls run in the calling thread."""
         self._was_ended = True
         self.stop()
+        log_forwarding.flush()
 
-    def _get_loop_thread(self) -> _LoopThread:
-        with self._lock:
-            running = self._loop_thread
+    def register(self, thread: _LoopThread, level: int) -> bool:
+        """Let a new thread serve a level, unless another one serves it; called in that thread."""
+        self._level.value = level + 1
+        present = self._threads.get(level)
+        if present is not None and present.inbox.has_ended:
+            self._threads.pop(level, None)
+        return self._threads.setdefault(level, thread) is thread
+
+    def _run(self, call: PortalCall[T], context: Context | None) -> T:
+        try:
+            return call.run(context)
+        except PortalEndedError:
+            if call.has_started:  # the function itself raised it
+                raise
+            self._block_daemon_thread()
+            return _run_in_this_thread(call.make_coroutine())
+        except CancelledError:
+            if self.has_ended:
+                self._block_daemon_thread()
+            raise
+
+    def _find_inbox(self, level: int | None = None) -> Inbox:
+        """Return the inbox of the loop that serves this thread; start its thread if necessary."""
+        level = self._level.value if level is None else level
+        if level > _MAX_LEVEL:
+            raise DeadlockError(
+                f"blocking calls must not be nested in more than {_MAX_LEVEL} event loops; "
+                "an async function must await the cache, not block for it"
+            )
+        while True:
+            thread = self._threads.get(level)
             if self.has_ended:
                 raise PortalEndedError(
                     "the interpreter is shutting down, so the portal serves no more calls"
                 )
-            if running is None or running.loop.is_closed():  # a `SystemExit` closes the loop
-                running = self._loop_thread = _start_loop_thread(self.settleables)
-            return running
+            if thread is not None and not thread.inbox.has_ended:
+                return thread.inbox
+            _LoopThread(self, level).start()
 
-
-def _start_task(
-    future: Future[T], function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...]
-) -> None:
-    if future.cancelled():
-        return
-    try:
-        task = asyncio.ensure_future(function(*args))
-    except Exception as error:  # noqa: BLE001 - raised in the thread that waits for the future
-        if future.set_running_or_notify_cancel():
-            future.set_exception(error)
-        return
-    loop = asyncio.get_running_loop()
-
-    def cancel_task(future: Future[T]) -> None:
-        if future.cancelled() and not loop.is_closed():
-            loop.call_soon_threadsafe(task.cancel)
-
-    task.add_done_callback(partial(_copy_outcome, future))
-    future.add_done_callback(cancel_task)
-
-
-def _copy_outcome(future: Future[T], task: asyncio.Task[T]) -> None:
-    if task.cancelled():
-        future.cancel()
-    if not future.set_running_or_notify_cancel():
-        return
-    error = task.exception()
-    if error is None:
-        future.set_result(task.result())
-    else:
-        future.set_exception(error)
+    def _block_daemon_thread(self) -> None:
+        """Block a daemon thread until the interpreter ends, as Python itself does."""
+        if threading.current_thread().daemon and not self._level.value:
+            threading.Event().wait()
 
 
 def _run_in_this_thread(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -222,57 +209,116 @@ def _run_in_this_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     )
 
 
-def _block_daemon_thread() -> None:
-    """Block a daemon thread until the interpreter ends, as Python itself does, without output."""
-    if threading.current_thread().daemon:
-        threading.Event().wait()
+class _LoopThread:
+    """A thread with an event loop; several may start, and one of them serves the portal.
 
+    The thread itself decides which one, because a signal handler may interrupt the thread that
+    starts it, and may start another one.
+    """
 
-def _start_loop_thread(settleables: Iterable[Settleable]) -> _LoopThread:
-    # Imported here: most programs need no portal, and anyio takes as long to import as all the
-    # rest. In a child that is forked during the import, the import would never finish.
-    with block_forks():
-        import anyio  # noqa: PLC0415
-        from anyio.from_thread import BlockingPortal  # noqa: PLC0415
+    def __init__(self, portal: Portal, level: int) -> None:
+        self.inbox = Inbox()
+        self._portal = portal
+        self._registered = SimpleQueue[RuntimeError | None]()
+        self._level = level
+        self._is_settled = False
+        self._thread = threading.Thread(target=self._run, name="aiocache_pe", daemon=True)
 
-    ready: Future[_LoopThread] = Future()
-    settled = threading.Event()
+    def start(self) -> None:
+        """Start the thread, and wait until one of the started threads serves the level.
 
-    async def serve() -> None:
-        async with BlockingPortal() as blocking_portal:
-            loop = asyncio.get_running_loop()
-            # As many threads as calls: a call may wait for another that needs a thread, too.
-            loop.set_default_executor(CallerPool(_MAX_THREADS, thread_name_prefix="aiocache_pe"))
-            stop = partial(blocking_portal.stop, cancel_remaining=True)
-            thread = threading.current_thread()
-            ready.set_result(_LoopThread(loop, thread, lambda: blocking_portal.call(stop)))
-            await blocking_portal.sleep_until_stopped()
+        Raises:
+            RuntimeError: the interpreter starts no thread any more.
+        """
+        # `Thread.start` takes locks and changes shared state, which a signal handler in this
+        # thread may interrupt. A thread without handlers calls it.
+        start_new_thread(self._start_thread, ())
+        while True:
+            with suppress(Empty):
+                error = self._registered.get(timeout=INTERRUPT_SECONDS)
+                break
+        if error is not None:
+            raise error
 
-        for settleable in list(settleables):
-            await settleable.settle()
-        settled.set()
+    def stop(self) -> None:
+        """Cancel all calls, and wait until the thread has ended."""
+        with suppress(CancelledError):
+            PortalCall(self._find_inbox, self._settle, ()).run()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
-    def run() -> None:
+    def _find_inbox(self) -> Inbox:
+        if self.inbox.has_ended:
+            raise CancelledError
+        return self.inbox
+
+    def _start_thread(self) -> None:
         try:
-            with block_forks():
-                anyio.run(anyio.sleep, 0)  # the first run imports the rest of anyio
-            anyio.run(serve)
-        except BaseException as error:
-            if not ready.done():
-                ready.set_exception(error)
+            self._thread.start()
+        except RuntimeError as error:
+            self._registered.put(error)
+
+    def _run(self) -> None:
+        is_serving = self._portal.register(self, self._level)
+        self._registered.put(None)
+        if not is_serving:
+            return
+        own_threads.loops.add(threading.get_ident())
+        try:
+            asyncio.run(self._serve())
+        except RuntimeError:
             # Python 3.12 starts no thread during shutdown, and asyncio wants to start one to
             # wait for the pool of its loop. That pool has ended by then.
-            elif not (settled.is_set() and is_ending() and isinstance(error, RuntimeError)):
+            if not (self._is_settled and is_ending()):
                 raise
+        finally:
+            own_threads.loops.discard(threading.get_ident())
+            self.inbox.close()
 
-    threading.Thread(target=run, name="aiocache_pe", daemon=True).start()
-    return ready.result()
+    async def _serve(self) -> None:
+        # As many threads as calls: a call may wait for another that needs a thread, too.
+        pool = CallerPool(_MAX_THREADS, thread_name_prefix="aiocache_pe")
+        asyncio.get_running_loop().set_default_executor(pool)
+        self._stopped = asyncio.Event()
+        self.inbox.start()
+        await self._stopped.wait()
+
+    async def _settle(self) -> None:
+        for settleable in list(self._portal.settleables):
+            await settleable.settle()
+        self._is_settled = True
+        self._stopped.set()
 
 
 portal = Portal()
 """The portal of this process."""
 
 atexit.register(portal.end)
+log_forwarding.install()
+
+
+class _BackgroundRun:
+    """One run of a function in the portal's loop."""
+
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.has_ended = False
+        self._function = function
+        self._task: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        if not self.has_ended:
+            self._task = asyncio.ensure_future(self._function())
+            self._task.add_done_callback(self._finish)
+
+    def cancel(self) -> None:
+        self.has_ended = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Future[None]) -> None:
+        self.has_ended = True
+        if not task.cancelled():
+            task.exception()  # or asyncio logs that the exception was never retrieved
 
 
 class Background:
@@ -298,31 +344,19 @@ class Background:
 
     def after_fork(self) -> None:
         """Begin without a call: the parent's portal is not in this process."""
-        self._lock = threading.Lock()
-        self._future: Future[None] | None = None
+        self._runs: dict[None, _BackgroundRun] = {}  # at most one; a dict is safe for threads
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Call an async function, unless a call is in progress."""
-        with self._lock:
-            if self._future is not None and not self._future.done():
-                return
-            future = self._future = Future[None]()
-
-        def start() -> None:
-            try:
-                portal.start(future, function, *args)
-            except RuntimeError:  # the portal has ended, or its thread cannot start
-                future.cancel()
-
-        # In a thread: the portal may have to be started first, which takes time.
-        try:
-            threading.Thread(target=start, name="aiocache_pe-start", daemon=True).start()
-        except RuntimeError:  # the interpreter is shutting down
-            future.cancel()
+        present = self._runs.get(None)
+        if present is not None and present.has_ended:
+            self._runs.pop(None, None)
+        run = _BackgroundRun(partial(function, *args))
+        if self._runs.setdefault(None, run) is run and not portal.call_soon(run.begin, run.cancel):
+            run.has_ended = True
 
     def stop(self) -> None:
         """Cancel the call in progress; the next one may start at once."""
-        with self._lock:
-            future, self._future = self._future, None
-        if future is not None:
-            future.cancel()
+        run = self._runs.pop(None, None)
+        if run is not None:
+            portal.call_soon(run.cancel)

@@ -87,6 +87,23 @@ def end_at_exit(endable: Endable) -> None:
     _endables.add(endable)
 
 
+class _OwnThreads:
+    """The threads that the library started, and that belong to it alone, by their idents."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's threads, whose idents are used again."""
+        self.workers = set[int]()
+        self.loops = set[int]()
+
+
+own_threads = _OwnThreads()
+"""The threads of the library: ``workers`` of a `ThreadPool`, and ``loops`` of the portal."""
+
+
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
@@ -191,9 +208,11 @@ class _Workers:
 
 
 def _run_jobs(workers: _Workers) -> None:
+    own_threads.workers.add(threading.get_ident())
     while (job := workers.jobs.get()) is not None:
         _run_job(workers, *job)
         del job  # an idle thread must not keep the job's arguments alive
+    own_threads.workers.discard(threading.get_ident())
 
 
 def _run_job(

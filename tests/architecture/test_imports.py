@@ -66,7 +66,6 @@ IMPORTS_LATE = {
     "cache.factory": "a policy is imported when a cache is created with it",
     "cli.main": "commands that fill a cache need the decorators; reading commands do not",
     "integrations.pytest": "most test runs do not use recordings",
-    "runtime.portal": "anyio takes as long to import as all the rest; few programs need it",
     "warming.call_file": "a file of calls names the modules of its functions",
 }
 """Modules that import inside a function or by a string, and why that hides no cycle."""
@@ -74,7 +73,6 @@ IMPORTS_LATE = {
 FOREIGN = {
     "aiofiles": ("backends.file",),
     "annotationlib": ("keys.signatures",),  # of the standard library, from Python 3.14 on
-    "anyio": ("runtime.portal",),
     "backports": ("codecs",),
     "click": ("cli",),
     "compression": ("codecs",),  # of the standard library, from Python 3.14 on
@@ -226,7 +224,7 @@ def test_every_imported_module_of_the_library_exists() -> None:
 
 
 def test_importing_the_library_imports_no_client() -> None:
-    clients = [name for name in FOREIGN if name not in ("anyio", "msgspec")]
+    clients = [name for name in FOREIGN if name != "msgspec"]
     code = f"import sys, {LIBRARY}; print(*sorted(set({clients!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

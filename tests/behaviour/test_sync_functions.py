@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager, cached, sync
-from aiocache_pe.exceptions import DeadlockError
 from tests.support.polling import poll_blocking
 
 request: ContextVar[str] = ContextVar("request", default="none")
@@ -179,19 +178,6 @@ def test_a_blocking_function_may_run_an_event_loop(cache: CacheManager) -> None:
 
     assert [outer(1), outer(1)] == [4, 4]
     assert inner.cache_info() == (1, 1)
-
-
-def test_a_call_that_would_deadlock_raises(cache: CacheManager) -> None:
-    @cached(cache=cache)
-    def other(a: str) -> bool:
-        return True
-
-    @cached(cache=cache, cache_if=other)  # called in the library's own event loop
-    def function() -> str:
-        return "x"
-
-    with pytest.raises(DeadlockError):
-        function()
 
 
 AT_EXIT = """

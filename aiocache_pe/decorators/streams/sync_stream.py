@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe.context import Cassette, Mode
@@ -22,6 +23,7 @@ from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import LoadRequest
+from aiocache_pe.runtime.portal_call import watch_presence
 from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Sentinel
 
@@ -35,7 +37,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
 
     def __init__(self, function: Callable[P, Generator[T, None, R]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self._running: set[str] = set()
+        self._running: dict[str, Lock] = {}
 
     async def _consume(self, call: Callable[[], Any]) -> None:
         await call_in_thread(lambda: deque(call(), maxlen=0))
@@ -98,20 +100,33 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
         do not wait, because the lease may be held by a paused generator of their own thread.
         """
         lease: HeldLease | None = None
-        is_first = mode is None and key not in self._running
-        try:
-            if is_first:
-                self._running.add(key)
-                nothing: tuple[Any, HeldLease | None] = (MISSING, None)
-                stored, lease = blocking.wait_for(self._get_or_acquire, key, otherwise=nothing)
-                if stored is not MISSING:
-                    return (yield from self._replay(stored))
-            return (yield from self._compute(mode, key, lease, args, kwargs))
-        finally:
-            if is_first:
-                self._running.discard(key)
-            if lease is not None:
-                blocking.wait_or_schedule(lease.release)
+        running, presence = self._running.get(key), Lock()
+        # The lock is released however the generator ends, also when a signal handler interrupts
+        # the statements below.
+        with presence:
+            is_first = mode is None and (running is None or not running.locked())
+            try:
+                if is_first:
+                    self._running[key] = presence
+                    nothing: tuple[Any, HeldLease | None] = (MISSING, None)
+                    acquire = partial(self._acquire_while_present, key, presence)
+                    stored, lease = blocking.wait_for(acquire, otherwise=nothing)
+                    if stored is not MISSING:
+                        return (yield from self._replay(stored))
+                return (yield from self._compute(mode, key, lease, args, kwargs))
+            finally:
+                if is_first:
+                    self._running.pop(key, None)
+                if lease is not None:
+                    blocking.wait_for(lease.release, otherwise=None)
+
+    async def _acquire_while_present(
+        self, key: str, presence: Lock
+    ) -> tuple[Any, HeldLease | None]:
+        stored, lease = await self._get_or_acquire(key)
+        if lease is not None:
+            watch_presence(presence, lambda: lease.key is None, lease.release)
+        return stored, lease
 
     def _compute(
         self, mode: Mode | None, key: str, lease: HeldLease | None, args: Args, kwargs: Kwargs

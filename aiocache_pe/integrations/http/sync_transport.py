@@ -149,7 +149,7 @@ def _iter_chunks(
 ) -> Generator[bytes, None, None]:
     with ExitStack() as stack:
         stack.callback(on_close)
-        stack.callback(blocking.wait_or_schedule, capture.put)
+        stack.callback(blocking.wait_for, capture.put, otherwise=None)
         stack.callback(response.close)
         yield b""  # closing a generator that never ran would not close the response
         for chunk in response.iter_bytes():

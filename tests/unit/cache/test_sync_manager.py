@@ -147,7 +147,7 @@ def test_a_hit_in_memory_stays_in_its_thread(monkeypatch: pytest.MonkeyPatch) ->
 
     scheduled: list[object] = []
     monkeypatch.setattr(portal, "call", refuse)
-    monkeypatch.setattr(portal, "start", refuse)
+    monkeypatch.setattr(portal, "run", refuse)
     monkeypatch.setattr(portal, "call_soon", scheduled.append)  # schedules a report
     for _ in range(100):
         assert cache.get("key") == "value"

@@ -32,7 +32,9 @@ def interrupt_next_call(monkeypatch: pytest.MonkeyPatch) -> InterruptNextCall:
     """
 
     def arm(after: threading.Event | None = None) -> None:
-        loop = portal._get_loop_thread().loop
+        portal.call(asyncio.sleep, 0)
+        loop = portal._find_inbox().loop
+        assert loop is not None
         call_soon_threadsafe = loop.call_soon_threadsafe
 
         def call_and_interrupt(*args: Any) -> None:
@@ -166,7 +168,5 @@ def test_the_portal_starts_again_after_its_loop_thread_has_ended(
 
     with pytest.raises((SystemExit, CancelledError)):
         own.call(leave)
-    assert own._loop_thread is not None
-    own._loop_thread.thread.join(60)
     assert own.call(answer) == 42
     own.stop()

@@ -32,6 +32,7 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
+from aiocache_pe.backends.private_files import make_private_folder
 from aiocache_pe.keys.store_keys import is_internal_key, quote, unquote
 
 FOLDERS = tuple(f"{n:02x}" for n in range(256))
@@ -42,7 +43,6 @@ _LONG_NAME_PREFIX = 72  # characters of a longer name that are kept
 _CACHED_PATHS = 1024
 _MAX_CACHED_KEY = 256  # characters; the paths of longer keys are not kept in memory
 _ENTRY_NAME = re.compile(r"[0-9a-f]{8}(-|[0-9a-f]{24}-.*~$).*", re.DOTALL)
-_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of aiocache_pe.\n"
 
 
 class EntryPath(NamedTuple):
@@ -98,13 +98,7 @@ class Layout:
 
     def make_root(self) -> None:
         """Create the directory, private, with the files that keep it out of git and backups."""
-        if os.path.isdir(self.root):
-            return
-        os.makedirs(os.path.dirname(self.root), exist_ok=True)
-        os.makedirs(self.root, mode=0o700, exist_ok=True)
-        for name, text in ((".gitignore", b"*\n"), ("CACHEDIR.TAG", _CACHEDIR_TAG)):
-            with open(f"{self.root}/{name}", "wb", opener=open_private) as file:
-                file.write(text)
+        make_private_folder(self.root)
 
     def make_folder(self, folder: str) -> None:
         """Create a folder of entries, its area and the directory."""
@@ -121,11 +115,6 @@ def _build_path(root: str, key: str) -> str:
     if len(quoted) <= _MAX_NAME_LENGTH:
         return f"{folder}/{digest[:8]}-{quoted}"
     return f"{folder}/{digest}-{quoted[:_LONG_NAME_PREFIX]}~"
-
-
-def open_private(path: str, flags: int) -> int:
-    """Open a file that is created with mode 0600 and is no link; an ``opener`` for `open`."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def name_area_folder(area: str) -> str:

@@ -10,8 +10,8 @@ from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.expiry_index import has_full_bucket, iter_due
-from aiocache_pe.backends.file.layout import open_private
 from aiocache_pe.backends.file.scan import iter_expired_keys, iter_recount
+from aiocache_pe.backends.private_files import open_private
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import reset_after_fork
 

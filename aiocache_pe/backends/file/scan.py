@@ -43,15 +43,18 @@ def read_heads(
 
     Args:
         layout: the directory.
-        prefix: an area with its colon.
+        prefix: an area with its colon; empty for all areas with entries of users.
         folder: one of `FOLDERS`.
         matches: selects entries by their key without the prefix; ``None`` for all.
 
     Raises:
         OSError: the folder exists and cannot be read.
     """
-    base = f"{layout.get_area(prefix)}/{folder}"
-    heads: list[Head] = []
+    areas = [layout.get_area(prefix)] if prefix else list_areas(layout)
+    return [head for area in areas for head in _read_folder(f"{area}/{folder}", prefix, matches)]
+
+
+def _read_folder(base: str, prefix: str, matches: Callable[[str], object] | None) -> Iterator[Head]:
     for name in list_names(base):
         key = parse_key(name)
         if matches is not None and key is not None and not matches(key):
@@ -61,8 +64,7 @@ def read_heads(
             if not head.key.startswith(prefix):
                 continue
             if matches is None or key is not None or matches(head.key[len(prefix) :]):
-                heads.append(head)
-    return heads
+                yield head
 
 
 def count_entries(area: str) -> Totals:

@@ -6,7 +6,8 @@ import os
 import secrets
 from contextlib import suppress
 
-from aiocache_pe.backends.file.layout import Layout, open_private
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.private_files import open_private
 from aiocache_pe.exceptions import BackendError
 
 

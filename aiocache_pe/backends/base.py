@@ -9,6 +9,7 @@ capability      method                                     without it
 ==============  =========================================  ===============================
 `Coherent`      check a copy in memory, without waiting    no memory tier over this store
 `Peekable`      read without waiting, or answer `PENDING`  every read is awaited
+`Invalidating`  remove the records of a pattern             a scan and deletes
 `Sized`         return number and size of the entries      counted by a scan
 `Usage`         keep the hits and last access of entries   hit counts last for the process
 `Evicting`      report entries removed to make room        evictions are not counted
@@ -134,7 +135,7 @@ class Backend(Protocol):
         are yielded exactly once. A store must never hold all keys in memory.
 
         Args:
-            prefix: an area with its colon.
+            prefix: an area with its colon; empty for the entries of all areas.
             pattern: glob over the rest of the key, case-sensitive (`fnmatch`); ``None`` for all.
 
         Yields:
@@ -191,6 +192,22 @@ class Peekable(Protocol):
         Returns:
             The record; ``None`` if there certainly is none; `PENDING` if only `Backend.read` can
                 decide.
+        """
+
+
+@runtime_checkable
+class Invalidating(Protocol):
+    """A store that removes the records of a pattern by itself."""
+
+    def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """Remove the matching records.
+
+        Args:
+            prefix: an area with its colon.
+            pattern: glob over the rest of the key, as for `Backend.scan`.
+
+        Yields:
+            The heads of removed records, in batches.
         """
 
 

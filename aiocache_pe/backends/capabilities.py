@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from aiocache_pe.backends.base import Backend, Coherent, Lease, Leasing, Peekable, Sized, Usage
-from aiocache_pe.record import Record, pack_head
+from aiocache_pe.backends.base import (
+    Backend,
+    Coherent,
+    Invalidating,
+    Lease,
+    Leasing,
+    Peekable,
+    Sized,
+    Usage,
+)
+from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import PENDING, Pending
 
 
@@ -17,6 +26,17 @@ def is_current(store: Backend) -> Callable[[object], bool]:
 def peek(store: Backend) -> Callable[[str], Record | Pending | None]:
     """Return a store's `Peekable.peek`; without it, every answer is `PENDING`."""
     return store.peek if isinstance(store, Peekable) else lambda key: PENDING
+
+
+async def invalidate(store: Backend, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+    """Yield from `Invalidating.invalidate`; without it, scan for records and delete them."""
+    if isinstance(store, Invalidating):
+        async for heads in store.invalidate(prefix, pattern):
+            yield heads
+        return
+    async for heads in store.scan(prefix, pattern):
+        if heads:
+            yield await store.delete([head.key for head in heads])
 
 
 async def totals(store: Backend, prefix: str) -> tuple[int, int]:

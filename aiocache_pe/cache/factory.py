@@ -17,6 +17,7 @@ from zlib import crc32
 from aiocache_pe import backends
 from aiocache_pe._validation import check_names
 from aiocache_pe.backends.base import Backend
+from aiocache_pe.backends.private_files import FALLBACK_PREFIX, JOURNALS_NAME
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.engine import Engine
@@ -100,7 +101,7 @@ def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState
         url = _resolve_redis_url(chosen, redis_url)
         store = backends.RedisBackend(url, clock=time, tracking=tier_bytes > 0)
         if fallback is not None:
-            store = _add_fallback(store, directory)
+            store = _add_fallback(store, directory, time)
     else:
         store = _make_store(chosen, directory, eviction, bounds, time)
 
@@ -170,10 +171,14 @@ def _resolve_redis_url(backend: str, redis_url: str | None) -> str:
     return url
 
 
-def _add_fallback(store: Backend, directory: str | os.PathLike[str] | None) -> Backend:
+def _add_fallback(
+    store: Backend, directory: str | os.PathLike[str] | None, clock: Clock
+) -> Backend:
     # A directory of its own: other entries in the directory may be older than those in Redis.
-    folder = f"{_resolve_directory('file', directory)}/.fallback-{crc32(repr(store).encode()):08x}"
-    return backends.FallbackBackend(store, backends.FileBackend(folder), f"{folder}/.journals")
+    name = f"{FALLBACK_PREFIX}{crc32(repr(store).encode()):08x}"
+    folder = f"{_resolve_directory('file', directory)}/{name}"
+    second = backends.FileBackend(folder)
+    return backends.FallbackBackend(store, second, f"{folder}/{JOURNALS_NAME}", clock=clock)
 
 
 def _make_store(

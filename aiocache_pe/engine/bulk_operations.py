@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Condition, Sweeper
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
@@ -60,14 +61,17 @@ def _make_condition(heads: Mapping[str, Head]) -> Condition:
 
 async def invalidate(namespace: Namespace, pattern: str) -> int:
     """Remove the entries that match a pattern, and return the number of live ones."""
-    now = namespace.time()
-    return await _remove_matching(
-        namespace,
-        pattern,
-        "deleted",
-        lambda _, servable: list(servable.values()),
-        lambda head: not head.is_expired(now),
-    )
+    engine, total = namespace.engine, 0
+
+    async def work() -> None:
+        nonlocal total
+        async for heads in capabilities.invalidate(engine.backend, namespace.prefix, pattern):
+            engine.discard(head.key for head in heads)
+            total += len(await engine.select_live(heads))
+
+    await namespace.attempt("delete", work(), None)
+    namespace.count_removed("deleted", total)
+    return total
 
 
 async def remove_expired(namespace: Namespace) -> int:

@@ -10,6 +10,8 @@ from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Backend, Change, Condition, Lease, ReadResult
 from aiocache_pe.backends.fallback.circuit_breaker import Sleep
 from aiocache_pe.backends.fallback.failover import UNAVAILABLE_ERRORS, Failover, is_counter
+from aiocache_pe.backends.fallback.journal import Pattern
+from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -31,9 +33,10 @@ class FallbackBackend:
     """A store that uses a first store, and a second one while the first is unavailable.
 
     A change in the second store is recorded in a journal before it is made. When the first store
-    answers again, all entries in the journal are removed from both stores. The first store serves
-    again only after that. So no value returns that was deleted, overwritten or invalidated by a
-    tag meanwhile: such an entry is a miss.
+    answers again, the changes in the journal are made there, and the second store is emptied. The
+    first store serves again only after that. So no value returns that was deleted, overwritten,
+    cleared or invalidated meanwhile. A value that was stored meanwhile replaces the one in the
+    first store if that is older than the outage. Otherwise it is a miss.
 
     Args:
         first: the store to use.
@@ -43,6 +46,7 @@ class FallbackBackend:
         pauses: the first and the longest pause between two attempts to recover the first store,
             in seconds.
         sleep: makes the pauses; a test passes a function that does not wait.
+        clock: the clock that dates the records.
 
     Example:
         >>> from aiocache_pe.backends.memory import MemoryBackend
@@ -58,13 +62,16 @@ class FallbackBackend:
         *,
         pauses: tuple[float, float] = (0.1, 2.0),
         sleep: Sleep = asyncio.sleep,
+        clock: Clock | None = None,
     ) -> None:
         self.name = first.name
         self._first, self._second = first, second
         self._is_current_in_first = capabilities.is_current(first)
         self._is_current_in_second = capabilities.is_current(second)
         self._peek_second = capabilities.peek(second)
-        self._failover = Failover(first, second, folder, pauses, sleep)
+        self._failover = Failover(
+            first, second, folder, pauses, sleep, clock=clock or SystemClock()
+        )
         self._breaker = self._failover.breaker
 
     def __repr__(self) -> str:
@@ -104,11 +111,13 @@ class FallbackBackend:
             return None if stored is None else _mark_as_second(stored)
 
         return await self._failover.change(
-            lambda: self._first.update(key, change), update_second, [key]
+            lambda: self._first.update(key, change), update_second, [key], is_whole=False
         )
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; the second store does not continue a scan of the first one."""
+        if self._failover.is_starting:
+            await self._failover.start()
         if not self._breaker.is_open:
             has_yielded = False
             try:
@@ -116,7 +125,7 @@ class FallbackBackend:
                     has_yielded = True
                     yield heads
             except UNAVAILABLE_ERRORS as error:
-                self._breaker.open(error)
+                self._failover.open_breaker(error)
                 if has_yielded:
                     raise
             else:
@@ -129,7 +138,32 @@ class FallbackBackend:
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
         return await self._failover.change(
-            lambda: self._first.clear(prefix), lambda: self._second.clear(prefix), areas=[prefix]
+            lambda: self._first.clear(prefix),
+            lambda: self._second.clear(prefix),
+            patterns=[Pattern(prefix, None)],
+        )
+
+    async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """See `Generational.invalidate`."""
+        if self._failover.is_starting:
+            await self._failover.start()
+        if not self._breaker.is_open:
+            try:
+                async for heads in capabilities.invalidate(self._first, prefix, pattern):
+                    yield heads
+            except UNAVAILABLE_ERRORS as error:
+                self._failover.open_breaker(error)
+            else:
+                return
+
+        async def invalidate(store: Backend) -> list[Head]:
+            removed = capabilities.invalidate(store, prefix, pattern)
+            return [head async for heads in removed for head in heads]
+
+        yield await self._failover.change(
+            lambda: invalidate(self._first),
+            lambda: invalidate(self._second),
+            patterns=[Pattern(prefix, pattern)],
         )
 
     async def close(self) -> None:
@@ -146,7 +180,7 @@ class FallbackBackend:
 
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`; only the second store answers without waiting."""
-        if not self._breaker.is_open or is_counter(key):
+        if not self._breaker.is_open or self._failover.is_starting or is_counter(key):
             return PENDING
         found = self._peek_second(key)
         return _mark_as_second(found) if isinstance(found, Record) else PENDING

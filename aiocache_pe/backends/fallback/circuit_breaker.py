@@ -57,6 +57,7 @@ class CircuitBreaker:
         self._sleep = sleep
         self._background = Background()
         self.is_open = is_open
+        self._has_warned = False
         self.after_fork()
         reset_after_fork(self)
 
@@ -88,6 +89,7 @@ class CircuitBreaker:
                 return
             self.is_open = True
             calls = list(self._calls.items())
+            self._has_warned = True
         logger.warning("%s is unavailable; the fallback store serves: %s", self._name, reason)
         for scope, loop in calls:
             with suppress(RuntimeError):  # the loop has ended
@@ -96,7 +98,9 @@ class CircuitBreaker:
     def close(self) -> None:
         """Accept calls again."""
         self.is_open = False
-        logger.warning("%s is available again", self._name)
+        if self._has_warned:
+            self._has_warned = False
+            logger.warning("%s is available again", self._name)
 
     def start_probing(self) -> None:
         """Start the attempts to recover, unless they run; needs a running loop."""

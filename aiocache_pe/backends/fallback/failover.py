@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakMethod
 
 from aiocache_pe.backends.base import Backend, Probed
 from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Pauses, Sleep
-from aiocache_pe.backends.fallback.journal import Journal, JournalBatch
+from aiocache_pe.backends.fallback.journal import Journal, Pattern
+from aiocache_pe.clock import Clock
 from aiocache_pe.exceptions import StoreUnavailableError
+from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
+logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
 Work = Callable[[], Awaitable[T]]
 
@@ -23,11 +29,16 @@ UNAVAILABLE_ERRORS = (StoreUnavailableError, OSError)
 """Errors of the first store after which the second one serves."""
 
 _PROBE_KEY = "aiocache_pe+probe:"
-_SETTLE_BATCH = 500  # changes that are settled in one step
-_MAX_BLOCKING_SETTLEMENT = 100  # changes that are settled while new changes wait
+_SETTLE_BATCH = 500  # keys that are settled in one step
+_MAX_BLOCKING_SETTLEMENT = 100  # keys that are settled while new changes wait
+_MAX_ROUNDS = 20  # of settling patterns that keep being recorded, before new changes wait
 _CLOSE_DELAY_SECONDS = 0.2  # from the first answer of the first store to its repair
+_START_PROBES = 10  # answers at the start of a process in the place of that delay
+_START_SECONDS = 1.0  # of the first settlement that callers wait for
+_PARALLEL_MOVES = 16
 _POLL_SECONDS = 0.002  # between two checks whether changes in flight have ended
 _ADOPTION_SECONDS = 2.0  # between two searches for journals of crashed processes
+_CLOCK_SKEW_SECONDS = 1.0  # between two machines: a record may be that much older than its date
 
 
 class Failover:
@@ -39,22 +50,33 @@ class Failover:
         folder: directory of the journals.
         pauses: see `CircuitBreaker`.
         sleep: see `CircuitBreaker`.
+        clock: the clock that dates the records.
 
     Attributes:
         breaker: open while the second store serves.
+        is_starting: whether journals of other processes may have to be settled, before the first
+            store is used for the first time.
     """
 
     def __init__(
-        self, first: Backend, second: Backend, folder: str, pauses: Pauses, sleep: Sleep
+        self,
+        first: Backend,
+        second: Backend,
+        folder: str,
+        pauses: Pauses,
+        sleep: Sleep,
+        *,
+        clock: Clock,
     ) -> None:
         self._first, self._second = first, second
         self._journal = Journal(folder)
+        self._clock = clock
         self._sleep = sleep
         self._journal_watch = Background()
-        # A journal may be that of a crashed process; then its changes have to be settled first.
-        is_open = self._journal.has_files()
+        self.is_starting = self._journal.has_files()
+        self._away_since = clock.time()
         self.breaker = CircuitBreaker(
-            repr(first), self._recover, is_open=is_open, pauses=pauses, sleep=sleep
+            repr(first), self._recover, is_open=self.is_starting, pauses=pauses, sleep=sleep
         )
         self.after_fork()
         reset_after_fork(self)
@@ -62,9 +84,28 @@ class Failover:
     def after_fork(self) -> None:
         """Begin without changes in flight: the parent's changes are not in this process."""
         self._lock = threading.Lock()
+        self._has_begun = False
+        self._start_task: asyncio.Task[None] | None = None
         self._in_flight = 0
         self._is_settling = False
         self._is_watching = False
+
+    async def start(self) -> None:
+        """Settle the journals of crashed processes before the first use of the first store.
+
+        A script that lives for a tenth of a second has no other moment for it. All callers wait for
+        one settlement, and not for long.
+        """
+        if not self.is_starting:
+            return
+        with self._lock:
+            has_begun, self._has_begun = self._has_begun, True
+        if not has_begun:
+            self._start_task = asyncio.ensure_future(self._settle_at_start())
+        end = time.monotonic() + _START_SECONDS
+        while self.is_starting and time.monotonic() < end:  # noqa: ASYNC110 - as in `change`
+            await asyncio.sleep(_POLL_SECONDS)
+        self.is_starting = False
 
     async def read(self, read_first: Work[T], read_second: Work[T], keys: Iterable[str] = ()) -> T:
         """Read from the store that serves now.
@@ -77,12 +118,14 @@ class Failover:
         Raises:
             StoreUnavailableError: a counter is requested from the second store.
         """
+        if self.is_starting:
+            await self.start()
         if not self.breaker.is_open:
             self._watch_journals()
             try:
                 return await self.breaker.call(read_first)
             except UNAVAILABLE_ERRORS as error:
-                self.breaker.open(error)
+                self.open_breaker(error)
         self.breaker.start_probing()
         self._refuse_counters(keys)
         return await read_second()
@@ -92,7 +135,9 @@ class Failover:
         change_first: Work[T],
         change_second: Work[T],
         keys: Sequence[str] = (),
-        areas: Sequence[str] = (),
+        patterns: Sequence[Pattern] = (),
+        *,
+        is_whole: bool = True,
     ) -> T:
         """Change the store that serves now, and record the changes that the first one misses.
 
@@ -100,13 +145,16 @@ class Failover:
             change_first: changes the first store.
             change_second: changes the second store.
             keys: the keys that are changed.
-            areas: the key prefixes that are cleared.
+            patterns: patterns of the keys that are removed.
+            is_whole: whether the new values do not depend on those in the first store.
 
         Raises:
             StoreUnavailableError: a counter would be changed in the second store.
             OSError: the change cannot be recorded.
         """
         has_failed = False
+        if self.is_starting:
+            await self.start()
         while True:
             while self._is_settling:  # noqa: ASYNC110 - an Event belongs to one loop, this to all
                 await asyncio.sleep(_POLL_SECONDS)
@@ -117,16 +165,27 @@ class Failover:
                     return await self.breaker.call(change_first)
                 except UNAVAILABLE_ERRORS as error:
                     has_failed = True
-                    self.breaker.open(error)
+                    self.open_breaker(error)
 
+            self.breaker.start_probing()
+            self._refuse_counters(keys)
             with self._lock:
                 if self._is_settling or not (self.breaker.is_open or has_failed):
                     continue
                 self._in_flight += 1
             # A cancelled caller does not cancel the change: none may follow the settlement.
-            work = asyncio.ensure_future(self._change_second(change_second, keys, areas))
+            recording = self._journal.record(
+                self._clock.time(), self._away_since, keys, patterns, is_whole=is_whole
+            )
+            work = asyncio.ensure_future(self._change_second(recording, change_second, keys))
             work.add_done_callback(self._finish_change)
             return await asyncio.shield(work)
+
+    def open_breaker(self, error: BaseException) -> None:
+        """Let the second store serve from now on."""
+        if not self.breaker.is_open:
+            self._away_since = self._clock.time()
+        self.breaker.open(error)
 
     async def close(self) -> None:
         """Stop the background work; the next user of the directory settles pending changes."""
@@ -141,15 +200,13 @@ class Failover:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _change_second(
-        self, change_second: Work[T], keys: Sequence[str], areas: Sequence[str]
+        self, recording: Coroutine[Any, Any, None], change_second: Work[T], keys: Sequence[str]
     ) -> T:
-        self.breaker.start_probing()
-        self._refuse_counters(keys)
-        await self._journal.record(keys, areas)
+        await recording
         try:
             return await change_second()
         finally:
-            self._journal.confirm(keys, areas)
+            self._journal.confirm(self._clock.time(), self._away_since, keys)
 
     def _finish_change(self, work: asyncio.Future[Any]) -> None:
         with self._lock:
@@ -164,40 +221,109 @@ class Failover:
                 f"{self._first!r} is unavailable; its counters are written when it returns"
             )
 
+    async def _settle_at_start(self) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                for _ in range(_START_PROBES):
+                    await self._probe()
+                await self._repair()
+        except Exception as error:  # noqa: BLE001 - after any error the second store serves
+            logger.debug("%r is not settled at the start: %s", self._first, error)
+            with suppress(OSError):  # the next process begins where this one has stopped
+                await self._journal.run(self._journal.compact)
+        finally:
+            self.is_starting = False
+            self._start_task = None
+
     async def _recover(self) -> None:
         """Probe the first store, settle the changes that it missed, and close the breaker.
 
         Calls that were ended may still be in the server's buffers, and the server executes them
         when it continues. So the settlement begins a moment after the first answer.
         """
+        await self._probe()
+        await asyncio.sleep(_CLOSE_DELAY_SECONDS)
+        await self._repair()
+
+    async def _probe(self) -> None:
         if isinstance(self._first, Probed):
             await self._first.probe()
         else:
             await self._first.read([_PROBE_KEY])
-        await asyncio.sleep(_CLOSE_DELAY_SECONDS)
 
-        await asyncio.to_thread(self._journal.adopt)
-        while len(self._journal) > _MAX_BLOCKING_SETTLEMENT:
-            await self._settle(self._journal.get_pending(_SETTLE_BATCH))
+    async def _repair(self) -> None:
+        journal = self._journal
+        await journal.run(journal.adopt)
+        for _ in range(_MAX_ROUNDS):
+            await self._settle_patterns()
+            while len(journal) > _MAX_BLOCKING_SETTLEMENT and not journal.get_patterns():
+                await self._settle_keys()
+            if not journal.get_patterns():
+                break
 
         with self._lock:
             self._is_settling = True  # changes wait from here on
         try:
             await self._wait_idle()
-            while len(self._journal):
-                await self._settle(self._journal.get_pending(_SETTLE_BATCH))
-            await asyncio.to_thread(self._journal.finish)
+            while len(journal):
+                await self._settle_patterns()
+                await self._settle_keys()
+            await journal.run(journal.finish)
             self.breaker.close()
         finally:
             self._is_settling = False
 
-    async def _settle(self, batch: JournalBatch) -> None:
-        for area in batch.areas:
-            await self._first.clear(area)
-        if batch.keys:
-            await self._first.delete(batch.keys)
-            await self._second.delete(batch.keys)
-        self._journal.mark_settled(batch)
+    async def _settle_patterns(self) -> None:
+        """Remove what matches patterns, in steps between which other calls run.
+
+        A key that was changed later is left to that change, because the second store may have a
+        newer value of it.
+        """
+        for pattern, change in self._journal.get_patterns().items():
+            latest = change.time
+
+            def is_old(head: Head, latest: float = latest) -> bool:
+                is_older = head.created_at <= latest + _CLOCK_SKEW_SECONDS
+                is_changed_later = self._journal.has_changed_since(head.key, latest)
+                return is_older and not is_changed_later and not is_counter(head.key)
+
+            for store in (self._first, self._second):
+                async for heads in store.scan(pattern.prefix, pattern.glob):
+                    if old := [head.key for head in heads if is_old(head)]:
+                        await store.delete(old, is_old)
+            self._journal.mark_settled([(pattern, change)])
+
+    async def _settle_keys(self) -> None:
+        changes = self._journal.get_keys(_SETTLE_BATCH)
+        if not changes:
+            return
+        keys = list(changes)
+        results = await self._second.read(keys)
+        newer = {key: result for key, result in results.items() if isinstance(result, Record)}
+        # The tokens of its tags are those of the second store.
+        moved = {
+            key for key, record in newer.items() if changes[key].is_whole and not record.head.tags
+        }
+        await _for_each(moved, lambda key: self._move(newer[key], changes[key].since))
+        if removed := [key for key in keys if key not in moved]:
+            await self._first.delete(removed)
+        if newer:
+            await self._second.delete(list(newer), lambda head: newer[head.key].head == head)
+        self._journal.mark_settled(changes.items())
+
+    async def _move(self, record: Record, since: float) -> None:
+        """Store a record of the second store in the first one, or remove the entry there.
+
+        The present record shows that no process has changed the key in the first store since the
+        outage began. Without it that is unknown, and then a miss is better than an old value.
+        """
+        head = record.head
+
+        def replace(present: Record | None) -> Record | None:
+            is_unchanged = present is not None and present.head.created_at < since
+            return Record(head, record.payload) if is_unchanged else None
+
+        await self._first.update(head.key, replace)
 
     def _watch_journals(self) -> None:
         """Start the search for journals of processes that crash from now on, unless it runs."""
@@ -207,9 +333,12 @@ class Failover:
 
     async def _adopt_journals(self) -> None:
         """Adopt the journals of crashed processes, and open the breaker to settle them."""
-        if not self.breaker.is_open and await asyncio.to_thread(self._journal.adopt):
-            self.breaker.open(InterruptedError("a crashed process left changes to settle"))
-            self.breaker.start_probing()
+        if self.breaker.is_open:
+            return
+        with suppress(OSError):  # tried again
+            if await self._journal.run(self._journal.adopt):
+                self.open_breaker(InterruptedError("a crashed process left changes to settle"))
+                self.breaker.start_probing()
 
 
 async def _repeat(adopt: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep) -> None:
@@ -220,6 +349,19 @@ async def _repeat(adopt: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep
             return
         await method()
         del method
+
+
+async def _for_each(keys: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
+    """Await work on each key, a few keys at a time."""
+    remaining = iter(keys)
+
+    async def run() -> None:
+        for key in remaining:
+            await work(key)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_PARALLEL_MOVES):
+            group.create_task(run())
 
 
 def is_counter(key: str) -> bool:

@@ -1,43 +1,79 @@
 """Journal of the changes that the first store misses while it is unavailable.
 
-A journal is kept in memory and in a file of its process, which locks the file (``flock``) as long
-as it lives. A journal without a lock belongs to a crashed process. Another process adopts it: at
-its start, when the first store returns, or while the store is in use.
+A journal is kept in memory and in files of its process, which locks them (``flock``) as long as it
+lives. A journal without a lock belongs to a crashed process. Another process adopts it: at its
+start, when the first store returns, or while the store is in use.
+
+Each line of a file has a checksum. A line that cannot be read names an unknown change, and so does
+anything else with the name of a journal: a link, a pipe, a folder. An unknown change counts as a
+clear of everything, because an outdated value is worse than a miss.
 """
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import fcntl
 import json
+import logging
+import math
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
+from stat import S_ISDIR, S_ISREG
+from typing import Any, NamedTuple, TypeVar
+from zlib import crc32
 
+from aiocache_pe.backends.private_files import make_private_folder
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.threads import ThreadPool
+
+logger = logging.getLogger("aiocache_pe")
+T = TypeVar("T")
 
 _PREFIX = "journal-"
-_KEY, _AREA = "k", "a"  # kinds of changes in a file
+_FLAGS = os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FILE_BYTES = 4 * 1024 * 1024  # of a file, after which the process begins another one
+_MAX_BYTES = 2 * _FILE_BYTES  # of a file that is read
+_WRITE_LINES = 1000  # in one write, a line has up to 400 kB
+_TRANSIENT_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 
-JournalEntry = tuple[str, str]
-"""The kind of a change, and the key or the area that it concerns."""
 
-
-class JournalBatch(NamedTuple):
-    """Some of the changes that are not settled.
+class Pattern(NamedTuple):
+    """The keys of an invalidation.
 
     Attributes:
-        keys: store keys that were changed.
-        areas: key prefixes that were cleared.
-        numbers: for each entry, the number of its latest occurrence.
+        prefix: the beginning of all keys: an area with its colon, or empty for all areas.
+        glob: pattern of the rest of the keys; ``None`` for all keys.
     """
 
-    keys: list[str]
-    areas: list[str]
-    numbers: Mapping[JournalEntry, int]
+    prefix: str
+    glob: str | None
+
+
+EVERYTHING = Pattern("", None)
+"""The pattern of an unknown change."""
+
+JournalEntry = str | Pattern
+"""The key or the pattern that a change concerns."""
+
+
+class Change(NamedTuple):
+    """A change that is not settled.
+
+    Attributes:
+        number: orders the changes of this process.
+        time: the latest time of the change, in seconds since the epoch.
+        since: the beginning of the outage, in seconds since the epoch.
+        is_whole: whether the second store's value depends on no value that only the first store
+            has, as the sum of a counter does.
+    """
+
+    number: int
+    time: float
+    since: float
+    is_whole: bool
 
 
 class Journal:
@@ -48,105 +84,167 @@ class Journal:
     """
 
     def __init__(self, folder: str) -> None:
-        self._folder = folder
+        self._folder = os.path.abspath(folder)
         self._files: dict[int, str] = {}  # paths of the open and locked files, by descriptor
         self._own_fd: int | None = None
+        self._own_size = 0
+        self._keys: dict[str, Change] = {}
+        self._patterns: dict[Pattern, Change] = {}
+        self._last_number = 0
+        self._pool: ThreadPool | None = None
         self.after_fork()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
-        """Begin without changes: the parent settles those that it recorded."""
+        """Begin without files, which the parent settles.
+
+        The child settles the parent's changes, too: it may use the first store before the parent
+        does. A repeated settlement removes no newer value.
+        """
         self._close_files()
         self._lock = threading.Lock()  # of the state in memory
         self._file_lock = threading.Lock()  # of the files; never acquired in a loop's thread
-        self._pending: dict[JournalEntry, int] = {}
-        self._last_number = 0
+
+    def __len__(self) -> int:
+        return len(self._keys) + len(self._patterns)
 
     def has_files(self) -> bool:
         """Return whether there are journals of any process, running or crashed."""
-        with suppress(OSError):
-            return any(name.startswith(_PREFIX) for name in os.listdir(self._folder))
-        return False
+        return bool(self._list_names())
 
-    def get_pending(self, limit: int) -> JournalBatch:
-        """Return at most ``limit`` changes that are not settled."""
+    def has_changed_since(self, key: str, time: float) -> bool:
+        """Return whether a key has a change of its own after a time, which is not settled."""
+        change = self._keys.get(key)
+        return change is not None and change.time > time
+
+    def get_keys(self, limit: int) -> dict[str, Change]:
+        """Return at most ``limit`` keys with changes that are not settled."""
         with self._lock:
-            numbers = dict(islice(self._pending.items(), limit))
-        return JournalBatch(
-            [name for kind, name in numbers if kind == _KEY],
-            [name for kind, name in numbers if kind == _AREA],
-            numbers,
-        )
+            return dict(islice(self._keys.items(), limit))
 
-    def __len__(self) -> int:
-        return len(self._pending)
+    def get_patterns(self) -> dict[Pattern, Change]:
+        """Return the patterns that are not settled."""
+        with self._lock:
+            return dict(self._patterns)
 
-    async def record(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """Run a blocking method in the journal's own thread."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPool(1, "aiocache_pe-journal")
+            pool = self._pool
+        return await pool.submit(work, *args)
+
+    async def record(
+        self,
+        time: float,
+        since: float,
+        keys: Sequence[str] = (),
+        patterns: Sequence[Pattern] = (),
+        *,
+        is_whole: bool = True,
+    ) -> None:
         """Record changes before they are made; the system's cache has them afterwards.
 
         Args:
+            time: the present time, in seconds since the epoch.
+            since: the beginning of the outage, in seconds since the epoch.
             keys: store keys to be changed.
-            areas: key prefixes to be cleared.
+            patterns: patterns of keys to be removed.
+            is_whole: see `Change`.
 
         Raises:
             OSError: the changes cannot be written to the file.
         """
-        entries = _make_entries(keys, areas)
-        new_entries = [entry for entry in entries if entry not in self._pending]
-        if new_entries:
-            await asyncio.to_thread(self._append, new_entries)
-        self._add(entries)
+        change = Change(0, time, since, is_whole)
+        new: list[JournalEntry] = [
+            key
+            for key in keys
+            if (known := self._keys.get(key)) is None or known.is_whole > is_whole
+        ]
+        new += patterns
+        if new:
+            await self.run(self._append, [_make_line(entry, change) for entry in new])
+        self._add([*keys, *patterns], change)
 
-    def confirm(self, keys: Iterable[str] = (), areas: Iterable[str] = ()) -> None:
-        """Record that changes were made; a settlement before this moment does not count."""
-        self._add(_make_entries(keys, areas))
+    def confirm(self, time: float, since: float, keys: Iterable[str]) -> None:
+        """Record that keys were changed; a settlement before this moment does not count."""
+        self._add(keys, Change(0, time, since, is_whole=True))
 
-    def mark_settled(self, batch: JournalBatch) -> None:
+    def mark_settled(self, settled: Iterable[tuple[JournalEntry, Change]]) -> None:
         """Drop settled changes, except those that were made again since."""
         with self._lock:
-            for entry, number in batch.numbers.items():
-                if self._pending.get(entry) == number:
-                    del self._pending[entry]
+            for entry, change in settled:
+                pending: dict[Any, Change] = self._get_pending(entry)
+                present = pending.get(entry)
+                if present is not None and present.number == change.number:
+                    del pending[entry]
 
     def adopt(self) -> bool:
-        """Adopt the journals of crashed processes.
+        """Adopt the journals of crashed processes, and return whether there was one.
 
         The lock of a file shows whether its process lives, and decides among several processes
         that try to adopt it.
 
-        Returns:
-            Whether a journal was adopted.
+        Raises:
+            OSError: it cannot be decided whether there is one.
         """
-        try:
-            names = os.listdir(self._folder)
-        except OSError:
-            return False
         has_adopted = False
-        for name in names:
+        for name in self._list_names():
             path = f"{self._folder}/{name}"
             with self._file_lock:
-                if name.startswith(_PREFIX) and path not in self._files.values():
+                if path not in self._files.values():
                     has_adopted |= self._adopt_file(path)
         return has_adopted
 
     def finish(self) -> None:
         """Remove the files if all changes are settled."""
         with self._file_lock:
-            if self._pending:  # adopted since the last settlement
-                return
-            for path in self._files.values():
-                with suppress(OSError):
-                    os.unlink(path)
-            self._close_files()
+            if not len(self):  # otherwise one was adopted since the last settlement
+                self._remove_files()
+
+    def compact(self) -> None:
+        """Write the changes that are not settled to a new file, and remove the others.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self._file_lock:
+            previous, self._files, self._own_fd = self._files, {}, None
+            try:
+                pending: list[tuple[JournalEntry, Change]] = []
+                with self._lock:
+                    pending += self._keys.items()
+                    pending += self._patterns.items()
+                self._write_lines([_make_line(*item) for item in pending])
+            finally:
+                created, self._files = self._files, previous
+                if created or not pending:
+                    self._remove_files()
+                self._files |= created
 
     def close(self) -> None:
         """Release the files; the process that adopts them settles their changes."""
         with self._file_lock:
             self._close_files()
             with self._lock:
-                self._pending.clear()
+                self._keys.clear()
+                self._patterns.clear()
+                pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.end()
 
-    __del__ = close
+    def __del__(self) -> None:
+        self._close_files()
+
+    def _get_pending(self, entry: JournalEntry) -> dict[Any, Change]:
+        return self._keys if isinstance(entry, str) else self._patterns
+
+    def _remove_files(self) -> None:
+        for path in self._files.values():
+            with suppress(OSError):
+                os.unlink(path)
+        self._close_files()
 
     def _close_files(self) -> None:
         self._own_fd = None
@@ -154,34 +252,56 @@ class Journal:
             with suppress(OSError):
                 os.close(self._files.popitem()[0])
 
-    def _add(self, entries: Iterable[JournalEntry]) -> None:
+    def _list_names(self) -> list[str]:
+        """Return the names of all journals; a folder that is a link or a file has none."""
+        with suppress(OSError):
+            if S_ISDIR(os.lstat(self._folder).st_mode):
+                return [name for name in os.listdir(self._folder) if name.startswith(_PREFIX)]
+        return []
+
+    def _add(self, entries: Iterable[JournalEntry], change: Change) -> None:
         with self._lock:
             for entry in entries:
                 self._last_number += 1
-                self._pending[entry] = self._last_number
+                pending = self._get_pending(entry)
+                known = pending.get(entry, change)
+                pending[entry] = Change(
+                    self._last_number,
+                    max(change.time, known.time),
+                    min(change.since, known.since),
+                    change.is_whole and known.is_whole,
+                )
 
-    def _append(self, entries: Iterable[JournalEntry]) -> None:
-        # A newline ends the incomplete line that a full disk may have left.
-        lines = "".join(f"\n{json.dumps(entry)}\n" for entry in entries)
+    def _append(self, lines: Sequence[str]) -> None:
         with self._file_lock:
-            if self._own_fd is None:
-                self._own_fd = self._create_file()
-            remaining = memoryview(lines.encode("ascii"))
-            while remaining:
-                remaining = remaining[os.write(self._own_fd, remaining) :]
+            self._write_lines(lines)
 
-    def _create_file(self) -> int:
-        """Create and lock this process's file, and return its descriptor.
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        for start in range(0, len(lines), _WRITE_LINES):
+            data = "".join(lines[start : start + _WRITE_LINES]).encode("ascii")
+            fd = self._own_fd
+            if fd is None or self._own_size > _FILE_BYTES:
+                fd = self._create_file(data)
+            else:
+                _write_all(fd, data, self._own_size)
+            self._own_fd = fd
+            self._own_size = os.fstat(fd).st_size
+
+    def _create_file(self, data: bytes) -> int:
+        """Create, fill and lock a file of this process, and return its descriptor.
 
         The file gets its name after its lock. Otherwise another process could adopt it as that of
-        a crashed process, and remove it with its changes.
+        a crashed process, and remove it with its changes. It is never empty under its name.
         """
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        make_private_folder(self._folder)
+        if not S_ISDIR(os.lstat(self._folder).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "the folder must be no link", self._folder)
         name = f"{os.getpid()}-{os.urandom(4).hex()}"
         temporary_path, path = f"{self._folder}/.{name}", f"{self._folder}/{_PREFIX}{name}"
-        fd = os.open(temporary_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = os.open(temporary_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            _write_all(fd, data, 0)
             os.rename(temporary_path, path)
         except BaseException:
             os.close(fd)
@@ -193,9 +313,17 @@ class Journal:
 
     def _adopt_file(self, path: str) -> bool:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_APPEND)
-        except OSError:
+            fd = os.open(path, os.O_RDWR | _FLAGS)
+        except FileNotFoundError:  # settled and removed meanwhile
             return False
+        except OSError as error:
+            if error.errno in _TRANSIENT_ERRORS:
+                raise
+            return self._replace_damaged(path)
+        status = os.fstat(fd)
+        if not S_ISREG(status.st_mode):
+            os.close(fd)
+            return self._replace_damaged(path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.fstat(fd).st_nlink:  # settled and removed since it was opened
@@ -205,14 +333,71 @@ class Journal:
             return False
 
         self._files[fd] = path
-        with open(path, encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                with suppress(ValueError, TypeError):  # incomplete: its change was never made
-                    kind, name = json.loads(line)
-                    if kind in {_KEY, _AREA} and isinstance(name, str):
-                        self._add([(kind, name)])
+        changes = _read_changes(fd)
+        if changes is None:
+            self._note_everything(path)
+            return True
+        for entry, change in changes:
+            self._add([entry], change)
         return True
 
+    def _replace_damaged(self, path: str) -> bool:
+        """Replace something that is no readable file by a journal of an unknown change."""
+        self._write_lines([_make_line(EVERYTHING, _UNKNOWN)])
+        aside = f"{self._folder}/.damaged-{os.urandom(4).hex()}"
+        with suppress(FileNotFoundError):  # another process was first
+            os.rename(path, aside)
+        with suppress(OSError):
+            os.rmdir(aside) if os.path.isdir(aside) else os.unlink(aside)
+        self._note_everything(path)
+        return True
 
-def _make_entries(keys: Iterable[str], areas: Iterable[str]) -> list[JournalEntry]:
-    return [(_KEY, key) for key in keys] + [(_AREA, area) for area in areas]
+    def _note_everything(self, path: str) -> None:
+        logger.warning("%s is damaged, so all entries of the stores are removed", path)
+        self._add([EVERYTHING], _UNKNOWN)
+
+
+_LATEST = float(1 << 52)  # a time after that of each entry
+_UNKNOWN = Change(0, _LATEST, _LATEST, is_whole=False)
+
+
+def _make_line(entry: JournalEntry, change: Change) -> str:
+    text = json.dumps([entry, change.time, change.since, change.is_whole])
+    return f"{crc32(text.encode()):08x} {text}\n"
+
+
+def _write_all(fd: int, data: bytes, size: int) -> None:
+    """Append data to a file of a size; a full disk leaves no part of it."""
+    remaining = memoryview(data)
+    try:
+        while remaining:
+            remaining = remaining[os.write(fd, remaining) :]
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+
+
+def _read_changes(fd: int) -> list[tuple[JournalEntry, Change]] | None:
+    """Return the changes in a file; ``None`` if one of them cannot be read."""
+    if not 0 < os.fstat(fd).st_size <= _MAX_BYTES:
+        return None
+    try:
+        *lines, rest = os.pread(fd, _MAX_BYTES, 0).split(b"\n")
+        return None if rest else [_parse_line(line) for line in lines]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _parse_line(line: bytes) -> tuple[JournalEntry, Change]:
+    checksum, _, text = line.partition(b" ")
+    if int(checksum, 16) != crc32(text):
+        raise ValueError("the checksum is wrong")
+    entry, time, since, is_whole = json.loads(text)
+    if not (math.isfinite(time) and math.isfinite(since)):
+        raise ValueError("a time is no number")
+    if isinstance(entry, str):  # its later changes are not in the file
+        return entry, Change(0, _LATEST, since, is_whole is True)
+    prefix, glob = entry
+    if not isinstance(prefix, str) or not (glob is None or isinstance(glob, str)):
+        raise TypeError("a pattern must consist of texts")
+    return Pattern(prefix, glob), Change(0, time, since, is_whole=True)

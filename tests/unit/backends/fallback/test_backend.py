@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ from redis import Redis
 from aiocache_pe import CacheManager, cached
 from aiocache_pe.backends.base import Condition, ReadResult
 from aiocache_pe.backends.fallback.backend import FallbackBackend
+from aiocache_pe.backends.fallback.journal import Journal
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.record import Head
 from tests.support.file_store import make_record
 from tests.support.internals import get_backend
 from tests.support.polling import poll
+from tests.support.servers.deployments import Proxy
 from tests.support.servers.redis_server import Server
 
 CHANGE_AND_CRASH = """
@@ -87,7 +92,7 @@ async def test_no_value_that_was_changed_during_an_outage_returns(
     assert await cache.get("untouched") == 1
     for name in ("deleted", "tagged"):
         assert await cache.get(name) is None
-    assert await cache.get("overwritten") in (2, None)
+    assert await cache.get("overwritten") == 2
     assert await cache.get("counted") is None
 
 
@@ -106,9 +111,7 @@ async def test_the_next_cache_settles_the_changes_of_a_closed_one(
     own_redis.start()
     async with open_cache() as cache:
         assert await cache.get("deleted") is None
-        assert get_store(cache).is_away  # until the changes are settled
-        await wait_until_back(cache)
-        assert await cache.get("deleted") is None
+        assert not get_store(cache).is_away  # the changes are settled before the first read
         assert await cache.get("kept") == 1
     assert list(cache_dir.rglob("journal-*")) == []
 
@@ -240,9 +243,8 @@ async def test_the_next_process_settles_the_changes_of_a_killed_one(
     own_redis.start()
     async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
         assert await cache.get("deleted") is None
-        await wait_until_back(cache)
-        assert await cache.get("deleted") is None
-        assert await cache.get("overwritten") is None
+        assert not get_store(cache).is_away
+        assert await cache.get("overwritten") == "new"
         assert list(cache_dir.rglob("journal-*")) == []
 
 
@@ -267,7 +269,7 @@ async def test_a_running_process_settles_the_changes_of_a_killed_one(
         await wait_until_back(two)
         for cache in (one, two):
             assert await cache.get("deleted") is None
-            assert await cache.get("overwritten") is None
+            assert await cache.get("overwritten") == "new"
         assert await one.set("overwritten", "newer")
         assert await two.get("overwritten") == "newer"
 
@@ -344,3 +346,219 @@ async def test_a_forked_child_has_a_journal_and_probes_of_its_own(
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     assert await asyncio.to_thread(fork) == 0
+
+
+READ_AT_ONCE = """
+import asyncio, sys
+from aiocache_pe import CacheManager
+
+async def main():
+    cache = CacheManager("redis", redis_url=sys.argv[1], directory=sys.argv[2])
+    print(await cache.get_many(["deleted", "overwritten", "kept"]))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_script_settles_before_its_first_read(own_redis: Server, cache_dir: Path) -> None:
+    url = own_redis.url
+    async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
+        await cache.set_many({"deleted": "old", "overwritten": "old", "kept": 1})
+    crash(own_redis)
+    await run_and_crash(url, cache_dir)
+    own_redis.start()
+    command = [sys.executable, "-c", READ_AT_ONCE, url, str(cache_dir)]
+    for _ in range(3):
+        output = await asyncio.to_thread(subprocess.check_output, command, text=True)
+        assert output == "{'overwritten': 'new', 'kept': 1}\n"
+        assert list(cache_dir.rglob("journal-*")) == []
+
+
+async def test_a_script_reads_redis_beside_a_journal_of_a_running_process(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    url = own_redis.url
+    async with CacheManager("redis", redis_url=url, directory=cache_dir, fallback=None) as cache:
+        await cache.set("kept", 1)
+    running = Journal(str(next_folder(cache_dir, url) / ".journals"))
+    await running.record(time.time(), time.time(), ["default:other"])
+    async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
+        assert await cache.get("kept") == 1
+        assert not get_store(cache).is_away
+    running.close()
+
+
+def next_folder(directory: Path, url: str) -> Path:
+    """Return the folder of the fallback store for a server."""
+    cache = CacheManager("redis", redis_url=url, directory=directory)
+    second = get_store(cache)._second
+    assert isinstance(second, FileBackend)
+    return Path(second.directory)
+
+
+async def test_a_start_without_a_server_does_not_wait_long(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    own_redis.freeze()
+    journal = Journal(str(next_folder(cache_dir, own_redis.default_url) / ".journals"))
+    await journal.record(time.time(), time.time(), ["default:other"])
+    journal.close()
+    try:
+        began = time.monotonic()
+        url = own_redis.default_url
+        async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
+            assert await asyncio.gather(*(cache.get(f"k{n}") for n in range(20))) == [None] * 20
+            assert await cache.set("k", 1)
+            assert await cache.get("k") == 1
+            assert get_store(cache).is_away
+        assert time.monotonic() - began < 5
+    finally:
+        own_redis.thaw()
+
+
+Change = Callable[[CacheManager], Awaitable[object]]
+REMOVALS: dict[str, Change] = {
+    "invalidate": lambda cache: cache.invalidate("v:*"),
+    "clear": lambda cache: cache.clear(),
+    "delete_by_tag": lambda cache: cache.delete_by_tag("t"),
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+@pytest.mark.parametrize("moment", ["away", "noticed", "crashed"])
+async def test_a_removal_during_an_outage_reaches_the_first_store(
+    removal: str, moment: str, own_redis: Server, cache_dir: Path
+) -> None:
+    def open_cache() -> CacheManager:
+        return CacheManager("redis", redis_url=own_redis.url, directory=cache_dir)
+
+    cache = open_cache()
+    old = {f"v:{n}": "old" for n in range(600)}
+    await cache.set_many(old, tags=["t"])
+    await cache.set_many({"v:new": "old", "v:counted": 1})
+    await cache.set("other", "old")
+    crash(own_redis)
+    if moment == "noticed":
+        await cache.get("other")
+    await REMOVALS[removal](cache)
+    await cache.set("v:new", "new")
+    assert await cache.get("v:new") == "new"
+    if moment == "crashed":
+        await cache.close()
+        cache = open_cache()
+    own_redis.start()
+    await poll_value(cache, "v:new", "new")
+    await wait_until_back(cache)
+    assert await cache.get_many(old) == {}
+    assert await cache.get("v:new") == "new"
+    assert await cache.get("v:counted") == (1 if removal == "delete_by_tag" else None)
+    assert await cache.get("other") == (None if removal == "clear" else "old")
+    await cache.close()
+
+
+async def poll_value(cache: CacheManager, key: str, value: object) -> None:
+    end = time.monotonic() + 30
+    while await cache.get(key) != value:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.002)
+
+
+async def test_a_value_written_by_another_process_meanwhile_is_not_overwritten(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    proxy = Proxy(own_redis.port)
+    proxy.start()
+    url = f"redis://127.0.0.1:{proxy.port}?socket_timeout=0.5"
+    try:
+        async with (
+            CacheManager("redis", redis_url=url, directory=cache_dir) as cache,
+            CacheManager("redis", redis_url=own_redis.url, fallback=None) as other,
+        ):
+            await cache.set_many({"both": "old", "deleted": "old", "mine": "old"})
+            proxy.silence()
+            assert await cache.set_many({"both": "mine", "deleted": "mine", "mine": "mine"})
+            assert get_store(cache).is_away
+            await other.set("both", "other's")
+            await other.delete("deleted")
+            await wait_until_back(cache)
+            assert await cache.get("both") in ("other's", None)
+            assert await cache.get("deleted") is None
+            assert await cache.get("mine") == "mine"
+    finally:
+        proxy.stop()
+
+
+async def test_a_damaged_journal_clears_all_namespaces(own_redis: Server, cache_dir: Path) -> None:
+    url = own_redis.url
+    async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
+        await cache.set("k", "old", tags=["t"])
+        await cache.namespace("other").set("k", "old")
+        await get_store(cache)._second.write([make_record("k")])
+    folder = next_folder(cache_dir, url) / ".journals"
+    folder.mkdir(parents=True)
+    (folder / "journal-1-a").write_bytes(b"garbage")
+    async with CacheManager("redis", redis_url=url, directory=cache_dir) as cache:
+        assert await cache.get("k") is None
+        assert await cache.namespace("other").get("k") is None
+        assert not get_store(cache).is_away
+        assert await get_store(cache)._second.read(["default:k"]) == {}
+        assert await cache.set("k", "new")
+        assert await cache.get("k") == "new"
+
+
+async def test_the_settlement_of_a_clear_does_not_delay_changes(
+    own_redis: Server, cache: CacheManager
+) -> None:
+    with Redis.from_url(own_redis.url) as admin:
+        admin.eval("for n = 1, 300000 do redis.call('SET', 'foreign' .. n, n) end", 0)
+    await cache.set("a", 1)
+    crash(own_redis)
+    await cache.clear()
+    own_redis.start()
+    slowest = 0.0
+    while get_store(cache).is_away:
+        began = time.monotonic()
+        assert await cache.set("b", 2)
+        slowest = max(slowest, time.monotonic() - began)
+        await asyncio.sleep(0.001)
+    assert slowest < 0.25
+    assert await cache.get("a") is None
+
+
+async def test_everything_is_private_when_the_first_change_is_made_during_an_outage(
+    own_redis: Server, cache_dir: Path
+) -> None:
+    own_redis.kill()
+    async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
+
+        @cached(cache=cache)
+        async def compute() -> int:
+            return 1
+
+        assert await compute() == 1
+        assert await cache.set("k", 1)
+    paths = [cache_dir, *cache_dir.rglob("*")]
+    assert len(paths) > 5
+    assert [path for path in paths if path.stat().st_mode & 0o077] == []
+    assert (cache_dir / ".gitignore").read_text() == "*\n"
+
+
+async def test_a_full_default_executor_delays_no_call(own_redis: Server, cache_dir: Path) -> None:
+    released = threading.Event()
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        loop.set_default_executor(pool)
+        blocker = loop.run_in_executor(None, released.wait)
+        try:
+            url = own_redis.default_url.replace("127.0.0.1", "localhost")
+            cache = CacheManager("redis", redis_url=url, directory=cache_dir)
+            began = time.monotonic()
+            assert await cache.set("k", 1)
+            own_redis.kill()
+            assert await cache.set("k", 2)
+            assert await cache.get("k") == 2
+            await cache.close()
+            assert time.monotonic() - began < 2
+        finally:
+            released.set()
+            await blocker

@@ -224,7 +224,9 @@ async def test_a_held_lock_is_awaited_without_a_thread() -> None:
     held = ["a", "b", "c"]
 
     def work(items: Sequence[str]) -> list[str | Exception]:
-        outcomes = [LockTimeoutError("held") if item in held else item for item in items]
+        outcomes: list[str | Exception] = [
+            LockTimeoutError("held") if item in held else item for item in items
+        ]
         del held[-1:]
         return outcomes
 

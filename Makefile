@@ -7,8 +7,11 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?= -n auto --maxprocesses=4
+STRESS ?= 10
 DEMO_ARGS ?=
 TRACES ?=
+
+RANDOM_TESTS := tests/system/test_histories.py tests/property/test_simulated_schedules.py
 
 VENV := .venv
 BIN := $(VENV)/bin

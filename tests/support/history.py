@@ -28,6 +28,8 @@ class Operation:
             failed, or its process was killed.
         called, returned: times in nanoseconds, of a clock that all callers share. An operation
             without an answer has taken effect before ``returned``, or never.
+        may_vanish: whether the stored value may be absent at once, because a removal of its tag
+            began before the value was stored.
     """
 
     verb: str
@@ -35,10 +37,17 @@ class Operation:
     answer: int | None
     called: float
     returned: float = math.inf
+    may_vanish: bool = False
+
+    def apply(self, state: int) -> Iterator[tuple[int, int]]:
+        """Yield each state in which the operation may leave a key, with the answer to it."""
+        after, answer = _apply(state, self.verb, self.value)
+        yield after, answer
+        if self.may_vanish and after != state:
+            yield ABSENT, answer
 
 
-def apply(state: int, verb: str, value: int) -> tuple[int, int]:
-    """Return the state after an operation, and the answer of the operation."""
+def _apply(state: int, verb: str, value: int) -> tuple[int, int]:
     there = state != ABSENT
     if verb == "set":
         return value, True
@@ -125,8 +134,7 @@ def _use_uncertain(
         if one.called > limit:
             return
         if not node.used >> number & 1 and one.returned >= latest:
-            for before in states:
-                after, _ = apply(before, one.verb, one.value)
+            for after in {after for before in states for after, _ in one.apply(before)}:
                 if after != node.state:
                     yield Node(node.first, node.placed, node.used | 1 << number, after)
 
@@ -138,9 +146,9 @@ def _place_certain(
     for number in reversed(candidates):
         one = certain[number]
         for before in states:
-            after, answer = apply(before, one.verb, one.value)
-            if one.answer == answer:
-                yield node.place(number, after)
+            for after, answer in one.apply(before):
+                if one.answer == answer:
+                    yield node.place(number, after)
 
 
 def _find_candidates(certain: Sequence[Operation], node: Node) -> tuple[list[int], float]:

@@ -1,0 +1,178 @@
+"""Histories of random calls by many callers: nothing stale, nothing lost, nothing hung.
+
+`tests.support.history_log` describes the promises. A test runs for seconds, and ``make stress``
+for minutes::
+
+    AIOCACHE_STRESS=30 pytest tests/system/test_histories.py -s
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.support.histories import Recorders, record_histories
+from tests.support.history import ABSENT, Operation, is_linearizable
+from tests.support.history_log import HistoryWriter, check_logs
+from tests.support.scale import report, scale_size
+from tests.support.servers.redis_server import Server
+
+Disturbance = Callable[[Recorders], None]
+SECONDS = 2
+TRACKING_DELAY = 1.0
+"""Seconds in which a message of a Redis server arrives, on the slowest machine."""
+PROCESSES: dict[str, tuple[Sequence[Disturbance], dict[str, Any]]] = {
+    "undisturbed": ((), {}),
+    "killed and stopped": ((Recorders.kill, Recorders.stop), {"is_cancelling": True}),
+    "forking, with compression": ((), {"is_forking": True, "is_padded": True}),
+    "killed, with short lifetimes": ((Recorders.kill,), {"lifetimes": True, "is_lossy": True}),
+}
+"""Disturbances of the processes, and further options."""
+
+
+def check_history(
+    name: str,
+    folder: Path,
+    cache: Mapping[str, Any],
+    disturbances: Sequence[Disturbance] = (),
+    **options: Any,
+) -> None:
+    """Record histories, report the figures and check the promises."""
+    seed = secrets.token_hex(4)
+    options = {"slots": 3, "seconds": scale_size(SECONDS), "seed": seed, **options}
+    recorders, findings = record_histories(folder / "logs", cache, disturbances, **options)
+    counts = {
+        "calls": sum(findings.operations.values()),
+        "changes of sources": findings.operations["change"],
+        "reads of sources": findings.operations["read"],
+        **recorders.counts,
+        "calls without an answer": findings.failed,
+        "errors": recorders.errors,
+        "stale reads": len(findings.stale_reads),
+        "disorders": len(findings.disorders),
+    }
+    report(f"history, {name}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
+    assert not findings.disorders, "\n".join([f"seed {seed}", *findings.disorders[:5]])
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("backend", "tier"), [("memory", 1 << 26), ("file", 1 << 26), ("file", 0)])
+def test_threads_and_loops_of_one_process(tmp_path: Path, backend: str, tier: int) -> None:
+    cache: dict[str, Any] = {"backend": backend, "memory_max_bytes": tier}
+    if backend == "file":
+        cache["directory"] = str(tmp_path / "cache")
+    options: dict[str, Any] = {"slots": 1, "loops": 3, "threads": 8, "is_cancelling": True}
+    check_history(f"{backend}, one process, tier {tier}", tmp_path, cache, **options)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_processes_over_files(tmp_path: Path, kind: str) -> None:
+    disturbances, options = PROCESSES[kind]
+    cache = {"backend": "file", "directory": str(tmp_path / "cache"), "compression": "gzip"}
+    check_history(f"files, {kind}", tmp_path, cache, disturbances, **options)
+
+
+@pytest.mark.timeout(1800)
+def test_processes_over_bounded_files(tmp_path: Path) -> None:
+    cache = {"backend": "file", "directory": str(tmp_path / "cache"), "max_entries": 12}
+    check_history("bounded files", tmp_path, cache, (Recorders.kill,), is_lossy=True)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", PROCESSES)
+def test_processes_over_redis(tmp_path: Path, own_redis: Server, kind: str) -> None:
+    disturbances, options = PROCESSES[kind]
+    cache = {"backend": own_redis.url, "fallback": None, "compression": "gzip"}
+    options = {"delay": TRACKING_DELAY, **options}
+    check_history(f"Redis, {kind}", tmp_path, cache, disturbances, **options)
+
+
+@pytest.mark.timeout(1800)
+def test_processes_over_a_redis_server_that_cuts_connections(
+    tmp_path: Path, own_redis: Server
+) -> None:
+    cache = {"backend": own_redis.url, "fallback": None}
+
+    def cut(recorders: Recorders) -> None:
+        with Redis.from_url(own_redis.url) as admin:
+            admin.execute_command("CLIENT", "KILL", "SKIPME", "yes")
+        recorders.counts["cuts"] += 1
+
+    check_history("Redis, cut connections", tmp_path, cache, (cut,), delay=TRACKING_DELAY)
+
+
+@pytest.mark.timeout(1800)
+def test_processes_over_a_redis_server_that_restarts(tmp_path: Path, own_redis: Server) -> None:
+    cache = {"backend": own_redis.url, "fallback": None}
+    disturbances = (make_restart(own_redis),)
+    options: dict[str, Any] = {"delay": TRACKING_DELAY, "is_lossy": True}
+    check_history("Redis, restarts", tmp_path, cache, disturbances, **options)
+
+
+@pytest.mark.timeout(1800)
+def test_a_process_over_redis_with_a_fallback_that_flaps(tmp_path: Path, own_redis: Server) -> None:
+    cache = {"backend": own_redis.default_url, "directory": str(tmp_path / "cache")}
+
+    def freeze(recorders: Recorders) -> None:
+        own_redis.freeze()
+        time.sleep(recorders.chance.uniform(0.5, 2.0))
+        own_redis.thaw()
+        recorders.counts["freezes"] += 1
+
+    disturbances = (make_restart(own_redis), freeze)
+    options: dict[str, Any] = {"slots": 1, "loops": 2, "threads": 4, "is_lossy": True}
+    options["seconds"] = scale_size(2 * SECONDS)
+    check_history("Redis with fallback", tmp_path, cache, disturbances, **options)
+
+
+def make_restart(server: Server) -> Disturbance:
+    """Return a disturbance that kills a server, and starts an empty one after a moment."""
+
+    def restart(recorders: Recorders) -> None:
+        server.kill()
+        time.sleep(recorders.chance.uniform(0, 0.5))
+        server.start()
+        recorders.counts["restarts"] += 1
+
+    return restart
+
+
+def test_the_checker_rejects_impossible_histories() -> None:
+    first = Operation("set", 1, answer=True, called=0, returned=1)
+    second = Operation("set", 2, answer=True, called=2, returned=5)
+    unknown = Operation("set", 3, None, 2)
+    for answer, right in ((1, True), (2, True), (3, True), (ABSENT, False)):
+        read = Operation("get", 0, answer, 3, 4)
+        assert is_linearizable([first, second, unknown, read]) == right
+    stale = Operation("get", 0, 1, 6, 7)
+    assert not is_linearizable([first, second, stale])
+    twice = [Operation("pop", 0, 1, 3, 4), Operation("pop", 0, 1, 3, 4)]
+    assert not is_linearizable([first, *twice])
+    counts = [Operation("incr", 1, 1, 0, 9), Operation("incr", 1, 1, 0, 9)]
+    assert not is_linearizable(counts)
+    removed = Operation("remove", 0, answer=True, called=2, returned=5)
+    assert not is_linearizable([first, removed, stale])
+    winners = [Operation("add", value, True, 0, 9) for value in (1, 2)]
+    assert not is_linearizable(winners)
+    lost = Operation("get", 0, ABSENT, 2, 3)
+    assert not is_linearizable([first, lost])
+    assert is_linearizable([first, lost], is_lossy=True)
+    assert not is_linearizable([first, lost, stale], is_lossy=True)
+
+
+def test_the_checker_finds_stale_reads_of_a_source(tmp_path: Path) -> None:
+    log = HistoryWriter(tmp_path, "process")
+    for version in (7, 8):
+        log.end(log.begin("change", "s0", version), 1)
+    log.begin("change", "s0", 9)  # without an end, as in a killed process
+    for version in (ABSENT, 7, 8, 9):
+        log.end(log.begin("read", "s0"), version)
+    [stale] = check_logs(tmp_path, is_lossy=False).stale_reads
+    assert "answer=7" in stale

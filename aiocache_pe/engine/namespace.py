@@ -25,11 +25,12 @@ from aiocache_pe.exceptions import (
 from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.loops import checkpoint
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
 logger = logging.getLogger("aiocache_pe")
 _RECOVERY_SECONDS = 30.0  # without a failure; only then is a success logged as a recovery
+_MAX_REASONS = 100  # of results that are not stored; more reasons are not logged
 Hit = events.Hit  # saves an attribute lookup at every hit
 T = TypeVar("T")
 
@@ -53,10 +54,11 @@ class Namespace:
         self.time = engine.clock.time
         self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
-        self.lease_holders: dict[str, Computation] = {}
+        self.lease_holders: dict[str, WaitNode] = {}
         self._peek_entry = engine.peek
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed
+        self._failed_policies = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
 
     # Reads
@@ -330,6 +332,18 @@ class Namespace:
                 "store %s of namespace %r fails (%s: %s: %s); calls continue without it, and "
                 "further failures are counted, not logged",
                 *(self.store_name, self.name, verb, type(error).__name__, error),
+            )
+
+    def report_unstored(self, key: str, error: Exception) -> None:
+        """Log once that results are not stored, because a function of their options failed."""
+        reason = f"{type(error).__name__}: {error}"
+        if reason not in self._failed_policies and len(self._failed_policies) < _MAX_REASONS:
+            self._failed_policies.add(reason)
+            logger.warning(
+                "result of key %r in namespace %r is not stored, because a function given as ttl= "
+                "or cache_if= failed (%s); the caller gets the result, and further failures of "
+                "this kind are counted, not logged",
+                *(key[len(self.prefix) :], self.name, reason),
             )
 
     def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:

@@ -152,9 +152,6 @@ class Computer:
 
         Returns:
             Whether the value is stored.
-
-        Raises:
-            Exception: the user's ``cache_if`` or ``ttl`` function raised it.
         """
         item = self.make_item(key, value, policy, tokens, seconds)
         return item is not None and key in await self._namespace.put_storable([item])
@@ -164,15 +161,17 @@ class Computer:
     ) -> Item | None:
         """Return the item to store for a value; ``None`` if its policy forbids storing.
 
-        The parameters and the errors are those of `put`.
+        A function of the policy that fails costs the storing only, because callers wait for the
+        value. The parameters are those of `put`.
         """
         try:
             if policy.cache_if is not None and not policy.cache_if(value):
                 return None
             ttl = parse_ttl(policy.ttl(value)) if callable(policy.ttl) else policy.ttl
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised by the user's function
             self.count_load_failure(key, error)
-            raise
+            self._namespace.report_unstored(key, error)
+            return None
         if ttl is not None and policy.jitter is not None:
             ttl -= policy.jitter(ttl) * random.random()  # noqa: S311 - spreads expiry only
         return Item(key, value, ttl, tokens, seconds, policy.stale_ttl)

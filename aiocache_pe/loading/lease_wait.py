@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 from aiocache_pe.backends.base import Lease
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.runtime import wait_graph
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, Missing
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ _MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two reads of the store
 _PAUSE_GROWTH = 1.5
 
 
-class HeldLease(Computation):
+class HeldLease(WaitNode):
     """The right to compute a key; an ``async with`` block releases it.
 
     A nested call for the same key computes at once: waiting for itself would never end. Without
@@ -119,7 +119,7 @@ class LeaseWaiter:
                 await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
             pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
 
-    def _find_holders(self, key: str) -> tuple[Computation, ...]:
+    def _find_holders(self, key: str) -> tuple[WaitNode, ...]:
         """Return the holder of a lease if it is known, as it is in this process."""
         holder = self._namespace.lease_holders.get(key)
         return () if holder is None else (holder,)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT, Flight
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 
 Work = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 """A function that fetches a value for each of some keys."""
@@ -38,8 +38,8 @@ class _Chunk(Flight):
 
     __slots__ = ("keys",)
 
-    def __init__(self, keys: Sequence[str], computation: Computation) -> None:
-        super().__init__(computation)
+    def __init__(self, keys: Sequence[str], node: WaitNode) -> None:
+        super().__init__(node)
         self.keys = keys
 
 
@@ -61,9 +61,9 @@ class _InFlight:
         All chunks are one computation. Code inside one chunk that needs a key of another one
         must not wait for that chunk, which may be waiting for its own start.
         """
-        step, computation = size or len(keys) or 1, Computation(asyncio.get_running_loop())
+        step, node = size or len(keys) or 1, WaitNode(asyncio.get_running_loop())
         slices = [keys[at : at + step] for at in range(0, len(keys), step)]
-        return [self._start_chunk(_Chunk(each, computation), work) for each in slices]
+        return [self._start_chunk(_Chunk(each, node), work) for each in slices]
 
     def remove(self, chunk: _Chunk, keys: Iterable[str]) -> None:
         """Let no further caller join the chunk for these keys."""
@@ -143,7 +143,7 @@ class Coalescer:
             waiters = {
                 chunk: chunk.join(WAIT_TIMEOUT if chunk in joined else None) for chunk in shares
             }
-            with wait_graph.wait_for({chunk.computation for chunk in waiters}):
+            with wait_graph.wait_for({chunk.node for chunk in waiters}):
                 await _wait_for_all(in_flight, waiters)
 
             left = []

@@ -35,7 +35,7 @@ from aiocache_pe.runtime import log_forwarding, wait_graph
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal_call import INTERRUPT_SECONDS, Inbox, PortalCall, get_waiting_calls
 from aiocache_pe.runtime.threads import CallerPool, is_ending, own_threads
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 
 T = TypeVar("T")
 _MAX_THREADS = 1 << 16
@@ -123,7 +123,7 @@ class Portal:
             blocked.append(asyncio.get_running_loop())
         if not blocked:
             return self._run(call, None)
-        blocker = Computation(call)
+        blocker = WaitNode(call)
         with wait_graph.block(blocker, blocked):
             return self._run(call, wait_graph.make_context(copy_context(), blocker))
 
@@ -281,7 +281,10 @@ class _LoopThread:
         asyncio.get_running_loop().set_default_executor(pool)
         self._stopped = asyncio.Event()
         self.inbox.start()
-        await self._stopped.wait()
+        try:
+            await self._stopped.wait()
+        finally:
+            self.inbox.close()
 
     async def _settle(self) -> None:
         for settleable in list(self._portal.settleables):

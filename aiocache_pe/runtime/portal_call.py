@@ -31,7 +31,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.threads import own_threads
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 
 T = TypeVar("T")
 INTERRUPT_SECONDS = 1.0
@@ -248,7 +248,8 @@ class PortalCall(Generic[T]):
         """Deliver the call; if the loop ends before it starts the call, deliver it again."""
         inbox = self.inbox = self._find_inbox()
         retry = partial(self._hand_over, context)
-        inbox.put(partial(self._start, inbox), partial(self._mail.put, retry), context)
+        refuse = partial(self._mail.put, retry)
+        inbox.put(partial(self._start, inbox, refuse), refuse, context)
 
     def _run_mail(self) -> None:
         """Run the functions that the loop sends, until it sends ``None``."""
@@ -308,7 +309,7 @@ class PortalCall(Generic[T]):
             self._mail.put(work)
         try:
             # The caller may make another call meanwhile, in a signal handler.
-            with wait_graph.wait_for([Computation(self)]):
+            with wait_graph.wait_for([WaitNode(self)]):
                 return await future
         finally:
             self._jobs.discard(future)
@@ -324,8 +325,10 @@ class PortalCall(Generic[T]):
         self._mail.put(function)
         return True
 
-    def _start(self, inbox: Inbox) -> None:
-        if not self.is_present:
+    def _start(self, inbox: Inbox, refuse: Callable[[], object]) -> None:
+        if inbox.has_ended:
+            refuse()
+        if inbox.has_ended or not self.is_present:
             return
         self.has_started = True
         current_call.set(self)
@@ -340,6 +343,8 @@ class PortalCall(Generic[T]):
     def _copy_outcome(self, inbox: Inbox, task: asyncio.Future[T]) -> None:
         inbox.unwatch(self._check_presence)
         error = CancelledError() if task.cancelled() else task.exception()
+        if isinstance(error, SystemExit | KeyboardInterrupt):
+            inbox.close()  # it ends the loop
         self._finish(task.result() if error is None else None, error)
         self._task = None  # or the caller's thread would free the task, and run its callbacks
 

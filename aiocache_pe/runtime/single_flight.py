@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.loops import PerLoop
-from aiocache_pe.runtime.wait_graph import Computation
+from aiocache_pe.runtime.wait_graph import WaitNode
 
 WAIT_TIMEOUT = 300.0
 """Default seconds that a caller waits for another caller's computation."""
@@ -32,17 +32,17 @@ class Flight:
     """Work in flight and its waiters.
 
     Attributes:
-        computation: the work, as the graph of waiting computations sees it.
+        node: the work, as the graph of waiting computations sees it.
         task: the work's task, set by `start`.
         waiters: the callers' futures, each with the loop time at which its caller gives up.
     """
 
-    __slots__ = ("_loop", "_timer", "computation", "task", "waiters")
+    __slots__ = ("_loop", "_timer", "node", "task", "waiters")
 
     task: asyncio.Task[Any]
 
-    def __init__(self, computation: Computation) -> None:
-        self.computation = computation
+    def __init__(self, node: WaitNode) -> None:
+        self.node = node
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.waiters: dict[asyncio.Future[Any], float] = {}
@@ -52,7 +52,7 @@ class Flight:
 
         ``on_done`` is called when the work has ended, before the waiters get its outcome.
         """
-        context = wait_graph.make_context(copy_context(), self.computation)
+        context = wait_graph.make_context(copy_context(), self.node)
         self.task = self._loop.create_task(_await(work), context=context)
 
         def finish(_: asyncio.Task[Any]) -> None:
@@ -64,7 +64,7 @@ class Flight:
     @property
     def is_reentrant(self) -> bool:
         """Return whether the work cannot end before the running code has ended."""
-        return wait_graph.depends_on_caller(self.computation)
+        return wait_graph.depends_on_caller(self.node)
 
     def join(self, max_wait: float | None) -> asyncio.Future[Any]:
         """Return a future for the outcome; it is cancelled after ``max_wait`` seconds."""
@@ -187,7 +187,7 @@ class Flights:
                 flight = self._start(flights, key, work, work_max_wait)
                 waiter = flight.join(None)
                 try:
-                    with wait_graph.wait_for([flight.computation]):
+                    with wait_graph.wait_for([flight.node]):
                         return await waiter, False
                 finally:
                     _leave(flights, key, flight, waiter)
@@ -201,7 +201,7 @@ class Flights:
     def _start(
         self, flights: dict[str, Flight], key: str, work: Work, max_wait: float | None
     ) -> Flight:
-        flight = flights[key] = Flight(Computation(asyncio.get_running_loop()))
+        flight = flights[key] = Flight(WaitNode(asyncio.get_running_loop()))
         self._in_flight.add(key)
 
         def finish() -> None:
@@ -221,7 +221,7 @@ async def _wait(
     """Wait for another caller's flight; return its result or a `GaveUp`."""
     waiter, before = flight.join(max_wait), _count_cancellations()
     try:
-        with wait_graph.wait_for([flight.computation]):
+        with wait_graph.wait_for([flight.node]):
             return await waiter
     except asyncio.CancelledError:
         if not waiter.cancelled() or _count_cancellations() > before:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextvars import Context, ContextVar
 
 
-class Computation:
+class WaitNode:
     """A node of the graph.
 
     Attributes:
@@ -27,36 +27,36 @@ class Computation:
 
     def __init__(self, needs: object) -> None:
         self.needs = needs
-        self.waits_for: list[Computation] = []
+        self.waits_for: list[WaitNode] = []
 
 
-_EMPTY = frozenset[Computation]()
-_current: ContextVar[frozenset[Computation]] = ContextVar("aiocache_pe_computations")
-_blocked: dict[object, list[Computation]] = {}
+_EMPTY = frozenset[WaitNode]()
+_current: ContextVar[frozenset[WaitNode]] = ContextVar("aiocache_pe_computations")
+_blocked: dict[object, list[WaitNode]] = {}
 
 
-def get_callers() -> frozenset[Computation]:
+def get_callers() -> frozenset[WaitNode]:
     """Return the computations that called the running code, directly or not."""
     return _current.get(_EMPTY)
 
 
-def enter(computation: Computation) -> None:
+def enter(computation: WaitNode) -> None:
     """Make the running context a part of a computation."""
     _current.set(_current.get(_EMPTY) | {computation})
 
 
-def make_context(context: Context, computation: Computation) -> Context:
+def make_context(context: Context, computation: WaitNode) -> Context:
     """Return a context after it became a part of a computation."""
     context.run(enter, computation)
     return context
 
 
-def depends_on_caller(computation: Computation) -> bool:
+def depends_on_caller(computation: WaitNode) -> bool:
     """Return whether a computation cannot end before the running code has ended."""
     own = _current.get(_EMPTY)
     if not own:
         return False
-    found, left = set[Computation](), [computation]
+    found, left = set[WaitNode](), [computation]
     while left:
         each = left.pop()
         if each in own:
@@ -73,7 +73,7 @@ class wait_for:  # noqa: N801 - used as a statement
 
     __slots__ = ("_edges",)
 
-    def __init__(self, computations: Iterable[Computation]) -> None:
+    def __init__(self, computations: Iterable[WaitNode]) -> None:
         callers = _current.get(_EMPTY)
         self._edges = [(each, caller) for each in computations for caller in callers]
 
@@ -96,7 +96,7 @@ class block:  # noqa: N801 - used as a statement
 
     __slots__ = ("_blocked", "_call")
 
-    def __init__(self, call: Computation, blocked: Sequence[object]) -> None:
+    def __init__(self, call: WaitNode, blocked: Sequence[object]) -> None:
         self._call = call
         self._blocked = blocked
 

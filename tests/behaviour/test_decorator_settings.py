@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager, InvalidKeyError, InvalidTTLError, get_cache
+from aiocache_pe import CacheManager, InvalidKeyError, get_cache
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.testing.fake_clock import FakeClock
 from tests.support.function_kinds import CallCounter, Kind, each_kind
@@ -60,11 +60,21 @@ async def test_a_ttl_may_depend_on_the_result(
     assert results == [[1], [2], [3]] if kind.is_stream else results == [1, 2, 3]
 
 
-async def test_an_invalid_ttl_of_a_result_raises(kind: Kind, memory: CacheManager) -> None:
-    count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=lambda result: -1)
-    with pytest.raises(InvalidTTLError):
-        await kind.get_result(count())
+@pytest.mark.parametrize("lifetime", [0, -1, float("nan"), True, "soon", [], 1j, LookupError])
+async def test_a_ttl_function_that_fails_costs_the_storing_only(
+    kind: Kind, memory: CacheManager, lifetime: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_lifetime(result: Any) -> Any:
+        if lifetime is LookupError:
+            raise LookupError("no lifetime")
+        return lifetime
+
+    count = kind.decorate(CallCounter().make_body(), cache=memory, ttl=find_lifetime)
+    assert [await kind.get_result(count()) for _ in range(2)] == [1, 2]
     assert await list_keys(memory) == []
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 1
+    assert "is not stored, because a function given as ttl=" in messages[0]
 
 
 async def test_ttl_none_never_expires_and_no_ttl_means_that_of_the_cache(
@@ -212,14 +222,15 @@ async def test_cache_if_decides_which_results_are_stored(kind: Kind, memory: Cac
     assert len(await list_keys(memory)) == 1
 
 
-async def test_an_exception_of_cache_if_reaches_the_caller(
+async def test_a_cache_if_function_that_fails_costs_the_storing_only(
     kind: Kind, memory: CacheManager
 ) -> None:
     count = kind.decorate(
         CallCounter().make_body(), cache=memory, cache_if=lambda value: value.missing
     )
-    with pytest.raises(AttributeError, match="missing"):
-        await kind.get_result(count())
+    assert [await kind.get_result(count()) for _ in range(2)] == [1, 2]
+    assert await list_keys(memory) == []
+    assert (await memory.get_stats()).load_failures == 2
 
 
 async def test_none_is_stored_unless_cache_none_is_off(kind: Kind, memory: CacheManager) -> None:

@@ -96,7 +96,7 @@ class AsyncStream(
             return stream, stream.first
         streams = self._shared.get()
         in_flight = streams.get(key)
-        if in_flight is not None and depends_on_caller(in_flight.computation):
+        if in_flight is not None and depends_on_caller(in_flight.node):
             in_flight = None  # waiting for it would never end
         reader = None if in_flight is None else in_flight.join()
         if in_flight is not None and reader is not None:

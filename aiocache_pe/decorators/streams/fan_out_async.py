@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
-from aiocache_pe.runtime.wait_graph import Computation, make_context, wait_for
+from aiocache_pe.runtime.wait_graph import WaitNode, make_context, wait_for
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class AsyncSharedStream(SharedStream[T]):
         on_end: called when no other reader can join any more.
 
     Attributes:
-        computation: the source, as the graph of waiting computations sees it.
+        node: the source, as the graph of waiting computations sees it.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class AsyncSharedStream(SharedStream[T]):
         self._on_end = on_end
         self._is_wanted = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self.computation = Computation(asyncio.get_running_loop())
+        self.node = WaitNode(asyncio.get_running_loop())
         self._task = asyncio.get_running_loop().create_task(
             self._run(source(self.buffer)),
             name="aiocache_pe-stream",
-            context=make_context(copy_context(), self.computation),
+            context=make_context(copy_context(), self.node),
         )
 
     async def read(self, reader: StreamReader) -> AsyncGenerator[T, None]:
@@ -74,7 +74,7 @@ class AsyncSharedStream(SharedStream[T]):
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._is_wanted.set()
-        with wait_for([self.computation]):
+        with wait_for([self.node]):
             await waiter
 
     async def _run(self, source: AsyncGenerator[T, None]) -> None:

@@ -211,8 +211,8 @@ class Journal:
         """
         with self._file_lock:
             previous, self._files, self._own_fd = self._files, {}, None
+            pending: list[tuple[JournalEntry, Change]] = []
             try:
-                pending: list[tuple[JournalEntry, Change]] = []
                 with self._lock:
                     pending += self._keys.items()
                     pending += self._patterns.items()

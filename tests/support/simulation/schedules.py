@@ -11,7 +11,7 @@ way. They are cancelled at any step. The promises:
 - One caller of a cache computes a key at a time, unless a change has begun meanwhile.
 - Only a cancelled call raises `CancelledError`, and only a computation raises its error.
 - Each caller owns its value: no change by another caller is in it.
-- Every call ends, and no task remains.
+- Every call ends within a minute, also if computations need each other, and no task remains.
 - Counters and registers are linearizable.
 """
 
@@ -44,7 +44,11 @@ KINDS = {
 """Kinds of schedules: over the memory store, or over a simulated store with its faults."""
 
 COMMAND = "python -m tests.support.simulation.schedules"
-KEYS = ("k0", "k1")
+KEYS: tuple[str, ...] = ("k0", "k1")
+LONGEST_CALL = 60.0
+"""Seconds in which each call must end; a computation takes a second."""
+MAX_DEPTH = 3
+"""The greatest number of computations within each other."""
 TAG = "tag"
 MANNERS: tuple[dict[str, Any], ...] = (
     {},
@@ -135,6 +139,7 @@ class Schedule:
         calls = (self._read, self._read, self._read, self._peek, self._change, self._operate)
         for _ in range(self._chance.randint(1, 4)):
             await self._pause()
+            began = self._loop.time()
             work = asyncio.ensure_future(self._chance.choice(calls)())
             is_cancelled = self._chance.random() < 0.2
             if is_cancelled:
@@ -146,6 +151,7 @@ class Schedule:
                 assert is_cancelled, "a caller that was not cancelled got a CancelledError"
                 line = "is cancelled"
             self.log.append(f"{self._loop.time():.3f} s, caller {number} {line}")
+            assert self._loop.time() < began + LONGEST_CALL, "a call waits for too long"
 
     async def _pause(self) -> None:
         if self._chance.random() < 0.6:
@@ -163,7 +169,7 @@ class Schedule:
         try:
             with refresh() if is_refresh else contextlib.nullcontext():
                 value = await self._cache.get_or_set(
-                    key, lambda: self._compute(key, is_refresh=is_refresh), tags=[TAG], **manner
+                    key, lambda: self._compute(key, is_joined=not is_refresh), tags=[TAG], **manner
                 )
         except FactoryError:
             return f"computes {key} in vain"
@@ -172,9 +178,16 @@ class Schedule:
             return f"computes {key} for too long"
         return self._check(key, floor, value)
 
-    async def _compute(self, key: str, *, is_refresh: bool) -> list[object]:
+    async def _compute(self, key: str, *, is_joined: bool, depth: int = 0) -> list[object]:
+        """Compute a value; at times, the computation needs the other key first.
+
+        Args:
+            key: the key.
+            is_joined: whether other callers join the computation, as they do not join a refresh.
+            depth: the number of computations around this one.
+        """
         mine = Computation(key, self._changes[key])
-        if not is_refresh:  # a refresh joins no other computation
+        if is_joined:
             for other in self._running:
                 if (other.key, other.changes) == (key, mine.changes):
                     other.rivals.append(mine)
@@ -182,16 +195,27 @@ class Schedule:
         try:
             version = self._versions[key]
             await self._pause()
+            if depth < MAX_DEPTH and self._chance.random() < 0.15:
+                await self._read_other(key, depth + 1)
             if self._chance.random() < 0.1:
                 raise FactoryError
         except asyncio.CancelledError:
             mine.rivals.clear()  # its callers have left it
             raise
         finally:
-            if not is_refresh:
+            if is_joined:
                 self._running.remove(mine)
             self._has_rivals |= bool(mine.rivals)
         return [version]
+
+    async def _read_other(self, key: str, depth: int) -> None:
+        [other] = set(KEYS) - {key}
+        floor = self._floors[other]
+        # Computations that wait for each other compute both keys, so these join no other one.
+        value = await self._cache.get_or_set(
+            other, lambda: self._compute(other, is_joined=False, depth=depth), tags=[TAG]
+        )
+        self._check(other, floor, value)
 
     async def _peek(self) -> str:
         key = self._chance.choice(KEYS)

@@ -133,6 +133,10 @@ class Engine:
             on_hit(entry)
         return entry
 
+    def get_tier_entry(self, key: str) -> MemoryEntry | None:
+        """Return the entry of a store key in the memory tier, live or not; not an access."""
+        return self._entries.get(key)
+
     async def get_entries(
         self, keys: Sequence[str], *, stale: bool = False
     ) -> tuple[dict[str, MemoryEntry], list[CacheError]]:

@@ -18,7 +18,7 @@ from aiocache_pe.context import Mode
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.compute import Computer
-from aiocache_pe.loading.copying import Outcome, copy_or_share
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.loops import checkpoint
@@ -91,7 +91,7 @@ class BatchLoader:
                     shared[key] = outcome
                 else:
                     values[key] = outcome.value
-        return values | await self._copy_shared(shared) if shared else values
+        return values | await self._copy_shared(request, shared) if shared else values
 
     async def _add_stored(self, keys: Iterable[str], values: dict[str, Any]) -> None:
         pending: list[str] = []
@@ -137,17 +137,21 @@ class BatchLoader:
             outcomes: dict[str, Outcome] = {}
             for key, value in values.items():
                 outcomes[key] = Outcome(value, "miss", is_stored=key in stored)
-                outcomes[key].save_copy()
+                outcomes[key].prepare_copies(namespace.engine, key)
             return outcomes
 
-    async def _copy_shared(self, shared: Mapping[str, Outcome]) -> dict[str, Any]:
+    async def _copy_shared(
+        self, request: BatchRequest, shared: Mapping[str, Outcome]
+    ) -> dict[str, Any]:
         own: dict[str, Any] = {}
         await self._add_stored([key for key, outcome in shared.items() if outcome.is_stored], own)
         for key, outcome in shared.items():
-            if key not in own:
+            copied = outcome.copy(self._namespace.engine) if key not in own else MISSING
+            if copied is not MISSING:
                 self._namespace.count_hit(key)
-                own[key] = copy_or_share(outcome.copy_source)
-        return own
+                own[key] = copied
+        uncopied = [key for key in shared if key not in own]
+        return own | await compute_uncached(request._replace(keys=uncopied)) if uncopied else own
 
 
 async def compute_uncached(request: BatchRequest) -> dict[str, Any]:

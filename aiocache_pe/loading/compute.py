@@ -76,7 +76,10 @@ class Computer:
         own = await self._namespace.get(key)
         if own is not MISSING:
             return Outcome(own, "joined")
-        return await copy_or_compute(outcome.copy_source, request.factory)
+        own = outcome.copy(self._namespace.engine)
+        if own is not MISSING:
+            return Outcome(own, "joined")
+        return Outcome(await call_factory(request.factory), "miss")
 
     async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> Outcome:
         """Compute a newer value than that of an entry that is served meanwhile.
@@ -102,12 +105,15 @@ class Computer:
         run = self._flights.run(key, work, policy.lock)
         hard = policy.hard_timeout
         try:
-            outcome, _ = await (run if hard is None else self._limit(hard, key, run))
+            outcome, is_shared = await (run if hard is None else self._limit(hard, key, run))
         except LoadTimeoutError as error:
             self.count_load_failure(key, error)
             raise
+        value = outcome.copy(self._namespace.engine) if is_shared else outcome.value
+        if value is MISSING:  # another caller has the only object
+            value = await call_factory(request.factory)
         is_stored = await get_newer() is not MISSING
-        return Outcome(outcome.value, "miss", is_stored=is_stored)
+        return Outcome(value, "miss", is_stored=is_stored)
 
     async def compute(self, request: LoadRequest, lease: HeldLease | None = None) -> Outcome:
         """Compute the value now, and store it if its policy allows that.

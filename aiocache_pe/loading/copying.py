@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final, Literal
 
 from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.engine.engine import Engine
+from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.sentinels import MISSING
 
 Source = Literal["hit", "miss", "stale", "joined"]
@@ -24,23 +27,34 @@ class Outcome:
         is_stored: whether the store has the value.
     """
 
-    __slots__ = ("_copy", "is_stored", "source", "value")
+    __slots__ = ("_copy", "_entry", "is_stored", "source", "value")
 
     def __init__(self, value: Any, source: Source, *, is_stored: bool = False) -> None:
         self.value = value
         self.source = source
         self.is_stored = is_stored
         self._copy: Any = MISSING
+        self._entry: MemoryEntry | None = None
 
-    def save_copy(self) -> None:
-        """Copy the value for other callers, before its own caller can change it."""
-        if not self.is_stored:
+    def prepare_copies(self, engine: Engine, key: str) -> None:
+        """Keep the value for other callers, before its own caller can change it.
+
+        The entry in memory is kept if there is one, because the store may lose it at once.
+        """
+        self._entry = engine.get_tier_entry(key) if self.is_stored else None
+        if self._entry is None:
             self._copy = copy_or_share(self.value)
 
-    @property
-    def copy_source(self) -> Any:
-        """Return the object from which copies for other callers are made."""
-        return self.value if self._copy is MISSING else self._copy
+    def copy(self, engine: Engine) -> Any:
+        """Return the value for another caller, or `MISSING` if it cannot be copied.
+
+        Without `prepare_copies` this caller is the only one, and gets the value itself.
+        """
+        with suppress(Exception):  # a class may raise anything while it is copied
+            if self._entry is not None:
+                return engine.decode(self._entry)
+            return self.value if self._copy is MISSING else copy_value(self._copy)
+        return MISSING
 
 
 def copy_value(value: Any) -> Any:

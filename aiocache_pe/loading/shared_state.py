@@ -27,7 +27,7 @@ class SharedState:
     def __init__(self, engine: Engine, *, owns_backend: bool, settings: Mapping[str, Any]) -> None:
         self.engine = engine
         self.settings = settings
-        self.flights = Flights(engine.in_flight, Outcome.save_copy)
+        self.flights = Flights(engine.in_flight, self._prepare_copies)
         self.coalescer = Coalescer()
         self.refreshes = BackgroundRefreshes(engine.clock)
         self.reporter = StatsReporter(engine)
@@ -35,6 +35,9 @@ class SharedState:
         self.reporter.on_activity = self.maintenance.arm
         self.is_closed = False
         self._owns_backend = owns_backend
+
+    def _prepare_copies(self, key: str, outcome: Outcome) -> None:
+        outcome.prepare_copies(self.engine, key)
 
     def check_open(self) -> None:
         """Raise `CacheClosedError` after `close`."""

@@ -9,11 +9,12 @@ counting the waiters is async-lru's.)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from typing import Any, NamedTuple
 
 from aiocache_pe.runtime import wait_graph
+from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.wait_graph import WaitNode
 
@@ -56,8 +57,10 @@ class Flight:
         self.task = self._loop.create_task(_await(work), context=context)
 
         def finish(_: asyncio.Task[Any]) -> None:
-            on_done()
-            self._resolve_waiters()
+            try:
+                on_done()
+            finally:
+                self._resolve_waiters()
 
         self.task.add_done_callback(finish)
 
@@ -89,13 +92,14 @@ class Flight:
         task = self.task
         cancelled = task.cancelled()
         error = None if cancelled else task.exception()
+        errors = None if error is None else _copy_for_all(error)
         for waiter in self.waiters:
             if waiter.done():
                 continue
             if cancelled:
                 waiter.cancel()
-            elif error is not None:
-                waiter.set_exception(error)
+            elif errors is not None:
+                waiter.set_exception(next(errors))
             else:
                 waiter.set_result(task.result())
 
@@ -116,6 +120,13 @@ class Flight:
             self._set_timer(min(later))
 
 
+def _copy_for_all(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, then copies of it; no caller runs before all of them have theirs."""
+    yield error
+    while True:
+        yield copy_error(error)
+
+
 class GaveUp(NamedTuple):
     """The outcome for a caller that waited for another caller's work in vain.
 
@@ -132,13 +143,14 @@ class Flights:
 
     Args:
         in_flight: a set that holds the keys in flight of all loops.
-        on_shared: called with a result that several callers get, before any of them has it.
+        on_shared: called with a key and a result that several callers get, before any of them
+            has it.
     """
 
     def __init__(
         self,
         in_flight: set[str] | None = None,
-        on_shared: Callable[[Any], object] = lambda _: None,
+        on_shared: Callable[[str, Any], object] = lambda _key, _result: None,
     ) -> None:
         self._flights: PerLoop[dict[str, Flight]] = PerLoop(dict)
         self._in_flight = set[str]() if in_flight is None else in_flight
@@ -176,8 +188,8 @@ class Flights:
             The result, and whether another caller computed it.
 
         Raises:
-            Exception: the exception of the work, for every caller that waited. If the work
-                was cancelled, one of the waiting callers does it.
+            Exception: the exception of the work, or a copy of it for each further caller. If
+                the work was cancelled, one of the waiting callers does it.
         """
         flights = self._flights.get()
         work_max_wait = max_wait if before is None else before.max_wait
@@ -209,7 +221,7 @@ class Flights:
             _remove(flights, key, flight)
             task = flight.task
             if len(flight.waiters) > 1 and not task.cancelled() and task.exception() is None:
-                self._on_shared(task.result())
+                self._on_shared(key, task.result())
 
         flight.start(lambda: work(max_wait), finish)
         return flight

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
+from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.wait_graph import WaitNode, make_context, wait_for
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class AsyncSharedStream(SharedStream[T]):
                 while not self.has_next(reader):
                     if self.has_ended:
                         if self.error is not None:
-                            raise self.error
+                            raise copy_error(self.error)
                         return
                     await self._wait_for_chunk()
                 yield self.take(reader)

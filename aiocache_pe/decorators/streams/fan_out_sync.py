@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
+from aiocache_pe.runtime.error_copies import copy_error
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class SyncSharedStream(SharedStream[T]):
                     chunk = self.take(reader)
                 yield chunk
             if self.error is not None:
-                raise self.error
+                raise copy_error(self.error)
             return self.returned
         finally:
             self.quit(reader)

@@ -123,7 +123,8 @@ async def test_an_exception_reaches_all_callers_and_is_not_kept() -> None:
     work.error = ValueError("no answer")
     work.end.set()
     errors = await asyncio.gather(*tasks, return_exceptions=True)
-    assert errors == [work.error] * 5
+    assert [repr(error) for error in errors] == [repr(work.error)] * 5
+    assert len({id(error) for error in errors}) == 5
     work.error = None
     assert await flights.run("key", work) == ("result 2", False)
 
@@ -257,11 +258,11 @@ async def test_a_caller_that_was_cancelled_before_can_still_reach_its_wait_limit
 
 async def test_on_shared_gets_a_shared_result_before_any_caller_has_it() -> None:
     shared = list[Any]()
-    flights, work = Flights(on_shared=shared.append), Work()
+    flights, work = Flights(on_shared=lambda key, result: shared.append((key, result))), Work()
     tasks = await start_callers(flights, work, 3)
     work.end.set()
     await tasks[0]
-    assert shared == ["result 1"]
+    assert shared == [("key", "result 1")]
     await asyncio.gather(*tasks)
     assert await flights.run("key", work) == ("result 2", False)
-    assert shared == ["result 1"]
+    assert shared == [("key", "result 1")]

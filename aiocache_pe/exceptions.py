@@ -26,6 +26,9 @@ once and treats it as a miss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class CacheError(Exception):
     """Base class of all errors of this library."""
@@ -128,7 +131,14 @@ class CorruptRecordError(CacheError):
 
 
 class BackendError(CacheError):
-    """A store operation failed, for example because the disk is full or access is denied."""
+    """A store operation failed, for example because the disk is full or access is denied.
+
+    Attributes:
+        done: the part of a batch that was done nevertheless: the records that were written, or the
+            heads of the records that were removed.
+    """
+
+    done: Sequence[Any] = ()
 
 
 class LockTimeoutError(BackendError, TimeoutError):

@@ -96,7 +96,8 @@ class Backend(Protocol):
             The records as stored, in the same order, with the store's stamps.
 
         Raises:
-            BackendError: a record could not be stored; the others may have been.
+            BackendError: a record could not be stored. `BackendError.done` has those that are
+                stored nevertheless.
         """
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
@@ -111,7 +112,8 @@ class Backend(Protocol):
             The heads of the removed records.
 
         Raises:
-            BackendError: a record could not be removed; the others may have been.
+            BackendError: a record could not be removed. `BackendError.done` has the heads of those
+                that are removed nevertheless.
         """
 
     async def update(self, key: str, change: Change) -> Record | None:

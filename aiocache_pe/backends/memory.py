@@ -142,6 +142,7 @@ class MemoryBackend:
             except BackendError as error:
                 errors.append(error)
         if errors:
+            errors[0].done = stored
             raise errors[0]
         return stored
 

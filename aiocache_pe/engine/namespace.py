@@ -17,6 +17,7 @@ from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
+    BackendError,
     CacheError,
     CorruptRecordError,
     SecretRequiredError,
@@ -185,7 +186,7 @@ class Namespace:
         return await self.attempt("write", work(), None)
 
     async def put_storable(self, items: Sequence[Item]) -> set[str]:
-        """Store values in one round trip, except those that cannot be stored exactly.
+        """Store values, except those that cannot be stored exactly or that the store refuses.
 
         The exceptions are counted as errors. Other tasks run after every few hundred values.
 
@@ -201,7 +202,11 @@ class Namespace:
                 except SerializationError as error:
                     self.count_failure("encode", error)
                 await checkpoint(count)
-            entries = await self._write(records) if records else []
+            try:
+                entries = await self._write(records) if records else []
+            except BackendError as error:
+                self.count_failure("write", error)
+                return {record.head.key for record in error.done}
             return {entry.key for entry in entries}
 
         return await self.attempt("write", work(), set())
@@ -226,7 +231,11 @@ class Namespace:
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove entries in one round trip, and return the number of live ones."""
         self.engine.discard(keys)
-        heads = await self.attempt("delete", self.engine.backend.delete(keys), ())
+        try:
+            heads = await self.engine.backend.delete(keys)
+        except Exception as error:
+            self.count_failure("delete", error)
+            heads = getattr(error, "done", ())
         live = await self.attempt("delete", self.engine.select_live(heads), {})
         self.count_removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
         return len(live)
@@ -367,7 +376,11 @@ class Namespace:
             self.emit(Hit, entry.key)
 
     async def _write(self, records: Sequence[Record]) -> list[MemoryEntry]:
-        entries = await self.engine.write(records)
+        try:
+            entries = await self.engine.write(records)
+        except BackendError as error:
+            self._count_stored(error.done)
+            raise
         self._count_stored(records)
         return entries
 

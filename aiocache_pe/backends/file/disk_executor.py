@@ -149,7 +149,9 @@ def take_results(outcomes: Sequence[T | Exception], action: str) -> list[T]:
     results = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     for outcome in outcomes if len(results) < len(outcomes) else ():
         if isinstance(outcome, Exception):
-            raise BackendError(f"cannot {action} an entry: {outcome}") from outcome
+            error = BackendError(f"cannot {action} an entry: {outcome}")
+            error.done = [result for result in results if result is not None]
+            raise error from outcome
     return results
 
 

@@ -116,18 +116,20 @@ class RedisBackend:
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
         try:
-            answers = await self._commands.batch([self._make_set(record) for record in records])
+            commands = [self._make_set(record) for record in records]
+            answers = await self._commands.batch(commands, keeps_answers=True)
             refused = [
                 make_entry_name(record.head.key)
                 for record, answer in zip(records, answers, strict=True)
-                if isinstance(answer, BackendError)
+                if type(answer) is BackendError
             ]
             # A server without memory accepts removals. A miss is better than the replaced value.
             await self._commands.batch([("UNLINK", name) for name in refused])
         finally:
             self._mark_changed(record.head.key for record in records)
-        raise_refusals(answers)
-        return [Record(record.head, record.payload) for record in records]
+        written = [Record(record.head, record.payload) for record in records]
+        raise_refusals(answers, lambda: _select_done(answers, written))
+        return written
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
@@ -147,8 +149,11 @@ class RedisBackend:
             removed_lines = await self._commands.run_many(scripts.DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
-        raise_refusals(removed_lines)
-        return _parse_heads(removed_lines, [parse_store_key(name) or "" for name, _ in chosen])
+        chosen_keys = [parse_store_key(name) or "" for name, _ in chosen]
+        lines = [None if isinstance(line, BackendError) else line for line in removed_lines]
+        removed = _parse_heads(lines, chosen_keys)
+        raise_refusals(removed_lines, lambda: removed)
+        return removed
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; it repeats if another writer changes the key meanwhile."""
@@ -267,6 +272,12 @@ class RedisBackend:
             return b""
         milliseconds = math.ceil((head.removable_at - self._clock.time()) * 1000)
         return b"%d" % min(max(milliseconds, 1), 1 << 52)
+
+
+def _select_done(answers: Sequence[Any], results: Sequence[T]) -> list[T]:
+    """Return the results whose answers are no errors."""
+    pairs = zip(answers, results, strict=True)
+    return [result for answer, result in pairs if not isinstance(answer, BackendError)]
 
 
 def _make_call(name: bytes, *args: bytes | str) -> ScriptCall:

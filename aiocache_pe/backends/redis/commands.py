@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -30,6 +30,8 @@ ScriptCall = tuple[Sequence[bytes], Sequence[bytes | str]]
 """The names and the arguments of a script call; all names are in one slot."""
 
 _SCAN_COUNT = 500
+_BATCH_COMMANDS = 1000  # in one round trip; the server executes them in a few milliseconds
+_BATCH_BYTES = 1 << 20  # in one round trip, unless one command is larger
 _RECENT_NAMES = 20_000  # names of a scan that are checked for repetitions
 _JOINED_CALLS = 500  # script calls in one command; the server does nothing else meanwhile
 _HEAD_BYTES = 1023  # read to find a head; most heads have a fifth of that
@@ -74,10 +76,24 @@ class Commands:
                     client = client.get_primaries()[0]
                 return await client.execute_command(*command)
 
-    async def batch(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands in one round trip; return answers, or a `BackendError` for a refusal."""
-        if not commands:
-            return []
+    async def batch(self, commands: Sequence[Command], *, keeps_answers: bool = False) -> list[Any]:
+        """Send commands; return answers, or a `BackendError` for a refusal.
+
+        One round trip, or several for a batch that would take the server long. If the server
+        becomes unavailable after the first one, and ``keeps_answers`` is true, the error takes the
+        place of the later answers.
+        """
+        answers: list[Any] = []
+        for part in _split(commands):
+            try:
+                answers += await self._batch_part(part)
+            except StoreUnavailableError as error:
+                if not answers or not keeps_answers:
+                    raise
+                return answers + [error] * (len(commands) - len(answers))
+        return answers
+
+    async def _batch_part(self, commands: Sequence[Command]) -> list[Any]:
         link = self._clients.get_link()
         with translate_errors(self.server):
             async with link.limit:
@@ -98,7 +114,10 @@ class Commands:
                 raise
         if isinstance(self._clients.get_link().client, RedisCluster):
             return await self.batch([("GET", name) for name in names])
-        return await self.call("MGET", *names)  # type: ignore[no-any-return]  # MGET answers with a list
+        values: list[Any] = []
+        for start in range(0, len(names), _BATCH_COMMANDS):
+            values += await self.call("MGET", *names[start : start + _BATCH_COMMANDS])
+        return values
 
     async def run(self, script: Script, call: ScriptCall) -> Any:
         """Run a script once and return its answer."""
@@ -106,11 +125,16 @@ class Commands:
         return answer
 
     async def run_many(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
-        """Run a script for each call; one round trip if the server knows the script already."""
+        """Run a script for each call; see `batch` with ``keeps_answers``.
+
+        One round trip for a batch if the server knows the script already.
+        """
         tails = [(len(names), *names, *args) for names, args in calls]
-        answers = await self.batch([("EVALSHA", script.sha, *tail) for tail in tails])
+        commands: list[Command] = [("EVALSHA", script.sha, *tail) for tail in tails]
+        answers = await self.batch(commands, keeps_answers=True)
         unknown = [n for n, answer in enumerate(answers) if _is_unknown_script(answer)]
-        later_answers = await self.batch([("EVAL", script.source, *tails[n]) for n in unknown])
+        commands = [("EVAL", script.source, *tails[n]) for n in unknown]
+        later_answers = await self.batch(commands, keeps_answers=True)
         for n, answer in zip(unknown, later_answers, strict=True):
             answers[n] = answer
         return answers
@@ -213,12 +237,30 @@ class Commands:
                 return await node.execute_command(*command)
 
 
-def raise_refusals(answers: list[Any]) -> list[Any]:
-    """Return answers; raise the first that is a `BackendError`."""
+def raise_refusals(answers: list[Any], get_done: Callable[[], Sequence[Any]] = tuple) -> list[Any]:
+    """Return answers; raise the first that is a `BackendError`.
+
+    Args:
+        answers: the answers of a batch.
+        get_done: returns what was done (`BackendError.done`).
+    """
     for answer in answers:
         if isinstance(answer, BackendError):
+            answer.done = get_done()
             raise answer
     return answers
+
+
+def _split(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
+    """Split a batch into parts of a limited number and size."""
+    start = size = 0
+    for n, command in enumerate(commands):
+        if n > start and (n - start >= _BATCH_COMMANDS or size >= _BATCH_BYTES):
+            yield commands[start:n]
+            start, size = n, 0
+        size += sum(len(value) for value in command if isinstance(value, bytes))
+    if commands:
+        yield commands[start:]
 
 
 async def _execute_on_primary(pool: Pool, commands: Sequence[Command]) -> list[Any]:

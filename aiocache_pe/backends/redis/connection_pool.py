@@ -15,7 +15,6 @@ import hiredis
 from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 
 _CHECK_SECONDS = 0.05
 _MIN_WAITING = 2  # a single call may have requested a long answer
@@ -144,13 +143,6 @@ async def execute_many(pool: Pool, commands: Sequence[tuple[Any, ...]]) -> list[
     try:
         packed = [hiredis.pack_command(command) for command in commands]
         await connection.send_packed_command(packed)
-        return [await _read_answer(connection) for _ in commands]
+        return await connection.read_responses(len(commands))  # type: ignore[no-any-return]  # redis-py has no annotation
     finally:
         await pool.release(connection)
-
-
-async def _read_answer(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error

@@ -29,17 +29,21 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aiocache_pe.backends.redis.running_timeout import RunningTimeout
 from aiocache_pe.runtime.threads import call_in_thread
+
+T = TypeVar("T")
 
 
 class _OwnedConnection(AbstractConnection):
@@ -94,9 +98,27 @@ class _OwnedConnection(AbstractConnection):
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """Return the next answer."""
+        return await self._read(partial(super().read_response, *args, **options))
+
+    async def read_responses(self, count: int) -> list[Any]:
+        """Return several answers under one time-out, with an error where a command is refused."""
+        read_one = super().read_response
+        answers: list[Any] = []
+
+        async def read_all() -> None:
+            while len(answers) < count:
+                try:
+                    answers.append(await read_one())
+                except ResponseError as error:
+                    answers.append(error)
+
+        await self._read(read_all)
+        return answers
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T:
         try:
             async with RunningTimeout(self._limit, self):
-                return await super().read_response(*args, **options)
+                return await read()
         except TimeoutError:
             text = f"no answer from {self._host_error()} for {self._limit:g} s"
             raise RedisTimeoutError(text) from None

@@ -240,10 +240,14 @@ class Proxy:
     Args:
         target_port: port of the other server.
         context: TLS context for the clients; ``None`` for no TLS.
+
+    Attributes:
+        bytes_per_second: speed of each connection in each direction; 0 for no limit.
     """
 
     def __init__(self, target_port: int, context: ssl.SSLContext | None = None) -> None:
         self.port = reserve_ports(1)[0]
+        self.bytes_per_second = 0
         self._context = context
         self._target_port = target_port
         self._is_silent = asyncio.Event()  # of the connections that were opened since `silence`
@@ -319,6 +323,8 @@ class Proxy:
                     await self._is_stopped.wait()
                 writer.write(data)
                 await writer.drain()
+                if self.bytes_per_second:
+                    await asyncio.sleep(len(data) / self.bytes_per_second)
 
 
 class TlsProxy(Proxy):

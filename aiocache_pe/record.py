@@ -15,6 +15,7 @@ dangerous to decode.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from zlib import crc32
 
 import msgspec
@@ -146,9 +147,17 @@ def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
         raise CorruptRecordError(
             f"payload must have {head.size} bytes; got {len(payload)}", key=key
         )
-    if blob[end - 10 : end] != b'%08x"}' % crc32(payload, crc32(blob[:start])):
+    if not has_checksum(blob[:end], (payload,)):
         raise CorruptRecordError("record checksum does not match", key=key)
     return Record(head, payload, stamp)
+
+
+def has_checksum(line: bytes, payload: Iterable[bytes]) -> bool:
+    """Return whether the checksum in the first line, without its newline, matches the record."""
+    checksum = crc32(line[:-_TAIL])
+    for chunk in payload:
+        checksum = crc32(chunk, checksum)
+    return line[-10:] == b'%08x"}' % checksum
 
 
 def unpack_head(line: bytes, *, key: str = "") -> Head:

@@ -20,7 +20,7 @@ from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import BoundedMap
-from aiocache_pe.exceptions import CacheError, CorruptRecordError, SecretRequiredError
+from aiocache_pe.exceptions import BackendError, CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
@@ -315,10 +315,20 @@ class Engine:
         return {tag: tokens[area + tag] for tag in sorted(set(tags))}
 
     async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[MemoryEntry]:
-        """Give tags new tokens, which invalidates all entries that carry the tags."""
+        """Give tags new tokens, which invalidates all entries that carry the tags.
+
+        If the tokens cannot be written, for instance on a full disk, the old ones are removed.
+        """
         area = make_internal_prefix(prefix, "tags")
         items = [Item(area + tag, os.urandom(6).hex()) for tag in tags]
-        return await self.write([await self.make_record(item) for item in items])
+        records = [await self.make_record(item) for item in items]
+        try:
+            return await self.write(records)
+        except BackendError:
+            keys = [record.head.key for record in records]
+            await self.backend.delete(keys)
+            self.discard(keys)
+            return []
 
     async def load_secret(self) -> bool:
         """Load the store's own secret, and return whether there is a new one to try."""

@@ -8,6 +8,7 @@ cache is closed and at the end of every event loop, but never during a hit.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -219,7 +220,13 @@ class StatsReporter:
             counts = self._engine.pipeline.decode(head.key, head.codec, record.payload)
         except CacheError:
             return {}
-        return counts if isinstance(counts, dict) else {}
+        if not isinstance(counts, dict):
+            return {}
+        return {
+            name: count
+            for name, count in counts.items()
+            if isinstance(count, int | float) and math.isfinite(count)
+        }
 
 
 def _make_counters_key(namespace: Namespace) -> str:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from aiocache_pe.backends.file.reading import open_entry
 
 HITS_ATTRIBUTE = "user.aiocache_pe.hits"
+_MAX_HITS = 1 << 53
 _HAS_ATTRIBUTES = hasattr(os, "setxattr")  # Linux; elsewhere hit counts last for the process
 
 
@@ -22,12 +23,12 @@ def add_hits(path: str, hits: int, last_access: float) -> None:
     The caller holds the entry's lock. The file is opened once, so a version that replaces it
     meanwhile is not touched.
     """
-    fd = open_entry(path)
+    fd, status = open_entry(path)
     try:
         if _HAS_ATTRIBUTES:
             with suppress(OSError):  # the file system has no attributes, or no space for one
                 os.setxattr(fd, HITS_ATTRIBUTE, b"%d" % (read_hits(fd) + hits))
-        os.utime(fd, ns=(int(last_access * 1e9), os.fstat(fd).st_mtime_ns))
+        os.utime(fd, ns=(int(last_access * 1e9), status.st_mtime_ns))
     finally:
         os.close(fd)
 
@@ -37,9 +38,8 @@ def read_stats(path: str) -> tuple[int, float | None]:
 
     The last access is ``None`` for an entry that was never read.
     """
-    fd = open_entry(path)
+    fd, status = open_entry(path)
     try:
-        status = os.fstat(fd)
         hits = read_hits(fd)
     finally:
         os.close(fd)
@@ -51,5 +51,5 @@ def read_hits(file: int | str) -> int:
     """Return the hits of an entry; 0 if the entry or extended attributes do not exist."""
     if _HAS_ATTRIBUTES:
         with suppress(OSError, ValueError):
-            return int(os.getxattr(file, HITS_ATTRIBUTE))
+            return min(max(int(os.getxattr(file, HITS_ATTRIBUTE)), 0), _MAX_HITS)
     return 0

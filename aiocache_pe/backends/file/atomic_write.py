@@ -15,20 +15,27 @@ import ctypes
 import errno
 import itertools
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from aiocache_pe.backends.file.regular_files import open_below
 from aiocache_pe.backends.file.version import VersionTag, make_version
 
 TEMPORARY_PREFIX = ".tmp-"
 """Beginning of the names of temporary files."""
 
-_OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
+_MICROSECOND, _MILLISECOND = 1_000, 1_000_000  # ns
+_PROCESS_STEP = 2 * 7919  # far apart for consecutive process numbers
+_MAX_LAG = 20 * _MILLISECOND  # of the kernel's time of a file behind the clock
 _sequence = itertools.count()
+FOLDER_ERRNOS = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
+"""Errors of a write in a folder that is missing, changes meanwhile, or is no folder."""
 _renameat2 = (
     getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if sys.platform == "linux"
@@ -42,24 +49,44 @@ class AtomicWrite:
     The caller creates it before reading the present version. If a ``clear`` takes the folder away
     meanwhile, publishing raises `FileNotFoundError`. Therefore a value that was computed from the
     state before a ``clear`` never appears after it.
+
+    If the temporary file cannot be created, for instance on a full disk, `fill` raises the error.
+    A removal needs no temporary file, so it succeeds nevertheless.
+
+    Args:
+        folder: folder of the entry.
+        slot: lock of the entry, which the caller holds. A temporary file whose lock is free was
+            left behind by a killed process.
+
+    Raises:
+        OSError: the folder is missing, or no folder (`FOLDER_ERRNOS`).
     """
 
-    __slots__ = ("_fd", "is_published", "path", "replaced_size", "size")
+    __slots__ = ("_error", "_fd", "is_published", "path", "replaced_size", "size")
 
     replaced_size: int | None
     """Size in bytes of the version that was replaced; ``None`` if there was none."""
     size: int
     """Size in bytes of the new version."""
 
-    def __init__(self, folder: str) -> None:
-        self.path = f"{folder}/{TEMPORARY_PREFIX}{os.getpid()}-{next(_sequence)}"
-        self._fd = os.open(self.path, _OPEN_FLAGS, 0o600)
+    def __init__(self, folder: str, slot: int) -> None:
+        name = f"{TEMPORARY_PREFIX}{slot:08x}-{os.getpid()}-{next(_sequence)}"
+        self.path = f"{folder}/{name}"
+        self._error: OSError | None = None
+        try:
+            self._fd = open_below(self.path, _OPEN_FLAGS)
+        except OSError as error:
+            if error.errno in FOLDER_ERRNOS:
+                raise
+            self._fd, self._error = -1, error
         self.is_published = False
         self.size = 0
         self.replaced_size = None
 
     def fill(self, chunks: Sequence[bytes]) -> None:
         """Write the content."""
+        if self._error is not None:
+            raise self._error
         self.size = sum(map(len, chunks))
         left = self.size - os.writev(self._fd, chunks)
         if left:
@@ -75,7 +102,7 @@ class AtomicWrite:
         Raises:
             FileNotFoundError: the folder was removed.
         """
-        now = time.time_ns() | 1  # never whole milliseconds, which `usable_version` rejects
+        now = _make_time(os.fstat(self._fd).st_mtime_ns)
         os.utime(self._fd, ns=(now, now))
         status = os.fstat(self._fd)
         self._close()
@@ -94,6 +121,28 @@ class AtomicWrite:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+def parse_slot(name: str) -> int | None:
+    """Return the lock in the name of a temporary file; ``None`` if it has none."""
+    slot = re.match(r"[0-9a-f]{8}(?=-)", name[len(TEMPORARY_PREFIX) :])
+    return int(slot[0], 16) if slot else None
+
+
+def _make_time(modified: int) -> int:
+    """Return the time of a version, in nanoseconds since the epoch.
+
+    Whole milliseconds are avoided, because `usable_version` rejects them. The last digits depend on
+    the process and rise with each version, so versions differ if tests have stopped the clock of
+    each process. Then the time of the kernel, exact to some milliseconds, is taken.
+
+    Args:
+        modified: time at which the kernel wrote the file, in nanoseconds.
+    """
+    now, number = time.time_ns(), 2 * next(_sequence) + _PROCESS_STEP * os.getpid()
+    if modified <= now < modified + _MAX_LAG:
+        return now - now % _MICROSECOND + (number % _MICROSECOND | 1)
+    return modified - modified % _MILLISECOND + (number % _MILLISECOND | 1)
 
 
 def _replace(temporary: str, path: str) -> int | None:

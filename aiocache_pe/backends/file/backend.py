@@ -17,7 +17,7 @@ from aiocache_pe.backends.file.disk_executor import (
 )
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
-from aiocache_pe.backends.file.maintenance import MaintenanceRounds, remove_due
+from aiocache_pe.backends.file.maintenance import MaintenanceRounds, sweep
 from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.size_ledger import Bounds
@@ -164,8 +164,7 @@ class FileBackend:
 
     async def sweep(self, now: float) -> None:
         """See `Sweeper.sweep`; also recounts the entries and evicts those beyond the bounds."""
-        await self._scan_executor.run(scan.sweep, self._layout)
-        for head in await self._scan_executor.run(remove_due, self._disk, now):
+        for head in await self._scan_executor.run(sweep, self._disk, now):
             if self.on_expire is not None:
                 self.on_expire(head)
         await self._scan_executor.run(self._disk.bounds.enforce)

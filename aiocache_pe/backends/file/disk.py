@@ -18,16 +18,30 @@ from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
 from aiocache_pe.backends.file.eviction import DirectoryBounds
 from aiocache_pe.backends.file.expiry_index import ExpiryIndex
-from aiocache_pe.backends.file.layout import EntryPath, Layout, get_lock_slot
+from aiocache_pe.backends.file.layout import EntryPath, Layout, get_lock_slot, is_entry_name
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_entry, read_head
+from aiocache_pe.backends.file.regular_files import (
+    NotRegularError,
+    make_unique_name,
+    remove_entry,
+    set_aside,
+)
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds
-from aiocache_pe.backends.file.version import VersionTag, get_file_size, is_current, usable_version
+from aiocache_pe.backends.file.version import (
+    VersionTag,
+    get_file_size,
+    is_current,
+    make_version,
+    usable_version,
+)
 from aiocache_pe.exceptions import BackendError, CorruptRecordError, LockTimeoutError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
-_ATTEMPTS = 10
+_QUICK_ATTEMPTS = 10
+_ATTEMPTS = 500  # half a second beside processes that remove the folder again and again
+_ATTEMPT_PAUSE = 0.001  # seconds
 T = TypeVar("T")
 
 
@@ -72,12 +86,18 @@ class Disk:
     def write(self, records: Sequence[Record]) -> list[Record | OSError]:
         """Store each record; return, for each one, the stored record or an error."""
         outcomes: list[Record | OSError] = []
-        self.bounds.ledger.ensure_open()
+        self.bounds.ensure_ledger()
         for record in records:
             entry = self.layout.locate(record.head.key)
             try:
                 outcomes.append(self._change(entry, partial(self._publish, record, entry)))
+            except LockTimeoutError as error:
+                outcomes.append(error)
             except OSError as error:
+                # The stored version is outdated. Its removal needs no room, nor the lock: another
+                # process may have written a newer version, but a miss is better than an old value.
+                with suppress(OSError):
+                    self._remove(entry)
                 outcomes.append(error)
         return outcomes
 
@@ -106,7 +126,7 @@ class Disk:
     def update(self, key: str, change: Change) -> Record | None:
         """Read, change and write an entry in one step; see `Backend.update`."""
         entry = self.layout.locate(key)
-        self.bounds.ledger.ensure_open()
+        self.bounds.ensure_ledger()
 
         def step(write: AtomicWrite) -> Record | None:
             before = _read(key, entry.path)
@@ -125,17 +145,35 @@ class Disk:
 
     def clear(self, prefix: str) -> int:
         """Take an area away by one rename, remove its files, and return its number of entries."""
-        trash = f"{self.layout.root}/.trash-{os.getpid()}-{time.time_ns()}"
+        trash = f"{self.layout.root}/.trash-{make_unique_name()}"
         is_recorded = not is_internal_key(prefix) and self.bounds.ensure_ledger()
+        area = self.layout.get_area(prefix)
         try:
-            os.rename(self.layout.get_area(prefix), trash)
+            os.rename(area, trash)
         except FileNotFoundError:
             return 0
+        except OSError:  # a mount point, or a folder of the lower layer of an overlay
+            return self._clear_in_place(area, is_internal=is_internal_key(prefix))
         entries, size = scan.count_entries(trash)
         if is_recorded:
             self.bounds.record_removal(size, entries)
         scan.remove_area(trash)
         return entries
+
+    def _clear_in_place(self, area: str, *, is_internal: bool) -> int:
+        """Remove the entries of an area one by one, and return their number.
+
+        Each is removed under its lock, so no change of the state before the `clear` follows it.
+        """
+        removed = 0
+        for folder in (f"{area}/{name}" for name in scan.list_names(area)):
+            for name in filter(is_entry_name, scan.list_names(folder)):
+                path = f"{folder}/{name}"
+                entry = EntryPath(path, folder, get_lock_slot(path), is_internal)
+                with self.locks.hold(entry.slot), suppress(FileNotFoundError):
+                    self._remove(entry)
+                    removed += 1
+        return removed
 
     def expire(self, names: Sequence[str], now: float) -> list[Head]:
         """Remove the entries that may be removed by now; add the others to the expiry index again.
@@ -183,20 +221,25 @@ class Disk:
     def _change(self, entry: EntryPath, step: Callable[[AtomicWrite], T]) -> T:
         """Run a step with the entry's lock and a temporary file, then enforce the bounds."""
         with self.locks.hold(entry.slot):
-            result, write = self._run_step(entry.folder, step)
+            result, write = self._run_step(entry, step)
         if write.is_published and not entry.is_internal:
             self.bounds.record_write(entry.path, write.size, write.replaced_size)
         return result
 
-    def _run_step(self, folder: str, step: Callable[[AtomicWrite], T]) -> tuple[T, AtomicWrite]:
+    def _run_step(
+        self, entry: EntryPath, step: Callable[[AtomicWrite], T]
+    ) -> tuple[T, AtomicWrite]:
         """Run a step with a temporary file; run it again if its folder was removed."""
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
+            if attempt >= _QUICK_ATTEMPTS:
+                time.sleep(_ATTEMPT_PAUSE)
             try:
-                write = AtomicWrite(folder)
-            except FileNotFoundError:
-                self.layout.make_folder(folder)
-                continue
-            except FileExistsError:  # left behind by a killed process with the same number
+                write = AtomicWrite(entry.folder, entry.slot)
+            except OSError:
+                self.layout.make_root()
+                # Another process may remove the folder while this one creates it.
+                with suppress(FileNotFoundError, FileExistsError):
+                    self.layout.make_folder(entry.folder)
                 continue
             try:
                 return step(write), write
@@ -205,16 +248,14 @@ class Disk:
             finally:
                 write.discard()
         raise FileNotFoundError(
-            f"{folder} must not be removed during a write; it was, in {_ATTEMPTS} attempts"
+            f"{entry.folder} must not be removed during a write; it was, in {_ATTEMPTS} attempts"
         )
 
     def _set_aside(self, entry: EntryPath, version: VersionTag) -> None:
         """Move a damaged file to ``.damaged``, unless it was replaced. Needs the entry's lock."""
         if not is_current(version):
             return
-        name = f"{time.time_ns()}-{os.path.basename(entry.path)}"
-        os.makedirs(self.layout.damaged, mode=0o700, exist_ok=True)
-        os.rename(entry.path, f"{self.layout.damaged}/{name}")
+        set_aside(self.layout.root, entry.path)
         if not entry.is_internal and self.bounds.ensure_ledger():
             self.bounds.record_removal(get_file_size(version))
 
@@ -243,6 +284,9 @@ class Disk:
             head = read_head(entry.path, key)
         except CorruptRecordError:
             head = None
+        except NotRegularError as error:
+            self._set_aside(entry, make_version(entry.path, error.status))
+            return None
         if only is not None and (head is None or not only(head)):
             return None
         self._remove(entry)
@@ -250,8 +294,11 @@ class Disk:
 
     def _remove(self, entry: EntryPath) -> None:
         """Remove an entry. Needs its lock."""
-        size = os.stat(entry.path).st_size
-        os.unlink(entry.path)
+        size = 0
+        try:
+            size = remove_entry(entry.path)
+        except (IsADirectoryError, PermissionError):  # a folder, if not a file of another user
+            set_aside(self.layout.root, entry.path)
         if not entry.is_internal:
             self.bounds.record_removal(size)
 
@@ -265,11 +312,16 @@ class _DamagedFile(NamedTuple):
 
 def _read(key: str, path: str) -> Record | _DamagedFile | None:
     try:
-        blob, version = read_entry(path)
+        content, version = read_entry(path)
     except FileNotFoundError:
         return None
+    except NotRegularError as error:
+        reason = CorruptRecordError(str(error), key=key)
+        return _DamagedFile(reason, make_version(path, error.status))
     try:
-        record = unpack(blob, key=key)
+        if isinstance(content, CorruptRecordError):
+            raise content
+        record = unpack(content, key=key)
     except CorruptRecordError as error:
         return _DamagedFile(error, version)
     return Record(record.head, record.payload, usable_version(version))

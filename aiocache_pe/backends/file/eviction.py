@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections import deque
 from contextlib import suppress
 
@@ -12,12 +11,14 @@ from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, choose, 
 from aiocache_pe.backends.file.layout import Layout, get_lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
+from aiocache_pe.backends.file.regular_files import remove_entry
 from aiocache_pe.backends.file.scan import recount
 from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
 from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError
 from aiocache_pe.record import Head
 
 logger = logging.getLogger("aiocache_pe")
+_TOLERATED_EXCESS = 8  # by one part in so many, totals may exceed the bounds without a recount
 _MAX_FAILURES = 64  # candidates in use, until the eviction is left to the next write
 
 
@@ -105,10 +106,13 @@ class DirectoryBounds:
 
     def _is_unreliable(self, before: Totals) -> bool:
         """Return whether a recount must precede an eviction; given the totals before the write."""
-        if not self.ledger.is_complete:  # the directory is older than its bounds
+        # The directory is older than its bounds, or something else has written to the ledger.
+        if not self.ledger.is_complete or min(before) < 0:
             return True
         # A process that is killed while it clears an area leaves totals that are far too high.
-        return self.ledger.needs_recount and self._bounds.is_exceeded_by(before)
+        if not self.ledger.needs_recount:
+            before = Totals(*(total - total // _TOLERATED_EXCESS for total in before))
+        return self._bounds.is_exceeded_by(before)
 
     def _report_lost_change(self, error: OSError) -> None:
         """Request a recount, because a change could not be recorded."""
@@ -153,7 +157,7 @@ class DirectoryBounds:
                 head = None
                 with suppress(CorruptRecordError, OSError):  # damaged, or a planted link
                     head = read_head(candidate.path)
-                os.unlink(candidate.path)
+                remove_entry(candidate.path)
                 self.record_removal(candidate.size)
         except OSError:  # absent, locked, or of another user
             return False

@@ -62,7 +62,7 @@ def examine(path: str) -> Candidate:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(path)
     used_at = max(status.st_atime_ns, status.st_mtime_ns)
-    hits = access_stats.read_hits(path)
+    hits = access_stats.read_hits(path) if stat.S_ISREG(status.st_mode) else 0
     return Candidate(path, status.st_size, status.st_mtime_ns, used_at, hits)
 
 

@@ -32,6 +32,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from aiocache_pe.backends.file.layout import EntryPath, Layout
+from aiocache_pe.backends.file.regular_files import make_folder, remove_foreign
 from aiocache_pe.runtime.fork import reset_after_fork
 
 MAX_BUCKET_BYTES = 64 * 1024 * 1024
@@ -112,15 +113,18 @@ class ExpiryIndex:
                 if os.fstat(self._folder).st_nlink:
                     return
             self._close_files()
-        with suppress(FileExistsError):
-            os.mkdir(self._layout.expiring, 0o700)
+        make_folder(self._layout.root, self._layout.expiring)
         self._folder = os.open(self._layout.expiring, _FOLDER_FLAGS)
         self._recent = array("Q", bytes(8 * _TABLE_SIZE))
 
     def _get_bucket(self, end: int) -> _Bucket:
         bucket = self._buckets.pop(end, None)
         if bucket is None:
-            bucket = _Bucket(self._folder, end)
+            try:
+                bucket = _Bucket(self._folder, end)
+            except OSError:
+                remove_foreign(self._layout.root, f"{self._layout.expiring}/{end}")
+                bucket = _Bucket(self._folder, end)
             if len(self._buckets) == _MAX_OPEN_BUCKETS:
                 least_recent = next(iter(self._buckets))
                 self._buckets.pop(least_recent).close()
@@ -190,10 +194,16 @@ def iter_due(layout: Layout, now: float) -> Iterator[list[str]]:
     """
     with _open_past_buckets(layout, now) as (folder, buckets):
         for bucket in buckets:
-            with suppress(OSError), _open_for_reading(folder, bucket) as file:
-                yield from _iter_batches(file)
-                os.unlink(bucket, dir_fd=folder)
-                yield from _iter_batches(file)  # lines that were written just before the removal
+            with suppress(OSError):
+                try:
+                    file = _open_for_reading(folder, bucket)
+                except OSError:
+                    remove_foreign(layout.root, f"{layout.expiring}/{bucket}")
+                    continue
+                with file:
+                    yield from _iter_batches(file)
+                    os.unlink(bucket, dir_fd=folder)
+                    yield from _iter_batches(file)  # written just before the removal
 
 
 def has_full_bucket(layout: Layout, now: float) -> bool:
@@ -242,7 +252,8 @@ def _iter_batches(file: BinaryIO) -> Iterator[list[str]]:
             file.seek(-len(incomplete), os.SEEK_CUR)
             if incomplete == chunk:
                 return
-        yield [os.fsdecode(line) for line in lines.split(b"\n") if line]
+        if names := [os.fsdecode(line) for line in lines.split(b"\n") if line]:
+            yield names
 
 
 def _list_buckets(folder: int) -> list[str]:

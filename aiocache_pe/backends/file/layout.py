@@ -32,6 +32,7 @@ from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
+from aiocache_pe.backends.file.regular_files import make_folder, open_owned
 from aiocache_pe.backends.private_files import make_private_folder
 from aiocache_pe.keys.store_keys import is_internal_key, quote, unquote
 
@@ -65,11 +66,12 @@ class Layout:
     """Names of the files of one cache directory.
 
     Args:
-        root: the directory; a relative path is resolved against the current directory.
+        root: the directory; a relative path is resolved against the current directory, and links
+            on the way to the directory are resolved now.
     """
 
     def __init__(self, root: str) -> None:
-        self.root = os.path.abspath(root)
+        self.root = os.path.realpath(root)
         self.locks = f"{self.root}/.locks"
         self.leases = f"{self.root}/.leases"
         self.ledger = f"{self.root}/.book"
@@ -101,10 +103,13 @@ class Layout:
         make_private_folder(self.root)
 
     def make_folder(self, folder: str) -> None:
-        """Create a folder of entries, its area and the directory."""
-        self.make_root()
-        os.makedirs(os.path.dirname(folder), mode=0o700, exist_ok=True)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        """Create a folder of entries and its area; replace what is no folder."""
+        make_folder(self.root, os.path.dirname(folder))
+        make_folder(self.root, folder)
+
+    def open_owned(self, path: str, flags: int) -> int:
+        """Open a file of the library; create it, or replace what is no regular file."""
+        return open_owned(path, flags, self.make_root)
 
 
 def _build_path(root: str, key: str) -> str:

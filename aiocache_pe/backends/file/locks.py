@@ -19,12 +19,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from aiocache_pe.backends.file.regular_files import open_owned
 from aiocache_pe.exceptions import LockTimeoutError
 from aiocache_pe.runtime.fork import reset_after_fork
 
 _STRIPES = 64
 _TIMEOUT = 0.05  # seconds; a store operation takes well under a millisecond
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
 _pack_flock = struct.Struct("hhqqi").pack
 
@@ -163,11 +163,7 @@ class LockContext:
 
 def open_lock_file(path: str, make_folder: Callable[[], None]) -> int:
     """Open a file of locks; create the file and, by ``make_folder``, its folder if missing."""
-    try:
-        return os.open(path, _FLAGS, 0o600)
-    except FileNotFoundError:
-        make_folder()
-        return os.open(path, _FLAGS, 0o600)
+    return open_owned(path, os.O_RDWR, make_folder)
 
 
 def set_lock(fd: int, kind: int, slot: int) -> bool:

@@ -10,8 +10,8 @@ from functools import partial
 
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.expiry_index import has_full_bucket, iter_due
-from aiocache_pe.backends.file.scan import iter_expired_keys, iter_recount
-from aiocache_pe.backends.private_files import open_private
+from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.scan import iter_expired_keys, iter_recount, iter_sweep
 from aiocache_pe.record import Head
 from aiocache_pe.runtime.fork import reset_after_fork
 
@@ -23,7 +23,8 @@ _Step = Callable[[], Sequence[Head]]
 class MaintenanceRounds:
     """The maintenance rounds that this process makes in one directory.
 
-    A round removes the entries that the expiry index lists and that may be removed. Once a day,
+    A round removes the entries that the expiry index lists and that may be removed, and the remains
+    of killed processes. Once a day,
     and in a directory without a walk so far, it also walks through all entries, for those that the
     index does not list, and recounts them for the size ledger. If a process was killed and its
     last change may be missing in the ledger, the next round recounts as well.
@@ -74,11 +75,11 @@ class MaintenanceRounds:
         needs_recount = ledger.ensure_open() and ledger.needs_recount
         if not needs_recount and not _is_older(layout.swept, _ROUND_INTERVAL, now):
             return
-        _set_time(layout.swept, now)
+        _set_time(layout, layout.swept, now)
 
         if has_full_bucket(layout, now):
             # This requests a walk, by a later round if this one does not reach its end.
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 os.unlink(layout.walked)
         yield tuple
 
@@ -90,15 +91,21 @@ class MaintenanceRounds:
             for keys in iter_expired_keys(layout, now):
                 yield partial(_remove_expired, disk, keys, now)
 
+        yield from (tuple for _ in iter_sweep(layout, disk.locks, now))
         if ledger.ensure_open() and (is_walk_due or needs_recount):
-            for _ in iter_recount(layout, ledger):
-                yield tuple
+            yield from (tuple for _ in iter_recount(layout, ledger))
         if is_walk_due:
-            _set_time(layout.walked, now)
+            _set_time(layout, layout.walked, now)
 
 
-def remove_due(disk: Disk, now: float) -> list[Head]:
-    """Remove at once the due entries that the expiry index lists; return their heads."""
+def sweep(disk: Disk, now: float) -> list[Head]:
+    """Remove at once all remains, and the due entries that the expiry index lists.
+
+    Returns:
+        The heads of the removed entries.
+    """
+    for _ in iter_sweep(disk.layout, disk.locks, now):
+        pass
     return [head for names in iter_due(disk.layout, now) for head in disk.expire(names, now)]
 
 
@@ -110,12 +117,15 @@ def _remove_expired(disk: Disk, keys: Sequence[str], now: float) -> list[Head]:
 def _is_older(path: str, seconds: float, now: float) -> bool:
     """Return whether a file's time is at least that far from now, or the file is missing."""
     try:
-        return abs(now - os.stat(path).st_mtime) >= seconds
+        return abs(now - os.lstat(path).st_mtime) >= seconds
     except FileNotFoundError:
         return True
 
 
-def _set_time(path: str, now: float) -> None:
+def _set_time(layout: Layout, path: str, now: float) -> None:
     """Set the time of a file, which is created if it is missing."""
-    with open(path, "wb", opener=open_private):
-        os.utime(path, (now, now))
+    fd = layout.open_owned(path, os.O_WRONLY)
+    try:
+        os.utime(fd, (now, now))
+    finally:
+        os.close(fd)

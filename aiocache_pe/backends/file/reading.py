@@ -16,26 +16,33 @@ import ctypes
 import errno
 import os
 import sys
-from ctypes import c_char_p, c_int, c_long, c_size_t, c_uint64, c_void_p
+from functools import partial
+from itertools import chain
 from stat import S_ISREG
 
+from aiocache_pe.backends.file.regular_files import (
+    RESOLVE_CACHED,
+    RESOLVE_NO_SYMLINKS,
+    Openat2,
+    open_regular,
+)
 from aiocache_pe.backends.file.version import VersionTag, make_version
-from aiocache_pe.record import Head, unpack_head
+from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.record import Head, has_checksum, unpack_head
 from aiocache_pe.sentinels import PENDING, Pending
 
 MAX_CACHED_BYTES = 64 * 1024
 """Largest file that is read without a thread; copying more costs more than a hop."""
 
-# O_NONBLOCK: opening a pipe that was planted in the place of an entry must not wait.
-_OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # O_NOATIME: the access time is the entry's last access, which the store sets itself.
-_NOATIME_FLAGS = _OPEN_FLAGS | getattr(os, "O_NOATIME", 0)
+_NOATIME_FLAGS = os.O_RDONLY | getattr(os, "O_NOATIME", 0)
+# O_NONBLOCK: opening a pipe that was planted in the place of an entry must not wait.
+_CACHED_FLAGS = _NOATIME_FLAGS | os.O_CLOEXEC | os.O_NONBLOCK
 _HEAD_BYTES = 2048  # nearly every head is shorter
+_MAX_HEAD_BYTES = 8 * 1024 * 1024
+_MAX_UNVERIFIED_BYTES = 16 * 1024 * 1024  # of a file that is held in memory before it is verified
+_CHUNK_BYTES = 1024 * 1024
 
-_ENCODING = sys.getfilesystemencoding()
-_OPENAT2 = 437  # the same on every architecture: it is newer than their common table
-_AT_FDCWD = -100
-_RESOLVE_CACHED = 0x20
 _UNSUPPORTED_ERRNOS = (
     errno.ENOSYS,  # a kernel without the system call
     errno.EINVAL,  # a kernel without the flag
@@ -44,21 +51,34 @@ _UNSUPPORTED_ERRNOS = (
 )
 
 
-def open_entry(path: str) -> int:
-    """Open an entry's file for reading; leave its access time alone where that is allowed."""
+def open_entry(path: str) -> tuple[int, os.stat_result]:
+    """Open an entry's file for reading; leave its access time alone where that is allowed.
+
+    Raises:
+        NotRegularError: there is a link, a pipe or another object in its place.
+    """
     try:
-        return os.open(path, _NOATIME_FLAGS)
+        return open_regular(path, _NOATIME_FLAGS)
     except PermissionError:  # the file belongs to another user
-        return os.open(path, _OPEN_FLAGS)
+        return open_regular(path)
 
 
-def read_entry(path: str) -> tuple[bytes, VersionTag]:
-    """Return the content of a file and the tag of this version."""
-    fd = open_entry(path)
+def read_entry(path: str) -> tuple[bytes | CorruptRecordError, VersionTag]:
+    """Return the content of a file and the tag of this version.
+
+    A large file is read twice, first in small parts. Therefore a huge file that is no record, such
+    as a sparse one, is never held in memory: the result is then the reason.
+    """
+    fd, status = open_entry(path)
     try:
-        status = os.fstat(fd)
-        chunks = []
         left = status.st_size
+        if left > _MAX_UNVERIFIED_BYTES:
+            try:
+                _verify_large(fd, left)
+            except CorruptRecordError as error:
+                return error, make_version(path, status)
+            os.lseek(fd, 0, os.SEEK_SET)
+        chunks = []
         while left > 0 and (chunk := os.read(fd, left)):
             chunks.append(chunk)
             left -= len(chunk)
@@ -79,18 +99,33 @@ def read_head(path: str, key: str = "") -> Head:
         FileNotFoundError: there is no such file.
         CorruptRecordError: the file does not begin with a head of the key.
     """
-    fd = open_entry(path)
+    fd, _ = open_entry(path)
     try:
-        start = os.read(fd, _HEAD_BYTES)
-        while b"\n" not in start and (more := os.read(fd, len(start))):
-            start += more
+        return unpack_head(_read_line(fd).partition(b"\n")[0], key=key)
     finally:
         os.close(fd)
-    return unpack_head(start.partition(b"\n")[0], key=key)
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = [("flags", c_uint64), ("mode", c_uint64), ("resolve", c_uint64)]
+def _read_line(fd: int) -> bytes:
+    """Return the beginning of a file with its first line, unless the line is too long."""
+    start = os.read(fd, _HEAD_BYTES)
+    while b"\n" not in start and len(start) < _MAX_HEAD_BYTES:
+        more = os.read(fd, len(start))
+        if not more:
+            break
+        start += more
+    return start
+
+
+def _verify_large(fd: int, size: int) -> None:
+    """Verify the size and the checksum of a record, without holding it in memory."""
+    line, newline, payload = _read_line(fd).partition(b"\n")
+    head = unpack_head(line)
+    if len(line) + len(newline) + head.size != size:
+        raise CorruptRecordError(f"record must have {head.size} bytes of payload", key=head.key)
+    chunks = iter(partial(os.read, fd, _CHUNK_BYTES), b"")
+    if not has_checksum(line, chain((payload,), chunks)):
+        raise CorruptRecordError("record checksum does not match", key=head.key)
 
 
 class CachedReader:
@@ -102,10 +137,8 @@ class CachedReader:
     def __init__(self) -> None:
         self.is_supported = sys.platform == "linux" and hasattr(os, "RWF_NOWAIT")
         if self.is_supported:
-            self._how = ctypes.byref(_OpenHow(_NOATIME_FLAGS, 0, _RESOLVE_CACHED))
-            self._syscall = ctypes.PyDLL(None, use_errno=True).syscall
-            self._syscall.restype = c_long
-            self._syscall.argtypes = [c_long, c_int, c_char_p, c_void_p, c_size_t]
+            self._open = Openat2(ctypes.PyDLL, RESOLVE_CACHED | RESOLVE_NO_SYMLINKS)
+            self._arguments = self._open.make_arguments(_CACHED_FLAGS)
 
     def read_if_cached(self, path: str) -> tuple[bytes, VersionTag] | None | Pending:
         """Read a whole file without waiting.
@@ -116,8 +149,7 @@ class CachedReader:
         """
         if not self.is_supported:
             return PENDING
-        name = path.encode(_ENCODING, "surrogateescape")
-        fd = self._syscall(_OPENAT2, _AT_FDCWD, name, self._how, 24)
+        fd = self._open(path, self._arguments)
         if fd < 0:
             return self._interpret(ctypes.get_errno())
         try:

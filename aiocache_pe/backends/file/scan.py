@@ -10,22 +10,24 @@ separate from the much slower reading of heads in order to see few changes.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
 
-from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
+from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX, parse_slot
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry_name, parse_key
+from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
+from aiocache_pe.backends.file.regular_files import open_folder
 from aiocache_pe.backends.file.size_ledger import SizeLedger, Totals
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head
 
-_TEMPORARY_AGE = 3600.0  # seconds until a temporary file is abandoned; a write takes milliseconds
+_TEMPORARY_AGE = 3600.0  # seconds until a temporary file without a lock in its name is abandoned
 _TRASH_AGE = 60.0  # seconds until a cleared area is abandoned; `clear` counts it before removal
 _DAMAGED_AGE = 7 * 86400.0  # seconds for which damaged files are kept for inspection
 _ENTRY = re.compile(r"(?P<area>[^/]+)/(?P<folder>[0-9a-f]{2})/(?P<file>[0-9a-f]{8}[^/\0]+)")
@@ -79,7 +81,7 @@ def count_entries(area: str) -> Totals:
 
 def _count_folder(folder: str) -> Totals:
     entries = size = 0
-    with suppress(OSError), os.scandir(folder) as listing:
+    with suppress(OSError), open_folder(folder) as fd, os.scandir(fd) as listing:
         for item in listing:
             if not is_entry_name(item.name) or item.is_dir(follow_symlinks=False):
                 continue
@@ -119,22 +121,49 @@ def resolve_entry(layout: Layout, areas: Container[str], name: str) -> str | Non
     return f"{layout.root}/{name}"
 
 
-def sweep(layout: Layout) -> None:
-    """Remove temporary files and cleared areas of killed processes, and old damaged files."""
-    now = time.time()
+def iter_sweep(layout: Layout, locks: ByteLocks, now: float) -> Iterator[None]:
+    """Remove the remains of killed processes and old damaged files, in small steps.
+
+    The remains are cleared areas, and temporary files whose lock is free.
+    """
+    areas = []
     with suppress(FileNotFoundError), os.scandir(layout.root) as listing:
         for item in list(listing):
             if item.name.startswith(".trash-"):
                 if _is_older_than(item, now - _TRASH_AGE):
                     remove_area(item.path)
+                    yield
             elif item.is_dir(follow_symlinks=False) and not item.name.startswith("."):
-                for folder in list_readable_names(item.path):
-                    _remove_old(f"{item.path}/{folder}", TEMPORARY_PREFIX, now - _TEMPORARY_AGE)
-    _remove_old(layout.damaged, "", now - _DAMAGED_AGE)
+                areas.append(item.path)
+    _remove_old(layout.damaged, now - _DAMAGED_AGE)
+
+    next_step, names = COUNT_STEP, 0
+    for area in areas:
+        for folder in list_readable_names(area):
+            names += _remove_temporary(f"{area}/{folder}", locks, now) + COUNT_STEP // len(FOLDERS)
+            if names >= next_step:
+                next_step = names + COUNT_STEP
+                yield
+
+
+def _remove_temporary(folder: str, locks: ByteLocks, now: float) -> int:
+    """Remove the temporary files of killed writers; return the number of names in the folder."""
+    count = 0
+    with suppress(OSError), open_folder(folder) as fd, os.scandir(fd) as listing:
+        for count, item in enumerate(listing, 1):  # noqa: B007 - the number after the last one
+            if item.name.startswith(TEMPORARY_PREFIX):
+                slot = parse_slot(item.name)
+                with suppress(OSError):
+                    if slot is not None:
+                        with locks.hold(slot, wait=False):
+                            remove_area(f"{folder}/{item.name}")
+                    elif _is_older_than(item, now - _TEMPORARY_AGE):
+                        remove_area(f"{folder}/{item.name}")
+    return count
 
 
 def remove_area(folder: str) -> None:
-    """Remove the folder of a cleared area; do not follow a link in its place."""
+    """Remove a folder with its contents, or a file; follow no link."""
     if os.path.islink(folder) or not os.path.isdir(folder):
         with suppress(OSError):
             os.unlink(folder)
@@ -142,12 +171,11 @@ def remove_area(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_old(folder: str, beginning: str, before: float) -> None:
-    with suppress(OSError), os.scandir(folder) as listing:
+def _remove_old(folder: str, before: float) -> None:
+    with suppress(OSError), open_folder(folder) as fd, os.scandir(fd) as listing:
         for item in listing:
-            if item.name.startswith(beginning) and _is_older_than(item, before):
-                with suppress(OSError):
-                    os.unlink(item.path)
+            if _is_older_than(item, before):
+                remove_area(f"{folder}/{item.name}")
 
 
 def _is_older_than(item: os.DirEntry[str], moment: float) -> bool:
@@ -159,13 +187,20 @@ def _is_older_than(item: os.DirEntry[str], moment: float) -> bool:
 
 
 def list_names(folder: str) -> list[str]:
-    """Return the names in a folder that do not begin with a dot; none if it does not exist.
+    """Return the names in a folder that do not begin with a dot.
+
+    Returns:
+        The names; none if there is no folder, or a link or file in its place.
 
     Raises:
         OSError: the folder exists and cannot be read.
     """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    try:
+        with open_folder(folder) as fd:
+            return [name for name in os.listdir(fd) if not name.startswith(".")]
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
     return []
 
 

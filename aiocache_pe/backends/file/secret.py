@@ -7,23 +7,35 @@ import secrets
 from contextlib import suppress
 
 from aiocache_pe.backends.file.layout import Layout
-from aiocache_pe.backends.private_files import open_private
+from aiocache_pe.backends.file.regular_files import (
+    NotRegularError,
+    open_below,
+    open_regular,
+    set_aside,
+)
 from aiocache_pe.exceptions import BackendError
+
+_MIN_BYTES, _MAX_BYTES = 8, 4096
 
 
 def load_secret(layout: Layout) -> bytes:
     """Read the directory's secret; create it with 32 random bytes and mode 0600 if missing.
 
+    A file that cannot be a secret, because it is empty or a link for example, is moved aside.
+
     Raises:
-        BackendError: the file is empty, or users other than the owner may read or replace it.
+        BackendError: users other than the owner may read or replace it.
         OSError: the file can be neither read nor created.
     """
-    with suppress(FileNotFoundError):
-        return _read_secret(layout.secret)
+    with suppress(FileNotFoundError, NotRegularError):
+        if secret := _read_secret(layout.secret):
+            return secret
 
     layout.make_root()
+    with suppress(FileNotFoundError):
+        set_aside(layout.root, layout.secret)
     temporary = f"{layout.secret}-{os.getpid()}-{secrets.token_hex(4)}"
-    with open(temporary, "xb", buffering=0, opener=open_private) as file:
+    with open(temporary, "xb", buffering=0, opener=open_below) as file:
         try:
             file.write(secrets.token_hex(32).encode("ascii"))
             os.fsync(file.fileno())  # without it, a crash could leave an empty file for good
@@ -31,18 +43,23 @@ def load_secret(layout: Layout) -> bytes:
                 os.link(temporary, layout.secret)
         finally:
             os.unlink(temporary)
-    return _read_secret(layout.secret)
+    if secret := _read_secret(layout.secret):
+        return secret
+    raise BackendError(f"{layout.secret} must not be empty; remove the file to get a new secret")
 
 
-def _read_secret(path: str) -> bytes:
-    with open(path, "rb", opener=open_private) as file:
-        status = os.fstat(file.fileno())
+def _read_secret(path: str) -> bytes | None:
+    """Return the content of the file; ``None`` if it cannot be a secret."""
+    fd, status = open_regular(path)
+    try:
+        if not _MIN_BYTES <= status.st_size <= _MAX_BYTES:
+            return None
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise BackendError(
                 f"{path} must belong to the user of this process and have mode 0600; got the "
                 f"user {status.st_uid} and mode {status.st_mode & 0o777:04o}; remove the file if "
                 "in doubt, and values pickled under it are computed again"
             )
-        if secret := file.read(4096):
-            return secret
-        raise BackendError(f"{path} must not be empty; remove the file to get a new secret")
+        return os.read(fd, _MAX_BYTES)
+    finally:
+        os.close(fd)

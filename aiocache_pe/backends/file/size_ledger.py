@@ -26,6 +26,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiocache_pe.backends.file.locks import open_lock_file, set_lock
+from aiocache_pe.backends.file.regular_files import open_regular
 from aiocache_pe.runtime.fork import hold_during_fork, reset_after_fork
 
 _MAGIC = b"aiocpe1\n"
@@ -38,6 +39,8 @@ _MAX_ROWS = 4096
 _TYPICAL_ROWS = 32  # more processes than usually have a directory open, in a small read
 _RECOUNT_SLOT = 1 << 40  # the byte that a correction locks, far behind those of the rows
 _NO_BOUND = -1
+_MAX_BYTES = _HEADER.size + _MAX_ROWS * _ROW.size
+_MAX_NUMBER = 1 << 56  # of a row; only something else writes a greater one
 _MAX_BOUND = 2**63 - 1  # the file holds no greater number, and no directory is that large
 
 # One lock for all ledgers of the process, held for three system calls that never wait.
@@ -116,7 +119,7 @@ class SizeLedger:
             self._close_file()  # it may be that of a removed directory
             if self._bounds == UNBOUNDED:
                 try:
-                    fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                    fd, _ = open_regular(self._path, os.O_RDWR)
                 except OSError:
                     return False
             else:
@@ -169,13 +172,15 @@ class SizeLedger:
             size: number of bytes that are missing in the totals.
         """
         with _ledger_lock:
-            if self._fd < 0 or not set_lock(self._fd, fcntl.F_WRLCK, _RECOUNT_SLOT):
+            if self._fd < 0:
                 return
+            self.is_complete = True
+            if not set_lock(self._fd, fcntl.F_WRLCK, _RECOUNT_SLOT):
+                return  # another process corrects the totals now
             try:
                 if self.recounts == recounts:
                     self.add(entries, size)
                     os.pwrite(self._fd, _RECOUNTS.pack(recounts + 1), _RECOUNTS_OFFSET)
-                self.is_complete = True
             finally:
                 set_lock(self._fd, fcntl.F_UNLCK, _RECOUNT_SLOT)
 
@@ -203,16 +208,17 @@ class SizeLedger:
         try:
             self._row = next(n for n in range(_MAX_ROWS) if set_lock(fd, fcntl.F_WRLCK, n))
             self._fd = fd
-            if not os.pread(fd, _HEADER.size, 0).startswith(_MAGIC):
-                os.pwrite(fd, _HEADER.pack(_MAGIC, _NO_BOUND, _NO_BOUND, 0), 0)
+            is_ledger = os.pread(fd, _HEADER.size, 0).startswith(_MAGIC)
+            if not is_ledger or os.fstat(fd).st_size > _MAX_BYTES:
+                self._reset()
             if self._bounds != UNBOUNDED:
                 bounds = (
                     _NO_BOUND if bound is None else min(bound, _MAX_BOUND) for bound in self._bounds
                 )
                 os.pwrite(fd, _BOUNDS.pack(*bounds), _BOUNDS_OFFSET)
 
-            row = os.pread(fd, _ROW.size, _HEADER.size + self._row * _ROW.size)
-            entries, size, changes = _ROW.unpack(row) if len(row) == _ROW.size else (0, 0, 0)
+            at = 3 * self._row
+            entries, size, changes = self._read_rows()[at : at + 3]
             self.is_complete, self.needs_recount = self.recounts > 0, changes > 0
             self._write_row(entries, size, abs(changes) + 1)
             self._mark_abandoned_rows()
@@ -223,6 +229,12 @@ class SizeLedger:
                 raise
             return False
         return True
+
+    def _reset(self) -> None:
+        """Empty the ledger, which something else has overwritten; a recount is needed."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, _HEADER.pack(_MAGIC, _NO_BOUND, _NO_BOUND, 0), 0)
+        self.is_complete = False
 
     def _mark_abandoned_rows(self) -> None:
         """Mark the other rows of killed processes as released; this process recounts for them."""
@@ -252,4 +264,8 @@ class SizeLedger:
         if len(data) == _TYPICAL_ROWS * _ROW.size:  # there may be more
             data = os.pread(self._fd, _MAX_ROWS * _ROW.size, _HEADER.size)
         data = data.ljust((self._row + 1) * _ROW.size, b"\0")
-        return struct.unpack_from(f"<{len(data) // _ROW.size * 3}q", data)
+        numbers = struct.unpack_from(f"<{len(data) // _ROW.size * 3}q", data)
+        if max(numbers) > _MAX_NUMBER or min(numbers) < -_MAX_NUMBER:
+            self._reset()
+            return (0,) * len(numbers)
+        return numbers

@@ -17,7 +17,7 @@ VersionTag = bytes
 _pack = Struct("<QqQ").pack
 _NUMBERS, _PATH = slice(24), slice(24, None)
 _COARSE_TIME = 1_000_000  # ns; file systems that round times round them to this at the finest
-_stat = os.stat
+_stat = os.lstat
 
 
 def make_version(path: str, status: os.stat_result) -> VersionTag:
@@ -26,7 +26,7 @@ def make_version(path: str, status: os.stat_result) -> VersionTag:
 
 
 def is_current(stamp: VersionTag) -> bool:
-    """Return whether the tagged version is still at its path; costs one ``stat``."""
+    """Return whether the tagged version is still at its path; costs one ``lstat``."""
     try:
         status = _stat(stamp[_PATH])
     except OSError:

@@ -48,7 +48,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def publish(folder: Path, *chunks: bytes) -> VersionTag:
-    write = AtomicWrite(str(folder))
+    write = AtomicWrite(str(folder), 7)
     try:
         write.fill(chunks)
         return write.publish(str(folder / "entry"))
@@ -99,7 +99,7 @@ def test_a_reader_never_finds_a_part_of_a_version(folder: Path) -> None:
 
 
 def test_a_version_that_is_not_published_is_removed(tmp_path: Path) -> None:
-    write = AtomicWrite(str(tmp_path))
+    write = AtomicWrite(str(tmp_path), 7)
     write.fill([b"content"])
     [path] = tmp_path.iterdir()
     assert path.name.startswith(TEMPORARY_PREFIX)
@@ -111,7 +111,7 @@ def test_a_version_that_is_not_published_is_removed(tmp_path: Path) -> None:
 def test_a_write_that_began_before_a_clear_does_not_appear_after_it(tmp_path: Path) -> None:
     folder = tmp_path / "area"
     folder.mkdir()
-    write = AtomicWrite(str(folder))
+    write = AtomicWrite(str(folder), 7)
     write.fill([b"old"])
     folder.rename(tmp_path / "trash")
     folder.mkdir()
@@ -135,7 +135,7 @@ def test_an_impossible_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "entry").mkdir()
     with pytest.raises(OSError, match="directory"):
         publish(tmp_path / "absent", b"")
-    write = AtomicWrite(str(tmp_path))
+    write = AtomicWrite(str(tmp_path), 7)
     with pytest.raises(OSError, match=r"No such file"):
         write.publish(str(tmp_path / "absent" / "entry"))
     write.discard()

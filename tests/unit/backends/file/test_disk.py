@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aiocache_pe.backends.file import regular_files
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import EntryPath, Layout
@@ -102,14 +103,14 @@ def test_a_file_that_cannot_be_read_is_an_error_for_its_key_only(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk.write([make_record("a"), make_record("b")])
-    open_file, unreadable = os.open, str(get_path(disk, "a"))
+    open_below, unreadable = regular_files.open_below, str(get_path(disk, "a"))
 
-    def refuse(path: str, *args: Any, **kwargs: Any) -> int:
+    def refuse(path: str, flags: int) -> int:
         if path == unreadable:
             raise OSError(5, "Input/output error")
-        return open_file(path, *args, **kwargs)
+        return open_below(path, flags)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(regular_files, "open_below", refuse)
     results = disk.read(["default:a", "default:b"])
     assert isinstance(results["default:a"], BackendError)
     assert "Input/output error" in str(results["default:a"])
@@ -118,14 +119,14 @@ def test_a_file_that_cannot_be_read_is_an_error_for_its_key_only(
 
 def test_a_file_of_another_user_can_be_read(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     disk.write([make_record("a")])
-    open_file = os.open
+    open_below = regular_files.open_below
 
-    def refuse(path: str, flags: int, *args: Any) -> int:
+    def refuse(path: str, flags: int) -> int:
         if flags & os.O_NOATIME:
             raise PermissionError(1, "not the owner")
-        return open_file(path, flags, *args)
+        return open_below(path, flags)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(regular_files, "open_below", refuse)
     assert isinstance(disk.read(["default:a"])["default:a"], Record)
 
 
@@ -161,7 +162,7 @@ def test_a_temporary_file_of_a_process_with_the_same_number_does_not_prevent_a_w
 ) -> None:
     disk.write([make_record("a")])
     folder = get_path(disk, "a").parent
-    write = AtomicWrite(str(folder))
+    write = AtomicWrite(str(folder), 7)
     write.discard()
     prefix, _, number = write.path.rpartition("-")
     Path(f"{prefix}-{int(number) + 1}").write_text("half")

@@ -12,7 +12,7 @@ import pytest
 
 from aiocache_pe import CacheError, CacheManager, ConfigurationError
 from aiocache_pe.backends.file import eviction as eviction_module
-from aiocache_pe.backends.file import locks, scan
+from aiocache_pe.backends.file import locks, regular_files, scan
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, examine
@@ -233,15 +233,15 @@ def test_an_eviction_without_candidates_gives_up_and_recounts(
     assert disk.bounds.ledger.is_complete
     disk.bounds.ledger.add(100, 0)  # as if a hundred files had been removed manually
     disk.write([make_record("b")])
-    assert list(disk.read(["default:a", "default:b"])) == ["default:b"]
-    assert disk.bounds.ledger.get_totals().entries == 1
+    assert list(disk.read(["default:a", "default:b"])) == ["default:a", "default:b"]
+    assert disk.bounds.ledger.get_totals().entries == 2
 
     monkeypatch.setattr(eviction_module, "_MAX_FAILURES", 5)
     monkeypatch.setattr(disk.bounds, "_candidates", [])
     absent = Candidate(f"{cache_dir}/default/00/00000000-absent", 1, 1, 1, 0)
     monkeypatch.setattr(eviction_module, "choose", lambda layout, order, excluded: [absent])
     disk.write([make_record(str(n)) for n in range(4)])
-    assert len(list_entry_files(cache_dir)) == 5
+    assert len(list_entry_files(cache_dir)) == 6
 
 
 def test_damaged_entries_are_evicted_without_a_report(cache_dir: Path) -> None:
@@ -277,20 +277,21 @@ async def test_folders_and_links_with_names_of_entries_do_not_prevent_eviction(
 def test_a_folder_that_cannot_be_listed_does_not_prevent_eviction(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listdir, unreadable = os.listdir, cache_dir / "other" / "3f"
+    open_below, unreadable = regular_files.open_below, cache_dir / "other" / "3f"
     unreadable.mkdir(parents=True)
 
-    def refuse(folder: str) -> list[str]:
-        if folder == str(unreadable):
-            raise PermissionError(errno.EACCES, "not the owner", folder)
-        return listdir(folder)
+    def refuse(path: str, flags: int) -> int:
+        if path == str(unreadable):
+            raise PermissionError(errno.EACCES, "not the owner", path)
+        return open_below(path, flags)
 
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(regular_files, "open_below", refuse)
     disk = make_disk(cache_dir, 2)
     for n in range(10):
         assert not isinstance(disk.write([make_record(str(n))])[0], OSError)
     assert len(list_entry_files(cache_dir)) == 2
-    scan.sweep(disk.layout)
+    for _ in scan.iter_sweep(disk.layout, disk.locks, 1e9):
+        pass
     for keys in scan.iter_expired_keys(disk.layout, 1e9):
         assert keys == []
 
@@ -351,7 +352,7 @@ def test_entries_can_be_removed_where_no_ledger_can_be_created(
     assert list(cache_dir.glob(".trash-*")) == []
 
 
-def test_a_damaged_file_that_cannot_be_moved_aside_still_counts(
+def test_a_damaged_file_that_cannot_be_removed_still_counts(
     cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = make_disk(cache_dir, 100)
@@ -360,6 +361,7 @@ def test_a_damaged_file_that_cannot_be_moved_aside_still_counts(
     Path(disk.layout.get_path("default:a")).write_bytes(b"x")
     with monkeypatch.context() as forbidden:
         forbidden.setattr(os, "rename", _raise_disk_full)
+        forbidden.setattr(os, "unlink", _raise_disk_full)
         for _ in range(3):
             assert isinstance(disk.read(["default:a"])["default:a"], CacheError)
     assert disk.bounds.ledger.get_totals() == before

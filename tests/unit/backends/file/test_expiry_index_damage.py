@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import shutil
@@ -98,21 +99,21 @@ def test_a_planted_file_in_place_of_a_bucket_is_not_written(
     write_entries(backend, "k", "j", expires_at=SOON)
     assert victim.read_text() == "precious"
     assert list_entry_names(cache_dir) == {"k", "j", "permanent"}
-    assert run_round(backend, SOON + 300) == []
-    assert sorted(run_round(backend, NOW + DAY) or ()) == ["j", "k"]
+    found = sorted(run_round(backend, SOON + 300) or ())
+    assert found == ([] if plant is plant_second_name else ["j", "k"])
+    assert sorted(found + (run_round(backend, NOW + DAY) or [])) == ["j", "k"]
     assert victim.read_text() == "precious"
 
 
-def test_a_link_in_place_of_the_index_is_not_followed(
+def test_a_link_in_place_of_the_index_is_replaced(
     backend: FileBackend, cache_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "victim").mkdir()
     (tmp_path / "victim" / "640").write_text("precious")
     (cache_dir / ".expiring").symlink_to(tmp_path / "victim")
     write_entries(backend, "k", expires_at=SOON)
-    assert run_round(backend, SOON + 300) == []
+    assert run_round(backend, SOON + 300) == ["k"]
     assert [path.name for path in (tmp_path / "victim").iterdir()] == ["640"]
-    assert run_round(backend, NOW + DAY) == ["k"]
 
 
 @contextmanager
@@ -273,13 +274,14 @@ async def test_a_round_goes_on_after_a_cancelled_step(cache_dir: Path) -> None:
 
 
 async def test_a_round_that_cannot_be_recorded_is_not_made_but_a_sweep_is(
-    cache_dir: Path,
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(self: Layout, path: str, flags: int) -> int:
+        raise OSError(errno.EROFS, "the file system is read-only", path)
+
     backend = await asyncio.to_thread(make_walked_store, cache_dir)
     await asyncio.to_thread(write_entries, backend, "k", expires_at=SOON)
-    (cache_dir / ".swept").unlink()
-    (cache_dir / ".swept").mkdir()  # stops root as well, unlike a directory without write access
-    os.utime(cache_dir / ".swept", (NOW, NOW))
+    monkeypatch.setattr(Layout, "open_owned", refuse)
     for _ in range(2):
         with pytest.raises(OSError, match="swept"):
             await backend.maintain(SOON + 600)

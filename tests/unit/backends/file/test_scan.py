@@ -11,6 +11,7 @@ from aiocache_pe.backends.file import scan
 from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.locks import ByteLocks
 from tests.support.file_store import make_record, scan_keys
 
 
@@ -50,31 +51,44 @@ def test_counting_returns_the_number_of_files_and_their_bytes(disk: Disk) -> Non
     assert scan.count_entries(area) == (2, sum(sizes))
 
 
+def sweep(disk: Disk, seconds: float = 0.0) -> None:
+    for _ in scan.iter_sweep(disk.layout, disk.locks, time.time() + seconds):
+        pass
+
+
 def test_a_sweep_removes_the_remains_of_killed_processes_only(disk: Disk, cache_dir: Path) -> None:
-    scan.sweep(disk.layout)  # the directory does not exist yet
+    sweep(disk)  # the directory does not exist yet
     disk.write([make_record("a"), make_record("damaged")])
     get_path(disk, "damaged").write_bytes(b"nonsense")
     disk.read(["default:damaged"])
-    temporary = get_path(disk, "a").parent / f"{TEMPORARY_PREFIX}999-1"
+    folder, lock = get_path(disk, "a").parent, 999
+    temporary = folder / f"{TEMPORARY_PREFIX}{lock:08x}-1-1"
     temporary.write_text("half")
+    unnamed = folder / f"{TEMPORARY_PREFIX}999-1"  # without a lock in its name
+    unnamed.write_text("half")
     (cache_dir / ".trash-1-1" / "3f").mkdir(parents=True)
     (cache_dir / ".trash-1-1" / "3f" / "entry").write_text("cleared")
     (cache_dir / "notes.txt").write_text("mine")
-    scan.sweep(disk.layout)
-    assert (cache_dir / ".trash-1-1" / "3f").is_dir()  # its process may still count it
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "time", lambda real=time.time: real() + 61)
-        scan.sweep(disk.layout)
+    with ByteLocks(disk.layout.locks).hold(lock):
+        sweep(disk, 3500.0)
+        assert temporary.exists()  # its process may still write it
+    sweep(disk)
+    assert not temporary.exists()
+    assert unnamed.exists()
     assert not (cache_dir / ".trash-1-1").exists()
-    assert temporary.exists()  # its process may still write it
     assert len(list((cache_dir / ".damaged").iterdir())) == 1
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "time", lambda real=time.time: real() + 2 * 3600)
-        scan.sweep(disk.layout)
-        assert not temporary.exists()
-        assert len(list((cache_dir / ".damaged").iterdir())) == 1
-        patch.setattr(time, "time", lambda real=time.time: real() + 8 * 86_400)
-        scan.sweep(disk.layout)
+    sweep(disk, 2 * 3600.0)
+    assert not unnamed.exists()
+    assert len(list((cache_dir / ".damaged").iterdir())) == 1
+    sweep(disk, 8 * 86_400.0)
     assert list((cache_dir / ".damaged").iterdir()) == []
     assert (cache_dir / "notes.txt").read_text() == "mine"
     assert scan_keys(disk.layout) == ["a"]
+
+
+def test_a_cleared_area_stays_while_its_process_may_count_it(disk: Disk, cache_dir: Path) -> None:
+    (cache_dir / ".trash-1-1" / "3f").mkdir(parents=True)
+    sweep(disk, 50.0)
+    assert (cache_dir / ".trash-1-1" / "3f").is_dir()
+    sweep(disk, 61.0)
+    assert not (cache_dir / ".trash-1-1").exists()

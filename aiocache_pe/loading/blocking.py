@@ -10,7 +10,7 @@ Once the interpreter is shutting down and the portal has ended, a call runs its 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from inspect import isawaitable
 from typing import Any, TypeVar
@@ -145,7 +145,7 @@ def iter_in_batches(items: AsyncGenerator[T, None]) -> Iterator[T]:
     try:
         has_more = True
         while has_more:
-            batch: Sequence[T] = portal.call(_take_batch, items)
+            batch: list[Any] = portal.call(_take_batch, items)
             yield from batch
             has_more = len(batch) == _ITEMS_PER_CALL
     finally:

@@ -8,7 +8,7 @@ A schedule has a few callers of two keys. They read a source, whose version grow
 way. They are cancelled at any step. The promises:
 
 - A read that begins after a change was acknowledged returns no older version.
-- One caller of a cache computes a key at a time, unless a change has begun meanwhile.
+- One caller computes a key at a time, as long as the key was not changed.
 - Only a cancelled call raises `CancelledError`, and only a computation raises its error.
 - Each caller owns its value: no change by another caller is in it.
 - Every call ends within a minute, also if computations need each other, and no task remains.
@@ -23,7 +23,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
@@ -69,16 +69,15 @@ class FactoryError(Exception):
 
 
 class Computation:
-    """A computation of a key.
+    """A computation of a key that was not changed yet.
 
     Attributes:
-        changes: the number of changes that had begun before it.
-        rivals: computations of the same key that began while it ran, without a change between.
+        key: the key.
+        rivals: computations of the same key that began while it ran.
     """
 
-    def __init__(self, key: str, changes: int) -> None:
+    def __init__(self, key: str) -> None:
         self.key = key
-        self.changes = changes
         self.rivals: list[Computation] = []
 
 
@@ -165,6 +164,7 @@ class Schedule:
     async def _read(self) -> str:
         key, manner = self._chance.choice(KEYS), self._chance.choice(MANNERS)
         is_refresh = self._chance.random() < 0.1
+        self._changes[key] += is_refresh  # callers that arrive later join no earlier computation
         floor = self._floors[key]
         try:
             with refresh() if is_refresh else contextlib.nullcontext():
@@ -186,10 +186,11 @@ class Schedule:
             is_joined: whether other callers join the computation, as they do not join a refresh.
             depth: the number of computations around this one.
         """
-        mine = Computation(key, self._changes[key])
+        mine = Computation(key)
+        is_joined = is_joined and not self._changes[key]
         if is_joined:
             for other in self._running:
-                if (other.key, other.changes) == (key, mine.changes):
+                if other.key == key:
                     other.rivals.append(mine)
             self._running.append(mine)
         try:
@@ -248,7 +249,7 @@ class Schedule:
 
     async def _change_now(self) -> str:
         cache, key = self._cache, self._chance.choice(KEYS)
-        changes: dict[str, Callable[[], Awaitable[object]]] = {
+        changes: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
             "delete": lambda: cache.delete(key),
             "delete_many": lambda: cache.delete_many(KEYS),
             "pop": lambda: cache.pop(key),
@@ -264,14 +265,12 @@ class Schedule:
             self._versions[each] += 1
             self._changes[each] += 1
         versions = dict(self._versions)
-        touch = asyncio.ensure_future(cache.touch(key)) if self._chance.random() < 0.2 else None
         failures = _note_failures()
-        await changes[name]()
+        touches = [cache.touch(key)] if self._chance.random() < 0.2 else []
+        await asyncio.gather(*touches, changes[name]())
         if not failures:
             for each in keys:
                 self._floors[each] = max(self._floors[each], versions[each])
-        if touch is not None:
-            await touch
         return f"changes {keys} by {name}" + (", which fails" if failures else "")
 
     # Registers and counters

@@ -146,4 +146,11 @@ class LockTimeoutError(BackendError, TimeoutError):
 
 
 class StoreUnavailableError(BackendError):
-    """A store's server refuses connections, does not answer, or is still starting."""
+    """A store's server refuses connections, does not answer, or is still starting.
+
+    Attributes:
+        is_misconfigured: whether it refuses the credentials or its host has no address, so that
+            only another configuration helps.
+    """
+
+    is_misconfigured = False

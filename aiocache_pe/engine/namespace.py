@@ -337,7 +337,8 @@ class Namespace:
         is_logged = verb in self._failed_at
         self._failed_at[verb] = self.monotonic()
         if not is_logged:
-            logger.warning(
+            logger.log(
+                logging.ERROR if getattr(error, "is_misconfigured", False) else logging.WARNING,
                 "store %s of namespace %r fails (%s: %s: %s); calls continue without it, and "
                 "further failures are counted, not logged",
                 *(self.store_name, self.name, verb, type(error).__name__, error),

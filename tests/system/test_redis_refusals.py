@@ -171,3 +171,31 @@ async def test_a_server_that_refuses_all_changes_is_replaced_by_the_fallback(
         await poll(lambda: not is_away(cache), deadline=30)
         assert await cache.get("changed") in ("new", None)
         assert await cache.get("deleted") is None
+
+
+@pytest.mark.parametrize("fallback", ["file", None])
+@pytest.mark.parametrize("fault", ["password", "host"])
+async def test_a_faulty_configuration_is_an_error_in_the_log(
+    fault: str,
+    fallback: Literal["file"] | None,
+    own_redis: Server,
+    cache_dir: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    url = own_redis.default_url
+    if fault == "password":
+        with Redis.from_url(own_redis.url) as admin:
+            admin.config_set("requirepass", "right")
+        url = url.replace("redis://", "redis://:wrong@")
+    else:
+        url = url.replace("127.0.0.1", "host.invalid")
+    async with CacheManager(
+        "redis", redis_url=url, directory=cache_dir, fallback=fallback
+    ) as cache:
+        for _ in range(2):
+            assert await cache.set("k", 1) is (fallback is not None)
+            assert await cache.get("k") == (1 if fallback else None)
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len({record.getMessage() for record in errors}) == len(errors)
+    assert any("host.invalid" in record.getMessage() for record in errors) or fault == "password"
+    assert errors

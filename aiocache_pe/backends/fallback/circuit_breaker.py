@@ -90,7 +90,12 @@ class CircuitBreaker:
             self.is_open = True
             calls = list(self._calls.items())
             self._has_warned = True
-        logger.warning("%s is unavailable; the fallback store serves: %s", self._name, reason)
+        is_misconfigured = getattr(reason, "is_misconfigured", False)
+        logger.log(
+            logging.ERROR if is_misconfigured else logging.WARNING,
+            "%s is unavailable; the fallback store serves: %s%s",
+            *(self._name, reason, "; check the URL" if is_misconfigured else ""),
+        )
         for scope, loop in calls:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._end_call, scope, loop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from socket import gaierror
 
 from redis import exceptions as redis_errors
 
@@ -39,6 +40,9 @@ def translate_error(error: BaseException, server: str) -> BackendError:
     error_class = StoreUnavailableError if is_away else BackendError
     translated = error_class(f"{server}: {text}")
     translated.__cause__ = error
+    if isinstance(translated, StoreUnavailableError):
+        is_refused = isinstance(error, redis_errors.AuthenticationError)
+        translated.is_misconfigured = is_refused or isinstance(error.__context__, gaierror)
     return translated
 
 

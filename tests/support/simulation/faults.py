@@ -47,6 +47,13 @@ FAULTS = {
         kind="memory",
         message="a call waits for too long",
     ),
+    "callers of one computation share a list when the entry is gone": Fault(
+        path="loading/copying.py",
+        present="        if self._entry is None:\n            self._copy",
+        faulty="        if not self.is_stored:\n            self._copy",
+        kind="faults",
+        message="which another caller has changed",
+    ),
 }
 
 
@@ -77,12 +84,11 @@ def find_fault(fault: Fault, folder: Path) -> Discovery | None:
         check=False,
     )
     seconds = time.perf_counter() - began
-    found = re.search(
-        r"^AssertionError: (.*)\nrepeat it: .* (\d+)$", process.stderr, re.MULTILINE | re.DOTALL
-    )
-    if process.returncode == 0 or found is None:
+    message = re.search(r"^AssertionError: (.+)$", process.stderr, re.MULTILINE)
+    seed = re.search(r"^repeat it: .* (\d+)$", process.stderr, re.MULTILINE)
+    if process.returncode == 0 or message is None or seed is None:
         return None
-    return Discovery(int(found[2]), seconds, found[1])
+    return Discovery(int(seed[1]), seconds, message[1])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from math import isfinite
 from zlib import crc32
 
 import msgspec
@@ -25,6 +26,7 @@ from aiocache_pe.exceptions import CorruptRecordError
 VERSION = 1
 _CRC_FIELD = b',"crc32":"'
 _TAIL = len(_CRC_FIELD) + 8 + len(b'"}')
+_MAX_HEAD = 1 << 20  # bytes; a key of 65,536 characters takes at most 768 KiB
 
 
 class Savings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -171,17 +173,25 @@ def unpack_head(line: bytes, *, key: str = "") -> Head:
         CorruptRecordError: the line is no head, or the head of another version or key.
     """
     line = line.removesuffix(b"\n")
-    if line[-_TAIL:-10] != _CRC_FIELD:
+    if line[-_TAIL:-10] != _CRC_FIELD or len(line) > _MAX_HEAD:
         raise CorruptRecordError("record has no head", key=key)
     try:
-        head = _decode_head(line)
-    except ValueError:
-        try:  # only `json` accepts escaped lone surrogates
-            head = msgspec.convert(json.loads(line), Head)
-        except ValueError as error:
-            raise CorruptRecordError("record head is not readable", key=key) from error
+        try:
+            head = _decode_head(line)
+        except ValueError:  # only `json` accepts escaped lone surrogates
+            fields = json.loads(line, parse_float=_parse_float, parse_constant=_parse_float)
+            head = msgspec.convert(fields, Head)
+    except Exception as error:  # RecursionError for deep nesting, besides those of the parsers
+        raise CorruptRecordError("record head is not readable", key=key) from error
     if head.v != VERSION:
         raise CorruptRecordError(f"record version must be {VERSION}; got {head.v}", key=key)
     if key and head.key != key:
         raise CorruptRecordError(f"record has another key: {head.key!r}", key=key)
     return head
+
+
+def _parse_float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"a number in a head must be finite; got {text:.40}")
+    return number

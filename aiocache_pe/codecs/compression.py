@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
+from aiocache_pe.codecs.base import LargePayloadError
 from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError, MissingDependencyError
 
 THRESHOLD: Final = 1024
@@ -45,19 +46,22 @@ class Compression:
         (True, True)
     """
 
-    __slots__ = ("_compress", "_iter_chunks", "max_bytes", "name")
+    __slots__ = ("_compress", "_iter_chunks", "_unpack", "max_bytes", "name")
 
     def __init__(self, name: str, *, max_bytes: int) -> None:
         self.name = name
         self.max_bytes = max_bytes
         self._compress: Callable[[bytes], bytes]
         self._iter_chunks: Callable[[bytes], Iterator[bytes]]
+        self._unpack: Callable[[bytes, int], bytes]  # the whole output, of known size
         if name == "gzip":
             self._compress, self._iter_chunks = _compress_gzip, _iter_gzip_chunks
+            self._unpack = lambda payload, size: zlib.decompress(payload, _GZIP_FORMAT, size)
         elif name == "zstd":
             zstd = _import_zstd()
             self._compress = lambda payload: zstd.compress(payload, _ZSTD_LEVEL)
             self._iter_chunks = lambda payload: _iter_zstd_chunks(zstd, payload)
+            self._unpack = lambda payload, _: zstd.decompress(payload, options=_zstd_options(zstd))
         else:
             raise ConfigurationError(f'compression must be "zstd", "gzip" or None; got {name!r}')
 
@@ -73,30 +77,45 @@ class Compression:
         small = self._compress(payload)
         return small if len(small) < len(payload) else None
 
-    def decompress(self, key: str, payload: bytes) -> bytes:
+    def decompress(
+        self,
+        key: str,
+        payload: bytes,
+        *,
+        limit: int | None = None,
+        accept: Callable[[bytes], bool] | None = None,
+    ) -> bytes:
         """Return the decompressed payload.
 
+        Args:
+            key: the store key, for errors.
+            payload: the compressed payload.
+            limit: greatest size in bytes to decompress here; ``None`` for no limit.
+            accept: called with each part of the output; the first part that it does not accept
+                ends the decompression.
+
         Raises:
-            CorruptRecordError: the payload is of another format, is cut short, or exceeds
-                ``max_bytes`` when it is decompressed.
+            CorruptRecordError: the payload is of another format, is cut short, exceeds
+                ``max_bytes`` when it is decompressed, or is not accepted.
+            LargePayloadError: the output exceeds ``limit``.
         """
         chunks: list[bytes] = []
-        size = 0
+        size, bound = 0, self.max_bytes if limit is None else min(limit, self.max_bytes)
         try:
             for chunk in self._iter_chunks(payload):
                 size += len(chunk)
-                if size > self.max_bytes:
+                if size > bound or not (accept is None or accept(chunk)):
                     break
                 if size <= _TRUSTED_BYTES:
                     chunks.append(chunk)
-            if _TRUSTED_BYTES < size <= self.max_bytes:
-                chunks = list(self._iter_chunks(payload))
+            else:
+                return b"".join(chunks) if size <= _TRUSTED_BYTES else self._unpack(payload, size)
         except Exception as error:  # each library has its own: zlib.error, ZstdError
             raise CorruptRecordError(f"{self.name} data is damaged: {error}", key=key) from error
-
-        if size > self.max_bytes:
-            raise CorruptRecordError(f"{self.name} data exceeds {self.max_bytes} bytes", key=key)
-        return b"".join(chunks)
+        if limit is not None and size > limit:
+            raise LargePayloadError(f"{self.name} data exceeds {limit} bytes", key=key)
+        exceeded = f"{bound} bytes" if size > bound else "the bound of its objects"
+        raise CorruptRecordError(f"{self.name} data exceeds {exceeded}", key=key)
 
 
 def _compress_gzip(payload: bytes) -> bytes:
@@ -120,8 +139,7 @@ def _iter_gzip_chunks(payload: bytes) -> Iterator[bytes]:
 
 
 def _iter_zstd_chunks(zstd: Any, payload: bytes) -> Iterator[bytes]:
-    options = {zstd.DecompressionParameter.window_log_max: _ZSTD_MAX_WINDOW_LOG}
-    stream, data = zstd.ZstdDecompressor(options=options), payload
+    stream, data = zstd.ZstdDecompressor(options=_zstd_options(zstd)), payload
     while not stream.eof:
         chunk = stream.decompress(data, max_length=_OUTPUT_CHUNK)
         data = b""  # the stream keeps the part that it does not use
@@ -129,6 +147,10 @@ def _iter_zstd_chunks(zstd: Any, payload: bytes) -> Iterator[bytes]:
             break
         yield chunk
     _check_end(stream)
+
+
+def _zstd_options(zstd: Any) -> dict[Any, int]:
+    return {zstd.DecompressionParameter.window_log_max: _ZSTD_MAX_WINDOW_LOG}
 
 
 def _check_end(stream: Any, rest: bytes = b"") -> None:

@@ -17,6 +17,7 @@ _SIMPLE_DTYPE = re.compile(
     r"[<>|](?:[?biufcSUVmM]\d{1,10}(?:\[[0-9a-zA-Z/]{1,20}\])?|[bBhHiIlLqQ])"
 )
 _MAX_DTYPE_DEPTH = 16
+_MAX_LAYOUT_BYTES = 256 * 1024
 _MAX_DIMENSIONS = 64
 _MAX_LENGTH = 2**63 - 1
 _NATIVE_UTF32 = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
@@ -74,9 +75,12 @@ class NumpyArrays:
         Raises:
             CorruptRecordError: the payload has no valid layout, or its data has another size.
         """
-        line, _, data = payload.partition(b"\n")
+        end = payload.find(b"\n", 0, _MAX_LAYOUT_BYTES)
         try:
-            return build_array(_decode_layout(line), data)
+            # The array copies the data, which must be in memory only twice.
+            return build_array(
+                _decode_layout(payload[: max(end, 0)]), memoryview(payload)[end + 1 :]
+            )
         except CorruptRecordError:
             raise
         except Exception as error:  # numpy may raise any error for a hostile dtype
@@ -106,7 +110,7 @@ def decompose_array(array: Any) -> tuple[ArrayLayout, bytes]:
     return ArrayLayout(dtype, list(array.shape), order), array.tobytes(order)
 
 
-def build_array(layout: ArrayLayout, data: bytes) -> Any:
+def build_array(layout: ArrayLayout, data: bytes | memoryview) -> Any:
     """Return the array that `decompose_array` took apart.
 
     Raises:

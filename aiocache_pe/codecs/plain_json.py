@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
-from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH
+from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, LargePayloadError
 from aiocache_pe.exceptions import CorruptRecordError
 
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 """Range of the ints that all readers of JSON restore exactly."""
 
+PIECE_BYTES = 256 * 1024
+"""Size of JSON in bytes up to which it is decoded at once, in some 20 ms if it is hostile."""
+
+_MAX_SPLIT_DEPTH = 8  # levels
+_MAX_SMALL_PIECES, _MIN_PIECE_BYTES = 400_000, 8  # a piece takes 60 bytes until it is decoded
+_HAS_PARTS = re.compile(rb"[\[{\"]")
 LOOP_LIMIT = 24
 """Number of items up to which a loop is faster than a set of their types."""
 
@@ -24,6 +31,8 @@ to_json = msgspec.json.Encoder().encode
 """Write a value as JSON; it must be plain."""
 
 _from_json = msgspec.json.Decoder().decode
+_split_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_split_dict = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class PlainJson:
@@ -57,8 +66,8 @@ class PlainJson:
             return None
 
     def decode(self, payload: bytes) -> Any:
-        """Return the value of JSON, a new object at each call; see `parse_json`."""
-        return parse_json("", payload)
+        """Return the value of JSON, a new object at each call; see `parse_large_json`."""
+        return parse_large_json(payload)
 
 
 def parse_json(key: str, payload: bytes) -> Any:
@@ -66,11 +75,65 @@ def parse_json(key: str, payload: bytes) -> Any:
 
     Raises:
         CorruptRecordError: the payload is not JSON, or is nested too deeply.
+        LargePayloadError: the payload has more than `PIECE_BYTES`.
     """
+    if len(payload) > PIECE_BYTES:
+        raise LargePayloadError(f"payload has {len(payload)} bytes", key=key)
     try:
         return _from_json(payload)
-    except (ValueError, RecursionError) as error:
+    except Exception as error:  # RecursionError and MemoryError besides those of msgspec
         raise CorruptRecordError(f"payload is not readable JSON: {error}", key=key) from error
+
+
+def parse_large_json(payload: bytes) -> Any:
+    """Return the value of JSON of any size; other threads run after each piece of it.
+
+    Raises:
+        CorruptRecordError: the payload is not JSON, or is nested too deeply.
+    """
+    try:
+        return _parse_pieces(payload, 0)
+    except Exception as error:
+        raise CorruptRecordError(f"payload is not readable JSON: {error}") from error
+
+
+def _parse_pieces(text: bytes, depth: int) -> Any:
+    begin, values = text[:1], list[Any]()
+    if len(text) <= PIECE_BYTES or depth == _MAX_SPLIT_DEPTH or begin not in (b"[", b"{"):
+        return _from_json(text)
+    if begin == b"[" and not _HAS_PARTS.search(text, 1) and text[-1:] == b"]":
+        for piece in _cut_numbers(text[1:-1]):
+            values += _from_json(piece)
+        return values
+    if max(_MAX_SMALL_PIECES, len(text) // _MIN_PIECE_BYTES) < text.count(b","):
+        return _from_json(text)
+    if begin == b"{":
+        parts = _split_dict(text).items()
+        return {name: _parse_pieces(bytes(part), depth + 1) for name, part in parts}
+
+    rest = _split_list(text)
+    rest.reverse()
+    while rest:
+        batch, size = [bytes(rest.pop())], 0
+        while rest and (size := size + len(batch[-1])) < PIECE_BYTES:
+            batch.append(bytes(rest.pop()))
+        if len(batch[-1]) > PIECE_BYTES:
+            last = _parse_pieces(batch.pop(), depth + 1)
+            values += [*_from_json(b"[%b]" % b",".join(batch)), last]
+        else:
+            values += _from_json(b"[%b]" % b",".join(batch))
+    return values
+
+
+def _cut_numbers(items: bytes) -> Iterator[bytes]:
+    """Yield lists of the items in turn, each as JSON of some `PIECE_BYTES`."""
+    start = 0
+    while (end := items.find(b",", start + PIECE_BYTES)) >= 0:
+        yield b"[%b]" % items[start:end]
+        start = end + 1
+    if not items[start:].strip():
+        raise ValueError("a list must not end with a comma")
+    yield b"[%b]" % items[start:]
 
 
 def is_plain(value: Any) -> bool:

@@ -8,7 +8,12 @@ from typing import Any, Final
 from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, NotExactError
 from aiocache_pe.codecs.classes import registry
 from aiocache_pe.codecs.classes.shapes import get_stored_name
-from aiocache_pe.codecs.plain_json import LOOP_LIMIT, has_only_plain_scalars, parse_json, to_json
+from aiocache_pe.codecs.plain_json import (
+    LOOP_LIMIT,
+    has_only_plain_scalars,
+    parse_large_json,
+    to_json,
+)
 from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
 from aiocache_pe.codecs.tags.builtin import (
     Decoder,
@@ -58,7 +63,7 @@ class TaggedJson:
             CorruptRecordError: the payload is not JSON, a tag is unknown or has wrong contents,
                 or a class is not registered in this process.
         """
-        data = parse_json("", payload)
+        data = parse_large_json(payload)
         try:
             return decode_tagged(data)
         except CorruptRecordError:

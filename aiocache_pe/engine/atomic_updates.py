@@ -105,7 +105,7 @@ async def increment(
             result = initial + delta
             return new_record
         try:
-            number = engine.pipeline.decode(key, record.head.codec, record.payload)
+            number = engine.pipeline.decode_small(key, record.head.codec, record.payload)
         except SecretRequiredError:
             number = None  # a pickled value, which is no int
         if type(number) is not int:

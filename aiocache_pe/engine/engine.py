@@ -23,9 +23,11 @@ from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import BackendError, CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
+from aiocache_pe.runtime.threads import ThreadPool
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
 PeekResult = MemoryEntry | Missing | Pending
+_decoders = ThreadPool(2, "aiocache_pe-decoder")
 
 
 class Item(NamedTuple):
@@ -147,12 +149,21 @@ class Engine:
         Returns:
             The entries by store key, and the errors of the records that could not be read.
         """
-        results = await self.backend.read(keys)
+        now = self._time()
+        entries: dict[str, MemoryEntry] = {}
+        for key in keys:
+            held = self._entries.get(key)
+            # A current copy was not served by `peek` because it is large.
+            if held is not None and self._is_current(held.stamp):
+                entry = self.peek(key, stale=stale)
+                if type(entry) is MemoryEntry:
+                    entries[key] = entry
+        if entries:
+            keys = [key for key in keys if key not in entries]
+        results = await self.backend.read(keys) if keys else {}
         records = [result for result in results.values() if isinstance(result, Record)]
         live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
-        now = self._time()
-        entries: dict[str, MemoryEntry] = {}
         for record in records:
             key = record.head.key
             if key in live:
@@ -183,16 +194,31 @@ class Engine:
         """Return the value of an entry: a copy for the caller, or shared if it is immutable.
 
         Raises:
+            LargePayloadError: the payload takes too long here; see `decode_in_thread`.
             CorruptRecordError: the payload cannot be trusted, or its codec is unknown.
             SecretRequiredError: the payload is signed, and the secret is not known yet.
         """
         content = entry.content
         if type(content) is not EncodedValue:
             return content
-        value = self.pipeline.decode(entry.key, content.codec, content.payload)
+        value = self.pipeline.decode_small(entry.key, content.codec, content.payload)
+        kind = type(value)
+        return value if kind is dict or kind is list else self._hold(entry, value)
+
+    def _hold(self, entry: MemoryEntry, value: Any) -> Any:
+        """Return a decoded value, and hold it in its entry if it is immutable."""
         if is_immutable(value):
             entry.content = value
         return value
+
+    async def decode_in_thread(self, entry: MemoryEntry) -> Any:
+        """Return the value of an entry as `decode` does, whatever its size."""
+        content = entry.content
+        if type(content) is not EncodedValue:
+            return content
+        decode = self.pipeline.decode
+        value = await _decoders.submit(decode, entry.key, content.codec, content.payload)
+        return self._hold(entry, value)
 
     async def make_record(self, item: Item, now: float | None = None) -> Record:
         """Return the record of an item, written ``now``, in seconds since the epoch.
@@ -308,11 +334,11 @@ class Engine:
         """
         area = make_internal_prefix(prefix, "tags")
         tokens, _ = await self._read_tokens([area + tag for tag in tags])
-        for tag_key in (area + tag for tag in tags if area + tag not in tokens):
-            new = await self.make_record(Item(tag_key, os.urandom(6).hex()))
-            stored = await self.backend.update(tag_key, _store_if_absent(new))
-            tokens[tag_key] = self.decode(self.admit(stored or new))
-        return {tag: tokens[area + tag] for tag in sorted(set(tags))}
+        found: dict[str, str] = {}
+        for tag in sorted(set(tags)):
+            token = tokens.get(area + tag)
+            found[tag] = await self._create_token(area + tag) if token is None else token
+        return found
 
     async def renew_tags(self, prefix: str, tags: Sequence[str]) -> list[MemoryEntry]:
         """Give tags new tokens, which invalidates all entries that carry the tags.
@@ -350,20 +376,43 @@ class Engine:
             entry = self.peek(tag_key)
             if isinstance(entry, Sentinel):
                 return entry
-            if self.decode(entry) != token:
+            if self._decode_token(entry) != token:
                 return MISSING
         return None
 
+    async def _create_token(self, tag_key: str) -> str:
+        """Return the token of a tag, and store a new one if it is absent or damaged."""
+        token = os.urandom(6).hex()
+        new = await self.make_record(Item(tag_key, token))
+
+        def keep_valid(present: Record | None) -> Record:
+            is_valid = present is not None and self._decode_token(MemoryEntry(present)) is not None
+            return present if present is not None and is_valid else new
+
+        stored = await self.backend.update(tag_key, keep_valid)
+        return token if stored is None else self._decode_token(self.admit(stored)) or token
+
+    def _decode_token(self, entry: MemoryEntry) -> str | None:
+        """Return the token in the entry of a tag; ``None`` if it is damaged."""
+        try:
+            token = self.decode(entry)
+        except CacheError:
+            return None
+        return token if type(token) is str else None
+
     async def _read_tokens(
         self, tag_keys: Iterable[str]
-    ) -> tuple[dict[str, str], dict[str, CacheError]]:
-        """Return the current tokens, and the errors of those that are neither read nor damaged."""
-        tokens: dict[str, str] = {}
+    ) -> tuple[dict[str, str | None], dict[str, CacheError]]:
+        """Return the current tokens, and the errors of those that are neither read nor damaged.
+
+        The token of a damaged record is ``None``, which no entry has.
+        """
+        tokens: dict[str, str | None] = {}
         pending: list[str] = []
         for tag_key in tag_keys:
             entry = self.peek(tag_key)
             if isinstance(entry, MemoryEntry):
-                tokens[tag_key] = self.decode(entry)
+                tokens[tag_key] = self._decode_token(entry)
             elif entry is PENDING:
                 pending.append(tag_key)
         if not pending:
@@ -372,7 +421,7 @@ class Engine:
         errors: dict[str, CacheError] = {}
         for tag_key, result in (await self.backend.read(pending)).items():
             if isinstance(result, Record):
-                tokens[tag_key] = self.decode(self.admit(result))
+                tokens[tag_key] = self._decode_token(self.admit(result))
             elif not isinstance(result, CorruptRecordError):
                 errors[tag_key] = result
         return tokens, errors
@@ -384,7 +433,3 @@ def _get_tag_tokens(key: str, tags: Mapping[str, str]) -> dict[str, str]:
         return {}
     area = make_internal_prefix(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
-
-
-def _store_if_absent(record: Record) -> Change:
-    return lambda present: present or record

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from aiocache_pe import events
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
+from aiocache_pe.codecs.base import LargePayloadError
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
     BackendError,
-    CacheError,
     CorruptRecordError,
     SecretRequiredError,
     SerializationError,
@@ -84,7 +84,7 @@ class Namespace:
         if type(value) is EncodedValue:
             try:
                 value = self._decode(entry)
-            except CacheError:
+            except Exception:  # `get` reports it
                 return PENDING
 
         entry.hits = hits = entry.hits + 1
@@ -156,15 +156,21 @@ class Namespace:
         """
         try:
             try:
-                return self.engine.decode(entry)
+                return await self._decode_anywhere(entry)
             except SecretRequiredError:
                 if not await self.engine.load_secret():
                     raise
-                return self.engine.decode(entry)
+                return await self._decode_anywhere(entry)
         except Exception as error:
             self.count_failure("decode", error)
             self.engine.discard([entry.key])
             return MISSING
+
+    async def _decode_anywhere(self, entry: MemoryEntry) -> Any:
+        try:
+            return self._decode(entry)
+        except LargePayloadError:
+            return await self.engine.decode_in_thread(entry)
 
     # Writes
 

@@ -8,7 +8,6 @@ cache is closed and at the end of every event loop, but never during a hit.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -31,6 +30,7 @@ from aiocache_pe.runtime.portal import portal
 
 _COUNTERS = tuple(field.name for field in fields(CacheStats) if not field.name.startswith("total_"))
 _FRACTIONS = ("seconds_saved", "money_saved")
+_MAX_COUNT = 2**63  # nothing that is counted reaches it, and each reader of JSON holds it exactly
 _REPORT_DELAY = 1.0  # seconds from the first activity to its report
 
 
@@ -217,16 +217,15 @@ class StatsReporter:
             return {}
         head = record.head
         try:
-            counts = self._engine.pipeline.decode(head.key, head.codec, record.payload)
+            counts = self._engine.pipeline.decode_small(head.key, head.codec, record.payload)
         except CacheError:
             return {}
-        if not isinstance(counts, dict):
-            return {}
-        return {
-            name: count
-            for name, count in counts.items()
-            if isinstance(count, int | float) and math.isfinite(count)
-        }
+        stored = counts if isinstance(counts, dict) else {}
+        return {name: stored[name] for name in _COUNTERS if _is_count(stored.get(name))}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < _MAX_COUNT
 
 
 def _make_counters_key(namespace: Namespace) -> str:

@@ -62,9 +62,9 @@ class StaleEntries:
 
         expired_for = namespace.time() - entry.expires_at
         if expired_for < 0:
-            if self._is_surely_due(entry, policy):
-                self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
             current = await namespace.serve(entry)
+            if current is not MISSING and self._is_surely_due(entry, policy):
+                self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
             return MISSING if current is MISSING else Outcome(current, "hit")
 
         is_first = self._refreshes.may_start(key)

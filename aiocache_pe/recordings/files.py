@@ -122,7 +122,7 @@ def load(directory: Path) -> dict[str, RecordedCall]:
     for path in list_files(directory):
         try:
             recordings[path.name] = _decode_file(path.read_bytes())
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptRecordError(f"{path} is not a recording: {error}") from error
     return recordings
 

@@ -91,7 +91,7 @@ def read_prices(path: str) -> dict[str, Any]:
     """
     try:
         prices = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"prices in {path!r:.200} cannot be read: {error}") from error
     if not isinstance(prices, dict):
         raise ConfigurationError(

@@ -10,6 +10,8 @@ import pytest
 
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.record import Head, pack_head, unpack, unpack_head
+from tests.support.hostile import HEADS
+from tests.support.hostile import make_record as make_hostile_record
 
 PAYLOAD = b'{"answer":42}'
 
@@ -45,6 +47,15 @@ def test_a_read_record_equals_the_written_one(written: Head) -> None:
     record = unpack(blob, key=written.key)
     assert (record.head, record.payload, record.stamp) == (written, PAYLOAD, None)
     assert unpack_head(pack_head(written, PAYLOAD)) == written
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_an_unreadable_head_is_a_corrupt_record(name: str) -> None:
+    blob = make_hostile_record("default:k", extra=HEADS[name])
+    with pytest.raises(CorruptRecordError):
+        unpack(blob, key="default:k")
+    with pytest.raises(CorruptRecordError):
+        unpack_head(blob.partition(b"\n")[0])
 
 
 def test_the_head_is_one_line_of_json_with_the_checksum_last() -> None:

@@ -45,6 +45,8 @@ Encoder = Callable[[Any, Writer], Any]
 Decoder = Callable[[Any, Reviver], Any]
 
 _MAX_DECIMAL = 2048  # bits or digits; longer ints are hexadecimal, as decimals are slow or refused
+_FEW_COLLISIONS, _MAX_COLLISIONS = 8, 256  # items with one hash; all items beyond these few
+_MAX_BITS = 1 << 14  # of the parts of a fraction or range; their arithmetic takes quadratic time
 _QUIET_NAN = bytes.fromhex("7ff8000000000000")
 _SURROGATE = re.compile("([\ud800-\udfff])")
 _FACTORIES: Final[dict[str, Callable[[], Any] | None]] = {
@@ -126,6 +128,25 @@ def _read_int(payload: Any, revive: Reviver) -> int:
     return int(payload)
 
 
+def write_numbers(numbers: Collection[int], writer: Writer) -> list[Any]:
+    """Return the parts of a number or range; those of more than 16,384 bits have no tag."""
+    if any(number.bit_length() > _MAX_BITS for number in numbers):
+        raise NotExactError(f"an int in a number or range has more than {_MAX_BITS} bits")
+    return writer.write_items(numbers)
+
+
+def read_numbers(payload: Any, length: int, revive: Reviver) -> list[int]:
+    """Return the ints that `write_numbers` wrote.
+
+    Raises:
+        CorruptRecordError: the payload holds others.
+    """
+    numbers = [revive(number) for number in check_list(payload, length)]
+    if any(not isinstance(number, int) or number.bit_length() > _MAX_BITS for number in numbers):
+        raise CorruptRecordError(f"a number or range must have ints of at most {_MAX_BITS} bits")
+    return numbers
+
+
 def _write_float(value: float, writer: Writer) -> Any:
     if isfinite(value):
         return value
@@ -143,25 +164,50 @@ def _read_float(payload: Any, revive: Reviver) -> float:
 
 def write_pairs(value: dict[Any, Any], writer: Writer) -> list[list[Any]]:
     """Return the items of a dict in their order, for keys that JSON cannot have."""
+    if has_colliding_hashes(value):
+        raise NotExactError("many keys of a dict have equal hashes")
     parts = writer.write_items([part for item in value.items() for part in item])
     return [parts[at : at + 2] for at in range(0, len(parts), 2)]
 
 
+def has_colliding_hashes(items: Collection[Any]) -> bool:
+    """Return whether so many items have equal hashes that a set or dict of them would be slow.
+
+    Items with equal hashes are compared one by one, so that 20,000 of them take seconds. The
+    hashes of numbers, and of tuples of them, can be chosen.
+
+    Raises:
+        TypeError: an item has no hash.
+    """
+    if len(items) <= _MAX_COLLISIONS:
+        return False
+    hashes = sorted(map(hash, items))  # a set of the hashes would be as slow
+    return sum(map(int.__eq__, hashes, hashes[_FEW_COLLISIONS:])) > _MAX_COLLISIONS
+
+
 def _read_pairs(payload: Any, revive: Reviver) -> dict[Any, Any]:
     pairs = [check_list(pair, 2) for pair in check_list(payload)]
-    value = {revive(key): revive(child) for key, child in pairs}
+    keys = [revive(key) for key, _ in pairs]
+    if has_colliding_hashes(keys):
+        raise CorruptRecordError("a dict must not have many keys with equal hashes")
+    value = {key: revive(child) for key, (_, child) in zip(keys, pairs, strict=True)}
     if len(value) != len(pairs):
         raise CorruptRecordError("a dict must not have equal keys")
     return value
 
 
 def _write_sorted(value: Collection[Any], writer: Writer) -> list[Any]:
+    if has_colliding_hashes(value):
+        raise NotExactError("many items of a set have equal hashes")
     # Sorted by the written form, so that equal sets give equal bytes in every process.
     return sorted(writer.write_items(value), key=to_json)
 
 
 def _read_set(payload: Any, revive: Reviver) -> set[Any]:
-    value = set(map(revive, check_list(payload)))
+    items = [revive(item) for item in check_list(payload)]
+    if has_colliding_hashes(items):
+        raise CorruptRecordError("a set must not have many items with equal hashes")
+    value = set(items)
     if len(value) != len(payload):
         raise CorruptRecordError("a set must not have equal items")
     return value
@@ -227,7 +273,7 @@ ENCODERS: Final[dict[type, Encoder]] = {
     bytearray: lambda value, _: {"$bytearray": to_base64(value)},
     complex: lambda value, writer: {"$complex": writer.write_items((value.real, value.imag))},
     range: lambda value, writer: {
-        "$range": writer.write_items((value.start, value.stop, value.step))
+        "$range": write_numbers((value.start, value.stop, value.step), writer)
     },
     Decimal: lambda value, _: {"$decimal": str(value)},
     UUID: _write_uuid,
@@ -251,7 +297,7 @@ DECODERS: Final[dict[str, Decoder]] = {
     "$bytes": lambda payload, _: from_base64(payload),
     "$bytearray": lambda payload, _: bytearray(from_base64(payload)),
     "$complex": _read_complex,
-    "$range": lambda payload, revive: range(*map(revive, check_list(payload, 3))),
+    "$range": lambda payload, revive: range(*read_numbers(payload, 3, revive)),
     "$decimal": lambda payload, _: Decimal(check_text(payload)),
     "$uuid": _read_uuid,
     "$ordereddict": lambda payload, revive: OrderedDict(_read_pairs(payload, revive)),

@@ -20,7 +20,9 @@ from aiocache_pe.codecs.tags.builtin import (
     check_list,
     check_text,
     from_base64,
+    read_numbers,
     to_base64,
+    write_numbers,
 )
 
 _ADDRESSES = (
@@ -78,13 +80,13 @@ def _make_text_decoder(module: str, names: tuple[str, ...]) -> Decoder:
 
 
 def _write_fraction(value: Any, writer: Writer) -> Any:
-    return {"$fraction": writer.write_items((value.numerator, value.denominator))}
+    return {"$fraction": write_numbers((value.numerator, value.denominator), writer)}
 
 
 def _read_fraction(payload: Any, revive: Reviver) -> Any:
     from fractions import Fraction  # noqa: PLC0415 - see the top of the file
 
-    return Fraction(*map(revive, check_list(payload, 2)))
+    return Fraction(*read_numbers(payload, 2, revive))
 
 
 def _write_array(value: Any, writer: Writer) -> Any:

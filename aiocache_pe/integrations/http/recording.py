@@ -122,7 +122,7 @@ def _drop_changing(data: Any) -> Any:
 def _parse_json(text: str) -> dict[str, Any] | list[Any] | None:
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict | list) else None
 

@@ -7,20 +7,24 @@ import math
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, SafeUUID, uuid1, uuid4
 
 import msgspec
 import pytest
 
 from aiocache_pe.codecs.base import MAX_DEPTH, NotExactError
+from aiocache_pe.codecs.classes.registry import register
 from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
+from aiocache_pe.exceptions import CorruptRecordError
 from tests.support.exactness import assert_round_trip, assert_same, choose_codec, round_trip
+from tests.support.hostile import COLLIDING
 
 
 def write(value: Any) -> Any:
@@ -190,3 +194,44 @@ def test_a_value_of_the_greatest_depth_is_restored() -> None:
         assert_same(TaggedJson().decode(encode_tagged(value)), value)
         with pytest.raises(NotExactError, match=f"nested more than {MAX_DEPTH} levels deep"):
             encode_tagged(make(value))
+
+
+@pytest.mark.parametrize("name", COLLIDING)
+def test_many_items_with_equal_hashes_are_refused(name: str) -> None:
+    began = time.thread_time()
+    with pytest.raises(CorruptRecordError, match="equal hashes"):
+        TaggedJson().decode(COLLIDING[name])
+    assert time.thread_time() - began < 1.0  # without the check, ten seconds
+
+
+class Coarse(NamedTuple):
+    """A class with a few hashes for all its instances."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number % 3
+
+
+@pytest.mark.parametrize("count", [100, 2000])
+def test_a_set_that_its_reader_would_refuse_is_not_written(count: int) -> None:
+    register(Coarse)
+    items = {Coarse(n) for n in range(count)}
+    for value in (items, frozenset(items), dict.fromkeys(items)):
+        if count == 100:
+            assert_round_trip(value)
+        else:
+            with pytest.raises(NotExactError, match="equal hashes"):
+                encode_tagged(value)
+
+
+def test_numbers_with_quadratic_arithmetic_are_not_written_and_refused() -> None:
+    large = 1 << 20_000
+    for value in (Fraction(large, 3), range(0, large * 2, large)):
+        with pytest.raises(NotExactError, match="bits"):
+            encode_tagged(value)
+    for tag in ("$fraction", "$range"):
+        numbers = [{"$int": hex(large)}] * (2 if tag == "$fraction" else 3)
+        with pytest.raises(CorruptRecordError, match="bits"):
+            TaggedJson().decode(json.dumps({tag: numbers}).encode())
+    assert_round_trip([Fraction(1 << 14_000, 3), range(5, 1 << 14_000, 7), 1 << 14_000])

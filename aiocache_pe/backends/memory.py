@@ -6,10 +6,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
+from sys import getsizeof
 from typing import Any
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.clock import Clock
+from aiocache_pe.codecs.object_size import measure_texts
 from aiocache_pe.eviction.base import EvictionPolicy
 from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
@@ -21,6 +23,10 @@ from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 
 _SCAN_BATCH = 1000
+# Bytes that an entry takes besides its key and payload, and further bytes for its expiry. They
+# are measured in a full store of 10,000 entries.
+_OVERHEAD, _EXPIRY_OVERHEAD = 368, 280
+_FREE_OVERHEAD = 64 * 1024  # bytes; a bound of a few hundred bytes would hold no entry otherwise
 _MAINTENANCE_BATCH = 256  # entries that one step removes: half a millisecond
 
 
@@ -36,7 +42,7 @@ class StoredRecord:
         self.head = record.head
         self.payload = record.payload
         self.key = record.head.key
-        self.size = len(record.payload) + len(self.key)
+        self.size = _compute_size(record)
         self.hits = 0
         self.queue: Any = None
         self.previous: Any = None
@@ -44,6 +50,11 @@ class StoredRecord:
         self.policy_state = 0
         self.read_count = 0
         self.last_access: float | None = None
+
+    @property
+    def content_size(self) -> int:
+        """Return the size of the key and the payload in bytes."""
+        return len(self.payload) + len(self.key)
 
     def to_record(self) -> Record:
         """Create the record with its stamp; keeping it here would make a reference cycle."""
@@ -78,8 +89,9 @@ class MemoryBackend:
 
     Args:
         max_entries: greatest number of entries; ``None`` for no limit.
-        max_bytes: greatest total size of keys and payloads, in bytes; ``None`` for no limit. A
-            single entry that exceeds it is refused with a `BackendError`.
+        max_bytes: greatest memory of all entries, in bytes; ``None`` for no limit. The memory
+            that each entry takes besides its key and payload counts from 64 KiB on. An entry with
+            a longer key and payload is refused with a `BackendError`.
         policy: creates the policy that chooses the entries to evict; unused without bounds.
         clock: the manager's clock. Without one, only maintenance rounds remove expired entries,
             because `maintain` receives the time.
@@ -105,7 +117,7 @@ class MemoryBackend:
         self._entries = BoundedMap[StoredRecord](
             policy() if is_bounded else Fifo(),
             max_entries=max_entries,
-            max_bytes=max_bytes,
+            max_bytes=None if max_bytes is None else max_bytes + _FREE_OVERHEAD,
             on_evict=lambda stored: _report(self.on_evict, stored),
             expiry_buckets=ExpiryBuckets(attrgetter("head.removable_at"), time),
             on_expire=lambda stored: _report(self.on_expire, stored),
@@ -216,7 +228,8 @@ class MemoryBackend:
         """See `Sized.totals`."""
         records = self._choose_map(prefix)
         with records.lock:
-            sizes = [node.size for key, node in records.nodes.items() if key.startswith(prefix)]
+            nodes = records.nodes.items()
+            sizes = [node.content_size for key, node in nodes if key.startswith(prefix)]
         return len(sizes), sum(sizes)
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
@@ -260,11 +273,22 @@ class MemoryBackend:
         replaced = records.nodes.get(stored.key)
         if replaced is not None:
             stored.hits = replaced.hits
-        if not records.put(stored):
-            raise BackendError(
-                f"an entry of {stored.size} bytes exceeds max_bytes={self._max_bytes}"
-            )
+        size = stored.content_size
+        is_too_large = self._max_bytes is not None and size > self._max_bytes
+        if is_too_large:
+            records.discard(stored.key)
+        if is_too_large or not records.put(stored):
+            raise BackendError(f"an entry of {size} bytes exceeds max_bytes={self._max_bytes}")
         return stored.to_record()
+
+
+def _compute_size(record: Record) -> int:
+    """Return the memory that a stored record takes, in bytes."""
+    head = record.head
+    size = _OVERHEAD + getsizeof(head.key) + getsizeof(record.payload)
+    if head.removable_at is not None:
+        size += _EXPIRY_OVERHEAD
+    return size + measure_texts(head.tags) if head.tags else size
 
 
 def _report(on_removal: Callable[[Head], object] | None, stored: StoredRecord) -> None:

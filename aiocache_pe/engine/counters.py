@@ -105,10 +105,13 @@ class Counters:
             self.counts[name] += count
 
     def _release_evicted(self) -> None:
-        """Count and release the two oldest entries if they were evicted from the tier."""
+        """Count and release the oldest entries if they were evicted from the tier.
+
+        With four at each new entry, an eighth of the queue keeps evicted values in memory.
+        """
         entries = self._hit_entries
         with suppress(IndexError):
-            for _ in range(2):
+            for _ in range(4):
                 entry = entries.popleft()
                 if not entry.is_in_tier:
                     self._count_entry(entry)

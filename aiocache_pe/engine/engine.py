@@ -16,6 +16,7 @@ from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Backend, Change, Coherent, SecretKeeper
 from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
+from aiocache_pe.codecs.object_size import measure
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
@@ -203,12 +204,20 @@ class Engine:
             return content
         value = self.pipeline.decode_small(entry.key, content.codec, content.payload)
         kind = type(value)
-        return value if kind is dict or kind is list else self._hold(entry, value)
+        return value if kind is dict or kind is list else self._hold(entry, content, value)
 
-    def _hold(self, entry: MemoryEntry, value: Any) -> Any:
-        """Return a decoded value, and hold it in its entry if it is immutable."""
-        if is_immutable(value):
+    def _hold(self, entry: MemoryEntry, content: EncodedValue, value: Any) -> Any:
+        """Return a decoded value, and hold it in place of the payload if it is immutable."""
+        if not is_immutable(value):
+            return value
+        extra = measure(value) - content.measure()
+        if extra <= 0 or self.tier is None:
             entry.content = value
+            return value
+        with self.tier.lock:
+            if entry.content is content:  # not in another thread meanwhile
+                entry.content = value
+                self.tier.resize(entry, entry.size + extra)
         return value
 
     async def decode_in_thread(self, entry: MemoryEntry) -> Any:
@@ -218,7 +227,7 @@ class Engine:
             return content
         decode = self.pipeline.decode
         value = await _decoders.submit(decode, entry.key, content.codec, content.payload)
-        return self._hold(entry, value)
+        return self._hold(entry, content, value)
 
     async def make_record(self, item: Item, now: float | None = None) -> Record:
         """Return the record of an item, written ``now``, in seconds since the epoch.

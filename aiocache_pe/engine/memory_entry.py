@@ -8,15 +8,19 @@ other callers. The record itself is not held, because at a million entries every
 from __future__ import annotations
 
 import math
+from sys import getsizeof
 from typing import Any, Final
 
 from msgspec import Struct
 
+from aiocache_pe.codecs.object_size import measure_texts
 from aiocache_pe.record import Head, Record, Savings
 
 ENTRY_OVERHEAD: Final = 352
 """Bytes that an entry takes besides its key and payload, measured in a full tier of 10,000."""
 
+_USUAL_STAMP: Final = 107  # bytes; `ENTRY_OVERHEAD` contains a stamp of this size
+_EMPTY_TEXT: Final = getsizeof("")
 _ALLOCATION_UNIT: Final = 16  # bytes; the allocator rounds sizes up to it
 _MAX_SHARED_SIZE: Final = 1 << 16  # bytes; entries of equal size up to this share the number
 _MAX_SHARED_TIMES: Final = 64
@@ -39,6 +43,10 @@ class EncodedValue(Struct, gc=False, eq=False):
 
     codec: str
     payload: bytes
+
+    def measure(self) -> int:
+        """Return the memory that it takes, in bytes."""
+        return getsizeof(self) + getsizeof(self.payload)
 
 
 class EntryExtras(Struct, gc=False, eq=False):
@@ -64,7 +72,7 @@ class MemoryEntry:
         stamp: the store's stamp of the version from which the entry was made.
         expires_at: seconds since the epoch, infinity for no end.
         cost: seconds that the computation of the value took.
-        size: size of the entry in bytes.
+        size: size of the entry in bytes, with its key, content, stamp and extras.
         extras: facts that most entries lack; ``None`` without any.
         hits: number of hits.
         counted_hits: the part of ``hits`` that `Counters` has counted.
@@ -99,7 +107,7 @@ class MemoryEntry:
         self.stamp = record.stamp
         self.expires_at = math.inf if head.expires_at is None else share_time(head.expires_at)
         self.cost = head.cost or 0.0  # one object for all zeros
-        self.size = _compute_size(head)
+        self.size = _compute_size(head, record.stamp)
         self.extras = _make_extras(head)
         self.hits = 0
         self.counted_hits = 0
@@ -132,7 +140,12 @@ def _make_extras(head: Head) -> EntryExtras | None:
     return EntryExtras(head.tags, math.inf if end is None else end, head.saves)
 
 
-def _compute_size(head: Head) -> int:
-    exact = ENTRY_OVERHEAD + len(head.key) + head.size
+def _compute_size(head: Head, stamp: object) -> int:
+    exact = ENTRY_OVERHEAD + getsizeof(head.key) - _EMPTY_TEXT + head.size
+    extra = getsizeof(stamp) - _USUAL_STAMP
+    if extra > 0:  # the stamp of a file contains its path
+        exact += extra
+    if head.tags:
+        exact += measure_texts(head.tags)
     size = -(-exact // _ALLOCATION_UNIT) * _ALLOCATION_UNIT
     return size if size > _MAX_SHARED_SIZE else _shared_sizes.setdefault(size, size)

@@ -94,6 +94,18 @@ class BoundedMap(Generic[N]):
                 self._expiry_buckets.add(node)
             return True
 
+    def resize(self, node: N, size: int) -> None:
+        """Change the size of a node, and make room for it; the node itself may be evicted."""
+        with self.lock:
+            if self.nodes.get(node.key) is not node:
+                return
+            self.total_size += size - node.size
+            node.size = size
+            if not self._fits(node):
+                self.discard(node.key)
+            while self._max_bytes is not None and self.total_size > self._max_bytes:
+                self._evict()
+
     def discard(self, key: str) -> N | None:
         """Remove and return the node of a key; ``None`` if there is none."""
         with self.lock:

@@ -37,15 +37,18 @@ PAYLOADS: dict[str, Callable[[], tuple[str, bytes]]] = {
     "colliding ints": lambda: ("tagged", COLLIDING["ints"]),
     "lists, gzip": BOMBS["lists, gzip"],
 }
+
+
+def _make_hostile(key: str, *, extra: bytes = b"", make: Callable[[], tuple[str, bytes]]) -> bytes:
+    return make_record(key, *make(), extra=extra)
+
+
 RECORDS: dict[str, Callable[[str], bytes]] = {
     **{
-        f"head: {name}": lambda key, extra=extra: make_record(key, extra=extra)
+        f"head: {name}": partial(_make_hostile, extra=extra, make=lambda: ("json", b"1"))
         for name, extra in HEADS.items()
     },
-    **{
-        f"payload: {name}": lambda key, make=make: make_record(key, *make())
-        for name, make in PAYLOADS.items()
-    },
+    **{f"payload: {name}": partial(_make_hostile, make=make) for name, make in PAYLOADS.items()},
 }
 Plant = Callable[[str, bytes], object]
 

@@ -5,44 +5,61 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from aiocache_pe.codecs.object_size import measure
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.loading.copying import copy_or_share, copy_value
 from aiocache_pe.loading.options import LoadPolicy
 
 _MAX_CHUNKS = 1_000_000
-"""Chunks of a stream that is recorded; a stream of more is not stored."""
+_MAX_BYTES = 64 * 1024 * 1024
+"""Chunks of a stream that is recorded, and their memory; a stream of more is not stored."""
 
 
 class ChunkBuffer:
     """Records the chunks of a stream while they pass through.
 
     A mutable chunk is copied, because its reader may change it: the stream is stored as the
-    source produced it.
+    source produced it. Of a stream that will not be stored, only the chunks that its readers still
+    need are kept.
 
     Attributes:
         error: the reason that forbids storing the stream.
     """
 
-    __slots__ = ("_chunks", "_forgotten", "error")
+    __slots__ = ("_chunks", "_forgotten", "_size", "_sizes", "error")
 
     def __init__(self) -> None:
         self._chunks: list[Any] = []
+        self._sizes: list[int] = []
+        self._size = 0
         self._forgotten = 0
         self.error: Exception | None = None
 
     def __len__(self) -> int:
         return self._forgotten + len(self._chunks)
 
-    def add(self, chunk: Any) -> None:
-        """Record the next chunk."""
+    def add(self, chunk: Any, first_needed: int | None = None) -> None:
+        """Record the next chunk.
+
+        Args:
+            chunk: the chunk.
+            first_needed: the number of the first chunk that a reader still takes from the buffer;
+                ``None`` without such a reader.
+        """
         recorded = chunk
         try:
             recorded = copy_value(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
             self.error = self.error or error
+        size = measure(recorded)
         self._chunks.append(recorded)
-        if len(self) > _MAX_CHUNKS and self.error is None:
-            self.error = OverflowError(f"a stream of more than {_MAX_CHUNKS} chunks is not stored")
+        self._sizes.append(size)
+        self._size += size
+        if self.error is None and (len(self) > _MAX_CHUNKS or self._size > _MAX_BYTES):
+            self.error = OverflowError(
+                f"a stream of more than {_MAX_CHUNKS} chunks or {_MAX_BYTES} bytes is not stored"
+            )
+        self.forget(len(self) if first_needed is None else first_needed)
 
     def copy_chunk(self, position: int) -> Any:
         """Return a copy of a chunk, or the chunk itself if it cannot be copied.
@@ -51,7 +68,9 @@ class ChunkBuffer:
             CacheError: the chunk was forgotten.
         """
         if position < self._forgotten:
-            raise CacheError(f"more than {_MAX_CHUNKS} chunks behind another reader of this stream")
+            has_many = len(self) - position > _MAX_CHUNKS
+            limit = f"{_MAX_CHUNKS} chunks" if has_many else f"{_MAX_BYTES} bytes"
+            raise CacheError(f"more than {limit} behind another reader of this stream")
         return copy_or_share(self._chunks[position - self._forgotten])
 
     def forget(self, before: int) -> None:
@@ -59,12 +78,19 @@ class ChunkBuffer:
 
         Args:
             before: the number of the first chunk that a reader still needs. Chunks that are
-                further behind than the limit are dropped all the same.
+                further behind than a limit are dropped all the same.
         """
-        before = max(before, len(self) - _MAX_CHUNKS)
-        if self.error is not None and before > self._forgotten:
-            del self._chunks[: before - self._forgotten]
-            self._forgotten = before
+        if self.error is None:
+            return
+        count = max(before, len(self) - _MAX_CHUNKS) - self._forgotten
+        size = self._size - sum(self._sizes[: max(count, 0)])
+        while size > _MAX_BYTES and count < len(self._chunks) - 1:
+            size -= self._sizes[count]
+            count += 1
+        if count > 0:
+            del self._chunks[:count], self._sizes[:count]
+            self._forgotten += count
+            self._size = size
 
     def make_value(self, returned: Any = None) -> dict[str, Any]:
         """Return the value to store for a stream that came to its end.

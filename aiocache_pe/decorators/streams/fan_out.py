@@ -61,8 +61,11 @@ class SharedStream(Generic[T]):
 
     def put(self, chunk: T) -> None:
         """Add the next chunk of the source."""
-        self.buffer.add(chunk)
+        self.buffer.add(chunk, self._get_first_needed())
         self._newest = len(self.buffer) - 1, chunk
+
+    def _get_first_needed(self) -> int:
+        return min((reader.position for reader in self._readers), default=len(self.buffer))
 
     def has_next(self, reader: StreamReader) -> bool:
         """Return whether the next chunk of a reader is in the buffer."""
@@ -82,7 +85,7 @@ class SharedStream(Generic[T]):
         else:
             chunk = self.buffer.copy_chunk(position)
         if self.buffer.error is not None:
-            self.buffer.forget(min(other.position for other in self._readers))
+            self.buffer.forget(self._get_first_needed())
         return chunk
 
     def end(self, error: BaseException | None = None, returned: Any = None) -> None:

@@ -149,8 +149,6 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                     computer.count_load_failure(key, error)
                     raise
                 buffer.add(chunk)
-                if buffer.error is not None:
-                    buffer.forget(len(buffer))
                 refuse_sent((yield chunk))
 
         self._finish(key, stopwatch.seconds)

@@ -16,6 +16,7 @@ from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
@@ -174,12 +175,12 @@ class StreamCapture:
     def __post_init__(self) -> None:
         self._monotonic = self.caching.loader.namespace.monotonic
         self._start = self._monotonic()
-        self._chunks: list[bytes] = []
+        self._buffer = ChunkBuffer()
 
     def add(self, chunk: bytes) -> bytes:
         """Copy a chunk, and return it."""
         if self.is_open:
-            self._chunks.append(chunk)
+            self._buffer.add(chunk)
         return chunk
 
     async def put(self) -> None:
@@ -187,8 +188,11 @@ class StreamCapture:
         if not self.is_open:
             return
         self.is_open = False
-        value = self.caching.make_stream_value(self.headers, self._chunks)
-        self._chunks = []
+        buffer, self._buffer = self._buffer, ChunkBuffer()
+        if buffer.error is not None:
+            self.caching.loader.namespace.count_failure("encode", buffer.error)
+            return
+        value = self.caching.make_stream_value(self.headers, buffer.make_value()["chunks"])
         if value is not None:
             seconds = self._monotonic() - self._start
             key, policy = self.load.key, self.load.policy

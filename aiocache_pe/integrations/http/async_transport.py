@@ -22,7 +22,7 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
 )
 from aiocache_pe.integrations.http.requests import CacheableRequest
-from aiocache_pe.integrations.http.responses import OK, FetchedResponse
+from aiocache_pe.integrations.http.responses import OK, FetchedResponse, is_framed
 from aiocache_pe.integrations.http.shared_streams import (
     AsyncSharedStreams,
     OpenedStream,
@@ -73,7 +73,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
 
         async def fetch() -> dict[str, Any]:
             fetched.append(await self._fetch(request))
-            return self._caching.make_value(fetched[-1])
+            return self._caching.make_value(parsed, fetched[-1])
 
         load = self._caching.make_load_request(parsed, fetch)
         return self._respond_to_outcome(await self._loader.get_or_compute(load), fetched)
@@ -85,7 +85,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
 
         async def fetch() -> dict[str, Any]:
             fetched.append(await self._fetch(request))
-            return recording.make_answer(fetched[-1], streams=parsed.streams)
+            return recording.make_answer(parsed, fetched[-1])
 
         answer = await cassette.answer(recording.make_call(parsed, self._loader), fetch)
         return self._respond_to_recording(answer, parsed, is_fetched=bool(fetched))
@@ -100,13 +100,20 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
-            seat = await streams.open_or_join(load.key, partial(self._open, request, load, mode))
+            seat = await streams.open_or_join(
+                load.key, partial(self._open, request, parsed, load, mode)
+            )
             if seat is not None:
                 return self._respond_to_seat(seat, load.key)
             streams = self._streams_class()  # that stream cannot be joined: send the request
 
     async def _open(
-        self, request: Any, load: LoadRequest, mode: Mode | None, on_close: Callable[[], None]
+        self,
+        request: Any,
+        parsed: CacheableRequest,
+        load: LoadRequest,
+        mode: Mode | None,
+        on_close: Callable[[], None],
     ) -> OpenedStream:
         self._loader.namespace.count_miss(load.key)
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
@@ -115,7 +122,9 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         if response.status_code != OK:
             return OpenedStream(response.status_code, headers, body=await _read(response))
         store = mode is not Mode.READ_ONLY
-        capture = StreamCapture(self._caching, load, tokens, headers, is_open=store)
+        capture = StreamCapture(
+            self._caching, parsed, load, tokens, headers, is_framed(response), is_open=store
+        )
         chunks = _iter_chunks(response, capture, on_close)
         await anext(chunks)
         return OpenedStream(OK, headers, chunks)
@@ -133,7 +142,8 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
     async def _fetch(self, request: Any) -> FetchedResponse:
         response = await self._send(request)
         headers = response.headers.multi_items()
-        return FetchedResponse(response.status_code, headers, await _read(response))
+        body = await _read(response)
+        return FetchedResponse(response.status_code, headers, body, is_framed(response))
 
 
 async def _read(response: Any) -> bytes:
@@ -153,6 +163,7 @@ async def _iter_chunks(
         yield b""  # closing a generator that never ran would not close the response
         async for chunk in response.aiter_bytes():
             yield capture.add(chunk)
+        capture.reached_end = True
 
 
 class _ChunkStream:

@@ -6,6 +6,7 @@ arrived. A stream is stored in the chunks in which it arrived.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,10 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.integrations.http import recording
+from aiocache_pe.integrations.http.answer_checks import AnswerCheck
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
+    check_fetched,
     check_headers,
     is_cacheable,
     parse_request,
@@ -28,10 +31,7 @@ from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
     Headers,
-    ResponseCheck,
     add_header,
-    check_response,
-    check_stream,
     decode_body,
     decode_chunks,
     drop_transfer_headers,
@@ -55,6 +55,8 @@ from aiocache_pe.ttl import TTL, Duration
 Transport = TypeVar("Transport")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+logger = logging.getLogger("aiocache_pe")
 
 HEADER = "x-aiocache-pe"
 """The response header with the origin of a response: ``hit``, ``miss`` or ``stale``."""
@@ -124,33 +126,52 @@ class HttpCaching:
         store_key = self.loader.open_namespace().prefix + request.key
         return LoadRequest(store_key, factory, self._policy, self._tags)
 
-    def make_value(self, response: FetchedResponse) -> dict[str, Any]:
+    def make_value(self, request: CacheableRequest, response: FetchedResponse) -> dict[str, Any]:
         """Return the value of a response that is not a stream.
 
         A response that must not be stored has a value too, for the callers that wait for it.
         """
-        check = check_response(response.body) if response.status == OK else None
-        if check is None or not self._is_worth_storing(check):
+        check = self._find_storable(request, response)
+        if check is None:
             headers, rest = drop_transfer_headers(response.headers), {"is_storable": False}
         else:
             headers, rest = select_headers(response.headers), _get_usage(check)
         body = decode_body(response.body)
         return {"status": response.status, "headers": headers, "body": body, **rest}
 
-    def make_stream_value(self, headers: Headers, chunks: Sequence[bytes]) -> dict[str, Any] | None:
+    def make_stream_value(
+        self, request: CacheableRequest, response: FetchedResponse, chunks: Sequence[bytes]
+    ) -> dict[str, Any] | None:
         """Return the value of a stream; ``None`` if it must not be stored."""
-        check = check_stream(b"".join(chunks))
-        if not self._is_worth_storing(check):
+        check = self._find_storable(request, response)
+        if check is None:
             return None
         value = {
-            "status": OK,
-            "headers": select_headers(headers),
+            "status": response.status,
+            "headers": select_headers(response.headers),
             "chunks": [decode_body(chunk) for chunk in chunks],
         }
         return value | _get_usage(check)
 
-    def _is_worth_storing(self, check: ResponseCheck) -> bool:
-        return check.complete and (self._store_truncated or not check.truncated)
+    def _find_storable(
+        self, request: CacheableRequest, response: FetchedResponse
+    ) -> AnswerCheck | None:
+        """Return the check of a response that may be stored; ``None`` for any other."""
+        check = check_fetched(request, response)
+        refusal = check.refusal
+        if not refusal and check.truncated and not self._store_truncated:
+            refusal = "a limit on its length cut it short; see store_truncated="
+        if not refusal:
+            return check
+        namespace = self.loader.namespace.name
+        logger.debug(
+            "namespace %r: the response of %s with status %d is not stored: %s",
+            namespace,
+            request.description,
+            response.status,
+            refusal,
+        )
+        return None
 
 
 @dataclass
@@ -161,16 +182,22 @@ class StreamCapture:
     the stream is closed, not only when its last chunk has passed.
 
     Args:
+        request: the request that was sent.
         load: the loader's request of its entry.
         tokens: the tokens of its tags, read before the request was sent.
+        is_framed: whether the response says where its body ends.
         is_open: whether to store the stream.
+        reached_end: whether the last chunk has passed.
     """
 
     caching: HttpCaching
+    request: CacheableRequest
     load: LoadRequest
     tokens: Mapping[str, str]
     headers: Headers
+    is_framed: bool
     is_open: bool
+    reached_end: bool = False
 
     def __post_init__(self) -> None:
         self._monotonic = self.caching.loader.namespace.monotonic
@@ -192,7 +219,10 @@ class StreamCapture:
         if buffer.error is not None:
             self.caching.loader.namespace.count_failure("encode", buffer.error)
             return
-        value = self.caching.make_stream_value(self.headers, buffer.make_value()["chunks"])
+        chunks: list[bytes] = buffer.make_value()["chunks"]
+        reached_end = self.reached_end and self.is_framed
+        response = FetchedResponse(OK, self.headers, b"".join(chunks), reached_end)
+        value = self.caching.make_stream_value(self.request, response, chunks)
         if value is not None:
             seconds = self._monotonic() - self._start
             key, policy = self.load.key, self.load.policy
@@ -243,8 +273,9 @@ class CachingTransport(Generic[Transport, Request, Response]):
     def _respond_to_outcome(self, outcome: Outcome, fetched: Sequence[FetchedResponse]) -> Any:
         """Return the response for an outcome; ``fetched`` is empty after a hit."""
         if fetched and outcome.source == "miss":
-            status, headers, body = fetched[-1]
-            return self._respond(status, drop_transfer_headers(headers), "miss", body)
+            response = fetched[-1]
+            headers = drop_transfer_headers(response.headers)
+            return self._respond(response.status, headers, "miss", response.body)
         value = outcome.value
         origin = "stale" if outcome.source == "stale" else "hit"
         return self._respond(value["status"], value["headers"], origin, encode_body(value["body"]))
@@ -298,5 +329,5 @@ def _is_storable(value: dict[str, Any]) -> bool:
     return value.get("is_storable", True) is True
 
 
-def _get_usage(check: ResponseCheck) -> dict[str, Any]:
+def _get_usage(check: AnswerCheck) -> dict[str, Any]:
     return {"model": check.model, "usage": check.usage} if check.usage else {}

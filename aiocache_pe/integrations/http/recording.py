@@ -12,12 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiocache_pe.context import Call, Cassette
-from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.requests import CacheableRequest, check_fetched
 from aiocache_pe.integrations.http.responses import (
-    OK,
     FetchedResponse,
-    check_response,
-    check_stream,
     decode_body,
     drop_transfer_headers,
     encode_body,
@@ -56,19 +53,19 @@ def check_may_be_sent(cassette: Cassette | None, request: Any) -> None:
         cassette.find(Call(f"http:{name}", f"{name} ({note})", name, {}))
 
 
-def make_answer(response: FetchedResponse, *, streams: bool) -> dict[str, Any]:
+def make_answer(request: CacheableRequest, response: FetchedResponse) -> dict[str, Any]:
     """Return the answer to record for a response; see `is_recordable`."""
-    check = check_stream(response.body) if streams else check_response(response.body)
-    if response.status != OK or not check.complete:
+    if check_fetched(request, response).refusal:
         return {"failure": response}
     headers = {name: value for name, value in response.headers if name.lower() == "content-type"}
     answer: dict[str, Any] = {"status": response.status, "headers": headers}
     text = decode_body(response.body)
     if isinstance(text, bytes):
         return answer | {"body": text}
-    if streams and text.endswith(_EVENT_END) and "\r" not in text:
+    is_stream = "event-stream" in response.content_type or text.startswith(("data:", "event:"))
+    if is_stream and text.endswith(_EVENT_END) and "\r" not in text:
         return answer | {"events": text.removesuffix(_EVENT_END).split(_EVENT_END)}
-    parsed = None if streams else _parse_json(text)
+    parsed = None if is_stream else _parse_json(text)
     return answer | ({"body": text} if parsed is None else {"json": parsed})
 
 
@@ -82,8 +79,8 @@ def replay(
 ) -> tuple[int, Iterable[Iterable[str]], str, list[bytes]]:
     """Return the status, headers, origin and chunks of the response for an answer."""
     if not is_recordable(answer):
-        status, headers, body = answer["failure"]
-        return status, drop_transfer_headers(headers), "miss", [body]
+        failure = answer["failure"]
+        return failure.status, drop_transfer_headers(failure.headers), "miss", [failure.body]
     origin = "miss" if is_fetched else "hit"
     return answer["status"], answer["headers"].items(), origin, _make_chunks(answer)
 

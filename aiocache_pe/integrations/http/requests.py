@@ -13,23 +13,19 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.integrations.http.answer_checks import (
+    APIS,
+    OTHER,
+    AnswerCheck,
+    Api,
+    check_answer,
+    find_api,
+)
+from aiocache_pe.integrations.http.responses import OK, FetchedResponse
 from aiocache_pe.keys.call_key import make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
 
-PATHS = (
-    "/chat/completions",
-    "/completions",
-    "/embeddings",
-    "/responses",
-    "/v1/messages",
-    "/v1/messages/count_tokens",
-    "/moderations",
-    "/rerank",
-    ":generateContent",
-    ":streamGenerateContent",
-    ":embedContent",
-    ":batchEmbedContents",
-)
+PATHS = tuple(path for api in APIS.values() for path in api.paths)
 """Ends of the paths on which a response depends on the request alone."""
 VARY = ("accept", "anthropic-version", "anthropic-beta", "openai-beta")
 """Headers that change a response."""
@@ -49,6 +45,7 @@ class CacheableRequest(NamedTuple):
     streams: bool
     description: str
     body: dict[str, Any]
+    api: Api
 
 
 def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
@@ -108,7 +105,20 @@ def parse_request(
     description = f"{server}{parts.path} {label}".rstrip()
     streams = body.get("stream") is True or parts.path.endswith(":streamGenerateContent")
     key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(identity)}"
-    return CacheableRequest(key, streams, description, body)
+    return CacheableRequest(key, streams, description, body, find_api(parts.path) or OTHER)
+
+
+def check_fetched(request: CacheableRequest, response: FetchedResponse) -> AnswerCheck:
+    """Check that a response is a whole, successful answer of the API of its request."""
+    if response.status != OK:
+        return AnswerCheck(refusal="the status is not 200")
+    return check_answer(
+        request.api,
+        request.body,
+        response.content_type,
+        response.body,
+        reached_end=response.reached_end,
+    )
 
 
 def _is_secret(parameter: str) -> bool:

@@ -23,7 +23,7 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
 )
 from aiocache_pe.integrations.http.requests import CacheableRequest
-from aiocache_pe.integrations.http.responses import OK, FetchedResponse
+from aiocache_pe.integrations.http.responses import OK, FetchedResponse, is_framed
 from aiocache_pe.integrations.http.shared_streams import (
     OpenedStream,
     StreamSeat,
@@ -72,7 +72,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
         def fetch() -> dict[str, Any]:
             fetched.append(self._fetch(request))
-            return self._caching.make_value(fetched[-1])
+            return self._caching.make_value(parsed, fetched[-1])
 
         load = self._caching.make_load_request(parsed, fetch)
         outcome = blocking.load_request(self._loader.get_or_compute, load)
@@ -84,7 +84,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
         def fetch() -> dict[str, Any]:
             fetched.append(self._fetch(request))
-            return recording.make_answer(fetched[-1], streams=parsed.streams)
+            return recording.make_answer(parsed, fetched[-1])
 
         answer = blocking.load(lambda compute: cassette.answer(call, compute), fetch)
         return self._respond_to_recording(answer, parsed, is_fetched=bool(fetched))
@@ -100,13 +100,18 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
-            seat = streams.open_or_join(load.key, partial(self._open, request, load, mode))
+            seat = streams.open_or_join(load.key, partial(self._open, request, parsed, load, mode))
             if seat is not None:
                 return self._respond_to_seat(seat, load.key)
             streams = self._streams_class()  # that stream cannot be joined: send the request
 
     def _open(
-        self, request: Any, load: LoadRequest, mode: Mode | None, on_close: Callable[[], None]
+        self,
+        request: Any,
+        parsed: CacheableRequest,
+        load: LoadRequest,
+        mode: Mode | None,
+        on_close: Callable[[], None],
     ) -> OpenedStream:
         self._loader.namespace.count_miss(load.key)
         get_tokens = self._loader.computer.get_tag_tokens
@@ -116,7 +121,9 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         if response.status_code != OK:
             return OpenedStream(response.status_code, headers, body=_read(response))
         store = mode is not Mode.READ_ONLY
-        capture = StreamCapture(self._caching, load, tokens, headers, is_open=store)
+        capture = StreamCapture(
+            self._caching, parsed, load, tokens, headers, is_framed(response), is_open=store
+        )
         chunks = _iter_chunks(response, capture, on_close)
         next(chunks)
         return OpenedStream(OK, headers, chunks)
@@ -134,7 +141,8 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
     def _fetch(self, request: Any) -> FetchedResponse:
         response = self._send(request)
         headers = response.headers.multi_items()
-        return FetchedResponse(response.status_code, headers, _read(response))
+        body = _read(response)
+        return FetchedResponse(response.status_code, headers, body, is_framed(response))
 
 
 def _read(response: Any) -> bytes:
@@ -154,6 +162,7 @@ def _iter_chunks(
         yield b""  # closing a generator that never ran would not close the response
         for chunk in response.iter_bytes():
             yield capture.add(chunk)
+        capture.reached_end = True
 
 
 class _ChunkStream:

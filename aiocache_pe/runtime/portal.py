@@ -113,7 +113,7 @@ class Portal:
             value = await call.run_in_caller(partial(function, *args))
             return await value if isawaitable(value) else value
 
-        call = PortalCall(self._find_inbox, operation, (compute,))
+        call = PortalCall(self._find_inbox, operation, (compute,), is_helped=True)
         return call
 
     def run(self, call: PortalCall[T]) -> T:
@@ -175,7 +175,9 @@ class Portal:
 
     def _find_inbox(self, level: int | None = None) -> Inbox:
         """Return the inbox of the loop that serves this thread; start its thread if necessary."""
-        level = self._level.value if level is None else level
+        if level is None:
+            # A loop may wait for the worker, so another loop serves a finalizer in the worker.
+            level = self._level.value or int(threading.get_ident() in own_threads.workers)
         if level > _MAX_LEVEL:
             raise DeadlockError(
                 f"blocking calls must not be nested in more than {_MAX_LEVEL} event loops; "

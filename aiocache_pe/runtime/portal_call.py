@@ -39,7 +39,7 @@ INTERRUPT_SECONDS = 1.0
 
 A signal that arrives just before a thread begins to wait does not end the wait.
 """
-_WORKER_SECONDS = 5.0
+_WORKER_SECONDS = 1.0
 """Time that a worker of the library waits for a call of the user's code in it.
 
 The garbage collector runs finalizers in any thread, also in one that holds a lock of the store.
@@ -182,6 +182,7 @@ class PortalCall(Generic[T]):
         find_inbox: returns the inbox of a running loop.
         function: the async function.
         args: its arguments.
+        is_helped: whether the function has the caller compute values by `run_in_caller`.
 
     Attributes:
         has_started: whether the loop has called the function.
@@ -189,7 +190,7 @@ class PortalCall(Generic[T]):
     """
 
     __slots__ = (
-        *("__weakref__", "_args", "_done", "_error", "_find_inbox", "_function", "inbox", "_jobs"),
+        *("_is_helped", "_args", "_done", "_error", "_find_inbox", "_function", "inbox", "_jobs"),
         *("_mail", "_presence", "_result", "_task", "has_started"),
     )
 
@@ -198,10 +199,13 @@ class PortalCall(Generic[T]):
         find_inbox: Callable[[], Inbox],
         function: Callable[..., Coroutine[Any, Any, T]],
         args: tuple[Any, ...],
+        *,
+        is_helped: bool = False,
     ) -> None:
         self._find_inbox = find_inbox
         self._function = function
         self._args = args
+        self._is_helped = is_helped
         self._mail: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._presence = threading.Lock()
         self._jobs: set[asyncio.Future[Any]] = set()
@@ -308,9 +312,7 @@ class PortalCall(Generic[T]):
             self._jobs.add(future)
             self._mail.put(work)
         try:
-            # The caller may make another call meanwhile, in a signal handler.
-            with wait_graph.wait_for([WaitNode(self)]):
-                return await future
+            return await future
         finally:
             self._jobs.discard(future)
 
@@ -332,6 +334,9 @@ class PortalCall(Generic[T]):
             return
         self.has_started = True
         current_call.set(self)
+        if self._is_helped:
+            # The caller may make another call before it runs a function, in a signal handler.
+            wait_graph.need(WaitNode(self))
         try:
             self._task = asyncio.ensure_future(self._function(*self._args))
         except Exception as error:  # noqa: BLE001 - raised in the thread that waits

@@ -16,22 +16,23 @@ from contextvars import Context, ContextVar
 
 
 class WaitNode:
-    """A node of the graph.
+    """A computation, or another node of the graph.
 
     Attributes:
         needs: the event loop or the call that runs its code.
-        waits_for: the computations that its code waits for.
+        waits_for: the nodes that it waits for.
     """
 
     __slots__ = ("needs", "waits_for")
 
     def __init__(self, needs: object) -> None:
         self.needs = needs
-        self.waits_for: list[WaitNode] = []
+        self.waits_for = list(_needed.get(()))
 
 
 _EMPTY = frozenset[WaitNode]()
 _current: ContextVar[frozenset[WaitNode]] = ContextVar("aiocache_pe_computations")
+_needed: ContextVar[tuple[WaitNode, ...]] = ContextVar("aiocache_pe_needed")
 _blocked: dict[object, list[WaitNode]] = {}
 
 
@@ -49,6 +50,11 @@ def make_context(context: Context, computation: WaitNode) -> Context:
     """Return a context after it became a part of a computation."""
     context.run(enter, computation)
     return context
+
+
+def need(node: WaitNode) -> None:
+    """Let all computations that begin in the running context wait for a node."""
+    _needed.set((node,))
 
 
 def depends_on_caller(computation: WaitNode) -> bool:

@@ -127,6 +127,96 @@ def test_endless_blocking_calls_inside_each_other_raise_in_the_end(tmp_path: Pat
     assert out == "DeadlockError\nTrue\n"
 
 
+def test_a_log_handler_may_use_the_cache(tmp_path: Path) -> None:
+    out = run_script(
+        tmp_path,
+        """
+        import logging
+        cache = CacheManager()
+
+        class CountingHandler(logging.Handler):
+            def emit(self, record):
+                if record.name in ("asyncio", "aiocache_pe", "script"):
+                    cache.incr(record.levelname)
+
+        logging.basicConfig(level=logging.DEBUG, handlers=[CountingHandler()])
+
+        @cached(cache=cache, ttl=lambda value: 0)  # logs a warning in the library's thread
+        def count(n):
+            logging.getLogger("script").info("computing")
+            return n
+
+        @atexit.register
+        def last():
+            logging.getLogger("script").error("at exit")
+            os.write(1, f"{cache.get('INFO')} {cache.get('WARNING')} {cache.get('ERROR')}".encode())
+
+        print(count(1), count(2), flush=True)
+        """,
+    )
+    assert out == "1 2\n2 1 1"
+
+
+@pytest.mark.parametrize("backend", ["memory", "file"])
+def test_finalizers_may_use_the_cache_while_any_code_runs(tmp_path: Path, backend: str) -> None:
+    out = run_script(
+        tmp_path,
+        f"""
+        import faulthandler, gc
+        faulthandler.dump_traceback_later(50, exit=True)
+        cache, ended = CacheManager({backend!r}), []
+
+        class Cyclic:
+            def __init__(self):
+                self.me = self
+            def __del__(self):
+                try:
+                    ended.append((cache.set("k", 1), cache.get("k"), double(2)))
+                except DeadlockError:  # in a thread that holds a lock of the store
+                    ended.append(None)
+
+        @cached(cache=cache)
+        def double(n):
+            return 2 * n
+
+        gc.set_threshold(50)
+        for number in range(80):
+            Cyclic()
+            cache.set(f"key {{number % 7}}", [number])
+            cache.delete(f"key {{number % 5}}")
+            double.invalidate(2)
+        gc.set_threshold(700)
+        assert cache.get("k") == 1
+        print(len(ended) > 20, sum(one is None for one in ended) < len(ended) / 2)
+        """,
+    )
+    assert out == "True True\n"
+
+
+def test_a_signal_handler_may_call_the_function_that_it_interrupts(tmp_path: Path) -> None:
+    out = run_script(
+        tmp_path,
+        """
+        import signal
+        cache, results = CacheManager("memory"), []
+
+        @cached(cache=cache)
+        def slow(n):
+            if not results:
+                results.append("begun")
+                signal.raise_signal(signal.SIGUSR1)
+            return 2 * n
+
+        def handle(*_):
+            results.append(slow(1))
+
+        signal.signal(signal.SIGUSR1, handle)
+        print(slow(1), results)
+        """,
+    )
+    assert out == "2 ['begun', 2]\n"
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("live", [True, False])
 def test_calls_work_in_processes_of_multiprocessing(

@@ -53,14 +53,15 @@ class AsyncSharedStream(SharedStream[T]):
             BaseException: the source raised it.
         """
         try:
-            while True:
-                while not self.has_next(reader):
-                    if self.has_ended:
-                        if self.error is not None:
-                            raise copy_error(self.error)
-                        return
-                    await self._wait_for_chunk()
-                yield self.take(reader)
+            with wait_for([self.node]):
+                while True:
+                    while not self.has_next(reader):
+                        if self.has_ended:
+                            if self.error is not None:
+                                raise copy_error(self.error)
+                            return
+                        await self._wait_for_chunk()
+                    yield self.take(reader)
         finally:
             await self.quit(reader)
 
@@ -75,8 +76,7 @@ class AsyncSharedStream(SharedStream[T]):
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._is_wanted.set()
-        with wait_for([self.node]):
-            await waiter
+        await waiter
 
     async def _run(self, source: AsyncGenerator[T, None]) -> None:
         error: BaseException | None = None

@@ -166,7 +166,10 @@ def test_the_portal_starts_again_after_its_loop_thread_has_ended(
     async def answer() -> int:
         return 42
 
+    assert own.call(answer) == 42
+    thread = own._threads[0]._thread
     with pytest.raises((SystemExit, CancelledError)):
         own.call(leave)
+    thread.join(60)
     assert own.call(answer) == 42
     own.stop()

@@ -150,3 +150,63 @@ async def test_the_reason_for_not_keeping_an_answer_is_logged_at_debug(
     assert "model/v1/chat/completions m" in lines[0]
     assert "Invalid enum value 'error' - at `$.choices[0].finish_reason`" in lines[0]
     assert "503" in lines[2]
+
+
+def make_response(**more: Any) -> httpx.Response:
+    item = {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}
+    answer = {"object": "response", "status": "completed", "output": [item]}
+    return httpx.Response(200, json=answer | more)
+
+
+@each_way
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"conversation": "c"},
+        {"previous_response_id": "r"},
+        {"container": "c"},
+        {"background": True},
+    ],
+)
+async def test_an_answer_of_a_conversation_on_the_server_is_not_kept(
+    way: str, state: dict[str, Any], memory: CacheManager
+) -> None:
+    server = Server(*(make_response() for _ in range(4)))
+    url = "http://model/v1/responses"
+    for stream in (False, True):
+        for _ in range(2):
+            await ask(way, memory, server, url=url, input="Why?", stream=stream, **state)
+    assert server.requests == 4
+
+
+@each_way
+async def test_cacheable_may_choose_any_request(way: str, memory: CacheManager) -> None:
+    calls: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/v1/models", {}),
+        ("GET", "/v1/files?limit=2", {"headers": {"accept": "text/event-stream"}}),
+        ("POST", "/v1/audio/transcriptions", {"files": {"file": b"\xff\x00"}}),
+        ("POST", "/v1/audio", {"content": b"\xff", "headers": {"content-type": "audio/wav"}}),
+        ("POST", "/v1/search", {"json": [1, 2]}),
+    ]
+    server = Server(*(httpx.Response(200, content=b"\xffsound") for _ in calls))
+    inner = httpx.MockTransport(server)
+
+    def send_all() -> list[bytes]:
+        transport = CacheTransport(memory, transport=inner, cacheable=lambda request: True)
+        with httpx.Client(transport=transport) as http:
+            return [
+                http.request(name, f"http://m{path}", **more).content for name, path, more in calls
+            ]
+
+    async def send_all_async() -> list[bytes]:
+        transport = AsyncCacheTransport(memory, transport=inner, cacheable=lambda request: True)
+        async with httpx.AsyncClient(transport=transport) as http:
+            return [
+                (await http.request(name, f"http://m{path}", **more)).content
+                for name, path, more in calls
+            ]
+
+    for _ in range(2):
+        contents = await (send_all_async() if way == "async" else asyncio.to_thread(send_all))
+        assert contents == [b"\xffsound"] * len(calls)
+    assert server.requests == len(calls)

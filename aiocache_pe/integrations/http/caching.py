@@ -73,7 +73,8 @@ class HttpCaching:
         vary: names of further request headers that are part of the key.
         store_truncated: store responses that were truncated by a limit on their length.
         cacheable: a function of a request that returns whether to cache its response. It
-            replaces the rule that the request is a POST of JSON to a path of `requests.PATHS`.
+            replaces the rule that the request is a POST of JSON to a path of `requests.PATHS`. The
+            request may have any method and any body.
         stale_ttl: as for `aiocache_pe.cached`; for responses that are not streams.
         lock: as for `aiocache_pe.cached`; for responses that are not streams.
 
@@ -268,6 +269,15 @@ class CachingTransport(Generic[Transport, Request, Response]):
             return self._send
         if cassette is not None:
             return partial(self._answer_recorded, cassette, parsed)
+        if parsed.state:
+            logger.debug(
+                "namespace %r: the response of %s is not stored: it depends on a state of the "
+                "server (%s)",
+                self._loader.namespace.name,
+                parsed.description,
+                parsed.state,
+            )
+            return self._send
         return partial(self._answer_stream if parsed.streams else self._answer_whole, parsed)
 
     def _respond_to_outcome(self, outcome: Outcome, fetched: Sequence[FetchedResponse]) -> Any:

@@ -38,7 +38,7 @@ def make_call(request: CacheableRequest, loader: Loader) -> Call:
         key,
         request.description,
         title,
-        request.body,
+        _get_arguments(request.body),
         text,
         is_recordable=is_recordable,
         is_same=_is_same,
@@ -122,6 +122,12 @@ def _parse_json(text: str) -> dict[str, Any] | list[Any] | None:
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict | list) else None
+
+
+def _get_arguments(body: Any) -> dict[str, Any]:
+    if body is None:
+        return {}
+    return body if isinstance(body, dict) else {"body": body}
 
 
 def _find_last_text(body: Any) -> str:

@@ -6,13 +6,15 @@ enters a key. Of a request, only a digest of its contents, the server and the mo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.exceptions import ConfigurationError, UnstableIdentityError
 from aiocache_pe.integrations.http.answer_checks import (
     APIS,
     OTHER,
@@ -30,7 +32,44 @@ PATHS = tuple(path for api in APIS.values() for path in api.paths)
 VARY = ("accept", "anthropic-version", "anthropic-beta", "openai-beta")
 """Headers that change a response."""
 _SECRET_WORDS = ("authorization", "api-key", "apikey", "cookie", "token", "secret", "signature")
-_SECRET_PARAMETERS = frozenset(("key", "sig", "code"))
+_SECRET_PARAMETERS = frozenset(
+    (
+        "access_token",
+        "api-key",
+        "api_key",
+        "apikey",
+        "auth_token",
+        "authorization",
+        "code",  # of Azure Functions
+        "key",
+        "sig",
+        "signature",
+        "subscription-key",
+        "token",
+        "x-amz-credential",
+        "x-amz-security-token",
+        "x-amz-signature",
+        "x-api-key",
+        "x-goog-api-key",
+        "x-goog-credential",
+        "x-goog-signature",
+    )
+)
+"""Names of query parameters that hold a secret, in lower case."""
+_STATE_FIELDS = (
+    "assistant_id",
+    "background",
+    "container",
+    "conversation",
+    "conversation_id",
+    "previous_response_id",
+    "thread_id",
+)
+"""Fields of a request's body that name a state on the server."""
+_STATE_SEGMENTS = frozenset(("assistant", "assistants", "conversations", "threads"))
+"""Segments of paths whose responses depend on a state on the server."""
+_MAX_EXACT_INTEGER = 2**53
+_BOUNDARY = re.compile(r"boundary=\"?([^\";]+)\"?", re.IGNORECASE)
 
 
 class CacheableRequest(NamedTuple):
@@ -39,13 +78,17 @@ class CacheableRequest(NamedTuple):
     Attributes:
         key: the key of its entry, without the namespace.
         description: the server, the path and the model, for readers.
+        body: the parsed JSON, or a description of a body that is not JSON.
+        state: the name of a state on the server on which the response depends; empty without one.
+            Such a response may be recorded, but not stored.
     """
 
     key: str
     streams: bool
     description: str
-    body: dict[str, Any]
+    body: Any
     api: Api
+    state: str = ""
 
 
 def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
@@ -79,33 +122,37 @@ def parse_request(
 ) -> CacheableRequest | None:
     """Return the parts of a request that matter; ``None`` if it is not to be cached.
 
-    The user in the URL, and parameters that may hold a secret, are ignored. Of the headers, those
-    in ``vary`` are part of the key; their names are in lower case.
+    The user in the URL, and parameters that hold a secret, are ignored. Of the headers, those in
+    ``vary`` are part of the key; their names are in lower case. A body that is not JSON counts by
+    its bytes.
     """
     try:
-        body = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if not isinstance(body, dict) or body.get("background"):
+        body, identity = _parse_body(headers.get("content-type", ""), content)
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        server = host if parts.port is None else f"{host}:{parts.port}"
+        query = [
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if name.lower() not in _SECRET_PARAMETERS
+        ]
+        varying = {name: headers.get(name) for name in vary}
+        text = canonicalize((method, parts.scheme, server, parts.path, query, varying, identity))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnstableIdentityError):
         return None
 
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    server = host if parts.port is None else f"{host}:{parts.port}"
-    query = [
-        (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if not _is_secret(name.lower())
-    ]
-    varying = {name: headers.get(name) for name in vary}
-    identity = canonicalize((method, parts.scheme, server, parts.path, query, varying, body))
-
-    model = body.get("model")
+    fields = body if isinstance(body, dict) else {}
+    model = fields.get("model")
     label = make_label(model) if isinstance(model, str) else ""
     description = f"{server}{parts.path} {label}".rstrip()
-    streams = body.get("stream") is True or parts.path.endswith(":streamGenerateContent")
-    key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(identity)}"
-    return CacheableRequest(key, streams, description, body, find_api(parts.path) or OTHER)
+    streams = (
+        fields.get("stream") is True
+        or parts.path.endswith(":streamGenerateContent")
+        or "event-stream" in headers.get("accept", "")
+    )
+    key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(text)}"
+    api = find_api(parts.path) or OTHER
+    return CacheableRequest(key, streams, description, body, api, _find_state(parts.path, fields))
 
 
 def check_fetched(request: CacheableRequest, response: FetchedResponse) -> AnswerCheck:
@@ -121,5 +168,41 @@ def check_fetched(request: CacheableRequest, response: FetchedResponse) -> Answe
     )
 
 
-def _is_secret(parameter: str) -> bool:
-    return parameter in _SECRET_PARAMETERS or any(word in parameter for word in _SECRET_WORDS)
+def _parse_body(content_type: str, content: bytes) -> tuple[Any, Any]:
+    """Return the body of a request for readers, and the part of it that is in the key."""
+    if not content:
+        return None, None
+    if "json" in content_type:
+        body = _decode_body(content)
+        return body, body
+    boundary = _BOUNDARY.search(content_type) if content_type.startswith("multipart/") else None
+    parts = content.split(boundary[1].encode()) if boundary else [content]
+    digest = blake2b(digest_size=16)
+    for part in parts:  # each client makes another boundary
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    kind = content_type.partition(";")[0] if boundary else content_type
+    described = {"content-type": kind, "digest": digest.hexdigest()}
+    return described, ("content", kind, digest.hexdigest())
+
+
+def _parse_number(text: str) -> int | float:
+    """Return a number: an integer if it is one, because JSON has one type of numbers."""
+    number = float(text)
+    is_integer = number.is_integer() and abs(number) < _MAX_EXACT_INTEGER
+    return int(number) if is_integer else number
+
+
+_decode_body = msgspec.json.Decoder(float_hook=_parse_number).decode
+
+
+def _find_state(path: str, body: dict[str, Any]) -> str:
+    """Return the name of the state on the server that a request uses; empty without one."""
+    for name in _STATE_FIELDS:
+        if body.get(name):
+            return name
+    tools = body.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict) and tool.get("container"):
+            return "container"
+    return next((part for part in path.split("/") if part in _STATE_SEGMENTS), "")

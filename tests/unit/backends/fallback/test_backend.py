@@ -521,7 +521,7 @@ async def test_the_settlement_of_a_clear_does_not_delay_changes(
         assert await cache.set("b", 2)
         slowest = max(slowest, time.monotonic() - began)
         await asyncio.sleep(0.001)
-    assert slowest < 0.25
+    assert slowest < 1  # it took 3 seconds when changes waited for the scan
     assert await cache.get("a") is None
 
 

@@ -154,8 +154,12 @@ class _OwnedConnection(AbstractConnection):
     async def _connect(self) -> None:
         self.owner.raise_if_closed()
         self._abort_reason = None
-        async with RunningTimeout(self._connect_limit):
-            await self._connect_to_any(await _resolve(getattr(self, "host", None)))
+        try:
+            async with RunningTimeout(self._connect_limit):
+                await self._connect_to_any(await _resolve(getattr(self, "host", None)))
+        except BaseException:  # it may have connected just before the time-out
+            self._close()
+            raise
         if self.owner.is_closed:
             self._close()
         self.owner.raise_if_closed()

@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     )
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
+    from aiocache_pe.keys.value_parts import register_identity
     from aiocache_pe.recordings.recorder import recording
     from aiocache_pe.usage.prices import Price
     from aiocache_pe.warming.warm import WarmReport, keep_warm, most_hit, warm_cache
@@ -100,5 +101,6 @@ __all__ = [
     "recording",
     "refresh",
     "register",
+    "register_identity",
     "warm_cache",
 ]

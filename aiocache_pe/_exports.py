@@ -18,6 +18,7 @@ _NAMES_BY_MODULE = {
     "aiocache_pe.decorators.cached_batch": ("cached_batch",),
     "aiocache_pe.decorators.base": ("AsyncCachedFunction", "CachedFunction"),
     "aiocache_pe.keys.file_digest": ("FileDigest", "file_digest"),
+    "aiocache_pe.keys.value_parts": ("register_identity",),
     "aiocache_pe.engine.stats": ("CacheEntry", "CacheInfo", "CacheStats"),
     "aiocache_pe.exceptions": (
         "BackendError",

@@ -32,6 +32,7 @@ from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.keys.call_key import make_cache_key
 from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
+from aiocache_pe.keys.value_parts import register_identity
 from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.warming import warm
@@ -55,6 +56,7 @@ __all__ = [
     "read_only",
     "recording",
     "refresh",
+    "register_identity",
     "warm_cache",
 ]
 

@@ -88,7 +88,8 @@ class CachedEmbeddingModel:
 
     def __init__(self, model: Model, cache: CacheManager) -> None:
         self._model = model
-        self._embed = cached(cache=cache, version=model.name)(self._compute)
+        # The name of the model is the only part of this object that affects the vectors.
+        self._embed = cached(cache=cache, version=model.name, ignore=["self"])(self._compute)
 
     async def embed_file(self, path: Path) -> Vector:
         """Return the vector of a file's text; copied and moved files share it."""

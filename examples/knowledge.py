@@ -36,7 +36,10 @@ class CachedKnowledgeSearch:
         self._build = build
         self._cache = cache
         self._tag = f"knowledge:{source}"
-        self.search = cached(cache=cache, ttl="7d", version=source, tags=[self._tag])(self._search)
+        # The version of the source is the only part of this object that affects the answers.
+        self.search = cached(
+            cache=cache, ttl="7d", version=source, ignore=["self"], tags=[self._tag]
+        )(self._search)
         """Cached search for the best passages: ``await knowledge.search(question, limit=5)``."""
 
     @cached_property

@@ -76,6 +76,10 @@ class CachedLLMClient:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield chunk.choices[0].delta.content
 
+    def __cache_key__(self) -> tuple[str, str]:
+        """Return the parts of the client that affect answers, for cached calls that use it."""
+        return self._model, self._system
+
     async def __aenter__(self) -> Self:
         return self
 

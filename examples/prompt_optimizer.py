@@ -45,6 +45,10 @@ class CachedPromptOptimizer:
         self._wanted = wanted
         self._score = cached(cache=cache, ttl="30d")(self._compute)
 
+    def __cache_key__(self) -> CachedLLMClient:
+        """Return the part of this object that affects a score."""
+        return self._llm
+
     async def optimize(
         self, prompt: str, hints: tuple[str, ...], rounds: int
     ) -> list[ScoredPrompt]:

@@ -19,13 +19,14 @@ from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
+from aiocache_pe.keys.code_digest import CodeDigest, Read
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import (
     Args,
-    Binder,
     Kwargs,
     get_annotations,
     get_return_annotation,
+    unbind,
 )
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
@@ -57,15 +58,19 @@ class DecoratedFunction(Generic[P, R]):
         self._function: Callable[..., Any] = function
         self._settings = settings
         self._make_tags = CallTags(settings.tags, function).make_tags
-        settings.choose_key_maker(function)  # raises here, not at the first call
+        settings.make_key_start(function)  # raises here, not at the first call
+        settings.choose_key_maker(function)
+        # Without `key`, the bound arguments of a partial object count like the others.
+        plain = unbind(function)[0] if settings.key is None else function
+        self._digest = CodeDigest(plain) if settings.counts_code else None
         self._key: KeyMaker = self._first_key
         self._hits = self._misses = 0
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached result of a call, or call the function."""
         raise NotImplementedError
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function and store its result, even if a result is stored."""
         raise NotImplementedError
 
@@ -106,7 +111,30 @@ class DecoratedFunction(Generic[P, R]):
             self._peek = lambda key: loader.peek_entry(key, self._policy)
         self._join = loader.computer.make_join(self._policy)
         register_annotation(get_return_annotation(self._function))
-        self._key = self._settings.choose_key_maker(self._function, loader.namespace.prefix)
+        self._bind_key()
+
+    def _bind_key(self) -> None:
+        """Choose the key maker for the code of the function and the constants that it reads."""
+        start, reads = self._make_key_start()
+        start = self._loader.namespace.prefix + start
+        make_key = self._settings.choose_key_maker(self._function, start)
+        constants = [
+            (read.names.get, read.name, read.value) for read in reads if read.names is not None
+        ]
+
+        def make_watched_key(args: Args, kwargs: Kwargs) -> str:
+            for get, name, value in constants:
+                if get(name) is not value:
+                    self._bind_key()
+                    return self._key(args, kwargs)
+            return make_key(args, kwargs)
+
+        self._key = make_watched_key if constants else make_key
+
+    def _make_key_start(self) -> tuple[str, list[Read]]:
+        """Return the beginning of all keys, and the constants that are part of it."""
+        digest, reads = ("", []) if self._digest is None else self._digest.compute()
+        return self._settings.make_key_start(self._function, digest), reads
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
         """Return the policy for the stored form of a result."""
@@ -133,13 +161,17 @@ class DecoratedFunction(Generic[P, R]):
 
     def _make_call(self, args: Args, kwargs: Kwargs) -> Call:
         """Return the name and arguments under which a call is recorded."""
+        # A recording of an older code is still replayed, so its key is without the digest.
         settings, function = self._settings, self._function
-        arguments = Binder(function, frozenset(settings.ignore)).bind(args, kwargs)
-        name = settings.make_key_start(function).removesuffix(":")
-        return Call(self._key(args, kwargs), name, function.__name__, arguments)
+        start = settings.make_key_start(function)
+        prefix = self._bound_cache().loader.namespace.prefix
+        make_key = settings.choose_key_maker(function, prefix + start)
+        arguments = settings.name_arguments(function, args, kwargs)
+        name = start.removesuffix(":")
+        return Call(make_key(args, kwargs), name, function.__name__, arguments)
 
     def _make_pattern(self) -> str:
-        return escape(self._settings.make_key_start(self._function)) + "*"
+        return escape(self._make_key_start()[0]) + "*"
 
     def __repr__(self) -> str:
         return f"<cached {self._function!r}>"
@@ -214,11 +246,11 @@ class CachedFunction(BlockingDecorated[P, R]):
         (True, 0)
     """
 
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key of a call, as ``cache.get`` takes it."""
         return self._plain_key(args, kwargs)
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the result of one call; return whether there was one."""
         return self.cache.delete(self.cache_key(*args, **kwargs))
 
@@ -249,11 +281,11 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
         (True, 0)
     """
 
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key of a call, as ``cache.get`` takes it."""
         return self._plain_key(args, kwargs)
 
-    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the result of one call; return whether there was one."""
         return await self.cache.delete(self.cache_key(*args, **kwargs))
 

@@ -59,12 +59,12 @@ def cached(**settings: Unpack[CachedOptions]) -> Decorator: ...
 def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
     """Cache the results of a function: ``@cached``, ``@cached()`` or with settings.
 
-    The function may be ``async def`` or ``def``, with or without ``yield``, and a method,
-    classmethod or staticmethod (``@cached`` goes above these decorators). It keeps its
-    signature and stays blocking or async. Equal calls have the same key, whether arguments are
-    passed by position, by name or by default. One of several concurrent callers computes; the
-    others wait for its result. If the store fails or cannot hold a result, the caller still gets
-    the result of the function.
+    The function may be ``async def`` or ``def``, with or without ``yield``, a method, classmethod
+    or staticmethod (``@cached`` goes above these decorators), or a `functools.partial` object. It
+    keeps its signature and stays blocking or async. Equal calls have the same key, whether
+    arguments are passed by position, by name or by default. One of several concurrent callers
+    computes; the others wait for its result. If the store fails or cannot hold a result, the
+    caller still gets the result of the function.
 
     Args:
         function: the function.
@@ -77,8 +77,9 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
             the call's arguments. By default, all arguments count. Together with ``key_prefix``,
             keys do not contain the name of the function.
         ignore: names of parameters that do not count, such as ``["session"]``. The ``self`` of
-            a method does not count unless its class has a method ``__cache_key__``.
-        version: keeps entries apart from those of other versions of the function.
+            a method counts like other arguments.
+        version: replaces the digest of the function's code, which is part of its keys, so that
+            results survive edits until the version changes.
         namespace: the namespace of the entries. The default is the namespace of the cache.
         tags: names for `CacheManager.delete_by_tag`. The fields of ``"user:{user}"`` are
             filled with the call's arguments.

@@ -20,7 +20,7 @@ T = TypeVar("T")
 class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
     """A decorated ``async def``: one caller computes, concurrent callers wait."""
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
         mode = context.current_mode()
         if mode is not None:
@@ -42,7 +42,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
         request = self._make_request(key, args, kwargs)
         return self._count(await self._loader.resolve_miss(request, joined))  # type: ignore[no-any-return]
 
-    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store its result, even if a result is stored."""
         return await self._call_in_mode(Mode.REFRESH, args, kwargs)
 
@@ -58,7 +58,7 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 class Function(CachedFunction[P, T]):
     """A decorated ``def``: it computes in the calling thread while other callers wait."""
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
         mode = context.current_mode()
         if mode is not None:
@@ -71,7 +71,7 @@ class Function(CachedFunction[P, T]):
         outcome = load_request(self._loader.resolve_miss, self._make_request(key, args, kwargs))
         return self._count(outcome)  # type: ignore[no-any-return]
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store its result, even if a result is stored."""
         return self._call_in_mode(Mode.REFRESH, args, kwargs)
 

@@ -8,10 +8,12 @@ classmethod have already, and calls with it, which a staticmethod needs.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from aiocache_pe.engine.stats import CacheInfo
+from aiocache_pe.keys.signatures import get_annotations
 
 if TYPE_CHECKING:
     from aiocache_pe.cache import sync_manager as sync
@@ -43,26 +45,26 @@ class Method(Generic[P, F, R, N]):
         self.__self__ = instance
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: F.args, **kwargs: F.kwargs) -> R: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the cached result of a call, or call the function."""
         return self.__func__(self.__self__, *args, **kwargs)
 
     @overload
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def refresh(self, *args: F.args, **kwargs: F.kwargs) -> R: ...
-    def refresh(self, *args: Any, **kwargs: Any) -> Any:
+    def refresh(self, /, *args: F.args, **kwargs: F.kwargs) -> R: ...
+    def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function and store its result, even if a result is stored."""
         return self.__func__.refresh(self.__self__, *args, **kwargs)
 
     @overload
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> N: ...
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> N: ...
     @overload
-    def invalidate(self, *args: F.args, **kwargs: F.kwargs) -> N: ...
-    def invalidate(self, *args: Any, **kwargs: Any) -> Any:
+    def invalidate(self, /, *args: F.args, **kwargs: F.kwargs) -> N: ...
+    def invalidate(self, /, *args: Any, **kwargs: Any) -> Any:
         """Remove the results of one call; return whether there was one, or their number."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
@@ -116,10 +118,10 @@ class _SingleMethod(Method[P, F, R, N]):
     __slots__ = ()
 
     @overload
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str: ...
+    def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> str: ...
     @overload
-    def cache_key(self, *args: F.args, **kwargs: F.kwargs) -> str: ...
-    def cache_key(self, *args: Any, **kwargs: Any) -> Any:
+    def cache_key(self, /, *args: F.args, **kwargs: F.kwargs) -> str: ...
+    def cache_key(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the key of a call, as ``cache.get`` takes it."""
         return self.__func__.cache_key(self.__self__, *args, **kwargs)
 
@@ -139,16 +141,26 @@ class AsyncCachedMethod(
 
 
 def wrap_method(decorate: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a decorator that accepts classmethod and staticmethod objects, too."""
+    """Return a decorator that accepts classmethod, staticmethod and partial objects, too."""
 
     def apply(function: Any) -> Any:
         if isinstance(function, classmethod):
             return ClassBound(decorate(function.__func__))
         if isinstance(function, staticmethod):
             return staticmethod(decorate(function.__func__))
-        return decorate(function)
+        return decorate(_name_partial(function) if isinstance(function, partial) else function)
 
     return apply
+
+
+def _name_partial(function: partial[Any]) -> partial[Any]:
+    """Return a copy of a partial object that has the name and annotations of its function."""
+    named = partial(function)
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        if hasattr(function.func, name):
+            setattr(named, name, getattr(function.func, name))
+    named.__annotations__ = get_annotations(function.func)
+    return named
 
 
 class ClassBound:

@@ -11,11 +11,12 @@ from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import CallKey
+from aiocache_pe.keys.call_key import CallKey, make_printable
 from aiocache_pe.keys.key_template import Template, make_key_by
 from aiocache_pe.keys.qualified_names import get_qualified_name
-from aiocache_pe.keys.signatures import Args, Kwargs
+from aiocache_pe.keys.signatures import Args, Binder, Kwargs, complete_call, unbind
 from aiocache_pe.keys.store_keys import check_tags, describe, make_namespace_prefix
+from aiocache_pe.keys.value_parts import get_value_parts
 from aiocache_pe.loading.options import DEFAULT_POLICY, LoadOptions, LoadPolicy, parse_options
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, parse_ttl
@@ -114,38 +115,69 @@ class Settings:
         cache = sync_manager.get_async_manager(self.cache or get_cache(self.backend))
         return cache if self.namespace is None else cache.namespace(self.namespace)
 
-    def make_key_start(self, function: Callable[..., Any]) -> str:
-        """Return the beginning of all keys of a function."""
+    def make_key_start(self, function: Callable[..., Any], digest: str = "") -> str:
+        """Return the beginning of all keys of a function.
+
+        Args:
+            function: the function.
+            digest: the digest of its code, for keys without a version.
+
+        Raises:
+            ConfigurationError: the function has no name of its own.
+        """
         if self.key_prefix is None:
             if "<lambda>" in function.__qualname__:
                 raise ConfigurationError(
                     "a lambda has no name that distinguishes its entries from those of another "
                     "lambda; give key_prefix=, or define a function"
                 )
-            begin = get_qualified_name(function)
+            begin = make_printable(get_qualified_name(function))
         elif self.key is None:
             begin = f"{self.key_prefix}:{function.__qualname__}"
         else:
             begin = self.key_prefix
-        return f"{begin}:" if self.version is None else f"{begin}@{self.version}:"
+        version = digest if self.version is None else self.version
+        return f"{begin}:" if version == "" else f"{begin}@{version}:"
 
-    def choose_key_maker(self, function: Any, store_prefix: str = "") -> KeyMaker:
-        """Return a function that makes the keys of a function's calls.
+    @property
+    def counts_code(self) -> bool:
+        """Return whether the digest of the function's code is part of its keys.
 
-        Without ``store_prefix``, the beginning of store keys, it makes keys as users see them.
+        With both ``key_prefix`` and ``key``, the user chooses whole keys.
         """
-        start, build = store_prefix + self.make_key_start(function), self.key
+        return self.version is None and (self.key_prefix is None or self.key is None)
+
+    def choose_key_maker(self, function: Any, start: str = "") -> KeyMaker:
+        """Return a function that makes the keys of a function's calls; all begin with ``start``.
+
+        Raises:
+            ConfigurationError: a name in ``ignore`` or ``key`` is not a parameter.
+        """
+        build = self.key
         if isinstance(build, str):
             return Template(build, function, prefix=start).make_key
         if build is not None:
             return lambda args, kwargs: start + make_key_by(build, args, kwargs)
 
-        # The key of a bound method is that of its class's function if the instance is part of it.
-        instance = getattr(function, "__self__", None)
-        is_bound = hasattr(function, "__func__") and hasattr(type(instance), "__cache_key__")
-        plain = function.__func__ if is_bound else function
+        # The arguments that are bound to a method or partial object count like the others.
+        plain, bound, named = unbind(function)
         make_key = CallKey(plain, prefix=start, ignore=frozenset(self.ignore)).make_key
-        return (lambda args, kwargs: make_key((instance, *args), kwargs)) if is_bound else make_key
+        if not bound and not named:
+            return make_key
+        return lambda args, kwargs: make_key(complete_call(bound, args), named | kwargs)
+
+    def name_arguments(self, function: Any, args: Args, kwargs: Kwargs) -> Kwargs:
+        """Return the arguments of a call that describe it, by the names of the parameters.
+
+        A receiver describes a call only if it is a value.
+        """
+        plain, bound, named = unbind(function)
+        binder = Binder(plain, frozenset(self.ignore))
+        arguments = binder.bind(complete_call(bound, args), named | kwargs)
+        receiver = arguments.get(binder.receiver or "")
+        if isinstance(receiver, type) or get_value_parts(receiver) is None:
+            arguments.pop(binder.receiver or "", None)
+        return arguments
 
     def make_policy(self, cache: CacheManager) -> LoadPolicy:
         """Return the policy for results in a cache."""

@@ -9,13 +9,16 @@ kept.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from marshal import dumps
 from typing import Any
 
 from aiocache_pe.exceptions import UnstableIdentityError
 from aiocache_pe.keys.canonical import canonicalize, canonicalize_call
+from aiocache_pe.keys.receivers import Receivers
 from aiocache_pe.keys.signatures import Args, Binder, Kwargs
 
 _MARSHAL_VERSION = 2  # later versions write references, and equal values in several ways
@@ -25,7 +28,6 @@ _MAX_SEEN = 8192  # calls, of which only a hash is kept
 _LABEL_LENGTH = 40
 _SCALARS = frozenset((str, int, float, bool, type(None)))
 _CONTAINERS = frozenset((list, tuple, dict))
-_ADVICE = "name the parameter in ignore="
 
 
 def make_cache_key(*args: Any, **kwargs: Any) -> str:
@@ -59,7 +61,8 @@ class CallKey:
     """
 
     __slots__ = (
-        *("_bind", "_binder", "_has_ignored", "_known", "_memo", "_memo_bytes", "_prefix", "_seen"),
+        *("_binder", "_bind", "_ignores", "_known", "_memo", "_memo_bytes", "_prefix"),
+        *("_receivers", "_seen"),
     )
 
     def __init__(
@@ -67,8 +70,9 @@ class CallKey:
     ) -> None:
         self._prefix = prefix
         self._binder = Binder(function, ignore)
-        self._has_ignored = self._binder.has_ignored
-        self._bind = self._binder.bind if self._has_ignored else self._binder.bind_all
+        self._ignores = bool(ignore)
+        self._bind = self._binder.bind if self._ignores else self._binder.bind_all
+        self._receivers = None if self._binder.receiver is None else Receivers(function)
         self._known = {
             name: (value, _canonicalize_default(name, value))
             for name, value in self._binder.defaults.items()
@@ -85,7 +89,12 @@ class CallKey:
             TypeError: the arguments do not match the function's signature.
             UnstableIdentityError: an argument has no identity that outlives the process.
         """
-        relevant = self._binder.drop_ignored(args, kwargs) if self._has_ignored else (args, kwargs)
+        relevant: tuple[Any, ...] = (
+            self._binder.drop_ignored(args, kwargs) if self._ignores else (args, kwargs)
+        )
+        if self._receivers is not None and args:
+            (receiver, *others), named = relevant
+            relevant = (others, named, *self._receivers.read(receiver))
         try:
             marshalled = dumps(relevant, _MARSHAL_VERSION)
         except ValueError:  # a value that only `canonicalize_call` can write
@@ -113,32 +122,57 @@ class CallKey:
 
     def _compute(self, args: Args, kwargs: Kwargs) -> str:
         named = self._bind(args, kwargs)
-        identity = canonicalize_call(named, advice=_ADVICE, known=self._known)
-        return self._prefix + make_short_key(identity, named.values())
+        name = self._binder.receiver
+        if name is not None and self._receivers is not None:
+            named[name] = self._receivers.identify(named[name])
+        return self._prefix + make_short_key(canonicalize_call(named, self._known), named.values())
 
 
 def make_short_key(identity: str, values: Iterable[Any] = ()) -> str:
     """Return a short key of a canonical text: a label and 32 hex digits of BLAKE2b (RFC 7693).
 
-    The first non-empty text among the values becomes the label. Without one there is no label.
+    The first printable text among the values becomes the label. Without one there is no label.
     """
     digest = blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     for value in values:
-        if type(value) is str and value:
-            return f"{make_label(value)}:{digest}"
+        if type(value) is str and (label := make_label(value)):
+            return f"{label}:{digest}"
     return digest
 
 
 def make_label(text: str) -> str:
-    """Return the readable part of a key: the beginning of a text, on one line."""
-    if len(text) <= _LABEL_LENGTH and text.isprintable() and " " not in text:
+    """Return the readable part of a key: the printable beginning of a text, on one line."""
+    if len(text) <= _LABEL_LENGTH and text.isascii() and text.isprintable() and " " not in text:
         return text
-    return " ".join(text[: 4 * _LABEL_LENGTH].split())[:_LABEL_LENGTH]
+    return make_printable(" ".join(text[: 4 * _LABEL_LENGTH].split())[:_LABEL_LENGTH])
+
+
+def make_printable(text: str) -> str:
+    r"""Return a text without the characters that a terminal could not show or would obey.
+
+    The result is the same on every version of Python, so it does not depend on the version of
+    Unicode: of the characters that are newer than Unicode 3.2, only emoji are kept.
+
+    Example:
+        >>> make_printable("red \x1b[31m, \u202e, \ud800, caf\xe9")
+        'red [31m, , , café'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(filter(_is_printable, text))
+
+
+@lru_cache(maxsize=4096)
+def _is_printable(character: str) -> bool:
+    if character in " \xad":  # the soft hyphen is invisible
+        return character == " "
+    is_known = unicodedata.ucd_3_2_0.category(character)[0] not in "CZ"
+    return is_known or "\U0001f300" <= character <= "\U0001f64f"
 
 
 def _canonicalize_default(name: str, default: Any) -> str:
     try:
-        return canonicalize_call({name: default}, advice=_ADVICE, known={})
+        return canonicalize_call({name: default}, {})
     except UnstableIdentityError:
         return f"{name}=default;"
 

@@ -20,14 +20,13 @@ from aiocache_pe.keys.value_parts import get_child_values, get_type_name, get_va
 Writer = Callable[[Any, list[str]], None]
 
 
-def canonicalize(
-    value: Any, *, path: str = "value", advice: str = "pass plain data instead"
-) -> str:
-    """Return the canonical text of a value; an error names it ``path`` and gives the ``advice``.
+def canonicalize(value: Any, *, path: str = "value") -> str:
+    """Return the canonical text of a value; an error names it ``path``.
 
     A value may be plain data, a date, a path, a number of any kind, an enum, a dataclass, a named
-    tuple, a pydantic model, a msgspec struct, a numpy array, an importable function or class; and
-    any object with a method ``__cache_key__()``, the result of which stands for the object.
+    tuple, a pydantic model, an attrs class, a msgspec struct, a numpy array, an importable function
+    or class; and any object with a method ``__cache_key__()`` or a registered function
+    (`register_identity`), the result of which stands for the object.
 
     Raises:
         UnstableIdentityError: the value, or a part of it, has no stable identity.
@@ -40,13 +39,11 @@ def canonicalize(
     try:
         _write(value, out)
     except (_NoIdentityError, RecursionError) as error:
-        raise _make_error(error, path, value, advice) from None
+        raise _make_error(error, path, value, "pass plain data instead") from None
     return "".join(out)
 
 
-def canonicalize_call(
-    named: Mapping[str, Any], *, advice: str, known: Mapping[str, tuple[Any, str]]
-) -> str:
+def canonicalize_call(named: Mapping[str, Any], known: Mapping[str, tuple[Any, str]]) -> str:
     """Return the canonical text of a call: each parameter's name and its argument's text.
 
     The text of an argument that cannot change may be ``known``, together with the argument.
@@ -55,7 +52,7 @@ def canonicalize_call(
         UnstableIdentityError: an argument, or a part of it, has no stable identity.
 
     Example:
-        >>> canonicalize_call({"query": "cats", "limit": 10}, advice="omit it", known={})
+        >>> canonicalize_call({"query": "cats", "limit": 10}, {})
         'query=s4:catslimit=ia;'
     """
     out: list[str] = []
@@ -69,6 +66,7 @@ def canonicalize_call(
             try:
                 _write(value, out)
             except (_NoIdentityError, RecursionError) as error:
+                advice = f'leave it out with ignore=["{name}"], select what counts with key='
                 raise _make_error(error, name, value, advice) from None
     return "".join(out)
 
@@ -204,10 +202,20 @@ def _make_error(
     [value] = error.args
     cls = type(value)
     path = _find_path(value, root, path, frozenset()) or path
+    if hasattr(value, "__qualname__") and hasattr(value, "__module__"):
+        kind, remedy = (
+            f"{cls.__name__} {value.__module__}.{value.__qualname__}",
+            ("or define it at the top level of a module"),
+        )
+    else:
+        kind = f"{cls.__module__}.{cls.__qualname__}"
+        remedy = (
+            "give the class a method __cache_key__() that returns its identity, or register one "
+            f"with register_identity({cls.__name__}, function)"
+        )
     return UnstableIdentityError(
-        f"{path} is a {cls.__module__}.{cls.__qualname__}, which has no identity that "
-        f"outlives the process, so it cannot be part of a cache key; {advice}, or "
-        "give the class a method __cache_key__() that returns its identity",
+        f"{path} is a {kind}, which has no identity that outlives the process, so it cannot be "
+        f"part of a cache key; {advice}, {remedy}",
         path=path,
     )
 

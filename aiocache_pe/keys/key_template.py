@@ -15,7 +15,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import make_cache_key, make_label, make_short_key
+from aiocache_pe.keys.call_key import make_cache_key, make_label, make_printable, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.signatures import Args, Binder, Kwargs
 from aiocache_pe.keys.store_keys import check_tags
@@ -68,6 +68,13 @@ class Template:
             ) from None
 
         names = self._binder.names
+        if setting == "key" and names and all(field is None for _, field in self._fields):
+            meant = template if template in names else min(names)
+            raise ConfigurationError(
+                f"key must name a parameter in braces, or all calls have one key; got "
+                f'{template!r}; write key="{{{meant}}}" or another parameter: '
+                f"{', '.join(map(repr, sorted(names)))}"
+            )
         for _, field in self._fields:
             if field is None:
                 continue
@@ -163,5 +170,7 @@ def _is_identified(value: Any, text: str) -> bool:
     if type(value) is int:
         return is_number and len(text) <= _MAX_LENGTH
     # An empty text is an empty value, or the end of a template, which has no field.
-    is_simple = not text or _SIMPLE_TEXT.fullmatch(text) is not None
+    is_simple = not text or (
+        _SIMPLE_TEXT.fullmatch(text) is not None and make_printable(text) == text
+    )
     return type(value) is str and is_simple and not is_number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import PurePath
 from types import ModuleType
@@ -10,6 +11,9 @@ from weakref import WeakKeyDictionary
 
 _MAIN = ("__main__", "__mp_main__")
 """Names of the started module, in its own process and in processes that it spawns."""
+
+_INSTALLED = {"site-packages", "dist-packages"}
+"""Directories of modules that are installed, in a place that differs by environment."""
 
 _MOVED = {
     "pathlib._local": "pathlib",  # where Python 3.13 defines the classes
@@ -31,14 +35,38 @@ def get_module(owner: Any) -> str:
     module: str = getattr(owner, "__module__", None) or ""
     if module in _MAIN:
         main = sys.modules.get(module)
-        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        spec = getattr(main, "__spec__", None)
         if spec is not None:  # python -m package.module
             return str(spec.name).removesuffix(".__main__")
-        if main is not None:
-            # Python deletes `__file__` after the script, before the handlers of `atexit` run.
-            file = _script_files.setdefault(main, file) if file else _script_files.get(main)
+        file = _get_file(main)
         return PurePath(file).stem if file else _MAIN[0]
     return _MOVED.get(module, module)
+
+
+def find_script(owner: Any) -> str:
+    """Return the resolved path of the script in which a function or class is defined.
+
+    Scripts often have the same name, such as ``main``. A module outside of any package counts as
+    a script, also when it is imported. Modules in packages and installed modules do not count.
+
+    Returns:
+        The path; empty for other modules.
+    """
+    name = get_module(owner)
+    module = sys.modules.get(getattr(owner, "__module__", None) or "")
+    if "." in name or hasattr(module, "__path__") or name in sys.stdlib_module_names:
+        return ""
+    file = _get_file(module)
+    path = os.path.realpath(file) if file else ""
+    return "" if _INSTALLED.intersection(PurePath(path).parts) else path
+
+
+def _get_file(module: ModuleType | None) -> str | None:
+    file: str | None = getattr(module, "__file__", None)
+    if module is None:
+        return None
+    # Python deletes `__file__` after the script, before the handlers of `atexit` run.
+    return _script_files.setdefault(module, file) if file else _script_files.get(module)
 
 
 def get_qualified_name(owner: Any) -> str:

@@ -7,14 +7,17 @@ when its value is requested. These functions therefore evaluate only the annotat
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
+from functools import partial
 from inspect import Parameter, Signature
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.keys.code_digest import list_layers
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -25,6 +28,7 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 """Keyword arguments of a call, or arguments by the names of parameters."""
 
+_PLACEHOLDER = getattr(functools, "Placeholder", object())  # since Python 3.14
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _PLAIN = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -56,10 +60,39 @@ def get_return_annotation(function: Callable[..., Any]) -> Any:
             __annotations__={"return": get_annotations(function)["return"]},
             __type_params__=getattr(function, "__type_params__", ()),
         )
-        names = getattr(inspect.unwrap(function), "__globals__", {})
+        names = list_layers(function)[-1].__globals__
         return get_type_hints(owner, globalns=names, include_extras=True)["return"]
     except Exception:  # noqa: BLE001 - evaluating an annotation runs any code
         return None
+
+
+def unbind(function: Any) -> tuple[Callable[..., Any], Args, Kwargs]:
+    """Return the function of a bound method or of a partial object, and the bound arguments.
+
+    Example:
+        >>> unbind(partial(partial(pow, 2), mod=5))
+        (<built-in function pow>, (2,), {'mod': 5})
+    """
+    args: Args = ()
+    kwargs: Kwargs = {}
+    while True:
+        if isinstance(function, partial):
+            args, kwargs = (*function.args, *args), {**function.keywords, **kwargs}
+            function = function.func
+        elif hasattr(function, "__func__") and hasattr(function, "__self__"):
+            args = (function.__self__, *args)
+            function = function.__func__
+        else:
+            return function, args, kwargs
+
+
+def complete_call(bound: Args, args: Args) -> Args:
+    """Return bound arguments and those of a call, which first fill the placeholders."""
+    if not any(each is _PLACEHOLDER for each in bound):
+        return (*bound, *args)
+    rest = iter(args)
+    filled = [next(rest, each) if each is _PLACEHOLDER else each for each in bound]
+    return (*filled, *rest)
 
 
 class Binder:
@@ -67,8 +100,7 @@ class Binder:
 
     Args:
         ignore: names of parameters to leave out, also of keyword arguments that only
-            ``**kwargs`` accepts. The ``self`` or ``cls`` of a method is left out as well,
-            unless its class has a method ``__cache_key__``.
+            ``**kwargs`` accepts.
 
     Raises:
         ConfigurationError: an ignored name is no parameter, or there is no signature.
@@ -81,7 +113,7 @@ class Binder:
 
     __slots__ = (
         *("_all_defaults", "_all_names", "_ignored_positions", "_max_positional", "_required"),
-        *("_self", "_signature", "_title", "_variadic", "defaults", "ignored", "names"),
+        *("_signature", "_title", "_variadic", "defaults", "ignored", "names", "receiver"),
     )
 
     def __init__(self, function: Callable[..., Any], ignore: Collection[str] = ()) -> None:
@@ -110,9 +142,9 @@ class Binder:
 
         self.ignored = self._check_ignored(ignore)
         self.names = frozenset(self._all_names) - self.ignored
-        first = next(iter(parameters), None)
-        is_method = first in ("self", "cls") and first in self.names and _is_in_class(function)
-        self._self = first if is_method else None
+        first = self._all_names[0] if kinds[:1] and kinds[0] in _POSITIONAL else None
+        is_method = first in self.names and is_in_class(function)
+        self.receiver = first if is_method else None
         self._ignored_positions = frozenset(
             at
             for at, (name, kind) in enumerate(zip(parameters, kinds, strict=True))
@@ -122,16 +154,9 @@ class Binder:
             name: self._all_defaults[name] for name in parameters if name not in self._required
         }
 
-    @property
-    def has_ignored(self) -> bool:
-        """Return whether some arguments are left out."""
-        return self._self is not None or bool(self.ignored)
-
     def bind(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Return the value of each parameter that is not ignored, in the signature's order."""
         named = self.bind_all(args, kwargs)
-        if self._self is not None and not hasattr(type(named[self._self]), "__cache_key__"):
-            del named[self._self]
         if self.ignored:
             if self._variadic in named:
                 extra = named[self._variadic]
@@ -145,18 +170,9 @@ class Binder:
 
         Two calls of the function with the same result differ in ignored arguments only.
         """
-        if self._self is not None and args and not hasattr(type(args[0]), "__cache_key__"):
-            args = args[1:]
-            if not self.ignored:
-                return args, kwargs
-            # These calls count positions from 1. They never collide with calls in which the
-            # instance is part of the key, because an instance is no plain value.
-            args = tuple(a for at, a in enumerate(args, 1) if at not in self._ignored_positions)
-        elif self._ignored_positions:
+        if self._ignored_positions:
             args = tuple(a for at, a in enumerate(args) if at not in self._ignored_positions)
-        if self.ignored:
-            kwargs = {name: value for name, value in kwargs.items() if name not in self.ignored}
-        return args, kwargs
+        return args, {name: value for name, value in kwargs.items() if name not in self.ignored}
 
     def bind_all(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Return the value of every parameter, the ignored ones included.
@@ -195,6 +211,7 @@ class Binder:
         return frozenset(ignore)
 
 
-def _is_in_class(function: Callable[..., Any]) -> bool:
+def is_in_class(function: Callable[..., Any]) -> bool:
+    """Return whether a function is defined in a class, also in one inside a function."""
     qualname: str = getattr(function, "__qualname__", "")
     return "." in qualname.rpartition("<locals>.")[2]

@@ -12,6 +12,7 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import inspect
 import re
 import sys
 import types
@@ -20,12 +21,15 @@ from collections.abc import Callable
 from types import MemberDescriptorType
 from typing import Any
 
+from aiocache_pe._validation import check_plain_function
 from aiocache_pe.keys.qualified_names import get_qualified_name
 
 Parts = tuple[Any, ...]
 
 _STANDARD = frozenset(("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"))
 _ANNOTATION = "typing.annotation"
+_DECLARATIONS = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
+"""Attributes of classes that declare their fields; that of named tuples comes last."""
 
 
 def get_value_parts(value: Any) -> Parts | None:
@@ -36,15 +40,14 @@ def get_value_parts(value: Any) -> Parts | None:
         ((0, 3, 1), None)
     """
     cls: Any = type(value)
-    make_key = getattr(cls, "__cache_key__", None)
+    make_key = find_key_function(cls)
     if make_key is not None:
         return (make_key(value),)
     if isinstance(value, enum.Enum):
         return (value.name or value.value,)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return ({f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.compare},)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return tuple(value)
+    for marker in _DECLARATIONS:
+        if hasattr(cls, marker) and (marker != "_fields" or isinstance(value, tuple)):
+            return _get_field_parts(value, cls, marker)
     if cls.__module__.partition(".")[0] in _STANDARD:
         return _get_text_parts(value)
     for get in (_get_library_parts, _get_annotation_parts, _get_base_parts, _get_import_name):
@@ -52,6 +55,88 @@ def get_value_parts(value: Any) -> Parts | None:
         if parts is not None:
             return parts
     return None
+
+
+def register_identity(cls: type, function: Callable[[Any], object]) -> None:
+    """Give the instances of a class an identity, so that they can be arguments of cached calls.
+
+    Use it for a class of another library. A class of your own may have a method
+    ``__cache_key__`` instead. A registered function precedes that method. It holds for derived
+    classes, too, unless they have their own.
+
+    Args:
+        cls: the class.
+        function: a function that returns the identity of an instance: any value that a cached
+            function accepts as an argument. It is called for each call with such an instance.
+
+    Raises:
+        TypeError: ``cls`` is not a class, or ``function`` is not callable or is async.
+
+    Example:
+        >>> class Client:
+        ...     url = "https://example.org"
+        >>> register_identity(Client, lambda client: client.url)
+        >>> get_value_parts(Client())
+        ('https://example.org',)
+    """
+    if not isinstance(cls, type):
+        raise TypeError(f"cls must be a class; got {cls!r:.80}")
+    check_plain_function("function", function)
+    _key_functions[cls] = function
+
+
+_key_functions: dict[type, Callable[[Any], object]] = {}
+
+
+def find_key_function(cls: Any) -> Callable[[Any], object] | None:
+    """Return the function that gives instances of a class their identity, if there is one."""
+    if _key_functions:
+        for base in cls.__mro__:
+            if base in _key_functions:
+                return _key_functions[base]
+    found: Callable[[Any], object] | None = getattr(cls, "__cache_key__", None)
+    return found
+
+
+def get_field_names(cls: Any, *, all_fields: bool = False) -> tuple[str, ...]:
+    """Return the fields of a dataclass, attrs class, struct, model or named tuple.
+
+    Fields that do not count in a comparison are left out, unless all are requested.
+    """
+    if hasattr(cls, "__dataclass_fields__"):
+        return tuple(each.name for each in dataclasses.fields(cls) if all_fields or each.compare)
+    if hasattr(cls, "__attrs_attrs__"):
+        return tuple(each.name for each in cls.__attrs_attrs__ if all_fields or each.eq)
+    names = (getattr(cls, name, ()) for name in ("model_fields", "__struct_fields__", "_fields"))
+    return tuple(name for each in names for name in each)
+
+
+def is_stateless(value: Any) -> bool:
+    """Return whether an instance of a Python class has no attributes of its own.
+
+    Example:
+        >>> is_stateless(type("Tools", (), {})()), is_stateless(object()), is_stateless([])
+        (True, False, False)
+    """
+    cls: Any = type(value)
+    if cls is object or has_hidden_state(cls):
+        return False
+    # The state of slots is a tuple of two.
+    return not object.__getstate__(value)
+
+
+def has_hidden_state(cls: Any) -> bool:
+    """Return whether instances have a state outside of attributes, as those of C types may."""
+    pointer = tuple.__itemsize__
+    slots = sum(
+        isinstance(member, MemberDescriptorType)
+        for base in cls.__mro__
+        for member in vars(base).values()
+    )
+    size = object.__basicsize__ + pointer * slots
+    # Since Python 3.11, the dict may be in front of the object; since 3.12, the references, too.
+    size += pointer * ((cls.__dictoffset__ > 0) + (cls.__weakrefoffset__ > 0))
+    return bool(cls.__itemsize__) or bool(cls.__basicsize__ != size)
 
 
 def get_type_name(value: Any) -> str:
@@ -73,10 +158,31 @@ def get_child_values(value: Any, path: str) -> list[tuple[str, Any]]:
     cls: Any = type(value)
     if cls.__module__ == "numpy" and _is_object_array(value):
         return [(f"{path}.flat[{index}]", item) for index, item in enumerate(value.flat)]
-    names = list(getattr(cls, "model_fields", ())) + list(getattr(cls, "__struct_fields__", ()))
-    if dataclasses.is_dataclass(cls):
-        names += [field.name for field in dataclasses.fields(cls)]
+    names = get_field_names(cls, all_fields=True)
     return [(f"{path}.{name}", getattr(value, name, None)) for name in names]
+
+
+def _get_field_parts(value: Any, cls: Any, marker: str) -> Parts | None:
+    """Return the parts of an object that counts by its fields.
+
+    A derived class that does not declare its fields may have more attributes. They count as well.
+    """
+    names = get_field_names(cls)
+    is_tuple = isinstance(value, tuple)
+    parts: Parts = tuple(value) if is_tuple else ({name: getattr(value, name) for name in names},)
+    if marker in vars(cls):
+        return parts
+    declaring = next(base for base in cls.__mro__ if marker in vars(base))
+    if any(map(_has_slots, cls.__mro__[: cls.__mro__.index(declaring)])):
+        return None
+    declared = get_field_names(cls, all_fields=True)
+    others = {
+        name: item
+        for name, item in getattr(value, "__dict__", {}).items()
+        if name not in declared
+        and not isinstance(inspect.getattr_static(cls, name, None), functools.cached_property)
+    }
+    return (*parts, others) if others else parts
 
 
 def _get_text_parts(value: Any) -> Parts | None:

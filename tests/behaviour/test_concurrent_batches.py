@@ -30,6 +30,9 @@ class Held:
         self.free = asyncio.Event()
         self.function = cached_batch(cache=cache, **settings)(self.compute)
 
+    def __cache_key__(self) -> str:
+        return "all batches"
+
     async def compute(self, texts: list[str]) -> list[list[str]]:
         self.calls.append(texts)
         try:

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -282,7 +281,6 @@ def plain(number: int) -> int:
             TypeError,
             "must decorate a function; write it below @property, not above",
         ),
-        (lambda: cached(partial(plain, 1)), TypeError, "a function with a name; got functools"),
         (lambda: cached(lambda: 1), ValueError, "a lambda has no name.*give key_prefix="),
         (lambda: cached(min), ValueError, "the signature of min cannot be read; wrap it"),
         (lambda: cached(ttl=-1), InvalidTTLError, "ttl must be a positive .*; got int: -1"),

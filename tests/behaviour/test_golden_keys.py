@@ -1,4 +1,4 @@
-"""Stability of cache keys: between releases, in every process and on every Python.
+"""Stability of cache keys and digests: between releases, in every process and on every Python.
 
 A changed key loses the entry that was stored under it, so the keys of today are committed in
 golden_keys.json. ``python -m tests.behaviour.test_golden_keys`` replaces them. Do that only

@@ -238,8 +238,8 @@ async def test_a_stream_of_another_manager_is_waited_for(kind: str, cache_dir: P
     one = CacheManager("file", directory=cache_dir)
     other = CacheManager("file", directory=cache_dir)
     upstream, never = Upstream("a", "", "b"), Upstream()
-    here = cached(cache=one, key="k", key_prefix="p")(make_stream(kind, upstream.source))
-    there = cached(cache=other, key="k", key_prefix="p")(make_stream("async", never.source))
+    here = cached(cache=one, key=lambda: "k", key_prefix="p")(make_stream(kind, upstream.source))
+    there = cached(cache=other, key=lambda: "k", key_prefix="p")(make_stream("async", never.source))
     stream = here()
     assert await read_first(stream) == "a"
     waiting = asyncio.ensure_future(read_all(there()))

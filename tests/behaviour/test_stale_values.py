@@ -180,7 +180,7 @@ async def test_methods_are_refreshed_with_their_instance(
         def __init__(self) -> None:
             self.calls = 0
 
-        @cached(ttl=10, stale_ttl=100, cache=memory)
+        @cached(ttl=10, stale_ttl=100, cache=memory, ignore=["self"])
         async def answer(self) -> int:
             self.calls += 1
             return self.calls

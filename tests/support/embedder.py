@@ -15,6 +15,9 @@ class Embedder:
         self.calls = list[list[str]]()
         self.function = cached_batch(cache=cache, **settings)(self.embed)
 
+    def __cache_key__(self) -> str:
+        return "all embedders"
+
     async def embed(self, texts: Sequence[str], model: str = "small") -> list[list[float]]:
         self.calls.append(list(texts))
         return [[float(len(text)), float(len(model))] for text in texts]

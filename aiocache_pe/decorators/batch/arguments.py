@@ -9,7 +9,7 @@ from typing import Any
 
 from aiocache_pe.codecs.numpy_arrays import is_array_type
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import Args, Kwargs, get_signature
+from aiocache_pe.keys.signatures import Args, Kwargs, get_signature, is_in_class
 from aiocache_pe.keys.store_keys import describe
 
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
@@ -70,7 +70,8 @@ class BatchParameter:
         parameters = get_signature(function).parameters
         names = [each for each in parameters if parameters[each].kind not in _VARIADIC]
         if name is None:
-            without = names[1:] if names[:1] in (["self"], ["cls"]) else names
+            is_method = names[:1] in (["self"], ["cls"]) and is_in_class(function)
+            without = names[1:] if is_method else names
             name = without[0] if without else None
         if name is None or name not in names:
             raise ConfigurationError(

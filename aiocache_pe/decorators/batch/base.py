@@ -80,7 +80,7 @@ class BatchBase(DecoratedFunction[P, R]):
             name = self._parameter.name
             raise ConfigurationError(f"ignore= names {name!r}, but its items form the keys")
 
-    def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]:
+    def cache_keys(self, /, *args: P.args, **kwargs: P.kwargs) -> list[str]:
         """Return the key of each item, as ``cache.get`` takes it."""
         call = self._parameter.parse_call(args, kwargs)
         return [self._plain_key(*each) for each in call.iter_single()]

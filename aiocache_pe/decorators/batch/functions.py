@@ -31,10 +31,10 @@ class _BatchMethod(Method[P, F, R, N]):
     __slots__ = ()
 
     @overload
-    def cache_keys(self, *args: P.args, **kwargs: P.kwargs) -> list[str]: ...
+    def cache_keys(self, /, *args: P.args, **kwargs: P.kwargs) -> list[str]: ...
     @overload
-    def cache_keys(self, *args: F.args, **kwargs: F.kwargs) -> list[str]: ...
-    def cache_keys(self, *args: Any, **kwargs: Any) -> Any:
+    def cache_keys(self, /, *args: F.args, **kwargs: F.kwargs) -> list[str]: ...
+    def cache_keys(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the key of each item, as ``cache.get`` takes it."""
         return self.__func__.cache_keys(self.__self__, *args, **kwargs)
 
@@ -67,7 +67,7 @@ class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
         (1, 1)
     """
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> int:
         """Remove the results of these items; return their number."""
         return self.cache.delete_many(self.cache_keys(*args, **kwargs))
 
@@ -98,7 +98,7 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
         (1, 1)
     """
 
-    async def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> int:
+    async def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> int:
         """Remove the results of these items; return their number."""
         return await self.cache.delete_many(self.cache_keys(*args, **kwargs))
 
@@ -119,11 +119,11 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
 class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
     """A decorated ``async def`` with one entry for each item."""
 
-    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
         return await self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
 
-    async def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items and store its results."""
         return await self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
 
@@ -158,11 +158,11 @@ class Batch(CachedBatch[P, T]):
     the calls run in other threads.
     """
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
         return self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items and store its results."""
         return self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
 

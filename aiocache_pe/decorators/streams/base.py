@@ -53,11 +53,11 @@ class StreamBase(DecoratedFunction[P, R]):
                 "while it lasts; limit the time where you read it"
             )
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Replay the stored stream of a call, or call the function."""
         return self._open(context.current_mode(), args, kwargs)
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function and store its stream, even if a stream is stored."""
         return self._open(Mode.REFRESH, args, kwargs)
 

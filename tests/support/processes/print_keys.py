@@ -1,4 +1,7 @@
-"""Process that prints the keys of the arguments in `tests.support.calls`, on any interpreter.
+"""Process that prints keys and digests of functions, on any interpreter.
+
+The arguments are those in `tests.support.calls`, the functions those in
+`tests.support.digested_functions`.
 
 An interpreter without msgspec cannot import the library, but it can make keys, which need only
 the standard library.
@@ -22,11 +25,21 @@ def register_bare_package(name: str) -> None:
 
 
 def make_keys() -> dict[str, str]:
-    """Return the key of each call, by the name of the call."""
-    from aiocache_pe.keys.call_key import make_cache_key  # noqa: PLC0415 - after `register_bare_package`
+    """Return the key of each call and the digest of each function, by its name."""
+    # The library can be imported after `register_bare_package`.
+    from aiocache_pe.keys.call_key import CallKey, make_cache_key  # noqa: PLC0415
+    from aiocache_pe.keys.code_digest import CodeDigest  # noqa: PLC0415
     from tests.support.calls import DIFFERENT  # noqa: PLC0415
+    from tests.support.digested_functions import FUNCTIONS, RECEIVERS  # noqa: PLC0415
 
-    return {name: make_cache_key(value, option=value) for name, value in DIFFERENT.items()}
+    keys = {name: make_cache_key(value, option=value) for name, value in DIFFERENT.items()}
+    for receiver in RECEIVERS:
+        method = getattr(receiver, "ask")  # noqa: B009 - the receivers have no common type
+        key = CallKey(method.__func__, prefix="").make_key((receiver, "Why?"), {})
+        keys[f"method of {receiver!r}"] = key
+    for name, function in FUNCTIONS.items():
+        keys[f"digest of {name}"] = CodeDigest(function).compute()[0]
+    return keys
 
 
 if __name__ == "__main__":

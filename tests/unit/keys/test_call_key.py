@@ -10,10 +10,12 @@ from itertools import combinations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys.call_key import CallKey, make_cache_key
+from aiocache_pe.keys.call_key import CallKey, make_cache_key, make_label, make_printable
 from tests.support.calls import DIFFERENT, Client
 
 
@@ -25,17 +27,6 @@ def outside_class(self: Any) -> None: ...
 
 
 class Service:
-    def method(self, a: Any) -> None: ...
-    def of_class(cls, a: Any) -> None: ...  # noqa: N805  # pyright: ignore[reportSelfClsParameterName]
-
-
-class Tenant:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __cache_key__(self) -> str:
-        return self.name
-
     def method(self, a: Any) -> None: ...
 
 
@@ -129,20 +120,7 @@ def test_other_functions_and_prefixes_have_different_keys() -> None:
     assert make_key_function(plain, "llm")(1).startswith("default:llm:plain:")
 
 
-def test_self_and_cls_are_no_part_of_the_key() -> None:
-    method, of_class = make_key_function(Service.method), make_key_function(Service.of_class)
-    assert method(Service(), 1) == method(Service(), a=1)
-    assert method(Service(), 1) != method(Service(), 2)
-    assert of_class(Service, 1) == of_class(Tenant, 1)
-
-
-def test_self_is_part_of_the_key_if_its_class_has_a_cache_key() -> None:
-    key = make_key_function(Tenant.method)
-    assert key(Tenant("a"), 1) == key(Tenant("a"), a=1)
-    assert key(Tenant("a"), 1) != key(Tenant("b"), 1)
-
-
-def test_self_is_part_of_the_key_outside_a_class() -> None:
+def test_a_parameter_self_outside_a_class_is_an_argument() -> None:
     assert make_key_function(outside_class)(1) != make_key_function(outside_class)(2)
 
 
@@ -237,7 +215,37 @@ def test_a_key_begins_with_a_readable_label() -> None:
     assert re.match(r"default:.*\.plain:Why\?:", make_key_function(plain)("Why?"))
 
 
-def test_surrogates_make_keys() -> None:
+@given(st.text())
+def test_a_key_is_printable_text(text: str) -> None:
+    for key in (make_cache_key(text), make_key_function(plain)(text)):
+        assert key.isprintable()
+        assert key.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("\x1b[31mred\x1b[0m\x07", "[31mred[0m"),
+        ("\u202eabc\u2066\u200f", "abc"),
+        ("\ud800a\udfff", "a"),
+        ("a\xad\u200bb\ue000", "ab"),
+        ("\N{FACE WITH MONOCLE}", ""),
+        ("caf\xe9 \N{GRINNING FACE} \u4f60\u597d", "caf\xe9 \N{GRINNING FACE} \u4f60\u597d"),
+    ],
+)
+def test_a_label_has_printable_characters_only(text: str, label: str) -> None:
+    assert make_label(text) == label
+    assert (make_cache_key(text) == make_cache_key(label)) == (text == label)
+
+
+def test_a_printable_character_is_printable_in_all_versions_of_unicode() -> None:
+    every = "".join(map(chr, range(0x110000)))
+    kept = make_printable(every)
+    assert kept.isprintable()
+    assert len(kept) == 95_853
+
+
+def test_surrogates_make_different_keys() -> None:
     assert make_cache_key("\ud800") != make_cache_key("\ud801")
 
 

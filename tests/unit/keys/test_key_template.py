@@ -30,9 +30,6 @@ def ask(prompt: Any, model: Any = "small", *rest: Any, page: Any = 1, **options:
 
 
 AS_WRITTEN: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
-    ("", ("x",), {}, ""),
-    ("fixed", ("x",), {}, "fixed"),
-    ("{{}}", ("x",), {}, "{}"),
     ("{prompt}", ("hello",), {}, "hello"),
     ("user:{prompt}", (7,), {}, "user:7"),
     ("{prompt}", (-7,), {}, "-7"),
@@ -52,6 +49,18 @@ AS_WRITTEN: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
         "\N{LATIN SMALL LETTER E WITH ACUTE}",
     ),
 ]
+
+
+@pytest.mark.parametrize("template", ["prompt", "", "fixed", "{{prompt}}", "fetch:prompt"])
+def test_a_key_without_a_parameter_is_refused(template: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Template(template, ask)
+    meant = "prompt" if template == "prompt" else "model"
+    assert f'got {template!r}; write key="{{{meant}}}"' in str(caught.value)
+
+
+def test_a_function_without_parameters_may_have_a_fixed_key() -> None:
+    assert Template("settings", lambda: 1).make_key((), {}) == "settings"
 
 
 @pytest.mark.parametrize(("template", "args", "kwargs", "key"), AS_WRITTEN)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.signatures import Binder
+from aiocache_pe.keys.signatures import Binder, complete_call, unbind
 
 
 def plain(a: Any, b: Any = 2, *, c: Any = None) -> None: ...
@@ -24,11 +25,7 @@ def with_optional_self(self: Any = None, a: Any = 1) -> None: ...
 
 class Service:
     def method(self, a: Any, session: Any = None, *rest: Any, **options: Any) -> None: ...
-
-
-class ServiceWithKey(Service):
-    def __cache_key__(self) -> str:
-        return "named"
+    def unnamed(*args: Any) -> None: ...
 
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -52,7 +49,6 @@ def test_each_parameter_has_its_argument_in_the_order_of_the_signature(
     bound = Binder(function).bind(*call)
     assert list(bound.items()) == list(named.items())
     assert Binder(function).drop_ignored(*call) == call
-    assert not Binder(function).has_ignored
 
 
 @pytest.mark.parametrize(
@@ -111,39 +107,48 @@ def test_ignored_parameters_are_left_out(
     binder = Binder(function, ignore)
     assert binder.bind(*call) == named
     assert binder.drop_ignored(*call) == remaining
-    assert binder.has_ignored
     assert not binder.names & set(ignore)
     assert binder.bind_all(*call).keys() == inspect.signature(function).parameters.keys()
 
 
 @pytest.mark.parametrize("service", [Service(), Service])
-def test_self_is_left_out(service: Any) -> None:
+def test_self_is_a_parameter_like_any_other(service: Any) -> None:
     binder = Binder(Service.method)
-    named: dict[str, Any] = {"a": 1, "session": None, "rest": (), "options": {}}
+    named: dict[str, Any] = {"self": service, "a": 1, "session": None, "rest": (), "options": {}}
     assert binder.bind((service, 1), {}) == named
     assert binder.bind((), {"self": service, "a": 1}) == named
-    assert binder.drop_ignored((service, 1), {"x": 2}) == ((1,), {"x": 2})
+    assert binder.drop_ignored((service, 1), {"x": 2}) == ((service, 1), {"x": 2})
 
 
-def test_self_is_kept_if_its_class_has_a_cache_key() -> None:
-    service, binder = ServiceWithKey(), Binder(Service.method)
-    assert binder.bind((service, 1), {})["self"] is service
-    assert binder.drop_ignored((service, 1), {}) == ((service, 1), {})
-
-
-def test_self_and_ignored_parameters_are_left_out_together() -> None:
-    binder = Binder(Service.method, ["session", "x"])
+def test_self_can_be_ignored_by_name() -> None:
+    binder = Binder(Service.method, ["self", "session", "x"])
     call = (Service(), 1, "session", 5), {"x": 1, "y": 2}
     assert binder.bind(*call) == {"a": 1, "rest": (5,), "options": {"y": 2}}
     assert binder.drop_ignored(*call) == ((1, 5), {"y": 2})
-    service = ServiceWithKey()
-    assert binder.drop_ignored((service, 1, "session", 5), {}) == ((service, 1, 5), {})
 
 
-def test_self_can_be_ignored_by_name_also_if_its_class_has_a_cache_key() -> None:
-    binder = Binder(Service.method, ["self"])
-    assert "self" not in binder.bind((ServiceWithKey(), 1), {})
-    assert binder.drop_ignored((ServiceWithKey(), 1), {}) == ((1,), {})
+def test_the_receiver_is_the_first_parameter_of_a_function_in_a_class() -> None:
+    assert Binder(Service.method).receiver == "self"
+    assert Binder(Service.method, ["self"]).receiver is None
+    assert Binder(with_optional_self).receiver is None
+    assert Binder(Service.unnamed).receiver is None
+
+
+def test_bound_arguments_are_those_of_methods_and_partial_objects() -> None:
+    service = Service()
+    bound = functools.partial(functools.partial(service.method, 1, session=2), 3, session=4)
+    assert unbind(bound) == (Service.method, (service, 1, 3), {"session": 4})
+    assert unbind(plain) == (plain, (), {})
+
+
+def test_arguments_of_a_call_follow_the_bound_ones() -> None:
+    assert complete_call((1, 2), (3,)) == (1, 2, 3)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="Python 3.14 added placeholders")
+def test_arguments_of_a_call_fill_placeholders() -> None:
+    placeholder = functools.Placeholder  # type: ignore[attr-defined]
+    assert complete_call((1, placeholder, 3), (2, 4)) == (1, 2, 3, 4)
 
 
 def test_an_unknown_parameter_to_ignore_is_refused() -> None:

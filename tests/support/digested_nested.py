@@ -1,0 +1,5 @@
+"""Constants that are read through two modules."""
+
+from __future__ import annotations
+
+SUFFIX = "please. "

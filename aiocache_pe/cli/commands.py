@@ -16,6 +16,7 @@ from aiocache_pe.cli.options import Settings
 from aiocache_pe.cli.progress import show_progress
 from aiocache_pe.cli.session import Session, command, run
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
+from aiocache_pe.keys.code_digest import find_version
 from aiocache_pe.record import Head
 from aiocache_pe.sentinels import MISSING
 
@@ -130,6 +131,7 @@ async def inspect(session: Session, key: str) -> None:
         session.check()
         raise AbsentError(key)
     facts = _list_facts(head, entry, ttl) | {
+        "version": find_version(key),
         "file": session.namespace.location(store_key),
         "unreadable": unreadable or None,
     }
@@ -221,6 +223,7 @@ def _format_facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows: list[tuple[str, str | None]] = [
         ("type", facts["type"]),
         ("unreadable", facts["unreadable"]),
+        ("version", facts["version"]),
         ("created", output.format_time(facts["created_at"])),
         ("expires", expires),
     ]

@@ -31,12 +31,13 @@ from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
     Headers,
-    add_header,
     decode_body,
     decode_chunks,
     drop_transfer_headers,
     encode_body,
     select_headers,
+    write_headers,
+    write_protocol,
 )
 from aiocache_pe.integrations.http.shared_streams import StreamSeat
 from aiocache_pe.keys.store_keys import check_tags
@@ -138,7 +139,8 @@ class HttpCaching:
         else:
             headers, rest = select_headers(response.headers), _get_usage(check)
         body = decode_body(response.body)
-        return {"status": response.status, "headers": headers, "body": body, **rest}
+        head = {"status": response.status, "headers": headers, **response.protocol}
+        return {**head, "body": body, **rest}
 
     def make_stream_value(
         self, request: CacheableRequest, response: FetchedResponse, chunks: Sequence[bytes]
@@ -150,6 +152,7 @@ class HttpCaching:
         value = {
             "status": response.status,
             "headers": select_headers(response.headers),
+            **response.protocol,
             "chunks": [decode_body(chunk) for chunk in chunks],
         }
         return value | _get_usage(check)
@@ -196,6 +199,7 @@ class StreamCapture:
     load: LoadRequest
     tokens: Mapping[str, str]
     headers: Headers
+    protocol: dict[str, str]
     is_framed: bool
     is_open: bool
     reached_end: bool = False
@@ -222,7 +226,7 @@ class StreamCapture:
             return
         chunks: list[bytes] = buffer.make_value()["chunks"]
         reached_end = self.reached_end and self.is_framed
-        response = FetchedResponse(OK, self.headers, b"".join(chunks), reached_end)
+        response = FetchedResponse(OK, self.headers, b"".join(chunks), self.protocol, reached_end)
         value = self.caching.make_stream_value(self.request, response, chunks)
         if value is not None:
             seconds = self._monotonic() - self._start
@@ -285,10 +289,11 @@ class CachingTransport(Generic[Transport, Request, Response]):
         if fetched and outcome.source == "miss":
             response = fetched[-1]
             headers = drop_transfer_headers(response.headers)
-            return self._respond(response.status, headers, "miss", response.body)
+            return self._respond(response.status, headers, response.protocol, "miss", response.body)
         value = outcome.value
         origin = "stale" if outcome.source == "stale" else "hit"
-        return self._respond(value["status"], value["headers"], origin, encode_body(value["body"]))
+        body = encode_body(value["body"])
+        return self._respond(value["status"], value["headers"], value, origin, body)
 
     def _respond_to_stream_value(self, value: Any) -> Any | None:
         """Return the response for a stored stream; ``None`` if the value is not one."""
@@ -296,7 +301,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
         if chunks is None:
             return None
         stream = self._stream_class(chunks)
-        return self._respond(value["status"], value["headers"], "hit", stream=stream)
+        return self._respond(value["status"], value["headers"], value, "hit", stream=stream)
 
     def _respond_to_recording(
         self, answer: dict[str, Any], request: CacheableRequest, *, is_fetched: bool
@@ -304,34 +309,39 @@ class CachingTransport(Generic[Transport, Request, Response]):
         """Return the response for a recorded answer."""
         status, headers, origin, chunks = recording.replay(answer, is_fetched=is_fetched)
         if request.streams:
-            return self._respond(status, headers, origin, stream=self._stream_class(chunks))
-        return self._respond(status, headers, origin, b"".join(chunks))
+            return self._respond(status, headers, {}, origin, stream=self._stream_class(chunks))
+        return self._respond(status, headers, {}, origin, b"".join(chunks))
 
     def _respond_to_seat(self, seat: StreamSeat, key: str) -> Any:
         """Return the response for a stream in flight, or for a failure in its place."""
-        status, headers = seat.opened.status, drop_transfer_headers(seat.opened.headers)
+        status, protocol = seat.opened.status, seat.opened.protocol
+        headers = drop_transfer_headers(seat.opened.headers)
         if seat.stream is None:
-            return self._respond(status, headers, "miss", seat.opened.body)
+            return self._respond(status, headers, protocol, "miss", seat.opened.body)
         if seat.joined:
             self._loader.namespace.count_hit(key)
         origin = "hit" if seat.joined else "miss"
-        return self._respond(status, headers, origin, stream=self._open_seat(seat))
+        return self._respond(status, headers, protocol, origin, stream=self._open_seat(seat))
 
     def _respond(
         self,
         status: int,
         headers: Iterable[Iterable[str]],
+        protocol: Mapping[str, Any],
         origin: str,
         body: bytes | None = None,
         *,
         stream: Any = None,
     ) -> Any:
+        more = [(HEADER, origin)]
+        if body is not None:
+            more.append(("content-length", str(len(body))))
+            stream = self._stream_class([body])  # the client measures the time to read a stream
         return self._library.Response(
             status,
-            headers=add_header(headers, HEADER, origin),
-            content=body,
+            headers=write_headers([*headers, *more]),
             stream=stream,
-            extensions={"http_version": b"HTTP/1.1"},
+            extensions=write_protocol(protocol),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 OK = 200
@@ -13,6 +13,8 @@ _STORED_HEADERS = (
     "openai-processing-ms",
     "openai-version",
 )
+_ENCODING = "latin-1"
+_PROTOCOL_FIELDS = ("http_version", "reason_phrase")  # the names of httpx
 _TRANSFER_HEADERS = ("content-encoding", "content-length", "transfer-encoding", "connection")
 Headers = list[tuple[str, str]]
 
@@ -21,18 +23,48 @@ class FetchedResponse(NamedTuple):
     """A response from the server, with all its headers.
 
     Attributes:
+        protocol: see `read_protocol`.
         reached_end: whether the body is known to be whole.
     """
 
     status: int
     headers: Headers
     body: bytes
+    protocol: dict[str, str]
     reached_end: bool = True
 
     @property
     def content_type(self) -> str:
         """Return the type of the body."""
         return find_header(self.headers, "content-type")
+
+
+def read_headers(response: Any) -> Headers:
+    """Return all headers. Each byte is a character, so that headers of any encoding are kept."""
+    return [
+        (name.decode(_ENCODING), value.decode(_ENCODING)) for name, value in response.headers.raw
+    ]
+
+
+def write_headers(headers: Iterable[Iterable[str]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of which `read_headers` returned some."""
+    return [(name.encode(_ENCODING), value.encode(_ENCODING)) for name, value in headers]
+
+
+def read_protocol(response: Any) -> dict[str, str]:
+    """Return the version of HTTP and the reason phrase of a response, as far as it has them."""
+    extensions = response.extensions
+    return {
+        name: extensions[name].decode(_ENCODING)
+        for name in _PROTOCOL_FIELDS
+        if isinstance(extensions.get(name), bytes)
+    }
+
+
+def write_protocol(value: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the extensions of a response, of a mapping that contains a protocol."""
+    fields = {"http_version": "HTTP/1.1", **value}
+    return {name: fields[name].encode(_ENCODING) for name in _PROTOCOL_FIELDS if name in fields}
 
 
 def is_framed(response: Any) -> bool:
@@ -74,8 +106,3 @@ def decode_chunks(value: Any) -> list[bytes] | None:
     """Return the chunks of a stored stream; ``None`` if the value is not a stored stream."""
     chunks = value.get("chunks") if isinstance(value, dict) else None
     return [encode_body(chunk) for chunk in chunks] if isinstance(chunks, list) else None
-
-
-def add_header(headers: Iterable[Iterable[str]], name: str, value: str) -> Headers:
-    """Return the headers of a response with one more."""
-    return [*((each, text) for each, text in headers), (name, value)]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import CancelledError, Future
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aiocache_pe.decorators.streams.fan_out import StreamReader
@@ -32,12 +33,14 @@ class OpenedStream(NamedTuple):
         chunks: the started generator of its chunks; closing it closes the connection. ``None``
             for a failure, which is not shared.
         body: the body of a failure.
+        protocol: see `aiocache_pe.integrations.http.responses.read_protocol`.
     """
 
     status: int
     headers: list[tuple[str, str]]
     chunks: Any = None
     body: bytes = b""
+    protocol: Mapping[str, str] = MappingProxyType({})
 
 
 class StreamSeat(NamedTuple):

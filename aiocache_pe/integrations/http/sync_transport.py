@@ -23,7 +23,13 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
 )
 from aiocache_pe.integrations.http.requests import CacheableRequest
-from aiocache_pe.integrations.http.responses import OK, FetchedResponse, is_framed
+from aiocache_pe.integrations.http.responses import (
+    OK,
+    FetchedResponse,
+    is_framed,
+    read_headers,
+    read_protocol,
+)
 from aiocache_pe.integrations.http.shared_streams import (
     OpenedStream,
     StreamSeat,
@@ -117,16 +123,24 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         get_tokens = self._loader.computer.get_tag_tokens
         tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
         response = self._send(request)
-        headers = response.headers.multi_items()
+        headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
-            return OpenedStream(response.status_code, headers, body=_read(response))
+            body = _read(response)
+            return OpenedStream(response.status_code, headers, None, body, protocol)
         store = mode is not Mode.READ_ONLY
         capture = StreamCapture(
-            self._caching, parsed, load, tokens, headers, is_framed(response), is_open=store
+            self._caching,
+            parsed,
+            load,
+            tokens,
+            headers,
+            protocol,
+            is_framed(response),
+            is_open=store,
         )
         chunks = _iter_chunks(response, capture, on_close)
         next(chunks)
-        return OpenedStream(OK, headers, chunks)
+        return OpenedStream(OK, headers, chunks, protocol=protocol)
 
     def _open_seat(self, seat: StreamSeat) -> Any:
         stream, reader = seat.stream, seat.reader
@@ -140,9 +154,9 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
     def _fetch(self, request: Any) -> FetchedResponse:
         response = self._send(request)
-        headers = response.headers.multi_items()
+        headers, protocol = read_headers(response), read_protocol(response)
         body = _read(response)
-        return FetchedResponse(response.status_code, headers, body, is_framed(response))
+        return FetchedResponse(response.status_code, headers, body, protocol, is_framed(response))
 
 
 def _read(response: Any) -> bytes:

@@ -1,0 +1,54 @@
+"""Clients around the caching transports: everything else of a client stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from aiocache_pe.exceptions import ConfigurationError
+
+Client = TypeVar("Client")
+
+_MAX_CONNECTIONS, _MAX_IDLE_CONNECTIONS = 1000, 100  # as in the SDKs of OpenAI and Anthropic
+
+
+def make_client(
+    library: Any,
+    kind: Callable[..., Client],
+    wrap: Callable[[Any], Any],
+    client: Client | None,
+    options: dict[str, Any] | None,
+) -> Client:
+    """Return a client whose transports are wrapped, those of its proxies too.
+
+    The time-out of a new client stays the library's, because an SDK then uses its own.
+
+    Args:
+        library: httpx or httpx2.
+        kind: the class of a new client.
+        wrap: makes a caching transport of a transport.
+        client: the client to change; ``None`` for a new one with the defaults of the SDKs.
+        options: arguments of a new client.
+
+    Raises:
+        ConfigurationError: the client has no transports, or options are given with it.
+    """
+    if client is None:
+        limits = library.Limits(
+            max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE_CONNECTIONS
+        )
+        client = kind(**{"limits": limits, "follow_redirects": True, **(options or {})})
+    elif options:
+        raise ConfigurationError("options must not be given together with a client; omit one")
+    # No public argument keeps the proxies of the environment together with a transport.
+    fields = getattr(client, "__dict__", {})
+    if not fields.keys() >= {"_transport", "_mounts"}:
+        raise ConfigurationError(
+            f"client must be a client of {library.__name__}; got {type(client).__qualname__}"
+        )
+    fields["_transport"] = wrap(fields["_transport"])
+    fields["_mounts"] = {
+        pattern: None if transport is None else wrap(transport)
+        for pattern, transport in fields["_mounts"].items()
+    }
+    return client

@@ -42,7 +42,7 @@ async def repeat_without_end() -> None:
 
 
 async def leave_a_task() -> None:
-    TASKS.append(asyncio.ensure_future(asyncio.sleep(1)))
+    TASKS.append(asyncio.ensure_future(asyncio.sleep(60)))
 
 
 @pytest.mark.parametrize("main", [wait_for_nothing, repeat_without_end, leave_a_task])

@@ -46,14 +46,11 @@ class HistoryWriter:
         self._fd = os.open(folder / f"{name}-{os.getpid()}.log", flags, 0o600)
         self._numbers = itertools.count()
 
-    def begin(self, verb: str, key: str, value: int = 0) -> int:
-        """Write that an operation begins, and return its number."""
+    def begin(self, verb: str, key: str, value: int = 0, method: str = "-") -> int:
+        """Write that an operation begins, and by which method; return its number."""
         number = next(self._numbers)
-        os.write(
-            self._fd,
-            b"b %d %d %s %s %d\n"
-            % (number, time.monotonic_ns(), verb.encode(), key.encode(), value),
-        )
+        line = f"b {number} {time.monotonic_ns()} {verb} {key} {value} {method}\n"
+        os.write(self._fd, line.encode())
         return number
 
     def end(self, number: int, answer: int | str) -> None:
@@ -66,6 +63,7 @@ class LoggedOperation(NamedTuple):
 
     process: str
     verb: str
+    method: str
     key: str
     value: int
     answer: int | None
@@ -83,14 +81,14 @@ def _read_log(path: Path) -> Iterator[LoggedOperation]:
     for line in path.read_text().splitlines():
         kind, number, moment, *words = line.split(" ")
         if kind == "b":
-            verb, key, value = words
+            verb, key, value, method = words
             begun[number] = LoggedOperation(
-                path.stem, verb, key, int(value), None, int(moment), math.inf
+                path.stem, verb, method, key, int(value), None, int(moment), math.inf
             )
         else:
-            process, verb, key, known_value, _, called, _ = begun.pop(number)
+            one = begun.pop(number)
             answer = None if words[0] == FAILED else int(words[0])
-            yield LoggedOperation(process, verb, key, known_value, answer, called, int(moment))
+            yield LoggedOperation(*one[:5], answer, one.called, int(moment))
     yield from begun.values()
 
 
@@ -147,7 +145,7 @@ class _Floors:
 
 def _check_sources(operations: Iterable[LoggedOperation], delay: float) -> Iterator[str]:
     histories = _group_by(operations, lambda one: one.key)
-    for key, history in histories.items():
+    for history in histories.values():
         changes = [one for one in history if one.verb == CHANGE and one.answer is not None]
         floors = _Floors(changes)
         by_process = _group_by(changes, lambda one: one.process)
@@ -158,7 +156,8 @@ def _check_sources(operations: Iterable[LoggedOperation], delay: float) -> Itera
                 if one.process in own_floors:
                     floor = max(floor, own_floors[one.process].get(one.called))
                 if one.answer < floor:
-                    yield f"stale read of source {key}, acknowledged is version {floor}: {one}"
+                    [change] = [change for change in changes if change.value == floor]
+                    yield f"stale read {one}\n  after {change}"
 
 
 def _check_registers(

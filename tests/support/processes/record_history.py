@@ -333,9 +333,9 @@ class Recording:
             return  # another caller of this process changes it now
         try:
             version, failures, key = time.monotonic_ns(), _note_failures(), make_source_key(source)
-            number = self.log.begin(CHANGE, key, version)
-            self.sources.set(source, version)
             name = load.chance.choice([*CHANGES, "decorator"])
+            number = self.log.begin(CHANGE, key, version, name)
+            self.sources.set(source, version)
             if name == "decorator":
                 work = partial(compute.invalidate, source)
             else:

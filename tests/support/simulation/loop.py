@@ -22,6 +22,7 @@ MAX_STEPS = 100_000
 """Callbacks of one run, after which the run counts as endless."""
 _BUSY = 0.02  # the probability that time passes while callbacks are ready
 _BUSY_SECONDS = 1.0  # that pass at most
+_LAST_SECONDS = 1.0  # in which the tasks of cancelled calls end
 _EPOCH = 1_700_000_000.0  # the wall time at which each run begins
 
 
@@ -66,6 +67,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """
         try:
             result = self.run_until_complete(main)
+            self.run_until_complete(asyncio.sleep(_LAST_SECONDS))
             self.run_until_complete(self.shutdown_asyncgens())
             self._check_idle()
         except BaseException:

@@ -45,8 +45,8 @@ class CacheManager:
         ttl: lifetime of entries without a lifetime of their own; ``None`` for no expiry.
         max_entries: maximum number of entries in the file or the memory store, in all
             namespaces.
-        max_bytes: maximum size of the entries in bytes: of the files in the file store, of keys
-            and payloads in the memory store. A larger single entry is not stored.
+        max_bytes: maximum size of the entries in bytes: of the files in the file store, of all
+            that entries take in the memory store. A larger single entry is not stored.
         eviction: chooses the entries to evict when the store is full: ``"adaptive"`` (the
             default), ``"lfu"`` or ``"lru"``, and in memory also ``"fifo"``, ``"lirs"``,
             ``"s3fifo"`` or ``"tinylfu"``; see ``docs/eviction.md``.

@@ -107,11 +107,11 @@ class Counters:
     def _release_evicted(self) -> None:
         """Count and release the oldest entries if they were evicted from the tier.
 
-        With four at each new entry, an eighth of the queue keeps evicted values in memory.
+        With eight at each new entry, a sixteenth of the queue keeps evicted values in memory.
         """
         entries = self._hit_entries
         with suppress(IndexError):
-            for _ in range(4):
+            for _ in range(8):
                 entry = entries.popleft()
                 if not entry.is_in_tier:
                     self._count_entry(entry)

@@ -21,7 +21,7 @@ SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test cov cov-report lint format types arch bench bench-quick clean
+.PHONY: help demo test stress cov cov-report lint format types arch bench bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ demo: $(READY)-demo  ## run every example twice and print the hit rate
 
 test: $(READY)-test $(READY)-demo  ## run the test suite in random order
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+stress: $(READY)-test  ## try random histories and schedules for minutes; STRESS=100 for hours
+	AIOCACHE_STRESS=$(STRESS) $(BIN)/python -m pytest -s $(RANDOM_TESTS)
 
 cov: PYTEST_ARGS += --cov --cov-report=
 cov: test cov-report  ## run the suite and check the coverage threshold

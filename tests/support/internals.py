@@ -6,6 +6,7 @@ tests/architecture/test_tests.py checks this.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -174,6 +175,15 @@ def limit_shutdown_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None
 def limit_lock_wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time that the file store waits for a lock of another process."""
     monkeypatch.setattr(disk_executor, "_LOCK_TIMEOUT", seconds)
+
+
+def fail_atomic_writes(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let every creation of a temporary file of the file store fail with an error number."""
+
+    def refuse(path: str, flags: int) -> int:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(atomic_write, "open_below", refuse)
 
 
 def delay_reports(monkeypatch: pytest.MonkeyPatch) -> None:

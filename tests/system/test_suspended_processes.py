@@ -26,7 +26,7 @@ LIMIT = 1.0  # seconds that an operation on another key may take
 TASKS = 12  # more than the store has threads
 
 STOPPED = """
-import asyncio, importlib, os, signal, sys
+import asyncio, importlib, signal, sys, threading
 from aiocache_pe import CacheManager
 
 directory, place, operation = sys.argv[1:]
@@ -40,7 +40,7 @@ call = getattr(holder, name)
 
 def stop(*args, **kwargs):
     setattr(holder, name, call)
-    os.kill(os.getpid(), signal.SIGSTOP)
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     return call(*args, **kwargs)
 
 async def main():

@@ -30,7 +30,7 @@ TEMPORARY_PREFIX = ".tmp-"
 _OPEN_FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
-_MICROSECOND, _MILLISECOND = 1_000, 1_000_000  # ns
+_RESOLUTION, _MILLISECOND = 10_000, 1_000_000  # ns
 _PROCESS_STEP = 2 * 7919  # far apart for consecutive process numbers
 _MAX_LAG = 20 * _MILLISECOND  # of the kernel's time of a file behind the clock
 _sequence = itertools.count()
@@ -141,7 +141,7 @@ def _make_time(modified: int) -> int:
     """
     now, number = time.time_ns(), 2 * next(_sequence) + _PROCESS_STEP * os.getpid()
     if modified <= now < modified + _MAX_LAG:
-        return now - now % _MICROSECOND + (number % _MICROSECOND | 1)
+        return now - now % _RESOLUTION + (number % _RESOLUTION | 1)
     return modified - modified % _MILLISECOND + (number % _MILLISECOND | 1)
 
 

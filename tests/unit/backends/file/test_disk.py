@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from aiocache_pe import CacheManager
 from aiocache_pe.backends.file import regular_files
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.disk import Disk
 from aiocache_pe.backends.file.layout import EntryPath, Layout
 from aiocache_pe.exceptions import BackendError, CorruptRecordError
@@ -167,3 +169,40 @@ def test_a_temporary_file_of_a_process_with_the_same_number_does_not_prevent_a_w
     prefix, _, number = write.path.rpartition("-")
     Path(f"{prefix}-{int(number) + 1}").write_text("half")
     assert isinstance(disk.write([make_record("a")])[0], Record)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_write_is_tried_again_while_other_processes_remove_its_folder(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    make_folder, tries = Layout.make_folder, list[str]()
+
+    def fail_at_first(layout: Layout, folder: str) -> None:
+        tries.append(folder)
+        if len(tries) % 20:
+            raise error(folder)
+        make_folder(layout, folder)
+
+    monkeypatch.setattr(Layout, "make_folder", fail_at_first)
+    assert isinstance(disk.write([make_record("a")])[0], Record)
+    assert disk.update("default:b", lambda _: make_record("b")) is not None
+    assert len(tries) == 40
+
+
+async def test_foreign_contents_of_the_records_of_the_library_are_ignored(cache_dir: Path) -> None:
+    payloads = (b"null", b"[1]", b'{"hits":NaN,"misses":"x","sets":null,"errors":1e999}', b"\xff")
+    for number, payload in enumerate(payloads):
+        directory = cache_dir / str(number)
+        backend = FileBackend(directory)
+        for key in ("default+stats:counters", "default+tags:tag"):
+            await backend.write([Record(Head(1, key, "json", 1.0, len(payload)), payload)])
+        async with CacheManager(directory=directory) as cache:
+            assert await cache.set("k", 1, tags=["tag"]) in (True, False)
+            assert await cache.get("k") in (1, None)
+            assert await cache.set("j", 2)
+            assert await cache.get("j") == 2
+            assert (await cache.get_stats()).hits >= 1
+            assert await cache.delete_by_tag("tag")
+            assert await cache.get("k") is None
+            assert await cache.set("k", 3, tags=["tag"])
+            assert await cache.get("k") == 3

@@ -249,3 +249,26 @@ def test_a_folder_in_place_of_the_ledger_is_replaced_by_a_process_with_bounds(
     Path(layout.ledger).mkdir()
     assert not SizeLedger(layout.ledger, layout.make_root, UNBOUNDED).ensure_open()
     assert SizeLedger(layout.ledger, layout.make_root, BOUNDS).ensure_open()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 400, bytes(100_000), b"aiocpe1\n" + b"\x11" * 400, b"aiocpe1\n\xff"],
+    ids=["empty", "garbage", "zeros", "garbage numbers", "cut"],
+)
+@pytest.mark.parametrize("is_open", [True, False])
+def test_an_overwritten_ledger_costs_no_entry_and_refuses_no_write(
+    layout: Layout, content: bytes, is_open: bool
+) -> None:
+    disk = Disk(layout, Bounds(max_entries=50))
+    disk.write([make_record(str(n)) for n in range(40)])
+    if not is_open:
+        disk.close()
+    Path(layout.ledger).write_bytes(content)
+    for n in range(40, 45):
+        assert not isinstance(disk.write([make_record(str(n))])[0], OSError)
+    assert count_files(disk).entries == 45
+    disk.bounds.enforce()
+    assert disk.bounds.ledger.get_totals() == count_files(disk)
+    disk.write([make_record(str(n)) for n in range(45, 80)])
+    assert count_files(disk).entries == 50

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from aiocache_pe import CacheManager
+from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.version import (
     get_file_size,
     is_current,
     make_version,
     usable_version,
 )
+from aiocache_pe.record import Record
+from tests.support.file_store import make_record
 
 NAMES = ("plain", "\u00fc\u4e2d", os.fsdecode(b"not \xff utf-8"))
 
@@ -68,3 +74,37 @@ def test_a_version_with_a_time_in_whole_milliseconds_is_not_usable(
     os.utime(path, ns=(0, modified))
     version = make_version(str(path), path.stat())
     assert usable_version(version) == (version if is_usable else None)
+
+
+@pytest.mark.parametrize("clock", ["past", "present", "future"])
+def test_versions_differ_where_a_test_has_stopped_the_clock(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    year = 365 * 86_400 * 10**9
+    shift = {"past": -year, "present": 0, "future": year}[clock]
+    stopped = time.time_ns() + shift
+    monkeypatch.setattr(time, "time_ns", lambda: stopped)
+    disks = [Disk(Layout(str(cache_dir))) for _ in range(2)]
+    numbers = set[bytes]()
+    for number in range(200):
+        [stored] = disks[number % 2].write([make_record("k", b"%03d" % number)])
+        assert isinstance(stored, Record)
+        assert isinstance(stored.stamp, bytes)
+        numbers.add(stored.stamp[8:16])
+        disks[0].delete(["default:k"])  # so that the inode is used again
+    assert len(numbers) == 200
+    assert disks[0].clear("default:") == 0
+    disks[0].write([make_record("k")])
+    assert disks[0].clear("default:") == 1
+
+
+async def test_no_copy_is_served_after_a_change_while_clocks_stand_still(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: stopped)
+    async with CacheManager(directory=cache_dir) as one, CacheManager(directory=cache_dir) as two:
+        for number in range(100, 300):
+            assert await one.set("k", number)
+            assert await two.get("k") == number
+            assert await one.get("k") == number

@@ -21,6 +21,7 @@ from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.loops import checkpoint
 
 _SCAN_BATCH = 1000
 # Bytes that an entry takes besides its key and payload, and further bytes for its expiry. They
@@ -84,8 +85,8 @@ class MemoryLease:
 class MemoryBackend:
     """A store that keeps its records in a dict and loses them with the process.
 
-    No method waits, and any thread or event loop may use it. Expired entries are removed a few
-    at each write, and in maintenance rounds.
+    Any thread or event loop may use it. A batch lets other tasks run between its entries. Expired
+    entries are removed a few at each write, and in maintenance rounds.
 
     Args:
         max_entries: greatest number of entries; ``None`` for no limit.
@@ -142,17 +143,24 @@ class MemoryBackend:
 
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`."""
-        return {key: record for key in keys if (record := self.peek(key)) is not None}
+        found: dict[str, ReadResult] = {}
+        for count, key in enumerate(keys, 1):
+            record = self.peek(key)
+            if record is not None:
+                found[key] = record
+            await checkpoint(count)
+        return found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
         stored: list[Record] = []
         errors: list[BackendError] = []
-        for record in records:
+        for count, record in enumerate(records, 1):
             try:
                 stored.append(self._put(record))
             except BackendError as error:
                 errors.append(error)
+            await checkpoint(count)
         if errors:
             errors[0].done = stored
             raise errors[0]
@@ -161,13 +169,14 @@ class MemoryBackend:
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
         removed: list[Head] = []
-        for key in keys:
+        for count, key in enumerate(keys, 1):
             records = self._choose_map(key)
             with records.lock:
                 stored = records.nodes.get(key)
                 if stored is not None and (only is None or only(stored.head)):
                     records.discard(key)
                     removed.append(stored.head)
+            await checkpoint(count)
         return removed
 
     async def update(self, key: str, change: Change) -> Record | None:

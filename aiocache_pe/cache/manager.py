@@ -227,7 +227,7 @@ class CacheManager:
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values of several keys, read in one round trip; absent keys are missing."""
-        return await self.loader.get_many(self.loader.peek_many(keys))
+        return await self.loader.get_many(await self.loader.peek_many_in_steps(keys))
 
     async def set_many(
         self, mapping: Mapping[str, Any], ttl: TTL | Default = DEFAULT, *, tags: Iterable[str] = ()

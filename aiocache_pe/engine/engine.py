@@ -24,6 +24,7 @@ from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import BackendError, CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
+from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.threads import ThreadPool
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 
@@ -165,11 +166,12 @@ class Engine:
         records = [result for result in results.values() if isinstance(result, Record)]
         live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
-        for record in records:
+        for count, record in enumerate(records, 1):
             key = record.head.key
             if key in live:
                 entry = entries[key] = self.admit(record)
                 entry.last_access = now
+            await checkpoint(count)
         return entries, errors
 
     async def select_live(self, heads: Iterable[Head]) -> dict[str, Head]:
@@ -183,7 +185,8 @@ class Engine:
         live, undecided = dict[str, Head](), dict[str, Head]()
         tag_keys = {tag for head in candidates for tag in _get_tag_tokens(head.key, head.tags)}
         tokens, errors = await self._read_tokens(tag_keys)
-        for head in candidates:
+        for count, head in enumerate(candidates, 1):
+            await checkpoint(count)
             expected = _get_tag_tokens(head.key, head.tags)
             if all(tokens.get(tag_key) == token for tag_key, token in expected.items()):
                 live[head.key] = head
@@ -270,7 +273,11 @@ class Engine:
 
     async def write(self, records: Sequence[Record]) -> list[MemoryEntry]:
         """Store records in one round trip, and admit them to the memory tier."""
-        return [self.admit(record) for record in await self.backend.write(records)]
+        entries: list[MemoryEntry] = []
+        for count, record in enumerate(await self.backend.write(records), 1):
+            entries.append(self.admit(record))
+            await checkpoint(count)
+        return entries
 
     async def update(self, key: str, change: Change, *, keep_stale: bool = False) -> Record | None:
         """Read, change and write one entry as a single atomic step.

@@ -186,7 +186,10 @@ class Namespace:
 
         async def work() -> list[MemoryEntry]:
             now = self.time()  # one time for all, so that they expire together
-            records = [await self.engine.make_record(item, now) for item in items]
+            records: list[Record] = []
+            for count, item in enumerate(items, 1):
+                records.append(await self.engine.make_record(item, now))
+                await checkpoint(count)
             return await self._write(records)
 
         return await self.attempt("write", work(), None)
@@ -236,7 +239,9 @@ class Namespace:
 
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove entries in one round trip, and return the number of live ones."""
-        self.engine.discard(keys)
+        for count, key in enumerate(keys, 1):
+            self.engine.discard([key])
+            await checkpoint(count)
         try:
             heads = await self.engine.backend.delete(keys)
         except Exception as error:

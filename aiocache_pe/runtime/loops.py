@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakSet
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
 
-_CHECKPOINT_INTERVAL = 256  # items; decoding that many takes some milliseconds
+_CHECKPOINT_INTERVAL = 64  # items; encoding that many takes some milliseconds
 _LAST_HOOK_TIMEOUT = 10.0  # seconds that a hook with ``last=True`` waits for the other hooks
 
 
@@ -122,7 +122,7 @@ class _TrackedWork:
 
 
 async def checkpoint(count: int) -> None:
-    """Let other tasks of the loop run, once in 256 items; ``count`` items are processed.
+    """Let other tasks of the loop run, once in 64 items; ``count`` items are processed.
 
     Example:
         >>> async def total(numbers):

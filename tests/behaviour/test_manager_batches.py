@@ -249,3 +249,23 @@ async def test_a_write_during_a_computation_is_kept(cache: CacheManager) -> None
     end.set()
     assert await task == "computed"
     assert await cache.get_many(["k", "other"]) == {"k": "computed", "other": "written"}
+
+
+@pytest.mark.parametrize("operation", ["set_many", "get_many", "delete_many"])
+async def test_other_tasks_run_during_a_large_batch(memory: CacheManager, operation: str) -> None:
+    values = {f"key {number}": [number] for number in range(2000)}
+    await memory.set_many(values)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await asyncio.sleep(0)
+    begun = turns
+    await getattr(memory, operation)(values)
+    counting.cancel()
+    assert turns - begun >= len(values) / 100

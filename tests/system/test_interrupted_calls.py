@@ -84,15 +84,17 @@ def interrupt(*_):
 
 signal.signal(signal.SIGALRM, interrupt)
 while fired < int(count):
-    faulthandler.dump_traceback_later(60, exit=True)
     try:
-        try:
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 5e-4))
-            rng.choice(CALLS)(rng.randrange(9))
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+        while fired < int(count):
+            faulthandler.dump_traceback_later(60, exit=True)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 5e-4))
+                rng.choice(CALLS)(rng.randrange(9))
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
     except (Interrupt, TimeLimit):
         pass
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
 faulthandler.dump_traceback_later(60, exit=True)
 assert cache.set("end", 1) and cache.get("end") == 1
 assert double(1) == [2] and triple(1) == [[2], 3] and list(stream(1)) == [[1], [2]]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.decorators.cached import cached
 from tests.support.cli_fixtures import Cli
 
 DIRECTORY = "data/cache"
@@ -172,6 +173,28 @@ async def test_inspect_prints_the_metadata(cli: Cli) -> None:
     printed = (await call_in_thread(cli, "inspect", "k")).stdout
     for text in ("type         dict\n", "hits         1\n", "tags         ai, news\n"):
         assert text in printed
+
+
+async def test_inspect_prints_the_version_of_the_function_that_stored_an_entry(cli: Cli) -> None:
+    async with CacheManager(directory=DIRECTORY) as cache:
+
+        @cached(cache=cache)
+        async def ask(question: str) -> str:
+            return question
+
+        @cached(cache=cache, version=7)
+        async def ask_again(question: str) -> str:
+            return question
+
+        await ask("why?")
+        await ask_again("why?")
+        key = ask.cache_key("why?")
+        other = ask_again.cache_key("why?")
+    digest = key.partition("@")[2].partition(":")[0]
+    printed = (await call_in_thread(cli, "inspect", key)).stdout
+    assert f"version      {digest}\n" in printed
+    facts = json.loads((await call_in_thread(cli, "inspect", other, "--json")).stdout)
+    assert facts["version"] == "7"
 
 
 def test_inspect_prints_an_expiry_beyond_the_year_9999(cli: Cli) -> None:

@@ -20,8 +20,9 @@ from aiocache_pe.integrations.http.caching import (
     Response,
     StreamCapture,
     Transport,
+    Turn,
 )
-from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.requests import MAX_TURNS, CacheableRequest, identify_account
 from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
@@ -75,14 +76,28 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         return type("ChunkStream", (_ChunkStream, self._library.AsyncByteStream), {})
 
     async def _answer_whole(self, parsed: CacheableRequest, request: Any) -> Any:
-        fetched: list[FetchedResponse] = []
+        for _ in range(MAX_TURNS):
+            response = await self._take_turn(Turn(self, request), parsed, request)
+            if response is not None:
+                return response
+        return await self._send(request)
+
+    async def _take_turn(self, turn: Turn, parsed: CacheableRequest, request: Any) -> Any:
+        """Return the response; ``None`` after a failure that concerns another caller only."""
 
         async def fetch() -> dict[str, Any]:
-            fetched.append(await self._fetch(request))
-            return self._caching.make_value(parsed, fetched[-1])
+            turn.fetched = await self._fetch(request)
+            return self._caching.make_value(parsed, turn.fetched, identify_account(request))
 
         load = self._caching.make_load_request(parsed, fetch)
-        return self._respond_to_outcome(await self._loader.get_or_compute(load), fetched)
+        try:
+            outcome = await turn.load(load)
+        except Exception:
+            if turn.has_begun or turn.is_over:
+                raise
+            return None
+        may_have = turn.may_have(outcome.value)
+        return self._respond_to_outcome(outcome, turn.fetched) if may_have else None
 
     async def _answer_recorded(
         self, cassette: Cassette, parsed: CacheableRequest, request: Any
@@ -100,34 +115,46 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         load = self._caching.make_load_request(parsed, lambda: None)
         mode = context.current_mode()
         streams = self._streams if mode is None else self._streams_class()
+        turns = 0
         while True:
             if mode is not Mode.REFRESH:
                 value = await self._loader.namespace.get(load.key)
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
-            seat = await streams.open_or_join(
-                load.key, partial(self._open, request, parsed, load, mode)
-            )
-            if seat is not None:
+            if turns == MAX_TURNS:
+                streams = self._streams_class()
+            turns += 1
+            turn = Turn(self, request)
+            open_stream = partial(self._open, turn, parsed, load, mode)
+            try:
+                seat = await streams.open_or_join(load.key, open_stream)
+            except Exception:
+                if turn.has_begun:
+                    raise
+                continue
+            if seat is None:
+                streams = self._streams_class()  # that stream cannot be joined: send the request
+            elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
                 return self._respond_to_seat(seat, load.key)
-            streams = self._streams_class()  # that stream cannot be joined: send the request
 
     async def _open(
         self,
-        request: Any,
+        turn: Turn,
         parsed: CacheableRequest,
         load: LoadRequest,
         mode: Mode | None,
         on_close: Callable[[], None],
     ) -> OpenedStream:
+        turn.has_begun, request = True, turn.request
         self._loader.namespace.count_miss(load.key)
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
         response = await self._send(request)
         headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
             body = await _read(response)
-            return OpenedStream(response.status_code, headers, None, body, protocol)
+            account = identify_account(request)
+            return OpenedStream(response.status_code, headers, None, body, protocol, account)
         store = mode is not Mode.READ_ONLY
         capture = StreamCapture(
             self._caching,

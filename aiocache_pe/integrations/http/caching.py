@@ -6,6 +6,7 @@ arrived. A stream is stored in the chunks in which it arrived.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
     check_fetched,
     check_headers,
+    get_read_timeout,
+    identify_account,
     is_cacheable,
     parse_request,
 )
@@ -128,14 +131,20 @@ class HttpCaching:
         store_key = self.loader.open_namespace().prefix + request.key
         return LoadRequest(store_key, factory, self._policy, self._tags)
 
-    def make_value(self, request: CacheableRequest, response: FetchedResponse) -> dict[str, Any]:
+    def make_value(
+        self, request: CacheableRequest, response: FetchedResponse, account: bytes
+    ) -> dict[str, Any]:
         """Return the value of a response that is not a stream.
 
-        A response that must not be stored has a value too, for the callers that wait for it.
+        A response that must not be stored has a value too, for the callers of the same account
+        that wait for it.
         """
         check = self._find_storable(request, response)
         if check is None:
-            headers, rest = drop_transfer_headers(response.headers), {"is_storable": False}
+            headers, rest = (
+                drop_transfer_headers(response.headers),
+                {"is_storable": False, "account": account},
+            )
         else:
             headers, rest = select_headers(response.headers), _get_usage(check)
         body = decode_body(response.body)
@@ -234,6 +243,56 @@ class StreamCapture:
             await self.caching.loader.computer.put(key, value, policy, self.tokens, seconds)
 
 
+class Turn:
+    """One attempt of a caller to get a response, from the cache, another caller or the server.
+
+    Attributes:
+        request: the request.
+        has_begun: whether the caller sends its own request.
+        fetched: its response.
+        is_over: whether the time-out of the request has expired.
+    """
+
+    def __init__(self, transport: CachingTransport[Any, Any, Any], request: Any) -> None:
+        self._transport = transport
+        self.request = request
+        self.has_begun = self.is_over = False
+        self.fetched: FetchedResponse | None = None
+
+    async def load(self, load: LoadRequest) -> Outcome:
+        """Return the outcome of a load; the time-out of the request bounds the wait for others.
+
+        Raises:
+            Exception: the time-out has expired, or the factory raised it.
+        """
+        compute, is_waiting = load.factory, True
+        timer = asyncio.timeout(get_read_timeout(self.request))
+
+        def begin() -> Any:
+            self.has_begun = True
+            if is_waiting and not timer.expired():
+                timer.reschedule(None)  # from here on, the connection has the time-outs
+            return compute()
+
+        try:
+            async with timer:
+                get_or_compute = self._transport.loader.get_or_compute
+                return await get_or_compute(load._replace(factory=begin))
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            self.is_over = True
+            raise self._transport.make_timeout(self.request) from error
+        finally:
+            is_waiting = False
+
+    def may_have(self, value: Any) -> bool:
+        """Return whether the caller may have a value: its own, a stored one or its account's."""
+        if self.has_begun or _is_storable(value):
+            return True
+        return bool(value["account"] == identify_account(self.request))
+
+
 class CachingTransport(Generic[Transport, Request, Response]):
     """Base of the async and the blocking transports: decisions and responses, without I/O.
 
@@ -284,10 +343,22 @@ class CachingTransport(Generic[Transport, Request, Response]):
             return self._send
         return partial(self._answer_stream if parsed.streams else self._answer_whole, parsed)
 
-    def _respond_to_outcome(self, outcome: Outcome, fetched: Sequence[FetchedResponse]) -> Any:
-        """Return the response for an outcome; ``fetched`` is empty after a hit."""
-        if fetched and outcome.source == "miss":
-            response = fetched[-1]
+    @property
+    def loader(self) -> Loader:
+        """Return the loader of the cache."""
+        return self._loader
+
+    def make_timeout(self, request: Any) -> Exception:
+        """Return the error for a request whose time-out expires while it waits for another."""
+        error: Exception = self._library.ReadTimeout(
+            "the time-out expired before the answer to the same request of another caller arrived",
+            request=request,
+        )
+        return error
+
+    def _respond_to_outcome(self, outcome: Outcome, response: FetchedResponse | None) -> Any:
+        """Return the response for an outcome; ``response`` is the caller's own, if it has one."""
+        if response is not None and outcome.source == "miss":
             headers = drop_transfer_headers(response.headers)
             return self._respond(response.status, headers, response.protocol, "miss", response.body)
         value = outcome.value
@@ -315,7 +386,9 @@ class CachingTransport(Generic[Transport, Request, Response]):
     def _respond_to_seat(self, seat: StreamSeat, key: str) -> Any:
         """Return the response for a stream in flight, or for a failure in its place."""
         status, protocol = seat.opened.status, seat.opened.protocol
-        headers = drop_transfer_headers(seat.opened.headers)
+        is_shared = seat.joined and seat.stream is not None
+        select = select_headers if is_shared else drop_transfer_headers
+        headers = select(seat.opened.headers)
         if seat.stream is None:
             return self._respond(status, headers, protocol, "miss", seat.opened.body)
         if seat.joined:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from secrets import token_bytes
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -56,6 +57,20 @@ _SECRET_PARAMETERS = frozenset(
     )
 )
 """Names of query parameters that hold a secret, in lower case."""
+_ACCOUNT_HEADERS = (
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "proxy-authorization",
+    "cookie",
+    "openai-organization",
+    "openai-project",
+)
+"""Headers by which a server tells accounts apart."""
+MAX_TURNS = 8
+"""Failures of other callers for which a request waits before it is sent without sharing."""
+_ACCOUNT_KEY = token_bytes(32)
 _STATE_FIELDS = (
     "assistant_id",
     "background",
@@ -153,6 +168,23 @@ def parse_request(
     key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(text)}"
     api = find_api(parts.path) or OTHER
     return CacheableRequest(key, streams, description, body, api, _find_state(parts.path, fields))
+
+
+def identify_account(request: Any) -> bytes:
+    """Return a digest of a request's credentials, which has no meaning outside this process."""
+    digest = blake2b(key=_ACCOUNT_KEY, digest_size=16)
+    for name in _ACCOUNT_HEADERS:
+        digest.update(repr((name, request.headers.get(name))).encode())
+    for name, value in parse_qsl(urlsplit(str(request.url)).query):
+        if name.lower() in _SECRET_PARAMETERS:
+            digest.update(repr((name, value)).encode())
+    return digest.digest()
+
+
+def get_read_timeout(request: Any) -> float | None:
+    """Return the seconds for which a request waits for data; ``None`` without a limit."""
+    timeouts = request.extensions.get("timeout")
+    return timeouts.get("read") if isinstance(timeouts, dict) else None
 
 
 def check_fetched(request: CacheableRequest, response: FetchedResponse) -> AnswerCheck:

@@ -34,6 +34,7 @@ class OpenedStream(NamedTuple):
             for a failure, which is not shared.
         body: the body of a failure.
         protocol: see `aiocache_pe.integrations.http.responses.read_protocol`.
+        account: the digest of the credentials that the failure concerns.
     """
 
     status: int
@@ -41,6 +42,7 @@ class OpenedStream(NamedTuple):
     chunks: Any = None
     body: bytes = b""
     protocol: Mapping[str, str] = MappingProxyType({})
+    account: bytes = b""
 
 
 class StreamSeat(NamedTuple):

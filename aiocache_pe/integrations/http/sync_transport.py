@@ -21,8 +21,9 @@ from aiocache_pe.integrations.http.caching import (
     Response,
     StreamCapture,
     Transport,
+    Turn,
 )
-from aiocache_pe.integrations.http.requests import CacheableRequest
+from aiocache_pe.integrations.http.requests import MAX_TURNS, CacheableRequest, identify_account
 from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
@@ -74,15 +75,28 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         return type("ChunkStream", (_ChunkStream, self._library.SyncByteStream), {})
 
     def _answer_whole(self, parsed: CacheableRequest, request: Any) -> Any:
-        fetched: list[FetchedResponse] = []
+        for _ in range(MAX_TURNS):
+            response = self._take_turn(Turn(self, request), parsed, request)
+            if response is not None:
+                return response
+        return self._send(request)
+
+    def _take_turn(self, turn: Turn, parsed: CacheableRequest, request: Any) -> Any:
+        """Return the response; ``None`` after a failure that concerns another caller only."""
 
         def fetch() -> dict[str, Any]:
-            fetched.append(self._fetch(request))
-            return self._caching.make_value(parsed, fetched[-1])
+            turn.fetched = self._fetch(request)
+            return self._caching.make_value(parsed, turn.fetched, identify_account(request))
 
         load = self._caching.make_load_request(parsed, fetch)
-        outcome = blocking.load_request(self._loader.get_or_compute, load)
-        return self._respond_to_outcome(outcome, fetched)
+        try:
+            outcome = blocking.load_request(turn.load, load)
+        except Exception:
+            if turn.has_begun or turn.is_over:
+                raise
+            return None
+        may_have = turn.may_have(outcome.value)
+        return self._respond_to_outcome(outcome, turn.fetched) if may_have else None
 
     def _answer_recorded(self, cassette: Cassette, parsed: CacheableRequest, request: Any) -> Any:
         fetched: list[FetchedResponse] = []
@@ -99,6 +113,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         load = self._caching.make_load_request(parsed, lambda: None)
         mode = context.current_mode()
         streams = self._streams if mode is None else self._streams_class()
+        turns = 0
         while True:
             if mode is not Mode.REFRESH:
                 get = self._loader.namespace.get
@@ -106,19 +121,31 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
-            seat = streams.open_or_join(load.key, partial(self._open, request, parsed, load, mode))
-            if seat is not None:
+            if turns == MAX_TURNS:
+                streams = self._streams_class()
+            turns += 1
+            turn = Turn(self, request)
+            open_stream = partial(self._open, turn, parsed, load, mode)
+            try:
+                seat = streams.open_or_join(load.key, open_stream)
+            except Exception:
+                if turn.has_begun:
+                    raise
+                continue
+            if seat is None:
+                streams = self._streams_class()  # that stream cannot be joined: send the request
+            elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
                 return self._respond_to_seat(seat, load.key)
-            streams = self._streams_class()  # that stream cannot be joined: send the request
 
     def _open(
         self,
-        request: Any,
+        turn: Turn,
         parsed: CacheableRequest,
         load: LoadRequest,
         mode: Mode | None,
         on_close: Callable[[], None],
     ) -> OpenedStream:
+        turn.has_begun, request = True, turn.request
         self._loader.namespace.count_miss(load.key)
         get_tokens = self._loader.computer.get_tag_tokens
         tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
@@ -126,7 +153,8 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
             body = _read(response)
-            return OpenedStream(response.status_code, headers, None, body, protocol)
+            account = identify_account(request)
+            return OpenedStream(response.status_code, headers, None, body, protocol, account)
         store = mode is not Mode.READ_ONLY
         capture = StreamCapture(
             self._caching,

@@ -22,6 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.engine import bulk_operations
@@ -248,9 +250,9 @@ class _Warmer:
                 await self._make(call)
 
         try:
-            async with asyncio.TaskGroup() as group:
+            async with anyio.create_task_group() as group:
                 for _ in range(concurrency):
-                    group.create_task(work())
+                    group.start_soon(work)
         except BaseExceptionGroup as failed:  # failures of calls are counted, so this is another
             raise failed.exceptions[0] from None
         finally:

@@ -72,6 +72,7 @@ IMPORTS_LATE = {
 
 FOREIGN = {
     "aiofiles": ("backends.file",),
+    "anyio": ("warming",),
     "annotationlib": ("keys.signatures",),  # of the standard library, from Python 3.14 on
     "backports": ("codecs",),
     "click": ("cli",),

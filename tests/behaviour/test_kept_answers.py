@@ -210,3 +210,30 @@ async def test_cacheable_may_choose_any_request(way: str, memory: CacheManager) 
         contents = await (send_all_async() if way == "async" else asyncio.to_thread(send_all))
         assert contents == [b"\xffsound"] * len(calls)
     assert server.requests == len(calls)
+
+
+async def test_a_hit_of_a_long_stream_lets_other_tasks_run(memory: CacheManager) -> None:
+    chunk = b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n'
+    end = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    server = Server(make_stream([chunk] * 20_000 + [end]))
+    url = "http://model/v1/chat/completions"
+    await ask("async", memory, server, url=url, stream=True)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    inner = httpx.MockTransport(server)
+    async with (
+        httpx.AsyncClient(transport=AsyncCacheTransport(memory, transport=inner)) as http,
+        http.stream("POST", url, json={"stream": True}) as response,
+    ):
+        assert response.headers["x-aiocache-pe"] == "hit"
+        counting = asyncio.create_task(count_turns())
+        chunks = [each async for each in response.aiter_bytes()]
+        counting.cancel()
+    assert len(chunks) == 20_001
+    assert turns >= 5

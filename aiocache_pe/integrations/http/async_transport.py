@@ -6,9 +6,11 @@ The decisions are in `aiocache_pe.integrations.http.caching`. Blocking clients u
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from aiocache_pe import context
@@ -36,6 +38,9 @@ from aiocache_pe.integrations.http.shared_streams import (
     StreamSeat,
 )
 from aiocache_pe.loading.options import LoadRequest
+
+_MAX_HOLD_SECONDS = 0.002
+"""Time for which a reader of chunks that are in memory may keep other tasks from running."""
 
 
 class AsyncTransport(CachingTransport[Transport, Request, Response]):
@@ -207,6 +212,11 @@ async def _iter_chunks(
         capture.reached_end = True
 
 
+async def _iter_list(chunks: list[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
 class _ChunkStream:
     """Byte stream of chunks: a list of them, or an iterator and the function that closes it."""
 
@@ -219,12 +229,13 @@ class _ChunkStream:
         self._close = close
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        if isinstance(self._chunks, list):
-            for chunk in self._chunks:
-                yield chunk
-        else:
-            async for chunk in self._chunks:
-                yield chunk
+        chunks = _iter_list(self._chunks) if isinstance(self._chunks, list) else self._chunks
+        deadline = monotonic() + _MAX_HOLD_SECONDS
+        async for chunk in chunks:
+            yield chunk
+            if monotonic() > deadline:  # chunks that are there already suspend no task
+                await asyncio.sleep(0)
+                deadline = monotonic() + _MAX_HOLD_SECONDS
 
     async def aclose(self) -> None:
         if self._close is not None:

@@ -53,6 +53,7 @@ from aiocache_pe.loading.options import (
     LoadRequest,
     parse_options,
 )
+from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
 
@@ -64,6 +65,9 @@ logger = logging.getLogger("aiocache_pe")
 
 HEADER = "x-aiocache-pe"
 """The response header with the origin of a response: ``hit``, ``miss`` or ``stale``."""
+
+_LARGE_BYTES = 256 * 1024
+"""Size of a stream from which it is checked in a thread."""
 
 
 class HttpCaching:
@@ -236,7 +240,9 @@ class StreamCapture:
         chunks: list[bytes] = buffer.make_value()["chunks"]
         reached_end = self.reached_end and self.is_framed
         response = FetchedResponse(OK, self.headers, b"".join(chunks), self.protocol, reached_end)
-        value = self.caching.make_stream_value(self.request, response, chunks)
+        make = partial(self.caching.make_stream_value, self.request, response, chunks)
+        is_large = len(response.body) > _LARGE_BYTES
+        value = await call_in_thread(make) if is_large else make()
         if value is not None:
             seconds = self._monotonic() - self._start
             key, policy = self.load.key, self.load.policy

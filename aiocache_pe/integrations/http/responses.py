@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 OK = 200
@@ -104,5 +105,11 @@ def encode_body(body: Any) -> bytes:
 
 def decode_chunks(value: Any) -> list[bytes] | None:
     """Return the chunks of a stored stream; ``None`` if the value is not a stored stream."""
-    chunks = value.get("chunks") if isinstance(value, dict) else None
-    return [encode_body(chunk) for chunk in chunks] if isinstance(chunks, list) else None
+    if not isinstance(value, dict):
+        return None
+    if "chunks" in value:  # the form of earlier versions
+        return [encode_body(chunk) for chunk in value["chunks"]]
+    if "sizes" not in value:
+        return None
+    body, ends = encode_body(value["body"]), [0, *accumulate(value["sizes"])]
+    return [body[start:end] for start, end in pairwise(ends)]

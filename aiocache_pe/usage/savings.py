@@ -13,11 +13,25 @@ from typing import Any
 from aiocache_pe.record import Savings
 from aiocache_pe.usage.prices import PriceTable
 
-_INPUT_FIELDS = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens")
+_INPUT_FIELDS = (
+    "prompt_tokens",
+    "input_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "inputTokens",
+)
 _CACHE_FIELDS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 """Fields of Anthropic's API; its ``input_tokens`` do not include them."""
 
-_OUTPUT_FIELDS = ("completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens")
+_OUTPUT_FIELDS = (
+    "completion_tokens",
+    "output_tokens",
+    "candidatesTokenCount",
+    "candidates_token_count",
+    "outputTokens",
+)
+_THOUGHT_FIELDS = ("thoughtsTokenCount", "thoughts_token_count")
+"""Fields of Google's API; its number of output tokens does not include them."""
 _USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
 _MODEL_FIELDS = ("model", "model_name", "modelVersion")
 _ENVELOPE_FIELDS = ("message", "response")
@@ -66,7 +80,8 @@ class SavingsEstimator:
             # The last part of a stream reports the final numbers.
             fields = [_find_field(usage, _INPUT_FIELDS), *_get_fields(usage, _CACHE_FIELDS)]
             input_tokens = sum(map(_to_count, fields)) or input_tokens
-            output_tokens = _to_count(_find_field(usage, _OUTPUT_FIELDS)) or output_tokens
+            fields = [_find_field(usage, _OUTPUT_FIELDS), _find_field(usage, _THOUGHT_FIELDS)]
+            output_tokens = sum(map(_to_count, fields)) or output_tokens
 
         if not input_tokens and not output_tokens:
             return None

@@ -201,3 +201,16 @@ def test_a_price_holds_for_all_releases_of_a_model() -> None:
         assert table.find(name) == Price(1)
     for other in ("gpt-maxi", "gp", "gpt-2026-01-31-x", None):
         assert table.find(other) is None
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 20},
+        {"prompt_token_count": 7, "candidates_token_count": 3, "thoughts_token_count": 20},
+    ],
+)
+def test_the_tokens_of_thoughts_are_output(usage: dict[str, int]) -> None:
+    savings = SavingsEstimator(PriceTable({})).estimate({"model": "m", "usage_metadata": usage})
+    assert savings is not None
+    assert (savings.input_tokens, savings.output_tokens) == (7, 23)

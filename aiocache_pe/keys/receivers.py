@@ -135,9 +135,11 @@ def _identify_class(cls: type) -> Any:
     return _members[cls]
 
 
-def _is_wrapper(member: Any) -> bool:
+def _has_code(member: Any) -> bool:
     names = ("__wrapped__", "__func__")
-    return any(inspect.getattr_static(member, name, None) is not None for name in names)
+    return isinstance(member, _FUNCTIONS) or any(
+        inspect.getattr_static(member, name, None) is not None for name in names
+    )
 
 
 def _render_members(cls: type) -> list[str] | None:
@@ -150,7 +152,7 @@ def _render_members(cls: type) -> list[str] | None:
         for name, member in sorted(vars(base).items()):
             if isinstance(member, _SLOTS) or name.startswith("_abc_"):
                 continue
-            if isinstance(member, _FUNCTIONS) or _is_wrapper(member):
+            if _has_code(member):
                 text: str | None = CodeDigest(member).compute()[0]
             elif name[:2] == name[-2:] == "__":  # __module__, __doc__
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from copy import deepcopy
 from types import GetSetDescriptorType, MemberDescriptorType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class that a ``class`` statement made
@@ -55,7 +55,7 @@ def _copy(error: E, copies: dict[int, BaseException]) -> E:
 def _make_like(error: E, copies: dict[int, BaseException]) -> E:
     cls = type(error)
     # The nearest class in C has the constructor that fits the layout of the object.
-    builtin = next(base for base in cls.__mro__ if not base.__flags__ & _HEAP_TYPE)
+    builtin: Any = next(base for base in cls.__mro__ if not base.__flags__ & _HEAP_TYPE)
     args = error.args
     if isinstance(error, BaseExceptionGroup):
         args = (error.message, [_copy(each, copies) for each in error.exceptions])

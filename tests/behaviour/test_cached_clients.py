@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def run_server() -> Iterator[tuple[str, list[str]]]:
+def run_server() -> Generator[tuple[str, list[str]]]:
     """Run a server; yield its URL and the targets of its requests."""
     lines = list[str]()
     handler = type("RecordingHandler", (Handler,), {"lines": lines})

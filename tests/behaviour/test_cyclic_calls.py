@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ async def test_streams_that_need_each_other_end(settings: dict[str, Any]) -> Non
     async with CacheManager(**settings) as cache:
 
         @cached(cache=cache)
-        async def generate(number: int) -> Any:
+        async def generate(number: int) -> AsyncIterator[int]:
             is_deeper = both.count(number)
             await poll(both.have_begun)
             yield number

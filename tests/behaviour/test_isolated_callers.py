@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -122,7 +122,7 @@ async def test_each_caller_gets_an_exception_of_its_own(memory: CacheManager, ki
         return numbers
 
     @cached(cache=memory)
-    async def generate() -> Any:
+    async def generate() -> AsyncIterator[int]:
         yield 1
         await asyncio.sleep(0)
         fail()

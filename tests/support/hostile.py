@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -75,7 +75,7 @@ _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda data: gzip.compress(data, 6),
     "zstd": zstd.compress,
 }
-BOMBS: dict[str, Callable[[], tuple[str, bytes]]] = {
+BOMBS: Mapping[str, Callable[[], tuple[str, bytes]]] = {
     f"{name}, {compression}": partial(
         lambda item, compression: (
             f"json+{compression}",

@@ -14,7 +14,7 @@ import resource
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from fractions import Fraction
@@ -204,7 +204,7 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
 
 
 @asynccontextmanager
-async def watch_loop() -> AsyncIterator[list[float]]:
+async def watch_loop() -> AsyncGenerator[list[float]]:
     """Record the longest time in which the event loop ran nothing else."""
     longest = [0.0]
 

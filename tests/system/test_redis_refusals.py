@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from redis import Redis
@@ -80,7 +80,8 @@ async def test_after_a_failover_behind_one_address_the_new_primary_is_used(
             assert [await cache.get(f"k{n}") for n in range(10)] == ["new"] * 8 + [None, "old"]
             assert not is_away(cache)
             with Redis.from_url(replica.url) as admin:
-                assert admin.get("aiocache_pe:default:k0").endswith(b'"new"')
+                stored: Any = admin.get("aiocache_pe:default:k0")
+                assert stored.endswith(b'"new"')
                 assert admin.exists("aiocache_pe:default:counter")
     finally:
         proxy.stop()

@@ -71,14 +71,14 @@ class Api(NamedTuple):
             serves for both.
         stream: the check of a stream.
         results: the field with one item for each that the request asks for.
-        count: the number of items that a request asks for.
+        count_results: the number of items that a request asks for.
     """
 
     paths: tuple[str, ...]
     answer: msgspec.json.Decoder[Any] | None
     stream: Callable[[], StreamCheck] | None = None
     results: str = ""
-    count: Callable[[dict[str, Any]], int] = lambda _: 1
+    count_results: Callable[[dict[str, Any]], int] = lambda _: 1
 
 
 class _ChoicesCheck:
@@ -143,9 +143,9 @@ class _ResponseCheck:
         if self._last is not None:
             raise ValueError("an event follows the end of the response")
         if event.type in _END_EVENTS:
-            self._last = _decode_response(event.response)
-            _collect(self, self._last)
-            self.reasons = dict(enumerate(self._last.list_reasons()))
+            last = self._last = _decode_response(event.response)
+            _collect(self, last)
+            self.reasons = dict(enumerate(last.list_reasons()))
 
     def finish(self, *, reached_end: bool) -> None:
         if self._last is None:
@@ -361,7 +361,7 @@ def _check_stream(
 
 
 def _check_count(api: Api, request: Any, number: int) -> None:
-    wanted = api.count(request) if isinstance(request, dict) else 1
+    wanted = api.count_results(request) if isinstance(request, dict) else 1
     if number < wanted:
         raise ValueError(f"{api.results} has {number} items; the request asks for {wanted}")
 

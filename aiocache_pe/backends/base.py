@@ -9,7 +9,6 @@ capability      method                                     without it
 ==============  =========================================  ===============================
 `Coherent`      check a copy in memory, without waiting    no memory tier over this store
 `Peekable`      read without waiting, or answer `PENDING`  every read is awaited
-`Invalidating`  remove the records of a pattern             a scan and deletes
 `Sized`         return number and size of the entries      counted by a scan
 `Usage`         keep the hits and last access of entries   hit counts last for the process
 `Evicting`      report entries removed to make room        evictions are not counted
@@ -17,6 +16,7 @@ capability      method                                     without it
 `Sweeper`       remove the remains of crashed processes    no remains are removed
 `Maintainable`  remove expired entries in small steps      the store removes them itself
 `Leasing`       let one process compute a value            once per process and event loop
+`Generational`  keep earlier computations from storing     in this process only
 `Probed`        check that the whole store is available    one read decides
 `SecretKeeper`  keep a secret of the store's own           pickle needs a configured secret
 `Examinable`    check the store's health                   ``doctor`` reports nothing
@@ -198,22 +198,6 @@ class Peekable(Protocol):
 
 
 @runtime_checkable
-class Invalidating(Protocol):
-    """A store that removes the records of a pattern by itself."""
-
-    def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
-        """Remove the matching records.
-
-        Args:
-            prefix: an area with its colon.
-            pattern: glob over the rest of the key, as for `Backend.scan`.
-
-        Yields:
-            The heads of removed records, in batches.
-        """
-
-
-@runtime_checkable
 class Sized(Protocol):
     """A store that knows its size without reading every record."""
 
@@ -302,13 +286,6 @@ class Expiring(Protocol):
 class Lease(Protocol):
     """The exclusive right to compute the value of a key."""
 
-    @property
-    def is_lost(self) -> bool:
-        """Return whether another caller is known to be able to hold the lease by now.
-
-        Read after the value is computed. It must not wait, so its answer may be outdated.
-        """
-
     async def release(self) -> None:
         """Release the lease; do nothing if it is released or lost already.
 
@@ -325,7 +302,8 @@ class Leasing(Protocol):
     dies, another caller can acquire the lease within about a second, without any clean-up.
 
     A lease is no lock of the entry. Any caller may read, write, delete or clear the entry
-    meanwhile, and no such operation ends the lease.
+    meanwhile. In a store that is `Generational` too, a change of the key frees its lease, because
+    the computation of the holder is outdated.
     """
 
     async def try_lease(self, key: str) -> Lease | None:
@@ -338,6 +316,75 @@ class Leasing(Protocol):
 
         Returns:
             The lease; ``None`` if any caller holds it, even the same one.
+        """
+
+
+@runtime_checkable
+class Generational(Protocol):
+    """A store in which a change wins over a computation that began before it.
+
+    A computation takes the generation of its key before it reads the entry, and its result is
+    stored only if the generation was not raised since. These changes raise it, in one step with
+    the change and for all processes:
+
+    - `Backend.write`, and `Backend.delete` without a condition, also of a key without an entry;
+    - `Backend.update`, if it removes a record or stores another payload;
+    - `Backend.clear` and `invalidate`, for each key under the prefix or matching the pattern.
+
+    `write_computed` raises no generation. A store that loses generations, for instance because its
+    memory is full, takes them as not raised. Keys of the library's own data need no generations.
+    """
+
+    def begin(self, key: str) -> object | Pending:
+        """Return the present generation of a key without waiting.
+
+        Returns:
+            The generation, or `PENDING` if only `begin_and_read` can return it.
+        """
+
+    def is_raised(self, key: str, generation: Any) -> bool:
+        """Return whether a generation is known to have been raised, or may have been.
+
+        It must not wait. A store that cannot decide without waiting returns ``False``.
+        """
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[object], Mapping[str, ReadResult]]:
+        """Return the present generations of keys, and then what `Backend.read` returns.
+
+        Both take one round trip. With ``supersede``, the generations are raised before that, so
+        that no earlier computation stores its result.
+        """
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[Any]
+    ) -> Sequence[Record | None]:
+        """Store the records of computed values, except those with a raised generation.
+
+        Args:
+            records: the records, as for `Backend.write`.
+            generations: the generation that the computation of each record took.
+
+        Returns:
+            What `Backend.write` returns, with ``None`` for each record that is not stored.
+
+        Raises:
+            BackendError: a record could not be stored; the others may have been.
+        """
+
+    def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """Remove the matching records, and raise the generations of all matching keys.
+
+        Each record that was stored before the call is removed, also if it is replaced meanwhile. A
+        record that was stored later may be removed or stay.
+
+        Args:
+            prefix: an area with its colon.
+            pattern: glob over the rest of the key, as for `Backend.scan`.
+
+        Yields:
+            The heads of removed records, in batches.
         """
 
 

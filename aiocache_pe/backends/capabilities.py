@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from aiocache_pe.backends.base import (
     Backend,
     Coherent,
-    Invalidating,
+    Generational,
     Lease,
     Leasing,
     Peekable,
+    ReadResult,
     Sized,
     Usage,
 )
@@ -26,17 +28,6 @@ def is_current(store: Backend) -> Callable[[object], bool]:
 def peek(store: Backend) -> Callable[[str], Record | Pending | None]:
     """Return a store's `Peekable.peek`; without it, every answer is `PENDING`."""
     return store.peek if isinstance(store, Peekable) else lambda key: PENDING
-
-
-async def invalidate(store: Backend, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
-    """Yield from `Invalidating.invalidate`; without it, scan for records and delete them."""
-    if isinstance(store, Invalidating):
-        async for heads in store.invalidate(prefix, pattern):
-            yield heads
-        return
-    async for heads in store.scan(prefix, pattern):
-        if heads:
-            yield await store.delete([head.key for head in heads])
 
 
 async def totals(store: Backend, prefix: str) -> tuple[int, int]:
@@ -65,8 +56,6 @@ async def usage(store: Backend, key: str) -> tuple[int, float | None]:
 class _FreeLease:
     """The lease of a store without leases: every caller holds it."""
 
-    is_lost = False
-
     async def release(self) -> None:
         """Return at once: no caller waits."""
 
@@ -78,3 +67,42 @@ FREE_LEASE = _FreeLease()
 async def try_lease(store: Backend, key: str) -> Lease | None:
     """Return `Leasing.try_lease`; without it, `FREE_LEASE`."""
     return await store.try_lease(key) if isinstance(store, Leasing) else FREE_LEASE
+
+
+def begin(store: Backend) -> Callable[[str], object | Pending]:
+    """Return a store's `Generational.begin`; without it, every generation is ``None``."""
+    return store.begin if isinstance(store, Generational) else lambda key: None
+
+
+def is_raised(store: Backend) -> Callable[[str, Any], bool]:
+    """Return a store's `Generational.is_raised`; without it, no generation is raised."""
+    return store.is_raised if isinstance(store, Generational) else lambda key, generation: False
+
+
+async def begin_and_read(
+    store: Backend, keys: Sequence[str], *, supersede: bool = False
+) -> tuple[Sequence[object], Mapping[str, ReadResult]]:
+    """Return `Generational.begin_and_read`; without it, only read."""
+    if isinstance(store, Generational):
+        return await store.begin_and_read(keys, supersede=supersede)
+    return [None] * len(keys), await store.read(keys)
+
+
+async def write_computed(
+    store: Backend, records: Sequence[Record], generations: Sequence[Any]
+) -> Sequence[Record | None]:
+    """Return `Generational.write_computed`; without it, store all records."""
+    if isinstance(store, Generational):
+        return await store.write_computed(records, generations)
+    return await store.write(records)
+
+
+async def invalidate(store: Backend, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+    """Yield from `Generational.invalidate`; without it, scan for keys and delete them."""
+    if isinstance(store, Generational):
+        async for heads in store.invalidate(prefix, pattern):
+            yield heads
+        return
+    async for heads in store.scan(prefix, pattern):
+        if heads:
+            yield await store.delete([head.key for head in heads])

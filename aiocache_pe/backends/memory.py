@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from sys import getsizeof
-from typing import Any
+from typing import Any, TypeVar
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
 from aiocache_pe.clock import Clock
@@ -21,8 +22,10 @@ from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.generations import Generation, Generations
 from aiocache_pe.runtime.loops import checkpoint
 
+T = TypeVar("T")
 _SCAN_BATCH = 1000
 # Bytes that an entry takes besides its key and payload, and further bytes for its expiry. They
 # are measured in a full store of 10,000 entries.
@@ -71,14 +74,9 @@ class MemoryLease:
         self._leases = leases
         self._key = key
 
-    @property
-    def is_lost(self) -> bool:
-        """Return whether the lease belongs to the parent of this forked process."""
-        return self._leases.get(self._key) is not self
-
     async def release(self) -> None:
         """See `Lease.release`; it does not wait."""
-        if not self.is_lost:
+        if self._leases.get(self._key) is self:
             del self._leases[self._key]
 
 
@@ -132,6 +130,7 @@ class MemoryBackend:
         self.on_expire: Callable[[Head], object] | None = None
         self._is_round_over = False  # whether the step before this one was the last of its round
         self._leases: dict[str, MemoryLease] = {}
+        self._generations = Generations()
         reset_after_fork(self)
 
     def after_fork(self) -> None:
@@ -153,18 +152,7 @@ class MemoryBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        stored: list[Record] = []
-        errors: list[BackendError] = []
-        for count, record in enumerate(records, 1):
-            try:
-                stored.append(self._put(record))
-            except BackendError as error:
-                errors.append(error)
-            await checkpoint(count)
-        if errors:
-            errors[0].done = stored
-            raise errors[0]
-        return stored
+        return await _put_all(partial(self._change, record.head.key, record) for record in records)
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
@@ -176,6 +164,8 @@ class MemoryBackend:
                 if stored is not None and (only is None or only(stored.head)):
                     records.discard(key)
                     removed.append(stored.head)
+                if only is None:
+                    self._supersede(key)
             await checkpoint(count)
         return removed
 
@@ -186,10 +176,15 @@ class MemoryBackend:
             stored = records.nodes.get(key)
             before = None if stored is None else stored.to_record()
             after = change(before)
+            if after is before:
+                return before
             if after is None:
                 records.discard(key)
+                self._supersede(key)
                 return None
-            return before if after is before else self._put(after)
+            if before is not None and after.payload is before.payload:
+                return self._put(after)
+            return self._change(key, after)
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`."""
@@ -207,7 +202,10 @@ class MemoryBackend:
 
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
-        return self._choose_map(prefix).clear(prefix)
+        records = self._choose_map(prefix)
+        with records.lock:
+            self._supersede_matching(prefix, None)
+            return records.clear(prefix)
 
     async def close(self) -> None:
         """Keep the entries: the store holds no other resource."""
@@ -269,12 +267,63 @@ class MemoryBackend:
         lease = MemoryLease(self._leases, key)
         return lease if self._leases.setdefault(key, lease) is lease else None
 
+    def begin(self, key: str) -> Generation:
+        """See `Generational.begin`."""
+        return self._generations.begin(key)
+
+    def is_raised(self, key: str, generation: Generation) -> bool:
+        """See `Generational.is_raised`."""
+        return generation.is_raised
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[Generation], Mapping[str, ReadResult]]:
+        """See `Generational.begin_and_read`."""
+        if supersede:
+            for key in keys:
+                self._supersede(key)
+        return [self.begin(key) for key in keys], await self.read(keys)
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[Generation]
+    ) -> Sequence[Record | None]:
+        """See `Generational.write_computed`."""
+        pairs = zip(records, generations, strict=True)
+        return await _put_all(partial(self._put_computed, *pair) for pair in pairs)
+
+    async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """See `Generational.invalidate`."""
+        with self._choose_map(prefix).lock:
+            self._supersede_matching(prefix, compile_glob(pattern))
+        async for heads in self.scan(prefix, pattern):
+            yield await self.delete([head.key for head in heads])
+
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`; known to this process only."""
         return self._secret
 
     def _choose_map(self, key: str) -> BoundedMap[StoredRecord]:
         return self._internal_records if is_internal_key(key) else self._entries
+
+    def _change(self, key: str, record: Record) -> Record:
+        """Store a record, and keep earlier computations from replacing it."""
+        with self._choose_map(key).lock:
+            self._supersede(key)
+            return self._put(record)
+
+    def _put_computed(self, record: Record, generation: Generation) -> Record | None:
+        with self._choose_map(record.head.key).lock:
+            return None if generation.is_raised else self._put(record)
+
+    def _supersede(self, key: str) -> None:
+        self._leases.pop(key, None)
+        self._generations.raise_keys((key,))
+
+    def _supersede_matching(self, prefix: str, matches: Callable[[str], object] | None) -> None:
+        for key in list(self._leases):
+            if key.startswith(prefix) and (matches is None or matches(key[len(prefix) :])):
+                self._leases.pop(key, None)
+        self._generations.raise_matching(prefix, matches)
 
     def _put(self, record: Record) -> Record:
         stored = StoredRecord(record)
@@ -298,6 +347,22 @@ def _compute_size(record: Record) -> int:
     if head.removable_at is not None:
         size += _EXPIRY_OVERHEAD
     return size + measure_texts(head.tags) if head.tags else size
+
+
+async def _put_all(puts: Iterable[Callable[[], T]]) -> list[T]:
+    """Store records one by one; raise the first error after the last record."""
+    stored: list[T] = []
+    errors: list[BackendError] = []
+    for count, put in enumerate(puts, 1):
+        try:
+            stored.append(put())
+        except BackendError as error:
+            errors.append(error)
+        await checkpoint(count)
+    if errors:
+        errors[0].done = stored
+        raise errors[0]
+    return stored
 
 
 def _report(on_removal: Callable[[Head], object] | None, stored: StoredRecord) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from aiocache_pe.backends import capabilities
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
@@ -41,7 +42,7 @@ async def touch(namespace: Namespace, key: str, ttl: float | None) -> bool:
         is_touched = record is not None
         return None if record is None else Record(_extend(record.head, now, ttl), record.payload)
 
-    work = namespace.engine.update(key, extend, keep_stale=True)
+    work = namespace.engine.update(key, extend, keep_dead=True)
     return await namespace.attempt("write", work, None) is not None and is_touched
 
 
@@ -66,7 +67,12 @@ async def pop(namespace: Namespace, key: str) -> Any | Missing:
         taken[:] = [] if record is None else [record]
 
     async def work() -> bool:
-        await namespace.engine.update(key, take)
+        engine = namespace.engine
+        with namespace.changing([key]):
+            await engine.update(key, take)
+            if not taken and engine.is_generational:
+                # The removal of an absent entry is a change, too.
+                await capabilities.begin_and_read(engine.backend, [key], supersede=True)
         return True
 
     is_done = await namespace.attempt("delete", work(), otherwise=False)

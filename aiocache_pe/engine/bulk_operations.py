@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Condition, Sweeper
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheEntry
-from aiocache_pe.events import Cause
 from aiocache_pe.exceptions import CacheError
+from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 
@@ -25,51 +25,24 @@ async def iter_live_keys(namespace: Namespace, pattern: str | None) -> AsyncIter
         namespace.count_failure("scan", error)
 
 
-async def _remove_matching(
-    namespace: Namespace,
-    pattern: str | None,
-    cause: Cause,
-    select: Callable[[Sequence[Head], Mapping[str, Head]], list[Head]],
-    counts: Callable[[Head], bool],
-) -> int:
-    """Remove selected entries in batches, and return the number of those that count.
-
-    ``select`` gets a batch of heads, and those of them by store key that may be served, if only
-    stale. Heads with tags that cannot be read are among the latter.
-    """
-    engine, total = namespace.engine, 0
-
-    async def work() -> None:
-        nonlocal total
-        async for heads in engine.backend.scan(namespace.prefix, pattern):
-            check = await engine.check_heads(heads, stale=True)
-            selected = {head.key: head for head in select(heads, check.live | check.undecided)}
-            if selected:
-                engine.discard(selected)
-                # Only the version that was seen is removed. A newer record stays.
-                removed = await engine.backend.delete(list(selected), _make_condition(selected))
-                total += sum(map(counts, removed))
-
-    await namespace.attempt("delete", work(), None)
-    namespace.count_removed(cause, total)
-    return total
-
-
-def _make_condition(heads: Mapping[str, Head]) -> Condition:
-    return lambda head: heads.get(head.key) == head
-
-
 async def invalidate(namespace: Namespace, pattern: str) -> int:
     """Remove the entries that match a pattern, and return the number of live ones."""
-    engine, total = namespace.engine, 0
+    engine, now, total = namespace.engine, namespace.time(), 0
 
     async def work() -> None:
         nonlocal total
         async for heads in capabilities.invalidate(engine.backend, namespace.prefix, pattern):
-            engine.discard(head.key for head in heads)
-            total += len(await engine.select_live(heads))
+            engine.discard([head.key for head in heads])
+            check = await engine.check_heads(heads, stale=True)
+            servable = check.live | check.undecided
+            total += sum(not head.is_expired(now) for head in servable.values())
 
-    await namespace.attempt("delete", work(), None)
+    matches = compile_glob(pattern)
+    engine.generations.raise_matching(namespace.prefix, matches)
+    try:
+        await namespace.attempt("delete", work(), None)
+    finally:
+        engine.generations.raise_matching(namespace.prefix, matches)
     namespace.count_removed("deleted", total)
     return total
 
@@ -80,21 +53,40 @@ async def remove_expired(namespace: Namespace) -> int:
     These are entries that expired and may not be served stale, and entries that were invalidated
     through their tags. Their number is returned.
     """
+    engine, total = namespace.engine, 0
 
-    def select(heads: Sequence[Head], servable: Mapping[str, Head]) -> list[Head]:
-        return [head for head in heads if head.key not in servable]
+    async def work() -> None:
+        nonlocal total
+        async for heads in engine.backend.scan(namespace.prefix):
+            check = await engine.check_heads(heads, stale=True)
+            servable = check.live | check.undecided
+            selected = {head.key: head for head in heads if head.key not in servable}
+            if selected:
+                engine.discard(selected)
+                # Only the version that was seen is removed. A newer record stays.
+                condition = _make_condition(selected)
+                total += len(await engine.backend.delete(list(selected), condition))
 
-    removed = await _remove_matching(namespace, None, "expired", select, lambda _: True)
-    backend = namespace.engine.backend
+    await namespace.attempt("delete", work(), None)
+    namespace.count_removed("expired", total)
+    backend = engine.backend
     if isinstance(backend, Sweeper):
         await namespace.attempt("sweep", backend.sweep(namespace.time()), None)
-    return removed
+    return total
+
+
+def _make_condition(heads: Mapping[str, Head]) -> Condition:
+    return lambda head: heads.get(head.key) == head
 
 
 async def clear(namespace: Namespace) -> int:
     """Remove all entries of the namespace, and return their number."""
     engine = namespace.engine
-    removed = await namespace.attempt("clear", engine.backend.clear(namespace.prefix), 0)
+    engine.generations.raise_matching(namespace.prefix, None)
+    try:
+        removed = await namespace.attempt("clear", engine.backend.clear(namespace.prefix), 0)
+    finally:
+        engine.generations.raise_matching(namespace.prefix, None)
     if engine.tier is not None:
         engine.tier.clear(namespace.prefix)
     namespace.count_removed("cleared", removed)

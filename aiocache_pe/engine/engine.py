@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from aiocache_pe.backends import capabilities
-from aiocache_pe.backends.base import Backend, Change, Coherent, SecretKeeper
+from aiocache_pe.backends.base import (
+    Backend,
+    Change,
+    Coherent,
+    Condition,
+    Generational,
+    ReadResult,
+    SecretKeeper,
+)
 from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.object_size import measure
@@ -24,6 +32,7 @@ from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.exceptions import BackendError, CacheError, CorruptRecordError, SecretRequiredError
 from aiocache_pe.keys.store_keys import make_internal_prefix
 from aiocache_pe.record import VERSION, Head, Record, Savings
+from aiocache_pe.runtime.generations import Generations
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.threads import ThreadPool
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
@@ -50,6 +59,83 @@ class Item(NamedTuple):
     tags: Mapping[str, str] = {}
     cost: float = 0.0
     stale_ttl: float | None = None
+
+
+class Computation:
+    """A computation of one value: its generations, which a change of the key raises.
+
+    Attributes:
+        key: the store key.
+        tags: the tags of the entry.
+        stored_generation: the store's generation; `PENDING` until it is taken.
+        is_ending: whether the value is about to be stored. From then on, a change in another
+            process cannot be seen from the answer of the store.
+        is_refused: whether the store did not store the value, because the key has changed.
+        tokens: the tokens of its tags from before the source was read; ``None`` without tags.
+    """
+
+    __slots__ = (
+        *("_engine", "_generation", "is_ending", "is_refused", "key", "stored_generation"),
+        *("tags", "tokens"),
+    )
+
+    def __init__(self, engine: Engine, key: str, tags: Sequence[str]) -> None:
+        self._engine = engine
+        self.tags = tags
+        self.key = key
+        self.tokens: Mapping[str, str] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Take the present generations, before the entry and then the source are read."""
+        self._generation = self._engine.generations.begin(self.key, self.tags)
+        self.stored_generation = self._engine.begin_in_store(self.key)
+        self.is_ending = self.is_refused = False
+
+    @property
+    def is_pending(self) -> bool:
+        """Return whether the computation must still take the store's generation."""
+        return self.stored_generation is PENDING
+
+    @property
+    def is_raised_here(self) -> bool:
+        """Return whether this process has changed the key since the computation began."""
+        return self._generation.is_raised
+
+    def is_outdated(self) -> bool:
+        """Return whether the key is known to have changed since the computation began.
+
+        If so, no later caller may join the computation.
+        """
+        return self._is_raised() or (self.is_ending and not self.is_watchable)
+
+    def can_serve(self, caller: Computation) -> bool:
+        """Return whether a caller may have the value, as far as its key is concerned.
+
+        Args:
+            caller: a computation that began with the caller, and has read the store.
+        """
+        if self.is_pending or self.is_watchable:
+            return not self._is_raised()
+        return not self._generation.is_raised and (
+            self.stored_generation == caller.stored_generation
+        )
+
+    def _is_raised(self) -> bool:
+        stored = self.stored_generation
+        return self._generation.is_raised or (
+            stored is not PENDING and self._engine.is_raised_in_store(self.key, stored)
+        )
+
+    @property
+    def is_watchable(self) -> bool:
+        """Return whether the store can decide without waiting whether the key has changed."""
+        return self._engine.begin_in_store(self.key) is not PENDING
+
+    @property
+    def may_have_outdated_callers(self) -> bool:
+        """Return whether a caller may have joined after a change in another process."""
+        return (self.is_refused or self._generation.is_raised) and not self.is_watchable
 
 
 class HeadCheck(NamedTuple):
@@ -79,6 +165,9 @@ class Engine:
             at once whether a copy is current (`Coherent`).
         in_flight: store keys of values that are being computed. `peek` does not read the store
             for them, because their callers can wait for the computation.
+        is_generational: whether changes in other processes supersede computations in this one.
+        generations: the generations of the computations in this process.
+        begin_in_store, is_raised_in_store: those of the store (`Generational`).
     """
 
     def __init__(
@@ -95,9 +184,13 @@ class Engine:
         self.events = EventBus()
         self.tier = tier if isinstance(backend, Coherent) else None
         self.in_flight: set[str] = set()
+        self.generations = Generations()
+        self.begin_in_store = capabilities.begin(backend)
+        self.is_raised_in_store = capabilities.is_raised(backend)
         self._entries: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = capabilities.is_current(backend)
+        self.is_generational = isinstance(backend, Generational)
         self._peek_store = capabilities.peek(backend)
         self._time = clock.time
         self._estimate_savings = estimate_savings
@@ -142,11 +235,18 @@ class Engine:
         return self._entries.get(key)
 
     async def get_entries(
-        self, keys: Sequence[str], *, stale: bool = False
+        self,
+        keys: Sequence[str],
+        *,
+        stale: bool = False,
+        computations: Sequence[Computation] = (),
     ) -> tuple[dict[str, MemoryEntry], list[CacheError]]:
         """Return the live entries of keys in one round trip, or two if tags must be read.
 
-        With ``stale``, expired entries that may be served stale are returned, too.
+        Args:
+            keys: the store keys.
+            stale: whether expired entries that may be served stale are returned, too.
+            computations: the computations of the same keys, which begin now.
 
         Returns:
             The entries by store key, and the errors of the records that could not be read.
@@ -162,7 +262,14 @@ class Engine:
                     entries[key] = entry
         if entries:
             keys = [key for key in keys if key not in entries]
-        results = await self.backend.read(keys) if keys else {}
+            computations = [each for each in computations if each.key not in entries]
+        results: Mapping[str, ReadResult] = {}
+        if computations:
+            generations, results = await capabilities.begin_and_read(self.backend, keys)
+            for computation, generation in zip(computations, generations, strict=True):
+                computation.stored_generation = generation
+        elif keys:
+            results = await self.backend.read(keys)
         records = [result for result in results.values() if isinstance(result, Record)]
         live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
@@ -279,15 +386,48 @@ class Engine:
             await checkpoint(count)
         return entries
 
-    async def update(self, key: str, change: Change, *, keep_stale: bool = False) -> Record | None:
+    async def write_computed(
+        self, records: Sequence[Record], computations: Sequence[Computation]
+    ) -> list[MemoryEntry]:
+        """Store computed records in one round trip, and admit them to the memory tier.
+
+        A record is not stored if its key has changed since its computation began. A store that is
+        not `Generational` knows nothing of such changes. A record that was stored beside one in
+        this process is removed again.
+        """
+        for computation in computations:
+            computation.is_ending = True
+        pairs = [
+            (record, computation)
+            for record, computation in zip(records, computations, strict=True)
+            if not (computation.is_raised_here or computation.is_pending)
+        ]
+        if not pairs:
+            return []
+        chosen = [record for record, _ in pairs]
+        generations = [computation.stored_generation for _, computation in pairs]
+        written = await capabilities.write_computed(self.backend, chosen, generations)
+        entries: list[MemoryEntry] = []
+        for count, ((record, computation), stored) in enumerate(
+            zip(pairs, written, strict=True), 1
+        ):
+            await checkpoint(count)
+            computation.is_refused = stored is None
+            if stored is not None and not self.is_generational and computation.is_raised_here:
+                await self.backend.delete([record.head.key], _make_condition(record.head))
+            elif stored is not None:
+                entries.append(self.admit(stored))
+        return entries
+
+    async def update(self, key: str, change: Change, *, keep_dead: bool = False) -> Record | None:
         """Read, change and write one entry as a single atomic step.
 
         Args:
             key: the store key.
             change: called with the live record, or ``None`` if there is none; returns the record
                 to store (`aiocache_pe.backends.base.Change`). It may be called more than once.
-            keep_stale: whether an expired record that may be served stale stays when ``change``
-                returns ``None`` for it.
+            keep_dead: whether a record that is not live stays when ``change`` returns ``None`` for
+                it.
 
         Returns:
             The record that is stored now, or ``None``.
@@ -299,17 +439,14 @@ class Engine:
             unknown.clear()
             if record is None:
                 return change(None)
-            now = self._time()
-            if record.head.is_expired(now):
-                changed = change(None)
-                is_kept = keep_stale and not record.head.is_removable(now, stale=True)
-                return record if changed is None and is_kept else changed
+            if record.head.is_expired(self._time()):
+                return change(None) or (record if keep_dead else None)
             expected = _get_tag_tokens(key, record.head.tags)
             unknown.extend(tag_key for tag_key in expected if tag_key not in tokens)
             if unknown:
                 return record
             is_live = all(tokens[tag_key] == token for tag_key, token in expected.items())
-            return change(record if is_live else None)
+            return change(record) if is_live else change(None) or (record if keep_dead else None)
 
         while True:
             stored = await self.backend.update(key, change_if_live)
@@ -449,3 +586,7 @@ def _get_tag_tokens(key: str, tags: Mapping[str, str]) -> dict[str, str]:
         return {}
     area = make_internal_prefix(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
+
+
+def _make_condition(expected: Head) -> Condition:
+    return lambda head: head == expected

@@ -7,7 +7,8 @@ take store keys and seconds; callers have checked the user's arguments already.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from aiocache_pe import events
@@ -15,7 +16,7 @@ from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
 from aiocache_pe.codecs.base import LargePayloadError
 from aiocache_pe.engine.counters import Counters
-from aiocache_pe.engine.engine import Engine, Item
+from aiocache_pe.engine.engine import Computation, Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
     BackendError,
@@ -94,15 +95,33 @@ class Namespace:
             self.emit(Hit, key)
         return value
 
-    async def get(self, key: str) -> Any:
-        """Return the value of a store key, or `MISSING`; a hit is counted, a miss is not."""
-        value = self.peek(key)
-        return (await self.get_many([key])).get(key, MISSING) if value is PENDING else value
+    async def get(self, key: str, computation: Computation | None = None) -> Any:
+        """Return the value of a store key, or `MISSING`; a hit is counted, a miss is not.
 
-    async def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return the values of live entries, read in one round trip; hits are counted."""
+        Args:
+            key: the store key.
+            computation: the computation of the key, which begins now; ``None`` for a mere read.
+        """
+        if computation is not None:
+            computation.begin()
+        value = self.peek(key)
+        begun = () if computation is None or not computation.is_pending else (computation,)
+        if value is PENDING or (value is MISSING and begun):
+            return (await self.get_many([key], begun)).get(key, MISSING)
+        return value
+
+    async def get_many(
+        self, keys: Sequence[str], computations: Sequence[Computation] = ()
+    ) -> dict[str, Any]:
+        """Return the values of live entries, read in one round trip; hits are counted.
+
+        Args:
+            keys: the store keys.
+            computations: the computations of the same keys, which begin now.
+        """
         values: dict[str, Any] = {}
-        for count, (key, entry) in enumerate((await self.get_entries(keys)).items(), 1):
+        entries = await self.get_entries(keys, computations=computations)
+        for count, (key, entry) in enumerate(entries.items(), 1):
             try:
                 value = self._decode(entry)
             except Exception:  # loads the secret and tries again, or counts the failure
@@ -113,28 +132,77 @@ class Namespace:
             await checkpoint(count)
         return values
 
-    async def get_entry(self, key: str, *, stale: bool = False) -> MemoryEntry | None:
-        """Return the live or, with ``stale``, the expired entry of a store key; uncounted."""
+    async def get_entry(
+        self, key: str, *, stale: bool = False, computation: Computation | None = None
+    ) -> MemoryEntry | None:
+        """Return the live or, with ``stale``, the expired entry of a store key; uncounted.
+
+        The computation of the key begins now if it is given.
+        """
+        if computation is not None:
+            computation.begin()
+        begun = () if computation is None or not computation.is_pending else (computation,)
         try:
-            entry = self._peek_entry(key, stale=stale)
+            entry = PENDING if begun else self._peek_entry(key, stale=stale)
         except Exception as error:
             self.count_failure("peek", error)
             entry = PENDING
         if entry is PENDING:
-            return (await self.get_entries([key], stale=stale)).get(key)
+            return (await self.get_entries([key], stale=stale, computations=begun)).get(key)
         return entry if isinstance(entry, MemoryEntry) else None
 
     async def get_entries(
-        self, keys: Sequence[str], *, stale: bool = False
+        self,
+        keys: Sequence[str],
+        *,
+        stale: bool = False,
+        computations: Sequence[Computation] = (),
     ) -> dict[str, MemoryEntry]:
-        """Return the live entries of store keys, read in one round trip; no read is counted."""
-        work = self.engine.get_entries(keys, stale=stale)
+        """Return the live entries of store keys, read in one round trip; no read is counted.
+
+        The arguments are those of `Engine.get_entries`.
+        """
+        work = self.engine.get_entries(keys, stale=stale, computations=computations)
         entries, errors = await self.attempt("read", work, ({}, []))
         for error in errors:
             self.count_failure("entry", error)
         if entries and not errors:
             self._note_success("entry")
         return entries
+
+    def make_computation(self, key: str, tags: Sequence[str] = ()) -> Computation:
+        """Return a computation of a store key that begins now; see `begin_all`."""
+        return Computation(self.engine, key, tags)
+
+    async def begin_all(
+        self, computations: Sequence[Computation], *, supersede: bool = False
+    ) -> None:
+        """Let computations begin now, without a read of their entries.
+
+        Args:
+            computations: the computations.
+            supersede: whether earlier computations of the same keys must not store their results,
+                nor be joined.
+        """
+        keys = [computation.key for computation in computations]
+        if supersede:
+            self.engine.generations.raise_keys(keys)
+        for computation in computations:
+            computation.begin()
+        if supersede or any(computation.is_pending for computation in computations):
+            store = self.engine.backend
+            work = capabilities.begin_and_read(store, keys, supersede=supersede)
+            generations, _ = await self.attempt("read", work, ((), {}))
+            for computation, generation in zip(computations, generations, strict=False):
+                computation.stored_generation = generation
+
+    async def check_unstored(self, computation: Computation) -> None:
+        """Refuse a value that is not stored if its key has changed; other callers wait for it."""
+        if not computation.is_watchable:
+            computation.is_ending = True
+            present = self.make_computation(computation.key)
+            await self.begin_all([present])
+            computation.is_refused = present.stored_generation != computation.stored_generation
 
     async def get_head(self, key: str) -> Head | None:
         """Return the head of a stored record, live or not; the read is not counted."""
@@ -190,14 +258,29 @@ class Namespace:
             for count, item in enumerate(items, 1):
                 records.append(await self.engine.make_record(item, now))
                 await checkpoint(count)
-            return await self._write(records)
+            try:
+                entries = await self.engine.write(records)
+            except BackendError as error:
+                self._count_stored(error.done)
+                raise
+            self._count_stored(records)
+            return entries
 
-        return await self.attempt("write", work(), None)
+        with self.changing([item.key for item in items]):
+            return await self.attempt("write", work(), None)
 
-    async def put_storable(self, items: Sequence[Item]) -> set[str]:
-        """Store values, except those that cannot be stored exactly or that the store refuses.
+    async def put_computed(
+        self, items: Sequence[Item], computations: Mapping[str, Computation]
+    ) -> set[str]:
+        """Store computed values in one round trip, except those that must not be stored.
 
-        The exceptions are counted as errors. Other tasks run after every few hundred values.
+        These are values that cannot be stored exactly, which are counted as errors, and values of
+        keys that have changed since the computation began. Other tasks run after every few hundred
+        values.
+
+        Args:
+            items: the values.
+            computations: the computation of each store key.
 
         Returns:
             The store keys of the values that are stored.
@@ -211,12 +294,15 @@ class Namespace:
                 except SerializationError as error:
                     self.count_failure("encode", error)
                 await checkpoint(count)
+            begun = [computations[record.head.key] for record in records]
             try:
-                entries = await self._write(records) if records else []
+                entries = await self.engine.write_computed(records, begun)
+                stored = {entry.key for entry in entries}
             except BackendError as error:
                 self.count_failure("write", error)
-                return {record.head.key for record in error.done}
-            return {entry.key for entry in entries}
+                stored = {record.head.key for record in error.done if record is not None}
+            self._count_stored([record for record in records if record.head.key in stored])
+            return stored
 
         return await self.attempt("write", work(), set())
 
@@ -226,14 +312,20 @@ class Namespace:
         Raises:
             BackendError: the store failed.
         """
-        seen: list[Record | None] = [None]
+        generations, is_changed = self.engine.generations, False
 
         def change_and_note(record: Record | None) -> Record | None:
-            seen[0] = record
-            return change(record)
+            nonlocal is_changed
+            changed = change(record)
+            is_changed = changed is not record
+            if is_changed:
+                generations.raise_keys([key])
+            return changed
 
         stored = await self.engine.update(key, change_and_note)
-        if stored is not None and stored is not seen[0]:
+        if is_changed:
+            generations.raise_keys([key])
+        if is_changed and stored is not None:
             self._count_stored([stored])
         return stored
 
@@ -242,11 +334,12 @@ class Namespace:
         for count, key in enumerate(keys, 1):
             self.engine.discard([key])
             await checkpoint(count)
-        try:
-            heads = await self.engine.backend.delete(keys)
-        except Exception as error:
-            self.count_failure("delete", error)
-            heads = getattr(error, "done", ())
+        with self.changing(keys):
+            try:
+                heads = await self.engine.backend.delete(keys)
+            except Exception as error:
+                self.count_failure("delete", error)
+                heads = getattr(error, "done", ())
         live = await self.attempt("delete", self.engine.select_live(heads), {})
         self.count_removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
         return len(live)
@@ -254,7 +347,22 @@ class Namespace:
     async def renew_tags(self, tags: Sequence[str]) -> bool:
         """Invalidate all entries that carry one of the tags; return ``False`` on failure."""
         work = self.engine.renew_tags(self.prefix, tags)
-        return await self.attempt("write", work, None) is not None
+        try:
+            return await self.attempt("write", work, None) is not None
+        finally:
+            self.engine.generations.raise_tagged(self.prefix, tags)
+
+    @contextmanager
+    def changing(self, keys: Sequence[str]) -> Generator[None]:
+        """Raise the generations of keys in this process, before and after they are changed.
+
+        A computation that begins in between may store its result before the change, but not after.
+        """
+        self.engine.generations.raise_keys(keys)
+        try:
+            yield
+        finally:
+            self.engine.generations.raise_keys(keys)
 
     # The store
 
@@ -386,15 +494,6 @@ class Namespace:
             self.counters.note_first_hit(entry)
         if Hit in self._subscribed:
             self.emit(Hit, entry.key)
-
-    async def _write(self, records: Sequence[Record]) -> list[MemoryEntry]:
-        try:
-            entries = await self.engine.write(records)
-        except BackendError as error:
-            self._count_stored(error.done)
-            raise
-        self._count_stored(records)
-        return entries
 
     def _count_stored(self, records: Sequence[Record]) -> None:
         self.counters.add("sets", len(records))

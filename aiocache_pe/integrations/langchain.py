@@ -13,7 +13,8 @@ generations and messages, so a forged entry cannot choose code to run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -23,12 +24,14 @@ from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Call, Mode
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
 from aiocache_pe.keys.call_key import make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
-from aiocache_pe.sentinels import DEFAULT, MISSING, Default
+from aiocache_pe.loading.options import LoadPolicy
+from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL
 
 try:
@@ -45,6 +48,8 @@ except ImportError as error:
 
 _TEXT_CLASSES = {kind.__name__: kind for kind in (Generation, GenerationChunk)}
 _MESSAGE_CLASSES = {kind.__name__: kind for kind in (ChatGeneration, ChatGenerationChunk)}
+_MAX_LOOKUPS = 100  # of one context without an update
+_lookups: ContextVar[Mapping[tuple[int, str], Computation]] = ContextVar("aiocache_pe_lookups")
 _MODEL_FIELDS = ("model_name", "model", "model_id")
 
 
@@ -89,12 +94,25 @@ class LangChainCache(BaseCache):
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none."""
         recorded, key = self._find_recorded(prompt, llm_string)
-        return self._decode(await self._cache.get(key) if key else recorded)
+        if not key:
+            return self._decode(recorded)
+        value = self._cache.loader.peek(key, MISSING)
+        if value is MISSING or value is PENDING:
+            value, computation = await self._load(key)
+            self._note_lookup(computation)
+        return self._decode(None if value is MISSING else value)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none. Block meanwhile."""
         recorded, key = self._find_recorded(prompt, llm_string)
-        return self._decode(self._blocking.get(key) if key else recorded)
+        if not key:
+            return self._decode(recorded)
+        value = self._cache.loader.peek(key, MISSING)
+        if value is MISSING or value is PENDING:
+            nothing: tuple[Any, Computation | None] = (MISSING, None)
+            value, computation = blocking.wait_for(self._load, key, otherwise=nothing)
+            self._note_lookup(computation)
+        return self._decode(None if value is MISSING else value)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Store an answer. An answer that cannot be stored exactly is counted as a failure."""
@@ -105,7 +123,13 @@ class LangChainCache(BaseCache):
         if cassette is not None:
             await cassette.store(_make_call(prompt, llm_string), value)
         elif context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
-            await self._cache.set(_make_key(prompt, llm_string), value, self._ttl, tags=self._tags)
+            key, loader = _make_key(prompt, llm_string), self._cache.loader
+            computation = _lookups.get({}).get((id(self), loader.namespace.prefix + key))
+            if computation is None:
+                await self._cache.set(key, value, self._ttl, tags=self._tags)
+                return
+            tokens, policy = computation.tokens or {}, LoadPolicy(self._ttl)
+            await loader.computer.put(value, policy, tokens, 0.0, computation)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Store an answer, and block until it is stored."""
@@ -118,6 +142,23 @@ class LangChainCache(BaseCache):
     def clear(self, **kwargs: Any) -> None:
         """Remove all answers in the namespace, and block until they are removed."""
         self._blocking.clear()
+
+    async def _load(self, key: str) -> tuple[Any, Computation]:
+        """Return a stored value or `MISSING`, and the computation that begins now."""
+        loader = self._cache.loader
+        namespace = loader.namespace
+        computation = namespace.make_computation(namespace.prefix + key, self._tags)
+        value = await namespace.get(computation.key, computation)
+        if value is MISSING:
+            namespace.count_miss(computation.key)
+            computation.tokens = await loader.computer.get_tag_tokens(self._tags)
+        return value, computation
+
+    def _note_lookup(self, computation: Computation | None) -> None:
+        """Keep a computation for the update that LangChain makes in the same context."""
+        if computation is not None:
+            latest = dict([*_lookups.get({}).items()][-_MAX_LOOKUPS:])
+            _lookups.set(latest | {(id(self), computation.key): computation})
 
     def _find_recorded(self, prompt: str, llm_string: str) -> tuple[Any, str]:
         """Return the recorded value or ``None``, and the key to read instead or ``""``."""

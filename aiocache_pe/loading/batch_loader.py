@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
-from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.engine import Computation, Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.compute import Computer
 from aiocache_pe.loading.copying import Outcome
@@ -66,34 +66,89 @@ class BatchLoader:
         Raises:
             Exception: the function raised it; the values of its other calls are stored.
         """
+        computations: dict[str, Computation] = {}
         semaphore = asyncio.Semaphore(request.concurrency)
-        compute = partial(self._compute_chunk, request, semaphore)
+        compute = partial(self._compute_chunk, request, semaphore, computations)
         if mode is Mode.REFRESH:
             # Not joined: a computation that began earlier may have read an outdated source.
+            await self._begin(request.keys, request, computations)
+            await self._namespace.begin_all(list(computations.values()), supersede=True)
             refreshed = await Coalescer().run(request.keys, compute, request.size)
             return {key: outcome.value for key, outcome in refreshed.values.items()}
 
         values = dict(known or {})
         with self._coalescer.watch() as arrived:
-            await self._add_stored(request.keys, values)
-            missing = [key for key in request.keys if key not in values]
             if mode is Mode.READ_ONLY:
+                await self._add_stored(request.keys, values)
+                missing = [key for key in request.keys if key not in values]
                 for key in missing:
                     self._namespace.count_miss(key)
                 return values | await compute_uncached(request._replace(keys=missing))
-            shared = {key: arrived[key] for key in missing if key in arrived}
+            await self._add_stored_or_begin(request, values, computations)
+            missing = [key for key in request.keys if key not in values]
+            shared = {
+                key: outcome
+                for key in missing
+                if (outcome := arrived.get(key)) is not None
+                and outcome.computation.can_serve(computations[key])
+            }
 
         missing = [key for key in missing if key not in shared]
         if missing:
-            fetched = await self._coalescer.run(missing, compute, request.size)
+            fetched = await self._coalescer.run(
+                *(missing, compute, request.size, computations),
+                lambda present, key: present[key].can_serve(computations[key]),
+            )
             for key, outcome in fetched.values.items():
                 if key in fetched.shared:
                     shared[key] = outcome
                 else:
                     values[key] = outcome.value
-        return values | await self._copy_shared(request, shared) if shared else values
+        if not shared:
+            return values
+        current = {
+            key: outcome
+            for key, outcome in shared.items()
+            if outcome.tokens is None
+            or outcome.tokens == await self._computer.get_tag_tokens(request.tags(key))
+        }
+        values |= await self._copy_shared(request, current)
+        if len(current) < len(shared):
+            outdated = [key for key in shared if key not in current]
+            values |= await self.get_or_compute(request._replace(keys=outdated), mode)
+        return values
+
+    async def _begin(
+        self, keys: Iterable[str], request: BatchRequest, computations: dict[str, Computation]
+    ) -> None:
+        for count, key in enumerate(keys, 1):
+            computations[key] = self._namespace.make_computation(key, request.tags(key))
+            await checkpoint(count)
+
+    async def _add_stored_or_begin(
+        self, request: BatchRequest, values: dict[str, Any], computations: dict[str, Computation]
+    ) -> None:
+        """Add the stored values, and begin the computations of the other keys."""
+        await self._add_peeked(request.keys, values)
+        missing = [key for key in request.keys if key not in values]
+        await self._begin(missing, request, computations)
+        # The generations precede a read. Without waiting, the store has been read too early.
+        pending = await self._add_peeked(missing, values)
+        begun = [each for key, each in computations.items() if each.is_pending]
+        unread = [key for key in pending if not computations[key].is_pending]
+        if begun:
+            keys = [computation.key for computation in begun]
+            values |= await self._namespace.get_many(keys, begun)
+        if unread:
+            values |= await self._namespace.get_many(unread)
 
     async def _add_stored(self, keys: Iterable[str], values: dict[str, Any]) -> None:
+        pending = await self._add_peeked(keys, values)
+        if pending:
+            values |= await self._namespace.get_many(pending)
+
+    async def _add_peeked(self, keys: Iterable[str], values: dict[str, Any]) -> list[str]:
+        """Add the values that need no waiting; return the keys that must be read."""
         pending: list[str] = []
         for count, key in enumerate([key for key in keys if key not in values], 1):
             value = self._namespace.peek(key)
@@ -102,11 +157,14 @@ class BatchLoader:
             elif value is not MISSING:
                 values[key] = value
             await checkpoint(count)
-        if pending:
-            values |= await self._namespace.get_many(pending)
+        return pending
 
     async def _compute_chunk(
-        self, request: BatchRequest, semaphore: asyncio.Semaphore, keys: Sequence[str]
+        self,
+        request: BatchRequest,
+        semaphore: asyncio.Semaphore,
+        computations: Mapping[str, Computation],
+        keys: Sequence[str],
     ) -> Mapping[str, Outcome]:
         namespace, computer = self._namespace, self._computer
         async with semaphore:
@@ -128,15 +186,22 @@ class BatchLoader:
                 namespace.emit(events.Loaded, key, seconds)
 
             items: list[Item] = []
+            own_tokens = {key: {tag: tokens[tag] for tag in tags[key]} for key in keys}
             for key, value in values.items():
-                own_tokens = {tag: tokens[tag] for tag in tags[key]}
-                item = computer.make_item(key, value, request.policy, own_tokens, seconds)
+                item = computer.make_item(key, value, request.policy, own_tokens[key], seconds)
                 if item is not None:
                     items.append(item)
-            stored = await namespace.put_storable(items)
+            stored = await namespace.put_computed(items, computations)
             outcomes: dict[str, Outcome] = {}
             for key, value in values.items():
-                outcomes[key] = Outcome(value, "miss", is_stored=key in stored)
+                computations[key].is_ending = True
+                outcomes[key] = Outcome(
+                    value,
+                    "miss",
+                    is_stored=key in stored,
+                    tokens=own_tokens[key] or None,
+                    computation=computations[key],
+                )
                 outcomes[key].prepare_copies(namespace.engine, key)
             return outcomes
 

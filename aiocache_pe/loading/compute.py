@@ -11,14 +11,14 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.engine import Computation, Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.loading.copying import Outcome, copy_value
-from aiocache_pe.loading.lease_wait import HeldLease, LeaseWaiter
+from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
-from aiocache_pe.runtime.single_flight import Flights, GaveUp
+from aiocache_pe.runtime.single_flight import Flight, Flights, GaveUp
 from aiocache_pe.sentinels import MISSING, Sentinel
 from aiocache_pe.ttl import parse_ttl
 
@@ -54,32 +54,36 @@ class Computer:
         """
         key, policy = request.key, request.policy
         outcome: Outcome = joined
-        if joined is MISSING or isinstance(joined, GaveUp):
-            work = self._flights.run(
-                key,
-                lambda max_wait: self._get_or_compute_leased(request, max_wait),
-                policy.lock,
-                None if joined is MISSING else joined,
-            )
-            hard = policy.hard_timeout
-            outcome, is_shared = await (work if hard is None else self._limit(hard, key, work))
-            if not is_shared:
-                return outcome
+        while True:
+            if joined is MISSING or isinstance(joined, GaveUp):
+                work = self._flights.run(
+                    key,
+                    lambda flight, max_wait: self._get_or_compute_leased(request, flight, max_wait),
+                    policy.lock,
+                    None if joined is MISSING else joined,
+                )
+                hard = policy.hard_timeout
+                outcome, is_shared = await (work if hard is None else self._limit(hard, key, work))
+                if not is_shared:
+                    return outcome
 
-        # Another caller has the same object and may change it.
-        own = self._namespace.peek(key)
-        if not isinstance(own, Sentinel):
-            return Outcome(own, "joined")
-        if is_immutable(outcome.value):
-            self._namespace.count_hit(key)
-            return Outcome(outcome.value, "joined")
-        own = await self._namespace.get(key)
-        if own is not MISSING:
-            return Outcome(own, "joined")
-        own = outcome.copy(self._namespace.engine)
-        if own is not MISSING:
-            return Outcome(own, "joined")
-        return Outcome(await call_factory(request.factory), "miss")
+            # Another caller has the same object and may change it.
+            own = self._namespace.peek(key)
+            if not isinstance(own, Sentinel):
+                return Outcome(own, "joined")
+            is_current = await self.is_current(outcome, request.tags)
+            if is_current and is_immutable(outcome.value):
+                self._namespace.count_hit(key)
+                return Outcome(outcome.value, "joined")
+            own = await self._namespace.get(key)
+            if own is not MISSING:
+                return Outcome(own, "joined")
+            if is_current:
+                own = outcome.copy(self._namespace.engine)
+                if own is not MISSING:
+                    return Outcome(own, "joined")
+                return Outcome(await call_factory(request.factory), "miss")
+            joined = MISSING
 
     async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> Outcome:
         """Compute a newer value than that of an entry that is served meanwhile.
@@ -89,18 +93,22 @@ class Computer:
         key, policy = request.key, request.policy
         request = request._replace(factory=request.background_factory or request.factory)
 
-        async def get_newer() -> Any:
-            entry = await self._namespace.get_entry(key)
+        async def get_newer(computation: Computation | None = None) -> Any:
+            entry = await self._namespace.get_entry(key, computation=computation)
             if entry is None or entry.expires_at == seen.expires_at:
                 return MISSING
             return await self._namespace.decode(entry)
 
-        async def work(max_wait: float | None) -> Outcome:
-            value, lease = await self._lease_waiter.get_or_acquire(key, get_newer, max_wait)
+        async def work(flight: Flight, max_wait: float | None) -> Outcome:
+            computation = self._namespace.make_computation(key, request.tags)
+            flight.is_outdated = computation.is_outdated
+            value, lease = await self._lease_waiter.get_or_acquire(
+                computation, partial(get_newer, computation), max_wait
+            )
             if value is not MISSING:
-                return Outcome(value, "joined", is_stored=True)
+                return self._make_hit(value, computation)
             async with lease:
-                return await self.compute(request, lease)
+                return await self.compute(request, computation)
 
         run = self._flights.run(key, work, policy.lock)
         hard = policy.hard_timeout
@@ -115,12 +123,40 @@ class Computer:
         is_stored = await get_newer() is not MISSING
         return Outcome(value, "miss", is_stored=is_stored)
 
-    async def compute(self, request: LoadRequest, lease: HeldLease | None = None) -> Outcome:
+    def is_outdated(self, key: str) -> bool:
+        """Return whether a computation is in flight whose value no later caller may have."""
+        return self._flights.is_outdated(key)
+
+    async def is_current(self, outcome: Outcome, tags: Sequence[str]) -> bool:
+        """Return whether an outcome may be served to a caller that joined its computation."""
+        if outcome.is_outdated:
+            return False
+        return outcome.tokens is None or outcome.tokens == await self.get_tag_tokens(tags)
+
+    async def can_join(self, present: Computation, caller: Computation) -> bool:
+        """Return whether a caller may have the value of a computation; see `can_serve`."""
+        if not present.can_serve(caller):
+            return False
+        tokens = present.tokens
+        return tokens is None or tokens == await self.get_tag_tokens(present.tags)
+
+    async def compute(
+        self, request: LoadRequest, computation: Computation | None = None
+    ) -> Outcome:
         """Compute the value now, and store it if its policy allows that.
 
-        After the lease is lost, the value is not stored: a newer one may be stored already.
+        The value is not stored if its key has changed since the computation began.
+
+        Args:
+            request: the value to compute.
+            computation: its computation, which has begun; ``None`` to begin one now. Earlier
+                computations then do not store their values.
         """
         namespace, key = self._namespace, request.key
+        is_refresh, time = computation is None, namespace.time()
+        if computation is None:
+            computation = namespace.make_computation(key, request.tags)
+            await namespace.begin_all([computation], supersede=True)
         tokens = await self.get_tag_tokens(request.tags)
         began = namespace.monotonic()
         try:
@@ -131,10 +167,19 @@ class Computer:
         seconds = namespace.monotonic() - began
         namespace.emit(events.Loaded, key, seconds)
 
-        is_stored = False
-        if lease is None or not lease.is_lost:
-            is_stored = await self.put(key, value, request.policy, tokens, seconds)
-        return Outcome(value, "miss", is_stored=is_stored)
+        is_stored = await self.put(value, request.policy, tokens, seconds, computation)
+        computation.is_ending = True
+        if is_refresh and (computation.is_refused or computation.is_raised_here):
+            # The entry may be older than this value, while a later refresh is still running.
+            remove = namespace.engine.backend.delete([key], lambda head: head.created_at < time)
+            await namespace.attempt("delete", remove, ())
+        return Outcome(
+            value,
+            "miss",
+            is_stored=is_stored,
+            is_outdated=computation.may_have_outdated_callers,
+            tokens=tokens or None,
+        )
 
     async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """Return the current tokens of tags; to be called before a value is computed."""
@@ -145,22 +190,30 @@ class Computer:
         return await namespace.attempt("read", work, dict.fromkeys(tags, "unknown"))
 
     async def put(
-        self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float
+        self,
+        value: Any,
+        policy: LoadPolicy,
+        tokens: Mapping[str, str],
+        seconds: float,
+        computation: Computation,
     ) -> bool:
         """Store a computed value if its policy allows that.
 
         Args:
-            key: the store key.
             value: the value.
             policy: the policy, which may have functions of the value.
             tokens: the tokens of its tags from before the computation.
             seconds: the duration of the computation.
+            computation: the computation.
 
         Returns:
             Whether the value is stored.
         """
+        key = computation.key
         item = self.make_item(key, value, policy, tokens, seconds)
-        return item is not None and key in await self._namespace.put_storable([item])
+        return item is not None and bool(
+            await self._namespace.put_computed([item], {key: computation})
+        )
 
     def make_item(
         self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float
@@ -168,7 +221,8 @@ class Computer:
         """Return the item to store for a value; ``None`` if its policy forbids storing.
 
         A function of the policy that fails costs the storing only, because callers wait for the
-        value. The parameters are those of `put`.
+        value. The parameters are those of `put`; ``key`` is the
+        store key.
         """
         try:
             if policy.cache_if is not None and not policy.cache_if(value):
@@ -188,23 +242,35 @@ class Computer:
             self._namespace.counters.add("load_failures")
         self._namespace.emit(events.LoadFailed, key, error)
 
-    async def _get_or_compute_leased(self, request: LoadRequest, max_wait: float | None) -> Outcome:
+    async def _get_or_compute_leased(
+        self, request: LoadRequest, flight: Flight, max_wait: float | None
+    ) -> Outcome:
         namespace, key = self._namespace, request.key
         in_flight = namespace.engine.in_flight
+        computation = namespace.make_computation(key, request.tags)
+        flight.is_outdated = computation.is_outdated
 
         async def get() -> Any:
             in_flight.discard(key)  # this call reads the store; it does not wait for itself
-            value = await namespace.get(key)
+            value = await namespace.get(key, computation)
             if value is MISSING:
                 in_flight.add(key)
             return value
 
-        value, lease = await self._lease_waiter.get_or_acquire(key, get, max_wait)
+        value, lease = await self._lease_waiter.get_or_acquire(computation, get, max_wait)
         if value is not MISSING:
-            return Outcome(value, "hit", is_stored=True)
+            return self._make_hit(value, computation)
         async with lease:
             namespace.count_miss(key)
-            return await self.compute(request, lease)
+            outcome = await self.compute(request, computation)
+            if not outcome.is_stored and len(flight.waiters) > 1:
+                await namespace.check_unstored(computation)
+                outcome.is_outdated = computation.may_have_outdated_callers
+            return outcome
+
+    def _make_hit(self, value: Any, computation: Computation) -> Outcome:
+        """Return the outcome of a read; callers that joined it may have come after a change."""
+        return Outcome(value, "hit", is_stored=True, is_outdated=not computation.is_watchable)
 
     async def _limit(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
         limit = asyncio.timeout(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final, Literal
@@ -25,14 +26,32 @@ class Outcome:
         value: the value; its caller may change it.
         source: the origin.
         is_stored: whether the store has the value.
+        is_outdated: whether the value may be outdated for a caller that joined its computation.
+        tokens: the tokens of its tags from before the computation.
+        computation: the computation of the value; ``None`` if that does not matter.
     """
 
-    __slots__ = ("_copy", "_entry", "is_stored", "source", "value")
+    __slots__ = (
+        *("_copy", "_entry", "computation", "is_outdated", "is_stored", "source", "tokens"),
+        "value",
+    )
 
-    def __init__(self, value: Any, source: Source, *, is_stored: bool = False) -> None:
+    def __init__(
+        self,
+        value: Any,
+        source: Source,
+        *,
+        is_stored: bool = False,
+        is_outdated: bool = False,
+        tokens: Mapping[str, str] | None = None,
+        computation: Any = None,
+    ) -> None:
         self.value = value
         self.source = source
         self.is_stored = is_stored
+        self.is_outdated = is_outdated
+        self.tokens = tokens
+        self.computation = computation
         self._copy: Any = MISSING
         self._entry: MemoryEntry | None = None
 

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
 from aiocache_pe.backends.base import Lease
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.wait_graph import WaitNode
@@ -32,25 +33,31 @@ class HeldLease(WaitNode):
     a lease of the store, no other process is kept waiting. The namespace knows the holder of each
     lease of the store in this process.
 
+    Args:
+        namespace: the namespace.
+        lease: the lease of the store; ``None`` without one.
+        computation: the computation of the key.
+
     Attributes:
         key: the store key; ``None`` once the lease is released. Tasks that were started while
             the lease was held can outlive it.
     """
 
-    __slots__ = ("_lease", "_namespace", "key")
+    __slots__ = ("_computation", "_lease", "_namespace", "key")
 
-    def __init__(self, namespace: Namespace, key: str, lease: Lease | None) -> None:
+    def __init__(self, namespace: Namespace, lease: Lease | None, computation: Computation) -> None:
         super().__init__(asyncio.get_running_loop())
         self._namespace = namespace
         self._lease = lease
-        self.key: str | None = key
+        self._computation = computation
+        self.key: str | None = computation.key
         if lease is not None:
-            namespace.lease_holders[key] = self
+            namespace.lease_holders[computation.key] = self
 
     @property
-    def is_lost(self) -> bool:
-        """Return whether another process may have computed a newer value."""
-        return self._lease is not None and self._lease.is_lost
+    def is_outdated(self) -> bool:
+        """Return whether this process has changed the key, so that no caller needs to wait."""
+        return self._computation.is_raised_here
 
     def enter(self) -> None:
         """Mark the current context, so that nested calls find the lease."""
@@ -79,13 +86,16 @@ class LeaseWaiter:
         self._namespace = namespace
 
     async def get_or_acquire(
-        self, key: str, get: Callable[[], Awaitable[T | Missing]], max_wait: float | None
+        self,
+        computation: Computation,
+        get: Callable[[], Awaitable[T | Missing]],
+        max_wait: float | None,
     ) -> tuple[T | Missing, HeldLease]:
         """Return the value of a key, or the lease to compute it.
 
         Args:
-            key: the store key.
-            get: returns the value, or `MISSING`.
+            computation: the computation of the key.
+            get: begins the computation, and returns the value or `MISSING`.
             max_wait: seconds to wait for other holders, after which the caller computes without
                 the store's lease; ``None`` does not ask the store for a lease.
 
@@ -95,7 +105,7 @@ class LeaseWaiter:
         pause, time = _MIN_PAUSE, asyncio.get_running_loop().time
         deadline = time() + (max_wait or 0.0)
         while True:
-            lease = await self._try_acquire(key, max_wait)
+            lease = await self._try_acquire(computation, max_wait)
             try:
                 found = await get()
             except BaseException:
@@ -104,11 +114,13 @@ class LeaseWaiter:
                 raise
 
             time_left = deadline - time()
-            holders = self._find_holders(key) if lease is None and found is MISSING else ()
+            holders = (
+                self._find_holders(computation.key) if lease is None and found is MISSING else ()
+            )
             if any(map(wait_graph.depends_on_caller, holders)):
                 time_left = 0.0  # the holder waits for this caller
             if lease is None and (found is not MISSING or time_left <= 0):
-                lease = HeldLease(self._namespace, key, None)
+                lease = HeldLease(self._namespace, None, computation)
             if lease is not None:
                 if found is not MISSING:
                     await lease.release()
@@ -124,11 +136,18 @@ class LeaseWaiter:
         holder = self._namespace.lease_holders.get(key)
         return () if holder is None else (holder,)
 
-    async def _try_acquire(self, key: str, max_wait: float | None) -> HeldLease | None:
+    async def _try_acquire(
+        self, computation: Computation, max_wait: float | None
+    ) -> HeldLease | None:
+        namespace, key = self._namespace, computation.key
         if max_wait is None or is_held_by_caller(key):
-            return HeldLease(self._namespace, key, None)
-        lease = await self._namespace.try_lease(key)
-        return None if lease is None else HeldLease(self._namespace, key, lease)
+            return HeldLease(namespace, None, computation)
+        lease = await namespace.try_lease(key)
+        if lease is None:
+            holder = namespace.lease_holders.get(key)
+            if not isinstance(holder, HeldLease) or not holder.is_outdated:
+                return None
+        return HeldLease(namespace, lease, computation)
 
 
 def is_held_by_caller(key: str) -> bool:

@@ -12,7 +12,7 @@ from aiocache_pe.context import Call, use_cassette
 from aiocache_pe.exceptions import BackendError, CacheError, ConfigurationError, UnrecordedCallError
 from aiocache_pe.recordings import files
 from aiocache_pe.recordings.missing_call import VARIABLE, make_error
-from aiocache_pe.runtime.single_flight import Flights
+from aiocache_pe.runtime.single_flight import Flight, Flights
 from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import MISSING
 
@@ -97,7 +97,7 @@ class Recorder:
         if answer is not MISSING:
             return answer
 
-        async def work(max_wait: float | None) -> Any:
+        async def work(flight: Flight, max_wait: float | None) -> Any:
             value = self.find(call)
             if value is MISSING:
                 value = await compute()

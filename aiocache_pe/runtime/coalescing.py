@@ -34,13 +34,19 @@ class Fetched(NamedTuple):
 
 
 class _Chunk(Flight):
-    """Work in flight for some keys of a batch."""
+    """Work in flight for some keys of a batch.
 
-    __slots__ = ("keys",)
+    Attributes:
+        keys: the keys.
+        owner: the object that the batch gave to `Coalescer.run`.
+    """
 
-    def __init__(self, keys: Sequence[str], node: WaitNode) -> None:
+    __slots__ = ("keys", "owner")
+
+    def __init__(self, keys: Sequence[str], node: WaitNode, owner: Any) -> None:
         super().__init__(node)
         self.keys = keys
+        self.owner = owner
 
 
 class _InFlight:
@@ -55,7 +61,13 @@ class _InFlight:
         self.chunks: dict[str, _Chunk] = {}
         self.watchers: list[dict[str, Any]] = []
 
-    def start(self, keys: Sequence[str], work: Work, size: int | None) -> list[_Chunk]:
+    def start(
+        self,
+        keys: Sequence[str],
+        work: Work,
+        size: int | None,
+        owner: Any,
+    ) -> list[_Chunk]:
         """Start work on keys, ``size`` keys a chunk.
 
         All chunks are one computation. Code inside one chunk that needs a key of another one
@@ -63,7 +75,7 @@ class _InFlight:
         """
         step, node = size or len(keys) or 1, WaitNode(asyncio.get_running_loop())
         slices = [keys[at : at + step] for at in range(0, len(keys), step)]
-        return [self._start_chunk(_Chunk(each, node), work) for each in slices]
+        return [self._start_chunk(_Chunk(each, node, owner), work) for each in slices]
 
     def remove(self, chunk: _Chunk, keys: Iterable[str]) -> None:
         """Let no further caller join the chunk for these keys."""
@@ -121,7 +133,14 @@ class Coalescer:
         finally:
             watchers[:] = [each for each in watchers if each is not arrived]
 
-    async def run(self, keys: Sequence[str], work: Work, size: int | None = None) -> Fetched:
+    async def run(
+        self,
+        keys: Sequence[str],
+        work: Work,
+        size: int | None = None,
+        owner: Any = None,
+        may_join: Callable[[Any, str], bool] = lambda owner, key: True,
+    ) -> Fetched:
         """Fetch a value for each key, and wait for those that are in flight already.
 
         Work of another caller that was cancelled, or that takes longer than `WAIT_TIMEOUT`,
@@ -131,6 +150,9 @@ class Coalescer:
             keys: the keys, without duplicates.
             work: called in a task with the context variables of its first caller.
             size: maximum number of keys in one call of ``work``; ``None`` for no limit.
+            owner: any object, for the ``may_join`` of later callers.
+            may_join: returns whether this caller may wait for a key in flight, given the key and
+                the ``owner`` of the work.
 
         Raises:
             Exception: an exception of the work on one of these keys.
@@ -138,7 +160,7 @@ class Coalescer:
         in_flight, left = self._in_flight.get(), list(keys)
         fetched = Fetched({}, set())
         while left:
-            joined, started = _join_or_start(in_flight, left, work, size)
+            joined, started = _join_or_start(in_flight, left, (work, size, owner), may_join)
             shares = joined | {chunk: chunk.keys for chunk in started}
             waiters = {
                 chunk: chunk.join(WAIT_TIMEOUT if chunk in joined else None) for chunk in shares
@@ -161,22 +183,25 @@ class Coalescer:
 
 
 def _join_or_start(
-    in_flight: _InFlight, keys: Sequence[str], work: Work, size: int | None
+    in_flight: _InFlight,
+    keys: Sequence[str],
+    start: tuple[Work, int | None, Any],
+    may_join: Callable[[Any, str], bool],
 ) -> tuple[dict[_Chunk, list[str]], list[_Chunk]]:
     """Return other callers' chunks, each with the keys to take from it, and new chunks."""
     joined: dict[_Chunk, list[str]] = {}
     free, reentrant = list[str](), list[str]()
     for key in keys:
         chunk = in_flight.chunks.get(key)
-        if chunk is None:
-            free.append(key)
-        elif chunk.is_reentrant:
+        if chunk is not None and chunk.is_reentrant:
             reentrant.append(key)
-        else:
+        elif chunk is not None and may_join(chunk.owner, key):
             joined.setdefault(chunk, []).append(key)
+        else:
+            free.append(key)
     # Work that needs one of its own keys, directly or not, must not wait for itself. Its new
     # chunks are not registered, so no other caller joins them.
-    started = in_flight.start(free, work, size) + _InFlight().start(reentrant, work, size)
+    started = in_flight.start(free, *start) + _InFlight().start(reentrant, *start)
     return joined, started
 
 

@@ -21,11 +21,11 @@ from aiocache_pe.runtime.wait_graph import WaitNode
 WAIT_TIMEOUT = 300.0
 """Default seconds that a caller waits for another caller's computation."""
 
-Work = Callable[[float | None], Awaitable[Any]]
+Work = Callable[["Flight", float | None], Awaitable[Any]]
 """A function that computes the result.
 
-Its argument is the number of seconds that it may wait for computations in other loops and
-processes; ``None`` means that it must not wait.
+Its arguments are its flight, and the number of seconds that it may wait for computations in other
+loops and processes; ``None`` means that it must not wait.
 """
 
 
@@ -36,9 +36,11 @@ class Flight:
         node: the work, as the graph of waiting computations sees it.
         task: the work's task, set by `start`.
         waiters: the callers' futures, each with the loop time at which its caller gives up.
+        is_outdated: returns whether the result may be outdated for callers that come now; set by
+            the work when it begins to read.
     """
 
-    __slots__ = ("_loop", "_timer", "node", "task", "waiters")
+    __slots__ = ("_loop", "_timer", "is_outdated", "node", "task", "waiters")
 
     task: asyncio.Task[Any]
 
@@ -47,6 +49,7 @@ class Flight:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.waiters: dict[asyncio.Future[Any], float] = {}
+        self.is_outdated: Callable[[], bool] = _is_never_outdated
 
     def start(self, work: Callable[[], Awaitable[Any]], on_done: Callable[[], object]) -> None:
         """Start the work in a task, with the context variables of this caller.
@@ -165,9 +168,14 @@ class Flights:
         """
         flights = self._flights.get()
         flight = flights.get(key)
-        if flight is None or flight.is_reentrant:
+        if flight is None or flight.is_reentrant or flight.is_outdated():
             return None
         return _wait(flights, key, flight, max_wait)
+
+    def is_outdated(self, key: str) -> bool:
+        """Return whether work is in flight that later callers do not join."""
+        flight = self._flights.get().get(key)
+        return flight is not None and flight.is_outdated()
 
     async def run(
         self, key: str, work: Work, max_wait: float | None = None, before: GaveUp | None = None
@@ -195,7 +203,10 @@ class Flights:
         work_max_wait = max_wait if before is None else before.max_wait
         while True:
             flight = flights.get(key)
-            if flight is None:
+            if flight is not None and flight.is_reentrant:
+                own = Flight(WaitNode(asyncio.get_running_loop()))
+                return await work(own, work_max_wait), False
+            if flight is None or flight.is_outdated():
                 flight = self._start(flights, key, work, work_max_wait)
                 waiter = flight.join(None)
                 try:
@@ -203,8 +214,6 @@ class Flights:
                         return await waiter, False
                 finally:
                     _leave(flights, key, flight, waiter)
-            if flight.is_reentrant:
-                return await work(work_max_wait), False
             outcome = await _wait(flights, key, flight, max_wait)
             if not isinstance(outcome, GaveUp):
                 return outcome, True
@@ -217,13 +226,14 @@ class Flights:
         self._in_flight.add(key)
 
         def finish() -> None:
-            self._in_flight.discard(key)
             _remove(flights, key, flight)
+            if key not in flights:
+                self._in_flight.discard(key)
             task = flight.task
             if len(flight.waiters) > 1 and not task.cancelled() and task.exception() is None:
                 self._on_shared(key, task.result())
 
-        flight.start(lambda: work(max_wait), finish)
+        flight.start(lambda: work(flight, max_wait), finish)
         return flight
 
 
@@ -258,6 +268,10 @@ def _leave(
 def _remove(flights: dict[str, Flight], key: str, flight: Flight) -> None:
     if flights.get(key) is flight:
         del flights[key]
+
+
+def _is_never_outdated() -> bool:
+    return False
 
 
 def _count_cancellations() -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from aiocache_pe.backends.base import (
     Backend,
     Coherent,
+    Generational,
     Leasing,
     Maintainable,
     Peekable,
@@ -22,6 +24,7 @@ from aiocache_pe.testing.contract_support import (
     StoreTestCase,
     get_content,
     make_record,
+    make_touched,
     with_store,
 )
 
@@ -152,7 +155,6 @@ class CapabilityContract(StoreTestCase):
             return
         tries = await asyncio.gather(*(backend.try_lease(PREFIX + "a") for _ in range(50)))
         [lease] = [lease for lease in tries if lease is not None]
-        assert not lease.is_lost
         assert await backend.try_lease(PREFIX + "a") is None
         for name in NAMES[1:]:
             other = await backend.try_lease(PREFIX + name)
@@ -184,7 +186,7 @@ class CapabilityContract(StoreTestCase):
         assert await asyncio.to_thread(asyncio.run, acquire_elsewhere())
 
     @with_store
-    async def test_leases_and_other_methods_do_not_affect_each_other(
+    async def test_a_lease_is_no_record_and_keeps_no_caller_from_changes(
         self, backend: Backend
     ) -> None:
         if not isinstance(backend, Leasing):
@@ -193,6 +195,7 @@ class CapabilityContract(StoreTestCase):
         assert lease is not None
         assert dict(await backend.read([PREFIX + "a"])) == {}
         assert [h async for heads in backend.scan(PREFIX) for h in heads] == []
+        assert await backend.try_lease(PREFIX + "a") is None
         await backend.write([make_record("a")])
         await backend.update(PREFIX + "a", lambda before: make_record("a", b"2"))
         if isinstance(backend, Sized):
@@ -200,9 +203,141 @@ class CapabilityContract(StoreTestCase):
         assert len(await backend.delete([PREFIX + "a"])) == 1
         await backend.write([make_record("a")])
         assert await backend.clear(PREFIX) == 1
-        assert not lease.is_lost
-        assert await backend.try_lease(PREFIX + "a") is None
         await lease.release()
+
+    @with_store
+    async def test_a_change_frees_the_lease_of_its_key(self, backend: Backend) -> None:
+        if not (isinstance(backend, Leasing) and isinstance(backend, Generational)):
+            return
+        for change in _make_changes(backend)[:4]:
+            lease = await backend.try_lease(PREFIX + "a")
+            other = await backend.try_lease(PREFIX + "b")
+            assert lease is not None
+            assert other is not None
+            await change()
+            assert await backend.try_lease(PREFIX + "b") is None
+            second = await backend.try_lease(PREFIX + "a")
+            assert second is not None
+            await lease.release()  # no effect: another caller holds the lease now
+            assert await backend.try_lease(PREFIX + "a") is None
+            await second.release()
+            await other.release()
+
+    @with_store
+    async def test_a_change_keeps_earlier_computations_from_storing(self, backend: Backend) -> None:
+        if not isinstance(backend, Generational):
+            return
+        for change in _make_changes(backend):
+            generation = await _begin(backend, "a")
+            await change()
+            before = await backend.read([PREFIX + "a"])
+            [stored] = await backend.write_computed([make_record("a", b"old")], [generation])
+            assert stored is None
+            after = await backend.read([PREFIX + "a"])
+            assert [*map(get_content, after.values())] == [*map(get_content, before.values())]
+
+            later = await _begin(backend, "a")
+            [stored] = await backend.write_computed([make_record("a", b"new")], [later])
+            assert get_content(stored) == get_content(make_record("a", b"new"))
+            await backend.delete([PREFIX + "a"])
+
+    @with_store
+    async def test_other_changes_and_reads_keep_no_computation_from_storing(
+        self, backend: Backend
+    ) -> None:
+        if not isinstance(backend, Generational):
+            return
+        await backend.write([make_record("a", b"1")])
+        generation = await _begin(backend, "a")
+        await backend.read([PREFIX + "a"])
+        await backend.write(
+            [make_record("b"), Record(Head(1, "contract2:a", "json", 0.0, 1), b"1")]
+        )
+        await backend.update(PREFIX + "a", lambda before: before)
+        await backend.update(
+            PREFIX + "a",
+            lambda before: before and make_touched(before),
+        )
+        await backend.delete([PREFIX + "a"], lambda head: head.created_at > 1e12)
+        await backend.delete([PREFIX + "a"], lambda head: True)
+        await backend.clear("contract2:")
+        async for _ in backend.invalidate(PREFIX, "b*"):
+            pass
+        async for _ in backend.invalidate("contract2:", "a"):
+            pass
+        other = await _begin(backend, "a")
+        [stored] = await backend.write_computed([make_record("a", b"2")], [other])
+        assert stored is not None
+        [stored] = await backend.write_computed([make_record("a", b"3")], [generation])
+        assert get_content(stored) == get_content(make_record("a", b"3"))
+
+    @with_store
+    async def test_computed_records_are_stored_one_by_one(self, backend: Backend) -> None:
+        if not isinstance(backend, Generational):
+            return
+        names = [f"k{n}" for n in range(300)]
+        keys = [PREFIX + name for name in names]
+        await backend.write([make_record("k0", b"0")])
+        generations, found = await backend.begin_and_read(keys)
+        assert [*map(get_content, found.values())] == [get_content(make_record("k0", b"0"))]
+        await backend.delete(keys[::7])
+        stored = await backend.write_computed([make_record(name) for name in names], generations)
+        assert [record is None for record in stored] == [n % 7 == 0 for n in range(300)]
+        assert set(await backend.read(keys)) == {key for n, key in enumerate(keys) if n % 7}
+
+    @with_store
+    async def test_a_computation_can_supersede_earlier_ones(self, backend: Backend) -> None:
+        if not isinstance(backend, Generational):
+            return
+        await backend.write([make_record("a", b"1")])
+        earlier = await _begin(backend, "a")
+        [later], found = await backend.begin_and_read([PREFIX + "a"], supersede=True)
+        assert list(found) == [PREFIX + "a"]
+        assert await backend.write_computed([make_record("a", b"2")], [earlier]) == [None]
+        [stored] = await backend.write_computed([make_record("a", b"3")], [later])
+        assert get_content(stored) == get_content(make_record("a", b"3"))
+
+    @with_store
+    async def test_invalidate_removes_all_matching_records_and_no_others(
+        self, backend: Backend
+    ) -> None:
+        if not isinstance(backend, Generational):
+            return
+        names = ["v:1", "v:2", "V:3", "w:1", "v:" + "x" * 300]
+        await backend.write([make_record(name) for name in names])
+        await backend.write([Record(Head(1, "contract2:v:1", "json", 0.0, 1), b"1")])
+        removed = [head async for heads in backend.invalidate(PREFIX, "v:*") for head in heads]
+        assert sorted(head.key.removeprefix(PREFIX) for head in removed) == sorted(
+            [names[0], names[1], names[4]]
+        )
+        remaining = [head.key async for heads in backend.scan(PREFIX) for head in heads]
+        assert sorted(remaining) == sorted([PREFIX + "V:3", PREFIX + "w:1"])
+        assert list(await backend.read(["contract2:v:1"])) == ["contract2:v:1"]
+
+    @with_store
+    async def test_invalidate_removes_records_that_are_changed_meanwhile(
+        self, backend: Backend
+    ) -> None:
+        if not isinstance(backend, Generational):
+            return
+        names = [f"v:{n}" for n in range(200)]
+        await backend.write([make_record(name, b"0") for name in names])
+        is_done = False
+
+        async def touch() -> None:
+            number = 0
+            while not is_done:
+                number += 1
+                key = PREFIX + names[number % 200]
+                await backend.update(key, lambda before: before and make_touched(before))
+                await asyncio.sleep(0)
+
+        touching = [asyncio.ensure_future(touch()) for _ in range(4)]
+        async for _ in backend.invalidate(PREFIX, "v:*"):
+            await asyncio.sleep(0)
+        is_done = True
+        await asyncio.gather(*touching)
+        assert dict(await backend.read([PREFIX + name for name in names])) == {}
 
     @with_store
     async def test_a_cancelled_caller_leaves_no_lease(self, backend: Backend) -> None:
@@ -222,3 +357,33 @@ class CapabilityContract(StoreTestCase):
                 assert tries < 500
                 await asyncio.sleep(0.01)
             await lease.release()
+
+
+def _make_changes(backend: Generational) -> Sequence[Callable[[], Awaitable[object]]]:
+    """Return functions that change the record ``a``: four of the key alone, then of many keys."""
+    store: Any = backend
+
+    async def invalidate(pattern: str) -> None:
+        async for _ in store.invalidate(PREFIX, pattern):
+            pass
+
+    async def remove_by_update() -> None:
+        await store.write([make_record("a", b"0")])
+        await store.update(PREFIX + "a", lambda before: None)
+
+    return (
+        lambda: store.write([make_record("a", b"1")]),
+        lambda: store.delete([PREFIX + "a"]),
+        lambda: store.update(PREFIX + "a", lambda before: make_record("a", b"2")),
+        remove_by_update,
+        lambda: store.clear(PREFIX),
+        lambda: invalidate("*"),
+        lambda: invalidate("[ab]"),
+    )
+
+
+async def _begin(backend: Generational, name: str) -> object:
+    generation = backend.begin(PREFIX + name)
+    if generation is PENDING:
+        [generation], _ = await backend.begin_and_read([PREFIX + name])
+    return generation

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.record import Head, Record
 
@@ -43,6 +45,11 @@ def make_record(name: str, payload: bytes = b"1", **head: Any) -> Record:
         Head(1, PREFIX + name, "json", head.pop("created_at", 1000.0), len(payload), **head),
         payload,
     )
+
+
+def make_touched(record: Record) -> Record:
+    """Return a record with the same payload and another end of its lifetime."""
+    return Record(replace(record.head, expires_at=9e9), record.payload)
 
 
 def get_content(result: object) -> tuple[Head, bytes] | None:

@@ -136,6 +136,13 @@ class SlowToWrite(MemoryBackend):
         await self.free.wait()
         return await super().write(records)
 
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[Any]
+    ) -> Sequence[Record | None]:
+        self.writing += 1
+        await self.free.wait()
+        return await super().write_computed(records, generations)
+
 
 @pytest.mark.parametrize("cancelled", ["first", "all"])
 async def test_callers_are_cancelled_during_the_write(cancelled: str, factory: Factory) -> None:

@@ -15,14 +15,33 @@ from tests.support.servers.redis_server import Server
 KEYS = [f"{PREFIX}k{n}" for n in range(1000)]
 RECORDS = [make_record(f"k{n}") for n in range(1000)]
 
+
+async def write_computed(store: RedisBackend, count: int) -> None:
+    """Begin computations of some keys, and store their values."""
+    generations, _ = await store.begin_and_read(KEYS[:count])
+    assert None not in await store.write_computed(RECORDS[:count], generations)
+
+
 COSTS: dict[str, tuple[Callable[[RedisBackend], Awaitable[Any]], dict[str, int], int]] = {
-    "write": (lambda store: store.write(RECORDS[:1]), {"set": 1}, 1),
-    "write many": (lambda store: store.write(RECORDS), {"set": 1000}, 1),
+    "write": (lambda store: store.write(RECORDS[:1]), {"evalsha": 1}, 1),
+    "write many": (lambda store: store.write(RECORDS), {"evalsha": 1000}, 1),
     "read": (lambda store: store.read(KEYS[:1]), {"get": 1}, 1),
     "read an absent key": (lambda store: store.read(["absent"]), {"get": 1}, 1),
     "read many": (lambda store: store.read(KEYS), {"mget": 1}, 1),
     "update": (lambda store: store.update(KEYS[0], lambda _: RECORDS[0]), {"evalsha": 1}, 2),
     "update nothing": (lambda store: store.update(KEYS[0], lambda it: it), {"get": 1}, 1),
+    "begin": (lambda store: store.begin_and_read(KEYS[:1]), {"mget": 1}, 1),
+    "begin many": (lambda store: store.begin_and_read(KEYS), {"mget": 1}, 1),
+    "write a computed value": (
+        lambda store: write_computed(store, 1),
+        {"mget": 1, "evalsha": 1},
+        2,
+    ),
+    "write computed values": (
+        lambda store: write_computed(store, 1000),
+        {"mget": 1, "evalsha": 1000},
+        2,
+    ),
     "delete": (lambda store: store.delete(KEYS[:1]), {"evalsha": 1}, 1),
     "delete many": (lambda store: store.delete(KEYS), {"evalsha": 1000}, 1),
 }
@@ -35,6 +54,8 @@ _UNCOUNTED = {"get", "set", "unlink", "config", "config|resetstat"}
 async def test_each_method_sends_few_commands_in_few_round_trips(own_redis: Server) -> None:
     store = RedisBackend(own_redis.url, tracking=False)
     await store.update(KEYS[0], lambda _: RECORDS[0])  # the server knows the scripts after this
+    await store.write(RECORDS[:1])
+    await write_computed(store, 1)
     await store.delete(KEYS[:1])
     limit = get_redis_link(store).limit
     acquire, acquired = limit.acquire, list[None]()

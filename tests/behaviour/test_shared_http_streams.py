@@ -61,9 +61,9 @@ def requested(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for streams_class in (AsyncSharedStreams, SyncSharedStreams):
         open_or_join: Any = streams_class.open_or_join
 
-        def add_key(self: Any, key: str, open_stream: Any, inner: Any = open_or_join) -> Any:
-            keys.append(key)
-            return inner(self, key, open_stream)
+        def add_key(self: Any, own: Any, open_stream: Any, inner: Any = open_or_join) -> Any:
+            keys.append(own.key)
+            return inner(self, own, open_stream)
 
         monkeypatch.setattr(streams_class, "open_or_join", add_key)
     return keys

@@ -29,6 +29,13 @@ class SecondStamp(NamedTuple):
     stamp: Any
 
 
+class FallbackGeneration(NamedTuple):
+    """The generation of a key in the store that served when it was taken."""
+
+    is_second: bool
+    generation: Any
+
+
 class FallbackBackend:
     """A store that uses a first store, and a second one while the first is unavailable.
 
@@ -68,6 +75,10 @@ class FallbackBackend:
         self._first, self._second = first, second
         self._is_current_in_first = capabilities.is_current(first)
         self._is_current_in_second = capabilities.is_current(second)
+        self._begin_in_first = capabilities.begin(first)
+        self._begin_in_second = capabilities.begin(second)
+        self._is_raised_in_first = capabilities.is_raised(first)
+        self._is_raised_in_second = capabilities.is_raised(second)
         self._peek_second = capabilities.peek(second)
         self._failover = Failover(
             first, second, folder, pauses, sleep, clock=clock or SystemClock()
@@ -201,6 +212,61 @@ class FallbackBackend:
         """See `Leasing.try_lease`; with a store without leases, every caller holds the lease."""
         return await self._call(capabilities.try_lease, key)
 
+    def begin(self, key: str) -> FallbackGeneration | Pending:
+        """See `Generational.begin`."""
+        if self._failover.is_starting:
+            return PENDING
+        is_second = self._breaker.is_open
+        generation = (self._begin_in_second if is_second else self._begin_in_first)(key)
+        return PENDING if generation is PENDING else FallbackGeneration(is_second, generation)
+
+    def is_raised(self, key: str, generation: FallbackGeneration) -> bool:
+        """See `Generational.is_raised`; generations of the store that does not serve are raised."""
+        is_second = self._breaker.is_open
+        is_raised = self._is_raised_in_second if is_second else self._is_raised_in_first
+        return generation.is_second is not is_second or is_raised(key, generation.generation)
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[FallbackGeneration], Mapping[str, ReadResult]]:
+        """See `Generational.begin_and_read`."""
+
+        async def begin(store: Backend) -> tuple[Sequence[FallbackGeneration], Any]:
+            is_second = store is self._second
+            generations, found = await capabilities.begin_and_read(store, keys, supersede=supersede)
+            return [FallbackGeneration(is_second, each) for each in generations], (
+                _mark_results(found) if is_second else found
+            )
+
+        return await self._failover.read(
+            lambda: begin(self._first), lambda: begin(self._second), keys
+        )
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[FallbackGeneration]
+    ) -> Sequence[Record | None]:
+        """See `Generational.write_computed`.
+
+        A computation that began with the other store may have missed a change, so its record is not
+        stored.
+        """
+
+        async def write(store: Backend) -> Sequence[Record | None]:
+            is_second = store is self._second
+            chosen = [n for n, each in enumerate(generations) if each.is_second is is_second]
+            written = await capabilities.write_computed(
+                store, [records[n] for n in chosen], [generations[n].generation for n in chosen]
+            )
+            stored: list[Record | None] = [None] * len(records)
+            for n, record in zip(chosen, written, strict=True):
+                stored[n] = _mark_as_second(record) if record and is_second else record
+            return stored
+
+        keys = [record.head.key for record in records]
+        return await self._failover.change(
+            lambda: write(self._first), lambda: write(self._second), keys
+        )
+
     async def _call(self, function: Callable[[Backend, A], Awaitable[T]], argument: A) -> T:
         """Call a function with the store that serves now."""
         return await self._failover.read(
@@ -208,11 +274,14 @@ class FallbackBackend:
         )
 
     async def _read_second(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
-        found = await self._second.read(keys)
-        return {
-            key: _mark_as_second(result) if isinstance(result, Record) else result
-            for key, result in found.items()
-        }
+        return _mark_results(await self._second.read(keys))
+
+
+def _mark_results(found: Mapping[str, ReadResult]) -> Mapping[str, ReadResult]:
+    return {
+        key: _mark_as_second(result) if isinstance(result, Record) else result
+        for key, result in found.items()
+    }
 
 
 def _mark_as_second(record: Record) -> Record:

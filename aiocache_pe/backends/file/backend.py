@@ -15,6 +15,7 @@ from aiocache_pe.backends.file.disk_executor import (
     split,
     take_results,
 )
+from aiocache_pe.backends.file.generations import FileGeneration
 from aiocache_pe.backends.file.layout import FOLDERS, Layout
 from aiocache_pe.backends.file.leases import FileLease, FileLeases
 from aiocache_pe.backends.file.maintenance import MaintenanceRounds, sweep
@@ -98,9 +99,8 @@ class FileBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        written = await self._group_commits.get().submit(records)
-        self._report_evictions()
-        return written
+        records = [Record(record.head, record.payload) for record in records]  # no generations
+        return [record for record in await self._write(records) if record is not None]
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`."""
@@ -178,7 +178,42 @@ class FileBackend:
 
     async def try_lease(self, key: str) -> FileLease | None:
         """See `Leasing.try_lease`; the kernel releases the lease when its process dies."""
-        return await self._leases.try_acquire(key)
+        slot = self._layout.locate(key).slot
+        peeked = self._disk.generations.peek(slot)
+        if isinstance(peeked, FileGeneration):
+            generation = peeked
+        else:
+            generation = await self._executor.run(self._disk.generations.read, slot)
+        return await self._leases.try_acquire(key, generation.token)
+
+    def begin(self, key: str) -> FileGeneration | Pending:
+        """See `Generational.begin`."""
+        return self._disk.generations.peek(self._layout.locate(key).slot)
+
+    def is_raised(self, key: str, generation: FileGeneration) -> bool:
+        """See `Generational.is_raised`."""
+        return self.begin(key) not in (generation, PENDING)
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[FileGeneration], Mapping[str, ReadResult]]:
+        """See `Generational.begin_and_read`."""
+        return await self._executor.run(self._disk.begin, keys, supersede=supersede)
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[FileGeneration]
+    ) -> Sequence[Record | None]:
+        """See `Generational.write_computed`."""
+        pairs = zip(records, generations, strict=True)
+        return await self._write([Record(each.head, each.payload, stamp) for each, stamp in pairs])
+
+    async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """See `Generational.invalidate`."""
+        await self._scan_executor.run(self._disk.generations.raise_matching, prefix, pattern)
+        for folder in FOLDERS:
+            await self._scan_executor.run(self._disk.stop_writes, prefix, folder)
+        async for heads in self.scan(prefix, pattern):
+            yield await self.delete([head.key for head in heads])
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`; kept in the file ``.secret`` with mode 0600."""
@@ -191,6 +226,11 @@ class FileBackend:
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
         return await self._scan_executor.run(lambda: list(doctor.examine(self._layout.root)))
+
+    async def _write(self, records: Sequence[Record]) -> Sequence[Record | None]:
+        written = await self._group_commits.get().submit(records)
+        self._report_evictions()
+        return written
 
     def _report_evictions(self) -> None:
         """Report evictions in the event loop; they happened in threads."""

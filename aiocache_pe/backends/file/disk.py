@@ -18,6 +18,7 @@ from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
 from aiocache_pe.backends.file.eviction import DirectoryBounds
 from aiocache_pe.backends.file.expiry_index import ExpiryIndex
+from aiocache_pe.backends.file.generations import FileGeneration, FileGenerations
 from aiocache_pe.backends.file.layout import EntryPath, Layout, get_lock_slot, is_entry_name
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_entry, read_head
@@ -61,6 +62,7 @@ class Disk:
         self.locks = ByteLocks(layout.locks, layout.make_root)
         self.bounds = DirectoryBounds(layout, self.locks, bounds, eviction)
         self.expiry_index = ExpiryIndex(layout)
+        self.generations = FileGenerations(layout)
 
     def read(self, keys: Sequence[str]) -> dict[str, ReadResult]:
         """Return the records of the stored keys, or the errors of those that cannot be read."""
@@ -83,14 +85,31 @@ class Disk:
                 results[key] = BackendError(f"cannot read an entry: {error}")
         return results
 
-    def write(self, records: Sequence[Record]) -> list[Record | OSError]:
-        """Store each record; return, for each one, the stored record or an error."""
-        outcomes: list[Record | OSError] = []
+    def begin(
+        self, keys: Sequence[str], *, supersede: bool
+    ) -> tuple[list[FileGeneration], dict[str, ReadResult]]:
+        """Return generations and records; see `Generational.begin_and_read`."""
+        slots = [self.layout.locate(key).slot for key in keys]
+        for slot in slots if supersede else ():
+            self.generations.raise_slot(slot)
+        return [self.generations.read(slot) for slot in slots], self.read(keys)
+
+    def write(self, records: Sequence[Record]) -> list[Record | OSError | None]:
+        """Store each record; return, for each one, the stored record or an error.
+
+        The stamp of a computed record is its generation. If that was raised, the record is not
+        stored, and ``None`` is returned for it.
+        """
+        outcomes: list[Record | OSError | None] = []
         self.bounds.ensure_ledger()
         for record in records:
             entry = self.layout.locate(record.head.key)
+            generation = record.stamp
+            step: Callable[..., Record | None] = self._publish_change
+            if isinstance(generation, FileGeneration):
+                step = partial(self._publish_computed, generation)
             try:
-                outcomes.append(self._change(entry, partial(self._publish, record, entry)))
+                outcomes.append(self._change(entry, partial(step, record, entry)))
             except LockTimeoutError as error:
                 outcomes.append(error)
             except OSError as error:
@@ -135,11 +154,15 @@ class Disk:
                 before = None
 
             after = change(before)
+            if after is before:
+                return before
             if after is None:
-                if before is not None:
-                    self._remove(entry)
+                self._remove(entry)
+                self._supersede(entry)
                 return None
-            return before if after is before else self._publish(after, entry, write)
+            if before is not None and after.payload is before.payload:
+                return self._publish(after, entry, write)
+            return self._publish_change(after, entry, write)
 
         return self._change(entry, step)
 
@@ -147,6 +170,8 @@ class Disk:
         """Take an area away by one rename, remove its files, and return its number of entries."""
         trash = f"{self.layout.root}/.trash-{make_unique_name()}"
         is_recorded = not is_internal_key(prefix) and self.bounds.ensure_ledger()
+        if not is_internal_key(prefix) and os.path.isdir(self.layout.root):
+            self.generations.raise_matching(prefix, "*")
         area = self.layout.get_area(prefix)
         try:
             os.rename(area, trash)
@@ -174,6 +199,13 @@ class Disk:
                     self._remove(entry)
                     removed += 1
         return removed
+
+    def stop_writes(self, prefix: str, folder: str) -> None:
+        """Let the writes in a folder begin again, because generations were raised.
+
+        A write that compared its generation before that cannot publish without its temporary file.
+        """
+        scan.remove_temporary_files(f"{self.layout.get_area(prefix)}/{folder}")
 
     def expire(self, names: Sequence[str], now: float) -> list[Head]:
         """Remove the entries that may be removed by now; add the others to the expiry index again.
@@ -204,6 +236,7 @@ class Disk:
         self.locks.close()
         self.bounds.ledger.close()
         self.expiry_index.close()
+        self.generations.close()
 
     def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """Add hits to entries and set their last access; see `Usage.add_usage`."""
@@ -278,18 +311,40 @@ class Disk:
         version = write.publish(entry.path)
         return Record(record.head, record.payload, usable_version(version))
 
+    def _publish_change(self, record: Record, entry: EntryPath, write: AtomicWrite) -> Record:
+        """Store a record, and keep earlier computations from replacing it. Needs the lock."""
+        stored = self._publish(record, entry, write)
+        self._supersede(entry)
+        return stored
+
+    def _publish_computed(
+        self, generation: FileGeneration, record: Record, entry: EntryPath, write: AtomicWrite
+    ) -> Record | None:
+        """Store a computed record unless its generation was raised. Needs the entry's lock."""
+        if self.generations.has_raised(record.head.key, entry.slot, generation):
+            return None
+        return self._publish(record, entry, write)
+
+    def _supersede(self, entry: EntryPath) -> None:
+        """Raise the generations of a changed entry. Needs its lock."""
+        if not entry.is_internal:
+            self.generations.raise_slot(entry.slot)
+
     def _remove_if(self, entry: EntryPath, key: str, only: Condition | None) -> Head | None:
         """Remove an entry on a condition, and return its head. Needs the entry's lock."""
         try:
             head = read_head(entry.path, key)
-        except CorruptRecordError:
+        except (CorruptRecordError, FileNotFoundError):
             head = None
         except NotRegularError as error:
             self._set_aside(entry, make_version(entry.path, error.status))
             return None
         if only is not None and (head is None or not only(head)):
             return None
-        self._remove(entry)
+        with suppress(FileNotFoundError):
+            self._remove(entry)
+        if only is None:
+            self._supersede(entry)
         return head
 
     def _remove(self, entry: EntryPath) -> None:

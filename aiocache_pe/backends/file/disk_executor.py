@@ -164,10 +164,13 @@ def _iter_pauses() -> Iterator[float]:
         pause = min(2 * pause, _MAX_PAUSE)
 
 
-Writer = Callable[[Sequence[Record]], Sequence[Record | OSError]]
-"""Function that stores records and returns, for each one, the stored record or an error."""
+_Outcomes = Sequence[Record | None | Exception]
+Writer = Callable[[Sequence[Record]], _Outcomes]
+"""Function that stores records and returns, for each one, the stored record or an error.
 
-_Outcomes = Sequence[Record | Exception]
+It returns ``None`` for a computed record that must not be stored.
+"""
+
 _Group = tuple[Sequence[Record], "asyncio.Future[_Outcomes]"]
 
 
@@ -191,16 +194,16 @@ class GroupCommit:
         self._idle.set()
         self._is_shared = False  # whether the last batch had several writers
 
-    async def submit(self, records: Sequence[Record]) -> Sequence[Record]:
+    async def submit(self, records: Sequence[Record]) -> Sequence[Record | None]:
         """Write records in the next hop.
 
         Returns:
-            The records as stored.
+            The records as stored; ``None`` for a computed record that must not be stored.
 
         Raises:
             BackendError: a record could not be written; the others may have been.
         """
-        outcomes: list[Record | Exception] = []
+        outcomes: list[Record | None | Exception] = []
         for part in split(records):
             written = await self._join_batch(part)
             outcomes += await self._executor.repeat_locked(self._write, part, written)
@@ -236,9 +239,7 @@ class GroupCommit:
         self._is_shared = len(batch) > 1
         _drive(self._executor.run(self._write, records), partial(self._finish_batch, batch))
 
-    def _finish_batch(
-        self, batch: Sequence[_Group], outcomes: Sequence[Record | Exception] | Exception
-    ) -> None:
+    def _finish_batch(self, batch: Sequence[_Group], outcomes: _Outcomes | Exception) -> None:
         at = 0
         for records, done in batch:
             if isinstance(outcomes, Exception):

@@ -6,6 +6,7 @@
         .gitignore  CACHEDIR.TAG      keep the cache out of commits and backups
         .locks                        one byte per key, never written, only locked
         .leases                       the same for the leases of computations
+        .generations                  shows which keys changed during a computation
         .book                         the size ledger; exists once a process has bounds
         .expiring/                    the expiry index, a file for each span of time
         .swept  .walked               their times are those of the last maintenance round and
@@ -74,6 +75,7 @@ class Layout:
         self.root = os.path.realpath(root)
         self.locks = f"{self.root}/.locks"
         self.leases = f"{self.root}/.leases"
+        self.generations = f"{self.root}/.generations"
         self.ledger = f"{self.root}/.book"
         self.expiring = f"{self.root}/.expiring"
         self.swept = f"{self.root}/.swept"

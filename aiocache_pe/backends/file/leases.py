@@ -1,11 +1,11 @@
 """Leases of the file store: one process at a time computes the value of a key.
 
 A lease is one byte of the file ``.leases``, which is never written, only locked. The offset of the
-byte comes from the key's digest. The entries' locks use another file, because an entry is written
-while its lease is held. The lock belongs to the open file description. The kernel therefore
-releases it when the last process with the description ends, in whatever way, and nothing is left
-behind. All leases of a process share one description. A table of the offsets in use excludes the
-other tasks, threads and event loops of the process.
+byte comes from the digest of the key and its generation. The entries' locks use another file,
+because an entry is written while its lease is held. The lock belongs to the open file description.
+The kernel therefore releases it when the last process with the description ends, in whatever way,
+and nothing is left behind. All leases of a process share one description. A table of the offsets in
+use excludes the other tasks, threads and event loops of the process.
 
 Locking and unlocking take about a microsecond, touch no disk and happen on the event loop. A
 cancelled caller can therefore release its lease without awaiting anything. Only opening the file
@@ -59,11 +59,6 @@ class FileLease:
         self._file = file
         self._offset = offset
 
-    @property
-    def is_lost(self) -> bool:
-        """Return whether the directory was removed, or the lease is a forking parent's."""
-        return self._file.is_gone()
-
     async def release(self) -> None:
         """See `Lease.release`; it does not wait."""
         held = self._file.held
@@ -98,11 +93,17 @@ class FileLeases:
             file.close()
         self._file = _LeaseFile(-1)
 
-    async def try_acquire(self, key: str) -> FileLease | None:
-        """Acquire the lease of a store key; see `Leasing.try_lease`."""
+    async def try_acquire(self, key: str, token: bytes = b"") -> FileLease | None:
+        """Acquire the lease of a store key; see `Leasing.try_lease`.
+
+        Args:
+            key: the store key.
+            token: token of the key's generation. After a change of the key, which gives it another
+                token, the lease is free.
+        """
         if self._file.is_gone():
             await self._executor.run(self._open)
-        file, offset = self._file, _compute_offset(key)
+        file, offset = self._file, _compute_offset(key, token)
         lease = FileLease(file, offset)
         if file.held.setdefault(offset, lease) is not lease:
             return None
@@ -125,6 +126,7 @@ class FileLeases:
         self._file = file
 
 
-def _compute_offset(key: str) -> int:
-    digest = blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def _compute_offset(key: str, token: bytes) -> int:
+    name = key.encode("utf-8", "surrogatepass")
+    digest = blake2b(name, digest_size=8, key=token).digest()
     return int.from_bytes(digest, "big") & _OFFSET_MASK

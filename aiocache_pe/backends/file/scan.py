@@ -69,6 +69,15 @@ def _read_folder(base: str, prefix: str, matches: Callable[[str], object] | None
                 yield head
 
 
+def remove_temporary_files(folder: str) -> None:
+    """Remove the temporary files of all writes in a folder; the writes begin again."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in os.listdir(folder):
+            if name.startswith(TEMPORARY_PREFIX):
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{name}")
+
+
 def count_entries(area: str) -> Totals:
     """Return the number of entries below an area's folder and their size; open no file.
 

@@ -16,8 +16,18 @@ from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.commands import Command, Commands, ScriptCall, raise_refusals
 from aiocache_pe.backends.redis.doctor import examine
+from aiocache_pe.backends.redis.generations import (
+    LIFETIME,
+    RedisGeneration,
+    find_last_number,
+    make_invalidation,
+    make_token,
+)
 from aiocache_pe.backends.redis.key_names import (
     make_entry_name,
+    make_generation_name,
+    make_invalidation_names,
+    make_lease_name,
     make_scan_pattern,
     make_usage_name,
     parse_store_key,
@@ -27,7 +37,9 @@ from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
 from aiocache_pe.keys.glob import compile_glob
+from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
+from aiocache_pe.sentinels import PENDING, Pending
 
 T = TypeVar("T")
 
@@ -91,10 +103,17 @@ class RedisBackend:
         """See `Backend.read`; a damaged value is removed."""
         if not keys:
             return {}
+        return (await self._read(keys, ()))[1]
+
+    async def _read(
+        self, keys: Sequence[str], more_names: Sequence[bytes]
+    ) -> tuple[Sequence[Any], dict[str, ReadResult]]:
+        """Return the values of other names, and then the records of keys, in one round trip."""
         names = [make_entry_name(key) for key in keys]
         tracker = self._tracker
         versions = tracker.make_versions(names) if tracker is not None else None
-        values = await self._commands.get(names)
+        answers = await self._commands.get([*more_names, *names])
+        more_values, values = answers[: len(more_names)], answers[len(more_names) :]
         if versions is None or tracker is None or not tracker.has_all_primaries():
             versions = [None] * len(names)
 
@@ -111,25 +130,90 @@ class RedisBackend:
             except CorruptRecordError as error:
                 await self._replace(key, value, None)
                 found[key] = error
-        return found
+        return more_values, found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
+        own_data = [record for record in records if is_internal_key(record.head.key)]
+        changes = [record for record in records if not is_internal_key(record.head.key)]
+        calls: list[ScriptCall] = []
+        for record in changes:
+            entry, _, *names = _list_names(make_entry_name(record.head.key))
+            calls.append(([entry, *names], [*self._make_value(record), make_token()]))
         try:
-            commands = [self._make_set(record) for record in records]
-            answers = await self._commands.batch(commands, keeps_answers=True)
-            refused = [
-                make_entry_name(record.head.key)
-                for record, answer in zip(records, answers, strict=True)
-                if type(answer) is BackendError
-            ]
-            # A server without memory accepts removals. A miss is better than the replaced value.
-            await self._commands.batch([("UNLINK", name) for name in refused])
+            answers = await self._commands.batch(
+                [self._make_set(record) for record in own_data], keeps_answers=True
+            )
+            answers += await self._commands.run_many(scripts.WRITE, calls)
         finally:
             self._mark_changed(record.head.key for record in records)
-        written = [Record(record.head, record.payload) for record in records]
-        raise_refusals(answers, lambda: _select_done(answers, written))
-        return written
+        raise_refusals(answers, lambda: _select_done(answers, own_data + changes))
+        return [Record(record.head, record.payload) for record in records]
+
+    def begin(self, key: str) -> Pending:
+        """See `Generational.begin`; only the server knows the generation."""
+        return PENDING
+
+    def is_raised(self, key: str, generation: RedisGeneration) -> bool:
+        """See `Generational.is_raised`; only the server knows."""
+        return False
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[RedisGeneration], Mapping[str, ReadResult]]:
+        """See `Generational.begin_and_read`; a round trip more raises the generations."""
+        names = [make_entry_name(key) for key in keys]
+        tokens = [make_generation_name(name) for name in names]
+        if supersede:
+            commands: list[Command] = [("UNLINK", make_lease_name(name)) for name in names]
+            commands += [("SET", token, make_token(), "PX", LIFETIME) for token in tokens]
+            raise_refusals(await self._commands.batch(commands))
+        areas = list(dict.fromkeys(_get_area(key) for key in keys))
+        numbers = [make_invalidation_names(area)[0] for area in areas]
+        values, found = await self._read(keys, numbers + tokens)
+        values = [value if isinstance(value, bytes) else None for value in values]
+        last = dict(zip(areas, values, strict=False))
+        pairs = zip(keys, values[len(areas) :], strict=True)
+        return [RedisGeneration(token, last[_get_area(key)]) for key, token in pairs], found
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[RedisGeneration]
+    ) -> Sequence[Record | None]:
+        """See `Generational.write_computed`.
+
+        One round trip, another one after an invalidation in the area, and in a Cluster two: there
+        the script cannot read the invalidations, which may be in another slot.
+        """
+        pending = dict(enumerate(generations))
+        stored: list[Record | None] = [None] * len(records)
+        refusals: list[Any] = []
+        try:
+            while pending:
+                calls = [self._make_computed(records[n], each) for n, each in pending.items()]
+                answers = await self._commands.run_many(scripts.WRITE_COMPUTED, calls)
+                for n, answer in zip(list(pending), answers, strict=True):
+                    generation, key = pending.pop(n), records[n].head.key
+                    if answer == 1:
+                        stored[n] = Record(records[n].head, records[n].payload)
+                    elif isinstance(answer, BackendError):
+                        refusals.append(answer)
+                    elif answer != 0:
+                        rest = key[len(_get_area(key)) :]
+                        number = find_last_number(answer, rest, generation.number)
+                        if number is not None:
+                            pending[n] = generation._replace(number=number)
+            if self._commands.is_cluster:
+                await self._remove_invalidated(stored, generations)
+        finally:
+            self._mark_changed(record.head.key for record in records)
+        raise_refusals(refusals, lambda: [record for record in stored if record is not None])
+        return stored
+
+    async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """See `Generational.invalidate`."""
+        await self._supersede(prefix, pattern)
+        async for heads in self.scan(prefix, pattern):
+            yield await self.delete([head.key for head in heads])
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
@@ -145,7 +229,8 @@ class RedisBackend:
                     chosen.append((name, line))
 
         try:
-            calls = [_make_call(name, line) for name, line in chosen]
+            token = make_token() if only is None else b""
+            calls = [(_list_names(name), (line, token)) for name, line in chosen]
             removed_lines = await self._commands.run_many(scripts.DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
@@ -165,7 +250,11 @@ class RedisBackend:
                 after = change(before)
                 if after is before and (before is not None or value is None):
                     return before
-                if await self._replace(key, value, after):
+                is_touched = (
+                    before is not None and after is not None and (after.payload is before.payload)
+                )
+                is_change = not is_touched and not is_internal_key(key)
+                if await self._replace(key, value, after, is_change=is_change):
                     return None if after is None else Record(after.head, after.payload)
         raise BackendError(
             f"{self._server}: update of {key!r:.80} failed {_MAX_ATTEMPTS} times, because other "
@@ -187,6 +276,7 @@ class RedisBackend:
         """See `Backend.clear`; by ``SCAN`` and ``UNLINK``, never by ``FLUSHDB``."""
         removed = 0
         try:
+            await self._supersede(prefix, "*")
             async for names in self._commands.scan(make_scan_pattern(prefix)):
                 remaining = iter(names)
                 while batch := list(islice(remaining, _UNLINK_BATCH)):
@@ -245,10 +335,14 @@ class RedisBackend:
         """See `Examinable.examine`."""
         return [check async for check in examine(self._commands)]
 
-    async def _replace(self, key: str, value: bytes | None, after: Record | None) -> bool:
+    async def _replace(
+        self, key: str, value: bytes | None, after: Record | None, *, is_change: bool = False
+    ) -> bool:
         """Replace or remove a value; return ``False`` if another writer has changed it."""
-        args = (b"", b"") if after is None else (_serialize(after), self._compute_life(after.head))
-        call = _make_call(make_entry_name(key), scripts.compute_digest(value), *args)
+        args = (b"", b"") if after is None else self._make_value(after)
+        token = make_token() if is_change else b""
+        names = _list_names(make_entry_name(key))
+        call: ScriptCall = names, (scripts.compute_digest(value), *args, token)
         try:
             return bool(await self._commands.run(scripts.COMPARE_AND_SET, call))
         finally:
@@ -258,9 +352,49 @@ class RedisBackend:
         if self._tracker is not None:
             self._tracker.mark_changed([make_entry_name(key) for key in keys])
 
+    async def _supersede(self, prefix: str, pattern: str) -> None:
+        """Raise the generations of all keys that match a pattern."""
+        if not is_internal_key(prefix):
+            number = make_token()
+            args = number, make_invalidation(number, pattern)
+            await self._commands.run(scripts.INVALIDATE, (make_invalidation_names(prefix), args))
+
+    async def _remove_invalidated(
+        self, stored: list[Record | None], generations: Sequence[RedisGeneration]
+    ) -> None:
+        """Remove stored records that were invalidated since their computation began."""
+        for n, record in enumerate(stored):
+            if record is None:
+                continue
+            area, _, rest = record.head.key.partition(":")
+            number_name, list_name = make_invalidation_names(area + ":")
+            [number, lines] = await self._commands.get([number_name, list_name])
+            seen = generations[n].number
+            if number in (None, seen) or find_last_number(lines or b"", rest, seen) is not None:
+                continue
+            line = pack_head(record.head, record.payload).removesuffix(b"\n")
+            call = _list_names(make_entry_name(record.head.key)), (line, b"")
+            await self._commands.run(scripts.DELETE_AND_GET_HEAD, call)
+            stored[n] = None
+
+    def _make_computed(self, record: Record, generation: RedisGeneration) -> ScriptCall:
+        """Return the call that stores a computed record."""
+        name, key = make_entry_name(record.head.key), record.head.key
+        names = [name, make_generation_name(name)]
+        if not self._commands.is_cluster:
+            names += make_invalidation_names(_get_area(key))
+        token, number = (value or b"" for value in generation)
+        return names, (*self._make_value(record), token, number)
+
+    def _make_value(self, record: Record) -> tuple[bytes, bytes]:
+        """Return a record as bytes, and its remaining lifetime in the server."""
+        return pack_head(record.head, record.payload) + record.payload, self._compute_life(
+            record.head
+        )
+
     def _make_set(self, record: Record) -> Command:
-        name, life = make_entry_name(record.head.key), self._compute_life(record.head)
-        value = _serialize(record)
+        name = make_entry_name(record.head.key)
+        value, life = self._make_value(record)
         return ("SET", name, value, "PX", life) if life else ("SET", name, value)
 
     def _compute_life(self, head: Head) -> bytes:
@@ -284,8 +418,13 @@ def _make_call(name: bytes, *args: bytes | str) -> ScriptCall:
     return (name, make_usage_name(name)), args
 
 
-def _serialize(record: Record) -> bytes:
-    return pack_head(record.head, record.payload) + record.payload
+def _list_names(name: bytes) -> list[bytes]:
+    """Return the names of an entry, its access statistics, its generation and its lease."""
+    return [name, make_usage_name(name), make_generation_name(name), make_lease_name(name)]
+
+
+def _get_area(key: str) -> str:
+    return key[: key.index(":") + 1]
 
 
 def _parse(parse_data: Callable[..., T], data: bytes | None, key: str) -> T | None:

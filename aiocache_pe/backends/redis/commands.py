@@ -52,6 +52,11 @@ class Commands:
         self._clients = clients
         self.server = server
 
+    @property
+    def is_cluster(self) -> bool:
+        """Return whether the running loop's client is that of a Cluster."""
+        return isinstance(self._clients.get_link().client, RedisCluster)
+
     async def call(self, *command: Any) -> Any:
         """Send one command and return its answer."""
         link = self._clients.get_link()
@@ -112,7 +117,7 @@ class Commands:
                 if isinstance(error.__cause__, RedisError) and "WRONGTYPE" in str(error):
                     return [error]
                 raise
-        if isinstance(self._clients.get_link().client, RedisCluster):
+        if self.is_cluster:
             return await self.batch([("GET", name) for name in names])
         values: list[Any] = []
         for start in range(0, len(names), _BATCH_COMMANDS):
@@ -144,7 +149,7 @@ class Commands:
 
         One round trip. Outside a Cluster, one script call serves hundreds of calls.
         """
-        if isinstance(self._clients.get_link().client, RedisCluster):
+        if self.is_cluster:
             return await self.run_many(script, calls)
         joined: list[ScriptCall] = []
         for start in range(0, len(calls), _JOINED_CALLS):

@@ -1,14 +1,15 @@
 """Names in Redis for store keys, and back.
 
 All names begin with ``aiocache_pe``. Entries have the prefix ``aiocache_pe:`` and the store key in
-UTF-8. Leases and access statistics have other prefixes, so that no scan meets them and no listener
-is notified of them.
+UTF-8. Leases, generations and access statistics have other prefixes, so that no scan meets them and
+no listener is notified of them. The names that belong to an entry are in its slot of a Cluster.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
+from zlib import crc32
 
 from redis.crc import key_slot
 
@@ -17,6 +18,8 @@ LEASE_PREFIX = b"aiocache_pe~lease:"
 USAGE_PREFIX = b"aiocache_pe~usage:"
 PROBE_NAME = b"aiocache_pe~probe"
 """A name that never exists. Its removal shows that a server accepts changes."""
+GENERATION_PREFIX = b"aiocache_pe~generation:"
+INVALIDATION_PREFIX = b"aiocache_pe~invalidation:"
 
 _HASH_TAG = re.compile(rb"\A[^{]*\{[^}]+\}", re.DOTALL)
 _GLOB_CHARACTERS = re.compile(rb"[\\*?\[\]]")
@@ -32,9 +35,30 @@ def make_entry_name(key: str) -> bytes:
     return ENTRY_PREFIX + key.encode("utf-8", "surrogatepass")
 
 
-def make_lease_name(key: str) -> bytes:
-    """Return the name of a key's lease."""
-    return LEASE_PREFIX + key.encode("utf-8", "surrogatepass")
+def make_lease_name(name: bytes) -> bytes:
+    """Return the name of the lease of an entry, by the entry's name in Redis."""
+    return _make_name_in_slot(LEASE_PREFIX, name)
+
+
+def make_generation_name(name: bytes) -> bytes:
+    """Return the name of the generation of an entry, which it shares with some other entries.
+
+    There are 65,536 generations, four for each slot of a Cluster.
+
+    Args:
+        name: the entry's name in Redis.
+    """
+    return b"%b{%b}%d" % (GENERATION_PREFIX, _make_slot_tag(key_slot(name)), crc32(name) & 3)
+
+
+def make_invalidation_names(prefix: str) -> tuple[bytes, bytes]:
+    """Return two names in one slot: of the number of the last invalidation, and of the list.
+
+    Args:
+        prefix: an area with its colon.
+    """
+    name = b"%b{%b}" % (INVALIDATION_PREFIX, prefix.encode("utf-8", "surrogatepass"))
+    return name, name + b"list"
 
 
 def make_usage_name(name: bytes) -> bytes:
@@ -52,11 +76,7 @@ def make_usage_name(name: bytes) -> bytes:
         >>> make_usage_name(b"aiocache_pe:default:{k}1")
         b'aiocache_pe~usage:aiocache_pe:default:{k}1'
     """
-    if b"}" not in name:
-        return b"%b{%b}" % (USAGE_PREFIX, name)
-    if _HASH_TAG.match(name):
-        return USAGE_PREFIX + name
-    return b"%b{%b}%b" % (USAGE_PREFIX, _make_slot_tag(key_slot(name)), name)
+    return _make_name_in_slot(USAGE_PREFIX, name)
 
 
 def parse_store_key(name: bytes) -> str | None:
@@ -77,8 +97,26 @@ def make_scan_pattern(prefix: str) -> bytes:
     return _GLOB_CHARACTERS.sub(rb"\\\g<0>", make_entry_name(prefix)) + b"*"
 
 
-@lru_cache(maxsize=4096)
+def _make_name_in_slot(prefix: bytes, name: bytes) -> bytes:
+    if b"}" not in name:
+        return b"%b{%b}" % (prefix, name)
+    if _HASH_TAG.match(name):
+        return prefix + name
+    return b"%b{%b}%b" % (prefix, _make_slot_tag(key_slot(name)), name)
+
+
+@lru_cache(maxsize=1 << 14)
 def _make_slot_tag(slot: int) -> bytes:
-    """Return two bytes that hash to a slot; the checksum of each pair of bytes is different."""
-    pairs = (number.to_bytes(2, "big") for number in range(1 << 16))
-    return next(pair for pair in pairs if b"}" not in pair and key_slot(pair) == slot)
+    """Return two bytes that hash to a slot.
+
+    The slot is the lower 14 bits of the bytes' checksum, CRC-16 with the polynomial 0x1021. Each
+    checksum has one pair of bytes, which the steps of the checksum in reverse order return.
+    """
+    for checksum in range(slot, 1 << 16, 1 << 14):
+        register = checksum
+        for _ in range(16):
+            register = (register >> 1) ^ (0x8810 if register & 1 else 0)
+        pair = register.to_bytes(2, "big")
+        if b"}" not in pair:
+            return pair
+    raise AssertionError(f"no pair of bytes hashes to slot {slot}")

@@ -8,7 +8,6 @@ needs (redis.io, "Distributed Locks with Redis").
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from uuid import uuid4
 
@@ -17,7 +16,7 @@ from redis.exceptions import LockError
 
 from aiocache_pe.backends.redis.clients import Clients, LoopLink
 from aiocache_pe.backends.redis.errors import CLIENT_ERRORS, translate_errors
-from aiocache_pe.backends.redis.key_names import make_lease_name
+from aiocache_pe.backends.redis.key_names import make_entry_name, make_lease_name
 from aiocache_pe.exceptions import CacheError
 
 LEASE_SECONDS = 3.0
@@ -33,21 +32,14 @@ class RedisLease:
         clients: give another client if the present one is closed while the lease is held.
         link: the link over which the lease was acquired.
         lock: the acquired lock.
-        expires_at: when the lease expires unless it is renewed, in seconds of the monotonic clock.
     """
 
-    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, expires_at: float) -> None:
+    def __init__(self, clients: Clients, link: LoopLink, lock: Lock) -> None:
         self._clients = clients
         self._link = link
         self._lock = lock
-        self._expires_at = expires_at
         self._is_held = True
         self._renewal = asyncio.ensure_future(self._renew())
-
-    @property
-    def is_lost(self) -> bool:
-        """See `Lease.is_lost`."""
-        return not self._is_held or time.monotonic() >= self._expires_at
 
     async def release(self) -> None:
         """See `Lease.release`."""
@@ -59,7 +51,6 @@ class RedisLease:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEWAL_SECONDS)
-            began = time.monotonic()
             try:
                 async with self._get_link().limit:
                     await self._lock.reacquire()
@@ -68,7 +59,6 @@ class RedisLease:
                 return
             except CLIENT_ERRORS:  # the server may return before the lease expires
                 continue
-            self._expires_at = began + LEASE_SECONDS
 
     async def _release_lock(self) -> None:
         with suppress(*CLIENT_ERRORS):  # a lease that cannot be released expires
@@ -94,13 +84,12 @@ async def try_acquire(clients: Clients, key: str, server: str) -> RedisLease | N
 
 
 async def _acquire(clients: Clients, link: LoopLink, key: str, server: str) -> RedisLease | None:
-    began = time.monotonic()
-    name = make_lease_name(key)
+    name = make_lease_name(make_entry_name(key))
     lock = Lock(link.client, name, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
     with translate_errors(server):
         async with link.limit:
             is_acquired = await lock.acquire(token=uuid4().hex)
-    return RedisLease(clients, link, lock, began + LEASE_SECONDS) if is_acquired else None
+    return RedisLease(clients, link, lock) if is_acquired else None
 
 
 async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:

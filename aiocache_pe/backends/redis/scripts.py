@@ -1,6 +1,6 @@
 """Lua scripts for the steps that the server must do atomically.
 
-Each script works on an entry and its access statistics. Both names are in one slot, so that a
+Each script works on an entry and the names that belong to it. They are in one slot, so that a
 Cluster can run it. `ADD_USAGE` accepts many such pairs where there are no slots. A script is called
 by its digest, and is sent whole to a server that does not know it yet.
 """
@@ -27,34 +27,110 @@ def compute_digest(value: bytes | None) -> str:
     return "" if value is None else sha1(value, usedforsecurity=False).hexdigest()
 
 
-COMPARE_AND_SET = _make_script("""\
+_SUPERSEDE = """\
+redis.call('UNLINK', {lease})
+redis.call('SET', {generation}, {token}, 'PX', 86400000)
+"""
+# The removal comes first: after it, a server without free memory accepts the new token.
+
+
+def _supersede(first: int, token: int) -> str:
+    """Return the lines that raise a generation and free a lease.
+
+    Args:
+        first: number of the generation's name in `KEYS`; the lease is the next one.
+        token: number of the new token in `ARGV`.
+    """
+    names = {"generation": f"KEYS[{first}]", "lease": f"KEYS[{first + 1}]"}
+    return _SUPERSEDE.format(token=f"ARGV[{token}]", **names)
+
+
+WRITE = _make_script(
+    """\
+local answer
+if ARGV[2] == '' then answer = redis.pcall('SET', KEYS[1], ARGV[1])
+else answer = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+if answer.err then redis.call('UNLINK', KEYS[1]) end
+"""
+    + _supersede(2, 3)
+    + "return answer"
+)
+"""Store an entry and raise its generation.
+
+A server without free memory refuses the value. Then it removes the entry, because a miss is better
+than the replaced value.
+
+Names: the entry, its generation and its lease. Arguments: the value; its lifetime in milliseconds,
+empty for no limit; the new token of the generation.
+"""
+
+WRITE_COMPUTED = _make_script("""\
+local token = redis.call('GET', KEYS[2])
+if token and token ~= ARGV[3] then return 0 end
+local number = KEYS[3] and redis.call('GET', KEYS[3])
+if number and number ~= ARGV[4] then return redis.call('GET', KEYS[4]) or '' end
+if ARGV[2] == '' then redis.call('SET', KEYS[1], ARGV[1])
+else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
+return 1
+""")
+"""Store a computed entry if its generation was not raised.
+
+Names: the entry and its generation; outside a Cluster the two names of its invalidations, too.
+Arguments: the value; its lifetime as for `WRITE`; the token and the number that the computation
+took. Answer: 1; 0 if the generation was raised; the list if there was another invalidation. A token
+or a number that the server has lost is taken as not raised.
+"""
+
+INVALIDATE = _make_script("""\
+local list = redis.call('GET', KEYS[2]) or ''
+redis.call('UNLINK', KEYS[2])
+list = list .. ARGV[2]
+if #list > 65536 then list = string.sub(list, string.find(list, '\\n', 32768, true) + 1) end
+redis.call('SET', KEYS[2], list, 'PX', 86400000)
+redis.call('SET', KEYS[1], ARGV[1], 'PX', 86400000)
+return 1
+""")
+"""Add an invalidation to the list of an area.
+
+Names: the number of the last invalidation, and the list. Arguments: the new number, and the line.
+"""
+
+COMPARE_AND_SET = _make_script(
+    """\
 local there = redis.call('GET', KEYS[1])
 if (there and redis.sha1hex(there) or '') ~= ARGV[1] then return 0 end
 if ARGV[2] == '' then redis.call('UNLINK', KEYS[1], KEYS[2])
 elseif ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1
-""")
+if ARGV[4] ~= '' then
+"""
+    + _supersede(3, 4)
+    + "end return 1"
+)
 """Replace an entry's value, or remove the entry, if the present value has a given digest.
 
-Names: the entry and its access statistics. Arguments: the digest of the present value, empty for
-none; the new value, empty to remove the entry; its lifetime in milliseconds, empty for no limit.
-Answer: 1, or 0 if the value has changed.
+Names: the entry, its access statistics, its generation and its lease. Arguments: the digest of the
+present value, empty for none; the new value, empty to remove the entry; its lifetime in
+milliseconds, empty for no limit; the new token of the generation, empty to keep it. Answer: 1, or 0
+if the value has changed.
 """
 
-DELETE_AND_GET_HEAD = _make_script("""\
+DELETE_AND_GET_HEAD = _make_script(
+    """\
 local there = redis.call('GET', KEYS[1])
-if not there then return false end
-local line = string.find(there, '\\n', 1, true)
-local head = line and string.sub(there, 1, line - 1) or ''
+local line = there and string.find(there, '\\n', 1, true)
+local head = there and (line and string.sub(there, 1, line - 1) or '')
 if ARGV[1] ~= '' and ARGV[1] ~= head then return false end
-redis.call('UNLINK', KEYS[1], KEYS[2])
-return head
-""")
+if there then redis.call('UNLINK', KEYS[1], KEYS[2]) end
+if ARGV[2] ~= '' then
+"""
+    + _supersede(3, 2)
+    + "end return head"
+)
 """Remove an entry and answer with its head.
 
-Names: the entry and its access statistics. Argument: the head that the entry must have; empty for
-any.
+Names: those of `COMPARE_AND_SET`. Arguments: the head that the entry must have, empty for any; the
+new token of the generation, empty to keep it.
 """
 
 ADD_USAGE = _make_script("""\

@@ -19,12 +19,13 @@ from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import is_held_by_caller
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.wait_graph import depends_on_caller
-from aiocache_pe.sentinels import MISSING, PENDING, Sentinel
+from aiocache_pe.sentinels import MISSING, Sentinel
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class AsyncStream(
 
     def __init__(self, function: Callable[P, AsyncGenerator[T, None]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self._shared: PerLoop[dict[str, AsyncSharedStream[T]]] = PerLoop(dict)
+        self._shared: PerLoop[dict[str, tuple[AsyncSharedStream[T], Computation]]] = PerLoop(dict)
 
     async def _consume(self, call: Callable[[], Any]) -> None:
         async for _ in call():
@@ -46,14 +47,15 @@ class AsyncStream(
     async def _replay_or_run(
         self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[T, None]:
+        own = self._loader.namespace.make_computation(key, self._make_tags(args, kwargs))
         if mode is not Mode.REFRESH:
-            chunks = read_chunks(await self._get_stored(mode, key, args, kwargs))
+            chunks = read_chunks(await self._get_stored(mode, own, args, kwargs))
             if chunks is not None:
                 self._hits += 1
                 for chunk in chunks:
                     refuse_sent((yield chunk))
                 return
-        stream, reader = self._join_or_start(mode, key, args, kwargs)
+        stream, reader = await self._join_or_start(mode, own, args, kwargs)
         async with aclosing(stream.read(reader)) as chunks_so_far:
             async for chunk in chunks_so_far:
                 refuse_sent((yield chunk))
@@ -76,47 +78,63 @@ class AsyncStream(
                 refuse_sent((yield chunk))
         await cassette.store(call, buffer.make_value())
 
-    async def _get_stored(self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs) -> Any:
-        """Return the stored stream if it may be replayed, or `MISSING`."""
+    async def _get_stored(
+        self, mode: Mode | None, own: Computation, args: Args, kwargs: Kwargs
+    ) -> Any:
+        """Return the stored stream if it may be replayed, or `MISSING`; the computation begins."""
+        key = own.key
         stored = self._peek(key)
         if isinstance(stored, Sentinel) and mode is None and self._policy.serve_stale:
             drain = partial(self._drain, args, kwargs)
-            request = LoadRequest(key, drain, self._policy, self._make_tags(args, kwargs))
+            request = LoadRequest(key, drain, self._policy, own.tags)
             outcome = await self._loader.get_stored(request)
-            return MISSING if outcome is MISSING else outcome.value
-        return await self._loader.namespace.get(key) if stored is PENDING else stored
+            if outcome is not MISSING:
+                return outcome.value
+        elif not isinstance(stored, Sentinel):
+            return stored
+        return await self._loader.namespace.get(key, own)
 
-    def _join_or_start(
-        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs
+    async def _join_or_start(
+        self, mode: Mode | None, own: Computation, args: Args, kwargs: Kwargs
     ) -> tuple[AsyncSharedStream[T], StreamReader]:
         """Return a stream that is in flight or starts now, and a reader of it."""
-        source = partial(self._run, mode, key, args, kwargs)
+        key = own.key
+        computation = self._loader.namespace.make_computation(key, own.tags)
+        source = partial(self._run, mode, computation, args, kwargs)
         if mode is not None or is_held_by_caller(key):
             stream = AsyncSharedStream(source, lambda stream: None)
             return stream, stream.first
         streams = self._shared.get()
-        in_flight = streams.get(key)
+        in_flight, present = streams.get(key, (None, None))
         if in_flight is not None and depends_on_caller(in_flight.node):
             in_flight = None  # waiting for it would never end
+        elif present is not None and not await self._loader.computer.can_join(present, own):
+            in_flight = None
         reader = None if in_flight is None else in_flight.join()
         if in_flight is not None and reader is not None:
             self._count_joined(key)
             return in_flight, reader
 
         def remove(stream: AsyncSharedStream[T]) -> None:
-            if streams.get(key) is stream:
+            if streams.get(key, (None, None))[0] is stream:
                 del streams[key]
 
-        stream = streams[key] = AsyncSharedStream(source, remove)
+        stream = AsyncSharedStream(source, remove)
+        streams[key] = stream, computation
         return stream, stream.first
 
     async def _run(
-        self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs, buffer: ChunkBuffer
+        self,
+        mode: Mode | None,
+        computation: Computation,
+        args: Args,
+        kwargs: Kwargs,
+        buffer: ChunkBuffer,
     ) -> AsyncGenerator[T, None]:
         """Yield the chunks of a call, and store them at its end; or those of another process."""
         lease = None
         if mode is None:
-            value, lease = await self._get_or_acquire(key)
+            value, lease = await self._get_or_acquire(computation)
             if value is not MISSING:
                 self._hits += 1
                 for chunk in value["chunks"]:
@@ -124,29 +142,45 @@ class AsyncStream(
                 return
             if lease is not None:
                 lease.enter()
+        elif mode is Mode.REFRESH:
+            await self._loader.namespace.begin_all([computation], supersede=True)
         try:
-            computer = self._loader.computer
-            tokens = await computer.get_tag_tokens(self._make_tags(args, kwargs))
-            stopwatch = self._start(key)
-            async with aclosing(self._function(*args, **kwargs)) as source:
-                while True:
-                    try:
-                        with stopwatch:
-                            chunk = await anext(source)
-                    except StopAsyncIteration:
-                        break
-                    except BaseException as error:
-                        computer.count_load_failure(key, error)
-                        raise
+            async with aclosing(self._record(mode, computation, args, kwargs, buffer)) as chunks:
+                async for chunk in chunks:
                     yield chunk
-
-            self._finish(key, stopwatch.seconds)
-            if self._is_storable(mode, lease, buffer.error):
-                value = buffer.make_value()
-                await computer.put(key, value, self._policy, tokens, stopwatch.seconds)
         finally:
             if lease is not None:
                 await lease.release()
+
+    async def _record(
+        self,
+        mode: Mode | None,
+        computation: Computation,
+        args: Args,
+        kwargs: Kwargs,
+        buffer: ChunkBuffer,
+    ) -> AsyncGenerator[T, None]:
+        """Yield the chunks of the function, and store them at its end."""
+        computer, key = self._loader.computer, computation.key
+        tokens = await computer.get_tag_tokens(computation.tags)
+        computation.tokens = tokens or None
+        stopwatch = self._start(key)
+        async with aclosing(self._function(*args, **kwargs)) as source:
+            while True:
+                try:
+                    with stopwatch:
+                        chunk = await anext(source)
+                except StopAsyncIteration:
+                    break
+                except BaseException as error:
+                    computer.count_load_failure(key, error)
+                    raise
+                yield chunk
+
+        self._finish(key, stopwatch.seconds)
+        if self._is_storable(mode, buffer.error):
+            value, seconds = buffer.make_value(), stopwatch.seconds
+            await computer.put(value, self._policy, tokens, seconds, computation)
 
     async def _drain(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Run the function to its end and return the stream to store."""

@@ -10,6 +10,7 @@ from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import HeldLease
@@ -89,24 +90,21 @@ class StreamBase(DecoratedFunction[P, R]):
         self._hits += 1
         self._loader.namespace.count_hit(key)
 
-    async def _get_or_acquire(self, key: str) -> tuple[Any, HeldLease | None]:
+    async def _get_or_acquire(self, computation: Computation) -> tuple[Any, HeldLease | None]:
         """Return the stream that another process has stored, or `MISSING` and the lease."""
 
         async def get() -> Any:
-            value = await self._loader.namespace.get(key)
+            value = await self._loader.namespace.get(computation.key, computation)
             return MISSING if read_chunks(value) is None else value
 
-        return await self._loader.lease_waiter.get_or_acquire(key, get, self._policy.lock)
+        return await self._loader.lease_waiter.get_or_acquire(computation, get, self._policy.lock)
 
     def _finish(self, key: str, seconds: float) -> None:
         """Report that the function came to its end."""
         self._loader.namespace.emit(events.Loaded, key, seconds)
 
-    def _is_storable(
-        self, mode: Mode | None, lease: HeldLease | None, error: Exception | None
-    ) -> bool:
+    def _is_storable(self, mode: Mode | None, error: Exception | None) -> bool:
         """Return whether to store a stream that came to its end; report the error of its chunks."""
         if error is not None:
             self._loader.namespace.count_failure("encode", error)
-        is_lost = lease is not None and lease.is_lost
-        return error is None and mode is not Mode.READ_ONLY and not is_lost
+        return error is None and mode is not Mode.READ_ONLY

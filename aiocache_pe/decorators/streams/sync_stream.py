@@ -7,7 +7,7 @@ no other caller of its process, which may be the same thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
 from threading import Lock
@@ -18,6 +18,7 @@ from aiocache_pe.decorators.base import CachedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
@@ -100,6 +101,8 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
         do not wait, because the lease may be held by a paused generator of their own thread.
         """
         lease: HeldLease | None = None
+        tags, namespace = self._make_tags(args, kwargs), self._loader.namespace
+        computation = namespace.make_computation(key, tags)
         running, presence = self._running.get(key), Lock()
         # The lock is released however the generator ends, also when a signal handler interrupts
         # the statements below.
@@ -109,11 +112,14 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                 if is_first:
                     self._running[key] = presence
                     nothing: tuple[Any, HeldLease | None] = (MISSING, None)
-                    acquire = partial(self._acquire_while_present, key, presence)
+                    acquire = partial(self._acquire_while_present, computation, presence)
                     stored, lease = blocking.wait_for(acquire, otherwise=nothing)
                     if stored is not MISSING:
                         return (yield from self._replay(stored))
-                return (yield from self._compute(mode, key, lease, args, kwargs))
+                elif mode is not Mode.READ_ONLY:
+                    begin = partial(namespace.begin_all, supersede=mode is Mode.REFRESH)
+                    blocking.wait_for(begin, [computation], otherwise=None)
+                return (yield from self._compute(mode, computation, tags, args, kwargs))
             finally:
                 if is_first:
                     self._running.pop(key, None)
@@ -121,19 +127,23 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                     blocking.wait_for(lease.release, otherwise=None)
 
     async def _acquire_while_present(
-        self, key: str, presence: Lock
+        self, computation: Computation, presence: Lock
     ) -> tuple[Any, HeldLease | None]:
-        stored, lease = await self._get_or_acquire(key)
+        stored, lease = await self._get_or_acquire(computation)
         if lease is not None:
             watch_presence(presence, lambda: lease.key is None, lease.release)
         return stored, lease
 
     def _compute(
-        self, mode: Mode | None, key: str, lease: HeldLease | None, args: Args, kwargs: Kwargs
+        self,
+        mode: Mode | None,
+        computation: Computation,
+        tags: Sequence[str],
+        args: Args,
+        kwargs: Kwargs,
     ) -> Generator[T, None, Any]:
         """Yield the chunks of the function, and store the stream at its end."""
-        computer, buffer = self._loader.computer, ChunkBuffer()
-        tags = self._make_tags(args, kwargs)
+        computer, buffer, key = self._loader.computer, ChunkBuffer(), computation.key
         tokens = blocking.wait_for(computer.get_tag_tokens, tags, otherwise=dict[str, str]())
         stopwatch = self._start(key)
         returned: Any = None
@@ -152,9 +162,10 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                 refuse_sent((yield chunk))
 
         self._finish(key, stopwatch.seconds)
-        if self._is_storable(mode, lease, buffer.error):
+        if self._is_storable(mode, buffer.error):
             value, policy, seconds = buffer.make_value(returned), self._policy, stopwatch.seconds
-            blocking.wait_for(computer.put, key, value, policy, tokens, seconds, otherwise=None)
+            put = partial(computer.put, value, policy, tokens, seconds)
+            blocking.wait_for(put, computation, otherwise=None)
         return returned
 
     def _drain(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:

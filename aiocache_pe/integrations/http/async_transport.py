@@ -15,6 +15,7 @@ from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     CachingTransport,
@@ -121,19 +122,26 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         mode = context.current_mode()
         streams = self._streams if mode is None else self._streams_class()
         turns = 0
+        namespace, computer = self._loader.namespace, self._loader.computer
         while True:
-            if mode is not Mode.REFRESH:
-                value = await self._loader.namespace.get(load.key)
+            computation = namespace.make_computation(load.key, load.tags)
+            if mode is Mode.REFRESH:
+                await namespace.begin_all([computation], supersede=True)
+            else:
+                value = await namespace.get(load.key, computation)
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
+            present = streams.get_present(load.key)
+            if present is not None and not await computer.can_join(present, computation):
+                streams.forget(present)
             if turns == MAX_TURNS:
                 streams = self._streams_class()
             turns += 1
             turn = Turn(self, request)
-            open_stream = partial(self._open, turn, parsed, load, mode)
+            open_stream = partial(self._open, turn, parsed, load, computation)
             try:
-                seat = await streams.open_or_join(load.key, open_stream)
+                seat = await streams.open_or_join(computation, open_stream)
             except Exception:
                 if turn.has_begun:
                     raise
@@ -148,24 +156,25 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         turn: Turn,
         parsed: CacheableRequest,
         load: LoadRequest,
-        mode: Mode | None,
+        computation: Computation,
         on_close: Callable[[], None],
     ) -> OpenedStream:
         turn.has_begun, request = True, turn.request
         self._loader.namespace.count_miss(load.key)
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
+        computation.tokens = tokens or None
         response = await self._send(request)
         headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
             body = await _read(response)
             account = identify_account(request)
             return OpenedStream(response.status_code, headers, None, body, protocol, account)
-        store = mode is not Mode.READ_ONLY
+        store = context.current_mode() is not Mode.READ_ONLY
         capture = StreamCapture(
             self._caching,
             parsed,
             load,
-            tokens,
+            computation,
             headers,
             protocol,
             is_framed(response),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
@@ -19,6 +19,7 @@ from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.answer_checks import AnswerCheck
 from aiocache_pe.integrations.http.requests import (
@@ -202,7 +203,7 @@ class StreamCapture:
     Args:
         request: the request that was sent.
         load: the loader's request of its entry.
-        tokens: the tokens of its tags, read before the request was sent.
+        computation: its computation, which began before the request was sent.
         is_framed: whether the response says where its body ends.
         is_open: whether to store the stream.
         reached_end: whether the last chunk has passed.
@@ -211,7 +212,7 @@ class StreamCapture:
     caching: HttpCaching
     request: CacheableRequest
     load: LoadRequest
-    tokens: Mapping[str, str]
+    computation: Computation
     headers: Headers
     protocol: dict[str, str]
     is_framed: bool
@@ -246,8 +247,9 @@ class StreamCapture:
         value = await call_in_thread(make) if is_large else make()
         if value is not None:
             seconds = self._monotonic() - self._start
-            key, policy = self.load.key, self.load.policy
-            await self.caching.loader.computer.put(key, value, policy, self.tokens, seconds)
+            tokens, policy = self.computation.tokens or {}, self.load.policy
+            put = self.caching.loader.computer.put
+            await put(value, policy, tokens, seconds, self.computation)
 
 
 class Turn:

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import PerLoop
-from aiocache_pe.runtime.single_flight import Flights
+from aiocache_pe.runtime.single_flight import Flight, Flights
 
 _FIRST_READ_SECONDS = 1.0
 """Time for the request that opened a stream to start to read it."""
@@ -91,27 +92,51 @@ class AsyncSharedStreams:
     def __init__(self) -> None:
         self._flights = Flights()
         self._in_flight: PerLoop[dict[str, _AsyncInFlight]] = PerLoop(dict)
+        self._present: PerLoop[dict[str, Computation]] = PerLoop(dict)
+
+    def get_present(self, key: str) -> Computation | None:
+        """Return the computation of the stream that later requests join."""
+        return self._present.get().get(key)
+
+    def forget(self, computation: Computation) -> None:
+        """Let no later request join the stream of a computation."""
+        present, key = self._present.get(), computation.key
+        if present.get(key) is computation:
+            del present[key]
+            self._in_flight.get().pop(key, None)
 
     async def open_or_join(
-        self, key: str, open_stream: Callable[[Callable[[], None]], Awaitable[OpenedStream]]
+        self,
+        computation: Computation,
+        open_stream: Callable[[Callable[[], None]], Awaitable[OpenedStream]],
     ) -> StreamSeat | None:
         """Return a seat in the stream of a key; ``None`` if it is in flight and cannot be joined.
 
         ``open_stream`` sends the request; it takes a function to call when the response is closed.
+        The computation is that of the entry if this request is sent.
         """
-        in_flight = self._in_flight.get()
+        key, in_flight, present = computation.key, self._in_flight.get(), self._present.get()
 
-        async def work(max_wait: float | None) -> OpenedStream | _AsyncInFlight:
+        async def work(flight: Flight, max_wait: float | None) -> OpenedStream | _AsyncInFlight:
+            present[key] = computation
+            flight.is_outdated = lambda: present.get(key) is not computation
             closed = asyncio.Event()
 
             def on_close() -> None:
                 closed.set()
-                in_flight.pop(key, None)
+                self.forget(computation)
 
-            opened = await open_stream(on_close)
+            try:
+                opened = await open_stream(on_close)
+            except BaseException:
+                self.forget(computation)
+                raise
             if opened.chunks is None:
+                self.forget(computation)
                 return opened
-            entry = in_flight[key] = _AsyncInFlight(opened, closed)
+            entry = _AsyncInFlight(opened, closed)
+            if not flight.is_outdated():
+                in_flight[key] = entry
             return entry
 
         entry, joined = in_flight.get(key), True
@@ -131,7 +156,8 @@ class AsyncSharedStreams:
 class _Opening:
     """A stream that one thread opens, and seats for the threads that wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, computation: Computation) -> None:
+        self.computation = computation
         self.waiting = 0
         self.future: Future[tuple[OpenedStream, SyncSharedStream[bytes] | None]] = Future()
         self.reserved: list[StreamReader | None] = []
@@ -150,19 +176,34 @@ class SyncSharedStreams:
         self._lock = threading.Lock()
         self._openings: dict[str, _Opening] = {}
 
+    def get_present(self, key: str) -> Computation | None:
+        """Return the computation of the stream that later requests join."""
+        opening = self._openings.get(key)
+        return None if opening is None else opening.computation
+
+    def forget(self, computation: Computation) -> None:
+        """Let no later request join the stream of a computation."""
+        with self._lock:
+            opening = self._openings.get(computation.key)
+            if opening is not None and opening.computation is computation:
+                del self._openings[computation.key]
+
     def open_or_join(
-        self, key: str, open_stream: Callable[[Callable[[], None]], OpenedStream]
+        self,
+        computation: Computation,
+        open_stream: Callable[[Callable[[], None]], OpenedStream],
     ) -> StreamSeat | None:
         """Return a seat, as `AsyncSharedStreams.open_or_join` does."""
+        key = computation.key
         with self._lock:
             opening = self._openings.get(key)
             is_first = opening is None
             if opening is None:
-                opening = self._openings[key] = _Opening()
+                opening = self._openings[key] = _Opening(computation)
             else:
                 opening.waiting += 1
         if is_first:
-            return self._open(key, opening, open_stream)
+            return self._open(opening, open_stream)
 
         try:
             opened, stream = opening.future.result()
@@ -196,15 +237,12 @@ class SyncSharedStreams:
 
     def _open(
         self,
-        key: str,
         opening: _Opening,
         open_stream: Callable[[Callable[[], None]], OpenedStream],
     ) -> StreamSeat:
         def on_close() -> None:
             opening.closed.set()
-            with self._lock:
-                if self._openings.get(key) is opening:
-                    del self._openings[key]
+            self.forget(opening.computation)
 
         try:
             opened = open_stream(on_close)

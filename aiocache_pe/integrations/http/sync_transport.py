@@ -14,6 +14,7 @@ from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     CachingTransport,
@@ -114,20 +115,31 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         mode = context.current_mode()
         streams = self._streams if mode is None else self._streams_class()
         turns = 0
+        namespace = self._loader.namespace
         while True:
-            if mode is not Mode.REFRESH:
-                get = self._loader.namespace.get
-                value: Any = blocking.wait_for(get, load.key, otherwise=MISSING)
+            computation = namespace.make_computation(load.key, load.tags)
+            if mode is Mode.REFRESH:
+                begin = partial(namespace.begin_all, supersede=True)
+                blocking.wait_for(begin, [computation], otherwise=None)
+            else:
+                value: Any = blocking.wait_for(
+                    namespace.get, load.key, computation, otherwise=MISSING
+                )
                 response = self._respond_to_stream_value(value)
                 if response is not None:
                     return response
+            present = streams.get_present(load.key)
+            if present is not None and not blocking.wait_for(
+                self._loader.computer.can_join, present, computation, otherwise=False
+            ):
+                streams.forget(present)
             if turns == MAX_TURNS:
                 streams = self._streams_class()
             turns += 1
             turn = Turn(self, request)
-            open_stream = partial(self._open, turn, parsed, load, mode)
+            open_stream = partial(self._open, turn, parsed, load, computation)
             try:
-                seat = streams.open_or_join(load.key, open_stream)
+                seat = streams.open_or_join(computation, open_stream)
             except Exception:
                 if turn.has_begun:
                     raise
@@ -142,25 +154,26 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         turn: Turn,
         parsed: CacheableRequest,
         load: LoadRequest,
-        mode: Mode | None,
+        computation: Computation,
         on_close: Callable[[], None],
     ) -> OpenedStream:
         turn.has_begun, request = True, turn.request
         self._loader.namespace.count_miss(load.key)
         get_tokens = self._loader.computer.get_tag_tokens
         tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
+        computation.tokens = tokens or None
         response = self._send(request)
         headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
             body = _read(response)
             account = identify_account(request)
             return OpenedStream(response.status_code, headers, None, body, protocol, account)
-        store = mode is not Mode.READ_ONLY
+        store = context.current_mode() is not Mode.READ_ONLY
         capture = StreamCapture(
             self._caching,
             parsed,
             load,
-            tokens,
+            computation,
             headers,
             protocol,
             is_framed(response),

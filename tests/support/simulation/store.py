@@ -16,6 +16,8 @@ from aiocache_pe.backends.memory import MemoryBackend, MemoryLease
 from aiocache_pe.clock import Clock
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.record import Head, Record
+from aiocache_pe.runtime.generations import Generation
+from aiocache_pe.sentinels import PENDING, Pending
 
 T = TypeVar("T")
 
@@ -95,7 +97,50 @@ class SimulatedStore:
         except asyncio.CancelledError:
             acquiring.add_done_callback(_release_unclaimed)
             raise
-        return None if lease is None else _SimulatedLease(self, self.memory, lease)
+        return None if lease is None else _SimulatedLease(lease)
+
+    def begin(self, key: str) -> Pending:
+        """See `Generational.begin`."""
+        return PENDING
+
+    def is_raised(self, key: str, generation: SimulatedGeneration) -> bool:
+        """See `Generational.is_raised`."""
+        return False
+
+    async def begin_and_read(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[SimulatedGeneration], Mapping[str, ReadResult]]:
+        """See `Generational.begin_and_read`."""
+
+        async def begin() -> tuple[Sequence[SimulatedGeneration], Mapping[str, ReadResult]]:
+            memory = self.memory
+            generations, found = await memory.begin_and_read(keys, supersede=supersede)
+            return [SimulatedGeneration(memory, each) for each in generations], found
+
+        return await self._call(begin)
+
+    async def write_computed(
+        self, records: Sequence[Record], generations: Sequence[SimulatedGeneration]
+    ) -> Sequence[Record | None]:
+        """See `Generational.write_computed`."""
+
+        async def write() -> Sequence[Record | None]:
+            if any(each.memory is not self.memory for each in generations):
+                return [None] * len(records)
+            own = [each.generation for each in generations]
+            written = await self.memory.write_computed(records, own)
+            return [each and Record(each.head, each.payload) for each in written]
+
+        return await self._call(write)
+
+    async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
+        """See `Generational.invalidate`."""
+
+        async def invalidate() -> list[Sequence[Head]]:
+            return [heads async for heads in self.memory.invalidate(prefix, pattern)]
+
+        for heads in await self._call(invalidate):
+            yield heads
 
     async def _call(self, work: Callable[[], Awaitable[T]]) -> T:
         fate = self._chance.random()
@@ -116,15 +161,16 @@ class SimulatedStore:
         await asyncio.sleep(self._chance.uniform(0, 0.1) if is_slow else 0)
 
 
-class _SimulatedLease:
-    def __init__(self, store: SimulatedStore, memory: MemoryBackend, lease: Lease) -> None:
-        self._store = store
-        self._memory = memory
-        self._lease = lease
+class SimulatedGeneration(NamedTuple):
+    """A generation, and the memory that it was taken from; a restart raises it."""
 
-    @property
-    def is_lost(self) -> bool:
-        return self._memory is not self._store.memory or self._lease.is_lost
+    memory: MemoryBackend
+    generation: Generation
+
+
+class _SimulatedLease:
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
 
     async def release(self) -> None:
         # Without a fault, as each store releases the lease in the end.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.runtime.single_flight import Flights
+from aiocache_pe.runtime.single_flight import Flight, Flights
 from tests.support.polling import poll
 
 caller_name: ContextVar[str] = ContextVar("caller_name", default="none")
@@ -24,7 +24,7 @@ class Work:
         self.end = asyncio.Event()
         self.error: Exception | None = None
 
-    async def __call__(self, max_wait: float | None = None) -> str:
+    async def __call__(self, flight: Flight, max_wait: float | None = None) -> str:
         self.calls += 1
         try:
             await self.end.wait()
@@ -132,7 +132,7 @@ async def test_an_exception_reaches_all_callers_and_is_not_kept() -> None:
 async def test_an_exception_of_abandoned_work_is_not_reported() -> None:
     flights, started = Flights(), asyncio.Event()
 
-    async def fail_on_cancel(max_wait: float | None) -> None:
+    async def fail_on_cancel(flight: Flight, max_wait: float | None) -> None:
         started.set()
         try:
             await asyncio.Event().wait()
@@ -153,7 +153,7 @@ async def test_an_exception_of_abandoned_work_is_not_reported() -> None:
 async def test_work_that_needs_its_own_key_does_not_deadlock() -> None:
     flights, depth = Flights(), 0
 
-    async def work(max_wait: float | None) -> int:
+    async def work(flight: Flight, max_wait: float | None) -> int:
         nonlocal depth
         depth += 1
         return depth if depth > 2 else (await flights.run("key", work))[0]
@@ -164,13 +164,13 @@ async def test_work_that_needs_its_own_key_does_not_deadlock() -> None:
 async def test_work_that_needs_its_own_key_through_another_one_does_not_deadlock() -> None:
     flights = Flights()
 
-    async def outer(max_wait: float | None) -> str:
+    async def outer(flight: Flight, max_wait: float | None) -> str:
         return f"outer {(await flights.run('inner', inner))[0]}"
 
-    async def inner(max_wait: float | None) -> str:
+    async def inner(flight: Flight, max_wait: float | None) -> str:
         return f"inner {(await flights.run('outer', innermost))[0]}"
 
-    async def innermost(max_wait: float | None) -> str:
+    async def innermost(flight: Flight, max_wait: float | None) -> str:
         return "innermost"
 
     assert (await asyncio.wait_for(flights.run("outer", outer), 5))[0] == "outer inner innermost"
@@ -179,7 +179,7 @@ async def test_work_that_needs_its_own_key_through_another_one_does_not_deadlock
 async def test_work_has_the_context_variables_of_its_first_caller() -> None:
     flights, start = Flights(), asyncio.Event()
 
-    async def work(max_wait: float | None) -> str:
+    async def work(flight: Flight, max_wait: float | None) -> str:
         await start.wait()
         return caller_name.get()
 
@@ -201,7 +201,7 @@ async def test_a_task_started_by_finished_work_joins_the_next_flight() -> None:
         await finished.wait()
         return await flights.run("key", work)
 
-    async def start_children(max_wait: float | None) -> None:
+    async def start_children(flight: Flight, max_wait: float | None) -> None:
         children.extend(asyncio.create_task(run_later()) for _ in range(3))
 
     await flights.run("key", start_children)
@@ -216,7 +216,7 @@ def test_flights_of_loops_in_different_threads_are_independent() -> None:
     flights, calls = Flights(), list[int]()
     barrier = threading.Barrier(2, timeout=10)
 
-    async def work(max_wait: float | None) -> None:
+    async def work(flight: Flight, max_wait: float | None) -> None:
         calls.append(threading.get_ident())
         await asyncio.to_thread(barrier.wait)
 

@@ -123,7 +123,9 @@ async def test_calls_in_flight_finish_before_the_client_is_closed(
     assert owner.connected_count == 0
     assert all(len(stored) == 1 for stored in await asyncio.gather(*writes))
     with Redis.from_url(redis_server.url) as admin:
-        assert not admin.exists(make_lease_name("closing")), "its caller was cancelled"
+        assert not admin.exists(make_lease_name(make_entry_name("closing"))), (
+            "its caller was cancelled"
+        )
 
 
 @pytest.mark.usefixtures("lasting_leases")
@@ -135,10 +137,10 @@ async def test_a_lease_outlives_the_client_that_acquired_it(
     owner = get_owner(backend)
     await backend.close()
     with Redis.from_url(redis_server.url) as admin:
-        admin.pexpire(make_lease_name("outlives"), 30_000)
-        await poll(lambda: admin.pttl(make_lease_name("outlives")) > 40_000)
+        admin.pexpire(make_lease_name(make_entry_name("outlives")), 30_000)
+        await poll(lambda: admin.pttl(make_lease_name(make_entry_name("outlives"))) > 40_000)
         await held.release()
-        assert not admin.exists(make_lease_name("outlives"))
+        assert not admin.exists(make_lease_name(make_entry_name("outlives")))
     assert owner.connected_count == 0
     assert get_owner(backend) is not owner
 

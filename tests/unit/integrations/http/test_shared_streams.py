@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from aiocache_pe import CacheManager
+from aiocache_pe.engine.engine import Computation
 from aiocache_pe.integrations.http import shared_streams
 from aiocache_pe.integrations.http.shared_streams import (
     AsyncSharedStreams,
@@ -56,6 +58,10 @@ class Source:
         return OpenedStream(200, [], chunks)
 
 
+def make_computation() -> Computation:
+    return CacheManager("memory").loader.namespace.make_computation("k")
+
+
 def interrupt(*_: Any) -> Any:
     raise KeyboardInterrupt
 
@@ -74,12 +80,12 @@ async def test_a_stream_that_its_opener_never_reads_is_closed(
 
 async def test_a_request_waits_while_the_stream_is_being_stored() -> None:
     streams, source = AsyncSharedStreams(), Source()
-    first = await streams.open_or_join("k", source.open_async)
+    first = await streams.open_or_join(make_computation(), source.open_async)
     assert first is not None
     reading = first.stream.read(first.reader)
     assert await anext(reading) == b"one"
     first.stream.has_ended = True  # as if it was closed, but its source was not
-    late = asyncio.create_task(streams.open_or_join("k", source.open_async))
+    late = asyncio.create_task(streams.open_or_join(make_computation(), source.open_async))
     await asyncio.sleep(0)
     assert not late.done()
     streams._in_flight.get()["k"].closed.set()
@@ -100,9 +106,9 @@ def test_waiting_threads_retry_when_the_opening_thread_is_interrupted() -> None:
         raise KeyboardInterrupt
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(streams.open_or_join, "k", open_stream)
+        first = pool.submit(streams.open_or_join, make_computation(), open_stream)
         assert started.wait(60)
-        second = pool.submit(streams.open_or_join, "k", interrupt)
+        second = pool.submit(streams.open_or_join, make_computation(), interrupt)
         poll_blocking(lambda: streams._openings["k"].waiting)
         may_continue.set()
         with pytest.raises(KeyboardInterrupt):
@@ -121,12 +127,12 @@ def test_an_interrupted_thread_gives_up_its_reserved_seat(
         with monkeypatch.context() as patched:
             patched.setattr(opening.future, "result", interrupt)
             with pytest.raises(KeyboardInterrupt):  # before the stream is open
-                streams.open_or_join("k", interrupt)
+                streams.open_or_join(make_computation(), interrupt)
         assert opening.waiting == 0
         opening.waiting = 1  # as if another thread waited
         return source.open(on_close)
 
-    first = streams.open_or_join("k", open_stream)
+    first = streams.open_or_join(make_computation(), open_stream)
     assert first is not None
     opening = streams._openings["k"]
     assert len(opening.reserved) == 1
@@ -138,7 +144,7 @@ def test_an_interrupted_thread_gives_up_its_reserved_seat(
 
     monkeypatch.setattr(opening.future, "result", interrupt_once)
     with pytest.raises(KeyboardInterrupt):  # after the stream is open
-        streams.open_or_join("k", interrupt)
+        streams.open_or_join(make_computation(), interrupt)
     assert opening.reserved == []
     assert list(first.stream.read(first.reader)) == [b"one", b"two"]
     assert source.is_closed
@@ -147,10 +153,10 @@ def test_an_interrupted_thread_gives_up_its_reserved_seat(
 
 def test_a_request_after_all_readers_have_closed_opens_a_new_stream() -> None:
     streams, source = SyncSharedStreams(), Source()
-    first = streams.open_or_join("k", source.open)
+    first = streams.open_or_join(make_computation(), source.open)
     assert first is not None
     first.stream.quit(first.reader)
     assert source.is_closed
-    second = streams.open_or_join("k", Source().open)
+    second = streams.open_or_join(make_computation(), Source().open)
     assert second is not None
     assert not second.joined

@@ -1,0 +1,69 @@
+"""Generations of the Redis store: they show whether a change came after a computation began.
+
+An entry has the token of its slot and some bits of its digest, which it shares with other entries.
+A change sets a new random token in one step with the entry, and frees its lease. An invalidation by
+pattern adds a line to the list of its area, and sets the number of the last line. A computation
+reads the token and the number in the command that reads the entry. The script that stores its
+result compares both. If there are new lines, the process matches its key against them.
+
+Tokens and numbers expire after a day without a change. A token that the server has lost counts as
+not raised: otherwise a full server, which evicts, would store no result of a long computation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import NamedTuple
+
+from aiocache_pe.keys.glob import compile_glob
+
+LIFETIME = 86_400_000
+"""Milliseconds for which the server keeps a token after the last change."""
+
+
+class RedisGeneration(NamedTuple):
+    """The generation of a key.
+
+    Attributes:
+        token: the token of the entry; ``None`` if the server has none.
+        number: the number of the last invalidation in the area; ``None`` if the server has none.
+    """
+
+    token: bytes | None
+    number: bytes | None
+
+
+def make_token() -> bytes:
+    """Return a new token, or the number of an invalidation."""
+    return os.urandom(8).hex().encode("ascii")
+
+
+def make_invalidation(number: bytes, pattern: str) -> bytes:
+    """Return the line of an invalidation."""
+    return b"%b %b\n" % (number, json.dumps(pattern).encode("ascii"))
+
+
+def find_last_number(lines: bytes, rest: str, number: bytes | None) -> bytes | None:
+    """Return the number of the last invalidation if none of the new ones concerns a key.
+
+    Args:
+        lines: the list of invalidations.
+        rest: the key without its area.
+        number: the last number that its computation has seen.
+
+    Returns:
+        The number; ``None`` if the key was invalidated, or may have been.
+    """
+    numbers = [line.partition(b" ")[0] for line in lines.splitlines()]
+    if number is not None and number not in numbers:
+        return None
+    new_lines = lines.splitlines()[numbers.index(number) + 1 if number is not None else 0 :]
+    try:
+        for line in new_lines:
+            matches = compile_glob(json.loads(line.partition(b" ")[2]))
+            if matches is None or matches(rest):
+                return None
+    except (ValueError, TypeError):  # a damaged line may concern every key
+        return None
+    return numbers[-1] if numbers else None

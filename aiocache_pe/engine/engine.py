@@ -253,7 +253,7 @@ class Engine:
         """
         now = self._time()
         entries: dict[str, MemoryEntry] = {}
-        for key in keys:
+        for key in () if computations else keys:
             held = self._entries.get(key)
             # A current copy was not served by `peek` because it is large.
             if held is not None and self._is_current(held.stamp):
@@ -262,7 +262,6 @@ class Engine:
                     entries[key] = entry
         if entries:
             keys = [key for key in keys if key not in entries]
-            computations = [each for each in computations if each.key not in entries]
         results: Mapping[str, ReadResult] = {}
         if computations:
             generations, results = await capabilities.begin_and_read(self.backend, keys)

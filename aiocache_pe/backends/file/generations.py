@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +27,7 @@ from typing import NamedTuple
 
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.keys.glob import compile_glob
+from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.sentinels import PENDING, Pending
 
 _TOKEN_BYTES = 8
@@ -76,6 +78,12 @@ class FileGenerations:
         self._root = layout.root
         self._make_root: Callable[[], None] = layout.make_root
         self._file: _OpenFile | None = None
+        self.after_fork()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Create a free lock: a thread of the parent may have held the previous one."""
+        self._open_lock = threading.Lock()
 
     def peek(self, slot: int) -> FileGeneration | Pending:
         """Return the present generation if the kernel holds it in memory; see `Layout.locate`."""
@@ -144,16 +152,11 @@ class FileGenerations:
     def _open(self) -> tuple[_OpenFile, int]:
         """Return the open file and its length."""
         file = self._file
-        if file is not None:
-            status = os.fstat(file.fd)
-            if status.st_nlink:
-                return file, status.st_size
-        try:
-            file = self._create()
-        except FileNotFoundError:
-            self._make_root()
-            file = self._create()
-        self._file = file
+        if file is None or not os.fstat(file.fd).st_nlink:
+            with self._open_lock:  # all threads use one description
+                file = self._file
+                if file is None or not os.fstat(file.fd).st_nlink:
+                    file = self._file = self._create()
         return file, os.fstat(file.fd).st_size
 
     def _create(self) -> _OpenFile:
@@ -162,7 +165,7 @@ class FileGenerations:
         try:
             file = _OpenFile(self._path)
         except FileNotFoundError:
-            raise
+            self._make_root()
         except OSError:  # a directory, a link, or a file of another user
             pass
         if file is None or not S_ISREG(os.fstat(file.fd).st_mode):

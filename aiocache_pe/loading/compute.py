@@ -123,10 +123,6 @@ class Computer:
         is_stored = await get_newer() is not MISSING
         return Outcome(value, "miss", is_stored=is_stored)
 
-    def is_outdated(self, key: str) -> bool:
-        """Return whether a computation is in flight whose value no later caller may have."""
-        return self._flights.is_outdated(key)
-
     async def is_current(self, outcome: Outcome, tags: Sequence[str]) -> bool:
         """Return whether an outcome may be served to a caller that joined its computation."""
         if outcome.is_outdated:

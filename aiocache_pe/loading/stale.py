@@ -69,8 +69,7 @@ class StaleEntries:
 
         is_first = self._refreshes.may_start(key)
         refresh = self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
-        is_outdated = self._computer.is_outdated(key)
-        if refresh is not None and policy.soft_timeout is not None and not is_outdated:
+        if refresh is not None and policy.soft_timeout is not None:
             await asyncio.wait([refresh], timeout=policy.soft_timeout)
             refreshed = refresh.result() if refresh.done() and not refresh.cancelled() else None
             if refreshed is not None:

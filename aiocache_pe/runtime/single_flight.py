@@ -172,11 +172,6 @@ class Flights:
             return None
         return _wait(flights, key, flight, max_wait)
 
-    def is_outdated(self, key: str) -> bool:
-        """Return whether work is in flight that later callers do not join."""
-        flight = self._flights.get().get(key)
-        return flight is not None and flight.is_outdated()
-
     async def run(
         self, key: str, work: Work, max_wait: float | None = None, before: GaveUp | None = None
     ) -> tuple[Any, bool]:

@@ -105,13 +105,13 @@ async def test_a_batch_stores_nothing_for_a_changed_item(cache: CacheManager) ->
 
 
 async def test_a_stream_is_not_stored_after_a_change_and_not_joined(cache: CacheManager) -> None:
-    free, calls = asyncio.Event(), list[int]()
+    free, factory = asyncio.Event(), Factory()
 
     @cached(cache=cache)
     async def count() -> AsyncGenerator[int]:
-        calls.append(1)
-        yield len(calls)
-        if len(calls) == 1:
+        number: int = await factory()
+        yield number
+        if number == 1:
             await free.wait()
 
     reading = count()
@@ -121,7 +121,7 @@ async def test_a_stream_is_not_stored_after_a_change_and_not_joined(cache: Cache
     free.set()
     assert [number async for number in reading] == []
     assert [number async for number in count()] == [2]
-    assert len(calls) == 2
+    assert factory.calls == 2
 
 
 async def test_a_background_refresh_stores_nothing_after_a_change(

@@ -13,13 +13,9 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.file import scan
 from aiocache_pe.backends.file.atomic_write import TEMPORARY_PREFIX
 from aiocache_pe.record import unpack
 from tests.support.polling import poll_blocking
@@ -104,9 +100,7 @@ def list_files(directory: Path) -> list[Path]:
     return [file for area in areas for file in area.glob("*/*") if file.is_file()]
 
 
-async def test_a_killed_writer_loses_no_acknowledged_write(
-    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_killed_writer_loses_no_acknowledged_write(cache_dir: Path) -> None:
     seed, kills = secrets.token_hex(4), scale_size(KILLS)
     chance = make_random(seed)
     slots = [Slot(cache_dir, number) for number in range(SLOTS)]
@@ -147,8 +141,6 @@ async def test_a_killed_writer_loses_no_acknowledged_write(
         assert {key async for key in keys} == {*found, *(n for n in totals if totals[n])}
         assert (await cache.get_stats()).errors == 0
 
-        later = time.time() + 7200
-        monkeypatch.setattr(scan, "time", SimpleNamespace(time=lambda: later))
         await cache.cleanup_expired()
     assert not [file for file in list_files(cache_dir) if file.name.startswith(TEMPORARY_PREFIX)]
     is_uncertain = Counter(len(possible) > 1 for possible in states.values())

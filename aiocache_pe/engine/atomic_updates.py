@@ -71,8 +71,10 @@ async def pop(namespace: Namespace, key: str) -> Any | Missing:
         with namespace.changing([key]):
             await engine.update(key, take)
             if not taken and engine.is_generational:
-                # The removal of an absent entry is a change, too.
+                # The removal of an absent entry is a change, too. An earlier computation may have
+                # stored its value before the generation is raised.
                 await capabilities.begin_and_read(engine.backend, [key], supersede=True)
+                await engine.update(key, take)
         return True
 
     is_done = await namespace.attempt("delete", work(), otherwise=False)

@@ -158,6 +158,25 @@ async def test_of_two_refreshes_the_later_one_wins(cache: CacheManager) -> None:
     assert await cache.get(KEY) == "new 1"
 
 
+async def test_pop_takes_a_value_that_is_stored_while_it_finds_none() -> None:
+    class LateBackend(MemoryBackend):
+        """A store in which a computation ends after the first update."""
+
+        async def update(self, key: str, change: Any) -> Any:
+            stored = await super().update(key, change)
+            factory.release()
+            await poll(computing.done)
+            return stored
+
+    factory = Factory()
+    async with CacheManager(LateBackend()) as cache:
+        factory.hold()
+        computing = asyncio.create_task(cache.get_or_set(KEY, factory))
+        await poll(lambda: factory.running)
+        await cache.pop(KEY)
+        assert await cache.get(KEY) is None
+
+
 async def test_a_store_without_generations_is_protected_in_one_process(change: Change) -> None:
     async with CacheManager(SpyBackend(MemoryBackend())) as cache:
         factory = Factory()

@@ -134,7 +134,7 @@ class BatchLoader:
         await self._begin(missing, request, computations)
         # The generations precede a read. Without waiting, the store has been read too early.
         pending = await self._add_peeked(missing, values)
-        begun = [each for key, each in computations.items() if each.is_pending]
+        begun = [each for each in computations.values() if each.is_pending]
         unread = [key for key in pending if not computations[key].is_pending]
         if begun:
             keys = [computation.key for computation in begun]

@@ -190,7 +190,9 @@ class Engine:
         self._entries: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = capabilities.is_current(backend)
-        self.is_generational = isinstance(backend, Generational)
+        # The check of a protocol takes longer than the comparison of a generation.
+        self._generational = backend if isinstance(backend, Generational) else None
+        self.is_generational = self._generational is not None
         self._peek_store = capabilities.peek(backend)
         self._time = clock.time
         self._estimate_savings = estimate_savings
@@ -405,7 +407,11 @@ class Engine:
             return []
         chosen = [record for record, _ in pairs]
         generations = [computation.stored_generation for _, computation in pairs]
-        written = await capabilities.write_computed(self.backend, chosen, generations)
+        generational = self._generational
+        if generational is None:
+            written: Sequence[Record | None] = await self.backend.write(chosen)
+        else:
+            written = await generational.write_computed(chosen, generations)
         entries: list[MemoryEntry] = []
         for count, ((record, computation), stored) in enumerate(
             zip(pairs, written, strict=True), 1

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import Context
 
 from aiocache_pe.backends.base import Maintainable
 from aiocache_pe.engine.engine import Engine
@@ -109,4 +110,4 @@ class Maintenance:
         for head in removed:
             self._on_expire(head)
         pause = max(_MIN_PAUSE, _PAUSE_FACTOR * (loop.time() - began))
-        self._handle = loop.call_later(pause, self._start_step)
+        self._handle = loop.call_later(pause, self._start_step, context=Context())

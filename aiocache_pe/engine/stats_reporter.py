@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import fields
 from functools import partial
 from typing import Any
@@ -138,7 +139,10 @@ class StatsReporter:
             return
         timer = self._timers.get()
         if timer.handle is None and not self._loop_end.is_loop_ending:
-            timer.handle = loop.call_later(_REPORT_DELAY, self._start_report, timer)
+            # In a context of its own: that of the caller would keep its arguments alive.
+            timer.handle = loop.call_later(
+                _REPORT_DELAY, self._start_report, timer, context=Context()
+            )
             self._loop_end.arm()
         self._scheduled_loop = loop
         self.on_activity()

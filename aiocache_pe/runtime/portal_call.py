@@ -117,8 +117,11 @@ class Inbox:
                 self._deliveries.popleft().refuse()
 
     def _set_timer(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(INTERRUPT_SECONDS, self._check_all) if self._checks else None
+        self._timer = None
+        if self._checks:
+            # In a context of its own: that of a call would keep the arguments of the call alive.
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(INTERRUPT_SECONDS, self._check_all, context=Context())
 
     def _check_all(self) -> None:
         for check in list(self._checks):
@@ -133,7 +136,7 @@ current_call: ContextVar[PortalCall[Any] | None] = ContextVar("aiocache_pe_call"
 class _Thread(threading.local):
     """The calls that this thread makes, one inside another."""
 
-    calls: list[PortalCall[Any]] = []  # noqa: RUF012 - replaced, never changed
+    calls: list[PortalCall[Any]] = []  # noqa: RUF012 - replaced before it is changed
 
 
 _thread = _Thread()
@@ -231,7 +234,7 @@ class PortalCall(Generic[T]):
             Exception: any exception of the function or of ``find_inbox``.
         """
         with self._presence:
-            calls = _thread.calls = [call for call in _thread.calls if call.is_present]
+            calls = _thread.calls = get_waiting_calls()
             calls.append(self)
             try:
                 self._hand_over(context)
@@ -240,6 +243,7 @@ class PortalCall(Generic[T]):
                 if self.inbox is not None:
                     self.inbox.put(self._abandon)
                 raise
+        _thread.calls = get_waiting_calls()  # the thread must not keep the arguments alive
         error = self._error
         if error is None:
             return self._result  # type: ignore[no-any-return]

@@ -1,4 +1,8 @@
-"""Simulated event loop: a seed repeats a schedule, and no hang stays unseen."""
+"""Random schedules of callers over a simulated event loop and store keep all promises.
+
+`tests.support.simulation.schedules` lists the promises. ``make stress`` tries other seeds each
+time. A failure prints the command that repeats its schedule.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,37 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.scale import is_full_run, report, scale_size
+from tests.support.simulation.faults import FAULTS, find_fault
 from tests.support.simulation.loop import HangError, SimulatedLoop
-from tests.support.simulation.schedules import KINDS, Schedule
+from tests.support.simulation.schedules import KINDS, Schedule, run_schedules
 
 TASKS: list[asyncio.Future[None]] = []
 """Tasks that a test leaves behind; the loop itself keeps no reference to them."""
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_schedules_keep_all_promises(kind: str) -> None:
+    first, began = time.time_ns() % 10**9 if is_full_run() else 0, time.perf_counter()
+    count, steps = run_schedules(kind, range(first, first + scale_size(300)))
+    rate = count / (time.perf_counter() - began)
+    report(f"simulation, {kind}: {count} schedules from {first}, {steps} steps, {rate:.0f}/s")
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_that_is_put_back_is_found(name: str, tmp_path: Path) -> None:
+    found = find_fault(FAULTS[name], tmp_path)
+    assert found is not None
+    assert FAULTS[name].message in found.message
+    report(f"fault found by seed {found.seed} after {found.seconds:.1f} s: {name}")
 
 
 @pytest.mark.parametrize("kind", KINDS)

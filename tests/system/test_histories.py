@@ -58,7 +58,8 @@ def check_history(
         "disorders": len(findings.disorders),
     }
     report(f"history, {name}: " + ", ".join(f"{n:,} {what}" for what, n in counts.items()))
-    assert not findings.disorders, "\n".join([f"seed {seed}", *findings.disorders[:5]])
+    violations = findings.stale_reads + findings.disorders
+    assert not violations, "\n".join([f"seed {seed}", *violations[:5]])
 
 
 @pytest.mark.timeout(1800)

@@ -40,6 +40,13 @@ class Fault(NamedTuple):
 
 
 FAULTS = {
+    "a computation stores its result after a change": Fault(
+        path="runtime/generations.py",
+        present="if generation.key == key:",
+        faulty="if False:",
+        kind="memory",
+        message="was acknowledged",
+    ),
     "computations that need each other wait for each other": Fault(
         path="runtime/wait_graph.py",
         present="            left += each.waits_for\n",

@@ -130,6 +130,13 @@ class CorruptRecordError(CacheError):
         self.key = key
 
 
+class LargePayloadError(CorruptRecordError):
+    """A payload takes too long to decode in the thread of an event loop.
+
+    It never leaves the engine, which decodes the payload in another thread.
+    """
+
+
 class BackendError(CacheError):
     """A store operation failed, for example because the disk is full or access is denied.
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
-from aiocache_pe.exceptions import CorruptRecordError
-
 MAX_DEPTH: Final = 100
 """Greatest depth of containers within containers, which also ends a value that contains itself.
 It leaves room for the levels that tags add, and for a reader that is deep in its own calls."""
@@ -16,13 +14,6 @@ and astronomically large as text."""
 
 PATH_CLASSES: Final = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 """Names of the classes of paths in ``pathlib``."""
-
-
-class LargePayloadError(CorruptRecordError):
-    """A payload takes too long to decode in the thread of an event loop.
-
-    It never leaves the engine, which decodes the payload in another thread.
-    """
 
 
 class NotExactError(Exception):

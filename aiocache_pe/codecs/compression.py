@@ -8,8 +8,12 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import LargePayloadError
-from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError, MissingDependencyError
+from aiocache_pe.exceptions import (
+    ConfigurationError,
+    CorruptRecordError,
+    LargePayloadError,
+    MissingDependencyError,
+)
 
 THRESHOLD: Final = 1024
 """Size in bytes from which a payload is compressed. Smaller ones gain little and stay readable."""

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiocache_pe.codecs.base import LargePayloadError, NotExactError, Serializer
+from aiocache_pe.codecs.base import NotExactError, Serializer
 from aiocache_pe.codecs.compression import Compression
 from aiocache_pe.codecs.decoded_size import DecodedSizeMeter, compute_limit, is_within
 from aiocache_pe.codecs.numpy_arrays import NumpyArrays
@@ -37,6 +37,7 @@ from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.exceptions import (
     ConfigurationError,
     CorruptRecordError,
+    LargePayloadError,
     MissingDependencyError,
     SecretRequiredError,
 )

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, LargePayloadError
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH
+from aiocache_pe.exceptions import CorruptRecordError, LargePayloadError
 
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1
 """Range of the ints that all readers of JSON restore exactly."""

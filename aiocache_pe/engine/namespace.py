@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 from aiocache_pe import events
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
-from aiocache_pe.codecs.base import LargePayloadError
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Computation, Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
     BackendError,
     CorruptRecordError,
+    LargePayloadError,
     SecretRequiredError,
     SerializationError,
 )

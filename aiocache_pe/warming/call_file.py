@@ -13,15 +13,22 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import check_key
-from aiocache_pe.sentinels import DEFAULT
-from aiocache_pe.ttl import parse_ttl
-from aiocache_pe.warming.calls import KnownValue
+from aiocache_pe.sentinels import DEFAULT, Default
+from aiocache_pe.ttl import TTL, parse_ttl
 
 _CALL_FIELDS, _ENTRY_FIELDS = {"call", "args", "kwargs"}, {"key", "value", "ttl"}
+
+
+class KnownValue(NamedTuple):
+    """An entry with a value that need not be computed, and a lifetime of its own."""
+
+    key: str
+    value: Any
+    ttl: TTL | Default = DEFAULT
 
 
 def read_calls(path: str | os.PathLike[str]) -> list[Any]:

@@ -14,6 +14,7 @@ from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL
+from aiocache_pe.warming.call_file import KnownValue
 
 _MAX_CALL_PARTS = 3  # the function, its arguments, its keyword arguments
 
@@ -46,14 +47,6 @@ class WarmCall(NamedTuple):
                 return None
             least = min(least, ttl)
         return least
-
-
-class KnownValue(NamedTuple):
-    """An entry with a value that need not be computed, and a lifetime of its own."""
-
-    key: str
-    value: Any
-    ttl: TTL | Default = DEFAULT
 
 
 def parse_call(cache: CacheManager, call: Any, ttl: TTL | Default) -> WarmCall:

@@ -266,8 +266,8 @@ def list_outside(folder: Path) -> dict[str, bytes]:
 async def damage_places(
     template: Path, parent: Path, damage: Callable[[Path, Path], None], first: int
 ) -> None:
-    """Damage every third place, each in a copy of the directory; in the full run, every place."""
-    step = 1 if is_full_run() else 3
+    """Damage every fifth place, each in a copy of the directory; in the full run, every place."""
+    step = 1 if is_full_run() else 5
     for number, place in enumerate(list_places(template)[first % step :: step]):
         directory, outside = parent / f"cache{number}", parent / f"outside{number}"
         shutil.copytree(template, directory)

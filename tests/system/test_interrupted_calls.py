@@ -122,7 +122,7 @@ def run_script(arguments: list[str], tmp_path: Path) -> str:
 def test_calls_work_after_interrupts_at_any_instruction(
     backend: str, uses_cache: bool, tmp_path: Path, redis_server: Server
 ) -> None:
-    count = scale_size(300)
+    count = scale_size(150)
     place = redis_server.url if backend == "redis" else str(tmp_path / "cache")
     out = run_script([backend, place, str(count), str(uses_cache), "1"], tmp_path)
     assert out.startswith("ended")

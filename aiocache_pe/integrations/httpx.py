@@ -11,6 +11,7 @@ For SDKs that use httpx2, `aiocache_pe.integrations.httpx2` has the same names.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from aiocache_pe.exceptions import MissingDependencyError
@@ -63,11 +64,8 @@ def cached_client(
     Raises:
         ConfigurationError: a setting cannot work, or both a client and options are given.
     """
-
-    def wrap(transport: Any) -> AsyncCacheTransport:
-        return AsyncCacheTransport(cache, transport=transport, **settings)
-
-    return make_client(httpx, httpx.AsyncClient, wrap, client, options)
+    make_transport = partial(AsyncCacheTransport, cache, **settings)
+    return make_client(httpx, httpx.AsyncClient, make_transport, client, options)
 
 
 def cached_sync_client(
@@ -91,8 +89,5 @@ def cached_sync_client(
     Raises:
         ConfigurationError: a setting cannot work, or both a client and options are given.
     """
-
-    def wrap(transport: Any) -> CacheTransport:
-        return CacheTransport(cache, transport=transport, **settings)
-
-    return make_client(httpx, httpx.Client, wrap, client, options)
+    make_transport = partial(CacheTransport, cache, **settings)
+    return make_client(httpx, httpx.Client, make_transport, client, options)

@@ -63,7 +63,7 @@ class StreamCheck(Protocol):
 
 
 class Api(NamedTuple):
-    """What is known of an API.
+    """Facts about an API.
 
     Attributes:
         paths: the ends of its paths.

@@ -164,25 +164,12 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
         computation.tokens = tokens or None
         response = await self._send(request)
-        headers, protocol = read_headers(response), read_protocol(response)
         if response.status_code != OK:
-            body = await _read(response)
-            account = identify_account(request)
-            return OpenedStream(response.status_code, headers, None, body, protocol, account)
-        store = context.current_mode() is not Mode.READ_ONLY
-        capture = StreamCapture(
-            self._caching,
-            parsed,
-            load,
-            computation,
-            headers,
-            protocol,
-            is_framed(response),
-            is_open=store,
-        )
+            return self._make_failure(request, response, await _read(response))
+        capture = self._make_capture(parsed, load, computation, response)
         chunks = _iter_chunks(response, capture, on_close)
         await anext(chunks)
-        return OpenedStream(OK, headers, chunks, protocol=protocol)
+        return OpenedStream(OK, capture.headers, chunks, protocol=capture.protocol)
 
     def _open_seat(self, seat: StreamSeat) -> Any:
         stream, reader = seat.stream, seat.reader

@@ -18,6 +18,7 @@ from aiocache_pe._validation import check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.context import Mode
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.engine.engine import Computation
 from aiocache_pe.integrations.http import recording
@@ -39,11 +40,14 @@ from aiocache_pe.integrations.http.responses import (
     decode_chunks,
     drop_transfer_headers,
     encode_body,
+    is_framed,
+    read_headers,
+    read_protocol,
     select_headers,
     write_headers,
     write_protocol,
 )
-from aiocache_pe.integrations.http.shared_streams import StreamSeat
+from aiocache_pe.integrations.http.shared_streams import OpenedStream, StreamSeat
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
@@ -351,6 +355,25 @@ class CachingTransport(Generic[Transport, Request, Response]):
             )
             return self._send
         return partial(self._answer_stream if parsed.streams else self._answer_whole, parsed)
+
+    def _make_failure(self, request: Any, response: Any, body: bytes) -> OpenedStream:
+        headers, protocol = read_headers(response), read_protocol(response)
+        account = identify_account(request)
+        return OpenedStream(response.status_code, headers, None, body, protocol, account)
+
+    def _make_capture(
+        self, parsed: CacheableRequest, load: LoadRequest, computation: Computation, response: Any
+    ) -> StreamCapture:
+        return StreamCapture(
+            self._caching,
+            parsed,
+            load,
+            computation,
+            read_headers(response),
+            read_protocol(response),
+            is_framed(response),
+            is_open=context.current_mode() is not Mode.READ_ONLY,
+        )
 
     @property
     def loader(self) -> Loader:

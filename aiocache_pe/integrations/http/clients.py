@@ -15,7 +15,7 @@ _MAX_CONNECTIONS, _MAX_IDLE_CONNECTIONS = 1000, 100  # as in the SDKs of OpenAI 
 def make_client(
     library: Any,
     kind: Callable[..., Client],
-    wrap: Callable[[Any], Any],
+    make_transport: Callable[..., Any],
     client: Client | None,
     options: dict[str, Any] | None,
 ) -> Client:
@@ -26,7 +26,7 @@ def make_client(
     Args:
         library: httpx or httpx2.
         kind: the class of a new client.
-        wrap: makes a caching transport of a transport.
+        make_transport: makes a caching transport; takes the argument ``transport``.
         client: the client to change; ``None`` for a new one with the defaults of the SDKs.
         options: arguments of a new client.
 
@@ -46,9 +46,9 @@ def make_client(
         raise ConfigurationError(
             f"client must be a client of {library.__name__}; got {type(client).__qualname__}"
         )
-    fields["_transport"] = wrap(fields["_transport"])
+    fields["_transport"] = make_transport(transport=fields["_transport"])
     fields["_mounts"] = {
-        pattern: None if transport is None else wrap(transport)
+        pattern: None if transport is None else make_transport(transport=transport)
         for pattern, transport in fields["_mounts"].items()
     }
     return client

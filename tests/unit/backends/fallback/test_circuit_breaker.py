@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -16,10 +17,13 @@ class FakeStore:
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.pauses: list[float] = []
+        self.may_continue = threading.Event()
+        self.may_continue.set()
         self.breaker = CircuitBreaker("a store", self.recover, is_open=True, sleep=self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
+        await poll(self.may_continue.is_set)
         await asyncio.sleep(0)
 
     async def recover(self) -> None:
@@ -30,8 +34,10 @@ class FakeStore:
 
 async def test_the_pauses_double_up_to_a_limit() -> None:
     store = FakeStore(failures=8)
+    store.may_continue.clear()
     store.breaker.start_probing()
     store.breaker.start_probing()  # no effect, because the first task runs
+    store.may_continue.set()
     await poll(lambda: not store.breaker.is_open)
     assert len(store.pauses) == 9
     expected = [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0, 2.0]

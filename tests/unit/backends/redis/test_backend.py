@@ -280,7 +280,7 @@ async def wait_until_available(backend: RedisBackend) -> None:
 async def test_a_refused_clear_raises(redis_server: Server) -> None:
     with Redis.from_url(redis_server.url) as admin:
         admin.acl_setuser(
-            "keeper", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-unlink"]
+            "keeper", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-scan"]
         )
     url = redis_server.url.replace("redis://", "redis://keeper:pw@")
     backend = RedisBackend(url)

@@ -125,9 +125,12 @@ async def test_a_shared_stream_has_no_headers_of_the_other_account(
     way: str, memory: CacheManager
 ) -> None:
     server = GatedServer()
-    results = await ask_at_once(Callers(way, memory, server), server, ["a", "b", "c"], stream=True)
+    keys = ["a", "b", "c"]
+    results = await ask_at_once(Callers(way, memory, server), server, keys, stream=True)
     assert results[0].headers["set-cookie"] == "account=a"
-    assert all("set-cookie" not in each.headers for each in results[1:])
+    for key, response in zip(keys, results, strict=True):
+        # a stream may end between a caller's look into the cache and its request
+        assert response.headers.get("set-cookie", f"account={key}") == f"account={key}"
     assert {each.headers["x-request-id"] for each in results} == {"r"}
 
 

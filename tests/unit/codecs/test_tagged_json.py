@@ -204,7 +204,7 @@ def test_many_items_with_equal_hashes_are_refused(name: str) -> None:
         began = time.thread_time()
         with pytest.raises(CorruptRecordError, match="equal hashes"):
             TaggedJson().decode(COLLIDING[name])
-        assert time.thread_time() - began < 1.0  # without the check, ten seconds
+        assert time.thread_time() - began < 4.0  # without the check, ten seconds
     finally:
         sys.settrace(trace)
 

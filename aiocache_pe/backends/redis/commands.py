@@ -12,7 +12,6 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import (
     ClusterDownError,
     NoScriptError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -20,7 +19,12 @@ from redis.exceptions import (
 from aiocache_pe.backends.redis.clients import Client, Clients
 from aiocache_pe.backends.redis.connection_pool import Pool, execute, execute_many
 from aiocache_pe.backends.redis.connections import refresh_topology
-from aiocache_pe.backends.redis.errors import CONNECTION_ERRORS, translate_error, translate_errors
+from aiocache_pe.backends.redis.errors import (
+    CONNECTION_ERRORS,
+    is_read_only,
+    translate_error,
+    translate_errors,
+)
 from aiocache_pe.backends.redis.key_names import PROBE_NAME
 from aiocache_pe.backends.redis.scripts import Script
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
@@ -67,7 +71,9 @@ class Commands:
                     return await link.client.execute_command(*command)
                 try:
                     return await execute(link.pool, *command)
-                except ReadOnlyError:
+                except ResponseError as error:
+                    if not is_read_only(error):
+                        raise
                     await link.pool.disconnect(inuse_connections=False)
                     return await execute(link.pool, *command)
 
@@ -276,7 +282,7 @@ async def _execute_on_primary(pool: Pool, commands: Sequence[Command]) -> list[A
     now.
     """
     answers = await execute_many(pool, commands)
-    refused = [n for n, answer in enumerate(answers) if isinstance(answer, ReadOnlyError)]
+    refused = [n for n, answer in enumerate(answers) if is_read_only(answer)]
     if refused:
         await pool.disconnect(inuse_connections=False)
         later_answers = await execute_many(pool, [commands[n] for n in refused])

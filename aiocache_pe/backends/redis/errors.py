@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from socket import gaierror
@@ -20,11 +21,20 @@ CONNECTION_ERRORS = (
 )
 """Errors that mean that the server is away, or is no primary that accepts changes."""
 
-_UNAVAILABLE_CODES = ("BUSY ", "MISCONF ", "NOREPLICAS ")
-"""Beginnings of refusals of every change; redis-py has no classes for them."""
+_UNAVAILABLE = re.compile(r"(BUSY|MISCONF|NOREPLICAS) |.*\W-(MISCONF|NOREPLICAS|READONLY) ")
+"""Refusals of every change, for which redis-py has no classes.
+
+A server before version 7 puts words of its own before the refusal of a command in a script.
+"""
 
 CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
 """Errors of a client at any command."""
+
+
+def is_read_only(error: object) -> bool:
+    """Return whether an answer is the refusal of a change by a replica, also inside a script."""
+    is_in_script = isinstance(error, redis_errors.ResponseError) and "-READONLY " in str(error)
+    return is_in_script or isinstance(error, redis_errors.ReadOnlyError)
 
 
 def translate_error(error: BaseException, server: str) -> BackendError:
@@ -36,7 +46,7 @@ def translate_error(error: BaseException, server: str) -> BackendError:
         server: the server's name, as in `Address.safe_url`.
     """
     text = str(error).partition("\n")[0][:200] or type(error).__name__
-    is_away = isinstance(error, CONNECTION_ERRORS) or text.startswith(_UNAVAILABLE_CODES)
+    is_away = isinstance(error, CONNECTION_ERRORS) or _UNAVAILABLE.match(text) is not None
     error_class = StoreUnavailableError if is_away else BackendError
     translated = error_class(f"{server}: {text}")
     translated.__cause__ = error

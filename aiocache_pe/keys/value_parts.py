@@ -28,6 +28,7 @@ Parts = tuple[Any, ...]
 
 _STANDARD = frozenset(("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"))
 _ANNOTATION = "typing.annotation"
+_LONG_DOUBLE_BYTES, _LONG_DOUBLE_BITS = 10, 63  # of the 12 or 16 bytes that it takes on x86
 _DECLARATIONS = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
 """Attributes of classes that declare their fields; that of named tuples comes last."""
 
@@ -219,7 +220,7 @@ def _get_library_parts(value: Any, cls: Any) -> Parts | None:
         # The bytes would hold addresses of objects, or the ignored values under a mask.
         if value.dtype.hasobject or hasattr(value, "mask"):
             return None
-        return _render_dtype(value.dtype), value.shape, value.tobytes()
+        return _render_dtype(value.dtype), value.shape, _get_array_content(value)
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         # `__dict__` also holds cached values that were computed from the fields.
@@ -234,6 +235,28 @@ def _get_library_parts(value: Any, cls: Any) -> Parts | None:
 def _is_object_array(value: Any) -> bool:
     """Return whether a value is a plain array of objects, as pandas uses for text."""
     return type(value).__name__ == "ndarray" and value.dtype.char == "O"
+
+
+def _get_array_content(value: Any) -> Any:
+    """Return the content of an array or scalar without its padding, which may be anything."""
+    dtype = value.dtype
+    data: bytes = value.tobytes()
+    if not _has_padding(dtype):
+        return data
+    if dtype.names is not None:  # each field of a record is an array, too
+        return {name: value[name] for name in dtype.names}
+    size = dtype.itemsize // (2 if dtype.kind == "c" else 1)
+    return b"".join(data[at : at + _LONG_DOUBLE_BYTES] for at in range(0, len(data), size))
+
+
+def _has_padding(dtype: Any) -> bool:
+    if dtype.subdtype is not None:
+        return _has_padding(dtype.subdtype[0])
+    if dtype.names is None:
+        numpy: Any = sys.modules["numpy"]
+        return dtype.char in "gG" and bool(numpy.finfo(dtype).nmant == _LONG_DOUBLE_BITS)
+    fields = [dtype.fields[name][0] for name in dtype.names]
+    return sum(each.itemsize for each in fields) != dtype.itemsize or any(map(_has_padding, fields))
 
 
 def _render_dtype(dtype: Any) -> str:

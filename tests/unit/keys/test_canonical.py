@@ -265,3 +265,28 @@ def test_the_memory_of_sorted_dict_keys_is_bounded() -> None:
     orders = list(canonical._KEY_ORDERS)  # pyright: ignore[reportPrivateUsage]
     assert len(orders) <= 256
     assert max(len(key) for keys in orders for key in keys) <= 32
+
+
+ALIGNED = np.dtype([("a", "u1"), ("b", "f8")], align=True)
+PADDED = {
+    "aligned": ALIGNED,
+    "nested": np.dtype([("p", ALIGNED), ("q", "u1")]),
+    "subarray": np.dtype([("p", ALIGNED, (2,)), ("q", "u1", (3,))]),
+    "overlapping": np.dtype({"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, 2]}),
+    "long double": np.dtype(np.longdouble),
+    "long complex": np.dtype(np.clongdouble),
+    "record of long doubles": np.dtype([("x", np.longdouble, (2,))]),
+}
+
+
+@pytest.mark.parametrize("dtype", PADDED.values(), ids=PADDED)
+def test_the_padding_of_an_array_has_no_effect(dtype: Any) -> None:
+    """Padding bytes are whatever was in memory before."""
+    arrays = [np.frombuffer(bytes([fill]) * 3 * dtype.itemsize, dtype).copy() for fill in (0, 9)]
+    for array in arrays:
+        array[...] = np.ones(3, dtype)
+        texts = {canonicalize(array), canonicalize(np.ones(3, dtype))}
+        assert len(texts) == 1
+        assert canonicalize(array[0]) == canonicalize(np.ones(3, dtype)[0])
+        assert canonicalize(np.zeros(3, dtype)) not in texts
+        assert canonicalize(array[:2]) not in texts

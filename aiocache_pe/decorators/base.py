@@ -19,7 +19,7 @@ from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
-from aiocache_pe.keys.code_digest import CodeDigest, Read
+from aiocache_pe.keys.code_digest import CodeDigest, Read, watch_constants
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import (
     Args,
@@ -118,18 +118,12 @@ class DecoratedFunction(Generic[P, R]):
         start, reads = self._make_key_start()
         start = self._loader.namespace.prefix + start
         make_key = self._settings.choose_key_maker(self._function, start)
-        constants = [
-            (read.names.get, read.name, read.value) for read in reads if read.names is not None
-        ]
 
-        def make_watched_key(args: Args, kwargs: Kwargs) -> str:
-            for get, name, value in constants:
-                if get(name) is not value:
-                    self._bind_key()
-                    return self._key(args, kwargs)
-            return make_key(args, kwargs)
+        def bind_again(args: Args, kwargs: Kwargs) -> str:
+            self._bind_key()
+            return self._key(args, kwargs)
 
-        self._key = make_watched_key if constants else make_key
+        self._key = watch_constants(reads, make_key, bind_again)
 
     def _make_key_start(self) -> tuple[str, list[Read]]:
         """Return the beginning of all keys, and the constants that are part of it."""

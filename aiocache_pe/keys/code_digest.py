@@ -36,6 +36,7 @@ from aiocache_pe.keys.source_trees import render_source
 _VERSION = re.compile(
     r"[^@]*@(?:(3\.\d+-)?([0-9a-f]{20}):|([^@:]+):(?:.*:)?[0-9a-f]{32}$)", re.DOTALL
 )
+_WATCHED_TOGETHER = 3  # constants
 _DIGEST_SIZE = 10  # bytes; two closures among a billion collide with a probability of 4e-7
 _LOADS = {
     *("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"),
@@ -90,6 +91,50 @@ class Read(NamedTuple):
     name: str
     value: Any
     text: str
+
+
+_KeyMaker = Callable[[Any, Any], str]
+_Constant = tuple[Mapping[str, Any], str, Any]
+
+
+def watch_constants(reads: list[Read], make_key: _KeyMaker, bind_again: _KeyMaker) -> _KeyMaker:
+    """Return a key maker for a digest that holds as long as the constants of modules do.
+
+    Args:
+        reads: the constants in the digest.
+        make_key: the maker of keys with this digest.
+        bind_again: the maker of a key after a constant was replaced or deleted.
+    """
+    constants = [(read.names, read.name, read.value) for read in reads if read.names is not None]
+    for at in range(0, len(constants), _WATCHED_TOGETHER):
+        make_key = _watch(constants[at : at + _WATCHED_TOGETHER], make_key, bind_again)
+    return make_key
+
+
+def _watch(constants: list[_Constant], make_key: _KeyMaker, bind_again: _KeyMaker) -> _KeyMaker:
+    """Watch up to three constants, without a loop, which takes longer than the comparisons."""
+    names, name, value = constants[0]
+    names_2, name_2, value_2 = constants[len(constants) // 2]
+    names_3, name_3, value_3 = constants[-1]
+
+    # A key function of the user may raise KeyError, too; then it is called once more.
+    def make_key_of_one(args: Any, kwargs: Any) -> str:
+        try:
+            if names[name] is value:
+                return make_key(args, kwargs)
+        except KeyError:
+            pass
+        return bind_again(args, kwargs)
+
+    def make_key_of_three(args: Any, kwargs: Any) -> str:
+        try:
+            if names[name] is value and names_2[name_2] is value_2 and names_3[name_3] is value_3:
+                return make_key(args, kwargs)
+        except KeyError:
+            pass
+        return bind_again(args, kwargs)
+
+    return make_key_of_one if len(constants) == 1 else make_key_of_three
 
 
 class CodeDigest:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.keys.code_digest import CodeDigest, find_version
+from aiocache_pe.keys.code_digest import CodeDigest, Read, find_version, watch_constants
 from tests.support.digested_functions import FUNCTIONS, make_without_source
 
 MODULE_SOURCE = """
@@ -277,3 +277,21 @@ def test_a_wrapper_of_itself_ends() -> None:
 )
 def test_the_version_of_a_key_is_found(key: str, version: str | None) -> None:
     assert find_version(key) == version
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+def test_a_key_maker_watches_each_constant(count: int) -> None:
+    names = {str(at): object() for at in range(count)}
+    reads = [Read(names, name, value, "") for name, value in names.items()]
+    closure = Read(None, "a variable of an enclosing function", object(), "")
+    make_key = watch_constants(
+        [closure, *reads], lambda args, kwargs: "held", lambda args, kwargs: "changed"
+    )
+    assert make_key((), {}) == "held"
+    for name, value in list(names.items()):
+        names[name] = object()
+        assert make_key((), {}) == "changed"
+        del names[name]
+        assert make_key((), {}) == "changed"
+        names[name] = value
+        assert make_key((), {}) == "held"

@@ -130,6 +130,13 @@ class CorruptRecordError(CacheError):
         self.key = key
 
 
+class ChangedClassError(CorruptRecordError):
+    """A class has changed since its instance was stored.
+
+    It never leaves the engine, for which the record is an ordinary miss.
+    """
+
+
 class LargePayloadError(CorruptRecordError):
     """A payload takes too long to decode in the thread of an event loop.
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from io import BytesIO
 from typing import Any, Final
 
-from aiocache_pe.exceptions import CorruptRecordError, SerializationError
+from msgspec import json
+
+from aiocache_pe.codecs.plain_json import to_json
+from aiocache_pe.exceptions import ChangedClassError, CorruptRecordError, SerializationError
+from aiocache_pe.keys.class_schemas import digest_schema
+from aiocache_pe.keys.qualified_names import get_stored_name
 
 _PROTOCOL: Final = 5
 _COMPARED_PROTOCOL: Final = 4
 _SCALARS: Final[frozenset[type]] = frozenset({str, int, bool, bytes, bytearray, type(None)})
+_TRAILER_END: Final = b"\0"  # a pickle ends with a full stop
+_LENGTH_BYTES: Final = 4
 _NUMBERS: Final[frozenset[type]] = frozenset({float, complex})
 _SEQUENCES: Final[frozenset[type]] = frozenset({list, tuple})
 _SETS: Final[frozenset[type]] = frozenset({set, frozenset})
@@ -24,6 +32,9 @@ class PickleCodec:
     Most classes are restored exactly, and a few are not: the texts of numpy lose zeros at their
     end, and some paths of Windows are read differently from how they are written. So `encode`
     restores a copy and compares it with the value, part by part.
+
+    The pickle of a class with declared fields is followed by the digests of the schemas, as JSON
+    with its length. Readers of pickle ignore this trailer.
     """
 
     name = "pickle"
@@ -40,9 +51,10 @@ class PickleCodec:
         import pickle  # noqa: PLC0415 - few values need it
 
         name = type(value).__qualname__
+        classes: list[type] = []
         try:
             payload = pickle.dumps(value, _PROTOCOL)
-            copy = pickle.loads(payload)
+            copy = _load(payload, classes.append)
             is_same = pickle.dumps(copy, _PROTOCOL) == payload
             changed = None if is_same else find_difference(value, copy)
         except Exception as error:  # classes may raise any error when they are pickled
@@ -55,21 +67,61 @@ class PickleCodec:
         if changed is not None:
             other = changed.__qualname__
             raise SerializationError(f"pickle would restore this {name} with another {other} in it")
-        return payload
+        return payload + _write_trailer(classes)
 
     def decode(self, payload: bytes) -> Any:
         """Return the value of a pickle; its signature must have been verified.
 
         Raises:
             CorruptRecordError: a class is missing or cannot restore its instance.
+            ChangedClassError: a class has changed since the payload was written.
         """
-        import pickle  # noqa: PLC0415 - few values need it
-
         try:
-            return pickle.loads(payload)
+            schemas = _read_trailer(payload)
+            return _load(payload, lambda cls: _check_schema(cls, schemas))
+        except ChangedClassError:
+            raise
         except Exception as error:  # classes may raise any error when they are restored
             reason = f"{type(error).__name__}: {error}"
             raise CorruptRecordError(f"pickle cannot be restored: {reason}") from error
+
+
+def _load(payload: bytes, on_class: Callable[[type], object]) -> Any:
+    """Return the value of a pickle; the function is called with each class that it names."""
+    import pickle  # noqa: PLC0415 - few values need it
+
+    class Loader(pickle.Unpickler):
+        def find_class(self, module: str, name: str, /) -> Any:
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                on_class(found)
+            return found
+
+    return Loader(BytesIO(payload)).load()
+
+
+def _check_schema(cls: type, schemas: Mapping[str, str]) -> None:
+    name = get_stored_name(cls)
+    if name in schemas and schemas[name] != digest_schema(cls):
+        raise ChangedClassError(f"{name} has changed since the record was written")
+
+
+def _write_trailer(classes: Collection[type]) -> bytes:
+    schemas = {get_stored_name(cls): digest_schema(cls) for cls in classes}
+    schemas = {name: schema for name, schema in schemas.items() if schema}
+    if not schemas:
+        return b""
+    content = to_json(schemas)
+    return content + len(content).to_bytes(_LENGTH_BYTES, "big") + _TRAILER_END
+
+
+def _read_trailer(payload: bytes) -> dict[str, str]:
+    if not payload.endswith(_TRAILER_END):
+        return {}
+    end = len(payload) - len(_TRAILER_END) - _LENGTH_BYTES
+    length = int.from_bytes(payload[end : end + _LENGTH_BYTES], "big")
+    schemas: dict[str, str] = json.decode(payload[end - length : end], type=dict[str, str])
+    return schemas
 
 
 def find_difference(original: Any, copy: Any) -> type | None:

@@ -208,7 +208,7 @@ class Pipeline:
             except CorruptRecordError as error:
                 if error.key:
                     raise
-                raise CorruptRecordError(error.reason, key=key) from error
+                raise type(error)(error.reason, key=key) from error
 
         return decode_payload
 
@@ -267,6 +267,6 @@ def _explain_pickle(value: Any) -> str:
     return (
         f"only pickle can hold this {type(value).__qualname__}, since {reason}; pickle requires "
         "a secret: pass secret= to the manager or set AIOCACHE_PE_SECRET; or, if its class is a "
-        "dataclass, pydantic model, struct, enum or named tuple, register the class "
-        "(aiocache_pe.register)"
+        "dataclass, pydantic model, attrs class, struct, enum or named tuple, register the class "
+        "(aiocache_pe.register) or name it in the return annotation"
     )

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from aiocache_pe.codecs.base import MAX_CONTAINERS, MAX_DEPTH, NotExactError
 from aiocache_pe.codecs.classes import registry
-from aiocache_pe.codecs.classes.shapes import get_stored_name
 from aiocache_pe.codecs.plain_json import (
     LOOP_LIMIT,
     has_only_plain_scalars,
@@ -19,12 +18,14 @@ from aiocache_pe.codecs.tags.builtin import (
     Decoder,
     Encoder,
     Reviver,
+    Writer,
     check_list,
     has_surrogates,
     write_pairs,
     write_str,
 )
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import ChangedClassError, CorruptRecordError
+from aiocache_pe.keys.qualified_names import get_stored_name
 
 _TOO_DEEP = f"it contains itself or is nested more than {MAX_DEPTH} levels deep"
 
@@ -166,9 +167,14 @@ class _Writer:
 def _find_encoder(kind: type) -> Encoder:
     shape = registry.find_shape(kind)
     if shape is not None:
-        name, decompose = get_stored_name(kind), shape.decompose
+        name, decompose, get_schema = get_stored_name(kind), shape.decompose, shape.get_schema
+
+        def write(value: Any, writer: Writer) -> Any:
+            state = decompose(value)
+            return {"$type": [name, writer.write(state), get_schema(state)]}
+
         # Not added to `_ENCODERS`: another class of that name may replace this one.
-        return lambda value, writer: {"$type": [name, writer.write(decompose(value))]}
+        return write
 
     encoder = lazy_imports.find_encoder(kind)
     if encoder is None:
@@ -179,8 +185,16 @@ def _find_encoder(kind: type) -> Encoder:
 
 
 def _read_type(payload: Any, revive: Reviver) -> Any:
-    name, state = check_list(payload, 2)
-    return registry.find_shape_by_name(name).build(revive(state))
+    # Records of the first release have no schema.
+    name, state, schema = payload if _is_triple(payload) else (*check_list(payload, 2), None)
+    shape = registry.find_shape_by_name(name)
+    if schema is not None and schema != shape.get_schema(state):
+        raise ChangedClassError(f"{name} has changed since the record was written")
+    return shape.build(revive(state))
+
+
+def _is_triple(payload: Any) -> bool:
+    return type(payload) is list and len(payload) == 3  # noqa: PLR2004 - as the name says
 
 
 _ENCODERS: Final[dict[type, Encoder]] = {**builtin.ENCODERS, **datetimes.ENCODERS}

@@ -19,6 +19,7 @@ from aiocache_pe.context import Call
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
+from aiocache_pe.keys.class_schemas import render_result
 from aiocache_pe.keys.code_digest import CodeDigest, Read, watch_constants
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.signatures import (
@@ -127,7 +128,10 @@ class DecoratedFunction(Generic[P, R]):
 
     def _make_key_start(self) -> tuple[str, list[Read]]:
         """Return the beginning of all keys, and the constants that are part of it."""
-        digest, reads = ("", []) if self._digest is None else self._digest.compute()
+        if self._digest is None:
+            return self._settings.make_key_start(self._function), []
+        annotation = get_return_annotation(self._function)
+        digest, reads = self._digest.compute(lambda package: render_result(annotation, package))
         return self._settings.make_key_start(self._function, digest), reads
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:

@@ -19,6 +19,7 @@ from aiocache_pe.engine.engine import Computation, Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
     BackendError,
+    ChangedClassError,
     CorruptRecordError,
     LargePayloadError,
     SecretRequiredError,
@@ -32,7 +33,7 @@ from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
 logger = logging.getLogger("aiocache_pe")
 _RECOVERY_SECONDS = 30.0  # without a failure; only then is a success logged as a recovery
-_MAX_REASONS = 100  # of results that are not stored; more reasons are not logged
+_MAX_REASONS = 100  # that are logged, each once; more reasons are not logged
 Hit = events.Hit  # saves an attribute lookup at every hit
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Namespace:
         self._peek_entry = engine.peek
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed
-        self._failed_policies = set[str]()
+        self._reasons = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
 
     # Reads
@@ -229,10 +230,12 @@ class Namespace:
                 if not await self.engine.load_secret():
                     raise
                 return await self._decode_anywhere(entry)
+        except ChangedClassError as error:
+            self._report_changed_class(error)
         except Exception as error:
             self.count_failure("decode", error)
-            self.engine.discard([entry.key])
-            return MISSING
+        self.engine.discard([entry.key])
+        return MISSING
 
     async def _decode_anywhere(self, entry: MemoryEntry) -> Any:
         try:
@@ -466,13 +469,22 @@ class Namespace:
     def report_unstored(self, key: str, error: Exception) -> None:
         """Log once that results are not stored, because a function of their options failed."""
         reason = f"{type(error).__name__}: {error}"
-        if reason not in self._failed_policies and len(self._failed_policies) < _MAX_REASONS:
-            self._failed_policies.add(reason)
+        if reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
+            self._reasons.add(reason)
             logger.warning(
                 "result of key %r in namespace %r is not stored, because a function given as ttl= "
                 "or cache_if= failed (%s); the caller gets the result, and further failures of "
                 "this kind are counted, not logged",
                 *(key[len(self.prefix) :], self.name, reason),
+            )
+
+    def _report_changed_class(self, error: ChangedClassError) -> None:
+        """Log once that results of an older version of a class are computed again."""
+        if error.reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
+            self._reasons.add(error.reason)
+            logger.info(
+                "store %s of namespace %r: %s; such entries are misses",
+                *(self.store_name, self.name, error.reason),
             )
 
     def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:

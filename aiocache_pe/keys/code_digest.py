@@ -9,8 +9,9 @@ which differs between versions of Python.
 
 The constants are the variables of enclosing functions and of the module, and attributes of other
 modules such as ``prompts.ASK``, as far as they are values with an identity. Clients, modules,
-functions and classes do not count. A list, dict or set counts with its content when the digest is
-computed, unless the function changes it (``calls.append(...)``).
+functions and classes do not count, except for the fields of the classes that are annotated as the
+result and belong to the package of the function. A list, dict or set counts with its content when
+the digest is computed, unless the function changes it (``calls.append(...)``).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from aiocache_pe.keys.canonical import canonicalize
-from aiocache_pe.keys.qualified_names import find_script
+from aiocache_pe.keys.qualified_names import find_script, get_module
 from aiocache_pe.keys.source_trees import render_source
 
 _VERSION = re.compile(
@@ -155,8 +156,14 @@ class CodeDigest:
         self._stamp = _read_stamp(self._layers[-1].__code__) if self._layers else None
         self._source: str | None = None
 
-    def compute(self) -> tuple[str, list[Read]]:
+    def compute(
+        self, render_result: Callable[[str], str] = lambda package: ""
+    ) -> tuple[str, list[Read]]:
         """Return the digest and the constants in it.
+
+        Args:
+            render_result: returns the schemas of the classes of the results, for the package of
+                the function.
 
         Returns:
             Hex digits; with ``3.11-`` in front for the bytecode of that version of Python. Empty
@@ -169,6 +176,9 @@ class CodeDigest:
         reads = [read for layer in self._layers for read in _iter_reads(layer)]
         script = find_script(self._layers[-1])
         texts = [*(read.text for read in reads), *_iter_wrapper_texts(self._function)]
+        schemas = render_result(get_module(self._layers[-1]).partition(".")[0])
+        if schemas:
+            texts.append(f"result={schemas}")
         parts = [self._source, *sorted(texts), script]
         text = "\n".join(parts).encode("utf-8", "surrogatepass")
         digest = blake2b(text, digest_size=_DIGEST_SIZE).hexdigest()

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import PurePath
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 _MAIN = ("__main__", "__mp_main__")
@@ -72,3 +72,22 @@ def _get_file(module: ModuleType | None) -> str | None:
 def get_qualified_name(owner: Any) -> str:
     """Return the module and the qualified name of a function or class."""
     return f"{get_module(owner)}.{owner.__qualname__}"
+
+
+def get_stored_name(cls: type) -> str:
+    """Return the name of a class in records, ``module.Qualname``.
+
+    A generic pydantic model is a separate class for each parameter, so its name contains the full
+    names of the parameters. The SDKs of models leave type variables in such classes.
+    """
+    generic = getattr(cls, "__pydantic_generic_metadata__", None)
+    if generic and generic.get("origin"):
+        names = map(_get_argument_name, generic["args"])
+        return f"{get_stored_name(generic['origin'])}[{', '.join(names)}]"
+    return get_qualified_name(cls)
+
+
+def _get_argument_name(argument: Any) -> str:
+    if isinstance(argument, TypeVar):
+        return f"~{argument.__module__}.{argument.__name__}"
+    return get_stored_name(argument) if isinstance(argument, type) else repr(argument)

@@ -40,8 +40,8 @@ def get_signature(function: Callable[..., Any]) -> Signature:
     return inspect.signature(function)
 
 
-def get_annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of a function, with forward references for undefined names."""
+def get_annotations(function: Any) -> dict[str, Any]:
+    """Return the annotations of a function or class; undefined names are forward references."""
     if sys.version_info >= (3, 14):
         return annotationlib.get_annotations(function, format=annotationlib.Format.FORWARDREF)
     return getattr(function, "__annotations__", {})

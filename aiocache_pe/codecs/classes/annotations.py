@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
 
+from aiocache_pe.codecs.classes.pydantic_models import complete_fields, is_model
+
 
 def get_annotation_parts(annotation: Any) -> Iterable[Any]:
     """Return the parts of an annotation, one level down.
@@ -15,7 +17,7 @@ def get_annotation_parts(annotation: Any) -> Iterable[Any]:
         annotation: any annotation. One that cannot be resolved, such as a string, has no parts.
 
     Returns:
-        Annotations and classes; for a generic alias also its origin.
+        Annotations and classes; for a generic alias or a generic model also its origin.
 
     Example:
         >>> list(get_annotation_parts(dict[str, list[int]]))
@@ -29,6 +31,9 @@ def get_annotation_parts(annotation: Any) -> Iterable[Any]:
         return (annotation.__bound__, *annotation.__constraints__)
     if type(annotation).__name__ == "TypeAliasType":  # ``type X = ...`` of Python 3.12
         return (annotation.__value__,)
+    generic = getattr(annotation, "__pydantic_generic_metadata__", None)
+    if generic and generic["origin"] and isinstance(annotation, type):
+        return (generic["origin"], *generic["args"])
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return [type(arg) for arg in args if isinstance(arg, Enum)]
@@ -50,7 +55,7 @@ def get_field_annotations(cls: type) -> Iterable[Any]:
     if model_fields is None:
         hints = typing.get_type_hints(cls, include_extras=True)
         return [hint for hint in hints.values() if get_origin(hint) is not typing.ClassVar]
-    if not getattr(cls, "__pydantic_complete__", True):
+    if is_model(cls) and not complete_fields(cls):
         raise NameError(f"{cls.__qualname__} mentions a class that is not defined yet")
     # A model has resolved all names itself, and the parameters of generics.
     return [field.annotation for field in model_fields.values()]

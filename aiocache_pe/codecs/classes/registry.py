@@ -9,6 +9,8 @@ registered before its instances are read: through the return annotation of a cac
 from __future__ import annotations
 
 import dataclasses
+import sys
+from contextlib import suppress
 from enum import Enum
 from typing import Any, TypeVar, is_typeddict
 
@@ -22,9 +24,9 @@ from aiocache_pe.codecs.classes.shapes import (
     NamedTupleShape,
     Shape,
     StructShape,
-    get_stored_name,
 )
 from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.keys.qualified_names import get_stored_name
 
 C = TypeVar("C", bound=type)
 
@@ -42,7 +44,8 @@ def register(cls: C) -> C:
     no longer stored this way.
 
     Args:
-        cls: a dataclass, a pydantic model, a msgspec struct, an enum or a named tuple.
+        cls: a dataclass, a pydantic model, an attrs class, a msgspec struct, an enum or a named
+            tuple.
 
     Returns:
         The class itself, so `register` can be used as a decorator.
@@ -60,8 +63,8 @@ def register(cls: C) -> C:
     """
     if not isinstance(cls, type) or not _add_class(cls):
         raise TypeError(
-            "cls must be a dataclass, pydantic model, msgspec struct, enum or named tuple that "
-            f"derives from no other C type; got {cls!r:.100}"
+            "cls must be a dataclass, pydantic model, attrs class, msgspec struct, enum or named "
+            f"tuple that derives from no other C type; got {cls!r:.100}"
         )
     _add_field_classes(cls)
     return cls
@@ -101,7 +104,12 @@ def register_annotation(annotation: Any) -> None:
 
 def find_shape(cls: type) -> Shape | None:
     """Return the shape of a registered class; ``None`` for any other."""
-    shape = _find_by_name(get_stored_name(cls))
+    name = get_stored_name(cls)
+    shape = _find_by_name(name)
+    if shape is not None and shape.cls is not cls and _is_generic(cls):
+        # pydantic forgets a generic class that is not in use, and makes another one.
+        _add_class(cls)
+        shape = _shapes[name]
     return shape if shape is not None and shape.cls is cls else None
 
 
@@ -129,7 +137,35 @@ def _find_by_name(name: str) -> Shape | None:
     if name not in _shapes:
         for cls in tuple(_unresolved):
             _add_field_classes(cls)
+    if name not in _shapes and name.endswith("]"):
+        _add_generic(name)
     return _shapes.get(name)
+
+
+def _add_generic(name: str) -> None:
+    """Register a generic model that an SDK made of a registered one, by its stored name."""
+    origin_name, _, rest = name.partition("[")
+    origin = _shapes.get(origin_name)
+    args = [_find_argument(each) for each in rest.removesuffix("]").split(", ")]
+    if origin is None or not hasattr(origin.cls, "__pydantic_generic_metadata__") or None in args:
+        return
+    with suppress(Exception):  # the arguments do not fit, or the class of a library raises
+        register(origin.cls[tuple(args)])
+
+
+def _find_argument(name: str) -> Any:
+    """Return a registered class or a type variable of an imported module, for its stored name."""
+    if not name.startswith("~"):
+        shape = _shapes.get(name)
+        return None if shape is None or _is_generic(shape.cls) else shape.cls
+    module, _, attribute = name[1:].rpartition(".")
+    found = getattr(sys.modules.get(module), attribute, None)
+    return found if isinstance(found, TypeVar) else None
+
+
+def _is_generic(cls: Any) -> bool:
+    generic = getattr(cls, "__pydantic_generic_metadata__", None)
+    return bool(generic and generic["origin"])
 
 
 def _add_class(cls: type) -> bool:
@@ -154,13 +190,14 @@ def _make_shape(cls: type) -> Shape | None:
             return None if names is None else NamedTupleShape(cls, names)
         if is_model(cls):
             return ModelShape(cls)
-        return AttributeShape(cls) if dataclasses.is_dataclass(cls) else None
+        is_declared = dataclasses.is_dataclass(cls) or hasattr(cls, "__attrs_attrs__")
+        return AttributeShape(cls) if is_declared else None
     except TypeError:  # the class has a layout that cannot be rebuilt
         return None
 
 
 def _add_field_classes(cls: type) -> None:
-    for annotation in _get_fields(cls):
+    for annotation in (*get_annotation_parts(cls), *_get_fields(cls)):
         register_annotation(annotation)
 
 

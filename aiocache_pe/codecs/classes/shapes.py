@@ -5,13 +5,12 @@ rest. It builds an instance from these parts without the class's own ``__init__`
 compute, check or change something. The exception is the ``__post_init__`` of msgspec's structs,
 which runs; its changes are reverted.
 
-The fields are stored by name. If the class has changed since, the names differ and the record is
-refused: one more computation is better than an incomplete object.
+The fields are stored by name, with a digest of the class's schema. If the class has changed since,
+the record is refused: one more computation is better than an object that does not fit its class.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from enum import Enum, Flag
 from types import MemberDescriptorType
@@ -20,23 +19,13 @@ from typing import Any
 import msgspec
 
 from aiocache_pe.codecs.base import NotExactError
-from aiocache_pe.exceptions import CorruptRecordError
-from aiocache_pe.keys.qualified_names import get_qualified_name
+from aiocache_pe.exceptions import ChangedClassError, CorruptRecordError
+from aiocache_pe.keys.class_schemas import digest_schema, digest_text, render_member
+from aiocache_pe.keys.qualified_names import get_stored_name
+from aiocache_pe.keys.value_parts import get_field_names
 
 _ABSENT = object()
-
-
-def get_stored_name(cls: type) -> str:
-    """Return the name of a class in records, ``module.Qualname``.
-
-    A generic pydantic model is a separate class for each parameter, so its name contains the full
-    names of the parameters.
-    """
-    generic = getattr(cls, "__pydantic_generic_metadata__", None)
-    if generic and generic.get("origin"):
-        names = (get_stored_name(a) if isinstance(a, type) else repr(a) for a in generic["args"])
-        return f"{get_stored_name(generic['origin'])}[{', '.join(names)}]"
-    return get_qualified_name(cls)
+_ATTRS_HASH = "_attrs_cached_hash"  # of attrs classes with ``cache_hash=True``
 
 
 def get_attributes(value: Any) -> dict[str, Any]:
@@ -66,6 +55,7 @@ class Shape:
     def __init__(self, cls: Any, names: Iterable[str] = ()) -> None:
         self.cls = cls
         self._names = dict.fromkeys(names)
+        self._schema: str | None = None
 
     @property
     def names(self) -> Mapping[str, object]:
@@ -88,6 +78,13 @@ class Shape:
         """
         raise NotImplementedError
 
+    def get_schema(self, state: Any) -> str:
+        """Return the digest of the schema of the class, with which a state is stored."""
+        # Not in advance: the annotations may mention classes that are defined later.
+        if self._schema is None:
+            self._schema = digest_schema(self.cls)
+        return self._schema
+
     def _make_error(self, reason: str) -> NotExactError:
         return NotExactError(f"a {get_stored_name(self.cls)} {reason}")
 
@@ -96,7 +93,7 @@ class Shape:
         fields, rest = state if type(state) is list else (state, {})
         names = self.names.keys()
         if type(fields) is not dict or type(rest) is not dict or fields.keys() != names:
-            raise CorruptRecordError(
+            raise ChangedClassError(
                 f"{get_stored_name(self.cls)} must have the fields {sorted(names)}; "
                 "the record has others"
             )
@@ -104,7 +101,7 @@ class Shape:
 
 
 class AttributeShape(Shape):
-    """Shape of a dataclass: the contents of ``__dict__`` and of slots, fields or not.
+    """Shape of a dataclass or attrs class: the contents of ``__dict__`` and slots, fields or not.
 
     Raises:
         TypeError: instances cannot be created without their ``__init__``, because the class
@@ -113,7 +110,7 @@ class AttributeShape(Shape):
 
     def __init__(self, cls: type) -> None:
         object.__new__(cls)
-        super().__init__(cls, (field.name for field in dataclasses.fields(cls)))
+        super().__init__(cls, get_field_names(cls, all_fields=True))
         self._slots = {
             name: member
             for base in reversed(cls.__mro__)
@@ -129,6 +126,8 @@ class AttributeShape(Shape):
                 rest[name] = member.__get__(value)
             except AttributeError:  # never set
                 continue
+        if _ATTRS_HASH in rest:
+            raise self._make_error("keeps its hash, which differs in each process")
         fields = {name: rest.pop(name, _ABSENT) for name in self._names}
         for name, part in fields.items():
             if part is _ABSENT:
@@ -185,6 +184,11 @@ class EnumShape(Shape):
         if isinstance(value, Flag) and type(value.value) is int:
             return value.value
         raise self._make_error("is none of its members")
+
+    def get_schema(self, state: Any) -> str:
+        """Return the digest of a member's value; other members may change."""
+        is_state = type(state) is str or type(state) is int
+        return digest_text(render_member(self.cls, state)) if is_state else ""
 
     def build(self, state: Any) -> Any:
         """Return the member."""

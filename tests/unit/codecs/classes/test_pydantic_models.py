@@ -85,7 +85,7 @@ def test_a_model_is_restored() -> None:
 
 
 def test_a_model_with_all_fields_given_is_readable() -> None:
-    assert encode_tagged(Validated(x=2)).endswith(b'.Validated",{"x":2}]}')
+    assert b'.Validated",{"x":2},"' in encode_tagged(Validated(x=2))
 
 
 def test_private_attributes_and_cached_properties_are_kept() -> None:

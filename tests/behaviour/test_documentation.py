@@ -12,12 +12,13 @@ import pytest
 from tests.support.documents import iter_programs
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = (".", "docs", "docs/coming-from", "docs/reference")
+PAGES = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
 LANGSMITH = "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 """The warning that Python 3.14 gives when langsmith is imported."""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_code_block_runs(page: Path, tmp_path: Path) -> None:
     """Run the blocks in the order of the page, in one directory."""
     environment = os.environ | {

@@ -8,9 +8,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN = {"text", "console"}
-"""Blocks that are not run: installation, the commands of these tests, and printed output.
+BLOCK = re.compile(r"^```(\w*|\{[\w-]+\})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_RUN = {"text", "console", "{eval-rst}", "{toctree}"}
+"""Blocks that are not run: installation, the commands of these tests, printed output, and directives.
 `tests/behaviour/test_cli_documentation.py` checks sessions of command and answer line by line."""
 
 

@@ -25,7 +25,7 @@ SOURCES := aiocache_pe tests examples benchmarks
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test stress mutants pythons lowest build cov cov-report lint format types arch bench \
+.PHONY: help demo test stress mutants pythons lowest build docs cov cov-report lint format types arch bench \
 	bench-quick clean
 
 help:  ## list the targets

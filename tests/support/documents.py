@@ -10,7 +10,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^```(\w*|\{[\w-]+\})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = {"text", "console", "{eval-rst}", "{toctree}"}
-"""Blocks that are not run: installation, the commands of these tests, printed output, and directives.
+"""Blocks that are not run: installation, commands of these tests, printed output, directives.
 `tests/behaviour/test_cli_documentation.py` checks sessions of command and answer line by line."""
 
 

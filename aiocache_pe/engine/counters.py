@@ -142,6 +142,10 @@ class Counters:
         self._hits[key] += hits
         if last_access > self._last_access.get(key, 0.0):  # hits come in no order
             self._last_access[key] = last_access
+        self.add_savings(hits, cost, saves)
+
+    def add_savings(self, hits: int, cost: float, saves: Savings | None) -> None:
+        """Add the seconds, and the tokens and money, that some hits saved."""
         if cost:
             self.counts["seconds_saved"] += hits * cost
         if saves is not None:

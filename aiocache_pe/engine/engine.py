@@ -51,6 +51,7 @@ class Item(NamedTuple):
         tags: the tags, each with its current token (`Engine.get_tag_tokens`).
         cost: seconds that the computation of the value took.
         stale_ttl: seconds that the entry may be served after it expired; ``None`` for none.
+        usage: the object that reports the token usage; ``None`` if the value itself may do so.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Item(NamedTuple):
     tags: Mapping[str, str] = {}
     cost: float = 0.0
     stale_ttl: float | None = None
+    usage: Any = None
 
 
 class Computation:
@@ -195,7 +197,7 @@ class Engine:
         self.is_generational = self._generational is not None
         self._peek_store = capabilities.peek(backend)
         self._time = clock.time
-        self._estimate_savings = estimate_savings
+        self.estimate_savings = estimate_savings
 
     def peek(self, key: str, *, stale: bool = False) -> PeekResult:
         """Return the live entry of a store key if that needs no waiting.
@@ -359,7 +361,8 @@ class Engine:
             expires_at = now + item.ttl
             stale_until = None if item.stale_ttl is None else expires_at + item.stale_ttl
         tags, cost = dict(item.tags), item.cost
-        size, saves = len(payload), self._estimate_savings(item.value)
+        size = len(payload)
+        saves = self.estimate_savings(item.value if item.usage is None else item.usage)
         head = Head(VERSION, item.key, codec, now, size, expires_at, tags, cost, stale_until, saves)
         return Record(head, payload)
 

@@ -18,9 +18,44 @@ from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.loading.copying import Outcome, copy_value
 from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.record import Savings
 from aiocache_pe.runtime.single_flight import Flight, Flights, GaveUp
 from aiocache_pe.sentinels import MISSING, Sentinel
 from aiocache_pe.ttl import parse_ttl
+
+
+class SharedComputation:
+    """The computation of a stream that other callers join, whose savings are known at its end.
+
+    Callers may join until the stream is stored, and from several threads.
+
+    Args:
+        namespace: the namespace of the entry.
+        computation: the computation.
+    """
+
+    def __init__(self, namespace: Namespace, computation: Computation) -> None:
+        self._namespace = namespace
+        self.computation = computation
+        self._uncounted = 0
+        self._savings: tuple[float, Savings | None] | None = None
+
+    def count_joined(self) -> None:
+        """Count a hit, for a caller that joins."""
+        self._namespace.count_hit(self.computation.key)
+        self._uncounted += 1
+        self._count()
+
+    def settle(self, item: Item) -> None:
+        """Count the savings of each caller that joins, by the item of the whole stream."""
+        usage = item.value if item.usage is None else item.usage
+        self._savings = item.cost, self._namespace.engine.estimate_savings(usage)
+        self._count()
+
+    def _count(self) -> None:
+        if self._savings is not None:
+            callers, self._uncounted = self._uncounted, 0
+            self._namespace.counters.add_savings(callers, *self._savings)
 
 
 class Computer:
@@ -191,7 +226,9 @@ class Computer:
         policy: LoadPolicy,
         tokens: Mapping[str, str],
         seconds: float,
-        computation: Computation,
+        computation: Computation | SharedComputation,
+        *,
+        usage: Any = None,
     ) -> bool:
         """Store a computed value if its policy allows that.
 
@@ -201,15 +238,21 @@ class Computer:
             tokens: the tokens of its tags from before the computation.
             seconds: the duration of the computation.
             computation: the computation.
+            usage: see `Item.usage`.
 
         Returns:
             Whether the value is stored.
         """
-        key = computation.key
-        item = self.make_item(key, value, policy, tokens, seconds)
-        return item is not None and bool(
-            await self._namespace.put_computed([item], {key: computation})
-        )
+        shared = computation if isinstance(computation, SharedComputation) else None
+        own = computation if shared is None else shared.computation
+        item = self.make_item(own.key, value, policy, tokens, seconds)
+        if item is None:
+            return False
+        item = item._replace(usage=usage)
+        is_stored = bool(await self._namespace.put_computed([item], {own.key: own}))
+        if is_stored and shared is not None:
+            shared.settle(item)
+        return is_stored
 
     def make_item(
         self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float

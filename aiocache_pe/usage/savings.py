@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiocache_pe.record import Savings
-from aiocache_pe.usage.prices import PriceTable
+from aiocache_pe.usage.prices import PriceTable, Usage
 
 _INPUT_FIELDS = (
     "prompt_tokens",
@@ -20,8 +20,21 @@ _INPUT_FIELDS = (
     "prompt_token_count",
     "inputTokens",
 )
-_CACHE_FIELDS = ("cache_creation_input_tokens", "cache_read_input_tokens")
-"""Fields of Anthropic's API; its ``input_tokens`` do not include them."""
+_INPUT_DETAIL_FIELDS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
+_READ_FIELDS = (
+    *("cached_tokens", "cache_read", "cache_read_tokens", "prompt_cache_hit_tokens"),
+    *("cachedContentTokenCount", "cached_content_token_count"),
+)
+_WRITE_FIELDS = ("cache_creation", "cache_write_tokens", "cache_creation_tokens")
+"""Fields with a part of the input, in the usage or in the details of the input."""
+_TIMED_WRITE_FIELDS = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""The same part by lifetimes, in LangChain's details."""
+_OTHER_READ_FIELDS = ("cache_read_input_tokens", "cacheReadInputTokens")
+_OTHER_WRITE_FIELDS = ("cache_creation_input_tokens", "cacheWriteInputTokens")
+"""Fields of Anthropic's and Amazon's APIs; their input tokens do not include them, but
+``prompt_tokens`` of other libraries do."""
+_TOOL_FIELDS = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
+"""Fields of Google's API; its number of input tokens does not include them."""
 
 _OUTPUT_FIELDS = (
     "completion_tokens",
@@ -32,6 +45,7 @@ _OUTPUT_FIELDS = (
 )
 _THOUGHT_FIELDS = ("thoughtsTokenCount", "thoughts_token_count")
 """Fields of Google's API; its number of output tokens does not include them."""
+_TOTAL_FIELDS = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
 _USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
 _MODEL_FIELDS = ("model", "model_name", "modelVersion")
 _ENVELOPE_FIELDS = ("message", "response")
@@ -70,24 +84,47 @@ class SavingsEstimator:
             return None
 
     def _read_usage(self, value: Any) -> Savings | None:
-        input_tokens = output_tokens = 0
-        model: Any = None
+        total, model = Usage(), None
         for part in _iter_parts(value):
             usage = _find_field(part, _USAGE_FIELDS)
             model = model or _find_field(part, _MODEL_FIELDS)
             if usage is None or type(usage) in _PLAIN_TYPES:
                 continue
             # The last part of a stream reports the final numbers.
-            fields = [_find_field(usage, _INPUT_FIELDS), *_get_fields(usage, _CACHE_FIELDS)]
-            input_tokens = sum(map(_to_count, fields)) or input_tokens
-            fields = [_find_field(usage, _OUTPUT_FIELDS), _find_field(usage, _THOUGHT_FIELDS)]
-            output_tokens = sum(map(_to_count, fields)) or output_tokens
+            counts = _read_counts(usage)
+            if counts.input:
+                total = counts._replace(output=total.output)
+            if counts.output:
+                total = total._replace(output=counts.output)
 
-        if not input_tokens and not output_tokens:
+        if not total.input and not total.output:
             return None
         price = self._prices.find(model if isinstance(model, str) else None)
-        money = 0.0 if price is None else price.of(input_tokens, output_tokens)
-        return Savings(input_tokens, output_tokens, money)
+        return Savings(total.input, total.output, 0.0 if price is None else price.of(total))
+
+
+def _read_counts(usage: Any) -> Usage:
+    """Return the numbers of an object that a server or a library reports."""
+    details = _find_field(usage, _INPUT_DETAIL_FIELDS)
+    parts = (usage,) if details is None or type(details) in _PLAIN_TYPES else (usage, details)
+    read = max(_count(part, _READ_FIELDS) for part in parts)
+    written = max(_count(part, _WRITE_FIELDS) for part in parts)
+    written = written or sum(map(_to_count, _get_fields(parts[-1], _TIMED_WRITE_FIELDS)))
+    other_read, other_written = (
+        _count(usage, _OTHER_READ_FIELDS),
+        _count(usage, _OTHER_WRITE_FIELDS),
+    )
+    sent = _count(usage, _INPUT_FIELDS) + _count(usage, _TOOL_FIELDS)
+    if _find_field(usage, ("prompt_tokens",)) is None:
+        sent += other_read + other_written
+    received = _count(usage, _OUTPUT_FIELDS) + _count(usage, _THOUGHT_FIELDS)
+    total = _count(usage, _TOTAL_FIELDS)
+    if not sent and not received:
+        sent = total  # as embeddings and reranking report it
+    elif sent:
+        received = max(received, total - sent)  # some servers count thoughts in the total only
+    read = min(read or other_read, sent)
+    return Usage(sent, received, read, min(written or other_written, sent - read))
 
 
 def _iter_parts(value: Any) -> Iterator[Any]:
@@ -110,6 +147,10 @@ def _get_fields(value: Any, names: tuple[str, ...]) -> Iterator[Any]:
     if type(value) is dict or isinstance(value, Mapping):  # the check of the ABC takes longer
         return map(value.get, names)
     return (getattr(value, name, None) for name in names)
+
+
+def _count(value: Any, names: tuple[str, ...]) -> int:
+    return _to_count(_find_field(value, names))
 
 
 def _to_count(value: Any) -> int:

@@ -18,11 +18,19 @@ _ANSWERS = {
     "/v1/embeddings": shapes.make_embeddings,
     "/v1/responses": shapes.make_response,
     "/v1/messages": shapes.make_message,
+    "/v1/messages/count_tokens": shapes.count_message_tokens,
+    "/v1/messages/batches": shapes.make_batch,
+    "/v1/batches": shapes.make_batch,
+    "/v1/moderations": shapes.make_moderations,
+    "/v1/audio/transcriptions": shapes.make_transcription,
+    "/v1/models/tiny:generateContent": shapes.make_gemini,
+    "/v1/models/tiny:batchEmbedContents": shapes.make_gemini_embeddings,
 }
 _STREAMS = {
     "/v1/chat/completions": shapes.stream_chat,
     "/v1/messages": shapes.stream_message,
     "/v1/responses": shapes.stream_response,
+    "/v1/models/tiny:streamGenerateContent": shapes.stream_gemini,
 }
 
 
@@ -36,19 +44,24 @@ class ModelServer(ThreadingHTTPServer):
     Attributes:
         url: base URL of the server.
         requests: path and body of each request.
+        headers: headers of each request, with their names in lower case.
         failures: statuses for the next responses, instead of answers.
+        keys: the API keys that are valid; empty for any.
         cut: whether streams are truncated.
         gate: event that requests wait for; set by default.
     """
 
     daemon_threads = True
+    request_queue_size = 1000
 
     def __init__(self, seconds: float = 0.0, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.seconds = seconds
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.headers: list[dict[str, str]] = []
         self.failures: list[int] = []
+        self.keys: set[str] = set()
         self.cut = False
         self.gate = threading.Event()
         self.gate.set()
@@ -76,17 +89,33 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer a request."""
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        path, content = self.path.partition("?")[0], self._read()
+        is_json = "json" in self.headers["content-type"]
+        body = json.loads(content) if is_json else {"size": len(content)}
+        self.server.headers.append({name.lower(): self.headers[name] for name in self.headers})
         self.server.requests.append((self.path, body))
         self.server.gate.wait()
         time.sleep(self.server.seconds)
         if self.server.failures:
             status = self.server.failures.pop(0)
             self._send_json({"error": {"message": "not now", "type": "overloaded"}}, status)
-        elif body.get("stream"):
-            self._send_stream(_STREAMS[self.path](body))
+        elif self.server.keys and self.headers["authorization"][7:] not in self.server.keys:
+            error = {"message": self.headers["authorization"], "type": "authentication_error"}
+            self._send_json({"error": error}, 401)
+        elif body.get("stream") or path not in _ANSWERS:
+            self._send_stream(_STREAMS[path](body))
         else:
-            self._send_json(_ANSWERS[self.path](body))
+            self._send_json(_ANSWERS[path](body))
+
+    def _read(self) -> bytes:
+        if self.headers["transfer-encoding"] != "chunked":
+            return self.rfile.read(int(self.headers["content-length"]))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as in the base class
         """Log nothing."""

@@ -24,7 +24,10 @@ def make_text(body: Json) -> str:
     question = messages if isinstance(messages, str) else messages[-1]["content"]
     if not isinstance(question, str):
         question = " ".join(part.get("text", "") for part in question)
-    schema = (body.get("response_format") or {}).get("json_schema")
+    wanted = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+    if wanted.get("type") == "json_object":
+        return json.dumps({"city": "Paris"})
+    schema = wanted.get("json_schema") or (wanted if "schema" in wanted else None)
     if schema:
         names = schema["schema"]["properties"]
         return json.dumps({name: question if i == 0 else i for i, name in enumerate(names)})
@@ -46,7 +49,7 @@ def make_chat(body: Json) -> Json:
         call = {"id": f"call_{next(_ids)}", "type": "function"}
         call["function"] = {"name": name, "arguments": "".join(_ARGUMENTS)}  # type: ignore[assignment]
         message, reason = message | {"content": None, "tool_calls": [call]}, "tool_calls"
-    elif body.get("max_tokens", 100) < len(split_into_chunks(body)):
+    elif _is_cut(body):
         reason = "length"
     choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
     return _make_chat_head(body, "chat.completion") | {
@@ -69,7 +72,7 @@ def stream_chat(body: Json) -> Iterator[str]:
         yield _format_event(
             head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         )
-    reason = "tool_calls" if body.get("tools") else "stop"
+    reason = "tool_calls" if body.get("tools") else "length" if _is_cut(body) else "stop"
     yield _format_event(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
     if (body.get("stream_options") or {}).get("include_usage"):
         yield _format_event(head | {"choices": [], "usage": count_usage(body)})
@@ -146,10 +149,66 @@ def stream_response(body: Json) -> Iterator[str]:
         yield _format_named_event(event | {"sequence_number": number})
 
 
+def count_message_tokens(body: Json) -> Json:
+    """Return the number of tokens of a question; each word is one."""
+    return {"input_tokens": len(json.dumps(body).split())}
+
+
+def make_batch(body: Json) -> Json:
+    """Return a batch of requests that is in progress."""
+    kinds = {"object": "batch", "type": "message_batch"}
+    return {"id": f"batch_{next(_ids)}", "status": "in_progress", **kinds}
+
+
+def make_moderations(body: Json) -> Json:
+    """Return the moderation of texts."""
+    inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    result = {"flagged": False, "categories": {"hate": False}, "category_scores": {"hate": 0.1}}
+    return {"id": f"modr_{next(_ids)}", "model": body["model"], "results": [result] * len(inputs)}
+
+
+def make_transcription(body: Json) -> Json:
+    """Return the text of a sound."""
+    return {"text": f"A sound of {body['size']} bytes, heard for the {next(_ids)}. time."}
+
+
+def make_gemini(body: Json) -> Json:
+    """Return an answer of Google's API."""
+    return _make_gemini_part(" ".join(_list_gemini_words(body))) | {"responseId": f"{next(_ids)}"}
+
+
+def stream_gemini(body: Json) -> Iterator[str]:
+    """Yield the events of a streamed answer of Google's API; each has a finish reason."""
+    for word in _list_gemini_words(body):
+        yield _format_event(_make_gemini_part(f"{word} ") | {"responseId": f"{next(_ids)}"})
+
+
+def make_gemini_embeddings(body: Json) -> Json:
+    """Return the embeddings of texts, of Google's API."""
+    texts = [json.dumps(request["content"]) for request in body["requests"]]
+    return {"embeddings": [{"values": _make_vector(text, {})} for text in texts]}
+
+
+def _list_gemini_words(body: Json) -> list[str]:
+    if (body.get("generationConfig") or {}).get("responseMimeType") == "application/json":
+        return ['{"title":', '"Love",', '"number":', "1}"]
+    return ["You", "asked", *json.dumps(body["contents"][-1]["parts"]).split()]
+
+
+def _make_gemini_part(text: str) -> Json:
+    content = {"role": "model", "parts": [{"text": text}]}
+    usage = {"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 5}
+    return {
+        "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+        "usageMetadata": usage | {"totalTokenCount": 15},
+        "modelVersion": "tiny-001",
+    }
+
+
 def make_message(body: Json) -> Json:
     """Return a message of Anthropic's API."""
     content: list[Json] = [{"type": "text", "text": make_text(body)}]
-    reason = "end_turn"
+    reason = "max_tokens" if _is_cut(body) else "end_turn"
     if body.get("tools"):
         call = {"type": "tool_use", "id": f"toolu_{next(_ids)}", "name": body["tools"][0]["name"]}
         content, reason = [*content, call | {"input": {"city": "Paris"}}], "tool_use"
@@ -165,7 +224,7 @@ def stream_message(body: Json) -> Iterator[str]:
         delta = {"type": "text_delta", "text": word}
         yield _format_named_event({"type": "content_block_delta", "index": 0, "delta": delta})
     yield _format_named_event({"type": "content_block_stop", "index": 0})
-    reason = "end_turn"
+    reason = "max_tokens" if _is_cut(body) else "end_turn"
     if body.get("tools"):
         reason, call = "tool_use", {"type": "tool_use", "id": f"toolu_{next(_ids)}"}
         block = call | {"name": body["tools"][0]["name"], "input": {}}
@@ -180,6 +239,11 @@ def stream_message(body: Json) -> Iterator[str]:
     used = {"output_tokens": len(split_into_chunks(body))}
     yield _format_named_event({"type": "message_delta", "delta": ended, "usage": used})
     yield _format_named_event({"type": "message_stop"})
+
+
+def _is_cut(body: Json) -> bool:
+    """Return whether the limit on the answer's length is too low for it."""
+    return bool(body.get("max_tokens", 100) < len(split_into_chunks(body)))
 
 
 def _make_chat_head(body: Json, kind: str) -> Json:

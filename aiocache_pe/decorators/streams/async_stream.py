@@ -19,8 +19,9 @@ from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.engine import Computation, Item
 from aiocache_pe.keys.signatures import Args, Kwargs
+from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.loading.lease_wait import is_held_by_caller
 from aiocache_pe.loading.options import LoadRequest
 from aiocache_pe.runtime.loops import PerLoop
@@ -38,7 +39,8 @@ class AsyncStream(
 
     def __init__(self, function: Callable[P, AsyncGenerator[T, None]], settings: Settings) -> None:
         super().__init__(function, settings)
-        self._shared: PerLoop[dict[str, tuple[AsyncSharedStream[T], Computation]]] = PerLoop(dict)
+        self._shared: PerLoop[dict[str, tuple[AsyncSharedStream[T], SharedComputation]]]
+        self._shared = PerLoop(dict)
 
     async def _consume(self, call: Callable[[], Any]) -> None:
         async for _ in call():
@@ -100,7 +102,8 @@ class AsyncStream(
         """Return a stream that is in flight or starts now, and a reader of it."""
         key = own.key
         computation = self._loader.namespace.make_computation(key, own.tags)
-        source = partial(self._run, mode, computation, args, kwargs)
+        shared = SharedComputation(self._loader.namespace, computation)
+        source = partial(self._run, mode, shared, args, kwargs)
         if mode is not None or is_held_by_caller(key):
             stream = AsyncSharedStream(source, lambda stream: None)
             return stream, stream.first
@@ -108,11 +111,12 @@ class AsyncStream(
         in_flight, present = streams.get(key, (None, None))
         if in_flight is not None and depends_on_caller(in_flight.node):
             in_flight = None  # waiting for it would never end
-        elif present is not None and not await self._loader.computer.can_join(present, own):
+        elif present and not await self._loader.computer.can_join(present.computation, own):
             in_flight = None
         reader = None if in_flight is None else in_flight.join()
-        if in_flight is not None and reader is not None:
-            self._count_joined(key)
+        if in_flight and present and reader:
+            self._hits += 1
+            present.count_joined()
             return in_flight, reader
 
         def remove(stream: AsyncSharedStream[T]) -> None:
@@ -120,23 +124,24 @@ class AsyncStream(
                 del streams[key]
 
         stream = AsyncSharedStream(source, remove)
-        streams[key] = stream, computation
+        streams[key] = stream, shared
         return stream, stream.first
 
     async def _run(
         self,
         mode: Mode | None,
-        computation: Computation,
+        shared: SharedComputation,
         args: Args,
         kwargs: Kwargs,
         buffer: ChunkBuffer,
     ) -> AsyncGenerator[T, None]:
         """Yield the chunks of a call, and store them at its end; or those of another process."""
-        lease = None
+        lease, computation = None, shared.computation
         if mode is None:
             value, lease = await self._get_or_acquire(computation)
             if value is not MISSING:
                 self._hits += 1
+                shared.settle(Item(computation.key, value))
                 for chunk in value["chunks"]:
                     yield chunk
                 return
@@ -145,7 +150,7 @@ class AsyncStream(
         elif mode is Mode.REFRESH:
             await self._loader.namespace.begin_all([computation], supersede=True)
         try:
-            async with aclosing(self._record(mode, computation, args, kwargs, buffer)) as chunks:
+            async with aclosing(self._record(mode, shared, args, kwargs, buffer)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:
@@ -155,12 +160,13 @@ class AsyncStream(
     async def _record(
         self,
         mode: Mode | None,
-        computation: Computation,
+        shared: SharedComputation,
         args: Args,
         kwargs: Kwargs,
         buffer: ChunkBuffer,
     ) -> AsyncGenerator[T, None]:
         """Yield the chunks of the function, and store them at its end."""
+        computation = shared.computation
         computer, key = self._loader.computer, computation.key
         tokens = await computer.get_tag_tokens(computation.tags)
         computation.tokens = tokens or None
@@ -180,7 +186,7 @@ class AsyncStream(
         self._finish(key, stopwatch.seconds)
         if self._is_storable(mode, buffer.error):
             value, seconds = buffer.make_value(), stopwatch.seconds
-            await computer.put(value, self._policy, tokens, seconds, computation)
+            await computer.put(value, self._policy, tokens, seconds, shared)
 
     async def _drain(self, args: Args, kwargs: Kwargs) -> dict[str, Any]:
         """Run the function to its end and return the stream to store."""

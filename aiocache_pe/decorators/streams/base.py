@@ -85,11 +85,6 @@ class StreamBase(DecoratedFunction[P, R]):
         self._loader.namespace.count_miss(key)
         return Stopwatch(self._loader.namespace.monotonic)
 
-    def _count_joined(self, key: str) -> None:
-        """Count a hit, for a caller that reads the stream of another call."""
-        self._hits += 1
-        self._loader.namespace.count_hit(key)
-
     async def _get_or_acquire(self, computation: Computation) -> tuple[Any, HeldLease | None]:
         """Return the stream that another process has stored, or `MISSING` and the lease."""
 

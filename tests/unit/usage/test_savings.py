@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -147,6 +148,27 @@ async def test_a_replayed_stream_saves_its_usage(memory: CacheManager) -> None:
     assert (await memory.get_stats()).output_tokens_saved == 50
 
 
+async def test_callers_that_join_a_stream_save_its_usage(memory: CacheManager) -> None:
+    may_end = asyncio.Event()
+
+    @cached(cache=memory)
+    async def complete(prompt: str) -> AsyncIterator[dict[str, Any]]:
+        yield {"model": "small", "usage": None}
+        await may_end.wait()
+        yield CHAT
+
+    streams = [complete("why?") for _ in range(4)]
+    for stream in streams:
+        await anext(stream)
+    await streams.pop().aclose()
+    may_end.set()
+    for stream in streams:
+        assert [chunk async for chunk in stream] == [CHAT]
+    stats = await memory.get_stats()
+    assert (stats.misses, stats.hits) == (1, 3)
+    assert (stats.input_tokens_saved, stats.output_tokens_saved) == (300, 150)
+
+
 async def test_touching_an_entry_keeps_its_savings(memory: CacheManager) -> None:
     await memory.set("chat", CHAT)
     await memory.touch("chat", ttl=60)
@@ -183,6 +205,9 @@ async def test_prices_are_read_from_a_file(tmp_path: Path, monkeypatch: pytest.M
         {"small": 1},
         {"small": {"output": 1}},
         {"small": {"input": 1, "cached": 1}},
+        {"small": {"input": 1, "cached_input": "1"}},
+        {"small": {"input": 1, "cache_write": -1}},
+        {"small": {"input": 1, "output": None}},
         {"small": {"input": "1"}},
         {"small": {"input": -1}},
         {"small": {"input": float("inf")}},
@@ -197,20 +222,128 @@ def test_invalid_prices_raise(prices: Any) -> None:
 def test_a_price_holds_for_all_releases_of_a_model() -> None:
     table = PriceTable({"gpt": Price(1), "gpt-mini": Price(2)})
     assert table.find("gpt-mini-2026-01-31") == Price(2)
-    for name in ("gpt@20260131", "gpt-latest", "gpt-0613"):
-        assert table.find(name) == Price(1)
-    for other in ("gpt-maxi", "gp", "gpt-2026-01-31-x", None):
+    for suffix in (
+        *("@20260131", "-latest", ":latest", "-0613", "-001", "-240515", "-05-20", "-08-2026"),
+        *("-20241022-v2:0", "-v1:0", "-0324-latest"),
+    ):
+        assert table.find(f"gpt{suffix}") == Price(1), suffix
+    for other in ("gpt-maxi", "gp", "gpt-2026-01-31-x", "gpt-4", "gpt-v3", "gpt-preview", None):
         assert table.find(other) is None
+    table = PriceTable({"gpt": Price(1), "gpt-0613": Price(2)})
+    assert table.find("gpt-0613") == table.find("gpt-0613-2026-01-31") == Price(2)
 
 
-@pytest.mark.parametrize(
-    "usage",
-    [
-        {"promptTokenCount": 7, "candidatesTokenCount": 3, "thoughtsTokenCount": 20},
+# The usage that a server or a library reports, and the tokens that are sent, generated, read from
+# the provider's cache and written to it.
+USAGES: dict[str, tuple[dict[str, Any], tuple[int, int, int, int]]] = {
+    "Gemini": (
+        {
+            "promptTokenCount": 10,
+            "candidatesTokenCount": 3,
+            "thoughtsTokenCount": 20,
+            "cachedContentTokenCount": 4,
+            "toolUsePromptTokenCount": 2,
+            "totalTokenCount": 35,
+        },
+        (12, 23, 4, 0),
+    ),
+    "Gemini's SDK": (
         {"prompt_token_count": 7, "candidates_token_count": 3, "thoughts_token_count": 20},
-    ],
-)
-def test_the_tokens_of_thoughts_are_output(usage: dict[str, int]) -> None:
-    savings = SavingsEstimator(PriceTable({})).estimate({"model": "m", "usage_metadata": usage})
+        (7, 23, 0, 0),
+    ),
+    "chat": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+            "total_tokens": 150,
+            "prompt_tokens_details": {"cached_tokens": 80, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        (100, 50, 80, 0),
+    ),
+    "responses": (
+        {"input_tokens": 9, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 4}},
+        (9, 5, 4, 0),
+    ),
+    "messages": (
+        {
+            "input_tokens": 5,
+            "output_tokens": 5,
+            "cache_read_input_tokens": 15,
+            "cache_creation_input_tokens": 7,
+            "cache_creation": {"ephemeral_5m_input_tokens": 7},
+        },
+        (27, 5, 15, 7),
+    ),
+    "Bedrock": (
+        {
+            "inputTokens": 5,
+            "outputTokens": 2,
+            "totalTokens": 20,
+            "cacheReadInputTokens": 10,
+            "cacheWriteInputTokens": 3,
+        },
+        (18, 2, 10, 3),
+    ),
+    "LangChain": (
+        {
+            "input_tokens": 100,
+            "output_tokens": 5,
+            "total_tokens": 105,
+            "input_token_details": {"cache_read": 10, "cache_creation": 20},
+        },
+        (100, 5, 10, 20),
+    ),
+    "LangChain, with lifetimes": (
+        {
+            "input_tokens": 100,
+            "output_tokens": 5,
+            "input_token_details": {"cache_creation": 0, "ephemeral_1h_input_tokens": 20},
+        },
+        (100, 5, 0, 20),
+    ),
+    "LiteLLM": (
+        {
+            "prompt_tokens": 27,
+            "completion_tokens": 5,
+            "cache_read_input_tokens": 15,
+            "cache_creation_input_tokens": 7,
+            "prompt_tokens_details": {"cached_tokens": 15},
+        },
+        (27, 5, 15, 7),
+    ),
+    "DeepSeek": (
+        {"prompt_tokens": 10, "prompt_cache_hit_tokens": 6, "completion_tokens": 1},
+        (10, 1, 6, 0),
+    ),
+    "thoughts in the total only": (
+        {"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 1151},
+        (32, 1119, 0, 0),
+    ),
+    "a total only": ({"total_tokens": 8}, (8, 0, 0, 0)),
+    "more cached than sent": ({"prompt_tokens": 5, "cached_tokens": 9}, (5, 0, 5, 0)),
+}
+
+
+@pytest.mark.parametrize(("usage", "expected"), USAGES.values(), ids=USAGES)
+@pytest.mark.parametrize("form", [dict, lambda fields: SimpleNamespace(**fields)])
+def test_each_kind_of_tokens_has_its_price(
+    usage: dict[str, Any], expected: tuple[int, int, int, int], form: Any
+) -> None:
+    prices = {"m": Price(input=1000, output=1, cached_input=10**6, cache_write=10**9)}
+    savings = SavingsEstimator(PriceTable(prices)).estimate(
+        {"model": "m-2026-01-31", "usage": form(usage)}
+    )
     assert savings is not None
-    assert (savings.input_tokens, savings.output_tokens) == (7, 23)
+    sent, received, read, written = expected
+    assert (savings.input_tokens, savings.output_tokens) == (sent, received)
+    plain = sent - read - written
+    money = (1000 * plain + received + 10**6 * read + 10**9 * written) / 10**6
+    assert savings.money == pytest.approx(money)
+
+
+def test_cached_tokens_without_a_price_of_their_own_cost_as_much_as_others() -> None:
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 15, "cache_creation_input_tokens": 7}
+    savings = estimate({"model": "small", "usage": usage})
+    assert savings is not None
+    assert savings.money == pytest.approx(27e-6)

@@ -23,7 +23,12 @@ from aiocache_pe.codecs.plain_json import PlainJson
 from aiocache_pe.codecs.tagged_json import TaggedJson, encode_tagged
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import CorruptRecordError, SerializationError
-from aiocache_pe.recordings.redaction import HIDDEN, find_secret, redact_fields, redact_text
+from aiocache_pe.recordings.redaction import (
+    HIDDEN,
+    find_secret,
+    redact_fields,
+    redact_text,
+)
 
 _PLAIN, _TAGGED = PlainJson(), TaggedJson()
 _CODECS: dict[str, PlainJson | TaggedJson] = {_PLAIN.name: _PLAIN, _TAGGED.name: _TAGGED}
@@ -51,18 +56,19 @@ def make_recorded_call(call: Call, value: Any) -> RecordedCall:
     Raises:
         SerializationError: JSON cannot hold the answer exactly, or it contains a secret.
     """
+    name = redact_name(call)
     try:
         codec, payload = _encode(value)
     except SerializationError as error:
-        raise SerializationError(f"the answer of {call.name} is not recorded: {error}") from error
-    variable = find_secret(payload)
-    if variable is not None:
+        raise SerializationError(f"the answer of {name} is not recorded: {error}") from error
+    secret = find_secret(value, payload)
+    if secret is not None:
         raise SerializationError(
-            f"the answer of {call.name} is not recorded: it contains the value of the "
-            f"environment variable {variable}"
+            f"the answer of {name} is not recorded: it contains {secret}; record a call whose "
+            "answer has none"
         )
     arguments = msgspec.Raw(render_arguments(call.arguments))
-    return RecordedCall(call.name, arguments, msgspec.Raw(payload), codec)
+    return RecordedCall(name, arguments, msgspec.Raw(payload), codec)
 
 
 def read_answer(recorded: RecordedCall, name: str) -> Any:
@@ -78,6 +84,11 @@ def read_answer(recorded: RecordedCall, name: str) -> Any:
         return codec.decode(bytes(recorded.answer))
     except CorruptRecordError as error:
         raise CorruptRecordError(f"the recording {name}: {error.reason}") from error
+
+
+def redact_name(call: Call) -> str:
+    """Return the name of a call without secrets."""
+    return redact_text(call.name.encode("utf-8", "replace")).decode()
 
 
 def make_file_name(call: Call) -> str:
@@ -173,6 +184,7 @@ def _render_argument(value: Any) -> bytes:
         _, payload = _encode(value)
     except SerializationError:
         return msgspec.json.encode(f"<{type(value).__qualname__}>")
+    payload = redact_text(payload)  # before it is cut, perhaps within a secret
     if len(payload) <= _MAX_ARGUMENT_BYTES:
         return payload
     start = payload[:_MAX_ARGUMENT_BYTES].decode("utf-8", "ignore")

@@ -14,7 +14,7 @@ import msgspec
 
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import UnrecordedCallError
-from aiocache_pe.recordings.files import RecordedCall, render_arguments
+from aiocache_pe.recordings.files import RecordedCall, redact_name, render_arguments
 
 VARIABLE = "AIOCACHE_PE_RECORD"
 _MAX_VALUE_LENGTH = 100
@@ -28,10 +28,11 @@ def make_error(
 ) -> UnrecordedCallError:
     """Return the error to raise for a call; the arguments are those of the `Recorder`."""
     arguments = render_arguments(call.arguments)
-    nearest = _find_nearest(call.name, arguments, recordings)
+    nearest = _find_nearest(redact_name(call), arguments, recordings)
     cwd = Path.cwd()
     shown = directory.relative_to(cwd) if directory.is_relative_to(cwd) else directory
-    lines = [f"no recording of {call.name} in {shown}", f"  asked: {_shorten(arguments)}"]
+    name = redact_name(call)
+    lines = [f"no recording of {name} in {shown}", f"  asked: {_shorten(arguments)}"]
     if nearest is not None:
         differences = _list_differences(recordings[nearest].arguments, arguments)
         lines += [f"  nearest: {nearest}", *(f"    {line}" for line in differences)]
@@ -41,7 +42,7 @@ def make_error(
         lines.append("  there are no recordings there yet")
     lines.append(f"  record it: {command or _make_command()}")
     text = "\n".join(lines)
-    return UnrecordedCallError(text, call=call.name, directory=str(directory), nearest=nearest)
+    return UnrecordedCallError(text, call=name, directory=str(directory), nearest=nearest)
 
 
 def _make_command() -> str:

@@ -129,9 +129,12 @@ async def test_a_truncated_answer_is_recorded(
         create = sdk.openai.chat.completions.create
         with recording(tmp_path, "record"):
             first = await sdk.call(create, max_tokens=1, **CHAT)
+            chunks = await sdk.read_stream(create, max_tokens=1, **CHAT)
         assert first.choices[0].finish_reason == "length"
+        assert chunks[-1].choices[0].finish_reason == "length"
         with recording(tmp_path):
             assert await sdk.call(create, max_tokens=1, **CHAT) == first
+            assert await sdk.read_stream(create, max_tokens=1, **CHAT) == chunks
 
 
 async def test_an_interrupted_stream_is_not_recorded(

@@ -13,9 +13,13 @@ generations and messages, so a forged entry cannot choose code to run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -23,9 +27,16 @@ from aiocache_pe import context
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.codecs.classes import registry
 from aiocache_pe.context import Call, Mode
 from aiocache_pe.engine.engine import Computation
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
+from aiocache_pe.integrations.http.request_control import (
+    HEADER,
+    NO_CONTROL,
+    RequestControl,
+    parse_control,
+)
 from aiocache_pe.keys.call_key import make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.store_keys import check_tags
@@ -36,13 +47,14 @@ from aiocache_pe.ttl import TTL
 
 try:
     from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
-    from langchain_core.messages import message_to_dict, messages_from_dict
+    from langchain_core.messages import BaseMessage, messages_from_dict
     from langchain_core.outputs import (
         ChatGeneration,
         ChatGenerationChunk,
         Generation,
         GenerationChunk,
     )
+    from pydantic import BaseModel
 except ImportError as error:
     raise MissingDependencyError("caching LangChain's models", extra="langchain") from error
 
@@ -51,13 +63,26 @@ _MESSAGE_CLASSES = {kind.__name__: kind for kind in (ChatGeneration, ChatGenerat
 _MAX_LOOKUPS = 100  # of one context without an update
 _lookups: ContextVar[Mapping[tuple[int, str], Computation]] = ContextVar("aiocache_pe_lookups")
 _MODEL_FIELDS = ("model_name", "model", "model_id")
+_CLASS = re.compile(r"<class '([^']+)'>")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,}>")
+_CONTROL = re.compile(
+    rf"""(["']){HEADER}\1: (["'])(?P<first>[^"']*)\2, """
+    rf"""|(?:, )?(["']){HEADER}\4: (["'])(?P<later>[^"']*)\5""",
+    re.IGNORECASE,
+)
+_NO_HEADERS = re.compile(r"""\('extra_headers', \{\}\), |, \('extra_headers', \{\}\)""")
+_schemas: WeakKeyDictionary[type[BaseModel], str] = WeakKeyDictionary()
+
+logger = logging.getLogger("aiocache_pe")
 
 
 class LangChainCache(BaseCache):
     """Cache of the answers of LangChain's models, async and blocking, over any store.
 
     LangChain identifies a call by its prompt, and by the model with its settings. The key
-    contains the beginning of the last message, and a digest of both.
+    contains the beginning of the last message, and a digest of both. For structured output it
+    also contains a digest of the schema. The parsed object is restored with its class, which
+    LangChain names in the settings.
 
     Args:
         cache: the cache, async or blocking; by default the process's shared cache.
@@ -93,42 +118,59 @@ class LangChainCache(BaseCache):
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none."""
-        recorded, key = self._find_recorded(prompt, llm_string)
-        if not key:
-            return self._decode(recorded)
-        value = self._cache.loader.peek(key, MISSING)
-        if value is MISSING or value is PENDING:
-            value, computation = await self._load(key)
-            self._note_lookup(computation)
-        return self._decode(None if value is MISSING else value)
+        control, llm_string = _split_control(llm_string)
+        with control.enter():
+            recorded, key = self._find_recorded(prompt, llm_string)
+            if not key:
+                return self._decode(recorded)
+            value = self._cache.loader.peek(key, MISSING)
+            if value is MISSING or value is PENDING:
+                value, computation = await self._load(key)
+                self._note_lookup(computation)
+            return self._decode(None if value is MISSING else value)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none. Block meanwhile."""
-        recorded, key = self._find_recorded(prompt, llm_string)
-        if not key:
-            return self._decode(recorded)
-        value = self._cache.loader.peek(key, MISSING)
-        if value is MISSING or value is PENDING:
-            nothing: tuple[Any, Computation | None] = (MISSING, None)
-            value, computation = blocking.wait_for(self._load, key, otherwise=nothing)
-            self._note_lookup(computation)
-        return self._decode(None if value is MISSING else value)
+        control, llm_string = _split_control(llm_string)
+        with control.enter():
+            recorded, key = self._find_recorded(prompt, llm_string)
+            if not key:
+                return self._decode(recorded)
+            value = self._cache.loader.peek(key, MISSING)
+            if value is MISSING or value is PENDING:
+                nothing: tuple[Any, Computation | None] = (MISSING, None)
+                value, computation = blocking.wait_for(self._load, key, otherwise=nothing)
+                self._note_lookup(computation)
+            return self._decode(None if value is MISSING else value)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Store an answer. An answer that cannot be stored exactly is counted as a failure."""
-        value = self._encode(return_val)
+        control, llm_string = _split_control(llm_string)
+        with control.enter():
+            await self._update(prompt, llm_string, return_val, control)
+
+    async def _update(
+        self, prompt: str, llm_string: str, answer: RETURN_VAL_TYPE, control: RequestControl
+    ) -> None:
+        ttl = self._ttl if control.ttl is DEFAULT else control.ttl
+        value = self._encode(answer)
         if value is None:
             return
         cassette = context.current_cassette()
         if cassette is not None:
             await cassette.store(_make_call(prompt, llm_string), value)
         elif context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
-            key, loader = _make_key(prompt, llm_string), self._cache.loader
+            key, loader = self._make_key(prompt, llm_string), self._cache.loader
+            if not key:
+                return
             computation = _lookups.get({}).get((id(self), loader.namespace.prefix + key))
             if computation is None:
-                await self._cache.set(key, value, self._ttl, tags=self._tags)
+                await self._cache.set(key, value, ttl, tags=self._tags)
                 return
-            tokens, policy = computation.tokens or {}, LoadPolicy(self._ttl)
+            tokens, policy = (
+                computation.tokens or {},
+                LoadPolicy(self._cache.loader.resolve_ttl(ttl)),
+            )
             await loader.computer.put(value, policy, tokens, 0.0, computation)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
@@ -168,7 +210,19 @@ class LangChainCache(BaseCache):
             return (None if value is MISSING else value), ""
         if context.current_mode() in (Mode.BYPASS, Mode.REFRESH):
             return None, ""
-        return None, _make_key(prompt, llm_string)
+        return None, self._make_key(prompt, llm_string)
+
+    def _make_key(self, prompt: str, llm_string: str) -> str:
+        """Return the key of a call; empty if its settings have no stable identity."""
+        schemas = _identify_schemas(llm_string)
+        if schemas is not None:
+            return _make_key(prompt, llm_string, schemas)
+        logger.debug(
+            "namespace %r: the answer of a model is not stored: its settings have an object with "
+            "an address, or a local class of which there are several",
+            self._cache.loader.namespace.name,
+        )
+        return ""
 
     def _decode(self, value: Any) -> list[Generation] | None:
         """Return the generations of a value; count a failure if it is of another form."""
@@ -193,13 +247,71 @@ class LangChainCache(BaseCache):
         return None
 
 
-def _make_key(prompt: str, llm_string: str) -> str:
+def _split_control(llm_string: str) -> tuple[RequestControl, str]:
+    """Return the control in the extra headers of a call, and the settings without it."""
+    if HEADER not in llm_string.lower():
+        return NO_CONTROL, llm_string
+    match = _CONTROL.search(llm_string)
+    if match is None:
+        return NO_CONTROL, llm_string
+    rest = _NO_HEADERS.sub("", llm_string[: match.start()] + llm_string[match.end() :])
+    return parse_control(match["first"] or match["later"]), rest
+
+
+def _make_key(prompt: str, llm_string: str, schemas: Sequence[str] = ()) -> str:
     label = make_label(_get_last_text(_parse_messages(prompt)) or prompt)
-    return f"{label}:{make_short_key(canonicalize((prompt, llm_string)))}"
+    return f"{label}:{make_short_key(canonicalize((prompt, llm_string, *schemas)))}"
+
+
+def _identify_schemas(llm_string: str) -> list[str] | None:
+    """Return the JSON schemas of the pydantic models in a model's settings, and register them.
+
+    LangChain writes the settings by their ``repr``, a class by its name. Two classes may have the
+    same name, and two objects in turn the same address: then the result is ``None``.
+    """
+    schemas: list[str] = []
+    for name in _CLASS.findall(llm_string):
+        models = list(_iter_models(name))
+        if len(models) > 1:
+            return None
+        schemas += map(_register_schema, models)
+    return None if _ADDRESS.search(llm_string) else schemas
+
+
+def _register_schema(model: type[BaseModel]) -> str:
+    """Let entries hold instances of a model, and return its JSON schema."""
+    if registry.find_shape(model) is None:
+        registry.register_annotation(model)
+    schema = _schemas.get(model)
+    if schema is None:
+        schema = _schemas[model] = canonicalize(model.model_json_schema())
+    return schema
+
+
+def _iter_models(name: str) -> Iterator[type[BaseModel]]:
+    """Yield the one model that can be imported by a qualified name, or all others of that name."""
+    path = name.split(".")
+    modules = ((sys.modules.get(".".join(path[:end])), path[end:]) for end in range(1, len(path)))
+    for module, names in modules:
+        found: Any = module
+        for each in names:
+            found = getattr(found, "__dict__", {}).get(each)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            yield found
+            return
+    yield from _iter_submodels(BaseModel, name)
+
+
+def _iter_submodels(base: type[BaseModel], name: str) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if f"{model.__module__}.{model.__qualname__}" == name:
+            yield model
+        yield from _iter_submodels(model, name)
 
 
 def _make_call(prompt: str, llm_string: str) -> Call:
     """Return the call to record."""
+    _identify_schemas(llm_string)
     messages = _parse_messages(prompt)
     arguments = {"prompt": messages or prompt, "llm": llm_string}
     text = _get_last_text(messages) or prompt
@@ -225,11 +337,16 @@ def _encode_generation(generation: Generation) -> dict[str, Any]:
     name = type(generation).__name__
     if isinstance(generation, ChatGeneration):
         _MESSAGE_CLASSES[name]  # raises KeyError for a class of another name
-        content: dict[str, Any] = {"message": message_to_dict(generation.message)}
+        content: dict[str, Any] = {"message": _encode_message(generation.message)}
     else:
         _TEXT_CLASSES[name]
         content = {"text": generation.text}
     return {"type": name, **content, "generation_info": generation.generation_info}
+
+
+def _encode_message(message: BaseMessage) -> dict[str, Any]:
+    """Return a message as a dict; objects within it, such as a parsed answer, stay objects."""
+    return {"type": message.type, "data": dict(message)}
 
 
 def _decode_generations(value: Any) -> list[Generation]:

@@ -83,7 +83,7 @@ FOREIGN = {
     "langchain_core": ("integrations.langchain",),
     "msgspec": ("",),  # the format of records: everywhere
     "numpy": ("codecs",),
-    "pydantic": ("codecs",),
+    "pydantic": ("codecs", "integrations.langchain"),
     "pydantic_core": ("codecs",),
     "pytest": ("integrations.pytest",),
     "redis": ("backends.redis",),

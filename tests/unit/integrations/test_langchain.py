@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from langchain_core.outputs import (
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 
 from aiocache_pe import CacheManager, bypass, read_only, recording, refresh, sync
-from aiocache_pe.exceptions import BackendError
+from aiocache_pe.exceptions import BackendError, ConfigurationError
 from aiocache_pe.integrations.langchain import LangChainCache
 from aiocache_pe.usage.prices import Price
 from tests.support.broken_backends import BrokenEverywhereBackend
@@ -144,6 +145,40 @@ async def test_the_call_modes_apply(memory: CacheManager) -> None:
         assert await cache.alookup("why?", "small") is None
     with read_only():
         assert await cache.alookup("why?", "small") == answer
+
+
+@pytest.mark.parametrize("headers", ["{%s}", "{'a': 'b', %s}", "{%s, 'a': 'b'}"])
+@pytest.mark.parametrize("way", ["async", "blocking"])
+async def test_an_extra_header_controls_a_call(
+    way: str, headers: str, memory: CacheManager
+) -> None:
+    def describe(control: str) -> str:
+        extra = headers % f"'X-Aiocache-PE': '{control}'" if control else "{'a': 'b'}"
+        given = f"('extra_headers', {extra}), " if control or "a" in headers else ""
+        return f"[{given}('n', 1), ('stop', None)]"
+
+    cache = LangChainCache(memory, ttl=1000)
+    lookup, update = cache.alookup, cache.aupdate
+    if way == "blocking":
+        lookup, update = (
+            partial(asyncio.to_thread, cache.lookup),
+            partial(  # type: ignore[assignment]  # the same signatures
+                asyncio.to_thread, cache.update
+            ),
+        )
+    one, other = [Generation(text="one")], [Generation(text="other")]
+    await update("why?", describe("ttl=60"), one)
+    [key] = [key async for key in memory.namespace("langchain").keys("*")]
+    assert await memory.namespace("langchain").get_ttl(key) == pytest.approx(60)
+    assert await lookup("why?", describe("")) == one
+    assert await lookup("why?", describe("bypass")) is None
+    await update("why?", describe("bypass"), other)
+    assert await lookup("why?", describe("")) == one
+    assert await lookup("why?", describe("refresh")) is None
+    await update("why?", describe("refresh"), other)
+    assert await lookup("why?", describe("")) == other
+    with pytest.raises(ConfigurationError, match='x-aiocache-pe must be "bypass"'):
+        await lookup("why?", describe("soon"))
 
 
 async def test_a_call_is_recorded_and_replayed(memory: CacheManager, tmp_path: Path) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
+from aiocache_pe.integrations.httpx import (
+    AsyncCacheTransport,
+    CacheTransport,
+    cached_client,
+    cached_sync_client,
+)
+from examples.llmserver.server import ModelServer
 from tests.support.polling import poll
+from tests.support.scale import make_random, report, scale_size
 
 URL = "http://model/v1/chat/completions"
 CHOICE = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}'
@@ -134,14 +144,125 @@ async def test_a_shared_stream_has_no_headers_of_the_other_account(
     assert {each.headers["x-request-id"] for each in results} == {"r"}
 
 
+@pytest.mark.parametrize(
+    ("way", "stream", "is_partitioned"),
+    [
+        *(("async", False, True), ("async", True, True), ("async", True, False)),
+        *(("blocking", False, False), ("blocking", True, True)),
+    ],
+)
+async def test_each_of_many_callers_gets_what_it_would_get_without_the_cache(
+    way: str, stream: bool, is_partitioned: bool, memory: CacheManager, server: ModelServer
+) -> None:
+    """Two accounts, a tenth of the keys invalid, time-outs drawn at random."""
+    random = make_random(f"{way} {stream}")
+    callers = scale_size(200 if way == "async" else 60)
+    # A thread that joins a stream waits by the time-out of the thread that sends the request.
+    time_outs = [60.0] if way == "blocking" and stream else [0.1, 0.3, 60, 60, 60, 60]
+    requests = [
+        (
+            random.randrange(callers // 10),
+            random.choice(["bad-1", "bad-2"] if random.random() < 0.1 else ["good-1", "good-2"]),
+            random.choice(time_outs),
+        )
+        for _ in range(callers)
+    ]
+    server.keys = {"good-1", "good-2"}
+    server.gate.clear()
+    settings: dict[str, Any] = (
+        {"partition": lambda request: request.headers["authorization"]} if is_partitioned else {}
+    )
+    make = cached_client if way == "async" else cached_sync_client
+    client: Any = make(memory, **settings)
+    executor = ThreadPoolExecutor(callers)
+
+    def ask(question: int, key: str, seconds: float) -> Any:
+        messages = [{"role": "user", "content": f"q{question}"}]
+        arguments: dict[str, Any] = {
+            "json": {"model": "m", "messages": messages, "stream": stream},
+            "headers": {"authorization": f"Bearer {key}"},
+            "timeout": httpx.Timeout(60, read=seconds),
+        }
+        post = partial(client.post, f"{server.url}/v1/chat/completions", **arguments)
+        if way == "async":
+            return post()
+        return asyncio.get_running_loop().run_in_executor(executor, post)
+
+    tasks = [asyncio.ensure_future(ask(*each)) for each in requests]
+    hurried = [task for task, each in zip(tasks, requests, strict=True) if each[2] < 1]
+    if hurried:
+        await asyncio.wait(hurried)
+    server.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await (client.aclose() if way == "async" else asyncio.to_thread(client.close))
+    executor.shutdown()
+
+    bodies: dict[Any, list[bytes]] = {}
+    origins = Counter[str]()
+    for (question, key, seconds), result in zip(requests, results, strict=True):
+        if seconds < 1:
+            assert isinstance(result, httpx.ReadTimeout), result
+            continue
+        assert isinstance(result, httpx.Response), result
+        if key.startswith("bad") and (is_partitioned or result.status_code == 401):
+            assert result.status_code == 401
+            assert result.json()["error"]["message"] == f"Bearer {key}"
+            continue
+        assert result.status_code == 200
+        assert f" {str(question)[::-1]}q" in result.text
+        origins[result.headers["x-aiocache-pe"]] += 1
+        group = (question, key) if is_partitioned else question
+        bodies.setdefault(group, []).append(result.content)
+    report(f"{way}, stream {stream}: {callers} calls, {len(server.requests)} requests, {origins}")
+    if not stream:  # a stream may end between a caller's look into the cache and its request
+        assert all(len(set(each)) == 1 for each in bodies.values())
+        assert origins["miss"] == len(bodies)
+    assert len(server.requests) < callers
+
+
 @each_way
 async def test_a_caller_waits_by_its_own_time_out(way: str, memory: CacheManager) -> None:
     server = GatedServer()
     callers = Callers(way, memory, server)
     first = asyncio.create_task(callers.post("k", stream=False))
     await poll(lambda: len(server.keys) == 1, deadline=60)
-    with pytest.raises(httpx.ReadTimeout, match="the time-out expired before the answer"):
+    with pytest.raises(httpx.ReadTimeout, match="time-out expired before the answer"):
         await callers.post("k", stream=False, seconds=0.05)
     server.gate.set()
     assert (await first).content == CHOICE
     assert len(server.keys) == 1
+
+
+async def test_each_reader_of_a_stream_waits_by_its_own_time_out(memory: CacheManager) -> None:
+    may_end, requests = asyncio.Event(), 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        requests += 1
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"content-type: text/event-stream\r\ncontent-length: {len(STREAM)}"
+        writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode() + STREAM[:5])
+        await may_end.wait()
+        writer.write(STREAM[5:])
+        await writer.drain()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as server,
+        cached_client(memory) as client,
+    ):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
+        body = {"stream": True}
+        first = asyncio.create_task(client.post(url, json=body, timeout=0.2))
+        await poll(lambda: requests == 1, deadline=60)
+        others = [
+            asyncio.create_task(client.post(url, json=body, timeout=seconds))
+            for seconds in (0.1, None, 60)
+        ]
+        for hurried in (first, others.pop(0)):
+            with pytest.raises(httpx.ReadTimeout):
+                await hurried
+        may_end.set()
+        assert [(await each).content for each in others] == [STREAM] * 2
+        assert requests == 1
+        assert (await client.post(url, json=body)).headers["x-aiocache-pe"] == "hit"

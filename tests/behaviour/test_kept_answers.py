@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +16,9 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
+from tests.support.scale import is_full_run, report
 
+LIMIT_SECONDS = 0.005  # for which a hit may keep other tasks from running
 PARTS = [
     {
         "candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": "STOP"}],
@@ -212,28 +217,35 @@ async def test_cacheable_may_choose_any_request(way: str, memory: CacheManager) 
     assert server.requests == len(calls)
 
 
-async def test_a_hit_of_a_long_stream_lets_other_tasks_run(memory: CacheManager) -> None:
+@pytest.mark.parametrize("settings", [{}, {"memory_max_bytes": 0}], ids=["tier", "no tier"])
+async def test_a_hit_of_a_long_stream_lets_other_tasks_run(
+    cache_dir: Path, settings: dict[str, Any]
+) -> None:
     chunk = b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n'
     end = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     server = Server(make_stream([chunk] * 20_000 + [end]))
     url = "http://model/v1/chat/completions"
-    await ask("async", memory, server, url=url, stream=True)
-    turns = 0
+    turns = list[float]()
 
-    async def count_turns() -> None:
-        nonlocal turns
+    async def note_turns() -> None:
         while True:
-            turns += 1
+            turns.append(time.thread_time())
             await asyncio.sleep(0)
 
-    inner = httpx.MockTransport(server)
-    async with (
-        httpx.AsyncClient(transport=AsyncCacheTransport(memory, transport=inner)) as http,
-        http.stream("POST", url, json={"stream": True}) as response,
-    ):
-        assert response.headers["x-aiocache-pe"] == "hit"
-        counting = asyncio.create_task(count_turns())
-        chunks = [each async for each in response.aiter_bytes()]
-        counting.cancel()
-    assert len(chunks) == 20_001
-    assert turns >= 5
+    async with CacheManager(directory=cache_dir, **settings) as cache:
+        await ask("async", cache, server, url=url, stream=True)
+        noting = asyncio.create_task(note_turns())
+        began = time.perf_counter()
+        chunks = await ask("async", cache, server, url=url, stream=True)
+        seconds = time.perf_counter() - began
+        noting.cancel()
+    assert chunks == [chunk] * 20_000 + [end]
+    assert server.requests == 1
+    assert len(turns) >= 5
+    longest = max(later - earlier for earlier, later in pairwise(turns))
+    report(
+        f"{settings}: {seconds / len(chunks) * 1e6:.1f} us a chunk, other tasks waited for "
+        f"{longest * 1e3:.1f} ms of computing at most"
+    )
+    if is_full_run():
+        assert longest < LIMIT_SECONDS

@@ -153,14 +153,16 @@ async def test_a_truncated_response_is_stored_only_with_store_truncated(
     way: str, files: CacheManager, server: ModelServer
 ) -> None:
     arguments = CHAT | {"max_tokens": 1}
-    async with open_client(way, files, server) as sdk:
-        for _ in range(2):
-            await sdk.call(sdk.openai.chat.completions.create, **arguments)
-    assert len(server.requests) == 2
-    async with open_client(way, files, server, store_truncated=True) as sdk:
-        for _ in range(2):
-            await sdk.call(sdk.openai.chat.completions.create, **arguments)
-    assert len(server.requests) == 3
+    for stored, requests in ((False, 2), (True, 1)):
+        async with open_client(way, files, server, store_truncated=stored) as sdk:
+            creates = [sdk.openai.chat.completions.create]
+            creates += [sdk.anthropic.messages.create] if sdk.anthropic else []
+            for create in creates:
+                for read in (sdk.call, sdk.read_stream):
+                    server.requests.clear()
+                    answers = [await read(create, **arguments) for _ in range(2)]
+                    assert len(server.requests) == requests
+                    assert (answers[0] == answers[1]) is stored
 
 
 async def test_identical_concurrent_requests_are_sent_once(

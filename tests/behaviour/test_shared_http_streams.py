@@ -75,17 +75,21 @@ async def test_one_request_is_sent_and_every_caller_reads_the_whole_stream(
     server.gate.clear()
     async with open_client(way, files, server) as sdk:
         create = sdk.openai.chat.completions.create
-        reading = [asyncio.create_task(sdk.read_stream(create, **CHAT)) for _ in range(6)]
+        asked = CHAT | {"stream_options": {"include_usage": True}}
+        reading = [asyncio.create_task(sdk.read_stream(create, **asked)) for _ in range(6)]
         await poll(lambda: len(requested) == 6, deadline=60)
         server.gate.set()
         streams = await asyncio.gather(*reading)
         assert len(server.requests) == 1
         assert len(streams[0]) > 5
         assert all(stream == streams[0] for stream in streams)
-        assert await sdk.read_stream(create, **CHAT) == streams[0]
+        assert await sdk.read_stream(create, **asked) == streams[0]
     assert len(server.requests) == 1
     stats = await files.get_stats()
     assert (stats.misses, stats.hits) == (1, 6)
+    usage = streams[0][-1].usage
+    assert stats.input_tokens_saved == 6 * usage.prompt_tokens
+    assert stats.output_tokens_saved == 6 * usage.completion_tokens
 
 
 async def test_a_late_reader_gets_all_chunks_and_waits_for_no_other_reader(

@@ -7,8 +7,8 @@ The decisions are in `aiocache_pe.integrations.http.caching`. Blocking clients u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.engine.engine import Computation
+from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     CachingTransport,
@@ -25,7 +26,18 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
     Turn,
 )
-from aiocache_pe.integrations.http.requests import MAX_TURNS, CacheableRequest, identify_account
+from aiocache_pe.integrations.http.request_control import (
+    HEADER,
+    NO_CONTROL,
+    RequestControl,
+    parse_control,
+)
+from aiocache_pe.integrations.http.requests import (
+    MAX_TURNS,
+    CacheableRequest,
+    get_read_timeout,
+    identify_account,
+)
 from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
@@ -40,7 +52,7 @@ from aiocache_pe.integrations.http.shared_streams import (
 )
 from aiocache_pe.loading.options import LoadRequest
 
-_MAX_HOLD_SECONDS = 0.002
+_MAX_HOLD_SECONDS = 0.001
 """Time for which a reader of chunks that are in memory may keep other tasks from running."""
 
 
@@ -65,10 +77,20 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         await self._inner.aclose()
 
     async def _answer(self, request: Any) -> Any:
+        if HEADER not in request.headers:
+            return await self._answer_controlled(NO_CONTROL, request)
+        try:
+            control = parse_control(request.headers[HEADER])
+        except ConfigurationError as error:
+            return self._respond_to_error(error)
+        with control.enter():
+            return await self._answer_controlled(control, self._drop_control(request))
+
+    async def _answer_controlled(self, control: RequestControl, request: Any) -> Any:
         if context.current_mode() is Mode.BYPASS:
             return await self._send(request)
         content = await request.aread() if self._caching.is_cacheable(request) else None
-        return await self._choose_handler(request, content)(request)
+        return await self._choose_handler(control, request, content)(request)
 
     async def _send(self, request: Any) -> Any:
         response = await self._inner.handle_async_request(request)
@@ -141,15 +163,15 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
             turn = Turn(self, request)
             open_stream = partial(self._open, turn, parsed, load, computation)
             try:
-                seat = await streams.open_or_join(computation, open_stream)
+                seat = await turn.wait(streams.open_or_join(computation, open_stream))
             except Exception:
-                if turn.has_begun:
+                if turn.has_begun or turn.is_over:
                     raise
                 continue
             if seat is None:
                 streams = self._streams_class()  # that stream cannot be joined: send the request
             elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
-                return self._respond_to_seat(seat, load.key)
+                return self._respond_to_seat(seat, request)
 
     async def _open(
         self,
@@ -159,27 +181,50 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         computation: Computation,
         on_close: Callable[[], None],
     ) -> OpenedStream:
-        turn.has_begun, request = True, turn.request
+        turn.begin()
+        request = turn.request
         self._loader.namespace.count_miss(load.key)
         tokens = await self._loader.computer.get_tag_tokens(load.tags)
         computation.tokens = tokens or None
-        response = await self._send(request)
+        timeouts = dict(request.extensions.get("timeout") or {})
+        extensions = {**request.extensions, "timeout": timeouts}
+        shared = self._copy_request(request, request.headers, extensions)
+        response = await self._send(shared)
         if response.status_code != OK:
             return self._make_failure(request, response, await _read(response))
+        if "read" in timeouts:
+            timeouts["read"] = None  # from here on, each reader has its own time-out
         capture = self._make_capture(parsed, load, computation, response)
         chunks = _iter_chunks(response, capture, on_close)
         await anext(chunks)
-        return OpenedStream(OK, capture.headers, chunks, protocol=capture.protocol)
+        return capture.make_opened(chunks)
 
-    def _open_seat(self, seat: StreamSeat) -> Any:
+    def _open_seat(self, seat: StreamSeat, request: Any) -> Any:
         stream, reader = seat.stream, seat.reader
-        chunks = stream.read(reader)
+        chunks = self._read_in_time(stream.read(reader), request)
 
         async def close() -> None:
             await chunks.aclose()
             await stream.quit(reader)  # closing a generator that never ran does not do it
 
         return self._stream_class(chunks, close)
+
+    async def _read_in_time(
+        self, chunks: AsyncGenerator[bytes, None], request: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the chunks of a stream; raise the library's error for a time-out of the request."""
+        async with aclosing(chunks):
+            try:
+                while True:
+                    async with asyncio.timeout(get_read_timeout(request)) as timer:
+                        chunk = await anext(chunks)
+                    yield chunk
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                if not timer.expired():
+                    raise
+                raise self.make_timeout(request) from error
 
     async def _fetch(self, request: Any) -> FetchedResponse:
         response = await self._send(request)
@@ -208,24 +253,26 @@ async def _iter_chunks(
         capture.reached_end = True
 
 
-async def _iter_list(chunks: list[bytes]) -> AsyncIterator[bytes]:
+async def _iter_stored(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
 
 
 class _ChunkStream:
-    """Byte stream of chunks: a list of them, or an iterator and the function that closes it."""
+    """Byte stream of chunks: stored ones, or an iterator and the function that closes it."""
 
     def __init__(
         self,
-        chunks: list[bytes] | AsyncIterator[bytes],
+        chunks: Iterable[bytes] | AsyncIterator[bytes],
         close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._chunks = chunks
         self._close = close
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        chunks = _iter_list(self._chunks) if isinstance(self._chunks, list) else self._chunks
+        chunks = self._chunks
+        if not isinstance(chunks, AsyncIterator):
+            chunks = _iter_stored(chunks)
         deadline = monotonic() + _MAX_HOLD_SECONDS
         async for chunk in chunks:
             yield chunk

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
+
+import msgspec
 
 from aiocache_pe import context
 from aiocache_pe._validation import check_plain_function
@@ -21,8 +23,10 @@ from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.engine.engine import Computation
+from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.answer_checks import AnswerCheck
+from aiocache_pe.integrations.http.request_control import HEADER, RequestControl
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
     check_fetched,
@@ -30,6 +34,7 @@ from aiocache_pe.integrations.http.requests import (
     get_read_timeout,
     identify_account,
     is_cacheable,
+    make_partition,
     parse_request,
 )
 from aiocache_pe.integrations.http.responses import (
@@ -37,9 +42,10 @@ from aiocache_pe.integrations.http.responses import (
     FetchedResponse,
     Headers,
     decode_body,
-    decode_chunks,
+    decode_stream,
     drop_transfer_headers,
     encode_body,
+    encode_stream,
     is_framed,
     read_headers,
     read_protocol,
@@ -49,6 +55,7 @@ from aiocache_pe.integrations.http.responses import (
 )
 from aiocache_pe.integrations.http.shared_streams import OpenedStream, StreamSeat
 from aiocache_pe.keys.store_keys import check_tags
+from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import (
@@ -58,6 +65,7 @@ from aiocache_pe.loading.options import (
     LoadRequest,
     parse_options,
 )
+from aiocache_pe.recordings.redaction import redact_text
 from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, Duration
@@ -65,12 +73,11 @@ from aiocache_pe.ttl import TTL, Duration
 Transport = TypeVar("Transport")
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+T = TypeVar("T")
 
 logger = logging.getLogger("aiocache_pe")
 
-HEADER = "x-aiocache-pe"
-"""The response header with the origin of a response: ``hit``, ``miss`` or ``stale``."""
-
+_BAD_REQUEST = 400
 _LARGE_BYTES = 256 * 1024
 """Size of a stream from which it is checked in a thread."""
 
@@ -88,6 +95,10 @@ class HttpCaching:
         cacheable: a function of a request that returns whether to cache its response. It
             replaces the rule that the request is a POST of JSON to a path of `requests.PATHS`. The
             request may have any method and any body.
+        partition: a function of a request that returns the name of its partition, such as its
+            ``authorization`` header. Requests of different partitions share no answers. A digest
+            of the name is part of the key; the name itself is not stored. By default all accounts
+            share answers.
         stale_ttl: as for `aiocache_pe.cached`; for responses that are not streams.
         lock: as for `aiocache_pe.cached`; for responses that are not streams.
 
@@ -105,6 +116,7 @@ class HttpCaching:
         vary: Iterable[str] = (),
         store_truncated: bool = False,
         cacheable: Callable[[Any], object] | None = None,
+        partition: Callable[[Any], object] | None = None,
         stale_ttl: Duration | None = None,
         lock: bool | Duration = True,
     ) -> None:
@@ -117,9 +129,11 @@ class HttpCaching:
         self._tags: Sequence[str] = check_tags(tags)
         self._vary = check_headers(vary)
         self._store_truncated = store_truncated
-        if cacheable is not None:
-            check_plain_function("cacheable", cacheable)
+        for name, function in (("cacheable", cacheable), ("partition", partition)):
+            if function is not None:
+                check_plain_function(name, function)
         self._cacheable = cacheable
+        self._partition = partition
 
     def is_cacheable(self, request: Any) -> bool:
         """Return whether the response may be cached, by the request without its body."""
@@ -131,14 +145,21 @@ class HttpCaching:
 
     def parse_request(self, request: Any, content: bytes) -> CacheableRequest | None:
         """Return the parts of a request that matter; ``None`` if it is not to be cached."""
-        return parse_request(request.method, str(request.url), request.headers, content, self._vary)
+        url, headers = str(request.url), request.headers
+        parsed = parse_request(request.method, url, headers, content, self._vary)
+        if parsed is None or self._partition is None:
+            return parsed
+        return parsed._replace(partition=make_partition(self._partition(request)))
 
     def make_load_request(
         self, request: CacheableRequest, factory: Callable[[], Any]
     ) -> LoadRequest:
         """Return the loader's request for the entry of an HTTP request."""
-        store_key = self.loader.open_namespace().prefix + request.key
-        return LoadRequest(store_key, factory, self._policy, self._tags)
+        store_key = self.loader.open_namespace().prefix + request.key + request.partition
+        policy = self._policy
+        if request.ttl is not DEFAULT:
+            policy = policy._replace(ttl=request.ttl)
+        return LoadRequest(store_key, factory, policy, self._tags)
 
     def make_value(
         self, request: CacheableRequest, response: FetchedResponse, account: bytes
@@ -160,21 +181,12 @@ class HttpCaching:
         head = {"status": response.status, "headers": headers, **response.protocol}
         return {**head, "body": body, **rest}
 
-    def make_stream_value(
+    def make_stream_item(
         self, request: CacheableRequest, response: FetchedResponse, chunks: Sequence[bytes]
-    ) -> dict[str, Any] | None:
-        """Return the value of a stream; ``None`` if it must not be stored."""
+    ) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the value of a stream and its usage; ``None`` if it must not be stored."""
         check = self._find_storable(request, response)
-        if check is None:
-            return None
-        value = {
-            "status": response.status,
-            "headers": select_headers(response.headers),
-            **response.protocol,
-            "body": decode_body(response.body),
-            "sizes": list(map(len, chunks)),  # decoded faster than a list of texts
-        }
-        return value | _get_usage(check)
+        return None if check is None else (encode_stream(response, chunks), _get_usage(check))
 
     def _find_storable(
         self, request: CacheableRequest, response: FetchedResponse
@@ -192,7 +204,7 @@ class HttpCaching:
             namespace,
             request.description,
             response.status,
-            refusal,
+            redact_text(refusal.encode("utf-8", "replace")).decode(),
         )
         return None
 
@@ -207,7 +219,7 @@ class StreamCapture:
     Args:
         request: the request that was sent.
         load: the loader's request of its entry.
-        computation: its computation, which began before the request was sent.
+        shared: its computation, which began before the request was sent.
         is_framed: whether the response says where its body ends.
         is_open: whether to store the stream.
         reached_end: whether the last chunk has passed.
@@ -216,7 +228,7 @@ class StreamCapture:
     caching: HttpCaching
     request: CacheableRequest
     load: LoadRequest
-    computation: Computation
+    shared: SharedComputation
     headers: Headers
     protocol: dict[str, str]
     is_framed: bool
@@ -234,6 +246,10 @@ class StreamCapture:
             self._buffer.add(chunk)
         return chunk
 
+    def make_opened(self, chunks: Any) -> OpenedStream:
+        """Return the response with its started generator of chunks, for all its readers."""
+        return OpenedStream(OK, self.headers, chunks, protocol=self.protocol, shared=self.shared)
+
     async def put(self) -> None:
         """Store the stream if it is complete; at the first call only."""
         if not self.is_open:
@@ -246,14 +262,15 @@ class StreamCapture:
         chunks: list[bytes] = buffer.make_value()["chunks"]
         reached_end = self.reached_end and self.is_framed
         response = FetchedResponse(OK, self.headers, b"".join(chunks), self.protocol, reached_end)
-        make = partial(self.caching.make_stream_value, self.request, response, chunks)
+        make = partial(self.caching.make_stream_item, self.request, response, chunks)
         is_large = len(response.body) > _LARGE_BYTES
-        value = await call_in_thread(make) if is_large else make()
-        if value is not None:
+        made = await call_in_thread(make) if is_large else make()
+        if made is not None:
+            value, usage = made
             seconds = self._monotonic() - self._start
-            tokens, policy = self.computation.tokens or {}, self.load.policy
+            tokens, policy = self.shared.computation.tokens or {}, self.load.policy
             put = self.caching.loader.computer.put
-            await put(value, policy, tokens, seconds, self.computation)
+            await put(value, policy, tokens, seconds, self.shared, usage=usage)
 
 
 class Turn:
@@ -270,34 +287,43 @@ class Turn:
         self._transport = transport
         self.request = request
         self.has_begun = self.is_over = False
+        self._timer: asyncio.Timeout | None = None
         self.fetched: FetchedResponse | None = None
 
     async def load(self, load: LoadRequest) -> Outcome:
-        """Return the outcome of a load; the time-out of the request bounds the wait for others.
-
-        Raises:
-            Exception: the time-out has expired, or the factory raised it.
-        """
-        compute, is_waiting = load.factory, True
-        timer = asyncio.timeout(get_read_timeout(self.request))
+        """Return the outcome of a load; the errors are those of `wait`."""
+        compute = load.factory
 
         def begin() -> Any:
-            self.has_begun = True
-            if is_waiting and not timer.expired():
-                timer.reschedule(None)  # from here on, the connection has the time-outs
+            self.begin()
             return compute()
 
+        return await self.wait(self._transport.loader.get_or_compute(load._replace(factory=begin)))
+
+    def begin(self) -> None:
+        """Note that the caller sends its own request: its connection has the time-outs now."""
+        self.has_begun = True
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(None)
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Return the result of work; the time-out of the request bounds the wait for others.
+
+        Raises:
+            Exception: the time-out has expired, or the work raised it.
+        """
+        timer = asyncio.timeout(get_read_timeout(self.request))
         try:
             async with timer:
-                get_or_compute = self._transport.loader.get_or_compute
-                return await get_or_compute(load._replace(factory=begin))
+                self._timer = timer
+                return await work
         except TimeoutError as error:
             if not timer.expired():
                 raise
             self.is_over = True
             raise self._transport.make_timeout(self.request) from error
         finally:
-            is_waiting = False
+            self._timer = None
 
     def may_have(self, value: Any) -> bool:
         """Return whether the caller may have a value: its own, a stored one or its account's."""
@@ -323,7 +349,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
     _answer_whole: Callable[[CacheableRequest, Any], Any]
     _answer_stream: Callable[[CacheableRequest, Any], Any]
     _answer_recorded: Callable[[context.Cassette, CacheableRequest, Any], Any]
-    _open_seat: Callable[[StreamSeat], Any]
+    _open_seat: Callable[[StreamSeat, Any], Any]
     _make_inner: Callable[[], Any]
     _make_stream_class: Callable[[], Callable[..., Any]]
 
@@ -336,9 +362,35 @@ class CachingTransport(Generic[Transport, Request, Response]):
         self._stream_class = self._make_stream_class()
         self._streams = self._streams_class()
 
-    def _choose_handler(self, request: Any, content: bytes | None) -> Callable[[Any], Any]:
+    def _drop_control(self, request: Any) -> Any:
+        """Return a request without the header that controls it."""
+        # The client needs the original: it makes the request after a redirect from it.
+        headers = [each for each in request.headers.raw if each[0].lower() != HEADER.encode()]
+        return self._copy_request(request, headers, request.extensions)
+
+    def _copy_request(self, request: Any, headers: Any, extensions: dict[str, Any]) -> Any:
+        return self._library.Request(
+            request.method,
+            request.url,
+            headers=headers,
+            stream=request.stream,
+            extensions=extensions,
+        )
+
+    def _respond_to_error(self, error: ConfigurationError) -> Any:
+        """Return the response to a request that is not sent, which SDKs raise and do not retry."""
+        details = {"type": "invalid_request_error", "message": str(error)}
+        body = msgspec.json.encode({"type": "error", "error": details})
+        headers = [("content-type", "application/json")]
+        return self._respond(_BAD_REQUEST, headers, {}, "refused", body)
+
+    def _choose_handler(
+        self, control: RequestControl, request: Any, content: bytes | None
+    ) -> Callable[[Any], Any]:
         """Return the function that answers a request, by its body if the body was read."""
         parsed = None if content is None else self._caching.parse_request(request, content)
+        if parsed is not None and control.ttl is not DEFAULT:
+            parsed = parsed._replace(ttl=control.ttl)
         cassette = context.current_cassette()
         if parsed is None:
             recording.check_may_be_sent(cassette, request)
@@ -368,7 +420,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
             self._caching,
             parsed,
             load,
-            computation,
+            SharedComputation(self._loader.namespace, computation),
             read_headers(response),
             read_protocol(response),
             is_framed(response),
@@ -383,7 +435,8 @@ class CachingTransport(Generic[Transport, Request, Response]):
     def make_timeout(self, request: Any) -> Exception:
         """Return the error for a request whose time-out expires while it waits for another."""
         error: Exception = self._library.ReadTimeout(
-            "the time-out expired before the answer to the same request of another caller arrived",
+            "the read time-out expired before the answer to the same request of another caller "
+            "arrived",
             request=request,
         )
         return error
@@ -400,11 +453,11 @@ class CachingTransport(Generic[Transport, Request, Response]):
 
     def _respond_to_stream_value(self, value: Any) -> Any | None:
         """Return the response for a stored stream; ``None`` if the value is not one."""
-        chunks = decode_chunks(value)
-        if chunks is None:
+        stored = decode_stream(value)
+        if stored is None:
             return None
-        stream = self._stream_class(chunks)
-        return self._respond(value["status"], value["headers"], value, "hit", stream=stream)
+        status, headers, protocol, chunks = stored
+        return self._respond(status, headers, protocol, "hit", stream=self._stream_class(chunks))
 
     def _respond_to_recording(
         self, answer: dict[str, Any], request: CacheableRequest, *, is_fetched: bool
@@ -415,7 +468,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
             return self._respond(status, headers, {}, origin, stream=self._stream_class(chunks))
         return self._respond(status, headers, {}, origin, b"".join(chunks))
 
-    def _respond_to_seat(self, seat: StreamSeat, key: str) -> Any:
+    def _respond_to_seat(self, seat: StreamSeat, request: Any) -> Any:
         """Return the response for a stream in flight, or for a failure in its place."""
         status, protocol = seat.opened.status, seat.opened.protocol
         is_shared = seat.joined and seat.stream is not None
@@ -423,10 +476,12 @@ class CachingTransport(Generic[Transport, Request, Response]):
         headers = select(seat.opened.headers)
         if seat.stream is None:
             return self._respond(status, headers, protocol, "miss", seat.opened.body)
-        if seat.joined:
-            self._loader.namespace.count_hit(key)
+        if seat.joined and seat.opened.shared is not None:
+            seat.opened.shared.count_joined()
         origin = "hit" if seat.joined else "miss"
-        return self._respond(status, headers, protocol, origin, stream=self._open_seat(seat))
+        return self._respond(
+            status, headers, protocol, origin, stream=self._open_seat(seat, request)
+        )
 
     def _respond(
         self,
@@ -450,8 +505,8 @@ class CachingTransport(Generic[Transport, Request, Response]):
         )
 
 
-def _is_storable(value: dict[str, Any]) -> bool:
-    return value.get("is_storable", True) is True
+def _is_storable(value: dict[str, Any] | bytes) -> bool:
+    return isinstance(value, bytes) or value.get("is_storable", True) is True
 
 
 def _get_usage(check: AnswerCheck) -> dict[str, Any]:

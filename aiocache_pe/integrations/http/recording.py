@@ -20,6 +20,7 @@ from aiocache_pe.integrations.http.responses import (
     encode_body,
 )
 from aiocache_pe.loading.loader import Loader
+from aiocache_pe.recordings.redaction import redact_path
 
 _EVENT_END = "\n\n"
 _CHANGING_FIELDS = frozenset(
@@ -48,7 +49,7 @@ def make_call(request: CacheableRequest, loader: Loader) -> Call:
 def check_may_be_sent(cassette: Cassette | None, request: Any) -> None:
     """Raise `UnrecordedCallError` during a replay, for a request that is never recorded."""
     if cassette is not None:
-        name = f"{request.method} {request.url.host}{request.url.path}"
+        name = f"{request.method} {request.url.host}{redact_path(request.url.path)}"
         note = "not recorded by this transport: see cacheable= and PATHS"
         cassette.find(Call(f"http:{name}", f"{name} ({note})", name, {}))
 

@@ -27,6 +27,8 @@ from aiocache_pe.integrations.http.answer_checks import (
 from aiocache_pe.integrations.http.responses import OK, FetchedResponse
 from aiocache_pe.keys.call_key import make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.recordings.redaction import redact_path
+from aiocache_pe.sentinels import DEFAULT, Default
 
 PATHS = tuple(path for api in APIS.values() for path in api.paths)
 """Ends of the paths on which a response depends on the request alone."""
@@ -92,10 +94,13 @@ class CacheableRequest(NamedTuple):
 
     Attributes:
         key: the key of its entry, without the namespace.
-        description: the server, the path and the model, for readers.
+        description: the server, the path and the model, for readers; without secrets.
         body: the parsed JSON, or a description of a body that is not JSON.
         state: the name of a state on the server on which the response depends; empty without one.
             Such a response may be recorded, but not stored.
+        partition: the end of the key of an entry, by which partitions differ. A recording, which
+            is replayed without credentials, does not depend on it.
+        ttl: the lifetime in seconds that the request asks for.
     """
 
     key: str
@@ -104,6 +109,8 @@ class CacheableRequest(NamedTuple):
     body: Any
     api: Api
     state: str = ""
+    partition: str = ""
+    ttl: float | None | Default = DEFAULT
 
 
 def check_headers(vary: Iterable[str]) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def parse_request(
     fields = body if isinstance(body, dict) else {}
     model = fields.get("model")
     label = make_label(model) if isinstance(model, str) else ""
-    description = f"{server}{parts.path} {label}".rstrip()
+    description = f"{server}{redact_path(parts.path)} {label}".rstrip()
     streams = (
         fields.get("stream") is True
         or parts.path.endswith(":streamGenerateContent")
@@ -168,6 +175,15 @@ def parse_request(
     key = f"http:{description.replace(' ', ':')[:160]}:{make_short_key(text)}"
     api = find_api(parts.path) or OTHER
     return CacheableRequest(key, streams, description, body, api, _find_state(parts.path, fields))
+
+
+def make_partition(name: object) -> str:
+    """Return the end of a key for a partition; it has a digest of the partition's name.
+
+    Raises:
+        UnstableIdentityError: the name is not plain data.
+    """
+    return f":{make_short_key(canonicalize(name, path='the result of partition='))}"
 
 
 def identify_account(request: Any) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 OK = 200
 _STORED_HEADERS = (
@@ -62,6 +63,11 @@ def read_protocol(response: Any) -> dict[str, str]:
     }
 
 
+def read_stored_protocol(value: Mapping[str, Any]) -> dict[str, str]:
+    """Return the protocol that a stored value contains."""
+    return {name: value[name] for name in _PROTOCOL_FIELDS if name in value}
+
+
 def write_protocol(value: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the extensions of a response, of a mapping that contains a protocol."""
     fields = {"http_version": "HTTP/1.1", **value}
@@ -103,13 +109,83 @@ def encode_body(body: Any) -> bytes:
     return body.encode("utf-8") if isinstance(body, str) else bytes(body)
 
 
-def decode_chunks(value: Any) -> list[bytes] | None:
-    """Return the chunks of a stored stream; ``None`` if the value is not a stored stream."""
-    if not isinstance(value, dict):
+class StoredStream(NamedTuple):
+    """A stream from the store.
+
+    Attributes:
+        headers: the headers that were selected to be stored.
+        protocol: see `read_protocol`.
+        chunks: the chunks, which are made one by one when they are read.
+    """
+
+    status: int
+    headers: list[list[str]]
+    protocol: dict[str, str]
+    chunks: Iterable[bytes]
+
+
+class _StreamHead(msgspec.Struct, omit_defaults=True):
+    status: int
+    headers: list[list[str]]
+    protocol: dict[str, str]
+    sizes: list[Annotated[int, msgspec.Meta(ge=0)]]
+
+
+class _Chunks:
+    """Parts of a body, by their sizes."""
+
+    def __init__(self, body: bytes, start: int, sizes: Sequence[int]) -> None:
+        self._body, self._start, self._sizes = body, start, sizes
+
+    def __iter__(self) -> Iterator[bytes]:
+        body, start = self._body, self._start
+        for size in self._sizes:
+            end = start + size
+            yield body[start:end]
+            start = end
+
+
+_encode_head = msgspec.json.Encoder().encode
+_decode_head = msgspec.json.Decoder(_StreamHead).decode
+
+
+def encode_stream(response: FetchedResponse, chunks: Sequence[bytes]) -> bytes:
+    r"""Return the value of a stream: a line of JSON with the sizes of the chunks, then the body.
+
+    Bytes are stored unchanged, so that a hit of a long stream decodes nothing but the line.
+
+    Example:
+        >>> response = FetchedResponse(200, [("content-type", "text/plain")], b"ab", {})
+        >>> encode_stream(response, [b"a", b"b"])[-20:]
+        b'{},"sizes":[1,1]}\nab'
+    """
+    headers, sizes = select_headers(response.headers), list(map(len, chunks))
+    head = _StreamHead(response.status, headers, response.protocol, sizes)
+    return b"%b\n%b" % (_encode_head(head), response.body)
+
+
+def decode_stream(value: Any) -> StoredStream | None:
+    """Return a stored stream; ``None`` if the value is not a whole one."""
+    if isinstance(value, dict):
+        return _decode_earlier_stream(value)
+    if not isinstance(value, bytes):
         return None
-    if "chunks" in value:  # the form of earlier versions
-        return [encode_body(chunk) for chunk in value["chunks"]]
-    if "sizes" not in value:
+    end = value.find(b"\n")
+    try:
+        status, headers, protocol, sizes = msgspec.structs.astuple(_decode_head(value[:end]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    body, ends = encode_body(value["body"]), [0, *accumulate(value["sizes"])]
-    return [body[start:end] for start, end in pairwise(ends)]
+    if end + 1 + sum(sizes) != len(value):
+        return None
+    return StoredStream(status, headers, protocol, _Chunks(value, end + 1, sizes))
+
+
+def _decode_earlier_stream(value: dict[str, Any]) -> StoredStream | None:
+    """Return a stream that an earlier version stored as a dict."""
+    if "chunks" in value:
+        chunks: Iterable[bytes] = map(encode_body, value["chunks"])
+    elif "sizes" in value:
+        chunks = _Chunks(encode_body(value["body"]), 0, value["sizes"])
+    else:
+        return None
+    return StoredStream(value["status"], value["headers"], read_stored_protocol(value), chunks)

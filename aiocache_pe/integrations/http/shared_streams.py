@@ -19,6 +19,7 @@ from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from aiocache_pe.engine.engine import Computation
+from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flight, Flights
@@ -36,6 +37,7 @@ class OpenedStream(NamedTuple):
         body: the body of a failure.
         protocol: see `aiocache_pe.integrations.http.responses.read_protocol`.
         account: the digest of the credentials that the failure concerns.
+        shared: the computation of the entry; ``None`` for a failure.
     """
 
     status: int
@@ -44,6 +46,7 @@ class OpenedStream(NamedTuple):
     body: bytes = b""
     protocol: Mapping[str, str] = MappingProxyType({})
     account: bytes = b""
+    shared: SharedComputation | None = None
 
 
 class StreamSeat(NamedTuple):

@@ -7,7 +7,7 @@ decisions are in `aiocache_pe.integrations.http.caching`. Async clients use
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.engine.engine import Computation
+from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (
     CachingTransport,
@@ -23,6 +24,12 @@ from aiocache_pe.integrations.http.caching import (
     StreamCapture,
     Transport,
     Turn,
+)
+from aiocache_pe.integrations.http.request_control import (
+    HEADER,
+    NO_CONTROL,
+    RequestControl,
+    parse_control,
 )
 from aiocache_pe.integrations.http.requests import MAX_TURNS, CacheableRequest, identify_account
 from aiocache_pe.integrations.http.responses import (
@@ -59,10 +66,20 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         self._inner.close()
 
     def _answer(self, request: Any) -> Any:
+        if HEADER not in request.headers:
+            return self._answer_controlled(NO_CONTROL, request)
+        try:
+            control = parse_control(request.headers[HEADER])
+        except ConfigurationError as error:
+            return self._respond_to_error(error)
+        with control.enter():
+            return self._answer_controlled(control, self._drop_control(request))
+
+    def _answer_controlled(self, control: RequestControl, request: Any) -> Any:
         if context.current_mode() is Mode.BYPASS:
             return self._send(request)
         content = request.read() if self._caching.is_cacheable(request) else None
-        return self._choose_handler(request, content)(request)
+        return self._choose_handler(control, request, content)(request)
 
     def _send(self, request: Any) -> Any:
         response = self._inner.handle_request(request)
@@ -147,7 +164,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
             if seat is None:
                 streams = self._streams_class()  # that stream cannot be joined: send the request
             elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
-                return self._respond_to_seat(seat, load.key)
+                return self._respond_to_seat(seat, request)
 
     def _open(
         self,
@@ -157,7 +174,8 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         computation: Computation,
         on_close: Callable[[], None],
     ) -> OpenedStream:
-        turn.has_begun, request = True, turn.request
+        turn.begin()
+        request = turn.request
         self._loader.namespace.count_miss(load.key)
         get_tokens = self._loader.computer.get_tag_tokens
         tokens = blocking.wait_for(get_tokens, load.tags, otherwise=dict[str, str]())
@@ -168,9 +186,9 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         capture = self._make_capture(parsed, load, computation, response)
         chunks = _iter_chunks(response, capture, on_close)
         next(chunks)
-        return OpenedStream(OK, capture.headers, chunks, protocol=capture.protocol)
+        return capture.make_opened(chunks)
 
-    def _open_seat(self, seat: StreamSeat) -> Any:
+    def _open_seat(self, seat: StreamSeat, request: Any) -> Any:
         stream, reader = seat.stream, seat.reader
         chunks = stream.read(reader)
 
@@ -208,11 +226,9 @@ def _iter_chunks(
 
 
 class _ChunkStream:
-    """Byte stream of chunks: a list of them, or an iterator and the function that closes it."""
+    """Byte stream of chunks: stored ones, or an iterator and the function that closes it."""
 
-    def __init__(
-        self, chunks: list[bytes] | Iterator[bytes], close: Callable[[], None] | None = None
-    ) -> None:
+    def __init__(self, chunks: Iterable[bytes], close: Callable[[], None] | None = None) -> None:
         self._chunks = chunks
         self._close = close
 

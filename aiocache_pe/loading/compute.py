@@ -243,13 +243,15 @@ class Computer:
         Returns:
             Whether the value is stored.
         """
-        shared = computation if isinstance(computation, SharedComputation) else None
-        own = computation if shared is None else shared.computation
-        item = self.make_item(own.key, value, policy, tokens, seconds)
+        shared: SharedComputation | None = None
+        if isinstance(computation, SharedComputation):
+            shared, computation = computation, computation.computation
+        item = self.make_item(computation.key, value, policy, tokens, seconds)
         if item is None:
             return False
         item = item._replace(usage=usage)
-        is_stored = bool(await self._namespace.put_computed([item], {own.key: own}))
+        own = {computation.key: computation}
+        is_stored = bool(await self._namespace.put_computed([item], own))
         if is_stored and shared is not None:
             shared.settle(item)
         return is_stored

@@ -125,7 +125,9 @@ async def test_langchain_passes_the_header_on(
                 http_client=for_threads,
                 http_async_client=for_tasks,
             )
-            invoke = model.ainvoke if way == "async" else partial(asyncio.to_thread, model.invoke)
+            invoke: Any = model.ainvoke
+            if way == "blocking":
+                invoke = partial(asyncio.to_thread, model.invoke)
             for text in ("ttl=60", "refresh", "refresh", "bypass"):
                 await invoke("Why?", **control(text))
                 await invoke("Why?")

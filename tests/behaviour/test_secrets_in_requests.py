@@ -26,7 +26,7 @@ SECRETS = {
 }
 each_secret = pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
 each_way = pytest.mark.parametrize("way", ["async", "blocking"])
-ANSWER = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+ANSWER: dict[str, Any] = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
 
 
 @pytest.fixture(autouse=True)

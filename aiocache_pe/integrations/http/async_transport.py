@@ -214,17 +214,18 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
     ) -> AsyncGenerator[bytes, None]:
         """Yield the chunks of a stream; raise the library's error for a time-out of the request."""
         async with aclosing(chunks):
-            try:
-                while True:
-                    async with asyncio.timeout(get_read_timeout(request)) as timer:
+            while True:
+                timer = asyncio.timeout(get_read_timeout(request))
+                try:
+                    async with timer:
                         chunk = await anext(chunks)
-                    yield chunk
-            except StopAsyncIteration:
-                return
-            except TimeoutError as error:
-                if not timer.expired():
-                    raise
-                raise self.make_timeout(request) from error
+                except StopAsyncIteration:
+                    return
+                except TimeoutError as error:
+                    if not timer.expired():
+                        raise
+                    raise self.make_timeout(request) from error
+                yield chunk
 
     async def _fetch(self, request: Any) -> FetchedResponse:
         response = await self._send(request)

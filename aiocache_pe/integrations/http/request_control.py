@@ -60,8 +60,9 @@ def parse_control(text: str) -> RequestControl:
     modes = [_MODES[name] for name in directives if name in _MODES]
     if len(modes) > 1 or ("bypass" in directives and len(directives) > 1):
         raise _make_error(text)
-    has_ttl = "ttl" in directives
-    ttl = _parse_seconds("ttl", directives["ttl"], text) if has_ttl else DEFAULT
+    ttl: float | None | Default = DEFAULT
+    if "ttl" in directives:
+        ttl = _parse_seconds("ttl", directives["ttl"], text)
     return RequestControl(tuple(modes), ttl)
 
 

@@ -158,14 +158,11 @@ async def test_an_extra_header_controls_a_call(
         return f"[{given}('n', 1), ('stop', None)]"
 
     cache = LangChainCache(memory, ttl=1000)
-    lookup, update = cache.alookup, cache.aupdate
+    lookup: Any = cache.alookup
+    update: Any = cache.aupdate
     if way == "blocking":
-        lookup, update = (
-            partial(asyncio.to_thread, cache.lookup),
-            partial(  # type: ignore[assignment]  # the same signatures
-                asyncio.to_thread, cache.update
-            ),
-        )
+        to_thread: Any = asyncio.to_thread
+        lookup, update = partial(to_thread, cache.lookup), partial(to_thread, cache.update)
     one, other = [Generation(text="one")], [Generation(text="other")]
     await update("why?", describe("ttl=60"), one)
     [key] = [key async for key in memory.namespace("langchain").keys("*")]

@@ -303,9 +303,9 @@ TABLE: list[Case] = [
         (
             7,
             TypeError,
-            "cls must be a dataclass, pydantic model, msgspec struct, enum or named tuple that ",
+            "cls must be a dataclass, pydantic model, attrs class, msgspec struct, enum or named ",
         ),
-        (Plain, TypeError, "cls must be a dataclass, pydantic model, msgspec struct, enum"),
+        (Plain, TypeError, "cls must be a dataclass, pydantic model, attrs class"),
     ),
     *make_cases(
         "FakeClock().advance(value)", (-1, ValueError, "seconds must not be negative; got -1")

@@ -219,7 +219,7 @@ class LangChainCache(BaseCache):
             return _make_key(prompt, llm_string, schemas)
         logger.debug(
             "namespace %r: the answer of a model is not stored: its settings have an object with "
-            "an address, or a local class of which there are several",
+            "an address, a class without a JSON schema, or one of several local classes of a name",
             self._cache.loader.namespace.name,
         )
         return ""
@@ -267,14 +267,18 @@ def _identify_schemas(llm_string: str) -> list[str] | None:
     """Return the JSON schemas of the pydantic models in a model's settings, and register them.
 
     LangChain writes the settings by their ``repr``, a class by its name. Two classes may have the
-    same name, and two objects in turn the same address: then the result is ``None``.
+    same name, and two objects in turn the same address: then the result is ``None``. So it is for
+    a model without a JSON schema.
     """
     schemas: list[str] = []
     for name in _CLASS.findall(llm_string):
-        models = list(_iter_models(name))
+        models = list(dict.fromkeys(_iter_models(name)))
         if len(models) > 1:
             return None
-        schemas += map(_register_schema, models)
+        try:
+            schemas += map(_register_schema, models)
+        except Exception:  # noqa: BLE001 - a user's class may raise anything
+            return None
     return None if _ADDRESS.search(llm_string) else schemas
 
 

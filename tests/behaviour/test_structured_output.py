@@ -10,7 +10,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 import httpx
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from aiocache_pe import CacheManager, bypass, recording
 from aiocache_pe.integrations.langchain import LangChainCache
@@ -38,6 +38,17 @@ class PlaceDict(TypedDict):
     """A place."""
 
     city: str
+
+
+class WithoutSchema(BaseModel):
+    """A model that has no JSON schema."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    client: ModelServer
+
+
+class Base(BaseModel):
+    """A base of a model with two bases."""
 
 
 SCHEMA = {
@@ -156,7 +167,7 @@ async def test_a_local_class_is_restored_and_another_of_its_name_is_not_confused
     memory: CacheManager, server: ModelServer
 ) -> None:
     def make_class(description: str) -> type[BaseModel]:
-        class Local(BaseModel):
+        class Local(Base, Place):  # found through both
             city: str = Field(description=description)
 
         return Local
@@ -172,11 +183,12 @@ async def test_a_local_class_is_restored_and_another_of_its_name_is_not_confused
     assert len(server.requests) == 4
 
 
-async def test_settings_with_an_address_are_not_cached(
-    memory: CacheManager, server: ModelServer
+@pytest.mark.parametrize("setting", [object(), WithoutSchema])
+async def test_settings_without_an_identity_are_not_cached(
+    setting: object, memory: CacheManager
 ) -> None:
     cache = LangChainCache(memory)
-    text = str({"tool": object()})
+    text = str([("response_format", setting)])
     await cache.aupdate("why?", text, [])
     assert await cache.alookup("why?", text) is None
     assert (await memory.namespace("langchain").get_stats()).total_entries == 0

@@ -24,8 +24,42 @@ def check_plain_function(name: str, function: Callable[..., Any]) -> None:
 
 
 def check_names(owner: str, names: Iterable[str], accepted: Iterable[str]) -> None:
-    """Raise `TypeError`, with the accepted names, if a keyword argument has another name."""
+    """Raise `TypeError`, with the accepted names, if a keyword argument has another name.
+
+    The error names the setting that has the meaning of a name in other cache libraries.
+    """
+    accepted = tuple(accepted)
     for name in names:
         if name not in accepted:
+            meant = _NAMES_ELSEWHERE.get(name.lower(), name.lower())
+            advice = f"use {meant}=; " if meant in accepted else ""
+            if not advice and meant in _NAMES_OF_MANAGER:
+                advice = f"use {meant}= of CacheManager; "
             accepts = ", ".join(accepted)
-            raise TypeError(f"{owner} has no setting {name!r}; it accepts {accepts}")
+            raise TypeError(f"{owner} has no setting {name!r}; {advice}it accepts {accepts}")
+
+
+_NAMES_ELSEWHERE = {
+    name: ours
+    for ours, names in {
+        "ttl": "expire expires expiry expiration expire_time lifetime timeout time_to_live "
+        "ttl_seconds default_ttl default_timeout max_age ex",
+        "key": "key_builder key_func key_function key_fn key_maker make_key cache_key make_name",
+        "key_prefix": "prefix",
+        "ignore": "exclude exclude_args ignore_args noself skip_args",
+        "max_entries": "maxsize max_size capacity max_items maxlen cull_limit threshold",
+        "max_bytes": "size_limit max_memory maxmemory",
+        "cache_if": "condition unless cache_condition skip_cache_func skip_if predicate",
+        "cache_none": "cache_null cache_nones ignore_none",
+        "tags": "tag",
+        "directory": "cache_dir cache_directory dir folder path",
+        "redis_url": "url host endpoint redis uri",
+        "stale_ttl": "stale_while_revalidate grace",
+        "refresh_ahead": "early_ttl early_recompute early_expire",
+        "hard_timeout": "call_timeout",
+        "backend": "store storage cls",
+    }.items()
+    for name in names.split()
+}
+"""Names of settings in other cache libraries, and the settings of this one."""
+_NAMES_OF_MANAGER = ("max_entries", "max_bytes", "directory", "redis_url", "fallback", "eviction")

@@ -9,13 +9,27 @@ from datetime import timedelta
 from aiocache_pe.exceptions import ConfigurationError, InvalidTTLError
 
 TTL = float | timedelta | str | None
-"""Seconds, a ``timedelta``, a string such as ``"1h30m"``, or ``None`` for no expiry."""
+"""Seconds, a ``timedelta``, a string such as ``"1h30m"`` or ``"2 days"``; ``None`` never expires."""
 
 Duration = float | timedelta | str
 """Seconds, a ``timedelta``, or a string such as ``"1h30m"``."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
+_UNITS = {
+    name: seconds
+    for seconds, names in {
+        0.001: "ms millisecond milliseconds",
+        1.0: "s sec secs second seconds",
+        60.0: "m min mins minute minutes",
+        3600.0: "h hr hrs hour hours",
+        86400.0: "d day days",
+        604800.0: "w week weeks",
+    }.items()
+    for name in names.split()
+}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+_FORMS = (
+    '"90s", "5min", "1h30m" or "2 days" (units ms, s, m, h, d, w, or their names in English)'
+)
 
 
 def parse_ttl(ttl: TTL) -> float | None:
@@ -25,8 +39,8 @@ def parse_ttl(ttl: TTL) -> float | None:
         InvalidTTLError: the value is zero, negative, NaN, or of no accepted form.
 
     Example:
-        >>> parse_ttl("1h30m"), parse_ttl(None)
-        (5400.0, None)
+        >>> parse_ttl("1h30m"), parse_ttl("2 days"), parse_ttl(None)
+        (5400.0, 172800.0, None)
     """
     if ttl is None:
         return None
@@ -35,8 +49,7 @@ def parse_ttl(ttl: TTL) -> float | None:
     except ValueError:
         raise InvalidTTLError(
             "ttl must be a positive number of seconds, a timedelta, a string such as "
-            '"90s", "30m", "1h30m" or "7d" (units ms, s, m, h, d, w), or None for no expiry; '
-            f"got {type(ttl).__name__}: {ttl!r:.80}"
+            f"{_FORMS}, or None for no expiry; got {type(ttl).__name__}: {ttl!r:.80}"
         ) from None
 
 
@@ -55,8 +68,7 @@ def parse_duration(name: str, value: object) -> float | None:
     except ValueError:
         raise ConfigurationError(
             f"{name} must be a positive number of seconds, a timedelta, or a string such as "
-            '"500ms", "30s" or "1h30m" (units ms, s, m, h, d, w); '
-            f"got {type(value).__name__}: {value!r:.80}"
+            f"{_FORMS}; got {type(value).__name__}: {value!r:.80}"
         ) from None
 
 
@@ -85,7 +97,7 @@ def _to_float(number: float) -> float:
 def _parse_text(text: str) -> float:
     position, total = 0, 0.0
     stripped = text.strip().lower()
-    while match := _PART.match(stripped, position):
+    while (match := _PART.match(stripped, position)) and match[2] in _UNITS:
         total += float(match[1]) * _UNITS[match[2]]
         position = match.end()
     if not stripped or position != len(stripped):

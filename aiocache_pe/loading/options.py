@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
+from aiocache_pe._validation import check_names
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
@@ -130,11 +131,7 @@ def parse_options(options: LoadOptions) -> LoadPolicy:
     """
     if not options:
         return DEFAULT_POLICY
-    for name in options:
-        if name not in LoadOptions.__annotations__:
-            raise TypeError(
-                f"options must be any of {', '.join(LoadOptions.__annotations__)}; got {name!r}"
-            )
+    check_names("get_or_set", options, ("ttl", "tags", *LoadOptions.__annotations__))
     policy = LoadPolicy(
         stale_ttl=_parse_duration(options, "stale_ttl", _UNLIMITED_STALE_SECONDS),
         refresh_ahead=_parse_refresh_ahead(options.get("refresh_ahead")),

@@ -147,7 +147,32 @@ TABLE: list[Case] = [
     ),
     *make_cases(
         "CacheManager(**{value: 1})",
-        ("maxsize", TypeError, "CacheManager has no setting 'maxsize'; it accepts namespace, "),
+        ("shards", TypeError, "CacheManager has no setting 'shards'; it accepts namespace, "),
+        ("maxsize", TypeError, "use max_entries=; it accepts namespace, "),
+        ("size_limit", TypeError, "use max_bytes=; it accepts "),
+        ("default_timeout", TypeError, "use ttl=; it accepts "),
+        ("cache_dir", TypeError, "use directory=; it accepts "),
+        ("url", TypeError, "use redis_url=; it accepts "),
+    ),
+    *make_cases(
+        "cached(**{value: 1})",
+        ("shards", TypeError, "cached has no setting 'shards'; it accepts ttl, "),
+        ("expire", TypeError, "cached has no setting 'expire'; use ttl=; it accepts ttl, "),
+        ("timeout", TypeError, "use ttl=; it accepts "),
+        ("TTL", TypeError, "cached has no setting 'TTL'; use ttl=; it accepts "),
+        ("key_builder", TypeError, "use key=; it accepts "),
+        ("prefix", TypeError, "use key_prefix=; it accepts "),
+        ("maxsize", TypeError, "use max_entries= of CacheManager; it accepts "),
+        ("directory", TypeError, "use directory= of CacheManager; it accepts "),
+    ),
+    *make_cases(
+        "cached_batch(**{value: 1})",
+        ("expire", TypeError, "cached_batch has no setting 'expire'; use ttl=; it accepts ttl, "),
+    ),
+    *make_cases(
+        "cache.get_or_set('k', int, **{value: 1})",
+        ("expire", TypeError, "get_or_set has no setting 'expire'; use ttl=; it accepts ttl, "),
+        ("shards", TypeError, "get_or_set has no setting 'shards'; it accepts ttl, tags, "),
     ),
     *make_cases(
         "CacheManager(directory=value)",

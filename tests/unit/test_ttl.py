@@ -29,6 +29,12 @@ from aiocache_pe.ttl import parse_ttl
         ("250ms", 0.25),
         ("1.5h", 5400.0),
         ("1m1ms", 60.001),
+        ("5min", 300.0),
+        ("1 hour", 3600.0),
+        ("2 days", 172_800.0),
+        ("1 Day 2 hrs 30 minutes", 95_400.0),
+        ("500 milliseconds", 0.5),
+        ("3 weeks", 1_814_400.0),
     ],
 )
 def test_every_accepted_form_is_converted_to_seconds(ttl: Any, seconds: float) -> None:
@@ -64,13 +70,13 @@ def test_none_and_durations_beyond_all_numbers_mean_no_expiry(ttl: Any) -> None:
 )
 def test_a_time_to_live_that_is_not_positive_is_refused(ttl: Any) -> None:
     given = re.escape(f"{type(ttl).__name__}: {ttl!r:.80}")
-    message = rf'ttl must be a positive number of seconds, .* "1h30m" .*; got {given}'
+    message = rf'ttl must be a positive number of seconds, .* "1h30m" or "2 days" .*; got {given}'
     with pytest.raises(InvalidTTLError, match=message):
         parse_ttl(ttl)
 
 
 @pytest.mark.parametrize(
-    "ttl", ["", " ", "soon", "10", "1y", "-1s", "1h-5m", "s", "1e3s", "1 hour", "inf", "1h x"]
+    "ttl", ["", " ", "soon", "10", "1y", "-1s", "1h-5m", "s", "1e3s", "1 month", "5 minsec", "hour", "1 hour and", "inf", "1h x"]
 )
 def test_a_text_that_is_no_duration_is_refused(ttl: str) -> None:
     with pytest.raises(InvalidTTLError, match=rf"ttl must be a positive .*; got str: '{ttl}'"):

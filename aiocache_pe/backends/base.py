@@ -10,6 +10,7 @@ capability      method                                     without it
 `Coherent`      check a copy in memory, without waiting    no memory tier over this store
 `Peekable`      read without waiting, or answer `PENDING`  every read is awaited
 `Sized`         return number and size of the entries      counted by a scan
+`Partitioned`   list the areas with entries                found by a scan
 `Usage`         keep the hits and last access of entries   hit counts last for the process
 `Evicting`      report entries removed to make room        evictions are not counted
 `Expiring`      report expired entries removed by writes   expirations are not counted
@@ -36,12 +37,15 @@ Rules for all methods:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import Pending
+
+DEFAULT_MAX_BYTES = 5 * 1024**3
+"""Bound in bytes of a store of files whose user has set none."""
 
 Change = Callable[[Record | None], Record | None]
 """Function from the stored record, or ``None`` if there is none, to the record to store.
@@ -210,6 +214,14 @@ class Sized(Protocol):
         Returns:
             The number of records and their size in bytes.
         """
+
+
+@runtime_checkable
+class Partitioned(Protocol):
+    """A store that lists its areas without reading a head of every record."""
+
+    async def areas(self) -> Collection[str]:
+        """Return the areas of users' records, without their colons, in any order."""
 
 
 @runtime_checkable

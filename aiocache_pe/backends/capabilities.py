@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from aiocache_pe.backends.base import (
@@ -11,6 +11,7 @@ from aiocache_pe.backends.base import (
     Generational,
     Lease,
     Leasing,
+    Partitioned,
     Peekable,
     ReadResult,
     Sized,
@@ -40,6 +41,13 @@ async def totals(store: Backend, prefix: str) -> tuple[int, int]:
         count += len(heads)
         size += sum(len(pack_head(head, b"")) + head.size for head in heads)
     return count, size
+
+
+async def list_areas(store: Backend) -> Collection[str]:
+    """Return `Partitioned.areas`; without it, find the areas by a scan."""
+    if isinstance(store, Partitioned):
+        return await store.areas()
+    return {head.key.partition(":")[0] async for heads in store.scan("") for head in heads}
 
 
 async def add_usage(store: Backend, usage: Mapping[str, tuple[int, float]]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import (
     Backend,
     Coherent,
@@ -85,6 +86,19 @@ class CapabilityContract(StoreTestCase):
         entries, weight = await backend.totals(PREFIX)
         assert entries == 2
         assert weight >= 2000
+
+    @with_store
+    async def test_the_areas_are_those_with_records_of_users(self, backend: Backend) -> None:
+        long_area = f"{'x' * 199}%3A"
+        keys = ["contract:a", "contract:b", "contract%3A2:a", f"{long_area}:a", "own+tags:a"]
+        await backend.write([Record(Head(1, key, "json", 0.0, 1), b"1") for key in keys])
+        found = await capabilities.list_areas(backend)
+        assert {"contract", "contract%3A2", long_area} <= set(found)
+        assert len(found) == len(set(found))
+        assert "own+tags" not in found
+        for key in keys:
+            await backend.delete([key])
+        assert not {"contract", "contract%3A2"} & set(await capabilities.list_areas(backend))
 
     @with_store
     async def test_usage_is_added_up_and_removed_with_its_record(self, backend: Backend) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from aiocache_pe.backends import capabilities
@@ -199,6 +199,13 @@ class FallbackBackend:
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""
         return await self._call(capabilities.totals, prefix)
+
+    async def areas(self) -> Collection[str]:
+        """See `Partitioned.areas`; those of the store that serves now."""
+        return await self._failover.read(
+            lambda: capabilities.list_areas(self._first),
+            lambda: capabilities.list_areas(self._second),
+        )
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`; each store keeps the hits that it served."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
@@ -25,6 +25,7 @@ from aiocache_pe.backends.file.size_ledger import Bounds
 from aiocache_pe.backends.file.version import is_current, usable_version
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.keys.glob import compile_glob
+from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, unpack
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.sentinels import PENDING, Pending
@@ -154,6 +155,10 @@ class FileBackend:
         """See `Sized.totals`; opens no file."""
         return await self._scan_executor.run(scan.count_entries, self._layout.get_area(prefix))
 
+    async def areas(self) -> Collection[str]:
+        """See `Partitioned.areas`; reads one entry of each area."""
+        return await self._scan_executor.run(scan.find_areas, self._layout)
+
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
         await self._executor.run(self._disk.add_usage, dict(usage))
@@ -178,6 +183,8 @@ class FileBackend:
 
     async def try_lease(self, key: str) -> FileLease | None:
         """See `Leasing.try_lease`; the kernel releases the lease when its process dies."""
+        if is_internal_key(key):
+            return await self._leases.try_acquire(key)
         slot = self._layout.locate(key).slot
         peeked = self._disk.generations.peek(slot)
         if isinstance(peeked, FileGeneration):
@@ -225,7 +232,9 @@ class FileBackend:
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return await self._scan_executor.run(lambda: list(doctor.examine(self._layout.root)))
+        return await self._scan_executor.run(
+            lambda: list(doctor.examine(self._layout.root, self._disk.bounds.examine_size))
+        )
 
     async def _write(self, records: Sequence[Record]) -> Sequence[Record | None]:
         written = await self._group_commits.get().submit(records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from aiocache_pe.backends.base import Check
@@ -16,7 +16,7 @@ from aiocache_pe.sentinels import PENDING
 _MIN_FREE_BYTES = 100 * 1024 * 1024
 
 
-def examine(root: str) -> Iterator[Check]:
+def examine(root: str, examine_size: Callable[[], Check]) -> Iterator[Check]:
     """Yield the results of all checks of a cache directory; leave no file behind."""
     try:
         mode = os.stat(root).st_mode & 0o777
@@ -25,6 +25,7 @@ def examine(root: str) -> Iterator[Check]:
             yield _check_permissions(mode)
             yield _check_reading(folder)
             yield _check_attributes(folder)
+            yield examine_size()
     except OSError as error:
         yield Check("writable", "failure", f"{root}: {error.strerror or error}")
         return

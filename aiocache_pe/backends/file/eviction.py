@@ -6,19 +6,28 @@ import errno
 import logging
 from collections import deque
 from contextlib import suppress
+from typing import Literal
 
+from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.file.eviction_order import ORDERS, Candidate, choose, examine
 from aiocache_pe.backends.file.layout import Layout, get_lock_slot
 from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.regular_files import remove_entry
-from aiocache_pe.backends.file.scan import recount
-from aiocache_pe.backends.file.size_ledger import UNBOUNDED, Bounds, SizeLedger, Totals
+from aiocache_pe.backends.file.scan import count_entries, list_areas, recount
+from aiocache_pe.backends.file.size_ledger import (
+    NOT_CHOSEN,
+    UNBOUNDED,
+    Bounds,
+    SizeLedger,
+    Totals,
+)
 from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError
 from aiocache_pe.record import Head
 
 logger = logging.getLogger("aiocache_pe")
 _TOLERATED_EXCESS = 8  # by one part in so many, totals may exceed the bounds without a recount
+_WARNING_PART = 0.9  # of ``max_bytes``
 _MAX_FAILURES = 64  # candidates in use, until the eviction is left to the next write
 
 
@@ -39,13 +48,17 @@ class DirectoryBounds:
             raise ConfigurationError(
                 f"eviction of a file store must be one of {names}; got {eviction!r}"
             )
-        self.ledger = SizeLedger(layout.ledger, layout.make_root, bounds)
+        self.ledger = SizeLedger(
+            layout.ledger, layout.make_root, bounds, lambda: bool(list_areas(layout))
+        )
         self.evicted: deque[Head] = deque()
         self._layout = layout
         self._locks = locks
         self._bounds = bounds
         self._order = ORDERS[eviction]
         self._candidates: list[Candidate] = []
+        self._has_warned = False
+        self._opening_error: OSError | None = None
 
     def check_size(self, size: int) -> None:
         """Raise an `OSError` if one entry of this size in bytes exceeds ``max_bytes``."""
@@ -61,7 +74,7 @@ class DirectoryBounds:
         try:
             return self.ledger.ensure_open()
         except OSError as error:
-            self._report_lost_change(error)
+            self._opening_error = error  # logged if an entry can be written nevertheless
             return False
 
     def record_write(self, path: str, size: int, replaced_size: int | None) -> None:
@@ -77,11 +90,14 @@ class DirectoryBounds:
         entries, growth = int(replaced_size is None), size - (replaced_size or 0)
         try:
             totals = self.ledger.add(entries, growth)
+            if totals is None and self._opening_error is not None:
+                raise self._opening_error
             if totals is None or self._bounds == UNBOUNDED:
                 return
             if self._is_unreliable(Totals(totals.entries - entries, totals.size - growth)):
                 recount(self._layout, self.ledger)
                 totals = self.ledger.get_totals()
+            self._warn_once(totals)
             self._evict(self._bounds, totals, path)
         except OSError as error:  # the entry is stored nevertheless
             self._report_lost_change(error)
@@ -96,13 +112,40 @@ class DirectoryBounds:
     def enforce(self) -> None:
         """Recount the directory and evict entries if a bound is exceeded.
 
-        A process without bounds applies those that the directory was last opened with.
+        A process without chosen bounds applies those that the directory was last opened with.
         """
         if self.ledger.ensure_open():
-            is_unbounded = self._bounds == UNBOUNDED
-            bounds = self.ledger.recorded_bounds if is_unbounded else self._bounds
+            is_chosen = self._bounds not in NOT_CHOSEN
+            bounds = self._bounds if is_chosen else self.ledger.recorded_bounds
             recount(self._layout, self.ledger)
             self._evict(bounds, self.ledger.get_totals())
+
+    def _warn_once(self, totals: Totals) -> None:
+        """Log in time, once, that entries will be evicted before they expire."""
+        max_bytes = self._bounds.max_bytes
+        if max_bytes is None or self._has_warned or totals.size < _WARNING_PART * max_bytes:
+            return
+        self._has_warned = True
+        logger.warning(
+            "file store: %s holds %s of at most max_bytes=%s bytes; at the bound, entries are "
+            "evicted before they expire",
+            *(self._layout.root, totals.size, max_bytes),
+        )
+
+    def examine_size(self) -> Check:
+        """Return the check of the size for ``doctor``; it leaves no file behind.
+
+        A process without chosen bounds shows those that the directory was last opened with.
+        """
+        bounds = self._bounds
+        if self.ledger.ensure_open() and bounds in NOT_CHOSEN:
+            bounds = self.ledger.recorded_bounds
+        sizes = [count_entries(area).size for area in list_areas(self._layout)]
+        size, max_bytes = sum(sizes), bounds.max_bytes
+        if max_bytes is None:
+            return Check("size", "ok", f"{size:,} bytes; no bound (max_bytes=None)")
+        level: Literal["ok", "warning"] = "warning" if size >= _WARNING_PART * max_bytes else "ok"
+        return Check("size", level, f"{size:,} of at most {max_bytes:,} bytes (max_bytes)")
 
     def _is_unreliable(self, before: Totals) -> bool:
         """Return whether a recount must precede an eviction; given the totals before the write."""

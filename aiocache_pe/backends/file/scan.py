@@ -113,6 +113,22 @@ def list_areas(layout: Layout) -> list[str]:
     return []
 
 
+def find_areas(layout: Layout) -> list[str]:
+    """Return the names of the areas with entries; the folder of a long name holds only a part."""
+    found: list[str] = []
+    for area in list_areas(layout):
+        paths = (
+            f"{area}/{folder}/{name}"
+            for folder in list_readable_names(area)
+            for name in list_readable_names(f"{area}/{folder}")
+        )
+        for path in paths:
+            with suppress(OSError, CorruptRecordError):
+                found.append(read_head(path).key.partition(":")[0])
+                break
+    return found
+
+
 def resolve_entry(layout: Layout, areas: Container[str], name: str) -> str | None:
     """Return the file of a path in the directory; ``None`` if it cannot be an entry's.
 

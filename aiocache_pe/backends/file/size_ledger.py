@@ -25,6 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
+from aiocache_pe.backends.base import DEFAULT_MAX_BYTES
 from aiocache_pe.backends.file.locks import open_lock_file, set_lock
 from aiocache_pe.backends.file.regular_files import open_regular
 from aiocache_pe.runtime.fork import hold_during_fork, reset_after_fork
@@ -69,6 +70,8 @@ class Bounds(NamedTuple):
 
 
 UNBOUNDED = Bounds()
+NOT_CHOSEN = UNBOUNDED, Bounds(max_bytes=DEFAULT_MAX_BYTES)
+"""Bounds of a process whose user has set none; recorded ones are more exact."""
 
 
 class SizeLedger:
@@ -78,6 +81,7 @@ class SizeLedger:
         path: the file of the ledger.
         make_folder: creates the folder of the file if it is missing.
         bounds: bounds of this process; without any, it does not create the ledger.
+        has_entries: returns whether the directory has entries that a new ledger does not count.
     """
 
     is_complete: bool
@@ -88,8 +92,15 @@ class SizeLedger:
     A process that releases its row before a recount leaves the recount to the next process.
     """
 
-    def __init__(self, path: str, make_folder: Callable[[], None], bounds: Bounds) -> None:
+    def __init__(
+        self,
+        path: str,
+        make_folder: Callable[[], None],
+        bounds: Bounds,
+        has_entries: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._path = path
+        self._has_entries = has_entries
         self._make_folder = make_folder
         self._bounds = bounds
         self._fd = -1
@@ -154,7 +165,7 @@ class SizeLedger:
 
     @property
     def recorded_bounds(self) -> Bounds:
-        """Return the bounds of the process that last opened the directory with bounds."""
+        """Return the bounds that a user has chosen last, for any process, or the default ones."""
         bounds = self._read_header()[:2]
         return Bounds(*(None if bound == _NO_BOUND else bound for bound in bounds))
 
@@ -209,9 +220,13 @@ class SizeLedger:
             self._row = next(n for n in range(_MAX_ROWS) if set_lock(fd, fcntl.F_WRLCK, n))
             self._fd = fd
             is_ledger = os.pread(fd, _HEADER.size, 0).startswith(_MAGIC)
-            if not is_ledger or os.fstat(fd).st_size > _MAX_BYTES:
+            size = os.fstat(fd).st_size
+            if not is_ledger or size > _MAX_BYTES:
                 self._reset()
-            if self._bounds != UNBOUNDED:
+                if not size and not self._has_entries():  # a new directory needs no recount
+                    os.pwrite(fd, _RECOUNTS.pack(1), _RECOUNTS_OFFSET)
+            is_recorded = self.recorded_bounds != UNBOUNDED
+            if self._bounds not in NOT_CHOSEN or (self._bounds != UNBOUNDED and not is_recorded):
                 bounds = (
                     _NO_BOUND if bound is None else min(bound, _MAX_BOUND) for bound in self._bounds
                 )

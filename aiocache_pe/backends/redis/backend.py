@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import finalize
@@ -311,6 +311,14 @@ class RedisBackend:
             count += len(names)
             total_size += sum(size for size in sizes if isinstance(size, int))
         return count, total_size
+
+    async def areas(self) -> Collection[str]:
+        """See `Partitioned.areas`; ``SCAN`` visits all keys of the server."""
+        found: set[str] = set()
+        async for names in self._commands.scan(make_scan_pattern("")):
+            keys = (key for name in names if (key := parse_store_key(name)) is not None)
+            found.update(key.partition(":")[0] for key in keys if not is_internal_key(key))
+        return found
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""

@@ -68,7 +68,7 @@ async def test_a_function_returns_a_result_that_is_too_large_to_store() -> None:
             return "x" * length
 
         assert [await repeat(1000), await repeat(1000)] == [LARGE_TEXT, LARGE_TEXT]
-        assert repeat.cache_info() == (0, 2)
+        assert repeat.cache_info()[:2] == (0, 2)
         assert (await cache.get_stats()).errors == 2
 
 

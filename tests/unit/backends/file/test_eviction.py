@@ -6,7 +6,7 @@ import errno
 import os
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -367,3 +367,53 @@ def test_a_damaged_file_that_cannot_be_removed_still_counts(
     assert disk.bounds.ledger.get_totals() == before
     disk.read(["default:a"])
     assert disk.bounds.ledger.get_totals().entries == 1
+
+
+def test_a_directory_that_is_nearly_full_is_reported_once(
+    cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = make_disk(cache_dir, None, 20_000)
+    for n in range(8):
+        disk.write([make_record(f"k{n}", b"x" * 2000)])
+    assert caplog.messages == []
+    for n in range(8, 30):
+        disk.write([make_record(f"k{n}", b"x" * 2000)])
+    [message] = caplog.messages
+    assert f"{cache_dir} holds 1" in message
+    assert "of at most max_bytes=20000 bytes; at the bound, entries are evicted" in message
+
+
+def test_the_ledger_of_a_new_directory_needs_no_recount(
+    cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recounts: list[object] = []
+    monkeypatch.setattr(eviction_module, "recount", lambda *args: recounts.append(args))
+    disk = make_disk(cache_dir, None, 10**9)
+    disk.write([make_record("a")])
+    assert (recounts, disk.bounds.ledger.get_totals().entries) == ([], 1)
+    disk.close()
+    (cache_dir / ".book").unlink()  # as in a directory that is older than its bounds
+    make_disk(cache_dir, None, 10**9).write([make_record("b")])
+    assert len(recounts) == 1
+
+
+async def test_the_doctor_shows_the_size_and_the_bound(cache_dir: Path) -> None:
+    async def find_size_check(**settings: Any) -> tuple[str, str]:
+        async with CacheManager(directory=cache_dir, **settings) as cache:
+            await cache.set("k", "x" * 1000)
+            checks = await cache.loader.namespace.examine()
+        [check] = [check for check in checks if check.name == "size"]
+        return check.level, check.detail
+
+    level, detail = await find_size_check()
+    assert (level, detail.partition(" of ")[2]) == ("ok", "at most 5,368,709,120 bytes (max_bytes)")
+    assert (await find_size_check(max_bytes=1200))[0] == "warning"
+    # Without bounds of its own, a process shows those that the directory was last opened with.
+    assert "of at most 1,200 bytes" in (await find_size_check(max_bytes=None))[1]
+
+
+async def test_the_doctor_shows_that_a_directory_has_no_bound(cache_dir: Path) -> None:
+    async with CacheManager(directory=cache_dir, max_bytes=None) as cache:
+        await cache.set("k", 1)
+        checks = await cache.loader.namespace.examine()
+    assert any("bytes; no bound (max_bytes=None)" in check.detail for check in checks)

@@ -12,6 +12,7 @@ from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
 from aiocache_pe.record import Head, Record
+from aiocache_pe.runtime.loops import get_loop
 from aiocache_pe.sentinels import MISSING, Missing
 
 
@@ -129,6 +130,7 @@ async def increment(
     except (TypeError, SerializationError):
         raise
     except Exception as error:
+        get_loop()  # without one, no store works
         namespace.count_failure("write", error)
         raise BackendError(
             f"store {namespace.store_name} failed to increment a key of namespace "

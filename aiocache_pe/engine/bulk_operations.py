@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Condition, Sweeper
@@ -11,6 +12,7 @@ from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheEntry
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.keys.glob import compile_glob
+from aiocache_pe.keys.store_keys import unquote
 from aiocache_pe.record import Head, Record, pack_head
 from aiocache_pe.sentinels import MISSING
 
@@ -23,6 +25,16 @@ async def iter_live_keys(namespace: Namespace, pattern: str | None) -> AsyncIter
                 yield key[len(namespace.prefix) :]
     except Exception as error:  # whatever the store raises, the caller's loop ends normally
         namespace.count_failure("scan", error)
+
+
+async def list_namespaces(namespace: Namespace) -> list[str]:
+    """Return the names of all namespaces with entries, sorted."""
+    work = capabilities.list_areas(namespace.engine.backend)
+    names: list[str] = []
+    for area in await namespace.attempt("scan", work, ()):
+        with suppress(ValueError):  # of another program, with other rules for names
+            names.append(unquote(area))
+    return sorted(names)
 
 
 async def invalidate(namespace: Namespace, pattern: str) -> int:

@@ -59,11 +59,10 @@ class Counters:
         elif length >= _CHUNK:
             self._sum_up_detached()
 
-    def add(self, name: str, count: int = 1, *, report: bool = True) -> None:
-        """Raise a counter, and schedule a report unless ``report`` is false."""
+    def add(self, name: str, count: int = 1) -> None:
+        """Raise a counter, and schedule a report."""
         self.counts[name] += count
-        if report:
-            self._on_activity()
+        self._on_activity()
 
     def count_chunks(self) -> int:
         """Return how often to call `sum_up_chunk` for all hits that are noted now."""

@@ -417,7 +417,8 @@ class Engine:
             written = await generational.write_computed(chosen, generations)
         entries: list[MemoryEntry] = []
         for count, ((record, computation), stored) in enumerate(
-            zip(pairs, written, strict=True), 1
+            zip(pairs, written, strict=False),  # the null store returns nothing
+            1,
         ):
             await checkpoint(count)
             computation.is_refused = stored is None

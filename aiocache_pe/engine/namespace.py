@@ -27,12 +27,14 @@ from aiocache_pe.exceptions import (
 )
 from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Head, Record
-from aiocache_pe.runtime.loops import checkpoint
+from aiocache_pe.runtime.loops import checkpoint, get_loop
 from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
 logger = logging.getLogger("aiocache_pe")
 _RECOVERY_SECONDS = 30.0  # without a failure; only then is a success logged as a recovery
+_UNCOUNTED = frozenset(("stats", "totals"))  # operations of `get_stats`
+_CONFIGURATION = "configuration"  # the topic of failures that only another configuration mends
 _MAX_REASONS = 100  # that are logged, each once; more reasons are not logged
 Hit = events.Hit  # saves an attribute lookup at every hit
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Namespace:
         time, monotonic: the clock's functions.
         counters: its counters in this process.
         lease_holders: the computations of this process that hold a lease, by store key.
+        lock_holders: the locks of users that this process holds, by store key.
     """
 
     def __init__(self, engine: Engine, name: str, on_activity: Callable[[], None]) -> None:
@@ -58,6 +61,7 @@ class Namespace:
         self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
         self.lease_holders: dict[str, WaitNode] = {}
+        self.lock_holders: dict[str, Any] = {}
         self._peek_entry = engine.peek
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed
@@ -341,6 +345,7 @@ class Namespace:
             try:
                 heads = await self.engine.backend.delete(keys)
             except Exception as error:
+                get_loop()
                 self.count_failure("delete", error)
                 heads = getattr(error, "done", ())
         live = await self.attempt("delete", self.engine.select_live(heads), {})
@@ -382,6 +387,14 @@ class Namespace:
         work = capabilities.try_lease(self.engine.backend, key)
         return await self.attempt("lease", work, capabilities.FREE_LEASE)
 
+    def count_in_memory(self, start: str) -> int:
+        """Return how many keys of entries in the memory tier begin with ``start``."""
+        tier = self.engine.tier
+        if tier is None:
+            return 0
+        with tier.lock:
+            return sum(key.startswith(self.prefix + start) for key in tier.nodes)
+
     async def get_usage(self, key: str) -> tuple[int, float | None]:
         """Return the hits of an entry over all processes, and its last access if it is known."""
         work = capabilities.usage(self.engine.backend, key)
@@ -404,9 +417,10 @@ class Namespace:
     async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Await an operation of the store, and continue without its result if it fails.
 
-        Every failure is counted. Logged are an operation's first failure, and its first success
-        after some time without a failure. On a full disk, small writes succeed and large writes
-        fail in turn, and a log line for each would fill the rest of the disk.
+        Every failure is counted, except those of reading or writing the counters. Logged are an
+        operation's first failure, and its first success after some time without a failure. On a
+        full disk, small writes succeed and large writes fail in turn, and a log line for each would
+        fill the rest of the disk.
 
         Args:
             verb: the name of the operation, for events and the log.
@@ -415,12 +429,14 @@ class Namespace:
 
         Raises:
             SerializationError: a value cannot be stored; the store has not failed.
+            RuntimeError: no event loop of asyncio is running.
         """
         try:
             result = await work
         except SerializationError:
             raise
         except Exception as error:
+            get_loop()  # without one, no store works
             self.count_failure(verb, error)
             return otherwise
         self._note_success(verb)
@@ -447,8 +463,9 @@ class Namespace:
 
     def count_failure(self, verb: str, error: Exception) -> None:
         """Count a failure of the store, or a record that cannot be trusted."""
-        # A failed report must not schedule the next report, which would fail as well.
-        self.counters.add("errors", report=verb != "stats")
+        # Neither a question for the counters nor a report of them changes them.
+        if verb not in _UNCOUNTED or isinstance(error, CorruptRecordError):
+            self.counters.add("errors")
         self.emit(events.BackendFailed, "", verb, error)
         if isinstance(error, CorruptRecordError):
             logger.warning(
@@ -456,14 +473,17 @@ class Namespace:
                 *(self.store_name, self.name, error),
             )
             return
-        is_logged = verb in self._failed_at
-        self._failed_at[verb] = self.monotonic()
+        is_misconfigured = getattr(error, "is_misconfigured", False)
+        topic = _CONFIGURATION if is_misconfigured else verb
+        is_logged = topic in self._failed_at
+        self._failed_at[topic] = self.monotonic()
         if not is_logged:
             logger.log(
-                logging.ERROR if getattr(error, "is_misconfigured", False) else logging.WARNING,
-                "store %s of namespace %r fails (%s: %s: %s); calls continue without it, and "
+                logging.ERROR if is_misconfigured else logging.WARNING,
+                "store %s of namespace %r fails (%s: %s: %s)%s; calls continue without it, and "
                 "further failures are counted, not logged",
                 *(self.store_name, self.name, verb, type(error).__name__, error),
+                "; check the URL and the credentials" if is_misconfigured else "",
             )
 
     def report_unstored(self, key: str, error: Exception) -> None:
@@ -494,11 +514,12 @@ class Namespace:
             self.engine.events.emit(kind(self.name, user_key, *details))
 
     def _note_success(self, verb: str) -> None:
-        failed_at = self._failed_at.get(verb)
-        if failed_at is not None and self.monotonic() - failed_at >= _RECOVERY_SECONDS:
-            self._failed_at.pop(verb, None)
-            store = self.store_name
-            logger.warning("store %s of namespace %r works again (%s)", store, self.name, verb)
+        for topic in (verb, _CONFIGURATION) if self._failed_at else ():
+            failed_at = self._failed_at.get(topic)
+            if failed_at is not None and self.monotonic() - failed_at >= _RECOVERY_SECONDS:
+                self._failed_at.pop(topic, None)
+                store = self.store_name
+                logger.warning("store %s of namespace %r works again (%s)", store, self.name, topic)
 
     def _count_entry_hit(self, entry: MemoryEntry) -> None:
         entry.hits += 1

@@ -84,7 +84,12 @@ class CacheInfo(NamedTuple):
     Attributes:
         hits: calls that were served without calling the function.
         misses: calls of the function.
+        maxsize: the ``max_entries`` of the cache, which bounds the results of all functions
+            together; ``None`` for no bound.
+        currsize: results of the function that this process holds in memory.
     """
 
     hits: int
     misses: int
+    maxsize: int | None = None
+    currsize: int = 0

@@ -26,7 +26,7 @@ from aiocache_pe.exceptions import CacheError
 from aiocache_pe.keys.store_keys import make_internal_prefix, unquote
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
-from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop
+from aiocache_pe.runtime.loops import LoopEndHook, PendingWork, PerLoop, get_loop
 from aiocache_pe.runtime.portal import portal
 
 _COUNTERS = tuple(field.name for field in fields(CacheStats) if not field.name.startswith("total_"))
@@ -105,6 +105,7 @@ class StatsReporter:
 
     async def read_stats(self, namespace: Namespace) -> CacheStats:
         """Return the counters of a namespace over all processes, and its present size."""
+        get_loop()
         await self._report_counters()
         # Other reports have taken counts from memory that the store may not contain yet.
         await self._reports.wait_done()

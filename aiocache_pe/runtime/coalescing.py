@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from aiocache_pe.runtime import wait_graph
-from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.loops import PerLoop, get_loop
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT, Flight
 from aiocache_pe.runtime.wait_graph import WaitNode
 
@@ -73,7 +73,7 @@ class _InFlight:
         All chunks are one computation. Code inside one chunk that needs a key of another one
         must not wait for that chunk, which may be waiting for its own start.
         """
-        step, node = size or len(keys) or 1, WaitNode(asyncio.get_running_loop())
+        step, node = size or len(keys) or 1, WaitNode(get_loop())
         slices = [keys[at : at + step] for at in range(0, len(keys), step)]
         return [self._start_chunk(_Chunk(each, node, owner), work) for each in slices]
 

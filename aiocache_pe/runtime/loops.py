@@ -22,6 +22,25 @@ _CHECKPOINT_INTERVAL = 64  # items; encoding that many takes some milliseconds
 _LAST_HOOK_TIMEOUT = 10.0  # seconds that a hook with ``last=True`` waits for the other hooks
 
 
+_NO_LOOP = (
+    "aiocache_pe needs a running asyncio event loop, and there is none in this thread; without "
+    "asyncio, as under trio, call the blocking API aiocache_pe.sync in a thread: "
+    "await trio.to_thread.run_sync(cache.get, key)"
+)
+
+
+def get_loop() -> asyncio.AbstractEventLoop:
+    """Return the running event loop.
+
+    Raises:
+        RuntimeError: no event loop of asyncio is running in this thread.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(_NO_LOOP) from None
+
+
 class PerLoop(Generic[T]):
     """A value for each event loop, created on first use and dropped with its loop.
 
@@ -51,7 +70,7 @@ class PerLoop(Generic[T]):
         Raises:
             RuntimeError: no event loop is running in this thread.
         """
-        loop = asyncio.get_running_loop()
+        loop = get_loop()
         value = self._values.get(loop)
         if value is not None:
             return value

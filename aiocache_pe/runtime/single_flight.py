@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.error_copies import copy_error
-from aiocache_pe.runtime.loops import PerLoop
+from aiocache_pe.runtime.loops import PerLoop, get_loop
 from aiocache_pe.runtime.wait_graph import WaitNode
 
 WAIT_TIMEOUT = 300.0
@@ -46,7 +46,7 @@ class Flight:
 
     def __init__(self, node: WaitNode) -> None:
         self.node = node
-        self._loop = asyncio.get_running_loop()
+        self._loop = get_loop()
         self._timer: asyncio.TimerHandle | None = None
         self.waiters: dict[asyncio.Future[Any], float] = {}
         self.is_outdated: Callable[[], bool] = _is_never_outdated
@@ -199,7 +199,7 @@ class Flights:
         while True:
             flight = flights.get(key)
             if flight is not None and flight.is_reentrant:
-                own = Flight(WaitNode(asyncio.get_running_loop()))
+                own = Flight(WaitNode(get_loop()))
                 return await work(own, work_max_wait), False
             if flight is None or flight.is_outdated():
                 flight = self._start(flights, key, work, work_max_wait)
@@ -217,7 +217,7 @@ class Flights:
     def _start(
         self, flights: dict[str, Flight], key: str, work: Work, max_wait: float | None
     ) -> Flight:
-        flight = flights[key] = Flight(WaitNode(asyncio.get_running_loop()))
+        flight = flights[key] = Flight(WaitNode(get_loop()))
         self._in_flight.add(key)
 
         def finish() -> None:

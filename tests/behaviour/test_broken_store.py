@@ -82,6 +82,21 @@ async def test_no_caller_sees_a_failure(
     await cache.close()
 
 
+async def test_asking_for_stats_during_an_outage_does_not_change_them() -> None:
+    backend = SpyBackend(MemoryBackend())
+    cache = CacheManager(backend)
+    await cache.set("k", 1)
+    backend.failing = OSError("away")
+    await cache.get("absent")
+    before = await cache.get_stats()
+    for _ in range(3):
+        assert (await cache.get_stats()).errors == before.errors > 0
+    backend.failing = None
+    after = await cache.get_stats()
+    assert (after.sets, after.misses, after.errors) == (1, before.misses, before.errors)
+    await cache.close()
+
+
 async def test_incr_raises_instead_of_returning_a_wrong_number() -> None:
     cache = CacheManager(BrokenBackend(OSError("away")))
     with pytest.raises(BackendError, match=r"store broken failed to increment a key .*: away"):

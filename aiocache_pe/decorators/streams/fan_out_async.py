@@ -11,6 +11,7 @@ from typing import TypeVar
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 from aiocache_pe.runtime.error_copies import copy_error
+from aiocache_pe.runtime.loops import get_loop
 from aiocache_pe.runtime.wait_graph import WaitNode, make_context, wait_for
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class AsyncSharedStream(SharedStream[T]):
         self._on_end = on_end
         self._is_wanted = asyncio.Event()
         self._waiters: list[asyncio.Future[None]] = []
-        self.node = WaitNode(asyncio.get_running_loop())
+        self.node = WaitNode(get_loop())
         self._task = asyncio.get_running_loop().create_task(
             self._run(source(self.buffer)),
             name="aiocache_pe-stream",

@@ -1,7 +1,8 @@
 """Blocking versions of the public API, under the same names, for code without an event loop.
 
 An existing script changes one line: ``from aiocache_pe.sync import CacheManager``. The
-decorators are those of the package; a decorated plain function stays blocking.
+decorators are those of the package; a decorated plain function stays blocking. The module also has
+the classes of the stores. ``python -m aiocache_pe.sync`` is the command line.
 
 Example:
     >>> from aiocache_pe.sync import CacheManager, cached
@@ -19,31 +20,93 @@ Example:
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from aiocache_pe import backends
 from aiocache_pe.cache import default_cache
 from aiocache_pe.cache.sync_manager import CacheManager, copy_description
+from aiocache_pe.codecs.classes.registry import register
 from aiocache_pe.context import bypass, read_only, refresh
+from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
+from aiocache_pe.decorators.batch.functions import AsyncCachedBatch, CachedBatch
 from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
+from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
+from aiocache_pe.exceptions import (
+    BackendError,
+    CacheClosedError,
+    CacheError,
+    ConfigurationError,
+    CorruptRecordError,
+    DeadlockError,
+    InvalidKeyError,
+    InvalidTTLError,
+    LoadTimeoutError,
+    LockTimeoutError,
+    MissingDependencyError,
+    SecretRequiredError,
+    SerializationError,
+    StoreUnavailableError,
+    UnrecordedCallError,
+    UnstableIdentityError,
+)
 from aiocache_pe.keys.call_key import make_cache_key
 from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
 from aiocache_pe.keys.value_parts import register_identity
 from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
+from aiocache_pe.usage.prices import Price
 from aiocache_pe.warming import warm
 from aiocache_pe.warming.warm import WarmReport
+
+if TYPE_CHECKING:
+    from aiocache_pe.backends import FileBackend, RedisBackend
+else:
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - the types are above
+        """Import a store's class on first use, because the client of Redis is large."""
+        if name not in ("FileBackend", "RedisBackend"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(backends, name)
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 __all__ = [
+    "AsyncCachedBatch",
+    "AsyncCachedFunction",
+    "BackendError",
+    "CacheClosedError",
+    "CacheEntry",
+    "CacheError",
+    "CacheInfo",
     "CacheManager",
+    "CacheStats",
+    "CachedBatch",
+    "CachedFunction",
+    "ConfigurationError",
+    "CorruptRecordError",
+    "DeadlockError",
+    "FileBackend",
     "FileDigest",
+    "InvalidKeyError",
+    "InvalidTTLError",
+    "LoadTimeoutError",
+    "LockTimeoutError",
+    "MissingDependencyError",
+    "Price",
+    "RedisBackend",
+    "SecretRequiredError",
+    "SerializationError",
+    "StoreUnavailableError",
+    "UnrecordedCallError",
+    "UnstableIdentityError",
     "WarmReport",
     "bypass",
     "cached",
@@ -56,6 +119,7 @@ __all__ = [
     "read_only",
     "recording",
     "refresh",
+    "register",
     "register_identity",
     "warm_cache",
 ]
@@ -74,7 +138,9 @@ def get_cache(backend: str | None = None, redis_url: str | None = None) -> Cache
 
 
 def _read_iterable(value: object) -> object:
-    if isinstance(value, Iterable) and not isinstance(value, Mapping | str | AsyncIterable):
+    if isinstance(value, Iterable) and not isinstance(
+        value, Mapping | str | AsyncIterable | CacheManager
+    ):
         return list(value)
     return value
 
@@ -116,3 +182,6 @@ def _make_blocking_context(
 warm_cache = _make_blocking(warm.warm_cache)
 most_hit = _make_blocking(warm.most_hit)
 keep_warm = _make_blocking_context(warm.keep_warm)
+
+if __name__ == "__main__":
+    runpy.run_module("aiocache_pe", run_name="__main__", alter_sys=True)

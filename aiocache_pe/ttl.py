@@ -9,7 +9,7 @@ from datetime import timedelta
 from aiocache_pe.exceptions import ConfigurationError, InvalidTTLError
 
 TTL = float | timedelta | str | None
-"""Seconds, a ``timedelta``, a string such as ``"1h30m"`` or ``"2 days"``; ``None`` never expires."""
+"""Seconds, a ``timedelta``, a string such as ``"1h30m"`` or ``"2 days"``, or ``None`` for ever."""
 
 Duration = float | timedelta | str
 """Seconds, a ``timedelta``, or a string such as ``"1h30m"``."""
@@ -27,9 +27,7 @@ _UNITS = {
     for name in names.split()
 }
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
-_FORMS = (
-    '"90s", "5min", "1h30m" or "2 days" (units ms, s, m, h, d, w, or their names in English)'
-)
+_FORMS = '"90s", "5min", "1h30m" or "2 days" (units ms, s, m, h, d, w, or their names in English)'
 
 
 def parse_ttl(ttl: TTL) -> float | None:

@@ -7,8 +7,10 @@ with the accepted values.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Literal, TypedDict
@@ -16,7 +18,7 @@ from zlib import crc32
 
 from aiocache_pe import backends
 from aiocache_pe._validation import check_names
-from aiocache_pe.backends.base import Backend
+from aiocache_pe.backends.base import DEFAULT_MAX_BYTES, Backend
 from aiocache_pe.backends.private_files import FALLBACK_PREFIX, JOURNALS_NAME
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.codecs.pipeline import Pipeline
@@ -35,9 +37,12 @@ def _make_policy(path: str) -> Any:
     return getattr(importlib.import_module(module), cls)()
 
 
+logger = logging.getLogger("aiocache_pe")
 ENTRY_POINTS = "aiocache_pe.backends"
 DEFAULT_DIRECTORY = "data/cache"
 DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024
+LEGACY_FILE = "cache.json"
+"""Name of the file of old synchronous cache managers, in their directory."""
 DEFAULT_REDIS_URL = "redis://localhost:6379/0"
 BACKENDS = ("file", "redis", "memory", "null")
 _REDIS_SCHEME = re.compile(r"unix|rediss?(\+sentinel|\+cluster)?")
@@ -55,6 +60,7 @@ POLICIES: dict[str, Callable[[], Any]] = {
 }
 FILE_EVICTIONS = ("adaptive", "lfu", "lru")
 _TRUE_WORDS, _FALSE_WORDS = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_reported_legacy_files = set[str]()
 _BACKEND_METHODS = ("read", "write", "delete", "update", "scan", "clear", "close")
 
 
@@ -102,6 +108,13 @@ def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState
         store = backends.RedisBackend(url, clock=time, tracking=tier_bytes > 0)
         if fallback is not None:
             store = _add_fallback(store, directory, time)
+    elif isinstance(chosen, str) and chosen.partition("://")[0] == "file":
+        order = _check_file_eviction(eviction, bounds)
+        if "max_bytes" not in settings:
+            bounds["max_bytes"] = DEFAULT_MAX_BYTES
+        folder = _resolve_directory(chosen, directory)
+        _report_legacy_file(folder)
+        store = backends.FileBackend(folder, **bounds, eviction=order)
     else:
         store = _make_store(chosen, directory, eviction, bounds, time)
 
@@ -177,7 +190,7 @@ def _add_fallback(
     # A directory of its own: other entries in the directory may be older than those in Redis.
     name = f"{FALLBACK_PREFIX}{crc32(repr(store).encode()):08x}"
     folder = f"{_resolve_directory('file', directory)}/{name}"
-    second = backends.FileBackend(folder)
+    second = backends.FileBackend(folder, max_bytes=DEFAULT_MAX_BYTES)
     return backends.FallbackBackend(store, second, f"{folder}/{JOURNALS_NAME}", clock=clock)
 
 
@@ -204,29 +217,54 @@ def _make_store(
         _refuse_directory(directory, "the memory store")
         policy = _find_policy(eviction)
         return backends.MemoryBackend(**bounds, policy=policy, clock=clock)
-    if scheme == "file":
-        order = _check_file_eviction(eviction, bounds)
-        path = _resolve_directory(backend, directory)
-        return backends.FileBackend(path, **bounds, eviction=order)
 
     # Only the part before the first colon: a password may follow, if a slash is missing.
     visible = scheme.partition(":")[0][:40]
+    make_store = backends.NullBackend if scheme == "null" else _find_entry_point(scheme, backend)
+    if make_store is None:
+        raise ConfigurationError(
+            f"backend must be one of {_join_names(BACKENDS)}, a URL such as file:///path, "
+            "redis://host or memory://, a Backend object, or a URL with a scheme that is "
+            f"registered as an entry point in the group {ENTRY_POINTS!r} (directory= names the "
+            f"directory of the file store); got {visible!r}"
+        )
     _refuse_bounds(bounds, f"the {visible} store")
     _refuse_directory(directory, f"the {visible} store")
-    if scheme == "null":
-        return backends.NullBackend()
+    store: Backend = make_store()
+    _check_backend(store)
+    return store
 
+
+def _find_entry_point(scheme: str, url: str) -> Callable[[], Backend] | None:
+    """Return a function that makes the store of a registered scheme; ``None`` for another one."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - a fifth of the import time
 
     for entry_point in entry_points(group=ENTRY_POINTS, name=scheme):
-        store: Backend = entry_point.load()(backend)
-        _check_backend(store)
-        return store
-    raise ConfigurationError(
-        f"backend must be one of {_join_names(BACKENDS)}, a URL such as file:///path, "
-        "redis://host or memory://, a Backend object, or a URL with a scheme that is "
-        f"registered as an entry point in the group {ENTRY_POINTS!r}; got {visible!r}"
+        return partial(entry_point.load(), url)
+    return None
+
+
+def find_legacy_file(directory: str) -> tuple[str, str] | None:
+    """Return the path of an old cache manager's file, and the advice to import it."""
+    path = os.path.join(directory, LEGACY_FILE)  # noqa: PTH118 - a directory is a str here
+    if not os.path.isfile(path):  # noqa: PTH113 - as above
+        return None
+    return path, (
+        f"import its entries with: aiocache-pe --directory {shlex.quote(directory)} import "
+        f"--format legacy-json {shlex.quote(path)}"
     )
+
+
+def _report_legacy_file(directory: str) -> None:
+    """Log once that the entries of an old cache manager's file are not used."""
+    found = find_legacy_file(directory)
+    if found is not None and found[0] not in _reported_legacy_files:
+        _reported_legacy_files.add(found[0])
+        logger.warning(
+            "file store: %s is the file of an old cache manager, and its entries are not used; "
+            "%s; then move the file away",
+            *found,
+        )
 
 
 def _resolve_directory(backend: str, directory: str | os.PathLike[str] | None) -> str:
@@ -273,14 +311,14 @@ def _find_policy(eviction: str | None) -> Callable[[], Any]:
 
 def _check_file_eviction(eviction: str | None, bounds: dict[str, int | None]) -> str:
     """Return the eviction order of a file store; most policies need every hit."""
+    if eviction in FILE_EVICTIONS:
+        return eviction
     if eviction is None or not any(bounds.values()):
-        return "adaptive"
-    if eviction not in FILE_EVICTIONS:
-        raise ConfigurationError(
-            f"eviction of a bounded file store must be one of {_join_names(FILE_EVICTIONS)}; "
-            f"got {eviction!r}, which works in memory only"
-        )
-    return eviction
+        return "adaptive"  # the other policies then concern the memory tier
+    raise ConfigurationError(
+        f"eviction of a bounded file store must be one of {_join_names(FILE_EVICTIONS)}; "
+        f"got {eviction!r}, which works in memory only"
+    )
 
 
 def _check_bound(name: str, value: Any, *, minimum: int = 1) -> int | None:

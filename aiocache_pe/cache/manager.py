@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from typing import Any, Self, TypeVar, Unpack, overload
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, cast, overload
 
 from aiocache_pe import events
 from aiocache_pe.backends.base import Backend
@@ -14,13 +17,23 @@ from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, ch
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
-from aiocache_pe.ttl import TTL, parse_ttl
+from aiocache_pe.ttl import TTL, Duration, parse_ttl
+
+if TYPE_CHECKING:  # the decorators use the manager
+    from aiocache_pe.decorators.cached import CachedDecorator
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
 AsyncFactory = Callable[[], Awaitable[T]]
 PlainFactory = Callable[[], T]
 FactoryTTL = TTL | Default | Callable[[T], TTL]
+_BLOCKING_FORM = "the blocking cache, aiocache_pe.sync.CacheManager,"
+
+
+def load_decorator() -> Callable[..., Any]:
+    """Import and return `aiocache_pe.cached`, which is above the managers."""
+    cached: Callable[..., Any] = import_module("aiocache_pe.decorators.cached").cached
+    return cached
 
 
 class CacheManager:
@@ -308,6 +321,47 @@ class CacheManager:
         request = self.loader.request(key, factory, ttl, tags, options)
         return (await self.loader.get_or_compute(request)).value
 
+    def lock(self, key: str, *, wait: bool | Duration = True) -> AbstractAsyncContextManager[None]:
+        """Return a lock for an ``async with`` block, which excludes all others that use the store.
+
+        The lock is released at the end of the block, and when its process dies: at once in the file
+        store, and after three seconds in Redis. It is independent of the entry: other callers may
+        read, write and compute the key. While Redis is away, the lock holds among the processes
+        that share the files of the fallback.
+
+        Args:
+            key: any text up to 65,536 characters.
+            wait: how long to wait for the present holder: seconds, a ``timedelta`` or a string such
+                as ``"30s"``; ``True`` is five minutes, ``False`` does not wait.
+
+        Raises:
+            LockTimeoutError: on entering, the holder did not release the lock in time.
+            DeadlockError: on entering, the same task holds the lock.
+            BackendError: on entering, the store failed, so another caller may hold the lock.
+            ConfigurationError: the store has no leases.
+
+        Example:
+            >>> async def main():
+            ...     async with cache.lock("report", wait="30s"):
+            ...         return "no other task, thread or process is here"
+            >>> run(main())
+            'no other task, thread or process is here'
+        """
+        return self.loader.make_lock(key, wait=wait)
+
+    @property
+    def cached(self) -> CachedDecorator:
+        """Decorator `aiocache_pe.cached` with this cache: ``@cache.cached(ttl="1h")``.
+
+        Example:
+            >>> @cache.cached(ttl="1h")
+            ... async def double(number: int) -> int:
+            ...     return 2 * number
+            >>> run(double(21))
+            42
+        """
+        return cast("CachedDecorator", partial(load_decorator(), cache=self))
+
     async def invalidate(self, pattern: str) -> int:
         """Remove the entries that match a glob (``*``, ``?``, ``[abc]``), and return their number.
 
@@ -353,6 +407,17 @@ class CacheManager:
         """Return the counters of this namespace, over all processes and restarts, and its size."""
         return await self._shared.reporter.read_stats(self.loader.open_namespace())
 
+    async def namespaces(self) -> list[str]:
+        """Return the names of all namespaces of the store that have entries, sorted.
+
+        Expired entries count until they are removed.
+
+        Example:
+            >>> run(cache.namespaces())
+            []
+        """
+        return await bulk_operations.list_namespaces(self.loader.open_namespace())
+
     def subscribe(self, kind: type[E], handler: Callable[[E], object]) -> Callable[[], None]:
         """Call a function with every event of a kind; see `aiocache_pe.events`.
 
@@ -367,6 +432,20 @@ class CacheManager:
         A view of a namespace only writes the counters.
         """
         await self._shared.close(only_report=self._is_view)
+
+    # Habits of blocking code get an error that says what to write.
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(f"this cache needs `async with`; {_BLOCKING_FORM} supports `with`")
+
+    def __exit__(self, *error: object) -> None:
+        """Do nothing: `__enter__` has raised."""
+
+    def __contains__(self, key: object) -> NoReturn:
+        raise TypeError(f"write `await cache.exists(key)`; {_BLOCKING_FORM} supports `in`")
+
+    def __getitem__(self, key: object) -> NoReturn:
+        raise TypeError(f"write `await cache.get(key)`; {_BLOCKING_FORM} supports `cache[key]`")
 
     async def __aenter__(self) -> Self:
         self._shared.is_closed = False

@@ -6,18 +6,36 @@ could differ. Only reads of the memory tier stay in the caller's thread, because
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial, update_wrapper
 from inspect import getdoc
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from aiocache_pe import context, events
 from aiocache_pe.cache import manager
 from aiocache_pe.cache.manager import AsyncFactory, FactoryTTL, PlainFactory
 from aiocache_pe.loading.blocking import iter_in_batches, load_request
+from aiocache_pe.loading.key_lock import KeyLock
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.runtime.portal import portal
-from aiocache_pe.sentinels import DEFAULT, PENDING, Sentinel
+from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Sentinel
+from aiocache_pe.ttl import Duration
+
+if TYPE_CHECKING:  # the decorators use the managers
+    from aiocache_pe.decorators.cached import CachedDecorator
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -147,6 +165,7 @@ class CacheManager:
     cleanup_expired = _make_blocking(manager.CacheManager.cleanup_expired)
     entry = _make_blocking(manager.CacheManager.entry)
     get_stats = _make_blocking(manager.CacheManager.get_stats)
+    namespaces = _make_blocking(manager.CacheManager.namespaces)
     close = _make_blocking(manager.CacheManager.close)
 
     @overload
@@ -192,6 +211,36 @@ class CacheManager:
                 return value
         return load_request(loader.get_or_compute, request).value
 
+    @copy_description(manager.CacheManager.lock)
+    def lock(self, key: str, *, wait: bool | Duration = True) -> AbstractContextManager[None]:
+        """Return a lock for a ``with`` block; the same thread cannot acquire it twice."""
+        owner = threading.get_ident()
+        return _hold(self.asynchronous.loader.make_lock(key, wait=wait, owner=owner))
+
+    @property
+    def cached(self) -> CachedDecorator:
+        """Decorator `aiocache_pe.cached` with this cache: ``@cache.cached(ttl="1h")``."""
+        return cast("CachedDecorator", partial(manager.load_decorator(), cache=self))
+
+    def __contains__(self, key: str) -> bool:
+        return self.exists(key)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
     @copy_description(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:
         """Read some hundred keys at a time."""
@@ -219,6 +268,16 @@ class CacheManager:
         return f"sync.{self.asynchronous!r}"
 
 
+@contextmanager
+def _hold(lock: KeyLock) -> Generator[None]:
+    # An interrupted call may have acquired the lock, so it is within the block.
+    try:
+        portal.call(lock.__aenter__)
+        yield
+    finally:
+        portal.call(lock.__aexit__)
+
+
 def get_async_manager(cache: object) -> manager.CacheManager:
     """Return the async manager of an async or blocking manager.
 
@@ -228,5 +287,8 @@ def get_async_manager(cache: object) -> manager.CacheManager:
     if isinstance(cache, CacheManager):
         return cache.asynchronous
     if not isinstance(cache, manager.CacheManager):
-        raise TypeError(f"cache must be a CacheManager; got {type(cache).__name__}: {cache!r:.80}")
+        raise TypeError(
+            f"cache must be a CacheManager; got {type(cache).__name__}: {cache!r:.80}; "
+            "CacheManager(...) makes one of a name, a URL or a backend"
+        )
     return cache

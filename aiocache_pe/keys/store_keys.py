@@ -59,7 +59,8 @@ def check_tags(tags: object) -> tuple[str, ...]:
         'c9b2bd4ff487864c29fb41fab3e8187e'
     """
     if isinstance(tags, str | bytes) or not isinstance(tags, Iterable):
-        raise TypeError(f"tags must be an iterable of str; got {describe(tags)}")
+        advice = f"; write [{tags!r:.80}]" if isinstance(tags, str) else ""
+        raise TypeError(f"tags must be an iterable of str; got {describe(tags)}{advice}")
     found = tuple(tags)
     for tag in found:
         if not isinstance(tag, str):

@@ -14,6 +14,7 @@ from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
 from aiocache_pe.loading.batch_loader import BatchLoader
 from aiocache_pe.loading.compute import Computer, call_factory
 from aiocache_pe.loading.copying import Outcome, Source
+from aiocache_pe.loading.key_lock import KeyLock
 from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.loading.options import (
     Lifetime,
@@ -21,12 +22,13 @@ from aiocache_pe.loading.options import (
     LoadPolicy,
     LoadRequest,
     parse_options,
+    parse_wait,
 )
 from aiocache_pe.loading.shared_state import SharedState
 from aiocache_pe.loading.stale import StaleEntries
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Missing, Sentinel
-from aiocache_pe.ttl import TTL, parse_ttl
+from aiocache_pe.ttl import TTL, Duration, parse_ttl
 
 
 class Loader:
@@ -51,6 +53,12 @@ class Loader:
     def for_namespace(self, namespace: str) -> Loader:
         """Return the loader of another namespace of the same manager."""
         return Loader(self._shared, namespace, self._ttl)
+
+    @property
+    def max_entries(self) -> int | None:
+        """Return the greatest number of entries that the manager allows; ``None`` for no bound."""
+        bound: int | None = self._shared.settings.get("max_entries")
+        return bound
 
     def open_namespace(self) -> Namespace:
         """Return the namespace.
@@ -90,7 +98,8 @@ class Loader:
         namespace = self.open_namespace()
         if not callable(factory):
             raise TypeError(
-                f"factory must be a function; got {type(factory).__name__}: {factory!r:.80}"
+                f"factory must be a function; got {type(factory).__name__}: {factory!r:.80}; "
+                "set() and add() store a value that is known"
             )
         policy = LoadPolicy.build(self.check_ttl(ttl), None, parse_options(options))
         return LoadRequest(namespace.prefix + check_key(key), factory, policy, check_tags(tags))
@@ -102,6 +111,11 @@ class Loader:
         prefix = self.namespace.prefix
         tokens = await self.computer.get_tag_tokens(check_tags(tags))
         return [Item(prefix + key, value, ttl, tokens) for key, value in mapping.items()]
+
+    def make_lock(self, key: str, *, wait: bool | Duration, owner: object = None) -> KeyLock:
+        """Return the lock of a key; see `CacheManager.lock`."""
+        namespace = self.open_namespace()
+        return KeyLock(namespace, check_key(key), parse_wait("wait", wait) or 0.0, owner)
 
     # Reads
 

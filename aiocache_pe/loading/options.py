@@ -138,7 +138,7 @@ def parse_options(options: LoadOptions) -> LoadPolicy:
         jitter=_parse_jitter(options.get("jitter")),
         soft_timeout=_parse_duration(options, "soft_timeout", None),
         hard_timeout=_parse_duration(options, "hard_timeout", None),
-        lock=_parse_lock(options.get("lock", True)),
+        lock=parse_wait("lock", options.get("lock", True)),
     )
     soft, hard = policy.soft_timeout, policy.hard_timeout
     if soft is not None and policy.stale_ttl is None:
@@ -187,8 +187,9 @@ def _parse_jitter(value: Any) -> Callable[[float], float] | None:
     return lambda ttl: ttl * value
 
 
-def _parse_lock(value: Any) -> float | None:
+def parse_wait(name: str, value: Any) -> float | None:
+    """Return how long a setting lets a caller wait, in seconds; ``None`` for not at all."""
     if isinstance(value, bool):
         return WAIT_TIMEOUT if value else None
-    seconds = parse_duration("lock", value)
+    seconds = parse_duration(name, value)
     return float("inf") if seconds is None else seconds

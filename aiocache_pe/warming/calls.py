@@ -28,6 +28,8 @@ class WarmCall(NamedTuple):
         keys: the keys of its entries there.
         run: computes and stores the entries; with ``refresh=True`` also those that exist.
         computes: whether the call computes values; a call for a key alone only loads its entry.
+        lifetime: the lifetime of its entries in seconds; ``None`` for no end, or one that depends
+            on the value.
     """
 
     description: str
@@ -35,6 +37,7 @@ class WarmCall(NamedTuple):
     keys: Sequence[str]
     run: Callable[..., Awaitable[object]]
     computes: bool = True
+    lifetime: float | None = None
 
     async def get_ttl(self) -> float | None:
         """Return the seconds until the first of its entries expires; ``None`` if one is missing."""
@@ -99,6 +102,7 @@ def _make_function_call(function: Any, args: Any = (), kwargs: Any = None) -> Wa
         sync_manager.get_async_manager(decorated.cache),
         decorated._list_keys(all_args, named_args),  # noqa: SLF001 - users do not see these methods
         partial(decorated._warm, all_args, named_args),  # noqa: SLF001 - as above
+        lifetime=decorated._get_lifetime(),  # noqa: SLF001 - as above
     )
 
 
@@ -120,7 +124,8 @@ def _make_key_call(cache: CacheManager, key: str, value: Any, ttl: TTL | Default
         with context.refresh():
             return await cache.get_or_set(key, value, ttl)
 
-    return WarmCall(f"key {key!r:.200}", cache, [check_key(key)], run)
+    lifetime = cache.loader.resolve_ttl(ttl)
+    return WarmCall(f"key {key!r:.200}", cache, [check_key(key)], run, lifetime=lifetime)
 
 
 async def _load(cache: CacheManager, key: str, *, refresh: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -27,6 +28,7 @@ import anyio
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.engine import bulk_operations
+from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.store_keys import check_key
 from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import DEFAULT, Default
@@ -66,7 +68,7 @@ class WarmReport:
 
 async def warm_cache(
     cache: AnyCache,
-    calls: Calls,
+    calls: Calls | None = None,
     *,
     ttl: TTL | Default = DEFAULT,
     concurrency: int = 8,
@@ -90,7 +92,8 @@ async def warm_cache(
             * ``(key, factory)``, or ``(key, value)``,
             * a key alone, to load its entry into memory (see `most_hit`).
 
-            A plain function is called in a thread. A stream is read to its end.
+            The default is the call file that ``AIOCACHE_PE_WARM`` names. A plain function is
+            called in a thread. A stream is read to its end.
         ttl: the lifetime of entries by key; a function has its own.
         concurrency: the number of simultaneous calls.
         before_expiry: also recompute entries that expire within this time.
@@ -103,6 +106,7 @@ async def warm_cache(
     Raises:
         TypeError: an element is not a call; with a list, before the first call is made.
         ValueError: the concurrency, or a line of the file, is not valid.
+        ConfigurationError: no calls are given, and ``AIOCACHE_PE_WARM`` is not set.
 
     Example:
         >>> from aiocache_pe import cached
@@ -175,7 +179,8 @@ async def keep_warm(
         cache: as for `warm_cache`.
         calls: as for `warm_cache`. Every round makes all calls, so an iterator is not accepted.
             Every round reads a call file again.
-        before_expiry: the time before expiry at which an entry is recomputed.
+        before_expiry: the time before expiry at which an entry is recomputed. It must be shorter
+            than the lifetimes of the entries.
         ttl: as for `warm_cache`.
         concurrency: the number of simultaneous calls.
         on_round: called after each round with its report.
@@ -186,6 +191,7 @@ async def keep_warm(
 
     Raises:
         TypeError: the calls are an iterator, or an element is not a call.
+        ConfigurationError: ``before_expiry`` is not shorter than the lifetime of an entry.
 
     Example:
         >>> async def main():
@@ -204,7 +210,13 @@ async def keep_warm(
         )
     manager = sync_manager.get_async_manager(cache)
     margin = parse_duration("before_expiry", before_expiry) or 0.0
-    await _parse_calls(manager, calls, ttl)  # raises here instead of in the background
+    parsed, _ = await _parse_calls(manager, calls, ttl)  # raises here, not in the background
+    async for call in parsed:
+        if call.lifetime is not None and call.lifetime <= (margin or math.inf):
+            raise ConfigurationError(
+                f"before_expiry must be shorter than the ttl of {call.description}, which is "
+                f"{call.lifetime:g} s; got {before_expiry!r:.80}"
+            )
 
     async def run_rounds() -> None:
         while True:
@@ -290,9 +302,16 @@ class _Warmer:
 
 
 async def _parse_calls(
-    cache: CacheManager, calls: Calls, ttl: TTL | Default
+    cache: CacheManager, calls: Calls | None, ttl: TTL | Default
 ) -> tuple[AsyncGenerator[WarmCall, None], int | None]:
     """Return the calls in their common form, and their number if it is known."""
+    if calls is None:
+        calls = os.environ.get("AIOCACHE_PE_WARM")
+        if not calls:
+            raise ConfigurationError(
+                "calls must be given, or the environment variable AIOCACHE_PE_WARM must name a "
+                "call file"
+            )
     if isinstance(calls, str | Path):
         calls = await call_in_thread(read_calls, calls)
     elif isinstance(calls, Mapping):

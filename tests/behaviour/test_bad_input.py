@@ -21,6 +21,7 @@ from aiocache_pe import (
     SerializationError,
     UnstableIdentityError,
     cached,
+    cached_batch,
     get_cache,
     make_cache_key,
     register,
@@ -137,13 +138,24 @@ TABLE: list[Case] = [
         ("Miss", TypeError, "kind must be a class of aiocache_pe.events; got 'Miss'"),
         (int, TypeError, "kind must be a class of aiocache_pe.events; got"),
     ),
+    *make_cases("cache.lock(value)", *BAD_KEYS),
+    *make_cases(
+        "cache.lock('k', wait=value)",
+        (0, ConfigurationError, "wait must be a positive number of seconds, "),
+        ("soon", ConfigurationError, "wait must be a positive number of seconds, "),
+    ),
     *make_cases(
         "CacheManager(value)",
+        ("http://host", ConfigurationError, "backend must be one of 'file', 'redis', "),
         ("disk", ConfigurationError, "backend must be one of 'file', 'redis', 'memory', "),
         (7, ConfigurationError, "got int without 'read', 'write'"),
         (MemoryBackend, ConfigurationError, "backend must be an object; got the class "),
         ("redis://h:port", ConfigurationError, "the redis URL must have the form redis://"),
         ("file://host/x", ConfigurationError, "the URL of an absolute local path, such as "),
+    ),
+    *make_cases(
+        "CacheManager(value, directory='cache', max_bytes=10)",
+        ("http://host", ConfigurationError, "backend must be one of 'file', 'redis', "),
     ),
     *make_cases(
         "CacheManager(**{value: 1})",
@@ -343,6 +355,7 @@ NAMES: dict[str, Any] = {
     "LAMBDA": LAMBDA,
     "Miss": Miss,
     "cached": cached,
+    "cached_batch": cached_batch,
     "get_cache": get_cache,
     "hello": hello,
     "make_cache_key": make_cache_key,
@@ -386,7 +399,7 @@ def test_the_table_covers_every_argument() -> None:
     settings |= StoreSettings.__annotations__.keys()
     missing = {f"CacheManager({name}=" for name in settings if f"{name}=value" not in calls}
     verbs = dict(inspect.getmembers(CacheManager, inspect.isfunction))
-    without = {"clear", "cleanup_expired", "get_stats", "close"}
+    without = {"clear", "cleanup_expired", "get_stats", "namespaces", "close"}
     for name in verbs:
         if not name.startswith("_") and name not in without and f"cache.{name}(" not in calls:
             missing.add(name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -78,4 +80,15 @@ def test_every_public_async_function_has_a_blocking_counterpart() -> None:
 
 def test_the_blocking_module_has_the_names_of_the_package() -> None:
     assert list(sync.__all__) == sorted(sync.__all__, key=lambda name: (name.islower(), name))
-    assert set(sync.__all__) <= set(aiocache_pe.__all__)
+    assert set(sync.__all__) == {*aiocache_pe.__all__, "FileBackend", "RedisBackend"}
+    assert all(getattr(sync, name).__module__.startswith("aiocache_pe.") for name in sync.__all__)
+    with pytest.raises(
+        AttributeError, match=r"module .aiocache_pe\.sync. has no attribute .nothing."
+    ):
+        sync.nothing  # type: ignore[attr-defined] # noqa: B018 - must raise
+
+
+def test_importing_the_blocking_module_imports_no_client_of_redis() -> None:
+    code = "import sys, aiocache_pe.sync; print('redis' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

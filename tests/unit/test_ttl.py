@@ -76,7 +76,24 @@ def test_a_time_to_live_that_is_not_positive_is_refused(ttl: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "ttl", ["", " ", "soon", "10", "1y", "-1s", "1h-5m", "s", "1e3s", "1 month", "5 minsec", "hour", "1 hour and", "inf", "1h x"]
+    "ttl",
+    [
+        "",
+        " ",
+        "soon",
+        "10",
+        "1y",
+        "-1s",
+        "1h-5m",
+        "s",
+        "1e3s",
+        "1 month",
+        "5 minsec",
+        "hour",
+        "1 hour and",
+        "inf",
+        "1h x",
+    ],
 )
 def test_a_text_that_is_no_duration_is_refused(ttl: str) -> None:
     with pytest.raises(InvalidTTLError, match=rf"ttl must be a positive .*; got str: '{ttl}'"):

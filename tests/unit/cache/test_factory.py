@@ -57,7 +57,7 @@ INVALID_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"backend": "redis:/user:hunter2@host"}, "^backend must be [^2]*; got 'redis'$"),
     (
         {"backend": "redis:/user:hunter2@host", "max_bytes": 9},
-        "^max_bytes must not be given with the redis store[^2]*$",
+        "^backend must be one of [^2]*; got 'redis'$",
     ),
     ({"backend": "unix"}, "backend must be .*; got 'unix'$"),
     ({"backend": "ftp://host"}, "registered as an entry point in the group .*; got 'ftp'$"),
@@ -306,3 +306,40 @@ async def test_a_registered_scheme_selects_the_store_of_a_third_party() -> None:
 
 class Unregistered:
     """A class that only pickle can store."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "bound"),
+    [
+        ({}, "of at most 5,368,709,120 bytes"),
+        ({"max_entries": 9}, "of at most 5,368,709,120 bytes"),
+        ({"eviction": "lirs"}, "of at most 5,368,709,120 bytes"),  # for the memory tier
+        ({"max_bytes": 10**9}, "of at most 1,000,000,000 bytes"),
+        ({"max_bytes": None}, "no bound"),
+    ],
+)
+@pytest.mark.parametrize("is_url", [False, True])
+async def test_files_have_a_bound_of_5_gib_that_can_be_lifted(
+    is_url: bool, settings: dict[str, Any], bound: str, cache_dir: Path
+) -> None:
+    place: dict[str, Any] = {"directory": cache_dir}
+    if is_url:
+        place = {"backend": f"file://{cache_dir}"}
+    async with CacheManager(**place, **settings) as cache:
+        await cache.set("k", 1)
+        checks = await cache.loader.namespace.examine()
+    assert [bound in check.detail for check in checks if check.name == "size"] == [True]
+
+
+def test_the_file_of_an_old_cache_manager_is_reported_once(
+    cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache_dir.mkdir()
+    CacheManager(directory=cache_dir)
+    assert caplog.messages == []
+    (cache_dir / "cache.json").write_text("{}")
+    for _ in range(2):
+        CacheManager(directory=cache_dir)
+    [message] = caplog.messages
+    command = f"aiocache-pe --directory {cache_dir} import --format legacy-json {cache_dir}/cache."
+    assert command in message

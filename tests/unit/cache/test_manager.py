@@ -85,3 +85,16 @@ def test_a_cache_in_memory_cannot_be_pickled(backend: Any) -> None:
     for cache in (CacheManager(backend), sync.CacheManager(backend)):
         with pytest.raises(TypeError, match=r"; got MemoryBackend.*, which exists in this process"):
             pickle.dumps(cache)
+
+
+async def test_habits_of_blocking_code_get_an_error_that_says_what_to_write(
+    memory: CacheManager,
+) -> None:
+    cache: Any = memory
+    with pytest.raises(TypeError, match=r"needs `async with`; .*aiocache_pe\.sync\."), cache:
+        pass
+    with pytest.raises(TypeError, match=r"write `await cache\.exists"):
+        assert "a" in cache
+    for read in (lambda: cache["a"], lambda: list(cache)):
+        with pytest.raises(TypeError, match=r"write `await cache\.get"):
+            read()

@@ -198,6 +198,22 @@ def test_get_cache_wraps_the_shared_async_manager() -> None:
     assert get_cache("memory") == get_cache("memory")
 
 
+def test_a_blocking_cache_is_used_like_a_dict() -> None:
+    with CacheManager("memory") as cache:
+        cache["a"] = None
+        cache["b"] = [1]
+        assert ("a" in cache, "c" in cache) == (True, False)
+        assert (cache["a"], cache["b"]) == (None, [1])
+        assert sorted(cache) == ["a", "b"]
+        del cache["a"]
+        for missing in (lambda: cache["a"], lambda: cache.__delitem__("a")):
+            with pytest.raises(KeyError, match="'a'"):
+                missing()
+        with pytest.raises(TypeError, match="key must be a str; got int: 1"):
+            cache[1]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+        assert cache
+
+
 def test_a_decorated_function_accepts_and_returns_a_blocking_cache() -> None:
     cache = CacheManager("memory")
 

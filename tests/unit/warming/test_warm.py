@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from aiocache_pe import (
 )
 from aiocache_pe import sync as blocking
 from aiocache_pe.testing.fake_clock import FakeClock
+from aiocache_pe.warming.call_file import KnownValue
 from tests.support.function_kinds import CallCounter, Kind, each_kind
 from tests.support.polling import poll
 
@@ -255,6 +258,38 @@ async def test_a_task_that_is_cancelled_while_the_rounds_end_is_cancelled(
     may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+@pytest.mark.parametrize("before_expiry", [60, "2 min", math.inf])
+async def test_keep_warm_refuses_a_time_before_expiry_beyond_the_lifetime(
+    before_expiry: Any, memory: CacheManager
+) -> None:
+    @cached(ttl="1m", cache=memory)
+    async def function(number: int) -> int:
+        raise AssertionError("the function must not be called")
+
+    message = r"before_expiry must be shorter than the ttl of .*, which is 60 s; got "
+    forms: list[Any] = [[(function, (1,))], {"key": function}, [KnownValue("key", 1, "60s")]]
+    for calls in forms:
+        with pytest.raises(ConfigurationError, match=message):
+            async with keep_warm(memory, calls, ttl="1m", before_expiry=before_expiry):
+                pass
+
+
+async def test_the_environment_names_the_call_file_of_a_call_without_calls(
+    memory: CacheManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIOCACHE_PE_WARM", raising=False)
+    with pytest.raises(ConfigurationError, match=r"calls must be given, or .* AIOCACHE_PE_WARM"):
+        await warm_cache(memory)
+    path = tmp_path / "calls.jsonl"
+    path.write_text(json.dumps({"key": "motd", "value": "hello"}))
+    monkeypatch.setenv("AIOCACHE_PE_WARM", str(path))
+    assert (await warm_cache(memory)).computed == 1
+    assert await asyncio.to_thread(blocking.warm_cache, blocking.CacheManager.of(memory)) == (
+        WarmReport(total=1, present=1)
+    )
+    assert await memory.get("motd") == "hello"
 
 
 async def test_keep_warm_refuses_an_iterator(memory: CacheManager) -> None:

@@ -9,7 +9,18 @@ import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial, update_wrapper
 from glob import escape
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from types import FunctionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from aiocache_pe import context
 from aiocache_pe.cache import sync_manager as sync
@@ -36,6 +47,7 @@ from aiocache_pe.runtime.threads import call_in_thread
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
+T = TypeVar("T")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
 _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__globals__"))
 
@@ -82,12 +94,20 @@ class DecoratedFunction(Generic[P, R]):
         """Fill the entries of a call, or refresh them; the result is dropped."""
         await self._consume(partial(self.refresh if refresh else self, *args, **kwargs))
 
+    def _get_lifetime(self) -> float | None:
+        """Return the lifetime of results; ``None`` for no end, or if it depends on the result."""
+        self._bound_cache()
+        return None if callable(self._policy.ttl) else self._policy.ttl
+
     async def _consume(self, call: Callable[[], Any]) -> None:
         raise NotImplementedError
 
     def cache_info(self) -> CacheInfo:
-        """Return the hit and miss counts of this process."""
-        return CacheInfo(self._hits, self._misses)
+        """Return the hit and miss counts of this process, and the number of results in memory."""
+        if self._key == self._first_key:  # not called yet
+            return CacheInfo(self._hits, self._misses)
+        held = self._loader.namespace.count_in_memory(self._make_key_start()[0])
+        return CacheInfo(self._hits, self._misses, self._loader.max_entries, held)
 
     def _plain_key(self, args: Args, kwargs: Kwargs) -> str:
         key = self._key(args, kwargs)
@@ -186,6 +206,32 @@ class DecoratedFunction(Generic[P, R]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+def name_coroutines(kind: type[T], function: Any) -> type[T]:
+    """Return a class of decorated functions with coroutines that have the name of the function.
+
+    Python names the coroutine in its warning about a missing ``await``. A call of a wrapper that
+    renames the coroutine would make each hit slower.
+    """
+    name = function.__qualname__
+    renamed = {"__module__": kind.__module__}
+    for method_name in ("__call__", "refresh", "invalidate", "cache_clear"):
+        method = getattr(kind, method_name)
+        if inspect.iscoroutinefunction(method):
+            suffix = "" if method_name == "__call__" else f".{method_name}"
+            renamed[method_name] = _rename(method, name + suffix)
+    return cast("type[T]", type(kind.__name__, (kind,), renamed))
+
+
+def _rename(method: Any, name: str) -> Any:
+    """Return a copy of a method with another qualified name."""
+    renamed = FunctionType(
+        method.__code__, method.__globals__, method.__name__, None, method.__closure__
+    )
+    renamed.__doc__, renamed.__annotations__ = method.__doc__, method.__annotations__
+    renamed.__qualname__ = name
+    return renamed
+
+
 class BlockingDecorated(DecoratedFunction[P, R]):
     """A decorated plain function or generator: it blocks."""
 
@@ -239,7 +285,7 @@ class CachedFunction(BlockingDecorated[P, R]):
         >>> double(21), double(number=21)
         (42, 42)
         >>> double.cache_info()
-        CacheInfo(hits=1, misses=1)
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1)
         >>> double.invalidate(21), double.cache_clear()
         (True, 0)
     """
@@ -274,7 +320,7 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
         >>> run(double(21)), run(double(number=21))
         (42, 42)
         >>> double.cache_info()
-        CacheInfo(hits=1, misses=1)
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1)
         >>> run(double.invalidate(21)), run(double.cache_clear())
         (True, 0)
     """

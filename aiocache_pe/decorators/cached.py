@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
+from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction, name_coroutines
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import wrap_method
 from aiocache_pe.decorators.settings import CachedOptions, Settings, check_function
@@ -36,6 +36,27 @@ class Decorator(Protocol):
     ) -> CachedFunction[P, Generator[T, None, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+
+
+class CachedDecorator(Protocol):
+    """The decorator of one cache: ``@cache.cached`` or ``@cache.cached(ttl="1h")``."""
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, Coroutine[Any, Any, T]], /
+    ) -> AsyncCachedFunction[P, Coroutine[Any, Any, T]]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, AsyncIterator[T]], /
+    ) -> AsyncCachedFunction[P, AsyncGenerator[T, None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Generator[T, Any, R]], /
+    ) -> CachedFunction[P, Generator[T, None, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    @overload
+    def __call__(self, **settings: Unpack[CachedOptions]) -> Decorator: ...
 
 
 @overload
@@ -121,11 +142,16 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
         (42, 42)
     """
     checked = Settings.build("cached", settings, CachedOptions.__annotations__)
-    decorate = wrap_method(lambda function: _choose_class(function)(function, checked))
+
+    @wrap_method
+    def decorate(function: Any) -> Any:
+        kind: Any = name_coroutines(_choose_class(function), function)
+        return kind(function, checked)
+
     return decorate if function is None else decorate(function)
 
 
-def _choose_class(function: Any) -> Callable[[Any, Settings], Any]:
+def _choose_class(function: Any) -> type[Any]:
     check_function(function, "@cached")
     if inspect.iscoroutinefunction(function):
         return AsyncFunction

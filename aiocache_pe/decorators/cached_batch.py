@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
+from aiocache_pe.decorators.base import name_coroutines
 from aiocache_pe.decorators.batch.base import BatchParts
 from aiocache_pe.decorators.batch.functions import AsyncBatch, AsyncCachedBatch, Batch, CachedBatch
 from aiocache_pe.decorators.methods import wrap_method
@@ -108,6 +109,6 @@ def cached_batch(function: Any = None, /, **settings: Unpack[CachedBatchOptions]
                 f"{function!r:.80}, which yields them"
             )
         kind: Any = AsyncBatch if inspect.iscoroutinefunction(function) else Batch
-        return kind(function, checked, parts)
+        return name_coroutines(kind, function)(function, checked, parts)
 
     return decorate if function is None else decorate(function)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
+from opcode import opmap
+from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
@@ -13,6 +16,7 @@ from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.blocking import load_request
 from aiocache_pe.sentinels import MISSING, Sentinel
 
+_CACHE, _GET_AWAITABLE = opmap.get("CACHE", -1), opmap.get("GET_AWAITABLE", -1)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,6 +73,7 @@ class Function(CachedFunction[P, T]):
             self._hits += 1
             return value  # type: ignore[no-any-return]
         outcome = load_request(self._loader.resolve_miss, self._make_request(key, args, kwargs))
+        self._check_not_awaited(outcome.value)
         return self._count(outcome)  # type: ignore[no-any-return]
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -82,6 +87,30 @@ class Function(CachedFunction[P, T]):
         load = partial(self._loader.get_or_compute_in_mode, mode)
         return self._count(load_request(load, self._make_request(key, args, kwargs)))  # type: ignore[no-any-return]
 
+    def _check_not_awaited(self, value: object) -> None:
+        """Raise a clear error if the caller awaits a result that cannot be awaited.
+
+        It is called at misses only, so that a hit costs nothing more.
+        """
+        if hasattr(value, "__await__"):
+            return
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_globals.get("__name__", "").startswith("aiocache_pe."):
+            frame = frame.f_back
+        if frame is not None and _is_awaiting(frame):
+            raise TypeError(
+                f"{self.__qualname__}() is a plain function, and so is its cached form: call it "
+                "without await, or define it with `async def`"
+            )
+
     def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], T]:
         factory = super()._make_factory(args, kwargs)
         return lambda: self._check_result(factory())
+
+
+def _is_awaiting(frame: FrameType) -> bool:
+    """Return whether a frame awaits the result of its present call; ``False`` if unknown."""
+    code, at = frame.f_code.co_code, frame.f_lasti + 2
+    while at < len(code) and code[at] == _CACHE:
+        at += 2
+    return at < len(code) and code[at] == _GET_AWAITABLE

@@ -195,7 +195,8 @@ class Settings:
     def _check(self, name: str, expected: str, kind: Any) -> None:
         value = getattr(self, name)
         if not isinstance(value, kind):
-            raise TypeError(f"{name} must be {expected}; got {describe(value)}")
+            advice = "; backend= takes a name or a URL" if name == "cache" else ""
+            raise TypeError(f"{name} must be {expected}; got {describe(value)}{advice}")
 
 
 def check_function(function: Any, decorator: str) -> None:
@@ -205,7 +206,10 @@ def check_function(function: Any, decorator: str) -> None:
             f"{decorator} must decorate a function; write it below @property, not above"
         )
     if not callable(function) or isinstance(function, type):
-        raise TypeError(f"{decorator} must decorate a function; got {function!r:.80}")
+        raise TypeError(
+            f"{decorator} must decorate a function; got {function!r:.80}; settings have names, as "
+            f"in {decorator}(ttl=60)"
+        )
     if not hasattr(function, "__qualname__"):
         raise TypeError(
             f"{decorator} must decorate a function with a name; got {function!r:.80}; define a "

@@ -20,7 +20,7 @@ async def test_call_modes_apply_to_batches(memory: CacheManager) -> None:
         assert await embed(["a", "a", "a"]) == [[1.0, 5.0]] * 3
         assert await embed(["a"]) == [[1.0, 5.0]]
     assert embed.calls == [["a", "a"], ["a"], ["a"]]
-    assert embed.function.cache_info() == (0, 0)
+    assert embed.function.cache_info()[:2] == (0, 0)
     assert (await memory.get_stats()).total_entries == 0
     embed.calls.clear()
     with read_only():
@@ -116,7 +116,7 @@ async def test_an_item_that_cannot_be_stored_is_returned_and_the_rest_is_stored(
     assert third is first  # a handle, which cannot be copied
     assert (await memory.get_stats()).errors == 1
     await function([1, 2])
-    assert function.cache_info() == (2, 3)
+    assert function.cache_info()[:2] == (2, 3)
 
 
 async def test_without_a_secret_only_plain_items_are_stored(clock: FakeClock) -> None:

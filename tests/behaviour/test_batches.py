@@ -20,7 +20,7 @@ async def test_only_missing_items_are_computed_once_and_in_order(cache: CacheMan
     assert await embed(["a", "bb", "a"]) == [[1.0, 5.0], [2.0, 5.0], [1.0, 5.0]]
     assert await embed(["ccc", "bb", "ccc", "a"]) == [[3.0, 5], [2.0, 5], [3.0, 5], [1.0, 5]]
     assert embed.calls == [["a", "bb"], ["ccc"]]
-    assert embed.function.cache_info() == (4, 3)
+    assert embed.function.cache_info()[:2] == (4, 3)
 
 
 async def test_other_arguments_are_part_of_the_key(memory: CacheManager) -> None:
@@ -120,7 +120,7 @@ async def test_a_hit_has_the_type_that_the_function_returned(
         for one, other in zip(found, expected, strict=True):
             assert type(one) is type(other)
             assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
-    assert function.cache_info() == (4, 3)
+    assert function.cache_info()[:2] == (4, 3)
 
 
 async def test_rows_of_objects_stay_rows(memory: CacheManager) -> None:
@@ -132,7 +132,7 @@ async def test_rows_of_objects_stay_rows(memory: CacheManager) -> None:
         found = await function(texts)
         assert found.dtype == object
         assert found.tolist() == [[text, None] for text in texts]
-    assert function.cache_info() == (3, 2)
+    assert function.cache_info()[:2] == (3, 2)
 
 
 async def test_stored_items_of_another_type_are_computed_again(
@@ -216,7 +216,7 @@ async def test_items_computed_before_a_call_failed_are_stored(memory: CacheManag
     with pytest.raises(OSError, match="no"):
         await function([1, 2, 3, 4])
     assert await function([1, 2]) == [2, 4]
-    assert function.cache_info() == (2, 4)
+    assert function.cache_info()[:2] == (2, 4)
     assert (await memory.get_stats()).load_failures == 1
 
 

@@ -29,7 +29,7 @@ async def test_bypassed_calls_read_nothing_and_store_nothing(
     with bypass():
         assert await kind.get_result(count()) == 4
     assert await kind.get_result(count()) == 3
-    assert count.cache_info() == (1, 1)
+    assert count.cache_info()[:2] == (1, 1)
 
 
 @each_kind
@@ -48,7 +48,7 @@ async def test_refreshed_calls_compute_and_store(kind: Kind, cache: CacheManager
     with refresh():
         assert [await kind.get_result(count()) for _ in range(2)] == [2, 3]
     assert await kind.get_result(count()) == 3
-    assert count.cache_info() == (1, 3)
+    assert count.cache_info()[:2] == (1, 3)
 
 
 @each_kind
@@ -62,7 +62,7 @@ async def test_read_only_calls_use_stored_values_and_store_nothing(
     assert await kind.get_result(count()) == 3
     with read_only():
         assert await kind.get_result(count()) == 3
-    assert count.cache_info() == (1, 3)
+    assert count.cache_info()[:2] == (1, 3)
 
 
 @each_kind

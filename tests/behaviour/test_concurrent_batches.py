@@ -66,7 +66,7 @@ async def test_overlapping_batches_compute_each_item_once(cache: CacheManager) -
     assert await second == [["c"], ["d"], ["b"]]
     assert await third == [["d"], ["a"]]
     assert held.calls == [["a", "b", "c"], ["d"]]
-    assert held.function.cache_info() == (4, 4)
+    assert held.function.cache_info()[:2] == (4, 4)
 
 
 @pytest.mark.parametrize("broken", [False, True])

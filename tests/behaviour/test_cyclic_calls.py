@@ -173,7 +173,7 @@ def test_functions_of_the_options_and_subscribers_may_make_blocking_calls() -> N
         unsubscribe = cache.subscribe(Stored, count)
         assert [compute(1), compute(1)] == [2, 2]
         unsubscribe()
-        assert compute.cache_info() == (1, 1)
+        assert compute.cache_info()[:2] == (1, 1)
         assert cache.get("stored") == 3
         lifetime = cache.get_ttl(compute.cache_key(1))
         assert lifetime is not None

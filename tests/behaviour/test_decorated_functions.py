@@ -142,7 +142,7 @@ async def test_concurrent_callers_get_their_own_results_when_these_cannot_be_cop
         go.set()
         results = await asyncio.gather(*tasks)
         assert len({id(result) for result in results}) == 5
-        assert function.cache_info() == (0, 5)
+        assert function.cache_info()[:2] == (0, 5)
 
 
 async def test_instances_are_decoded_by_the_return_annotation(cache: CacheManager) -> None:

@@ -106,7 +106,7 @@ async def test_a_decorated_function_can_be_decorated_again(
     inner = kind.decorate(counted.make_body(), cache=memory, version="inner")
     outer = cached(cache=memory, version="outer")(inner)
     assert [await kind.get_result(outer("x")) for _ in range(2)] == [1, 1]
-    assert (inner.cache_info(), outer.cache_info()) == ((0, 1), (1, 1))
+    assert (inner.cache_info()[:2], outer.cache_info()[:2]) == ((0, 1), (1, 1))
 
 
 @each_kind

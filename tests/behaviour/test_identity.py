@@ -82,8 +82,8 @@ async def test_two_objects_have_separate_answers(cache: CacheManager) -> None:
             assert cached(cache=cache)(llm.ask.__wrapped__).cache_key("hi") == llm.ask.cache_key(
                 "hi"
             )
-    assert LLM.ask.cache_info() == (2, 2)
-    assert LLM.embed.cache_info() == (4, 4)
+    assert LLM.ask.cache_info()[:2] == (2, 2)
+    assert LLM.embed.cache_info()[:2] == (4, 4)
 
 
 def test_a_property_of_two_objects_has_two_answers() -> None:
@@ -153,7 +153,7 @@ async def test_a_changed_constant_is_noticed_by_the_next_call(
         monkeypatch.setattr(f"{__name__}.TEMPLATE", template)
         for _ in range(2):
             assert await kind.get_result(function("hi")) == template.format("hi")
-    assert function.cache_info() == (4, 2)
+    assert function.cache_info()[:2] == (4, 2)
 
 
 @each_kind

@@ -161,7 +161,7 @@ async def test_a_replayed_stream_contains_its_empty_chunks(cache: CacheManager) 
 
     for _ in range(3):
         assert [chunk async for chunk in stream()] == chunks
-    assert stream.cache_info() == (2, 1)
+    assert stream.cache_info()[:2] == (2, 1)
 
 
 async def test_a_partial_hit_keeps_the_order_of_the_items(cache: CacheManager) -> None:

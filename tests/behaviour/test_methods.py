@@ -111,7 +111,7 @@ async def test_instances_are_garbage_collected(kind: Kind, memory: CacheManager)
     service = make_service_class(kind, memory)
     one = service()
     assert [await kind.get_result(one.method(1)) for _ in range(2)] == [1, 1]
-    assert one.method.cache_info() == (1, 1)
+    assert one.method.cache_info()[:2] == (1, 1)
     died = weakref.ref(one)
     del one
     gc.collect()
@@ -174,9 +174,9 @@ async def test_a_classmethod_below_the_decorator_has_the_methods_of_a_decorated_
     assert await Tools.double(2) == 4
     assert await Tools.double.invalidate(2)
     assert await Tools().double.refresh(2) == 4
-    assert Tools.double.cache_info() == (0, 2)
+    assert Tools.double.cache_info()[:2] == (0, 2)
     assert Tools.half(2) == Tools().half(2) == 1.0
-    assert Tools.half.cache_info() == (1, 1)
+    assert Tools.half.cache_info()[:2] == (1, 1)
     assert Tools.half.invalidate(2)
 
 
@@ -214,7 +214,7 @@ async def test_a_dataclass_may_have_cached_methods(memory: CacheManager) -> None
     assert [await model.complete("a"), await model.complete("a")] == ["a!", "a!"]
     assert model.calls == ["a"]
     assert await Model("large").complete("a") == "a!"
-    assert Model.complete.cache_info() == (1, 2)
+    assert Model.complete.cache_info()[:2] == (1, 2)
 
 
 @each_kind
@@ -231,7 +231,7 @@ async def test_a_bound_method_passes_its_instance_to_invalidate_and_others(
     assert [await kind.get_result(each.method(1)) for each in (one, two)] == [3, 2]
     assert await kind.get_result(two.method.refresh(1)) == 4
     assert [await kind.get_result(each.method(1)) for each in (one, two)] == [3, 4]
-    assert one.method.cache_info() == two.method.cache_info() == (3, 4)
+    assert one.method.cache_info()[:2] == two.method.cache_info()[:2] == (3, 4)
     assert await kind.get_result(one.method.cache.exists(one.method.cache_key(1))) is True
     assert await kind.get_result(one.method.cache_clear()) == 2
 

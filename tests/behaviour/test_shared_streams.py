@@ -58,7 +58,7 @@ async def test_three_readers_of_a_real_response_get_all_its_chunks(
     assert server.requests == 1
     assert await read_all(words(server.port)) == list(WORDS)
     assert server.requests == 1
-    assert words.cache_info() == (3, 1)
+    assert words.cache_info()[:2] == (3, 1)
     stats = await cache.get_stats()
     assert (stats.hits, stats.misses, stats.sets) == (3, 1, 1)
 
@@ -76,7 +76,7 @@ def test_each_thread_runs_a_plain_generator_that_others_run() -> None:
         results = [pool.submit(list, stream()) for _ in range(3)]
         assert [result.result(20) for result in results] == [[1, 2]] * 3
     assert list(stream()) == [1, 2]
-    assert stream.cache_info() == (1, 3)
+    assert stream.cache_info()[:2] == (1, 3)
 
 
 def test_a_paused_plain_generator_does_not_block_its_own_thread(memory: CacheManager) -> None:

@@ -51,7 +51,7 @@ def test_a_blocking_function_is_refreshed_in_another_thread(
     wait_for_sync_refreshes(sync_cache)
     assert f(1) == [2]
     assert threads[0] == threading.get_ident() != threads[1]
-    assert f.cache_info() == (2, 2)
+    assert f.cache_info()[:2] == (2, 2)
     fails = True
     clock.advance(11)
     for _ in range(3):

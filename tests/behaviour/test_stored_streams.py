@@ -76,7 +76,7 @@ async def test_a_chunk_that_cannot_be_copied_is_passed_on_and_counted(
     stats = await cache.get_stats()
     assert (stats.errors, stats.sets, stats.total_entries) == (2, 0, 0)
     assert len(caplog.records) == 1
-    assert stream.cache_info() == (0, 2)
+    assert stream.cache_info()[:2] == (0, 2)
 
 
 class Copied:
@@ -137,7 +137,7 @@ async def test_two_concurrent_replays_are_independent(kind: str, cache: CacheMan
     one, two = stream(), stream()
     assert [await read_first(one), await read_first(one), await read_first(two)] == [[0], [1], [0]]
     assert [await read_all(one), await read_all(two)] == [[[2]], [[1], [2]]]
-    assert stream.cache_info() == (2, 1)
+    assert stream.cache_info()[:2] == (2, 1)
 
 
 @each_stream_kind
@@ -206,7 +206,7 @@ async def test_the_return_value_of_a_generator_is_replayed(
         assert (found, end, type(end)) == (["a"], returned, type(returned))
         if isinstance(end, list):
             end.append("spoiled")
-    assert stream.cache_info() == (2, 1)
+    assert stream.cache_info()[:2] == (2, 1)
 
 
 def drain(stream: Generator[Any, None, Any]) -> tuple[list[Any], Any]:

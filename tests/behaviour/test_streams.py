@@ -61,7 +61,7 @@ async def test_the_source_starts_at_the_first_read(kind: str, memory: CacheManag
     upstream = Upstream("a")
     stream = cached(cache=memory)(make_stream(kind, upstream.source))
     await close_stream(stream())
-    assert (upstream.starts, stream.cache_info()) == (0, (0, 0))
+    assert (upstream.starts, stream.cache_info()[:2]) == (0, (0, 0))
 
 
 @each_stream_kind

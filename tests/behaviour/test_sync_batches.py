@@ -44,7 +44,7 @@ def test_missing_items_are_computed_in_the_thread_of_the_caller(cache: CacheMana
     assert embed(["ccc", "a"]).tolist() == [[3, 0.5], [1, 0.5]]
     assert calls == [["a", "bb"], ["ccc"], ["dddd"]]
     assert threads == {threading.current_thread()}
-    assert embed.cache_info() == (4, 4)
+    assert embed.cache_info()[:2] == (4, 4)
     assert embed.invalidate(["a", "zz"]) == 1
     assert embed.cache_clear() == 3
     assert embed.cache == cache

@@ -79,7 +79,7 @@ def test_one_of_many_threads_computes_and_each_gets_its_own_result(cache: CacheM
     results = [future.result(10) for future in futures]
     assert results == [[1]] * 8
     assert len({id(result) for result in results}) == 8
-    assert (calls, slow.cache_info()) == ([1], (7, 1))
+    assert (calls, slow.cache_info()[:2]) == ([1], (7, 1))
 
 
 def test_an_exception_reaches_all_waiting_threads_and_is_not_stored(cache: CacheManager) -> None:
@@ -151,7 +151,7 @@ def test_a_function_may_call_itself(cache: CacheManager) -> None:
         return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
     assert fibonacci(40) == 102_334_155
-    assert fibonacci.cache_info() == (38, 41)
+    assert fibonacci.cache_info()[:2] == (38, 41)
 
 
 async def test_a_blocking_function_works_inside_async_functions(memory: CacheManager) -> None:
@@ -164,7 +164,7 @@ async def test_a_blocking_function_works_inside_async_functions(memory: CacheMan
         return inner(a) + await asyncio.to_thread(inner, a)
 
     assert [await outer(1), await outer(1), inner(1)] == [4, 4, 2]
-    assert inner.cache_info() == (2, 1)
+    assert inner.cache_info()[:2] == (2, 1)
 
 
 def test_a_blocking_function_may_run_an_event_loop(cache: CacheManager) -> None:
@@ -177,7 +177,7 @@ def test_a_blocking_function_may_run_an_event_loop(cache: CacheManager) -> None:
         return asyncio.run(inner(a)) + asyncio.run(inner(a))
 
     assert [outer(1), outer(1)] == [4, 4]
-    assert inner.cache_info() == (1, 1)
+    assert inner.cache_info()[:2] == (1, 1)
 
 
 AT_EXIT = """

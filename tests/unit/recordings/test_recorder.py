@@ -103,7 +103,7 @@ async def test_a_recording_does_not_change_the_cache(
         await kind.get_result(answer("why?"))
     stats = await memory.get_stats()
     assert (stats.total_entries, stats.hits, stats.misses) == (0, 0, 0)
-    assert tuple(answer.cache_info()) == (0, 1)
+    assert answer.cache_info()[:2] == (0, 1)
 
 
 @each_kind

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import httpx2
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from aiocache_pe import CacheManager, ConfigurationError
-from aiocache_pe.integrations.httpx2 import cached_client, cached_sync_client
+from aiocache_pe.integrations import httpx as for_httpx
+from aiocache_pe.integrations import httpx2 as for_httpx2
+from aiocache_pe.integrations.httpx2 import (
+    AsyncCacheTransport,
+    cached_client,
+    cached_sync_client,
+)
 from examples.llmserver.server import ModelServer
 from tests.support.sdk_clients import CHAT, LIBRARIES
 
@@ -154,7 +161,61 @@ async def test_an_sdk_keeps_its_own_time_outs_and_limits(
 def test_a_client_is_given_alone_and_is_a_client_of_the_library(memory: CacheManager) -> None:
     with httpx2.Client() as client, pytest.raises(ConfigurationError, match="together with"):
         cached_sync_client(memory, client=client, options={"http2": True})
-    with pytest.raises(ConfigurationError, match="must be a client of httpx2; got str"):
+    with pytest.raises(ConfigurationError, match=r"must be a httpx2.Client; got str"):
         cached_sync_client(memory, client="client")  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(TypeError, match="lifetime"):
+    with pytest.raises(TypeError, match="no setting 'lifetime'; use ttl="):
         cached_client(memory, lifetime=5)
+    transport: Any = AsyncCacheTransport(memory)
+    with pytest.raises(ConfigurationError, match=r"got the transport Async.*pass cached_client\("):
+        AsyncOpenAI(http_client=transport, api_key="k")
+
+
+def list_wrong_pairs() -> list[tuple[str, str, str, str]]:
+    """Return the names of libraries, clients, modules and transports that do not fit together."""
+    names = ("httpx", "httpx2")
+    return [
+        (library, f"{kind}Client", module, f"{transport_kind}CacheTransport")
+        for library in names
+        for kind in ("", "Async")
+        for module in names
+        for transport_kind in ("", "Async")
+        if (library, kind) != (module, transport_kind)
+    ]
+
+
+@pytest.mark.parametrize("entered", [False, True])
+@pytest.mark.parametrize("pair", list_wrong_pairs(), ids=" ".join)
+async def test_a_wrong_pair_of_transport_and_client_names_both_and_the_right_one(
+    pair: tuple[str, str, str, str], entered: bool, memory: CacheManager
+) -> None:
+    library, client, module, transport = pair
+    entered = entered and library == module  # before a request, the client's library is unknown
+    modules: dict[str, Any] = {"httpx": for_httpx, "httpx2": for_httpx2}
+    kind: Any = getattr({"httpx": httpx, "httpx2": httpx2}[library], client)
+    used = kind(transport=getattr(modules[module], transport)(memory))
+
+    async def post() -> None:
+        if client == "Client":
+            with used if entered else nullcontext():
+                used.post("http://127.0.0.1:9/v1/chat/completions", json=CHAT)
+        else:
+            async with used if entered else nullcontext():
+                await used.post("http://127.0.0.1:9/v1/chat/completions", json=CHAT)
+
+    prefix = "aiocache_pe.integrations"
+    refused = f"^{transport} of {prefix}.{module} must not be the transport of {library}.{client};"
+    with pytest.raises(ConfigurationError, match=f"{refused} .*use the one of {prefix}.{library}$"):
+        await post()
+
+
+def test_an_inner_transport_and_a_client_of_another_kind_are_refused(memory: CacheManager) -> None:
+    wrong: Any = httpx2.HTTPTransport()
+    other: Any = httpx.AsyncHTTPTransport()
+    for inner, got in ((wrong, "httpx2.HTTPTransport"), (other, "httpx.AsyncHTTPTransport")):
+        with pytest.raises(ConfigurationError, match=f"such as httpx2.AsyncHTTP.*; got {got}"):
+            AsyncCacheTransport(memory, transport=inner)
+    client: Any = httpx2.Client()
+    with pytest.raises(
+        ConfigurationError, match=r"a httpx2.AsyncClient; got httpx2.Client; .*sync"
+    ):
+        cached_client(memory, client=client)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.documents import iter_programs
+from examples.llmserver.server import run_model_server
+from tests.support.documents import find_blocks, iter_programs
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (".", "docs", "docs/coming-from", "docs/reference")
@@ -26,9 +28,19 @@ def test_every_code_block_runs(page: Path, tmp_path: Path) -> None:
         "PYTHONWARNINGS": f"error,{LANGSMITH}",
         "PYTHONPATH": str(ROOT),
     }
-    for text, command in iter_programs(page):
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr
+    with run_model_server() as server:  # instead of OpenAI's
+        environment |= {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "secret"}
+        for text, command in iter_programs(page):
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+            assert "Traceback" not in done.stderr
+        assert page.name != "llm.md" or len(server.requests) == 1  # the second call is a hit
+
+
+def test_no_page_needs_a_checkout() -> None:
+    for page in PAGES:
+        for language, text in find_blocks(page):
+            if language == "python":
+                assert not re.search(r"^(from|import) (examples|tests)\b", text, re.MULTILINE)

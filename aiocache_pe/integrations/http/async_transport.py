@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
@@ -26,6 +26,7 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
     Turn,
 )
+from aiocache_pe.integrations.http.pairs import check_request, refuse_client
 from aiocache_pe.integrations.http.request_control import (
     HEADER,
     NO_CONTROL,
@@ -67,16 +68,25 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
     """
 
     _streams_class = AsyncSharedStreams
+    _send_method = "handle_async_request"
 
     async def handle_async_request(self, request: Request) -> Response:
         """Return the response to a request, from the cache or from the server."""
         return await self._answer(request)  # type: ignore[no-any-return]
+
+    def handle_request(self, request: object) -> NoReturn:
+        """Raise `ConfigurationError`: this is no transport of a blocking client."""
+        refuse_client(self, self._library.__name__, "Client", request)
+
+    def __enter__(self) -> NoReturn:
+        self.handle_request(None)
 
     async def aclose(self) -> None:
         """Close the connections; the cache stays open."""
         await self._inner.aclose()
 
     async def _answer(self, request: Any) -> Any:
+        check_request(self, self._library, request)
         if HEADER not in request.headers:
             return await self._answer_controlled(NO_CONTROL, request)
         try:

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
 from aiocache_pe import context
-from aiocache_pe._validation import check_plain_function
+from aiocache_pe._validation import check_names, check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
@@ -26,6 +26,7 @@ from aiocache_pe.engine.engine import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.answer_checks import AnswerCheck
+from aiocache_pe.integrations.http.pairs import check_inner, refuse_use_as_client
 from aiocache_pe.integrations.http.request_control import HEADER, RequestControl
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
@@ -345,6 +346,7 @@ class CachingTransport(Generic[Transport, Request, Response]):
 
     _library: Any
     _streams_class: Callable[[], Any]
+    _send_method: str  # the name of an inner transport's method that sends a request
     _send: Callable[[Any], Any]
     _answer_whole: Callable[[CacheableRequest, Any], Any]
     _answer_stream: Callable[[CacheableRequest, Any], Any]
@@ -356,8 +358,12 @@ class CachingTransport(Generic[Transport, Request, Response]):
     def __init__(
         self, cache: Any = None, *, transport: Transport | None = None, **settings: Any
     ) -> None:
+        accepted: Any = HttpCaching.__init__.__kwdefaults__
+        check_names(type(self).__name__, settings, accepted)
         self._caching = HttpCaching(cache, **settings)
         self._loader = self._caching.loader
+        if transport is not None:
+            check_inner(self, self._library, transport, self._send_method)
         self._inner = self._make_inner() if transport is None else cast("Any", transport)
         self._stream_class = self._make_stream_class()
         self._streams = self._streams_class()
@@ -426,6 +432,11 @@ class CachingTransport(Generic[Transport, Request, Response]):
             is_framed(response),
             is_open=context.current_mode() is not Mode.READ_ONLY,
         )
+
+    @property
+    def timeout(self) -> NoReturn:
+        """Raise the error for a transport that an SDK received instead of a client."""
+        refuse_use_as_client(self)
 
     @property
     def loader(self) -> Loader:

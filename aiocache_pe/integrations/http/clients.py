@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.integrations.http.pairs import describe_class
 
 Client = TypeVar("Client")
 
@@ -14,7 +15,7 @@ _MAX_CONNECTIONS, _MAX_IDLE_CONNECTIONS = 1000, 100  # as in the SDKs of OpenAI 
 
 def make_client(
     library: Any,
-    kind: Callable[..., Client],
+    kind: type[Client],
     make_transport: Callable[..., Any],
     client: Client | None,
     options: dict[str, Any] | None,
@@ -42,9 +43,11 @@ def make_client(
         raise ConfigurationError("options must not be given together with a client; omit one")
     # No public argument keeps the proxies of the environment together with a transport.
     fields = getattr(client, "__dict__", {})
-    if not fields.keys() >= {"_transport", "_mounts"}:
+    if not isinstance(client, kind) or not fields.keys() >= {"_transport", "_mounts"}:
         raise ConfigurationError(
-            f"client must be a client of {library.__name__}; got {type(client).__qualname__}"
+            f"client must be a {library.__name__}.{kind.__name__}; got {describe_class(client)}; "
+            "cached_client changes an AsyncClient and cached_sync_client a Client, each of the "
+            "library in the name of its module"
         )
     fields["_transport"] = make_transport(transport=fields["_transport"])
     fields["_mounts"] = {

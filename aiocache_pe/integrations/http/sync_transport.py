@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
@@ -25,6 +25,7 @@ from aiocache_pe.integrations.http.caching import (
     Transport,
     Turn,
 )
+from aiocache_pe.integrations.http.pairs import check_request, refuse_client
 from aiocache_pe.integrations.http.request_control import (
     HEADER,
     NO_CONTROL,
@@ -56,16 +57,25 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
     """
 
     _streams_class = SyncSharedStreams
+    _send_method = "handle_request"
 
     def handle_request(self, request: Request) -> Response:
         """Return the response to a request, from the cache or from the server."""
         return self._answer(request)  # type: ignore[no-any-return]
+
+    def handle_async_request(self, request: object) -> NoReturn:
+        """Raise `ConfigurationError`: this is no transport of an async client."""
+        refuse_client(self, self._library.__name__, "AsyncClient", request)
+
+    async def __aenter__(self) -> NoReturn:
+        self.handle_async_request(None)
 
     def close(self) -> None:
         """Close the connections; the cache stays open."""
         self._inner.close()
 
     def _answer(self, request: Any) -> Any:
+        check_request(self, self._library, request)
         if HEADER not in request.headers:
             return self._answer_controlled(NO_CONTROL, request)
         try:

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from aiocache_pe.backends.base import Check
+from aiocache_pe.cache.factory import find_legacy_file
 from aiocache_pe.cli import options, output, value_arguments
 from aiocache_pe.cli.exit_codes import AbsentError, DeclinedError, StoreFailedError
 from aiocache_pe.cli.options import Settings
@@ -24,18 +26,29 @@ _COUNTERS = ("sets", "deletes", "evictions", "expirations", "errors")
 _KEY = click.argument("key")
 
 
-@command()
+@command(spans=True)
 async def stats(session: Session) -> None:
     """Show the counters of all processes that used the cache."""
-    counts = await session.run(session.cache.get_stats())
+    total = 0
+    for number, view in enumerate(await session.list_views()):
+        if number and not session.json:
+            output.write_line("")
+        counts = await session.run(view.get_stats())
+        total += counts.total_entries
+        _write_stats(session, view.loader.namespace.name, counts)
+    if not total:
+        await session.report_other_namespaces()
+
+
+def _write_stats(session: Session, name: str, counts: CacheStats) -> None:
     if session.json:
-        content = {"namespace": session.namespace.name, **asdict(counts)}
+        content = {"namespace": name, **asdict(counts)}
         output.write_json({**content, "hit_rate": counts.hit_rate})
         return
     output.write_table(
         [
             ("cache", session.place),
-            ("namespace", session.namespace.name),
+            ("namespace", name),
             ("hits", f"{counts.hits:,}"),
             ("misses", f"{counts.misses:,}"),
             ("hit rate", f"{counts.hit_rate:.1%}"),
@@ -48,6 +61,24 @@ async def stats(session: Session) -> None:
     )
 
 
+@command()
+async def namespaces(session: Session) -> None:
+    """List the namespaces that have entries, with the number and the size of these."""
+    rows: list[tuple[str, int, int]] = []
+    for name in await session.run(session.cache.namespaces()):
+        counts = await session.run(session.cache.namespace(name).get_stats())
+        rows.append((name, counts.total_entries, counts.total_size_bytes))
+    if session.json:
+        output.write_json(
+            [{"namespace": name, "entries": count, "size": size} for name, count, size in rows]
+        )
+    elif rows:
+        output.write_table(
+            (output.escape(name), f"{output.count_entries(count)}, {output.format_size(size)}")
+            for name, count, size in rows
+        )
+
+
 @click.command()
 @options.yes
 @options.common
@@ -58,14 +89,15 @@ def clear(settings: Settings) -> None:
     run(settings, _clear)
 
 
-@command()
+@command(spans=True)
 async def cleanup(session: Session) -> None:
     """Remove expired entries, and entries beyond the bounds.
 
     The remains of crashed processes are removed as well.
     """
     with show_progress("Removing expired entries"):
-        removed = await session.run(session.cache.cleanup_expired())
+        views = await session.list_views()
+        removed = sum([await session.run(view.cleanup_expired()) for view in views])
     _print_removed(session, removed)
 
 
@@ -101,19 +133,25 @@ async def delete(session: Session, key: str) -> None:
         output.write_json({"key": key, "deleted": True})
 
 
-@command(click.argument("pattern", default="*"))
+@command(click.argument("pattern", default="*"), spans=True)
 async def keys(session: Session, pattern: str) -> None:
     """List the keys that match PATTERN, one per line.
 
     PATTERN is a glob: *, ? and [abc]. With --json each line is a JSON string, which keeps keys
-    with line breaks apart.
+    with line breaks apart. With --all-namespaces the namespace is in front of each key.
     """
-    async for key in session.cache.keys(pattern):
-        if session.json:
-            output.write_json(key)
-        else:
-            output.write_line(key)
-    session.check()
+    has_found = False
+    for view in await session.list_views():
+        async for key in view.keys(pattern):
+            has_found = True
+            name = view.loader.namespace.name
+            if session.json:
+                output.write_json({"namespace": name, "key": key} if session.spans else key)
+            else:
+                output.write_line(f"{name}\t{key}" if session.spans else key)
+        session.check()
+    if not has_found:
+        await session.report_other_namespaces()
 
 
 @command(_KEY)
@@ -146,7 +184,7 @@ async def inspect(session: Session, key: str) -> None:
 @command()
 async def doctor(session: Session) -> None:
     """Check the store; the exit code is 3 if a check fails."""
-    checks = await session.namespace.examine()
+    checks = [*await session.namespace.examine(), *_check_legacy_file(session)]
     if session.json:
         output.write_json([check._asdict() for check in checks])
     elif checks:
@@ -158,7 +196,7 @@ async def doctor(session: Session) -> None:
         raise StoreFailedError(f"failed checks: {', '.join(failed)}")
 
 
-COMMANDS = (stats, clear, cleanup, get, put, delete, keys, inspect, doctor)
+COMMANDS = (stats, namespaces, clear, cleanup, get, put, delete, keys, inspect, doctor)
 
 
 def _confirm(settings: Settings) -> None:
@@ -168,9 +206,13 @@ def _confirm(settings: Settings) -> None:
         )
 
     async def describe(session: Session) -> str:
-        counts = await session.run(session.cache.get_stats())
-        entries = output.count_entries(counts.total_entries)
-        return f"{entries} of namespace {session.namespace.name!r} in {session.place}"
+        views = await session.list_views()
+        counts = [await session.run(view.get_stats()) for view in views]
+        entries = output.count_entries(sum(each.total_entries for each in counts))
+        place = f"namespace {session.namespace.name!r}"
+        if session.spans:
+            place = f"{len(views)} namespace{'s' if len(views) != 1 else ''}"
+        return f"{entries} of {place} in {session.place}"
 
     # Between two runs of the event loop: inside one, Ctrl-C would take effect only after Enter.
     if not click.confirm(f"Remove {run(settings, describe)}?", err=True):
@@ -179,8 +221,17 @@ def _confirm(settings: Settings) -> None:
 
 async def _clear(session: Session) -> None:
     with show_progress("Removing entries"):
-        removed = await session.run(session.cache.clear())
+        views = await session.list_views()
+        removed = sum([await session.run(view.clear()) for view in views])
     _print_removed(session, removed)
+    if not removed:
+        await session.report_other_namespaces()
+
+
+def _check_legacy_file(session: Session) -> Iterator[Check]:
+    found = find_legacy_file(session.place)
+    if found is not None:
+        yield Check("old cache", "warning", f"{found[0]} is not used; {found[1]}")
 
 
 def _print_removed(session: Session, removed: int) -> None:

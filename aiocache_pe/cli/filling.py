@@ -47,7 +47,9 @@ def _read_file(file: str) -> tuple[bytes, str]:
 
 
 @command(
-    click.argument("calls", type=read_calls, metavar="FILE"),
+    click.argument(
+        "calls", type=read_calls, metavar="[FILE]", required=False, envvar="AIOCACHE_PE_WARM"
+    ),
     click.option(
         "--concurrency",
         type=click.IntRange(min=1),
@@ -58,13 +60,18 @@ def _read_file(file: str) -> tuple[bytes, str]:
     click.option("--refresh", is_flag=True, help="Recompute existing entries."),
     creates=True,
 )
-async def warm(session: Session, calls: list[Any], concurrency: int, *, refresh: bool) -> None:
+async def warm(
+    session: Session, calls: list[Any] | None, concurrency: int, *, refresh: bool
+) -> None:
     """Fill the cache from the call file FILE.
 
-    FILE may be - for standard input. A line is JSON: {"call": "module:function", "args":
-    [...], "kwargs": {...}} with a function decorated by cached, which fills its own cache, or
-    {"key": ..., "value": ..., "ttl": ...}. Existing entries are not computed.
+    FILE may be - for standard input. By default AIOCACHE_PE_WARM names the file. A line is JSON:
+    {"call": "module:function", "args": [...], "kwargs": {...}} with a function decorated by
+    cached, which fills its own cache, or {"key": ..., "value": ..., "ttl": ...}. Existing
+    entries are not computed.
     """
+    if calls is None:
+        raise click.UsageError("FILE must be given, or AIOCACHE_PE_WARM must name a call file")
     with show_progress("Warming") as update:
         try:
             report = await warm_cache(

@@ -74,7 +74,14 @@ class Program(click.Group):
 @click.option(
     "--cleanup", is_flag=True, help="Remove expired entries, and entries beyond the bounds."
 )
-@click.option("--warm", multiple=True, metavar="FILE", help="Fill the cache from a call file.")
+@click.option(
+    "--warm",
+    multiple=True,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="Fill the cache from a call file, by default that of AIOCACHE_PE_WARM.",
+)
 @click.option("--get", multiple=True, metavar="KEY", help="Print a value.")
 @click.option(
     "--set",
@@ -116,7 +123,8 @@ def _list_actions(flags: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     actions: list[tuple[str, tuple[str, ...]]] = [
         (f"--{name}", ()) for name in ("stats", "clear", "cleanup") if flags[name]
     ]
-    for name in ("warm", "get", "delete"):
+    actions += [("--warm", (file,) if file else ()) for file in flags["warm"]]
+    for name in ("get", "delete"):
         actions += [(f"--{name}", (argument,)) for argument in flags[name]]
     return actions + [("--set", pair) for pair in flags["set"]]
 

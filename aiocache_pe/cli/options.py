@@ -22,6 +22,7 @@ class Settings:
     directory: str | None = None
     redis_url: str | None = None
     namespace: str | None = None
+    all_namespaces: bool = False
     json: bool = False
     yes: bool = False
 
@@ -95,6 +96,11 @@ _COMMON = (
         "--namespace",
         metavar="NAME",
         help="Namespace of the keys. Default: AIOCACHE_PE_NAMESPACE, else default.",
+    ),
+    _option(
+        "--all-namespaces",
+        is_flag=True,
+        help="All namespaces, for stats, keys, clear and cleanup.",
     ),
     _option("--json", is_flag=True, help="Print JSON, for scripts."),
 )

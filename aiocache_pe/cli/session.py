@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aiocache_pe.cache.factory import find_directory
+from aiocache_pe.cache.factory import find_directory, find_legacy_file
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.cli import exit_codes, output
 from aiocache_pe.cli.options import Settings, common
@@ -47,15 +47,20 @@ class Session:
 
     Attributes:
         place: the directory or the name of the store.
+        spans: whether the command concerns all namespaces.
     """
 
     def __init__(self, settings: Settings, *, creates: bool) -> None:
+        if settings.all_namespaces and settings.namespace is not None:
+            raise click.UsageError("--namespace and --all-namespaces must not be given together")
         self.json = settings.json
+        self.spans = settings.all_namespaces
         self.cache = CacheManager(
             settings.backend,
             directory=settings.directory,
             redis_url=settings.redis_url,
             namespace=settings.namespace,
+            max_bytes=None,  # the bounds of the application stay in force
             memory_max_bytes=0,
             fallback=None,  # the options select Redis, not the files of the fallback
         )
@@ -63,6 +68,22 @@ class Session:
         self.place = _check_store(self.namespace, creates=creates)
         self._failures: list[BackendFailed] = []
         self.cache.subscribe(BackendFailed, self._failures.append)
+
+    async def list_views(self) -> list[CacheManager]:
+        """Return the managers of the selected namespace, or of all namespaces with entries."""
+        if not self.spans:
+            return [self.cache]
+        return [self.cache.namespace(name) for name in await self.run(self.cache.namespaces())]
+
+    async def report_other_namespaces(self) -> None:
+        """Write a hint if the namespace has no entries and other ones have some."""
+        names = await self.run(self.cache.namespaces())
+        if names and self.namespace.name not in names and not self.spans:
+            listed = output.list_first(map(repr, names), len(names))
+            output.write_error(
+                f"Hint: namespace {self.namespace.name!r} is empty, and other ones have entries: "
+                f"{listed}; use --namespace or --all-namespaces"
+            )
 
     async def run(self, work: Awaitable[T]) -> T:
         """Return the result of an operation; raise `StoreFailedError` if the store has failed."""
@@ -124,7 +145,10 @@ def run(
 
 
 def command(
-    *parameters: Callable[[Any], Any], name: str | None = None, creates: bool = False
+    *parameters: Callable[[Any], Any],
+    name: str | None = None,
+    creates: bool = False,
+    spans: bool = False,
 ) -> Callable[[Callable[..., Awaitable[None]]], click.Command]:
     """Make a command of an async function that takes a session and the command's parameters.
 
@@ -132,10 +156,15 @@ def command(
         parameters: decorators of click for the parameters.
         name: the name of the command; the default is the name of the function.
         creates: whether the command creates a missing cache.
+        spans: whether the command takes ``--all-namespaces``.
     """
 
     def decorate(action: Callable[..., Awaitable[None]]) -> click.Command:
         def call(settings: Settings, **arguments: Any) -> None:
+            if settings.all_namespaces and not spans:
+                raise click.UsageError(
+                    "--all-namespaces is valid only with stats, keys, clear and cleanup"
+                )
             run(settings, lambda session: action(session, **arguments), creates=creates)
 
         call.__doc__ = action.__doc__
@@ -185,7 +214,9 @@ def _check_directory(directory: str) -> None:
     try:
         os.stat(os.path.join(directory, _LOCKS))  # noqa: PTH116, PTH118 - the path is a str
     except FileNotFoundError:
-        raise exit_codes.StoreFailedError(f"there is no cache in {directory}") from None
+        found = find_legacy_file(directory)
+        advice = f"; {found[0]} is the file of an old cache manager: {found[1]}" if found else ""
+        raise exit_codes.StoreFailedError(f"there is no cache in {directory}{advice}") from None
     except OSError as error:
         raise exit_codes.StoreFailedError(f"cannot read the cache: {error}") from error
 

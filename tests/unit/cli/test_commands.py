@@ -6,8 +6,11 @@ import asyncio
 import json
 import math
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ import pytest
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.cached import cached
 from tests.support.cli_fixtures import Cli
+from tests.support.command_line import make_environment
 
 DIRECTORY = "data/cache"
 
@@ -267,3 +271,90 @@ def test_clear_without_a_terminal_removes_nothing(cli: Cli) -> None:
         assert result.exit_code == 2
         assert "add --yes to confirm" in result.stderr
     assert cli("get", "k").exit_code == 0
+
+
+async def fill_namespaces(*names: str) -> None:
+    async with CacheManager(directory=DIRECTORY) as cache:
+        for name in names:
+            await cache.namespace(name).set("k", name)
+
+
+async def test_namespaces_lists_those_with_entries(cli: Cli) -> None:
+    await fill_namespaces("default", "Search:\x1b[31m", "x" * 200)
+    async with CacheManager(directory=DIRECTORY) as cache:
+        assert await cache.namespaces() == sorted(["default", "Search:\x1b[31m", "x" * 200])
+        await cache.delete("k")
+        assert await cache.namespaces() == sorted(["Search:\x1b[31m", "x" * 200])
+    listed = json.loads((await call_in_thread(cli, "namespaces", "--json")).stdout)
+    assert [each["namespace"] for each in listed] == sorted(["Search:\x1b[31m", "x" * 200])
+    assert [each["entries"] for each in listed] == [1, 1]
+    text = (await call_in_thread(cli, "namespaces")).stdout
+    assert "Search:\\u001b[31m" in text
+    assert "1 entry, " in text
+
+
+@pytest.mark.parametrize("command", ["stats", "keys", "clear"])
+async def test_an_empty_namespace_gives_a_hint_at_others_with_entries(
+    cli: Cli, command: str
+) -> None:
+    await fill_namespaces("search")
+    yes = ["--yes"] if command == "clear" else []
+    result = await call_in_thread(cli, command, *yes)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "Hint: namespace 'default' is empty, and other ones have entries: 'search'; "
+        "use --namespace or --all-namespaces\n"
+    )
+    assert (await call_in_thread(cli, command, *yes, "--namespace", "search")).stderr == ""
+
+
+async def test_a_command_can_concern_all_namespaces(cli: Cli) -> None:
+    await fill_namespaces("a", "b")
+    spans = "--all-namespaces"
+    stats = (await call_in_thread(cli, spans, "stats", "--json")).stdout.splitlines()
+    assert [json.loads(line)["namespace"] for line in stats] == ["a", "b"]
+    assert (await call_in_thread(cli, "--stats", spans)).stdout.count("hit rate") == 2
+    assert (await call_in_thread(cli, "keys", spans)).stdout == "a\tk\nb\tk\n"
+    lines = (await call_in_thread(cli, "keys", spans, "--json")).stdout.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"namespace": "a", "key": "k"},
+        {"namespace": "b", "key": "k"},
+    ]
+    assert (await call_in_thread(cli, "cleanup", spans)).stdout == "removed 0 entries\n"
+    assert (await call_in_thread(cli, "clear", spans, "--yes")).stdout == "removed 2 entries\n"
+
+
+async def test_all_namespaces_is_refused_where_it_has_no_meaning(cli: Cli) -> None:
+    await fill_namespaces("a")
+    result = await call_in_thread(cli, "get", "k", "--all-namespaces")
+    assert (result.exit_code, "valid only with stats, keys," in result.stderr) == (2, True)
+    result = await call_in_thread(cli, "stats", "--namespace", "a", "--all-namespaces")
+    assert (result.exit_code, "must not be given together" in result.stderr) == (2, True)
+
+
+def test_the_file_of_an_old_cache_manager_is_reported_with_the_import_command(
+    cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / DIRECTORY).mkdir(parents=True)
+    old = tmp_path / DIRECTORY / "cache.json"
+    old.write_text('{"a": {"value": 1}}')
+    result = cli("stats")
+    command = f"import --format legacy-json {old}"
+    assert (result.exit_code, command in result.stderr) == (3, True)
+    assert cli("import", "--format", "legacy-json", str(old)).stdout == "imported 1 entry\n"
+    assert "import --format legacy-json" in cli("doctor").stdout
+    old.unlink()
+    assert "legacy" not in cli("doctor").stdout
+
+
+def test_the_module_of_the_blocking_api_is_the_command_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "aiocache_pe.sync", "--set", "a", "1"],
+        cwd=tmp_path,
+        env=make_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert list((tmp_path / DIRECTORY).glob("default/*/*-a"))

@@ -127,3 +127,16 @@ def test_calls_are_read_from_standard_input(cli: Cli, spelling: list[str]) -> No
     unreadable = cli(*spelling, "-", stdin=b"\xff")
     assert unreadable.exit_code == 2
     assert "standard input is not UTF-8 text" in unreadable.stderr
+
+
+@pytest.mark.parametrize("spelling", [["warm"], ["--warm"]])
+def test_the_environment_names_the_call_file(
+    spelling: list[str], cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = cli(*spelling)
+    assert (result.exit_code, "or AIOCACHE_PE_WARM must name a call" in result.stderr) == (2, True)
+    path = tmp_path / "calls.jsonl"
+    path.write_text('{"key": "motd", "value": "hello"}')
+    monkeypatch.setenv("AIOCACHE_PE_WARM", str(path))
+    assert cli(*spelling).stdout == "computed 1, already present 0\n"
+    assert cli("get", "motd").stdout == "hello\n"

@@ -28,7 +28,7 @@ from tests.support.cli_fixtures import Cli
         (["get"], ["KEY"]),
         (["nonsense"], ["nonsense"]),
         (["--nonsense"], ["--nonsense"]),
-        (["--warm"], ["--warm"]),
+        (["--warm"], ["FILE", "AIOCACHE_PE_WARM"]),
         (["warm", "absent.jsonl"], ["absent.jsonl", "No such file"]),
         (["warm", "calls", "--concurrency", "0"], ["--concurrency", "0"]),
         (["--backend", "memory", "--stats"], ["memory", "another process"]),
@@ -59,7 +59,7 @@ def test_without_an_action_the_help_is_shown(cli: Cli) -> None:
 def test_the_help_has_all_flags_commands_and_exit_codes(cli: Cli) -> None:
     text = cli("--help").stdout
     for word in (
-        *["--stats", "--clear", "--cleanup", "--warm FILE", "--get KEY", "--set KEY VALUE"],
+        *["--stats", "--clear", "--cleanup", "--warm [FILE]", "--get KEY", "--set KEY VALUE"],
         *["--ttl TTL", "--delete KEY", "--backend {file,redis}", "--redis-url URL"],
         *["stats", "clear", "cleanup", "get", "set", "delete", "keys", "inspect"],
         *["  0    success\n", "  1  ", "  2  ", "  3  ", "  130  ", "  141  "],

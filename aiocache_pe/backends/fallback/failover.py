@@ -17,6 +17,7 @@ from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Pauses
 from aiocache_pe.backends.fallback.journal import Journal, Pattern
 from aiocache_pe.clock import Clock
 from aiocache_pe.exceptions import StoreUnavailableError
+from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
@@ -37,6 +38,8 @@ _START_PROBES = 10  # answers at the start of a process in the place of that del
 _START_SECONDS = 1.0  # of the first settlement that callers wait for
 _PARALLEL_MOVES = 16
 _POLL_SECONDS = 0.002  # between two checks whether changes in flight have ended
+_FAILOVER_SECONDS = 2.0  # in which a changed value waits for the first store
+_FAILOVER_POLL_SECONDS = 0.05
 _ADOPTION_SECONDS = 2.0  # between two searches for journals of crashed processes
 _CLOCK_SKEW_SECONDS = 1.0  # between two machines: a record may be that much older than its date
 
@@ -75,6 +78,7 @@ class Failover:
         self._journal_watch = Background()
         self.is_starting = self._journal.has_files()
         self._away_since = clock.time()
+        self._has_answered = False
         self.breaker = CircuitBreaker(
             repr(first), self._recover, is_open=self.is_starting, pauses=pauses, sleep=sleep
         )
@@ -123,9 +127,12 @@ class Failover:
         if not self.breaker.is_open:
             self._watch_journals()
             try:
-                return await self.breaker.call(read_first)
+                found = await self.breaker.call(read_first)
             except UNAVAILABLE_ERRORS as error:
                 self.open_breaker(error)
+            else:
+                self._has_answered = True
+                return found
         self.breaker.start_probing()
         self._refuse_counters(keys)
         return await read_second()
@@ -162,13 +169,18 @@ class Failover:
             if not self.breaker.is_open:
                 self._watch_journals()
                 try:
-                    return await self.breaker.call(change_first)
+                    changed = await self.breaker.call(change_first)
                 except UNAVAILABLE_ERRORS as error:
                     has_failed = True
                     self.open_breaker(error)
+                else:
+                    self._has_answered = True
+                    return changed
 
             self.breaker.start_probing()
             self._refuse_counters(keys)
+            if self._needs_value(keys, is_whole=is_whole) and await self._has_recovered():
+                continue
             with self._lock:
                 if self._is_settling or not (self.breaker.is_open or has_failed):
                     continue
@@ -186,6 +198,25 @@ class Failover:
         if not self.breaker.is_open:
             self._away_since = self._clock.time()
         self.breaker.open(error)
+
+    def _needs_value(self, keys: Sequence[str], *, is_whole: bool) -> bool:
+        """Return whether a change needs a value that the first store may still have."""
+        is_needed = not is_whole and not all(map(is_internal_key, keys))
+        return is_needed and self._has_answered
+
+    async def _has_recovered(self) -> bool:
+        """Wait for the first store until the outage is longer than a planned failover.
+
+        The second store does not have the value that the first one still has: a counter would
+        begin again.
+        """
+        for _ in range(round(_FAILOVER_SECONDS / _FAILOVER_POLL_SECONDS)):
+            if not self.breaker.is_open:
+                return True
+            if self._clock.time() - self._away_since > _FAILOVER_SECONDS:
+                return False
+            await self._sleep(_FAILOVER_POLL_SECONDS)
+        return False
 
     async def close(self) -> None:
         """Stop the background work; the next user of the directory settles pending changes."""

@@ -15,9 +15,14 @@ from weakref import WeakSet, WeakValueDictionary
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import ExponentialBackoff, NoBackoff
 
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
@@ -164,6 +169,13 @@ class Clients:
         return LoopLink(client, owner, _get_max_calls(self._address))
 
 
+def has_several_servers(client: Client) -> bool:
+    """Return whether a client chooses among servers: of a Cluster, or those that Sentinels name."""
+    if isinstance(client, RedisCluster):
+        return True
+    return isinstance(client.connection_pool, SentinelConnectionPool)
+
+
 def _get_max_calls(address: Address) -> int:
     return int(address.options.get("max_connections", MAX_CALLS))
 
@@ -195,13 +207,19 @@ def _make_client(address: Address, owner: ConnectionOwner) -> Client:
 
 
 def _make_sentinel(address: Address, owner: ConnectionOwner, options: dict[str, Any]) -> Sentinel:
-    # The Sentinels have neither the server's password nor its database.
-    names = ("socket_timeout", "socket_connect_timeout", "retry")
-    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no annotation
-        list(address.hosts), sentinel_kwargs={name: options[name] for name in names}
-    )
-    for client in sentinel.sentinels:
-        client.connection_pool.connection_class = owner.make_class(Connection)
+    # The Sentinels have users of their own, and no database.
+    names = ["socket_timeout", "socket_connect_timeout", "retry"]
+    base: type[Connection] = Connection
+    if address.sentinel_tls:
+        base = SSLConnection
+        names += [name for name in options if name.startswith("ssl_")]
+    settings = {name: options[name] for name in names} | address.sentinel_options
+    sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py has no annotation
+    for host, port in address.hosts:
+        pool = ConnectionPool(
+            connection_class=owner.make_class(base), host=host, port=port, **settings
+        )
+        sentinel.sentinels.append(Redis.from_pool(pool))
     return sentinel
 
 

@@ -16,6 +16,8 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from aiocache_pe.backends.redis.primary_discovery import find_primary
+
 _CHECK_SECONDS = 0.05
 _MIN_WAITING = 2  # a single call may have requested a long answer
 
@@ -122,6 +124,18 @@ class Pool(ConnectionPool):
 
 class SentinelPool(Pool, SentinelConnectionPool):
     """A `Pool` of connections to the primary that the Sentinels name."""
+
+    async def get_master_address(self) -> tuple[str, int]:
+        """Return the address of the primary; after a change, the idle connections are closed."""
+        address = await self.find_primary()
+        if self.master_address != address:
+            self.master_address = address
+            await self.disconnect(inuse_connections=False)
+        return address
+
+    async def find_primary(self) -> tuple[str, int]:
+        """Return the address of the primary; see `primary_discovery`."""
+        return await find_primary(self.sentinel_manager, self.service_name)
 
 
 async def execute(pool: Pool, *command: Any) -> Any:

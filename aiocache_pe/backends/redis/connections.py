@@ -17,8 +17,9 @@ part                                      purpose
 ``_connection_arguments``                 connect to the address to which a host was resolved
 ``_parser._reader``                       count the received bytes of an incomplete answer
 ``_parser.set_invalidation_push_handler`` receive invalidations
-``RedisCluster.connection_kwargs``,       create this owner's connections
+``RedisCluster.connection_kwargs``,       create this owner's connections; route commands
 ``nodes_manager``
+``ClusterNode._free``                     find idle connections that the server has closed
 ========================================  =========================================================
 """
 
@@ -29,12 +30,15 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -153,6 +157,8 @@ class _OwnedConnection(AbstractConnection):
 
     async def _connect(self) -> None:
         self.owner.raise_if_closed()
+        if isinstance(self, SSLConnection):
+            await self.owner.renew_certificates(self.ssl_context)
         self._abort_reason = None
         try:
             async with RunningTimeout(self._connect_limit):
@@ -192,6 +198,19 @@ async def _resolve(host: str | None) -> Sequence[str | None]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+def _get_versions(paths: Sequence[str | None]) -> list[tuple[int, ...] | None]:
+    """Return a version of each file, which differs after a change; ``None`` without a file."""
+    versions: list[tuple[int, ...] | None] = []
+    for path in paths:
+        try:
+            status = None if path is None else Path(path).stat()
+        except OSError:
+            status = None
+        file = None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+        versions.append(file)
+    return versions
+
+
 class ConnectionOwner:
     """The connections that one client of one event loop has opened.
 
@@ -209,6 +228,7 @@ class ConnectionOwner:
     def __init__(self) -> None:
         self._connections: WeakSet[AbstractConnection] = WeakSet()
         self._ssl_context: Any = None
+        self._certificate_versions: object = None
         self.is_closed = False
 
     def __len__(self) -> int:
@@ -245,6 +265,30 @@ class ConnectionOwner:
                 self._ssl_context = connection.ssl_context
             connection.ssl_context = self._ssl_context
 
+    async def renew_certificates(self, settings: Any) -> None:
+        """Read the certificates again if one of their files has changed since the last time.
+
+        A file that cannot be read, or is being written, leaves the certificates as they are until
+        the next connection.
+
+        Args:
+            settings: redis-py's settings of TLS, which hold the certificates.
+        """
+        versions = await call_in_thread(
+            _get_versions, (settings.ca_certs, settings.certfile, settings.keyfile)
+        )
+        if versions == self._certificate_versions and settings.context is not None:
+            return
+        renewed = copy(settings)
+        renewed.context = None
+        try:
+            settings.context = await call_in_thread(renewed.get)
+        except (OSError, ValueError) as error:
+            if settings.context is None:
+                raise OSError(f"the TLS certificates cannot be read: {error}") from error
+        else:
+            self._certificate_versions = versions
+
     def raise_if_closed(self) -> None:
         """Refuse a connection after `close`, by redis-py's `ConnectionError`."""
         if self.is_closed:
@@ -261,6 +305,18 @@ async def refresh_topology(client: RedisCluster) -> None:
     """Ask the Cluster for its present primaries, which may have changed since the first request."""
     await client.initialize()
     await client.nodes_manager.initialize()
+
+
+async def drop_lost_connections(node: ClusterNode) -> None:
+    """Close the idle connections of a node that the server has closed.
+
+    They are known as soon as the event loop has run. A command on one of them would fail, and
+    whether the server has executed it would be unknown.
+    """
+    for connection in list(node._free):  # noqa: SLF001 - redis-py offers no other way
+        reader = connection._reader  # noqa: SLF001 - redis-py offers no other way
+        if reader is not None and reader.at_eof():
+            await connection.disconnect(nowait=True)
 
 
 def on_invalidation(

@@ -21,6 +21,8 @@ CONNECTION_ERRORS = (
 )
 """Errors that mean that the server is away, or is no primary that accepts changes."""
 
+_MAX_TEXT = 500  # characters of a reason, which may name several Sentinels
+
 _UNAVAILABLE = re.compile(r"(BUSY|MISCONF|NOREPLICAS) |.*\W-(MISCONF|NOREPLICAS|READONLY) ")
 """Refusals of every change, for which redis-py has no classes.
 
@@ -45,7 +47,7 @@ def translate_error(error: BaseException, server: str) -> BackendError:
             contains only the first line, shortened.
         server: the server's name, as in `Address.safe_url`.
     """
-    text = str(error).partition("\n")[0][:200] or type(error).__name__
+    text = str(error).partition("\n")[0][:_MAX_TEXT] or type(error).__name__
     is_away = isinstance(error, CONNECTION_ERRORS) or _UNAVAILABLE.match(text) is not None
     error_class = StoreUnavailableError if is_away else BackendError
     translated = error_class(f"{server}: {text}")

@@ -6,14 +6,17 @@
 ``redis+cluster://``    ``host:port,host:port``; TLS: ``rediss+cluster://``
 ======================  ==============================================================
 
-User and password precede the hosts, as in every URL. The query contains settings of
-`redis.asyncio`, for instance ``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``. Settings that the
-client does not know are refused here. At its first call they would look like a server's failure.
+User and password precede the hosts, as in every URL; those of the Sentinels are settings. The
+query contains settings of `redis.asyncio`, for instance
+``?socket_timeout=0.5&ssl_ca_certs=/etc/ca.pem``. Settings that the client does not know are refused
+here. At its first call they would look like a server's failure.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -40,6 +43,10 @@ _TLS_SETTINGS = tuple(
     f"ssl_{name}"
     for name in ("ca_certs", "ca_data", "cert_reqs", "certfile", "check_hostname", "keyfile")
 )
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CERT_REQS = ("required", "optional", "none")
+_SENTINEL_SETTINGS = ("sentinel_username", "sentinel_password", "sentinel_ssl")
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _SETTINGS = (
     *("client_name", "db", "health_check_interval", "max_connections", "password", "protocol"),
     *("socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_timeout"),
@@ -58,6 +65,8 @@ class Address:
         hosts: the server, the Sentinels or the startup nodes.
         service: the Sentinels' name of the primary.
         options: settings of connections, secrets included.
+        sentinel_options: settings of connections to the Sentinels, beside the time-outs.
+        sentinel_tls: whether these connections use TLS, with the settings of the others.
     """
 
     kind: Kind
@@ -65,6 +74,8 @@ class Address:
     hosts: tuple[tuple[str, int], ...]
     service: str = ""
     options: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    sentinel_options: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    sentinel_tls: bool = False
 
 
 def parse(url: str) -> Address:
@@ -117,8 +128,19 @@ def _parse_address(url: str, scheme: str, kind: Kind) -> Address:
                 f"a {scheme} URL must name the service after the hosts, as in "
                 f"{scheme}://host:26379/service"
             )
-        options = _parse_options(one_host._replace(path=f"/{database}"))
-        return Address(kind, safe_url, hosts, unquote(service), options)
+        options = _parse_options(one_host._replace(path=f"/{database}"), _SENTINEL_SETTINGS)
+        sentinel_tls = _parse_boolean("sentinel_ssl", options.pop("sentinel_ssl", "false"))
+        if sentinel_tls and one_host.scheme != "rediss":
+            raise ConfigurationError(
+                "sentinel_ssl needs the scheme rediss+sentinel://; the primary uses TLS, too"
+            )
+        sentinel_options = {
+            name: str(options.pop(f"sentinel_{name}"))
+            for name in ("username", "password")
+            if f"sentinel_{name}" in options
+        }
+        address = Address(kind, safe_url, hosts, unquote(service), options)
+        return replace(address, sentinel_options=sentinel_options, sentinel_tls=sentinel_tls)
 
     options = _parse_options(one_host)
     if kind == "cluster" and (database := options.pop("db", 0)):
@@ -131,7 +153,7 @@ def _parse_address(url: str, scheme: str, kind: Kind) -> Address:
     return Address(kind, safe_url, hosts, options=options)
 
 
-def _parse_options(parts: SplitResult) -> dict[str, Any]:
+def _parse_options(parts: SplitResult, more_settings: Sequence[str] = ()) -> dict[str, Any]:
     options: dict[str, Any] = dict(parse_url(parts.geturl()))
     database = parts.path.strip("/")
     if parts.scheme != "unix" and database and not database.isdecimal():
@@ -140,7 +162,8 @@ def _parse_options(parts: SplitResult) -> dict[str, Any]:
             "the database of a Redis URL must be a number, as in redis://host:6379/0; special "
             "characters of a password must be percent-encoded"
         )
-    accepted = (*_SETTINGS, *_TLS_SETTINGS) if parts.scheme == "rediss" else _SETTINGS
+    tls_settings = _TLS_SETTINGS if parts.scheme == "rediss" else ()
+    accepted = (*_SETTINGS, *tls_settings, *more_settings)
     for name in parse_qs(parts.query, keep_blank_values=True):
         if name in _DECODING_SETTINGS:
             raise ConfigurationError(f"{name} must not be set in a Redis URL: records are bytes")
@@ -155,9 +178,31 @@ def _parse_options(parts: SplitResult) -> dict[str, Any]:
         raise ConfigurationError(
             f"max_connections of a Redis URL must be at least 1; got {max_connections}"
         )
+    _check_tls(options)
     options.pop("host", None)
     options.pop("port", None)
     return options
+
+
+def _check_tls(options: Mapping[str, Any]) -> None:
+    requirement = options.get("ssl_cert_reqs", "required")
+    if requirement not in _CERT_REQS:
+        raise ConfigurationError(
+            f"ssl_cert_reqs of a Redis URL must be one of {', '.join(_CERT_REQS)}; got "
+            f"{requirement!r:.40}"
+        )
+    for name in _TLS_FILES:
+        path = options.get(name)
+        if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):  # noqa: PTH113 - the only use of a path here
+            raise ConfigurationError(
+                f"{name} of a Redis URL must be the path of a readable file; got {path!r:.200}"
+            )
+
+
+def _parse_boolean(name: str, text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ConfigurationError(f"{name} of a Redis URL must be true or false; got {text!r:.40}")
+    return _BOOLEANS[text.lower()]
 
 
 def _parse_host(text: str, kind: Kind) -> tuple[str, int]:

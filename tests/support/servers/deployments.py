@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,13 +26,22 @@ USER_RIGHTS = (
 )
 """The rights that `docs/redis.md` says a user needs, and no others."""
 
-_CLUSTER_RIGHTS = "+cluster|slots +command"
+_CLUSTER_RIGHTS = "+cluster|slots +cluster|nodes +asking +command"
 _USERS = (
     f'user {USER} on ">{PASSWORD}" {USER_RIGHTS} {_CLUSTER_RIGHTS} +client|tracking +ping +info',
     f'user untracked on ">pw" {USER_RIGHTS} {_CLUSTER_RIGHTS}',
     "user default off",
 )
 _LONG_NODE_TIMEOUT = 60  # seconds that a server may pause on a busy machine without a failover
+
+
+_NODE_LINES = (
+    "cluster-enabled yes",
+    "cluster-node-timeout 1000",
+    "cluster-allow-replica-migration no",
+    "repl-diskless-sync yes",
+    "repl-diskless-sync-delay 0",
+)
 
 
 class Sentinels:
@@ -61,6 +70,7 @@ class Sentinels:
             Server(directory / f"sentinel{n}", port, lines, sentinel=True)
             for n, port in enumerate(ports[2:])
         ]
+        self.servers = [primary, replica]
         self._servers = [primary, replica, *self.sentinels]
 
     @property
@@ -74,15 +84,29 @@ class Sentinels:
         for server in self._servers:
             server.start()
         poll_blocking(self._is_complete, deadline=60)
-        for sentinel in self.sentinels:
-            with Redis(port=sentinel.port) as client:
-                milliseconds = _LONG_NODE_TIMEOUT * 1000
-                client.sentinel_set(self.service, "down-after-milliseconds", milliseconds)
+        self.set_down_after(_LONG_NODE_TIMEOUT)
 
     def kill(self) -> None:
         """Kill all servers."""
         for server in reversed(self._servers):
             server.kill()
+
+    def set_down_after(self, seconds: float) -> None:
+        """Set the time after which the Sentinels replace a silent primary; at first a minute."""
+        for sentinel in self.sentinels:
+            with Redis(port=sentinel.port) as client:
+                milliseconds = round(seconds * 1000)
+                client.sentinel_set(self.service, "down-after-milliseconds", milliseconds)
+
+    def get_primary(self) -> Server:
+        """Return the primary that most of the Sentinels name."""
+        ports: list[int] = []
+        for sentinel in self.sentinels:
+            with Redis(port=sentinel.port) as client:
+                address: Any = client.sentinel_get_master_addr_by_name(self.service)
+                ports.append(int(address[1]))
+        port = max(ports, key=ports.count)
+        return next(server for server in self.servers if server.port == port)
 
     def _is_complete(self) -> bool:
         for sentinel in self.sentinels:
@@ -111,21 +135,15 @@ class Cluster:
         ports: Sequence[int] = (),
         announced_ports: Sequence[int] = (),
     ) -> None:
+        self._directory = directory
         ports = ports or reserve_ports(3 + replicas)
-        lines = [
-            "cluster-enabled yes",
-            "cluster-node-timeout 1000",
-            "repl-diskless-sync yes",
-            "repl-diskless-sync-delay 0",
-        ]
         self.nodes = [
-            Server(
-                directory / f"node{n}",
-                port,
-                lines + _make_announcements(port, announced_ports[n : n + 1]),
-            )
+            self._make_node(n, port, _make_announcements(port, announced_ports[n : n + 1]))
             for n, port in enumerate(ports)
         ]
+
+    def _make_node(self, number: int, port: int, lines: Sequence[str] = ()) -> Server:
+        return Server(self._directory / f"node{number}", port, [*_NODE_LINES, *lines])
 
     @property
     def url(self) -> str:
@@ -145,10 +163,7 @@ class Cluster:
                 if n < 3:
                     execute(client, "CLUSTER ADDSLOTS", *range(bounds[n], bounds[n + 1]))
                 execute(clients[0], "CLUSTER MEET", "127.0.0.1", self.nodes[n].port)
-            poll_blocking(
-                lambda: all(_count_known_nodes(client) == len(clients) for client in clients),
-                deadline=60,
-            )
+            self._wait_until_known()
             ids = [execute(client, "CLUSTER MYID").decode() for client in clients]
             for n, client in enumerate(clients[3:]):
                 execute(client, "CLUSTER REPLICATE", ids[n])
@@ -156,6 +171,49 @@ class Cluster:
                 lambda: all(_is_complete(client, len(ids) - 3) for client in clients), deadline=60
             )
             self.set_node_timeout(_LONG_NODE_TIMEOUT)
+        finally:
+            for client in clients:
+                client.close()
+
+    def add_primary(self) -> Server:
+        """Start a node without slots, and let it join; return it."""
+        node = self._make_node(len(self.nodes), reserve_ports(1)[0])
+        self.nodes.append(node)
+        node.start()
+        with Redis(port=node.port) as client:
+            execute(client, "CLUSTER MEET", "127.0.0.1", self.nodes[0].port)
+            self._wait_until_known()
+            poll_blocking(lambda: _is_up(client), deadline=60)
+        return node
+
+    def remove_node(self, node: Server) -> None:
+        """Let all other nodes forget a node, and kill it."""
+        removed = get_node_id(node)
+        self.nodes.remove(node)
+        for other in self.nodes:
+            with Redis(port=other.port) as client:
+                execute(client, "CLUSTER FORGET", removed)
+        node.kill()
+
+    def list_primaries(self) -> list[Server]:
+        """Return the running primaries, also those without slots."""
+        return [node for node in self.nodes if node.process and _get_role(node) == "master"]
+
+    def fail_over(self) -> None:
+        """Let a replica replace its primary, which becomes its replica; no write is lost."""
+        replica = next(node for node in self.nodes if node.process and _get_role(node) == "slave")
+        with Redis(port=replica.port) as client:
+            execute(client, "CLUSTER FAILOVER")
+            poll_blocking(lambda: _get_role(replica) == "master", deadline=60)
+        self._wait_until_known()
+
+    def _wait_until_known(self) -> None:
+        clients = [Redis(port=node.port) for node in self.nodes]
+        try:
+            poll_blocking(
+                lambda: all(_count_known_nodes(client) == len(clients) for client in clients),
+                deadline=60,
+            )
         finally:
             for client in clients:
                 client.close()
@@ -171,6 +229,62 @@ class Cluster:
         """Kill all nodes."""
         for node in self.nodes:
             node.kill()
+
+
+class SlotMove:
+    """The move of a slot from one node to another, as ``redis-cli --cluster reshard`` does it.
+
+    Args:
+        slot: the slot.
+        source: the node that owns it.
+        target: the node that will own it.
+    """
+
+    def __init__(self, slot: int, source: Server, target: Server) -> None:
+        self._slot = slot
+        self._source, self._target = source, target
+        self._ids = [get_node_id(node) for node in (source, target)]
+
+    def begin(self) -> None:
+        """Let the target import the slot."""
+        with Redis(port=self._source.port) as here, Redis(port=self._target.port) as there:
+            execute(there, "CLUSTER SETSLOT", self._slot, "IMPORTING", self._ids[0])
+            execute(here, "CLUSTER SETSLOT", self._slot, "MIGRATING", self._ids[1])
+
+    def move_names(self, limit: int = 1 << 30) -> int:
+        """Move names, at most as many as given; return their number."""
+        moved = 0
+        with Redis(port=self._source.port) as here:
+            # redis-py would decode the names after "CLUSTER GETKEYSINSLOT" as one word.
+            command = ("CLUSTER", "GETKEYSINSLOT", self._slot)
+            while names := execute(here, *command, min(100, limit - moved)):
+                target = ("127.0.0.1", self._target.port, "", 0, 5000, "REPLACE", "KEYS")
+                execute(here, "MIGRATE", *target, *names)
+                moved += len(names)
+                if moved >= limit:
+                    break
+        return moved
+
+    def end(self) -> None:
+        """Move the remaining names, and make the target the owner."""
+        self.move_names()
+        for node in (self._target, self._source):
+            with Redis(port=node.port) as client:
+                execute(client, "CLUSTER SETSLOT", self._slot, "NODE", self._ids[1])
+
+
+def move_slots(slots: Iterable[int], source: Server, target: Server) -> None:
+    """Move slots from one node to another."""
+    for slot in slots:
+        move = SlotMove(slot, source, target)
+        move.begin()
+        move.end()
+
+
+def get_node_id(node: Server) -> str:
+    """Return the id of a Cluster's node."""
+    with Redis(port=node.port) as client:
+        return str(execute(client, "CLUSTER MYID").decode())
 
 
 def _make_announcements(port: int, announced_ports: Sequence[int]) -> list[str]:
@@ -223,6 +337,16 @@ def execute(client: Redis, *command: Any) -> Any:
 
 def _count_known_nodes(client: Redis) -> int:
     return int(execute(client, "CLUSTER INFO")["cluster_known_nodes"])
+
+
+def _get_role(node: Server) -> str:
+    with Redis(port=node.port) as client:
+        replication: Any = client.info("replication")
+        return str(replication["role"])
+
+
+def _is_up(client: Redis) -> bool:
+    return bool(execute(client, "CLUSTER INFO")["cluster_state"] == "ok")
 
 
 def _is_complete(client: Redis, expected_replicas: int) -> bool:
@@ -341,11 +465,16 @@ class TlsProxy(Proxy):
     def __init__(self, directory: Path, target_port: int) -> None:
         self.authority = directory / "ca.pem"
         directory.mkdir(parents=True, exist_ok=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        super().__init__(target_port, context)
+        self._server_context = context
+        self.renew_certificates()
+
+    def renew_certificates(self) -> None:
+        """Use a new certificate, of a new authority, for new connections."""
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.authority))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        super().__init__(target_port, context)
+        authority.issue_cert("127.0.0.1", "localhost").configure_cert(self._server_context)
 
 
 def make_secured_server(directory: Path) -> tuple[Server, TlsProxy, Sequence[str]]:

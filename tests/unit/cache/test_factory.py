@@ -85,6 +85,27 @@ INVALID_SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"backend": "redis://a?timeout=1"}, "setting in a Redis URL must be .*; got 'timeout'"),
     ({"backend": "redis://a?max_connection="}, "setting .* must be .*; got 'max_connection'"),
     ({"backend": "redis://a?ssl_certfile=x"}, "setting .* must be .*; got 'ssl_certfile'"),
+    (
+        {"backend": "rediss://a?ssl_cert_reqs=maybe"},
+        "ssl_cert_reqs .* must be one of required, optional, none; got 'maybe'",
+    ),
+    (
+        {"backend": "rediss://a?ssl_ca_certs=/absent.pem"},
+        "ssl_ca_certs .* must be the path of a readable file; got '/absent.pem'",
+    ),
+    (
+        {"backend": "rediss+cluster://a?ssl_keyfile=/absent.pem"},
+        "ssl_keyfile .* must be the path of a readable file; got '/absent.pem'",
+    ),
+    ({"backend": "redis://a?sentinel_password=x"}, "must be .*; got 'sentinel_password'"),
+    (
+        {"backend": "rediss+sentinel://a/s?sentinel_ssl=maybe"},
+        "sentinel_ssl .* must be true or false; got 'maybe'",
+    ),
+    (
+        {"backend": "redis+sentinel://a/s?sentinel_ssl=true"},
+        r"sentinel_ssl needs the scheme rediss\+sentinel://",
+    ),
     ({"backend": "redis+cluster://a?b=1"}, "setting in a Redis URL must be .*; got 'b'"),
     ({"backend": "redis+sentinel://a/s?b=1"}, "setting in a Redis URL must be .*; got 'b'"),
     ({"redis_url": "unix:///a?b=1"}, "setting in a Redis URL must be .*; got 'b'"),

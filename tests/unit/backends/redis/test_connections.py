@@ -255,6 +255,7 @@ async def test_redis_py_has_the_undocumented_attributes(redis_server: Server) ->
     await connection.connect()
     try:
         assert isinstance(connection._writer, asyncio.StreamWriter)
+        assert not connection._reader.at_eof()
         reader = connection._parser._reader
         assert isinstance(reader, hiredis.Reader)
         buffered = reader.len()
@@ -271,6 +272,9 @@ async def test_redis_py_has_the_undocumented_attributes(redis_server: Server) ->
     [node] = cluster.nodes_manager.startup_nodes.values()
     assert node.connection_class is Connection
     assert inspect.iscoroutinefunction(cluster.nodes_manager.initialize)
+    assert inspect.iscoroutinefunction(node.execute_pipeline)
+    assert list(node._free) == []
+    assert cluster.nodes_manager.nodes_cache == cluster.nodes_manager.slots_cache == {}
 
 
 async def handle_invalidation(message: Sequence[Any]) -> None:

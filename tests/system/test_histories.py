@@ -8,25 +8,30 @@ for minutes::
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
+from redis.crc import key_slot
 
 from tests.support.histories import Recorders, record_histories
 from tests.support.history import ABSENT, Operation, is_linearizable
 from tests.support.history_log import HistoryWriter, check_logs
-from tests.support.scale import report, scale_size
+from tests.support.scale import is_full_run, report, scale_size
+from tests.support.servers.deployments import Cluster, SlotMove
 from tests.support.servers.redis_server import Server
 
 Disturbance = Callable[[Recorders], None]
 SECONDS = 2
 TRACKING_DELAY = 1.0
 """Seconds in which a message of a Redis server arrives, on the slowest machine."""
+FAILOVER_DELAY = 4.0
+"""Seconds after which no copy of a replaced primary is served, on the slowest machine."""
 PROCESSES: dict[str, tuple[Sequence[Disturbance], dict[str, Any]]] = {
     "undisturbed": ((), {}),
     "killed and stopped": ((Recorders.kill, Recorders.stop), {"is_cancelling": True}),
@@ -131,6 +136,54 @@ def test_a_process_over_redis_with_a_fallback_that_flaps(tmp_path: Path, own_red
     options: dict[str, Any] = {"slots": 1, "loops": 2, "threads": 4, "is_lossy": True}
     options["seconds"] = scale_size(2 * SECONDS)
     check_history("Redis with fallback", tmp_path, cache, disturbances, **options)
+
+
+@pytest.fixture
+def changing_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Yield a Cluster of three primaries, a replica of the first one, and a node without slots."""
+    deployment = Cluster(tmp_path / "cluster", 1)
+    try:
+        deployment.start()
+        deployment.add_primary()
+        yield deployment
+    finally:
+        deployment.kill()
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("tier", [0, 1 << 26] if is_full_run() else [0])
+def test_processes_over_a_cluster_that_changes(
+    tmp_path: Path, changing_cluster: Cluster, tier: int
+) -> None:
+    """Slots move, also to a primary that joins and leaves again, and a replica takes over."""
+    cache = {"backend": changing_cluster.url, "fallback": None, "memory_max_bytes": tier}
+
+    def move(recorders: Recorders) -> None:
+        move_random_slot(changing_cluster, recorders.chance)
+        recorders.counts["moved slots"] += 1
+
+    def fail_over(recorders: Recorders) -> None:
+        changing_cluster.fail_over()
+        recorders.counts["failovers"] += 1
+
+    disturbances = (move, move, move, fail_over)
+    options: dict[str, Any] = {"slots": 2, "delay": FAILOVER_DELAY if tier else 0.0}
+    check_history(f"Cluster, tier {tier}", tmp_path, cache, disturbances, **options)
+
+
+def move_random_slot(cluster: Cluster, chance: random.Random) -> None:
+    """Move the slot of a random entry to another primary, with a break in the middle."""
+    primaries = cluster.list_primaries()
+    source, target = chance.sample(primaries, 2)
+    with Redis(port=source.port) as client:
+        names = sorted(client.scan_iter("aiocache_pe:*", count=1000))
+    if not names:
+        return
+    move = SlotMove(key_slot(chance.choice(names)), source, target)
+    move.begin()
+    move.move_names(chance.randrange(3))
+    time.sleep(chance.uniform(0, 0.3))
+    move.end()
 
 
 def make_restart(server: Server) -> Disturbance:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.crc import key_slot
 from redis.exceptions import RedisError
@@ -27,8 +26,7 @@ from aiocache_pe.backends.redis.key_names import make_entry_name
 from tests.support.internals import get_backend, is_entry_current
 from tests.support.polling import poll
 from tests.support.scale import make_random, report, scale_size
-from tests.support.servers.deployments import Cluster, execute
-from tests.support.servers.redis_server import Server
+from tests.support.servers.deployments import Cluster, move_slots
 
 KEYS, WRITERS, READERS = 200, 4, 4
 MAX_DELAY = 0.05  # seconds after which an acknowledged write must be visible
@@ -161,21 +159,6 @@ async def count_losses(load: Load, cluster: Cluster) -> tuple[int, int]:
     seen = await load.reading.get_many(list(last))
     lost = sum(stored.get(key, 0) < version for key, version in last.items())
     return lost, sum(seen.get(key) != stored.get(key) for key in last) + len(load.stale)
-
-
-def move_slots(slots: set[int], source: Server, target: Server) -> None:
-    """Move slots as ``redis-cli --cluster reshard`` does."""
-    with Redis(port=source.port) as here, Redis(port=target.port) as there:
-        ids = [execute(client, "CLUSTER MYID").decode() for client in (here, there)]
-        for slot in slots:
-            execute(there, "CLUSTER SETSLOT", slot, "IMPORTING", ids[0])
-            execute(here, "CLUSTER SETSLOT", slot, "MIGRATING", ids[1])
-            # In two words, so that the client does not decode the names.
-            while names := execute(here, "CLUSTER", "GETKEYSINSLOT", slot, 100):
-                moved = ("127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *names)
-                execute(here, "MIGRATE", *moved)
-            for node in (there, here):
-                execute(node, "CLUSTER SETSLOT", slot, "NODE", ids[1])
 
 
 @pytest.mark.parametrize("own_cluster", [0], indirect=True, ids=["no replica"])

@@ -8,13 +8,12 @@ from itertools import islice
 from typing import Any, TypeVar
 from weakref import finalize
 
-from redis.asyncio import RedisCluster
-
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.redis import scripts
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
-from aiocache_pe.backends.redis.clients import Client, Clients
-from aiocache_pe.backends.redis.commands import Command, Commands, ScriptCall, raise_refusals
+from aiocache_pe.backends.redis.clients import Client, Clients, has_several_servers
+from aiocache_pe.backends.redis.cluster import Command
+from aiocache_pe.backends.redis.commands import Commands, raise_refusals
 from aiocache_pe.backends.redis.doctor import examine
 from aiocache_pe.backends.redis.generations import (
     LIFETIME,
@@ -22,6 +21,7 @@ from aiocache_pe.backends.redis.generations import (
     find_last_number,
     make_invalidation,
     make_token,
+    read_token,
 )
 from aiocache_pe.backends.redis.key_names import (
     make_entry_name,
@@ -33,6 +33,7 @@ from aiocache_pe.backends.redis.key_names import (
     parse_store_key,
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
+from aiocache_pe.backends.redis.scripts import ScriptCall
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
@@ -87,14 +88,14 @@ class RedisBackend:
         address = Address("standalone", "the given client", ()) if url is None else parse(url)
         self._server = address.safe_url
         self._clients = Clients(address, client)
-        self._commands = Commands(self._clients, self._server)
         self._clock = SystemClock() if clock is None else clock
-        # Only a Cluster's client knows the primaries, and a user's client belongs to another loop
-        # than the listeners.
-        is_tracking = tracking and not isinstance(client, RedisCluster)
+        # Only the client of a Cluster or of Sentinels knows the primaries, and a user's client
+        # belongs to another loop than the listeners.
+        is_tracking = tracking and not (client is not None and has_several_servers(client))
         self._tracker = Tracker(self._clients, self._server) if is_tracking else None
         if self._tracker is not None:
             finalize(self, self._tracker.stop)
+        self._commands = Commands(self._clients, self._server, self._tracker)
 
     def __repr__(self) -> str:
         return f"RedisBackend({self._server!r})"
@@ -174,7 +175,9 @@ class RedisBackend:
         values = [value if isinstance(value, bytes) else None for value in values]
         last = dict(zip(areas, values, strict=False))
         pairs = zip(keys, values[len(areas) :], strict=True)
-        return [RedisGeneration(token, last[_get_area(key)]) for key, token in pairs], found
+        return [
+            RedisGeneration(read_token(token), last[_get_area(key)]) for key, token in pairs
+        ], found
 
     async def write_computed(
         self, records: Sequence[Record], generations: Sequence[RedisGeneration]

@@ -25,6 +25,7 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import ExponentialBackoff, NoBackoff
 
+from aiocache_pe.backends.redis.cluster import RoutedCluster
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import ConnectionOwner
 from aiocache_pe.backends.redis.url import Address
@@ -226,7 +227,7 @@ def _make_sentinel(address: Address, owner: ConnectionOwner, options: dict[str, 
 def _make_cluster_client(
     address: Address, owner: ConnectionOwner, options: dict[str, Any], *, is_tls: bool
 ) -> RedisCluster:
-    client = RedisCluster(
+    client = RoutedCluster(
         startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
         ssl=is_tls,
         # Otherwise every fifth moved slot would close all connections, those in use included.

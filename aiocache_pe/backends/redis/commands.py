@@ -9,14 +9,27 @@ from itertools import chain
 from typing import Any
 
 from redis.asyncio import RedisCluster
+from redis.crc import key_slot
 from redis.exceptions import (
     ClusterDownError,
     NoScriptError,
     RedisError,
     ResponseError,
+    TryAgainError,
 )
 
+from aiocache_pe.backends.redis.client_tracking import Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients
+from aiocache_pe.backends.redis.cluster import (
+    Command,
+    NodeAddress,
+    Primary,
+    Router,
+    find_gained_slots,
+    get_node,
+    list_primaries,
+    order_primaries,
+)
 from aiocache_pe.backends.redis.connection_pool import Pool, execute, execute_many
 from aiocache_pe.backends.redis.connections import refresh_topology
 from aiocache_pe.backends.redis.errors import (
@@ -26,17 +39,15 @@ from aiocache_pe.backends.redis.errors import (
     translate_errors,
 )
 from aiocache_pe.backends.redis.key_names import PROBE_NAME
-from aiocache_pe.backends.redis.scripts import Script
+from aiocache_pe.backends.redis.scripts import Script, ScriptCall
+from aiocache_pe.backends.redis.split_scripts import PARTS
 from aiocache_pe.exceptions import BackendError, StoreUnavailableError
-
-Command = tuple[Any, ...]
-ScriptCall = tuple[Sequence[bytes], Sequence[bytes | str]]
-"""The names and the arguments of a script call; all names are in one slot."""
 
 _SCAN_COUNT = 500
 _BATCH_COMMANDS = 1000  # in one round trip; the server executes them in a few milliseconds
 _BATCH_NAMES = 2500  # in one MGET: a thousand keys with their generations
 _BATCH_BYTES = 1 << 20  # in one round trip, unless one command is larger
+_MAX_SCANS = 50  # of a Cluster whose slots keep moving
 _RECENT_NAMES = 20_000  # names of a scan that are checked for repetitions
 _JOINED_CALLS = 500  # script calls in one command; the server does nothing else meanwhile
 _HEAD_BYTES = 1023  # read to find a head; most heads have a fifth of that
@@ -51,11 +62,14 @@ class Commands:
     Args:
         clients: the clients of all event loops.
         server: the server's name for errors.
+        tracker: the listener to changes, which hears nothing of a node that does not own the slot
+            of a name.
     """
 
-    def __init__(self, clients: Clients, server: str) -> None:
+    def __init__(self, clients: Clients, server: str, tracker: Tracker | None = None) -> None:
         self._clients = clients
         self.server = server
+        self._tracker = tracker
 
     @property
     def is_cluster(self) -> bool:
@@ -68,7 +82,10 @@ class Commands:
         with translate_errors(self.server):
             async with link.limit:
                 if link.pool is None:
-                    return await link.client.execute_command(*command)
+                    [answer] = await self._execute_with_client(link.client, [command])
+                    if isinstance(answer, Exception):
+                        raise answer
+                    return answer
                 try:
                     return await execute(link.pool, *command)
                 except ResponseError as error:
@@ -112,8 +129,17 @@ class Commands:
                 if link.pool is not None:
                     answers = await _execute_on_primary(link.pool, commands)
                 else:
-                    answers = await _execute_pipeline(link.client, commands)
+                    answers = await self._execute_with_client(link.client, commands)
         return [self._translate_answer(answer) for answer in answers]
+
+    async def _execute_with_client(self, client: Client, commands: Sequence[Command]) -> list[Any]:
+        if isinstance(client, RedisCluster):
+            return await Router(client, self._mark_changed).execute(commands)
+        return await _execute_pipeline(client, commands)
+
+    def _mark_changed(self, name: bytes) -> None:
+        if self._tracker is not None:
+            self._tracker.mark_changed([name])
 
     async def get(self, names: Sequence[bytes]) -> Sequence[Any]:
         """Return the values of several names: bytes, ``None``, or a `BackendError`."""
@@ -149,7 +175,22 @@ class Commands:
         later_answers = await self.batch(commands, keeps_answers=True)
         for n, answer in zip(unknown, later_answers, strict=True):
             answers[n] = answer
+        for n, answer in enumerate(answers):
+            if _is_split(answer) and script in PARTS:
+                answers[n] = await self._run_in_parts(script, calls[n])
         return answers
+
+    async def _run_in_parts(self, script: Script, call: ScriptCall) -> Any:
+        """Run a script whose names are on two nodes; a cancelled caller does not stop it halfway.
+
+        Returns:
+            The answer, or the `BackendError` of a part.
+        """
+        parts = PARTS[script](self.run, self.call, *map(list, call))
+        try:
+            return await asyncio.shield(self._clients.get_link().start(parts))
+        except BackendError as error:
+            return error
 
     async def run_joined(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run a script that accepts the names and arguments of several calls at once.
@@ -189,30 +230,71 @@ class Commands:
         ``SCAN`` repeats names only when a table shrinks during the scan, and then only those that
         it returned shortly before: it visits buckets in the order of their reversed bits
         (``dictScan`` in Redis' dict.c). Comparing with the latest names is enough to yield each
-        name once.
+        name once. Names that a slot takes to another primary may be yielded twice.
         """
         recent: OrderedDict[bytes, None] = OrderedDict()
-        link = self._clients.get_link()
-        client = link.client
-        nodes = [""]
-        if isinstance(client, RedisCluster):
-            with translate_errors(self.server):
-                async with link.limit:
-                    await client.initialize()
-            nodes = [node.name for node in client.get_primaries()]
+        batches = self._scan_cluster(pattern) if self.is_cluster else self._scan_node(None, pattern)
+        async for names in batches:
+            fresh = [name for name in dict.fromkeys(names) if name not in recent]
+            recent.update(dict.fromkeys(fresh))
+            while len(recent) > _RECENT_NAMES:
+                recent.popitem(last=False)
+            if fresh:
+                yield fresh
 
-        for node in nodes:
-            cursor: Any = 0
-            while True:
-                cursor, names = await self._scan_step(node, cursor, pattern)
-                fresh = [name for name in dict.fromkeys(names) if name not in recent]
-                recent.update(dict.fromkeys(fresh))
-                while len(recent) > _RECENT_NAMES:
-                    recent.popitem(last=False)
-                if fresh:
-                    yield fresh
-                if int(cursor) == 0:
-                    break
+    async def _scan_cluster(self, pattern: bytes) -> AsyncIterator[list[bytes]]:
+        """Scan all primaries, and then those that gained slots meanwhile, until there are none.
+
+        Raises:
+            StoreUnavailableError: a primary cannot be reached, and no other one has its slots.
+            BackendError: slots kept moving.
+        """
+        scanned: dict[NodeAddress, Primary] = {}
+        for _ in range(_MAX_SCANS):
+            primaries = await self._list_primaries()
+            gained = find_gained_slots(scanned, primaries)
+            if not gained:
+                return
+            for address in [each for each in order_primaries(primaries) if each in gained]:
+                slots = gained[address]
+                try:
+                    async for names in self._scan_node(address, pattern):
+                        yield [name for name in names if not scanned or key_slot(name) in slots]
+                except StoreUnavailableError:  # it may have left, and then others have its slots
+                    del primaries[address]
+                    await self._raise_if_unavailable(address)
+            scanned = primaries
+        raise BackendError(
+            f"{self.server}: slots moved during each of {_MAX_SCANS} scans; repeat the operation "
+            "after the reshard"
+        )
+
+    async def _raise_if_unavailable(self, address: NodeAddress) -> None:
+        """Raise if a node that could not be scanned still has slots."""
+        primaries = await self._list_primaries()
+        if address in primaries and primaries[address].known_slots:
+            raise StoreUnavailableError(f"{self.server}: node {address} was lost during a scan")
+
+    async def _list_primaries(self) -> dict[NodeAddress, Primary]:
+        link = self._clients.get_link()
+        client: Any = link.client
+        with translate_errors(self.server):
+            async with link.limit:
+                return await list_primaries(client)
+
+    async def _scan_node(
+        self, address: NodeAddress | None, pattern: bytes
+    ) -> AsyncIterator[list[bytes]]:
+        cursor: Any = 0
+        while True:
+            command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+            if address is None:
+                cursor, names = await self.call(*command)
+            else:
+                cursor, names = await self._call_node(address, *command)
+            yield names
+            if int(cursor) == 0:
+                return
 
     async def probe(self) -> None:
         """Return if every primary answers, every slot has one, and the server accepts changes."""
@@ -234,19 +316,13 @@ class Commands:
             raise error
         return error
 
-    async def _scan_step(self, node_name: str, cursor: Any, pattern: bytes) -> Any:
-        command = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCAN_COUNT)
+    async def _call_node(self, address: NodeAddress, *command: Any) -> Any:
         link = self._clients.get_link()  # at each step, because it may be closed between two
-        if not isinstance(link.client, RedisCluster):
-            return await self.call(*command)
+        client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:
-                await link.client.initialize()
-                node = link.client.get_node(node_name=node_name)
-                if node is None:
-                    text = f"{self.server}: node {node_name} left the Cluster during a scan"
-                    raise BackendError(text)
-                return await node.execute_command(*command)
+                await client.initialize()
+                return await get_node(client, *address).execute_command(*command)
 
 
 def raise_refusals(answers: list[Any], get_done: Callable[[], Sequence[Any]] = tuple) -> list[Any]:
@@ -299,9 +375,7 @@ async def _execute_pipeline(client: Client, commands: Sequence[Command]) -> list
             if isinstance(error, CONNECTION_ERRORS):
                 raise
             return [error]
-    # A Cluster's client has no transactions, and accepts no such setting.
-    settings: dict[str, Any] = {} if isinstance(client, RedisCluster) else {"transaction": False}
-    async with client.pipeline(**settings) as pipeline:
+    async with client.pipeline(transaction=False) as pipeline:
         for command in commands:
             pipeline.execute_command(*command)
         return await pipeline.execute(raise_on_error=False)
@@ -314,6 +388,10 @@ async def _probe_node(node: Any) -> None:
         raise
     except ResponseError:  # the slot belongs to another node: that is an answer
         return
+
+
+def _is_split(answer: object) -> bool:
+    return isinstance(answer, BackendError) and isinstance(answer.__cause__, TryAgainError)
 
 
 def _is_unknown_script(answer: object) -> bool:

@@ -39,6 +39,16 @@ def make_token() -> bytes:
     return os.urandom(8).hex().encode("ascii")
 
 
+def read_token(value: object) -> bytes | None:
+    """Return the token of a generation for a computation; ``None`` if the server has none.
+
+    A computation that begins while a change is in progress has a token that never matches.
+    """
+    if not isinstance(value, bytes):
+        return None
+    return b"?" if value.startswith(b"!") else value
+
+
 def make_invalidation(number: bytes, pattern: str) -> bytes:
     """Return the line of an invalidation."""
     return b"%b %b\n" % (number, json.dumps(pattern).encode("ascii"))

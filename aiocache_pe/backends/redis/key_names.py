@@ -79,6 +79,11 @@ def make_usage_name(name: bytes) -> bytes:
     return _make_name_in_slot(USAGE_PREFIX, name)
 
 
+def make_probe_name(slot: int) -> bytes:
+    """Return a name in a slot of a Cluster that never exists."""
+    return b"%b{%b}" % (PROBE_NAME, _make_slot_tag(slot))
+
+
 def parse_store_key(name: bytes) -> str | None:
     """Return the store key of an entry's name; ``None`` if it is not a name of this library."""
     try:

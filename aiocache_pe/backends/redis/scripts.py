@@ -1,14 +1,19 @@
 """Lua scripts for the steps that the server must do atomically.
 
 Each script works on an entry and the names that belong to it. They are in one slot, so that a
-Cluster can run it. `ADD_USAGE` accepts many such pairs where there are no slots. A script is called
-by its digest, and is sent whole to a server that does not know it yet.
+Cluster can run it. While the slot moves, some of them may be on another node: then the scripts are
+run in parts (`split_scripts`). `ADD_USAGE` accepts many such pairs where there are no slots. A
+script is called by its digest, and is sent whole to a server that does not know it yet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha1
 from typing import NamedTuple
+
+ScriptCall = tuple[Sequence[bytes], Sequence[bytes | str]]
+"""The names and the arguments of a script call; all names are in one slot."""
 
 
 class Script(NamedTuple):
@@ -131,6 +136,37 @@ if ARGV[2] ~= '' then
 
 Names: those of `COMPARE_AND_SET`. Arguments: the head that the entry must have, empty for any; the
 new token of the generation, empty to keep it.
+"""
+
+BEGIN_CHANGE = _make_script("""\
+local count = string.match(redis.call('GET', KEYS[1]) or '', '^!(%d+)$') or 0
+redis.call('SET', KEYS[1], '!' .. (count + 1), 'PX', 86400000)
+return 1
+""")
+"""Mark a generation: changes are in progress, so that no computation stores its result.
+
+Name: the generation. Its value is an exclamation mark and the number of changes in progress.
+"""
+
+END_CHANGE = _make_script("""\
+local count = (string.match(redis.call('GET', KEYS[1]) or '', '^!(%d+)$') or 0) - 1
+redis.call('SET', KEYS[1], count > 0 and '!' .. count or ARGV[1], 'PX', 86400000)
+return 1
+""")
+"""Raise a generation after the last change in progress.
+
+Name: the generation. Argument: its new token.
+"""
+
+ADD_LINE = _make_script("""\
+local list = (redis.call('GET', KEYS[1]) or '') .. ARGV[1]
+if #list > 65536 then list = string.sub(list, string.find(list, '\\n', 32768, true) + 1) end
+redis.call('SET', KEYS[1], list, 'PX', 86400000)
+return 1
+""")
+"""Add a line to the list of the invalidations of an area.
+
+Name: the list. Argument: the line.
 """
 
 ADD_USAGE = _make_script("""\

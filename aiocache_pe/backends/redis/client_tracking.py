@@ -10,6 +10,12 @@ loop, and of two writers it names at most one (``trackingBroadcast...`` in Redis
 invalidation can never be recognized as the echo of an own write. A written value is read once
 before it is kept.
 
+A server that is no longer the primary reports nothing, and may be unaware of it. So each listener
+proves once a second that its server is the primary: by a change, which a demoted server refuses; in
+a Cluster by a change in one of its slots, which a node without a majority refuses, too; and by the
+Sentinels, which name the primary of the newest configuration. Without the proof the session ends
+(docs/design/decisions/0083).
+
 The listeners run in the portal's thread. An event loop that is busy, or is stopped between two
 runs, delays no invalidation.
 """
@@ -18,21 +24,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import Connection
-from redis.exceptions import ResponseError
+from redis.exceptions import AskError, MovedError, ResponseError
 
 from aiocache_pe.backends.redis.clients import Client, Clients
+from aiocache_pe.backends.redis.cluster import list_slots
+from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import on_invalidation, refresh_topology
 from aiocache_pe.backends.redis.errors import CLIENT_ERRORS
-from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX, PROBE_NAME
+from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX, PROBE_NAME, make_probe_name
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 
@@ -52,7 +61,7 @@ class TrackingSession:
     """A period in which every primary was listened to without a gap.
 
     Attributes:
-        nodes: names of the primaries; empty where there is only one.
+        nodes: names of the primaries; one empty name for a server with a fixed address.
         is_alive: whether the period lasts.
     """
 
@@ -120,10 +129,9 @@ class Tracker:
         If one is missing, the session ends and the listeners start a new one.
         """
         session = self._session
-        client = self._clients.get_link().client
-        if session is None or not isinstance(client, RedisCluster):
-            return session is not None
-        is_complete = {node.name for node in client.get_primaries()} <= session.nodes
+        if session is None:
+            return False
+        is_complete = _get_primary_names(self._clients.get_link().client) <= session.nodes
         if not is_complete:
             session.is_alive = False
         return is_complete
@@ -199,18 +207,47 @@ class Tracker:
                 for command in _START_COMMANDS:
                     await connection.send_command(*command)
                     await connection.read_response()
-            session = TrackingSession(frozenset(connections))
+            session = TrackingSession(await self._get_proven_names(link.pool, connections))
             with self._lock:
                 self._session = session
             logger.debug("%s: tracking started", self._server)
             async with asyncio.TaskGroup() as group:
-                for connection in connections.values():
+                for name, connection in connections.items():
                     group.create_task(_receive(connection))
-                    group.create_task(_ping(connection, session, _get_ping(link.client)))
+                    group.create_task(_ping(connection, session, _get_probe(link.client, name)))
+                if isinstance(link.pool, SentinelPool):
+                    group.create_task(self._ask_sentinels(link.pool, session))
         finally:
             self._end_session()
             for connection in connections.values():
                 await connection.disconnect(nowait=True)
+
+    async def _get_proven_names(
+        self, pool: Pool | None, connections: Mapping[str, Any]
+    ) -> frozenset[str]:
+        """Return the names of the primaries to which connections were made.
+
+        Raises:
+            ConnectionResetError: the Sentinels name another primary.
+        """
+        if not isinstance(pool, SentinelPool):
+            return frozenset(connections)
+        [connection] = connections.values()
+        name = _make_name((connection.host, connection.port))
+        await self._check_name(pool, name)
+        return frozenset([name])
+
+    async def _ask_sentinels(self, pool: SentinelPool, session: TrackingSession) -> None:
+        [name] = session.nodes
+        while session.is_alive:
+            await asyncio.sleep(_PING_SECONDS)
+            await self._check_name(pool, name)
+
+    async def _check_name(self, pool: SentinelPool, name: str) -> None:
+        """Raise if the Sentinels name another primary; idle connections are closed then."""
+        if _make_name(await pool.find_primary()) != name:
+            self._clients.disconnect_idle()
+            raise ConnectionResetError("the Sentinels name another primary")
 
     async def _handle_invalidation(self, message: Sequence[Any]) -> None:
         names = message[1]
@@ -233,19 +270,40 @@ async def _make_connections(client: Client) -> dict[str, Any]:
     return {"": pool.connection_class(**(pool.connection_kwargs | settings))}
 
 
+def _get_primary_names(client: Client) -> set[str]:
+    """Return the names of the primaries that a client uses now."""
+    if isinstance(client, RedisCluster):
+        return {node.name for node in client.get_primaries()}
+    pool = client.connection_pool
+    return {_make_name(pool.master_address)} if isinstance(pool, SentinelPool) else {""}
+
+
+def _make_name(address: tuple[str, int] | None) -> str:
+    return "unknown" if address is None else f"{address[0]}:{address[1]}"
+
+
 async def _receive(connection: Connection) -> None:
     # Every answer is one to a ping; invalidations are handled while it is read. Without an answer
     # the connection's own time-out raises. With a `timeout` argument the read would return instead.
     while True:
-        await connection.read_response(push_request=True)
+        try:
+            await connection.read_response(push_request=True)
+        except MovedError:
+            raise
+        except AskError:  # the slot moves, and the node still owns it
+            continue
 
 
-def _get_ping(client: Client) -> tuple[bytes | str, ...]:
-    """Return the command that checks a primary: a change, which a demoted primary refuses.
+def _get_probe(client: Client, name: str) -> tuple[bytes | str, ...]:
+    """Return the command that checks a primary: a change of a name in one of its slots.
 
-    The nodes of a Cluster refuse it, too, because most of them do not have its slot.
+    A demoted primary refuses it. So does a node of a Cluster that does not own the slot any more,
+    or cannot reach a majority of the primaries.
     """
-    return ("PING",) if isinstance(client, RedisCluster) else ("UNLINK", PROBE_NAME)
+    if not isinstance(client, RedisCluster):
+        return ("UNLINK", PROBE_NAME)
+    slots = [slot for node, slot in list_slots(client) if node == name]
+    return ("UNLINK", make_probe_name(secrets.choice(slots))) if slots else ("PING",)
 
 
 async def _ping(

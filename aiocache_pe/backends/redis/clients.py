@@ -148,6 +148,17 @@ class Clients:
                 asyncio.run_coroutine_threadsafe(self.close_here(), loop)
         await self.close_here()
 
+    def disconnect_idle(self) -> None:
+        """Close the idle connections of all loops, because they may lead to a replaced primary."""
+        for loop in list(self._loops):
+            if loop.is_running():
+                asyncio.run_coroutine_threadsafe(self._disconnect_idle_here(), loop)
+
+    async def _disconnect_idle_here(self) -> None:
+        for link in self._links.get():
+            if link.pool is not None:
+                await link.pool.disconnect(inuse_connections=False)
+
     async def close_here(self) -> None:
         """Close the running loop's link."""
         links = self._links.get()

@@ -140,7 +140,8 @@ class _Renderer:
         if origin in _UNIONS:
             # An SDK that adds a name to ``str | Literal[...]`` does not change the type.
             args = tuple(each for each in args if not _is_contained(each, args))
-            return f"Union[{','.join(sorted(set(map(self.render, args))))}]"
+            texts = sorted(set(map(self.render, args)))
+            return texts[0] if len(texts) == 1 else f"Union[{','.join(texts)}]"
         return f"{self.render(origin)}[{','.join(map(self.render, args))}]"
 
     def _render_name(self, annotation: Any) -> str:

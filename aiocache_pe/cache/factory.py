@@ -114,7 +114,8 @@ def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState
             bounds["max_bytes"] = DEFAULT_MAX_BYTES
         folder = _resolve_directory(chosen, directory)
         _report_legacy_file(folder)
-        store = backends.FileBackend(folder, **bounds, eviction=order)
+        files = backends.FileBackend(folder, **bounds, eviction=order)
+        store = _replace_unusable(files, bounds["max_entries"], tier_bytes, make_policy, time)
     else:
         store = _make_store(chosen, directory, eviction, bounds, time)
 
@@ -141,6 +142,11 @@ def resolve_namespace(name: str | None) -> str:
 def find_directory(store: Backend) -> str | None:
     """Return the directory of a file store; ``None`` for any other store."""
     return store.directory if isinstance(store, backends.FileBackend) else None
+
+
+def find_obstacle(store: Backend) -> str:
+    """Return the reason for which a file store cannot use its directory; empty if it can."""
+    return store.find_obstacle() if isinstance(store, backends.FileBackend) else ""
 
 
 def _is_redis(backend: str) -> bool:
@@ -265,6 +271,31 @@ def _report_legacy_file(directory: str) -> None:
             "%s; then move the file away",
             *found,
         )
+
+
+def _replace_unusable(
+    store: backends.FileBackend,
+    max_entries: int | None,
+    max_bytes: int,
+    policy: Callable[[], Any],
+    clock: Clock,
+) -> Backend:
+    """Return a file store, or a store in memory if its directory cannot be used."""
+    obstacle = store.find_obstacle() if max_bytes else ""
+    if not obstacle:
+        return store
+
+    # Few processes need it, and the store in memory with it.
+    from aiocache_pe.backends.unwritable_directory import UnwritableFileBackend  # noqa: PLC0415
+
+    return UnwritableFileBackend(
+        store.directory,
+        obstacle,
+        max_entries=max_entries,
+        max_bytes=max_bytes,
+        policy=policy,
+        clock=clock,
+    )
 
 
 def _resolve_directory(backend: str, directory: str | os.PathLike[str] | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from aiocache_pe.cache.factory import find_directory, find_legacy_file
+from aiocache_pe.cache.factory import find_directory, find_legacy_file, find_obstacle
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.cli import exit_codes, output
 from aiocache_pe.cli.options import Settings, common
@@ -205,18 +205,20 @@ def _check_store(namespace: Namespace, *, creates: bool) -> str:
         )
     directory = find_directory(namespace.engine.backend)
     if directory is not None and not creates:
-        _check_directory(directory)
+        _check_directory(directory, namespace)
     return directory or name
 
 
-def _check_directory(directory: str) -> None:
+def _check_directory(directory: str, namespace: Namespace) -> None:
     """Raise unless a cache exists: an empty result, or a new directory, would be misleading."""
     try:
         os.stat(os.path.join(directory, _LOCKS))  # noqa: PTH116, PTH118 - the path is a str
     except FileNotFoundError:
         found = find_legacy_file(directory)
         advice = f"; {found[0]} is the file of an old cache manager: {found[1]}" if found else ""
-        raise exit_codes.StoreFailedError(f"there is no cache in {directory}{advice}") from None
+        obstacle = find_obstacle(namespace.engine.backend)
+        reason = f", and none can be created: {obstacle}" if obstacle else advice
+        raise exit_codes.StoreFailedError(f"there is no cache in {directory}{reason}") from None
     except OSError as error:
         raise exit_codes.StoreFailedError(f"cannot read the cache: {error}") from error
 

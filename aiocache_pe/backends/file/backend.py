@@ -91,6 +91,10 @@ class FileBackend:
         """Return the absolute path of the directory."""
         return self._layout.root
 
+    def find_obstacle(self) -> str:
+        """Return the reason for which the directory cannot be used; empty if it can."""
+        return doctor.find_obstacle(self._layout.root)
+
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`; a damaged file is moved to ``.damaged``."""
         results: dict[str, ReadResult] = {}

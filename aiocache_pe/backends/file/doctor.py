@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.file.access_stats import HITS_ATTRIBUTE
+from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.sentinels import PENDING
 
@@ -31,6 +32,27 @@ def examine(root: str, examine_size: Callable[[], Check]) -> Iterator[Check]:
         return
     free = shutil.disk_usage(root).free
     yield Check("space", "ok" if free >= _MIN_FREE_BYTES else "warning", f"{free:,} bytes are free")
+
+
+def find_obstacle(root: str) -> str:
+    """Return the reason for which a directory cannot be used; empty if it can.
+
+    A directory with entries that can be read but not written is used: its entries are served.
+    """
+    path = root
+    while not os.path.lexists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        return f"{path} is not a directory"
+    if _has_access(path, os.W_OK | os.X_OK):
+        return ""
+    if path == root and _has_access(path, os.R_OK | os.X_OK):
+        return "" if os.path.exists(Layout(root).locks) else f"{path} cannot be written"
+    return f"{path} cannot be written"
+
+
+def _has_access(path: str, rights: int) -> bool:
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _check_permissions(mode: int) -> Check:

@@ -10,6 +10,7 @@ from aiocache_pe._validation import check_names, check_plain_function
 from aiocache_pe.cache import sync_manager
 from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe.decorators.route_order import check_order
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.call_key import CallKey, make_printable
 from aiocache_pe.keys.key_template import Template, make_key_by
@@ -210,6 +211,8 @@ def check_function(function: Any, decorator: str) -> None:
             f"{decorator} must decorate a function; got {function!r:.80}; settings have names, as "
             f"in {decorator}(ttl=60)"
         )
+        raise TypeError(f"{decorator} must decorate a function; got {function!r:.80}")
+    check_order(function, decorator)
     if not hasattr(function, "__qualname__"):
         raise TypeError(
             f"{decorator} must decorate a function with a name; got {function!r:.80}; define a "

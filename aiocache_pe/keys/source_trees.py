@@ -33,6 +33,15 @@ def render_source(code: types.CodeType) -> str | None:
     return None if node is None else render_tree(node)
 
 
+def list_decorators(code: types.CodeType) -> list[ast.expr]:
+    """Return the decorators in a function's source from top to bottom; empty without a source."""
+    try:
+        node = _find_node(code)
+    except (OSError, TypeError, SyntaxError, ValueError, RecursionError, SystemError):
+        return []
+    return [] if node is None or isinstance(node, ast.Lambda) else node.decorator_list
+
+
 def _find_node(code: types.CodeType) -> _Function | None:
     """Return the syntax tree of a function; ``None`` if the source has no such function.
 

@@ -22,7 +22,7 @@ from aiocache_pe.keys.code_digest import find_version
 from aiocache_pe.record import Head
 from aiocache_pe.sentinels import MISSING
 
-_COUNTERS = ("sets", "deletes", "evictions", "expirations", "errors")
+_COUNTERS = ("sets", "deletes", "evictions", "expirations", "errors", "unstorable")
 _KEY = click.argument("key")
 
 
@@ -185,6 +185,8 @@ async def inspect(session: Session, key: str) -> None:
 async def doctor(session: Session) -> None:
     """Check the store; the exit code is 3 if a check fails."""
     checks = [*await session.namespace.examine(), *_check_legacy_file(session)]
+    if all(check.level != "failure" for check in checks):
+        checks += await _check_results(session)
     if session.json:
         output.write_json([check._asdict() for check in checks])
     elif checks:
@@ -194,6 +196,15 @@ async def doctor(session: Session) -> None:
     failed = [check.name for check in checks if check.level == "failure"]
     if failed:
         raise StoreFailedError(f"failed checks: {', '.join(failed)}")
+
+
+async def _check_results(session: Session) -> list[Check]:
+    """Return a warning if functions compute results that cannot be stored."""
+    count = (await session.cache.get_stats()).unstorable
+    if not count:
+        return []
+    advice = "the log of the application names the functions, the types and the remedies"
+    return [Check("results", "warning", f"{count:,} results could not be stored; {advice}")]
 
 
 COMMANDS = (stats, namespaces, clear, cleanup, get, put, delete, keys, inspect, doctor)

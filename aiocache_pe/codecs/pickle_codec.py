@@ -59,7 +59,10 @@ class PickleCodec:
             changed = None if is_same else find_difference(value, copy)
         except Exception as error:  # classes may raise any error when they are pickled
             reason = f"{type(error).__name__}: {error}"
-            raise SerializationError(f"pickle cannot hold this {name} either: {reason}") from error
+            raise SerializationError(
+                f"pickle cannot hold this {name} either ({reason}); return data instead, such as "
+                "the text of a response or the fields of an object"
+            ) from error
 
         if type(copy) is not type(value):
             other = type(copy).__qualname__

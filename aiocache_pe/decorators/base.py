@@ -33,6 +33,7 @@ from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.class_schemas import render_result
 from aiocache_pe.keys.code_digest import CodeDigest, Read, watch_constants
 from aiocache_pe.keys.key_template import CallTags
+from aiocache_pe.keys.qualified_names import get_qualified_name
 from aiocache_pe.keys.signatures import (
     Args,
     Kwargs,
@@ -77,7 +78,7 @@ class DecoratedFunction(Generic[P, R]):
         plain = unbind(function)[0] if settings.key is None else function
         self._digest = CodeDigest(plain) if settings.counts_code else None
         self._key: KeyMaker = self._first_key
-        self._hits = self._misses = 0
+        self._hits = self._misses = self._unstorable = 0
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the cached result of a call, or call the function."""
@@ -127,7 +128,8 @@ class DecoratedFunction(Generic[P, R]):
         cache = self._settings.find_cache()
         loader = cache.loader
         self._cache, self._loader, self._peek = cache, loader, loader.namespace.peek
-        self._policy = self._adapt_policy(self._settings.make_policy(cache))
+        policy = self._settings.make_policy(cache)._replace(on_unstorable=self._note_unstorable)
+        self._policy = self._adapt_policy(policy)
         if self._policy.refresh_ahead is not None:
             self._peek = lambda key: loader.peek_entry(key, self._policy)
         self._join = loader.computer.make_join(self._policy)
@@ -153,6 +155,10 @@ class DecoratedFunction(Generic[P, R]):
         annotation = get_return_annotation(self._function)
         digest, reads = self._digest.compute(lambda package: render_result(annotation, package))
         return self._settings.make_key_start(self._function, digest), reads
+
+    def _note_unstorable(self, error: Exception) -> str:
+        self._unstorable += 1
+        return f"function {get_qualified_name(self._function)}"
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
         """Return the policy for the stored form of a result."""

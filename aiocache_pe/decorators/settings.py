@@ -211,7 +211,6 @@ def check_function(function: Any, decorator: str) -> None:
             f"{decorator} must decorate a function; got {function!r:.80}; settings have names, as "
             f"in {decorator}(ttl=60)"
         )
-        raise TypeError(f"{decorator} must decorate a function; got {function!r:.80}")
     check_order(function, decorator)
     if not hasattr(function, "__qualname__"):
         raise TypeError(

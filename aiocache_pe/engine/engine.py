@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from operator import eq
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -17,7 +19,6 @@ from aiocache_pe.backends.base import (
     Backend,
     Change,
     Coherent,
-    Condition,
     Generational,
     ReadResult,
     SecretKeeper,
@@ -52,6 +53,7 @@ class Item(NamedTuple):
         cost: seconds that the computation of the value took.
         stale_ttl: seconds that the entry may be served after it expired; ``None`` for none.
         usage: the object that reports the token usage; ``None`` if the value itself may do so.
+        on_unstorable: see `aiocache_pe.loading.options.LoadPolicy`.
     """
 
     key: str
@@ -61,6 +63,7 @@ class Item(NamedTuple):
     cost: float = 0.0
     stale_ttl: float | None = None
     usage: Any = None
+    on_unstorable: Callable[[Exception], str] | None = None
 
 
 class Computation:
@@ -423,7 +426,7 @@ class Engine:
             await checkpoint(count)
             computation.is_refused = stored is None
             if stored is not None and not self.is_generational and computation.is_raised_here:
-                await self.backend.delete([record.head.key], _make_condition(record.head))
+                await self.backend.delete([record.head.key], partial(eq, record.head))
             elif stored is not None:
                 entries.append(self.admit(stored))
         return entries
@@ -595,7 +598,3 @@ def _get_tag_tokens(key: str, tags: Mapping[str, str]) -> dict[str, str]:
         return {}
     area = make_internal_prefix(key[: key.index(":") + 1], "tags")
     return {area + tag: token for tag, token in tags.items()}
-
-
-def _make_condition(expected: Head) -> Condition:
-    return lambda head: head == expected

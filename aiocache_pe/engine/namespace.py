@@ -281,9 +281,9 @@ class Namespace:
     ) -> set[str]:
         """Store computed values in one round trip, except those that must not be stored.
 
-        These are values that cannot be stored exactly, which are counted as errors, and values of
-        keys that have changed since the computation began. Other tasks run after every few hundred
-        values.
+        These are values that cannot be stored exactly, which are counted as unstorable, and values
+        of keys that have changed since the computation began. Other tasks run after every few
+        hundred values.
 
         Args:
             items: the values.
@@ -299,7 +299,7 @@ class Namespace:
                 try:
                     records.append(await self.engine.make_record(item, now))
                 except SerializationError as error:
-                    self.count_failure("encode", error)
+                    self.count_unstorable(item, error)
                 await checkpoint(count)
             begun = [computations[record.head.key] for record in records]
             try:
@@ -484,6 +484,24 @@ class Namespace:
                 "further failures are counted, not logged",
                 *(self.store_name, self.name, verb, type(error).__name__, error),
                 "; check the URL and the credentials" if is_misconfigured else "",
+            )
+
+    def count_unstorable(self, item: Item, error: Exception) -> None:
+        """Count a computed value that no codec can hold; log it once for each function or reason.
+
+        The store has not failed. The error names the type and the remedies.
+        """
+        self.counters.add("unstorable")
+        self.emit(events.BackendFailed, item.key, "encode", error)
+        source = "" if item.on_unstorable is None else item.on_unstorable(error)
+        reason = f"unstorable: {source or error}"
+        if reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
+            self._reasons.add(reason)
+            logger.warning(
+                "result of %s is not stored in the %s store, namespace %r: %s; the caller gets "
+                "the result, and further ones are counted as unstorable, not logged",
+                *(source or f"key {item.key[len(self.prefix) :]!r}", self.store_name, self.name),
+                error,
             )
 
     def report_unstored(self, key: str, error: Exception) -> None:

@@ -53,6 +53,8 @@ class CacheStats:
         output_tokens_saved: tokens that the model did not have to generate.
         money_saved: cost of these tokens, by the ``prices`` of the manager that stored the
             responses.
+        unstorable: results that were computed and that no codec can hold; the log names the
+            functions and the remedies.
     """
 
     hits: int = 0
@@ -70,6 +72,7 @@ class CacheStats:
     input_tokens_saved: int = 0
     output_tokens_saved: int = 0
     money_saved: float = 0.0
+    unstorable: int = 0
 
     @property
     def hit_rate(self) -> float:

@@ -275,7 +275,10 @@ class Computer:
             return None
         if ttl is not None and policy.jitter is not None:
             ttl -= policy.jitter(ttl) * random.random()  # noqa: S311 - spreads expiry only
-        return Item(key, value, ttl, tokens, seconds, policy.stale_ttl)
+        return Item(
+            *(key, value, ttl, tokens, seconds, policy.stale_ttl),
+            on_unstorable=policy.on_unstorable,
+        )
 
     def count_load_failure(self, key: str, error: BaseException) -> None:
         """Count and report a factory that raised."""

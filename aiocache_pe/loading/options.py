@@ -54,6 +54,8 @@ class LoadPolicy(NamedTuple):
         hard_timeout: how long a caller waits before `LoadTimeoutError` is raised.
         lock: how long a caller waits for other processes and loops. ``None`` does not consult
             them, and waits for tasks of the same loop without a limit.
+        on_unstorable: called with a value's error if no codec can hold the value; returns the name
+            of the function that computed it, for the log.
     """
 
     ttl: Lifetime = None
@@ -64,6 +66,7 @@ class LoadPolicy(NamedTuple):
     soft_timeout: float | None = None
     hard_timeout: float | None = None
     lock: float | None = WAIT_TIMEOUT
+    on_unstorable: Callable[[Exception], str] | None = None
 
     @classmethod
     def build(

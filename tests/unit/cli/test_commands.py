@@ -236,6 +236,7 @@ def test_get_counts_as_a_read(cli: Cli) -> None:
         "total_size_bytes": stats["total_size_bytes"],
         "stale_hits": 0,
         "load_failures": 0,
+        "unstorable": 0,
     }
     lines = cli("--stats").stdout.splitlines()
     assert "hit rate     66.7%" in lines

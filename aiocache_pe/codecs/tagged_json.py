@@ -13,7 +13,7 @@ from aiocache_pe.codecs.plain_json import (
     parse_large_json,
     to_json,
 )
-from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports
+from aiocache_pe.codecs.tags import builtin, datetimes, lazy_imports, tables
 from aiocache_pe.codecs.tags.builtin import (
     Decoder,
     Encoder,
@@ -176,7 +176,7 @@ def _find_encoder(kind: type) -> Encoder:
         # Not added to `_ENCODERS`: another class of that name may replace this one.
         return write
 
-    encoder = lazy_imports.find_encoder(kind)
+    encoder = lazy_imports.find_encoder(kind) or tables.find_encoder(kind)
     if encoder is None:
         hint = ", which is not registered" if registry.is_registrable(kind) else ""
         raise NotExactError(f"it holds a {get_stored_name(kind)}{hint}")
@@ -202,5 +202,6 @@ _DECODERS: Final[dict[str, Decoder]] = {
     **builtin.DECODERS,
     **datetimes.DECODERS,
     **lazy_imports.DECODERS,
+    **tables.DECODERS,
     "$type": _read_type,
 }

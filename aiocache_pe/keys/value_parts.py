@@ -22,6 +22,7 @@ from types import MemberDescriptorType
 from typing import Any
 
 from aiocache_pe._validation import check_plain_function
+from aiocache_pe.keys.library_values import get_image_parts, get_table_parts
 from aiocache_pe.keys.qualified_names import get_qualified_name
 
 Parts = tuple[Any, ...]
@@ -51,7 +52,7 @@ def get_value_parts(value: Any) -> Parts | None:
             return _get_field_parts(value, cls, marker)
     if cls.__module__.partition(".")[0] in _STANDARD:
         return _get_text_parts(value)
-    for get in (_get_library_parts, _get_annotation_parts, _get_base_parts, _get_import_name):
+    for get in _GETTERS:
         parts = get(value, cls)
         if parts is not None:
             return parts
@@ -348,3 +349,9 @@ _BASES: dict[type, Callable[[Any], Parts | None]] = {
     re.Pattern: lambda value: (value.pattern, value.flags),
     functools.partial: lambda value: (value.func, value.args, value.keywords),
 }
+
+_GETTERS = (
+    *(_get_library_parts, get_table_parts, get_image_parts),
+    *(_get_annotation_parts, _get_base_parts, _get_import_name),
+)
+"""Functions that return the parts of a value, or ``None``; tried in turn."""

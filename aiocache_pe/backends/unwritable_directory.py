@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiocache_pe.backends.base import Check
-from aiocache_pe.backends.file import doctor
-from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.clock import Clock
 
@@ -22,8 +21,8 @@ class UnwritableFileBackend(MemoryBackend):
     The first one for a directory is logged at ``WARNING``.
 
     Args:
-        directory: the directory of the file store.
-        obstacle: the reason for which it cannot be used.
+        files: the file store.
+        obstacle: the reason for which it cannot use its directory.
         max_entries, max_bytes, policy, clock: see `MemoryBackend`.
     """
 
@@ -31,7 +30,7 @@ class UnwritableFileBackend(MemoryBackend):
 
     def __init__(
         self,
-        directory: str,
+        files: FileBackend,
         obstacle: str,
         *,
         max_entries: int | None,
@@ -40,19 +39,24 @@ class UnwritableFileBackend(MemoryBackend):
         clock: Clock,
     ) -> None:
         super().__init__(max_entries=max_entries, max_bytes=max_bytes, policy=policy, clock=clock)
-        self._root = Layout(directory).root
-        if self._root not in _reported:
-            _reported.add(self._root)
+        self._files = files
+        if files.directory not in _reported:
+            _reported.add(files.directory)
             logger.warning(
                 "cache directory %s cannot be used: %s; until the process is restarted, results "
                 "are kept in its memory only; give directory= or AIOCACHE_PE_DIRECTORY a path that "
                 "this user can write",
-                *(self._root, obstacle),
+                *(files.directory, obstacle),
             )
 
     def __repr__(self) -> str:
-        return f"UnwritableFileBackend({self._root!r})"
+        return f"UnwritableFileBackend({self._files.directory!r})"
 
     async def examine(self) -> Sequence[Check]:
         """See `Examinable.examine`."""
-        return list(doctor.examine(self._root))
+        return await self._files.examine()
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        await super().close()
+        await self._files.close()

@@ -289,7 +289,7 @@ def _replace_unusable(
     from aiocache_pe.backends.unwritable_directory import UnwritableFileBackend  # noqa: PLC0415
 
     return UnwritableFileBackend(
-        store.directory,
+        store,
         obstacle,
         max_entries=max_entries,
         max_bytes=max_bytes,

@@ -104,11 +104,12 @@ class DecoratedFunction(Generic[P, R]):
         raise NotImplementedError
 
     def cache_info(self) -> CacheInfo:
-        """Return the hit and miss counts of this process, and the number of results in memory."""
+        """Return the counts of this process, and the number of results in memory."""
         if self._key == self._first_key:  # not called yet
             return CacheInfo(self._hits, self._misses)
         held = self._loader.namespace.count_in_memory(self._make_key_start()[0])
-        return CacheInfo(self._hits, self._misses, self._loader.max_entries, held)
+        bound = self._loader.max_entries
+        return CacheInfo(self._hits, self._misses, bound, held, self._unstorable)
 
     def _plain_key(self, args: Args, kwargs: Kwargs) -> str:
         key = self._key(args, kwargs)
@@ -291,7 +292,7 @@ class CachedFunction(BlockingDecorated[P, R]):
         >>> double(21), double(number=21)
         (42, 42)
         >>> double.cache_info()
-        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1)
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1, unstorable=0)
         >>> double.invalidate(21), double.cache_clear()
         (True, 0)
     """
@@ -326,7 +327,7 @@ class AsyncCachedFunction(AsyncDecorated[P, R]):
         >>> run(double(21)), run(double(number=21))
         (42, 42)
         >>> double.cache_info()
-        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1)
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1, unstorable=0)
         >>> run(double.invalidate(21)), run(double.cache_clear())
         (True, 0)
     """

@@ -90,9 +90,11 @@ class CacheInfo(NamedTuple):
         maxsize: the ``max_entries`` of the cache, which bounds the results of all functions
             together; ``None`` for no bound.
         currsize: results of the function that this process holds in memory.
+        unstorable: results that no codec can hold, so that they are computed again at each call.
     """
 
     hits: int
     misses: int
     maxsize: int | None = None
     currsize: int = 0
+    unstorable: int = 0

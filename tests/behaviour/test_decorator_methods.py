@@ -169,7 +169,7 @@ async def test_cache_info_has_the_bound_and_the_number_of_results_in_memory(kind
         for a in [1, 2, 3, 1]:
             await kind.get_result(count(a))
         await kind.get_result(other(1))
-        assert count.cache_info() == (1, 3, 50, 3)
+        assert count.cache_info() == (1, 3, 50, 3, 0)
         await kind.get_result(count.invalidate(1))
         assert count.cache_info().currsize == 2
         await kind.get_result(count.cache_clear())

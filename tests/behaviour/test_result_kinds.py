@@ -186,7 +186,10 @@ async def count_calls(
     ask.__qualname__ = f"ask for {name}"
     if annotated:
         ask.__annotations__["return"] = type(make())
-    results = [await cached(cache=cache)(ask)() for _ in range(2)]
+    function = cached(cache=cache)(ask)
+    results = [await function() for _ in range(2)]
+    assert function.cache_info().unstorable in {0, calls}
+    assert bool(function.cache_info().unstorable) is (calls == 2)
     return calls, results
 
 

@@ -62,7 +62,7 @@ class CachedBatch(BatchBase[P, R], BlockingDecorated[P, R]):
         >>> lengths(["one", "three"]), lengths(["one", "one"])
         ([3, 5], [3, 3])
         >>> lengths.cache_info()
-        CacheInfo(hits=2, misses=2, maxsize=None, currsize=2)
+        CacheInfo(hits=2, misses=2, maxsize=None, currsize=2, unstorable=0)
         >>> lengths.invalidate(["one", "two"]), lengths.cache_clear()
         (1, 1)
     """
@@ -93,7 +93,7 @@ class AsyncCachedBatch(BatchBase[P, R], AsyncDecorated[P, R]):
         >>> run(lengths(["one", "three"])), run(lengths(["one", "one"]))
         ([3, 5], [3, 3])
         >>> lengths.cache_info()
-        CacheInfo(hits=2, misses=2, maxsize=None, currsize=2)
+        CacheInfo(hits=2, misses=2, maxsize=None, currsize=2, unstorable=0)
         >>> run(lengths.invalidate(["one", "two"])), run(lengths.cache_clear())
         (1, 1)
     """

@@ -45,7 +45,7 @@ def answer(request: httpx.Request) -> httpx.Response:
         choice = ANSWER["choices"][0] | {"message": {"content": body["answer"]}}
         return httpx.Response(200, json={"choices": [choice]})
     pieces = [body["answer"][at : at + 3] for at in range(0, len(body["answer"]), 3)]
-    deltas = [{"delta": {"content": piece}} for piece in pieces]
+    deltas: list[dict[str, Any]] = [{"delta": {"content": piece}} for piece in pieces]
     deltas.append({"delta": {}, "finish_reason": "stop"})
     events = [f"data: {json.dumps({'choices': [each]})}\n\n" for each in deltas]
     content = "".join([*events, "data: [DONE]\n\n"])

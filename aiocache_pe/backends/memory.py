@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -24,6 +26,7 @@ from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.generations import Generation, Generations
 from aiocache_pe.runtime.loops import checkpoint
+from aiocache_pe.runtime.short_locks import get_free
 
 T = TypeVar("T")
 _SCAN_BATCH = 1000
@@ -113,13 +116,15 @@ class MemoryBackend:
     ) -> None:
         is_bounded = max_entries is not None or max_bytes is not None
         time = None if clock is None else clock.time
+        # Reported after the change, because a subscriber may use the cache.
+        self._evicted, self._expired = deque[StoredRecord](), deque[StoredRecord]()
         self._entries = BoundedMap[StoredRecord](
             policy() if is_bounded else Fifo(),
             max_entries=max_entries,
             max_bytes=None if max_bytes is None else max_bytes + _FREE_OVERHEAD,
-            on_evict=lambda stored: _report(self.on_evict, stored),
+            on_evict=self._evicted.append,
             expiry_buckets=ExpiryBuckets(attrgetter("head.removable_at"), time),
-            on_expire=lambda stored: _report(self.on_expire, stored),
+            on_expire=self._expired.append,
         )
         # Records of the library's own, such as tags and counters, are never evicted.
         self._internal_records = BoundedMap[StoredRecord](Fifo())
@@ -159,10 +164,10 @@ class MemoryBackend:
         removed: list[Head] = []
         for count, key in enumerate(keys, 1):
             records = self._choose_map(key)
-            with records.lock:
+            with get_free(records.lock):
                 stored = records.nodes.get(key)
                 if stored is not None and (only is None or only(stored.head)):
-                    records.discard(key)
+                    records.discard_locked(key)
                     removed.append(stored.head)
                 if only is None:
                     self._supersede(key)
@@ -172,26 +177,27 @@ class MemoryBackend:
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; atomic among threads."""
         records = self._choose_map(key)
-        with records.lock:
+        with get_free(records.lock):
             stored = records.nodes.get(key)
             before = None if stored is None else stored.to_record()
             after = change(before)
             if after is before:
                 return before
             if after is None:
-                records.discard(key)
+                records.discard_locked(key)
                 self._supersede(key)
                 return None
-            if before is not None and after.payload is before.payload:
-                return self._put(after)
-            return self._change(key, after)
+            if before is None or after.payload is not before.payload:
+                self._supersede(key)
+            changed = StoredRecord(after)
+            self._put(changed)
+        self._report_removals()
+        return changed.to_record()
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`."""
         matches = compile_glob(pattern)
-        records = self._choose_map(prefix)
-        with records.lock:
-            nodes = iter(list(records.nodes.values()))
+        nodes = iter(list(self._choose_map(prefix).nodes.values()))
         while batch := list(islice(nodes, _SCAN_BATCH)):
             yield [
                 stored.head
@@ -203,9 +209,9 @@ class MemoryBackend:
     async def clear(self, prefix: str) -> int:
         """See `Backend.clear`."""
         records = self._choose_map(prefix)
-        with records.lock:
+        with get_free(records.lock):
             self._supersede_matching(prefix, None)
-            return records.clear(prefix)
+            return records.clear_locked(prefix)
 
     async def close(self) -> None:
         """Keep the entries: the store holds no other resource."""
@@ -233,10 +239,8 @@ class MemoryBackend:
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`."""
-        records = self._choose_map(prefix)
-        with records.lock:
-            nodes = records.nodes.items()
-            sizes = [node.content_size for key, node in nodes if key.startswith(prefix)]
+        nodes = list(self._choose_map(prefix).nodes.values())
+        sizes = [node.content_size for node in nodes if node.key.startswith(prefix)]
         return len(sizes), sum(sizes)
 
     async def maintain(self, now: float) -> Sequence[Head] | None:
@@ -293,7 +297,7 @@ class MemoryBackend:
 
     async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
         """See `Generational.invalidate`."""
-        with self._choose_map(prefix).lock:
+        with get_free(self._choose_map(prefix).lock):
             self._supersede_matching(prefix, compile_glob(pattern))
         async for heads in self.scan(prefix, pattern):
             yield await self.delete([head.key for head in heads])
@@ -307,13 +311,30 @@ class MemoryBackend:
 
     def _change(self, key: str, record: Record) -> Record:
         """Store a record, and keep earlier computations from replacing it."""
-        with self._choose_map(key).lock:
+        # Made before: an allocation may run a finalizer, which cannot change the store meanwhile.
+        stored = StoredRecord(record)
+        with get_free(self._choose_map(key).lock):
             self._supersede(key)
-            return self._put(record)
+            self._put(stored)
+        self._report_removals()
+        return stored.to_record()
 
     def _put_computed(self, record: Record, generation: Generation) -> Record | None:
-        with self._choose_map(record.head.key).lock:
-            return None if generation.is_raised else self._put(record)
+        stored = StoredRecord(record)
+        with get_free(self._choose_map(stored.key).lock):
+            is_raised = generation.is_raised
+            if not is_raised:
+                self._put(stored)
+        self._report_removals()
+        return None if is_raised else stored.to_record()
+
+    def _report_removals(self) -> None:
+        for removed, report in ((self._evicted, self.on_evict), (self._expired, self.on_expire)):
+            with suppress(IndexError):
+                while removed:
+                    head = removed.popleft().head
+                    if report is not None:
+                        report(head)
 
     def _supersede(self, key: str) -> None:
         self._leases.pop(key, None)
@@ -325,8 +346,8 @@ class MemoryBackend:
                 self._leases.pop(key, None)
         self._generations.raise_matching(prefix, matches)
 
-    def _put(self, record: Record) -> Record:
-        stored = StoredRecord(record)
+    def _put(self, stored: StoredRecord) -> None:
+        """Store a record under the lock."""
         records = self._choose_map(stored.key)
         replaced = records.nodes.get(stored.key)
         if replaced is not None:
@@ -334,10 +355,9 @@ class MemoryBackend:
         size = stored.content_size
         is_too_large = self._max_bytes is not None and size > self._max_bytes
         if is_too_large:
-            records.discard(stored.key)
-        if is_too_large or not records.put(stored):
+            records.discard_locked(stored.key)
+        if is_too_large or not records.put_locked(stored):
             raise BackendError(f"an entry of {size} bytes exceeds max_bytes={self._max_bytes}")
-        return stored.to_record()
 
 
 def _compute_size(record: Record) -> int:
@@ -363,8 +383,3 @@ async def _put_all(puts: Iterable[Callable[[], T]]) -> list[T]:
         errors[0].done = stored
         raise errors[0]
     return stored
-
-
-def _report(on_removal: Callable[[Head], object] | None, stored: StoredRecord) -> None:
-    if on_removal is not None:
-        on_removal(stored.head)

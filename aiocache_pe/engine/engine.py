@@ -330,10 +330,9 @@ class Engine:
         if extra <= 0 or self.tier is None:
             entry.content = value
             return value
-        with self.tier.lock:
-            if entry.content is content:  # not in another thread meanwhile
-                entry.content = value
-                self.tier.resize(entry, entry.size + extra)
+        if entry.content is content:  # not in another thread meanwhile
+            entry.content = value
+            self.tier.resize(entry, entry.size + extra)
         return value
 
     async def decode_in_thread(self, entry: MemoryEntry) -> Any:
@@ -517,8 +516,8 @@ class Engine:
             return await self.write(records)
         except BackendError:
             keys = [record.head.key for record in records]
-            await self.backend.delete(keys)
             self.discard(keys)
+            await self.backend.delete(keys)
             return []
 
     async def load_secret(self) -> bool:

@@ -74,6 +74,13 @@ class Adaptive(EvictionPolicy[N]):
         self._epoch_requests = 0
         self._past_requests = 0.0  # decayed like the scores
 
+    def restart(self) -> Adaptive[N]:
+        """See `EvictionPolicy.restart`; the new policy reads the same buffer of hits."""
+        policy = type(self)()
+        policy._hit_buffer = self._hit_buffer  # noqa: SLF001 - of this class
+        policy.on_hit = self.on_hit
+        return policy
+
     def __len__(self) -> int:
         return len(self._active) + (0 if self._retired is None else len(self._retired))
 

@@ -43,6 +43,10 @@ class EvictionPolicy(Protocol[N]):
     lock_free: bool = True
     """Whether any thread may call `on_hit` at any time without the lock."""
 
+    def restart(self) -> EvictionPolicy[N]:
+        """Return an empty policy of this kind; a lock-free `on_hit` works for it, too."""
+        return type(self)()
+
     def __len__(self) -> int:
         """Return the number of nodes that the policy holds."""
 

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic
+from contextlib import suppress
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from aiocache_pe.eviction.base import EvictionPolicy, N
 from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
-from aiocache_pe.runtime.fork import hold_during_fork
+from aiocache_pe.runtime.fork import reset_after_fork
 
+T = TypeVar("T")
 _EXPIRED_PER_PUT: Final = 4  # more than one, so that the number of expired nodes falls
+_MAX_DEFERRED: Final = 1024  # changes; of more, the oldest are dropped
 
 
 class BoundedMap(Generic[N]):
     """Mapping from keys to nodes that evicts nodes to stay within its bounds.
 
     Any number of threads may use it. Reading is a plain lookup in ``nodes``, without a lock. A
-    hit raises ``node.hits`` and calls ``on_hit``, unless that is ``None``. Changes take the lock.
+    hit raises ``node.hits`` and calls ``on_hit``, unless that is ``None``.
+
+    Changes take the lock. A signal handler or a finalizer may run in the thread that holds it,
+    and may wait for a thread that changes this map. So no change waits: while the lock is held,
+    `put`, `discard`, `resize`, `clear` and hits are noted, and the next change makes them. A
+    caller that must know the result uses the methods ``..._locked`` under the lock.
+
+    An exception of a signal handler may end a change at any instruction. The next change then
+    builds the policy, the sizes and the expiry buckets again, from the nodes.
 
     Args:
         policy: chooses the nodes to evict.
@@ -29,14 +42,14 @@ class BoundedMap(Generic[N]):
         on_expire: called with every node that `put` removes because it expired, under the lock.
 
     Attributes:
-        lock: lock of all changes, for a change of several steps.
+        lock: lock of all changes, for a change of several steps; not re-entrant.
         nodes: all nodes by their keys, to be read only.
         total_size: sum of the sizes of all nodes, in bytes.
     """
 
     __slots__ = (
-        *("_expiry_buckets", "_max_bytes", "_max_entries", "_on_evict", "_on_expire", "_policy"),
-        *("lock", "nodes", "total_size"),
+        *("_deferred", "_expiry_buckets", "_is_changing", "_max_bytes", "_max_entries"),
+        *("_on_evict", "_on_expire", "_policy", "lock", "nodes", "total_size", "__weakref__"),
     )
 
     def __init__(
@@ -57,8 +70,14 @@ class BoundedMap(Generic[N]):
         self._on_evict = on_evict
         self._expiry_buckets = expiry_buckets
         self._on_expire = on_expire
-        self.lock = threading.RLock()
-        hold_during_fork(self.lock)
+        self._deferred: deque[Callable[[], object]] = deque(maxlen=_MAX_DEFERRED)
+        self._is_changing = False  # still true after a change that an exception has ended
+        self.lock = threading.Lock()
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Use a lock of the child's own, because a thread of the parent may hold this one."""
+        self.lock = threading.Lock()
 
     @property
     def on_hit(self) -> Callable[[N], None] | None:
@@ -70,57 +89,22 @@ class BoundedMap(Generic[N]):
         """Add a node or replace the one with its key, and make room for it.
 
         Returns:
-            ``True`` if the map holds the node; ``False`` if the node alone exceeds a bound.
+            ``True`` if the map holds the node; ``False`` if the node alone exceeds a bound, or
+            while another change is being made.
         """
-        with self.lock:
-            replaced = self.nodes.get(node.key)
-            if replaced is not None:
-                # It stays in `nodes` until the new node takes its place, because a reader without
-                # the lock must find one of the two.
-                self._detach(replaced)
-            if not self._fits(node):
-                self.nodes.pop(node.key, None)
-                return False
-
-            if self._expiry_buckets is not None:
-                self._remove_expired(self._expiry_buckets, node)
-            while self._is_full_for(node):
-                self._evict()
-
-            self.nodes[node.key] = node
-            self.total_size += node.size
-            self._policy.add(node)
-            if self._expiry_buckets is not None:
-                self._expiry_buckets.add(node)
-            return True
+        return bool(self._change(partial(self.put_locked, node)))
 
     def resize(self, node: N, size: int) -> None:
         """Change the size of a node, and make room for it; the node itself may be evicted."""
-        with self.lock:
-            if self.nodes.get(node.key) is not node:
-                return
-            self.total_size += size - node.size
-            node.size = size
-            if not self._fits(node):
-                self.discard(node.key)
-            while self._max_bytes is not None and self.total_size > self._max_bytes:
-                self._evict()
+        self._change(partial(self._resize, node, size))
 
     def discard(self, key: str) -> N | None:
         """Remove and return the node of a key; ``None`` if there is none."""
-        with self.lock:
-            node = self.nodes.pop(key, None)
-            if node is not None:
-                self._detach(node)
-            return node
+        return self._change(partial(self.discard_locked, key))
 
     def clear(self, prefix: str = "") -> int:
         """Remove every node that has a key with this prefix, and return their number."""
-        with self.lock:
-            keys = [key for key in self.nodes if key.startswith(prefix)]
-            for key in keys:
-                self.discard(key)
-            return len(keys)
+        return self._change(partial(self.clear_locked, prefix)) or 0
 
     def expire(self, now: float, limit: int) -> list[N]:
         """Remove expired nodes.
@@ -132,11 +116,101 @@ class BoundedMap(Generic[N]):
         Returns:
             The removed nodes; fewer than ``limit`` if no more have expired.
         """
+        return self._change(partial(self._expire, now, limit)) or []
+
+    def put_locked(self, node: N) -> bool:
+        """Add a node as `put` does; the caller holds the lock."""
+        self._begin_change()
+        replaced = self.nodes.get(node.key)
+        if replaced is not None:
+            # It stays in `nodes` until the new node takes its place, because a reader without
+            # the lock must find one of the two.
+            self._detach(replaced)
+        fits = self._fits(node)
+        if fits:
+            self._make_room(node)
+            self.nodes[node.key] = node
+            self.total_size += node.size
+            self._policy.add(node)
+            if self._expiry_buckets is not None:
+                self._expiry_buckets.add(node)
+        else:
+            self.nodes.pop(node.key, None)
+        self._is_changing = False
+        return fits
+
+    def discard_locked(self, key: str) -> N | None:
+        """Remove and return the node of a key as `discard` does; the caller holds the lock."""
+        self._begin_change()
+        node = self.nodes.pop(key, None)
+        if node is not None:
+            self._detach(node)
+        self._is_changing = False
+        return node
+
+    def clear_locked(self, prefix: str) -> int:
+        """Remove the nodes under a prefix as `clear` does; the caller holds the lock."""
+        keys = [key for key in self.nodes if key.startswith(prefix)]
+        for key in keys:
+            self.discard_locked(key)
+        return len(keys)
+
+    def _change(self, change: Callable[[], T]) -> T | None:
+        """Make a change; note it and return ``None`` while another one is being made."""
+        lock = self.lock
+        if lock.locked():
+            self._deferred.append(change)
+            return None
+        with lock:
+            if self._deferred:
+                self._make_deferred_changes()
+            return change()
+
+    def _make_deferred_changes(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._deferred.popleft()()
+
+    def _begin_change(self) -> None:
+        """Mark the map as being changed, and repair it if the last change was interrupted."""
+        if self._is_changing:
+            self._policy = self._policy.restart()
+            nodes = list(self.nodes.values())
+            for node in nodes:
+                node.queue = node.previous = node.next = None
+                node.policy_state = 0
+                self._policy.add(node)
+            self.total_size = sum(node.size for node in nodes)
+            if self._expiry_buckets is not None:
+                self._expiry_buckets.restart(nodes)
+        self._is_changing = True
+
+    def _resize(self, node: N, size: int) -> None:
+        if self.nodes.get(node.key) is not node:
+            return
+        self._begin_change()
+        self.total_size += size - node.size
+        node.size = size
+        if not self._fits(node):
+            del self.nodes[node.key]
+            self._detach(node)
+        while self._max_bytes is not None and self.total_size > self._max_bytes:
+            self._evict()
+        self._is_changing = False
+
+    def _expire(self, now: float, limit: int) -> list[N]:
         removed: list[N] = []
-        with self.lock:
-            while len(removed) < limit and (node := self._pop_expired(now)) is not None:
-                removed.append(node)
+        self._begin_change()
+        while len(removed) < limit and (node := self._pop_expired(now)) is not None:
+            removed.append(node)
+        self._is_changing = False
         return removed
+
+    def _make_room(self, node: N) -> None:
+        if self._expiry_buckets is not None:
+            self._remove_expired(self._expiry_buckets, node)
+        while self._is_full_for(node):
+            self._evict()
 
     def _detach(self, node: N) -> None:
         self.total_size -= node.size
@@ -185,6 +259,15 @@ class BoundedMap(Generic[N]):
             self._on_evict(node)
 
     def _report_hit(self, node: N) -> None:
-        with self.lock:
-            if self._policy.on_hit is not None:
-                self._policy.on_hit(node)
+        lock = self.lock
+        if lock.locked():
+            self._deferred.append(partial(self._note_hit, node))
+            return
+        with lock:
+            self._note_hit(node)
+
+    def _note_hit(self, node: N) -> None:
+        if self._policy.on_hit is not None:
+            self._begin_change()
+            self._policy.on_hit(node)
+            self._is_changing = False

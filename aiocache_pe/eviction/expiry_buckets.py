@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf, isfinite
 from typing import Generic
 
@@ -87,6 +87,13 @@ class ExpiryBuckets(Generic[N]):
                 if not bucket:
                     bucket.clear()  # frees the table, which does not shrink by itself
                 return
+
+    def restart(self, nodes: Iterable[N]) -> None:
+        """Remove all nodes, and add these."""
+        self._buckets.clear()
+        self._order.clear()
+        for node in nodes:
+            self.add(node)
 
     def pop_expired(self, now: float) -> str | None:
         """Remove a node that expired before ``now``, in seconds since the epoch.

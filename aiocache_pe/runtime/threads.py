@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 from weakref import WeakSet
 
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.short_locks import get_free
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -142,12 +143,13 @@ class ThreadPool:
 
         Raises:
             RuntimeError: the pool is shut down, or no loop is running.
+            BackendError: a finalizer calls this in the middle of another call of it.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         work = partial(fn, *args) if args else fn
         workers = self._workers
-        with workers.lock:
+        with get_free(workers.lock):
             if not workers.has_ended:
                 workers.unfinished += 1
                 if workers.unfinished > len(workers.threads) < self._max_threads:

@@ -162,8 +162,9 @@ def test_finalizers_may_use_the_cache_while_any_code_runs(tmp_path: Path, backen
     out = run_script(
         tmp_path,
         f"""
-        import faulthandler, gc
+        import faulthandler, gc, logging
         faulthandler.dump_traceback_later(50, exit=True)
+        logging.disable()  # a change in the middle of a change of the memory store is refused
         cache, ended = CacheManager({backend!r}), []
 
         class Cyclic:
@@ -462,3 +463,32 @@ def test_many_threads_share_one_computation(tmp_path: Path) -> None:
         """,
     )
     assert out == "1 True\n"
+
+
+@pytest.mark.parametrize("backend", ["memory", "file"])
+def test_calls_work_while_a_handler_interrupts_a_change_in_memory(
+    tmp_path: Path, backend: str
+) -> None:
+    out = run_script(
+        tmp_path,
+        f"""
+        import faulthandler, logging
+        from aiocache_pe.runtime import short_locks
+        faulthandler.dump_traceback_later(50, exit=True)
+        logging.disable()
+        short_locks._MAX_SECONDS = 0.01
+        cache = CacheManager({backend!r})
+        engine = cache.asynchronous.loader.namespace.engine
+        cache.set("k", (1, 2))
+        with engine.tier.lock:  # as a signal handler between two instructions of a change
+            print(cache.get("k"), cache.set("l", [1]), cache.get("l"), cache.delete("l"))
+            print(cache.get_many(["k", "l"]), cache.get_or_set("m", lambda: 1), cache.incr("n"))
+        if {backend!r} == "memory":
+            with engine.backend._entries.lock:
+                print(cache.get("k"), cache.set("k", 2), cache.get("k"), cache.delete("k"))
+        print(cache.set("k", 3), cache.get("k"))
+        """,
+    )
+    lines = ["(1, 2) True [1] True", "{'k': (1, 2)} 1 1"]
+    lines += ["(1, 2) False (1, 2) False"] if backend == "memory" else []
+    assert out.splitlines() == [*lines, "True 3"]

@@ -18,6 +18,7 @@ from weakref import WeakMethod
 
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
+from aiocache_pe.runtime.short_locks import get_free
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class CircuitBreaker:
 
     def open(self, reason: BaseException) -> None:
         """Refuse calls from now on, and end all calls in flight."""
-        with self._lock:
+        with get_free(self._lock):
             if self.is_open:
                 return
             self.is_open = True

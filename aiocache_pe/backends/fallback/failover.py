@@ -21,6 +21,7 @@ from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
+from aiocache_pe.runtime.short_locks import get_free
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Failover:
         """
         if not self.is_starting:
             return
-        with self._lock:
+        with get_free(self._lock):
             has_begun, self._has_begun = self._has_begun, True
         if not has_begun:
             self._start_task = asyncio.ensure_future(self._settle_at_start())
@@ -181,7 +182,7 @@ class Failover:
             self._refuse_counters(keys)
             if self._needs_value(keys, is_whole=is_whole) and await self._has_recovered():
                 continue
-            with self._lock:
+            with get_free(self._lock):
                 if self._is_settling or not (self.breaker.is_open or has_failed):
                     continue
                 self._in_flight += 1
@@ -240,7 +241,7 @@ class Failover:
             self._journal.confirm(self._clock.time(), self._away_since, keys)
 
     def _finish_change(self, work: asyncio.Future[Any]) -> None:
-        with self._lock:
+        with get_free(self._lock):
             self._in_flight -= 1
         if not work.cancelled():
             work.exception()  # marks it as retrieved; its caller may have been cancelled
@@ -292,7 +293,7 @@ class Failover:
             if not journal.get_patterns():
                 break
 
-        with self._lock:
+        with get_free(self._lock):
             self._is_settling = True  # changes wait from here on
         try:
             await self._wait_idle()

@@ -27,6 +27,7 @@ from zlib import crc32
 
 from aiocache_pe.backends.private_files import make_private_folder
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.short_locks import get_free
 from aiocache_pe.runtime.threads import ThreadPool
 
 logger = logging.getLogger("aiocache_pe")
@@ -119,17 +120,17 @@ class Journal:
 
     def get_keys(self, limit: int) -> dict[str, Change]:
         """Return at most ``limit`` keys with changes that are not settled."""
-        with self._lock:
+        with get_free(self._lock):
             return dict(islice(self._keys.items(), limit))
 
     def get_patterns(self) -> dict[Pattern, Change]:
         """Return the patterns that are not settled."""
-        with self._lock:
+        with get_free(self._lock):
             return dict(self._patterns)
 
     async def run(self, work: Callable[..., T], *args: Any) -> T:
         """Run a blocking method in the journal's own thread."""
-        with self._lock:
+        with get_free(self._lock):
             if self._pool is None:
                 self._pool = ThreadPool(1, "aiocache_pe-journal")
             pool = self._pool
@@ -173,7 +174,7 @@ class Journal:
 
     def mark_settled(self, settled: Iterable[tuple[JournalEntry, Change]]) -> None:
         """Drop settled changes, except those that were made again since."""
-        with self._lock:
+        with get_free(self._lock):
             for entry, change in settled:
                 pending: dict[Any, Change] = self._get_pending(entry)
                 present = pending.get(entry)
@@ -213,7 +214,7 @@ class Journal:
             previous, self._files, self._own_fd = self._files, {}, None
             pending: list[tuple[JournalEntry, Change]] = []
             try:
-                with self._lock:
+                with get_free(self._lock):
                     pending += self._keys.items()
                     pending += self._patterns.items()
                 self._write_lines([_make_line(*item) for item in pending])
@@ -227,7 +228,7 @@ class Journal:
         """Release the files; the process that adopts them settles their changes."""
         with self._file_lock:
             self._close_files()
-            with self._lock:
+            with get_free(self._lock):
                 self._keys.clear()
                 self._patterns.clear()
                 pool, self._pool = self._pool, None
@@ -260,7 +261,7 @@ class Journal:
         return []
 
     def _add(self, entries: Iterable[JournalEntry], change: Change) -> None:
-        with self._lock:
+        with get_free(self._lock):
             for entry in entries:
                 self._last_number += 1
                 pending = self._get_pending(entry)

@@ -23,7 +23,7 @@ from aiocache_pe.backends.file.regular_files import open_owned
 from aiocache_pe.exceptions import LockTimeoutError
 from aiocache_pe.runtime.fork import reset_after_fork
 
-_STRIPES = 64
+_STRIPES = 512
 _TIMEOUT = 0.05  # seconds; a store operation takes well under a millisecond
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
 _pack_flock = struct.Struct("hhqqi").pack

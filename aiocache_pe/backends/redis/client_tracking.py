@@ -44,6 +44,7 @@ from aiocache_pe.backends.redis.errors import CLIENT_ERRORS
 from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX, PROBE_NAME, make_probe_name
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
+from aiocache_pe.runtime.short_locks import get_free
 
 logger = logging.getLogger("aiocache_pe")
 
@@ -120,7 +121,7 @@ class Tracker:
         if session is None or not session.is_alive:
             self._background.start(self._listen)
             return None
-        with self._lock:
+        with get_free(self._lock):
             return [self._make_version(name, session) for name in names]
 
     def has_all_primaries(self) -> bool:
@@ -138,7 +139,7 @@ class Tracker:
 
     def mark_changed(self, names: Iterable[bytes]) -> None:
         """Mark versions as outdated: their keys have changed, or may have."""
-        with self._lock:
+        with get_free(self._lock):
             for name in names:
                 version = self._versions.pop(name, None)
                 if version is not None:
@@ -146,7 +147,7 @@ class Tracker:
 
     def mark_prefix_changed(self, prefix: bytes) -> None:
         """Mark the versions of all names with a prefix as outdated."""
-        with self._lock:
+        with get_free(self._lock):
             names = [name for name in self._versions if name.startswith(prefix)]
         self.mark_changed(names)
 
@@ -162,7 +163,7 @@ class Tracker:
         return version
 
     def _end_session(self) -> None:
-        with self._lock:
+        with get_free(self._lock):
             if self._session is not None:
                 self._session.is_alive = False
             self._session = None
@@ -208,7 +209,7 @@ class Tracker:
                     await connection.send_command(*command)
                     await connection.read_response()
             session = TrackingSession(await self._get_proven_names(link.pool, connections))
-            with self._lock:
+            with get_free(self._lock):
                 self._session = session
             logger.debug("%s: tracking started", self._server)
             async with asyncio.TaskGroup() as group:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiocache_pe.eviction.bounded_map import BoundedMap
+from aiocache_pe.eviction.expiry_buckets import ExpiryBuckets
 from aiocache_pe.eviction.fifo import Fifo
 from tests.support.nodes import OLDEST_FIRST, POLICIES, Node
 
@@ -145,3 +146,53 @@ def test_a_replaced_node_can_be_read_until_the_new_one_is_there() -> None:
     assert (join_keys(bounded), bounded.total_size, bounded.nodes["a"].size) == ("a", 3, 3)
     assert not bounded.put(Node("a", 5))
     assert (join_keys(bounded), bounded.total_size) == ("", 0)
+
+
+def test_no_change_waits_for_another_and_the_next_change_makes_both() -> None:
+    """A signal handler in the thread with the lock may wait for the thread that changes the map."""
+    bounded = BoundedMap(POLICIES["lru"](), max_entries=3)
+    nodes = [Node(key) for key in "abc"]
+    for node in nodes:
+        bounded.put(node)
+    on_hit = bounded.on_hit
+    assert on_hit is not None
+    with bounded.lock:
+        assert not bounded.put(Node("d"))
+        on_hit(nodes[1])
+        assert bounded.discard("c") is None
+        assert bounded.clear("x") == 0
+    assert join_keys(bounded) == "abc"
+    bounded.put(Node("e"))
+    assert join_keys(bounded) == "bde"
+    bounded.put(Node("f"))
+    assert join_keys(bounded) == "bef"
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_change_that_an_interrupt_has_ended_leaves_a_map_within_its_bounds(name: str) -> None:
+    bounded = BoundedMap(
+        POLICIES[name](),
+        max_bytes=20,
+        expiry_buckets=ExpiryBuckets[Node](lambda node: 100.0, lambda: 0.0),
+    )
+    on_hit = bounded.on_hit
+    for number in range(30):
+        bounded.put(Node(str(number)))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for step in ("_fits", "_make_room", "_detach"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BoundedMap, step, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                bounded.put(Node(next(iter(bounded.nodes))))
+        assert not bounded.lock.locked()
+        for number in range(60):
+            node = Node(f"{step} {number}")
+            assert bounded.put(node)
+            if on_hit is not None:
+                on_hit(node)
+            assert bounded.total_size == sum(each.size for each in bounded.nodes.values()) <= 20
+    assert len(bounded.expire(200.0, 100)) == 20
+    assert (bounded.total_size, bounded.nodes) == (0, {})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from copy import deepcopy
 from typing import Any, Final, Literal
 
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.memory_entry import MemoryEntry
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.sentinels import MISSING
 
 Source = Literal["hit", "miss", "stale", "joined"]
@@ -69,11 +69,13 @@ class Outcome:
 
         Without `prepare_copies` this caller is the only one, and gets the value itself.
         """
-        with suppress(Exception):  # a class may raise anything while it is copied
+        try:
             if self._entry is not None:
                 return engine.decode(self._entry)
             return self.value if self._copy is MISSING else copy_value(self._copy)
-        return MISSING
+        except Exception as error:  # noqa: BLE001 - a class may raise anything while it is copied
+            raise_interrupt(error)
+            return MISSING
 
 
 def copy_value(value: Any) -> Any:
@@ -99,5 +101,6 @@ def copy_or_share(value: Any) -> Any:
     """Return a copy, or the value itself if it cannot be copied, such as an open handle."""
     try:
         return copy_value(value)
-    except Exception:  # noqa: BLE001 - a class may raise anything while it is copied
+    except Exception as error:  # noqa: BLE001 - a class may raise anything while it is copied
+        raise_interrupt(error)
         return value

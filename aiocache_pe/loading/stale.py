@@ -25,6 +25,7 @@ from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from aiocache_pe.loading.compute import Computer, copy_or_compute
 from aiocache_pe.loading.copying import Outcome, Source
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 from aiocache_pe.ttl import parse_ttl
 
@@ -49,7 +50,8 @@ class StaleEntries:
             entry = self._namespace.engine.peek(key)
             if type(entry) is MemoryEntry and self._is_due(entry, policy):
                 return PENDING
-        except Exception:  # noqa: BLE001 - a store's `peek` or a codec; `get` reports it
+        except Exception as error:  # noqa: BLE001 - a store's `peek` or a codec; `get` reports it
+            raise_interrupt(error)
             return PENDING
         return self._namespace.peek(key)
 

@@ -33,6 +33,7 @@ from weakref import WeakSet
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.runtime import log_forwarding, wait_graph
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.runtime.portal_call import INTERRUPT_SECONDS, Inbox, PortalCall, get_waiting_calls
 from aiocache_pe.runtime.threads import CallerPool, is_ending, own_threads
 from aiocache_pe.runtime.wait_graph import WaitNode
@@ -119,8 +120,10 @@ class Portal:
     def run(self, call: PortalCall[T]) -> T:
         """Run a call, and wait for its result; the errors are those of `call`."""
         blocked: list[object] = [*get_waiting_calls()]
-        with suppress(RuntimeError):
+        try:
             blocked.append(asyncio.get_running_loop())
+        except RuntimeError as error:
+            raise_interrupt(error)
         if not blocked:
             return self._run(call, None)
         blocker = WaitNode(call)
@@ -134,10 +137,12 @@ class Portal:
 
         ``refuse`` is called instead if the loop ends before that.
         """
-        with suppress(PortalEndedError, RuntimeError):  # or a thread cannot start
+        try:
             self._find_inbox(level=0).put(function, refuse)
-            return True
-        return False
+        except RuntimeError as error:  # the portal has ended, or a thread cannot start
+            raise_interrupt(error)
+            return False
+        return True
 
     def stop(self) -> None:
         """Cancel all calls, and end the loops and their threads; a later call starts them again."""

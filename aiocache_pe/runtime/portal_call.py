@@ -30,6 +30,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.runtime import wait_graph
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.runtime.threads import own_threads
 from aiocache_pe.runtime.wait_graph import WaitNode
 
@@ -77,12 +78,15 @@ class Inbox:
     ) -> None:
         """Run a function in the loop, as soon as it has started."""
         self._deliveries.append(_Delivery(context or copy_context(), run, refuse))
-        loop = self.loop
-        if loop is not None:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(self._run_all)
+        self.wake()
         if self.has_ended:
             self._refuse_all()
+
+    def wake(self) -> None:
+        """Have the loop run what was handed over."""
+        loop = self.loop
+        if loop is not None:
+            _call_soon(loop, self._run_all)
 
     def start(self) -> None:
         """Accept deliveries in the running loop."""
@@ -127,6 +131,14 @@ class Inbox:
         for check in list(self._checks):
             check()
         self._set_timer()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Have a loop of another thread call a function, unless the loop is closed."""
+    try:
+        loop.call_soon_threadsafe(function)
+    except RuntimeError as error:
+        raise_interrupt(error)
 
 
 current_call: ContextVar[PortalCall[Any] | None] = ContextVar("aiocache_pe_call", default=None)
@@ -272,9 +284,11 @@ class PortalCall(Generic[T]):
                         f"a call in the thread {threading.current_thread().name!r} of the cache "
                         "must not wait for the cache; make it in a thread of your own"
                     ) from None
-                has_ended = self.inbox is not None and self.inbox.has_ended
-                if has_ended and self.has_started and not self._done:
-                    raise CancelledError from None
+                inbox = self.inbox
+                if inbox is not None:
+                    if inbox.has_ended and self.has_started and not self._done:
+                        raise CancelledError from None
+                    inbox.wake()  # an interrupt may have prevented it
                 continue
             if work is None:
                 return
@@ -295,8 +309,7 @@ class PortalCall(Generic[T]):
         future: asyncio.Future[Any] = loop.create_future()
 
         def settle(change: Callable[..., object], *args: Any) -> None:
-            with suppress(RuntimeError):  # the loop is closed, as at the exit of the program
-                loop.call_soon_threadsafe(lambda: future.done() or change(*args))
+            _call_soon(loop, lambda: future.done() or change(*args))
 
         def work() -> None:
             try:

@@ -29,6 +29,7 @@ from aiocache_pe.backends.file.regular_files import (
 from aiocache_pe.backends.file.version import VersionTag, make_version
 from aiocache_pe.exceptions import CorruptRecordError
 from aiocache_pe.record import Head, has_checksum, unpack_head
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.sentinels import PENDING, Pending
 
 MAX_CACHED_BYTES = 64 * 1024
@@ -161,6 +162,8 @@ class CachedReader:
             if os.preadv(fd, [buffer], 0, os.RWF_NOWAIT) != size:
                 return PENDING
         except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise_interrupt(error)
             return self._interpret(error.errno or 0)
         finally:
             os.close(fd)

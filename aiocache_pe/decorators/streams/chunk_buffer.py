@@ -9,6 +9,7 @@ from aiocache_pe.codecs.object_size import measure
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.loading.copying import copy_or_share, copy_value
 from aiocache_pe.loading.options import LoadPolicy
+from aiocache_pe.runtime.interrupts import raise_interrupt
 
 _MAX_CHUNKS = 1_000_000
 _MAX_BYTES = 64 * 1024 * 1024
@@ -50,6 +51,7 @@ class ChunkBuffer:
         try:
             recorded = copy_value(chunk)
         except Exception as error:  # noqa: BLE001 - copying may raise anything
+            raise_interrupt(error)
             self.error = self.error or error
         size = measure(recorded)
         self._chunks.append(recorded)

@@ -20,7 +20,9 @@ from tests.support.servers.redis_server import Server
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 60
 SCRIPT = """
-import faulthandler, logging, os, random, signal, sys, warnings
+import faulthandler, logging, os, random, signal, sys, threading, warnings
+import httpx
+from aiocache_pe.integrations.httpx import CacheTransport
 from aiocache_pe.sync import CacheManager, cached, cached_batch
 
 backend, place, count, uses_cache, seed = sys.argv[1:]
@@ -59,6 +61,40 @@ def squares(numbers):
 async def answer():
     return [1]
 
+class Body(httpx.SyncByteStream):
+    def __iter__(self):
+        for number in range(9):
+            yield b"data: %d\\n\\n" % number
+
+class Server(httpx.BaseTransport):
+    def handle_request(self, request):
+        head = {"content-type": "text/event-stream"}
+        return httpx.Response(200, headers=head, stream=Body())
+
+http = CacheTransport(cache.asynchronous, transport=Server(), cacheable=lambda request: True)
+URL, WHOLE = "http://server/v1/chat/completions", b"".join(Body())
+
+def read_http(n):
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"{n}"}]}
+    request = httpx.Request("POST", URL, json=body)
+    response = http.handle_request(request)
+    try:
+        assert b"".join(response.stream) == WHOLE
+    finally:
+        response.stream.close()
+
+def read_beside(has_ended):
+    while not has_ended.is_set():
+        for number in range(3):
+            try:
+                read_http(number)
+            except InterruptedError:  # of the stream that an interrupted reader has run
+                pass
+            beside.append(number)
+
+has_ended, beside = threading.Event(), []
+readers = [threading.Thread(target=read_beside, args=(has_ended,), daemon=True) for _ in range(2)]
+
 CALLS = [
     lambda n: cache.set(f"k{n}", [n]),
     lambda n: cache.get(f"k{n}"),
@@ -72,6 +108,7 @@ CALLS = [
     lambda n: list(stream(n)), stream.invalidate,
     lambda n: squares([n, n + 1]), lambda n: squares.invalidate([n]),
     lambda n: list(cache.keys(f"k{n}*")),
+    lambda n: read_http(n % 3), lambda n: read_http(n % 3),
 ]
 
 def interrupt(*_):
@@ -83,6 +120,8 @@ def interrupt(*_):
     raise (Interrupt if fired % 2 else TimeLimit)
 
 signal.signal(signal.SIGALRM, interrupt)
+for reader in readers:
+    reader.start()
 while fired < int(count):
     try:
         while fired < int(count):
@@ -94,11 +133,18 @@ while fired < int(count):
                 signal.setitimer(signal.ITIMER_REAL, 0)
     except (Interrupt, TimeLimit):
         pass
+    except InterruptedError:  # another handler has ended the stream
+        pass
 signal.signal(signal.SIGALRM, signal.SIG_IGN)
 faulthandler.dump_traceback_later(60, exit=True)
 assert cache.set("end", 1) and cache.get("end") == 1
 assert double(1) == [2] and triple(1) == [[2], 3] and list(stream(1)) == [[1], [2]]
 assert squares([1, 2]) == [1, 4] and cache.get_or_set("a1", answer) == [1]
+has_ended.set()
+for reader in readers:
+    reader.join()
+assert len(beside) > 3
+read_http(1)
 cache.close()
 print("ended", len(os.listdir("/proc/self/fd")))
 """

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
-from concurrent.futures import CancelledError, Future
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,9 +20,12 @@ from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from aiocache_pe.engine.engine import Computation
 from aiocache_pe.loading.compute import SharedComputation
+from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.fork import reset_after_fork
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.runtime.loops import PerLoop
 from aiocache_pe.runtime.single_flight import Flight, Flights
+from aiocache_pe.runtime.waiting_threads import WaitingThreads
 
 _FIRST_READ_SECONDS = 1.0
 """Time for the request that opened a stream to start to read it."""
@@ -157,18 +160,46 @@ class AsyncSharedStreams:
 
 
 class _Opening:
-    """A stream that one thread opens, and seats for the threads that wait for it."""
+    """A stream that one thread opens, and seats for the threads that wait for it.
+
+    Attributes:
+        presence: the lock that the opening thread holds while it opens the stream.
+        outcome: the response and the stream, which is ``None`` for a failure; ``None`` until then.
+        error: the exception of the opening thread.
+        seats: a dict for each waiting thread. Its value is the reader of the thread; the first one
+            that is set counts.
+        is_closed: whether the response is closed, and the stream is stored.
+    """
 
     def __init__(self, computation: Computation) -> None:
         self.computation = computation
-        self.waiting = 0
-        self.future: Future[tuple[OpenedStream, SyncSharedStream[bytes] | None]] = Future()
-        self.reserved: list[StreamReader | None] = []
-        self.closed = threading.Event()
+        self.owner = threading.get_ident()
+        self.presence = threading.Lock()
+        self.waiting = WaitingThreads()
+        self.outcome: tuple[OpenedStream, SyncSharedStream[bytes] | None] | None = None
+        self.error: Exception | None = None
+        self.seats = deque[_Seat]()
+        self.is_closed = False
+
+    def has_left(self) -> bool:
+        """Return whether the opening thread is done, or was interrupted."""
+        return bool(self.outcome or self.error) or not self.presence.locked()
+
+    def close(self) -> None:
+        """Let the threads continue that wait until the stream is stored."""
+        self.is_closed = True
+        self.waiting.wake()
+
+
+_Seat = dict[None, StreamReader | None]
 
 
 class SyncSharedStreams:
-    """The streams in flight that threads share."""
+    """The streams in flight that threads share.
+
+    A signal handler may interrupt each thread at any instruction. No thread holds a lock that
+    another one needs; see `aiocache_pe.decorators.streams.fan_out_sync`.
+    """
 
     def __init__(self) -> None:
         self.after_fork()
@@ -176,7 +207,6 @@ class SyncSharedStreams:
 
     def after_fork(self) -> None:
         """Forget the streams of the parent process, because its threads do not run here."""
-        self._lock = threading.Lock()
         self._openings: dict[str, _Opening] = {}
 
     def get_present(self, key: str) -> Computation | None:
@@ -186,10 +216,9 @@ class SyncSharedStreams:
 
     def forget(self, computation: Computation) -> None:
         """Let no later request join the stream of a computation."""
-        with self._lock:
-            opening = self._openings.get(computation.key)
-            if opening is not None and opening.computation is computation:
-                del self._openings[computation.key]
+        opening = self._openings.get(computation.key)
+        if opening is not None and opening.computation is computation:
+            self._openings.pop(computation.key, None)
 
     def open_or_join(
         self,
@@ -197,46 +226,45 @@ class SyncSharedStreams:
         open_stream: Callable[[Callable[[], None]], OpenedStream],
     ) -> StreamSeat | None:
         """Return a seat, as `AsyncSharedStreams.open_or_join` does."""
-        key = computation.key
-        with self._lock:
-            opening = self._openings.get(key)
-            is_first = opening is None
-            if opening is None:
-                opening = self._openings[key] = _Opening(computation)
-            else:
-                opening.waiting += 1
-        if is_first:
-            return self._open(opening, open_stream)
-
+        opening = _Opening(computation)
+        with opening.presence:
+            present = self._openings.setdefault(computation.key, opening)
+            if present is opening:
+                return self._open(opening, open_stream)
+        if present.owner == opening.owner and present.presence.locked():
+            return None  # a signal handler in the thread that opens the stream
+        seat: _Seat = {}
+        present.seats.append(seat)
         try:
-            opened, stream = opening.future.result()
-        except CancelledError:  # the thread that opened it was interrupted
-            return None
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                self._stop_waiting(opening)
+            return self._join(present, seat)
+        except BaseException:
+            reader = seat.setdefault(None, None)
+            stream = present.outcome and present.outcome[1]
+            if reader is not None and stream is not None:
+                stream.quit(reader)
             raise
+
+    def _join(self, opening: _Opening, seat: _Seat) -> StreamSeat | None:
+        opening.waiting.wait_until(opening.has_left)
+        if opening.error is not None:
+            raise copy_error(opening.error)
+        if opening.outcome is None:  # the thread that opened it was interrupted
+            self.forget(opening.computation)
+            return None
+        opened, stream = opening.outcome
         if stream is None:
             return StreamSeat(opened, joined=True)
-        with self._lock:
-            reader = opening.reserved.pop() if opening.reserved else stream.join()
+        if stream.is_run_here:  # a signal handler in the thread that reads the stream
+            reader = seat.setdefault(None, None)
+            if reader is not None:
+                stream.quit(reader)
+            return None
+        reader = _take_seat(seat, stream)
         if reader is not None:
             return StreamSeat(opened, joined=True, stream=stream, reader=reader)
         if stream.has_ended:
-            opening.closed.wait()
+            opening.waiting.wait_until(lambda: opening.is_closed or stream.is_source_closed)
         return None
-
-    def _stop_waiting(self, opening: _Opening) -> None:
-        """Give up the seat of this thread, which was interrupted."""
-        with self._lock:
-            if not opening.future.done():
-                opening.waiting -= 1
-                return
-            reader = opening.reserved.pop() if opening.reserved else None
-        if reader is not None:
-            _, stream = opening.future.result()
-            if stream is not None:
-                stream.quit(reader)
 
     def _open(
         self,
@@ -244,26 +272,38 @@ class SyncSharedStreams:
         open_stream: Callable[[Callable[[], None]], OpenedStream],
     ) -> StreamSeat:
         def on_close() -> None:
-            opening.closed.set()
             self.forget(opening.computation)
+            opening.close()
 
         try:
             opened = open_stream(on_close)
-        except BaseException as error:
-            on_close()
-            if isinstance(error, Exception):
-                opening.future.set_exception(error)
-            else:
-                opening.future.cancel()
+        except Exception as error:
+            self.forget(opening.computation)
+            raise_interrupt(error)
+            opening.error = error
+            opening.close()
+            raise
+        except BaseException:
+            self.forget(opening.computation)
             raise
         if opened.chunks is None:
+            opening.outcome = opened, None
             on_close()
-            opening.future.set_result((opened, None))
             return StreamSeat(opened, joined=False)
         source: Generator[bytes, None, None] = opened.chunks
         stream = SyncSharedStream[bytes](source)
-        with self._lock:
-            # The threads that wake first may read the stream to its end before the others wake.
-            opening.reserved = [stream.join() for _ in range(opening.waiting)]
-            opening.future.set_result((opened, stream))
+        # The threads that wake first may read the stream to its end before the others wake.
+        for seat in list(opening.seats):
+            _take_seat(seat, stream)
+        opening.outcome = opened, stream
+        opening.waiting.wake()
         return StreamSeat(opened, joined=False, stream=stream, reader=stream.first)
+
+
+def _take_seat(seat: _Seat, stream: SyncSharedStream[bytes]) -> StreamReader | None:
+    """Return the reader of a seat, a new one unless it has one."""
+    reader = stream.join()
+    taken = seat.setdefault(None, reader)
+    if reader is not None and taken is not reader:
+        stream.quit(reader)
+    return taken

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from aiocache_pe.decorators.streams import fan_out_sync
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from tests.support.polling import poll_blocking
@@ -59,3 +60,18 @@ def test_other_threads_get_an_error_when_the_source_is_interrupted() -> None:
             first_result.result(10)
         with pytest.raises(InterruptedError, match="another reader was interrupted"):
             other.result(10)
+
+
+def test_a_stream_ends_with_an_error_when_the_thread_that_ran_it_left_without_a_result() -> None:
+    stream = SyncSharedStream[int](iter_numbers())
+    reader = join(stream)
+    stream._runs[0] = fan_out_sync._Run()  # an interrupt came before or after the step
+    with pytest.raises(InterruptedError, match="another reader was interrupted"):
+        next(stream.read(reader))
+    with pytest.raises(InterruptedError):
+        next(stream.read(stream.first))
+
+
+def iter_numbers() -> Generator[int, None, None]:
+    yield 1
+    yield 2

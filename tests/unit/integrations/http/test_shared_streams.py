@@ -12,10 +12,12 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.engine.engine import Computation
+from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.integrations.http import shared_streams
 from aiocache_pe.integrations.http.shared_streams import (
     AsyncSharedStreams,
     OpenedStream,
+    StreamSeat,
     SyncSharedStreams,
 )
 from tests.support.polling import poll, poll_blocking
@@ -109,7 +111,7 @@ def test_waiting_threads_retry_when_the_opening_thread_is_interrupted() -> None:
         first = pool.submit(streams.open_or_join, make_computation(), open_stream)
         assert started.wait(60)
         second = pool.submit(streams.open_or_join, make_computation(), interrupt)
-        poll_blocking(lambda: streams._openings["k"].waiting)
+        poll_blocking(lambda: streams._openings["k"].seats)
         may_continue.set()
         with pytest.raises(KeyboardInterrupt):
             first.result(60)
@@ -121,34 +123,68 @@ def test_an_interrupted_thread_gives_up_its_reserved_seat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     streams, source = SyncSharedStreams(), Source()
+    opened, may_continue = threading.Event(), threading.Event()
 
     def open_stream(on_close: OnClose) -> OpenedStream:
-        opening = streams._openings["k"]
-        with monkeypatch.context() as patched:
-            patched.setattr(opening.future, "result", interrupt)
-            with pytest.raises(KeyboardInterrupt):  # before the stream is open
-                streams.open_or_join(make_computation(), interrupt)
-        assert opening.waiting == 0
-        opening.waiting = 1  # as if another thread waited
+        opened.set()
+        assert may_continue.wait(60)
         return source.open(on_close)
 
-    first = streams.open_or_join(make_computation(), open_stream)
-    assert first is not None
-    opening = streams._openings["k"]
-    assert len(opening.reserved) == 1
-    get_result, calls = opening.future.result, list[None]()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(streams.open_or_join, make_computation(), open_stream)
+        assert opened.wait(60)
+        with monkeypatch.context() as patched:
+            patched.setattr(shared_streams.WaitingThreads, "wait_until", interrupt)
+            with pytest.raises(KeyboardInterrupt):  # before the stream is open
+                streams.open_or_join(make_computation(), interrupt)
+        may_continue.set()
+        seat = first.result(60)
+    assert seat is not None
 
-    def interrupt_once(*_: Any) -> Any:
-        calls.append(None)
-        return interrupt() if len(calls) == 1 else get_result()
+    def interrupt_late(seat: Any, stream: Any) -> None:
+        take_seat(seat, stream)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(opening.future, "result", interrupt_once)
+    take_seat = shared_streams._take_seat
+    monkeypatch.setattr(shared_streams, "_take_seat", interrupt_late)
     with pytest.raises(KeyboardInterrupt):  # after the stream is open
         streams.open_or_join(make_computation(), interrupt)
-    assert opening.reserved == []
-    assert list(first.stream.read(first.reader)) == [b"one", b"two"]
+    assert list(seat.stream.read(seat.reader)) == [b"one", b"two"]
     assert source.is_closed
     assert streams._openings == {}
+
+
+def test_a_thread_that_was_interrupted_before_it_opened_a_stream_holds_up_no_other() -> None:
+    streams = SyncSharedStreams()
+    lost = streams._openings["k"] = shared_streams._Opening(make_computation())
+    assert not lost.presence.locked()
+    assert streams.open_or_join(make_computation(), interrupt) is None
+    seat = streams.open_or_join(make_computation(), Source().open)
+    assert seat is not None
+    assert not seat.joined
+
+
+def test_a_signal_handler_sends_its_own_request_for_the_stream_that_it_interrupts() -> None:
+    streams = SyncSharedStreams()
+
+    def iter_chunks() -> Generator[bytes, None, None]:
+        yield b""
+        assert streams.open_or_join(make_computation(), interrupt) is None
+        with pytest.raises(DeadlockError, match="signal handler"):
+            next(seats[0].stream.read(seats[0].stream.join()))
+        yield b"one"
+
+    def open_stream(on_close: OnClose) -> OpenedStream:
+        assert streams.open_or_join(make_computation(), interrupt) is None
+        chunks = iter_chunks()
+        next(chunks)
+        return OpenedStream(200, [], chunks)
+
+    seats = list[StreamSeat]()
+    seat = streams.open_or_join(make_computation(), open_stream)
+    assert seat is not None
+    seats.append(seat)
+    assert list(seat.stream.read(seat.reader)) == [b"one"]
 
 
 def test_a_request_after_all_readers_have_closed_opens_a_new_stream() -> None:

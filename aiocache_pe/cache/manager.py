@@ -13,7 +13,7 @@ from aiocache_pe.backends.base import Backend
 from aiocache_pe.cache.factory import StoreSettings, build, resolve_namespace
 from aiocache_pe.engine import atomic_updates, bulk_operations
 from aiocache_pe.engine.stats import CacheEntry, CacheStats
-from aiocache_pe.keys.store_keys import check_key, check_keys, check_mapping, check_tags
+from aiocache_pe.keys.store_keys import check_key, check_mapping, check_tags
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadOptions
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
@@ -258,7 +258,7 @@ class CacheManager:
     async def delete_many(self, keys: Iterable[str]) -> int:
         """Remove several entries in one round trip, and return the number of live ones."""
         namespace = self.loader.open_namespace()
-        store_keys = [namespace.prefix + key for key in check_keys(keys)]
+        store_keys = await self.loader.make_store_keys(keys)
         return await namespace.delete(store_keys) if store_keys else 0
 
     @overload

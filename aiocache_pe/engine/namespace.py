@@ -24,10 +24,12 @@ from aiocache_pe.exceptions import (
     LargePayloadError,
     SecretRequiredError,
     SerializationError,
+    StoreUnavailableError,
 )
 from aiocache_pe.keys.store_keys import make_namespace_prefix
 from aiocache_pe.record import Head, Record
-from aiocache_pe.runtime.loops import checkpoint, get_loop
+from aiocache_pe.runtime.interrupts import raise_interrupt
+from aiocache_pe.runtime.loops import checkpoint, get_loop, slice_batch
 from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
@@ -81,6 +83,7 @@ class Namespace:
         try:
             entry = self._peek_entry(key)
         except Exception as error:  # the store's own `peek`
+            raise_interrupt(error)
             self.count_failure("peek", error)
             return PENDING
         if type(entry) is not MemoryEntry:
@@ -90,7 +93,8 @@ class Namespace:
         if type(value) is EncodedValue:
             try:
                 value = self._decode(entry)
-            except Exception:  # `get` reports it
+            except Exception as error:  # `get` reports it
+                raise_interrupt(error)
                 return PENDING
 
         entry.hits = hits = entry.hits + 1
@@ -118,7 +122,7 @@ class Namespace:
     async def get_many(
         self, keys: Sequence[str], computations: Sequence[Computation] = ()
     ) -> dict[str, Any]:
-        """Return the values of live entries, read in one round trip; hits are counted.
+        """Return the values of live entries, as `get_entries` reads them; hits are counted.
 
         Args:
             keys: the store keys.
@@ -163,16 +167,23 @@ class Namespace:
         stale: bool = False,
         computations: Sequence[Computation] = (),
     ) -> dict[str, MemoryEntry]:
-        """Return the live entries of store keys, read in one round trip; no read is counted.
+        """Return the live entries of store keys; no read is counted.
 
-        The arguments are those of `Engine.get_entries`.
+        One round trip, and one for each slice of a large batch. The arguments are those of
+        `Engine.get_entries`.
         """
-        work = self.engine.get_entries(keys, stale=stale, computations=computations)
-        entries, errors = await self.attempt("read", work, ({}, []))
-        for error in errors:
-            self.count_failure("entry", error)
-        if entries and not errors:
-            self._note_success("entry")
+        entries: dict[str, MemoryEntry] = {}
+        parts = zip(slice_batch(keys), slice_batch(computations), strict=True)
+        for part, begun in parts if computations else ((part, ()) for part in slice_batch(keys)):
+            work = self.engine.get_entries(part, stale=stale, computations=begun)
+            found = await self.attempt("read", work, None)
+            if found is None:  # each further slice would wait for the store again
+                break
+            for error in found[1]:
+                self.count_failure("entry", error)
+            if found[0] and not found[1]:
+                self._note_success("entry")
+            entries |= found[0]
         return entries
 
     def make_computation(self, key: str, tags: Sequence[str] = ()) -> Computation:
@@ -250,7 +261,7 @@ class Namespace:
     # Writes
 
     async def put(self, items: Sequence[Item]) -> list[MemoryEntry] | None:
-        """Store values in one round trip.
+        """Store values in one round trip, or in one for each slice of a large batch.
 
         Returns:
             Their entries, or ``None`` if the store failed.
@@ -266,9 +277,10 @@ class Namespace:
                 records.append(await self.engine.make_record(item, now))
                 await checkpoint(count)
             try:
-                entries = await self.engine.write(records)
+                entries = await self._write(records)
             except BackendError as error:
                 self._count_stored(error.done)
+                self.engine.discard(item.key for item in items)  # the copies are outdated
                 raise
             self._count_stored(records)
             return entries
@@ -279,7 +291,7 @@ class Namespace:
     async def put_computed(
         self, items: Sequence[Item], computations: Mapping[str, Computation]
     ) -> set[str]:
-        """Store computed values in one round trip, except those that must not be stored.
+        """Store computed values as `put` does, except those that must not be stored.
 
         These are values that cannot be stored exactly, which are counted as unstorable, and values
         of keys that have changed since the computation began. Other tasks run after every few
@@ -301,17 +313,43 @@ class Namespace:
                 except SerializationError as error:
                     self.count_unstorable(item, error)
                 await checkpoint(count)
-            begun = [computations[record.head.key] for record in records]
-            try:
-                entries = await self.engine.write_computed(records, begun)
-                stored = {entry.key for entry in entries}
-            except BackendError as error:
-                self.count_failure("write", error)
-                stored = {record.head.key for record in error.done if record is not None}
+            stored = set[str]()
+            for part in slice_batch(records):
+                begun = [computations[record.head.key] for record in part]
+                try:
+                    stored |= {e.key for e in await self.engine.write_computed(part, begun)}
+                except BackendError as error:
+                    self.count_failure("write", error)
+                    stored |= {record.head.key for record in error.done if record is not None}
+                    if isinstance(error, StoreUnavailableError):
+                        break
             self._count_stored([record for record in records if record.head.key in stored])
             return stored
 
         return await self.attempt("write", work(), set())
+
+    async def _write(self, records: Sequence[Record]) -> list[MemoryEntry]:
+        """Write records in slices; a slice that fails in part keeps no other one from its write.
+
+        Raises:
+            BackendError: the first failure, with all records that were written.
+        """
+        entries: list[MemoryEntry] = []
+        done: list[Record | None] = []
+        failure: BackendError | None = None
+        for part in slice_batch(records):
+            try:
+                entries += await self.engine.write(part)
+                done += part
+            except BackendError as error:
+                done += error.done
+                failure = failure or error
+                if isinstance(error, StoreUnavailableError):
+                    break
+        if failure is not None:
+            failure.done = done
+            raise failure
+        return entries
 
     async def update(self, key: str, change: Change) -> Record | None:
         """Change an entry by `Engine.update`, and count a write.
@@ -337,20 +375,24 @@ class Namespace:
         return stored
 
     async def delete(self, keys: Sequence[str]) -> int:
-        """Remove entries in one round trip, and return the number of live ones."""
+        """Remove entries as `put` stores them, and return the number of live ones."""
         for count, key in enumerate(keys, 1):
             self.engine.discard([key])
             await checkpoint(count)
+        live = 0
         with self.changing(keys):
-            try:
-                heads = await self.engine.backend.delete(keys)
-            except Exception as error:
-                get_loop()
-                self.count_failure("delete", error)
-                heads = getattr(error, "done", ())
-        live = await self.attempt("delete", self.engine.select_live(heads), {})
-        self.count_removed("deleted", len(live), key=keys[0] if len(keys) == 1 else "")
-        return len(live)
+            for part in slice_batch(keys):
+                try:
+                    heads, failure = await self.engine.backend.delete(part), None
+                except Exception as error:
+                    get_loop()
+                    self.count_failure("delete", error)
+                    heads, failure = getattr(error, "done", ()), error
+                live += len(await self.attempt("delete", self.engine.select_live(heads), {}))
+                if isinstance(failure, StoreUnavailableError):
+                    break
+        self.count_removed("deleted", live, key=keys[0] if len(keys) == 1 else "")
+        return live
 
     async def renew_tags(self, tags: Sequence[str]) -> bool:
         """Invalidate all entries that carry one of the tags; return ``False`` on failure."""

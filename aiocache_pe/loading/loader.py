@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiocache_pe import context
@@ -26,7 +26,7 @@ from aiocache_pe.loading.options import (
 )
 from aiocache_pe.loading.shared_state import SharedState
 from aiocache_pe.loading.stale import StaleEntries
-from aiocache_pe.runtime.loops import checkpoint
+from aiocache_pe.runtime.loops import apply_in_slices, checkpoint
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Missing, Sentinel
 from aiocache_pe.ttl import TTL, Duration, parse_ttl
 
@@ -106,11 +106,20 @@ class Loader:
 
     async def make_items(
         self, mapping: Mapping[str, Any], ttl: float | None, tags: Iterable[str]
-    ) -> list[Item]:
+    ) -> Sequence[Item]:
         """Return the items to store for a mapping from keys to values, all with the same tags."""
         prefix = self.namespace.prefix
         tokens = await self.computer.get_tag_tokens(check_tags(tags))
-        return [Item(prefix + key, value, ttl, tokens) for key, value in mapping.items()]
+
+        def make_part(pairs: Sequence[tuple[str, Any]]) -> list[Item]:
+            return [Item(prefix + key, value, ttl, tokens) for key, value in pairs]
+
+        return await apply_in_slices(make_part, list(mapping.items()))
+
+    async def make_store_keys(self, keys: Iterable[str]) -> Sequence[str]:
+        """Return the store keys of a batch, without duplicates."""
+        prefix = self.namespace.prefix
+        return await apply_in_slices(lambda part: [prefix + key for key in part], check_keys(keys))
 
     def make_lock(self, key: str, *, wait: bool | Duration, owner: object = None) -> KeyLock:
         """Return the lock of a key; see `CacheManager.lock`."""
@@ -159,11 +168,15 @@ class Loader:
         namespace = self.namespace
         pending = [namespace.prefix + key for key, value in found.items() if value is PENDING]
         loaded = await namespace.get_many(pending) if pending else {}
-        known = {
-            key: loaded.get(namespace.prefix + key, MISSING) if value is PENDING else value
-            for key, value in found.items()
-        }
-        return self.drop_missing(known)
+
+        def choose(part: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+            known = {
+                key: loaded.get(namespace.prefix + key, MISSING) if value is PENDING else value
+                for key, value in part
+            }
+            return list(self.drop_missing(known).items())
+
+        return dict(await apply_in_slices(choose, list(found.items())))
 
     def drop_missing(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that exist, and count a miss for every other key."""

@@ -55,9 +55,13 @@ class Generations:
         bucket.append(ref(generation, bucket.remove))
         return generation
 
-    def raise_keys(self, keys: Iterable[str]) -> None:
+    def raise_keys(self, keys: Sequence[str]) -> None:
         """Raise the generations of some keys, which are changed."""
         if not any(self._buckets):
+            return
+        if len(keys) > _BUCKETS:
+            changed = frozenset(keys)
+            self._raise_all(lambda generation: generation.key in changed)
             return
         for key in keys:
             for generation in _list_present(self._buckets[hash(key) % _BUCKETS]):

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 logger = logging.getLogger("aiocache_pe")
 T = TypeVar("T")
+R = TypeVar("R")
 
 _CHECKPOINT_INTERVAL = 64  # items; encoding that many takes some milliseconds
+_SLICE_ITEMS = 1000  # that all steps of a layer process at once, in some milliseconds
 _LAST_HOOK_TIMEOUT = 10.0  # seconds that a hook with ``last=True`` waits for the other hooks
 
 
@@ -155,6 +157,39 @@ async def checkpoint(count: int) -> None:
     """
     if not count % _CHECKPOINT_INTERVAL:
         await asyncio.sleep(0)
+
+
+def slice_batch(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Return a batch in slices; the caller lets other tasks run between them.
+
+    Most batches are one slice.
+
+    Example:
+        >>> [len(part) for part in slice_batch(range(2500))]
+        [1000, 1000, 500]
+    """
+    if len(items) <= _SLICE_ITEMS:
+        return (items,)
+    starts = range(0, len(items), _SLICE_ITEMS)
+    return (items[start : start + _SLICE_ITEMS] for start in starts)
+
+
+async def apply_in_slices(
+    function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]
+) -> Sequence[R]:
+    """Return the joined results of a plain function of each slice; other tasks run in between.
+
+    Example:
+        >>> run(apply_in_slices(lambda part: [2 * number for number in part], range(1500)))[-1]
+        2998
+    """
+    if len(items) <= _SLICE_ITEMS:
+        return function(items)
+    results: list[R] = []
+    for part in slice_batch(items):
+        results += function(part)
+        await asyncio.sleep(0)
+    return results
 
 
 class LoopEndHook:

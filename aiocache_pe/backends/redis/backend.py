@@ -40,6 +40,7 @@ from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptReco
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
+from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import PENDING, Pending
 
 T = TypeVar("T")
@@ -119,7 +120,8 @@ class RedisBackend:
             versions = [None] * len(names)
 
         found: dict[str, ReadResult] = {}
-        for key, value, version in zip(keys, values, versions, strict=True):
+        for count, (key, value, version) in enumerate(zip(keys, values, versions, strict=True), 1):
+            await checkpoint(count)
             if value is None:
                 continue
             if isinstance(value, BackendError):

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
 from aiocache_pe.backends.file import doctor, scan
-from aiocache_pe.backends.file.disk import Disk
+from aiocache_pe.backends.file.disk import Disk, is_outdated, outdated
 from aiocache_pe.backends.file.disk_executor import (
     DiskExecutor,
     GroupCommit,
@@ -146,14 +146,16 @@ class FileBackend:
 
     def peek(self, key: str) -> Record | None | Pending:
         """See `Peekable.peek`; reads from the kernel's caches only."""
-        found = self._cached_reader.read_if_cached(self._layout.get_path(key))
+        path = self._layout.get_path(key)
+        found = self._cached_reader.read_if_cached(path)
         if found is None or found is PENDING:
             return found
         blob, version = found
         try:
-            return unpack(blob, key=key, stamp=usable_version(version))
+            record = unpack(blob, key=key, stamp=usable_version(version))
         except CorruptRecordError:
             return PENDING  # `read` moves the file to `.damaged`, in a thread
+        return None if outdated and is_outdated(path, record.head) else record
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; opens no file."""

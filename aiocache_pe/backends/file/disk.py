@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import NamedTuple, TypeVar
 
 from aiocache_pe.backends.base import Change, Condition, ReadResult
@@ -44,6 +45,12 @@ _QUICK_ATTEMPTS = 10
 _ATTEMPTS = 500  # half a second beside processes that remove the folder again and again
 _ATTEMPT_PAUSE = 0.001  # seconds
 T = TypeVar("T")
+
+outdated: dict[str, float] = {}
+"""Paths of entries that a failed change could not remove, with the times of the changes.
+
+A read-only directory keeps such an entry. This process does not serve it any more.
+"""
 
 
 class Disk:
@@ -79,7 +86,7 @@ class Disk:
                     ):
                         self._set_aside(entry, found.version)
                     results[key] = found.error
-                elif found is not None:
+                elif found is not None and not is_outdated(entry.path, found.head):
                     results[key] = found
             except OSError as error:
                 results[key] = BackendError(f"cannot read an entry: {error}")
@@ -115,8 +122,12 @@ class Disk:
             except OSError as error:
                 # The stored version is outdated. Its removal needs no room, nor the lock: another
                 # process may have written a newer version, but a miss is better than an old value.
-                with suppress(OSError):
+                try:
                     self._remove(entry)
+                except FileNotFoundError:
+                    pass
+                except OSError:
+                    outdated[entry.path] = record.head.created_at
                 outcomes.append(error)
         return outcomes
 
@@ -138,7 +149,11 @@ class Disk:
                     outcomes.append(self._remove_if(entry, key, only))
             except FileNotFoundError:
                 outcomes.append(None)
+            except LockTimeoutError as error:
+                outcomes.append(error)
             except OSError as error:
+                if only is None:
+                    outdated[entry.path] = time.time()
                 outcomes.append(error)
         return outcomes
 
@@ -151,6 +166,8 @@ class Disk:
             before = _read(key, entry.path)
             if isinstance(before, _DamagedFile):
                 self._set_aside(entry, before.version)
+                before = None
+            if before is not None and is_outdated(entry.path, before.head):
                 before = None
 
             after = change(before)
@@ -309,6 +326,8 @@ class Disk:
             now = max(time.time(), record.head.created_at)
             self.expiry_index.add(entry, removable_at, now)
         version = write.publish(entry.path)
+        if outdated:
+            outdated.pop(entry.path, None)
         return Record(record.head, record.payload, usable_version(version))
 
     def _publish_change(self, record: Record, entry: EntryPath, write: AtomicWrite) -> Record:
@@ -356,6 +375,11 @@ class Disk:
             set_aside(self.layout.root, entry.path)
         if not entry.is_internal:
             self.bounds.record_removal(size)
+
+
+def is_outdated(path: str, head: Head) -> bool:
+    """Return whether a record is older than a change that could not remove it; see `outdated`."""
+    return bool(outdated) and head.created_at <= outdated.get(path, -inf)
 
 
 class _DamagedFile(NamedTuple):

@@ -173,7 +173,8 @@ class _MessageHandler(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def _drop_root(directory: Path) -> None:
+def drop_root(directory: Path) -> None:
+    """Change to another user who owns the folder around a directory, if this is root."""
     if os.geteuid() == 0:
         os.chown(directory.parent, OTHER_USER, OTHER_USER)
         os.setgroups([])
@@ -196,7 +197,7 @@ def _main(kind: str, directory: Path) -> None:
     logger.addHandler(handler)
     logger.propagate = False
     if KINDS[kind] in OF_PERMISSIONS:
-        _drop_root(directory)
+        drop_root(directory)
     asyncio.run(break_and_repair(kind, directory, lambda: handler.messages))
 
 

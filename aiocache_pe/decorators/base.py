@@ -50,6 +50,7 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)  # noqa: PLC0105 - the usual name of a result type
+_MAX_STARTS = 100  # beginnings of keys that `cache_clear` removes; the oldest are forgotten
 _LIKE_FUNCTIONS = frozenset(("__code__", "__defaults__", "__kwdefaults__", "__globals__"))
 
 
@@ -77,6 +78,8 @@ class DecoratedFunction(Generic[P, R]):
         # Without `key`, the bound arguments of a partial object count like the others.
         plain = unbind(function)[0] if settings.key is None else function
         self._digest = CodeDigest(plain) if settings.counts_code else None
+        # A list in a closure may have grown since a key was made of it.
+        self._starts: dict[str, None] = {}
         self._key: KeyMaker = self._first_key
         self._hits = self._misses = self._unstorable = 0
 
@@ -140,6 +143,9 @@ class DecoratedFunction(Generic[P, R]):
     def _bind_key(self) -> None:
         """Choose the key maker for the code of the function and the constants that it reads."""
         start, reads = self._make_key_start()
+        self._starts[start] = None
+        while len(self._starts) > _MAX_STARTS:
+            self._starts.pop(next(iter(self._starts)), None)
         start = self._loader.namespace.prefix + start
         make_key = self._settings.choose_key_maker(self._function, start)
 
@@ -195,8 +201,10 @@ class DecoratedFunction(Generic[P, R]):
         name = start.removesuffix(":")
         return Call(make_key(args, kwargs), name, function.__name__, arguments)
 
-    def _make_pattern(self) -> str:
-        return escape(self._make_key_start()[0]) + "*"
+    def _list_patterns(self) -> list[str]:
+        """Return the patterns of the keys that this function has made, or would make now."""
+        starts = [*self._starts, self._make_key_start()[0]]
+        return [escape(start) + "*" for start in dict.fromkeys(starts)]
 
     def __repr__(self) -> str:
         return f"<cached {self._function!r}>"
@@ -249,7 +257,8 @@ class BlockingDecorated(DecoratedFunction[P, R]):
 
     def cache_clear(self) -> int:
         """Remove all results of this function; return their number."""
-        return self.cache.invalidate(self._make_pattern())
+        cache = self.cache
+        return sum(cache.invalidate(pattern) for pattern in self._list_patterns())
 
     async def _consume(self, call: Callable[[], Any]) -> None:
         await call_in_thread(call)
@@ -275,7 +284,8 @@ class AsyncDecorated(DecoratedFunction[P, R]):
 
     async def cache_clear(self) -> int:
         """Remove all results of this function; return their number."""
-        return await self.cache.invalidate(self._make_pattern())
+        cache = self.cache
+        return sum([await cache.invalidate(pattern) for pattern in self._list_patterns()])
 
     async def _consume(self, call: Callable[[], Any]) -> None:
         await call()

@@ -142,6 +142,25 @@ async def test_closures_of_one_function_have_separate_answers(
 
 
 @each_kind
+async def test_cache_clear_removes_the_answers_of_a_closure_whose_list_has_grown(
+    kind: Kind, memory: CacheManager
+) -> None:
+    prompts = ["hello"]
+
+    def ask(prompt: str) -> str:
+        return f"{prompt} {len(prompts)}"
+
+    asked = kind.decorate(ask, cache=memory)
+    for prompt in ("a", "b"):
+        assert await kind.get_result(asked(prompt)) == f"{prompt} 1"
+        prompts.append(prompt)
+        prompts.pop(0)
+    prompts.append("more")
+    assert await kind.get_result(asked.cache_clear()) == 2
+    assert await kind.get_result(asked("a")) == "a 2"
+
+
+@each_kind
 async def test_a_changed_constant_is_noticed_by_the_next_call(
     kind: Kind, memory: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

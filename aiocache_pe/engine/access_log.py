@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from math import inf
 
 from aiocache_pe.backends.base import Backend, Usage
 from aiocache_pe.clock import Clock
@@ -19,6 +20,7 @@ from aiocache_pe.runtime.loops import PendingWork
 
 _WRITE_CHUNK = 32  # entries of one write in the background
 _MERGE_CHUNK = 256  # entries to merge at a time, which takes a tenth of a millisecond
+_MAX_MERGED = 4096  # entries that wait for a write in the background; more are dropped
 _PAUSE_FACTOR = 9.0  # pause after a write, as a multiple of its duration
 
 Attempt = Callable[[str, Awaitable[None], None], Awaitable[None]]
@@ -53,7 +55,7 @@ class AccessLog:
     async def write(self, *, in_background: bool = False) -> None:
         """Write everything to the store, in the background in small batches with long pauses."""
         backend, monotonic = self._backend, self._clock.monotonic
-        await self._merge_incoming()
+        await self._merge_incoming(_MAX_MERGED if in_background else inf)
         while isinstance(backend, Usage):
             began = monotonic()
             attempt, usage = self._take(_WRITE_CHUNK if in_background else len(self._merged))
@@ -78,7 +80,7 @@ class AccessLog:
                 usage[key] = hits, last_access
         return attempt, usage
 
-    async def _merge_incoming(self) -> None:
+    async def _merge_incoming(self, max_merged: float) -> None:
         """Sum up the statistics of equal entries, a chunk at a time."""
         while self._incoming:
             attempt, usage = first = self._incoming[0]
@@ -86,6 +88,8 @@ class AccessLog:
                 for _ in range(_MERGE_CHUNK):
                     key, (hits, last_access) = usage.popitem()
                     earlier = self._merged.get(key)
+                    if earlier is None and len(self._merged) >= max_merged:
+                        continue
                     if earlier is not None:
                         hits += earlier[1]
                         last_access = max(last_access, earlier[2])

@@ -10,10 +10,17 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import repeat
+from math import inf
 
 from aiocache_pe.engine.memory_entry import MemoryEntry, share_time
 from aiocache_pe.record import Savings
 
+_MAX_KEYS = 2048
+"""Keys of evicted entries with hits that are not reported: a megabyte.
+
+The hits of more of them count in the statistics of the namespace, but not in those of the entry.
+"""
+_LARGE_BYTES = 4096  # of an entry; a chunk of larger ones would take much memory
 _CHUNK = 256  # entries to sum up at a time, which takes a quarter of a millisecond
 
 
@@ -46,7 +53,7 @@ class Counters:
             length = len(self._hit_entries)
             if length == 1:
                 self._on_activity()
-            elif length > _CHUNK:
+            elif length > _CHUNK or entry.size > _LARGE_BYTES:
                 self._release_evicted()
             return
 
@@ -57,7 +64,7 @@ class Counters:
         if length == 1:
             self._on_activity()
         elif length >= _CHUNK:
-            self._sum_up_detached()
+            self._sum_up_detached(_MAX_KEYS)
 
     def add(self, name: str, count: int = 1) -> None:
         """Raise a counter, and schedule a report."""
@@ -113,32 +120,43 @@ class Counters:
             for _ in range(8):
                 entry = entries.popleft()
                 if not entry.is_in_tier:
-                    self._count_entry(entry)
+                    self._count_entry(entry, _MAX_KEYS)
                     continue
                 entries.append(entry)
                 if len(entries) == 1:  # a concurrent report has taken all other entries
                     self._on_activity()
 
-    def _count_entry(self, entry: MemoryEntry) -> None:
+    def _count_entry(self, entry: MemoryEntry, max_keys: float = inf) -> None:
         hits, last_access = entry.hits, entry.last_access
         new_hits, entry.counted_hits = hits - entry.counted_hits, hits
         # The exact time is counted below. Rounded, one number serves many entries.
         entry.last_access = share_time(last_access // 1.0)
-        self._count(entry.key, new_hits, last_access, entry.cost, entry.saves)
+        self._count(entry.key, new_hits, last_access, entry.cost, entry.saves, max_keys=max_keys)
 
-    def _sum_up_detached(self) -> None:
+    def _sum_up_detached(self, max_keys: float = inf) -> None:
         # One by one: a thread that is about to append must find the same deque.
         detached = self._detached_hits
         with suppress(IndexError):
             while detached:
                 key, last_access, cost, saves = detached.popleft()
-                self._count(key, 1, last_access, cost, saves)
+                self._count(key, 1, last_access, cost, saves, max_keys=max_keys)
 
     def _count(
-        self, key: str, hits: int, last_access: float, cost: float, saves: Savings | None
+        self,
+        key: str,
+        hits: int,
+        last_access: float,
+        cost: float,
+        saves: Savings | None,
+        *,
+        max_keys: float,
     ) -> None:
         # No line that raises a number calls a function, so no other thread runs within it.
-        self._hits[key] += hits
+        if len(self._hits) >= max_keys and key not in self._hits:
+            self.counts["hits"] += hits
+            last_access = 0.0
+        else:
+            self._hits[key] += hits
         if last_access > self._last_access.get(key, 0.0):  # hits come in no order
             self._last_access[key] = last_access
         self.add_savings(hits, cost, saves)

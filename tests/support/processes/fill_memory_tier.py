@@ -10,6 +10,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +18,29 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from pydantic import BaseModel
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.null import NullBackend
 from aiocache_pe.record import Record
+
+
+@dataclass(frozen=True)
+class Point:
+    """A frozen dataclass."""
+
+    x: int
+    label: str
+    tags: tuple[str, ...]
+
+
+class Answer(BaseModel):
+    """A pydantic model."""
+
+    number: int
+    text: str
+    scores: list[float]
+
 
 CHAT = {"role": "assistant", "usage": {"input": 10, "output": 70}, "choices": [{"index": 0}]}
 KINDS: dict[str, Callable[[int], Any]] = {
@@ -41,6 +61,12 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "chats": lambda n: {**CHAT, "created": n, "content": f"{n} words " * 90},
     "embeddings": lambda n: [n + i / 7 for i in range(200)],
     "arrays": lambda n: np.arange(n, n + 200.0),
+    "floats": lambda n: n / 7,
+    "nested dicts": lambda n: {f"{n + i}": {"score": n / 7, "more": [n, None]} for i in range(20)},
+    "long strings": lambda n: f"{n} words " * 9000,
+    "sets of text": lambda n: {f"{n + i}" for i in range(40)},
+    "dataclasses": lambda n: Point(n, f"point {n}", (f"{n}", f"{n + 1}")),
+    "pydantic models": lambda n: Answer(number=n, text=f"answer {n}", scores=[n / 7] * 9),
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.fallback.backend import FallbackBackend
@@ -156,23 +158,95 @@ async def test_a_full_server_serves_no_value_that_it_could_not_replace(
         assert await cache.get("changed") == "new"
 
 
+@asynccontextmanager
+async def without_replicas(server: Server) -> AsyncGenerator[None]:
+    """Have a server refuse changes (NOREPLICAS), because it has too few replicas."""
+    with Redis.from_url(server.url) as admin:
+        execute(admin, "CONFIG SET", "min-replicas-to-write", "1")
+        yield
+        execute(admin, "CONFIG SET", "min-replicas-to-write", "0")
+
+
+@asynccontextmanager
+async def unable_to_save(server: Server) -> AsyncGenerator[None]:
+    """Have a server refuse changes (MISCONF), because it cannot write its file."""
+    place = server.directory / "dump.rdb"
+    place.mkdir()  # the server cannot rename a file over it
+    with Redis.from_url(server.url) as admin:
+        execute(admin, "CONFIG SET", "save", "3600 1000000")
+        admin.bgsave()
+        await poll(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "err")
+        yield
+        place.rmdir()
+        admin.bgsave()
+        await poll(lambda: admin.info("persistence")["rdb_last_bgsave_status"] == "ok")
+
+
+@asynccontextmanager
+async def busy_with_a_script(server: Server) -> AsyncGenerator[None]:
+    """Have a server refuse all commands (BUSY), because a script does not end."""
+    with Redis.from_url(server.url) as admin, Redis.from_url(server.url) as caller:
+        execute(admin, "CONFIG SET", "lua-time-limit", "1")
+        script = asyncio.create_task(
+            asyncio.to_thread(execute, caller, "EVAL", "while true do end", 0)
+        )
+
+        def is_busy() -> bool:
+            try:
+                return not admin.ping()
+            except ResponseError as error:
+                return str(error).startswith("Redis is busy") or "BUSY" in str(error)
+
+        await poll(is_busy)
+        yield
+        execute(admin, "SCRIPT KILL")
+        with pytest.raises(ResponseError):
+            await script
+
+
+@pytest.mark.parametrize("refuse", [without_replicas, unable_to_save, busy_with_a_script])
 async def test_a_server_that_refuses_all_changes_is_replaced_by_the_fallback(
-    own_redis: Server, cache_dir: Path
+    refuse: Callable[[Server], AbstractAsyncContextManager[None]],
+    own_redis: Server,
+    cache_dir: Path,
 ) -> None:
     async with CacheManager("redis", redis_url=own_redis.url, directory=cache_dir) as cache:
-        await cache.set_many({"changed": "old", "deleted": "old"})
-        with Redis.from_url(own_redis.url) as admin:
-            execute(admin, "CONFIG SET", "min-replicas-to-write", "1")
+        await cache.set_many({"changed": "old", "deleted": "old", "counted": 1})
+        async with refuse(own_redis):
             assert await cache.set("changed", "new")
             await cache.delete("deleted")
             assert await cache.get("changed") == "new"
             assert await cache.get("deleted") is None
-            # A server before version 7 accepts the changes of scripts nevertheless.
-            assert is_away(cache) or b"new" in execute(admin, "GET", "aiocache_pe:default:changed")
-            execute(admin, "CONFIG SET", "min-replicas-to-write", "0")
+            assert await cache.get_or_set("computed", lambda: 1) == 1
+            # A server before version 7 accepts the changes of scripts without replicas.
+            assert is_away(cache) or refuse is without_replicas
         await poll(lambda: not is_away(cache), deadline=30)
         assert await cache.get("changed") in ("new", None)
         assert await cache.get("deleted") is None
+        assert await cache.incr("counted") in (1, 2)
+        with Redis.from_url(own_redis.url) as admin:
+            stored: Any = admin.get("aiocache_pe:default:changed")
+            assert stored is None or stored.endswith(b'"new"')
+            assert not admin.exists("aiocache_pe:default:deleted")
+
+
+@pytest.mark.parametrize("refuse", [unable_to_save, busy_with_a_script])
+async def test_no_change_is_reported_done_that_a_server_without_fallback_has_refused(
+    refuse: Callable[[Server], AbstractAsyncContextManager[None]], own_redis: Server
+) -> None:
+    async with CacheManager("redis", redis_url=own_redis.url, fallback=None) as cache:
+        await cache.set_many({"changed": "old", "deleted": "old", "counted": 1})
+        async with refuse(own_redis):
+            assert not await cache.set("changed", "new")
+            assert not await cache.set_many({"changed": "new", "more": 1})
+            assert not await cache.delete("deleted")
+            assert await cache.delete_many(["deleted", "changed"]) == 0
+            with pytest.raises(BackendError):
+                await cache.incr("counted")
+            assert await cache.get_or_set("computed", lambda: 1) == 1
+        assert await cache.get("counted") == 1
+        assert await cache.set("changed", "new")
+        assert await cache.get("changed") == "new"
 
 
 @pytest.mark.parametrize("fallback", ["file", None])

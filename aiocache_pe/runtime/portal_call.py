@@ -83,7 +83,7 @@ class Inbox:
             self._refuse_all()
 
     def wake(self) -> None:
-        """Have the loop run what was handed over."""
+        """Have the loop run the deliveries."""
         loop = self.loop
         if loop is not None:
             _call_soon(loop, self._run_all)

@@ -1,7 +1,7 @@
 """Locks that a thread holds for some microseconds, unless other code interrupts it.
 
 A signal handler or a finalizer may run in a thread that holds such a lock. If it waits for the
-cache, an event loop that waited for the lock would wait for ever. So a loop waits for a limited
+cache, an event loop that waited for the lock would never continue. So a loop waits for a limited
 time.
 """
 

@@ -1,7 +1,7 @@
 """Threads that wait for a change that another thread makes.
 
 `threading.Condition` and `concurrent.futures.Future` take a lock in Python code. An exception that
-a signal handler raises in the middle of it leaves the lock acquired for ever. `WaitingThreads`
+a signal handler raises in the middle of it leaves the lock acquired. `WaitingThreads`
 takes no lock: each step is a single operation of C.
 """
 

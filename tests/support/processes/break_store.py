@@ -174,7 +174,7 @@ class _MessageHandler(logging.Handler):
 
 
 def drop_root(directory: Path) -> None:
-    """Change to another user who owns the folder around a directory, if this is root."""
+    """Change from root to another user, the owner of the folder around a directory."""
     if os.geteuid() == 0:
         os.chown(directory.parent, OTHER_USER, OTHER_USER)
         os.setgroups([])

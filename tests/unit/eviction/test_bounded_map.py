@@ -149,7 +149,6 @@ def test_a_replaced_node_can_be_read_until_the_new_one_is_there() -> None:
 
 
 def test_no_change_waits_for_another_and_the_next_change_makes_both() -> None:
-    """A signal handler in the thread with the lock may wait for the thread that changes the map."""
     bounded = BoundedMap(POLICIES["lru"](), max_entries=3)
     nodes = [Node(key) for key in "abc"]
     for node in nodes:

@@ -80,7 +80,7 @@ class AccessLog:
                 usage[key] = hits, last_access
         return attempt, usage
 
-    async def _merge_incoming(self, max_merged: float) -> None:
+    async def _merge_incoming(self, max_merged: float = inf) -> None:
         """Sum up the statistics of equal entries, a chunk at a time."""
         while self._incoming:
             attempt, usage = first = self._incoming[0]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import permutations
 from typing import Any
 
 import pytest
 
 from aiocache_pe import CacheManager
+from aiocache_pe.backends.base import Condition
 from aiocache_pe.backends.memory import MemoryBackend
+from aiocache_pe.exceptions import BackendError, SerializationError, StoreUnavailableError
+from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.fake_clock import FakeClock
 from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.polling import poll
@@ -269,3 +272,61 @@ async def test_other_tasks_run_during_a_large_batch(memory: CacheManager, operat
     await getattr(memory, operation)(values)
     counting.cancel()
     assert turns - begun >= len(values) / 100
+
+
+class RefusingBackend(MemoryBackend):
+    """A store that cannot write or delete some keys, or is away from a key on."""
+
+    def __init__(self, refused: set[str], away: str = "") -> None:
+        super().__init__()
+        self.refused, self.away = refused, away
+        self.sizes = list[int]()
+
+    def _check(self, keys: Sequence[str], done: Sequence[Any]) -> None:
+        self.sizes.append(len(keys))
+        if self.away in keys:
+            raise StoreUnavailableError("the store is away")
+        if self.refused.intersection(keys):
+            error = BackendError("a part was refused")
+            error.done = done
+            raise error
+
+    async def write(self, records: Sequence[Record]) -> Sequence[Record]:
+        stored = await super().write([r for r in records if r.head.key not in self.refused])
+        self._check([record.head.key for record in records], stored)
+        return stored
+
+    async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
+        removed = await super().delete([key for key in keys if key not in self.refused], only)
+        self._check(keys, removed)
+        return removed
+
+
+async def test_a_large_batch_is_split_and_reports_what_was_done() -> None:
+    backend = RefusingBackend({"default:5", "default:1700"})
+    async with CacheManager(backend) as cache:
+        values = {str(n): [n] for n in range(2500)}
+        assert not await cache.set_many(values)
+        assert backend.sizes == [1000, 1000, 500]
+        stored = {key: value for key, value in values.items() if key not in ("5", "1700")}
+        assert await cache.get_many(values) == stored
+        assert (await cache.get_stats()).sets == 2498
+        assert await cache.delete_many(values) == 2498
+        assert await cache.get_many(values) == {}
+
+
+async def test_a_large_batch_stops_at_a_store_that_is_away() -> None:
+    backend = RefusingBackend(set(), away="default:1200")
+    async with CacheManager(backend) as cache:
+        assert not await cache.set_many({str(n): n for n in range(5000)})
+        assert backend.sizes == [1000, 1000]
+        backend.sizes.clear()
+        assert await cache.delete_many(map(str, range(5000))) == 1000
+        assert backend.sizes == [1000, 1000]
+
+
+async def test_no_part_of_a_large_batch_is_stored_if_a_value_cannot_be() -> None:
+    async with CacheManager("memory") as cache:
+        with pytest.raises(SerializationError):
+            await cache.set_many({str(n): n for n in range(3000)} | {"last": lambda: None})
+        assert await cache.get_many(map(str, range(3000))) == {}

@@ -107,3 +107,20 @@ async def test_concurrent_writes_of_several_event_loops_lose_nothing(
     finally:
         sys.setswitchinterval(before)
     assert sum(backend.batches) == 20_000
+
+
+async def test_statistics_that_wait_for_a_slow_store_take_a_bounded_part_of_memory(
+    log: AccessLog, backend: RecordingBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiocache_pe.engine.access_log._MAX_MERGED", 64)
+    usage = {f"default:{n}": (1, 1000.0) for n in range(1000)}
+
+    async def attempt(verb: str, work: object, otherwise: None) -> None:
+        await work  # type: ignore[misc]  # an awaitable
+
+    log.add(attempt, dict(usage))
+    await log.write(in_background=True)
+    assert sum(backend.batches) == 64
+    log.add(attempt, dict(usage))
+    await log.write()
+    assert sum(backend.batches) == 64 + 1000

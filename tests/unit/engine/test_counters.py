@@ -190,3 +190,30 @@ def test_hits_of_thirty_two_threads_are_all_counted(in_tier: bool) -> None:
     collect()
     assert totals == {"hits": 32 * rounds, "misses": 32 * rounds}
     assert per_key == {f"default:{n}": 32 * rounds // 5 for n in range(5)}
+
+
+@pytest.mark.parametrize("in_tier", [False, True])
+def test_the_statistics_of_evicted_entries_take_a_bounded_part_of_memory(
+    in_tier: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiocache_pe.engine.counters._MAX_KEYS", 10)
+    counters = make_counters()
+    for number in range(3000):
+        entry = make_entry(f"default:{number}", cost=0.5, in_tier=in_tier)
+        hit(counters, entry)
+        if in_tier:
+            entry.queue.discard(entry)  # evicted
+    counts, usage = counters.take_changes()
+    assert counts == {"hits": 3000, "seconds_saved": 1500.0}
+    assert len(usage) < 1000
+
+
+def test_large_evicted_entries_are_released_by_the_next_hits() -> None:
+    counters = make_counters()
+    entries = [make_entry(f"default:{number}") for number in range(5)]
+    for entry in entries:
+        entry.size = 1_000_000
+        hit(counters, entry)
+        entry.queue.discard(entry)
+    assert len(counters._hit_entries) == 1
+    assert counters.take_changes()[0] == {"hits": 5}

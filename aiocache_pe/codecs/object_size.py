@@ -9,6 +9,8 @@ from sys import getsizeof
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Final
 
+from aiocache_pe.runtime.interrupts import raise_interrupt
+
 _MAX_MEASURED = 10_000  # objects of one level; of more, a sample is measured
 _ROUNDING = 8  # bytes; the allocator rounds the size of each object up to a multiple of 16
 _SHARED: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, Enum)
@@ -55,7 +57,8 @@ def _measure_one(value: Any) -> int:
     try:
         # A view of an array or of bytes keeps the whole alive; at least its own part counts.
         return max(getsizeof(value), getattr(value, "nbytes", 0))
-    except Exception:  # noqa: BLE001 - a class of the application may raise anything
+    except Exception as error:  # noqa: BLE001 - a class of the application may raise anything
+        raise_interrupt(error)
         return object.__sizeof__(value)
 
 

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.qualified_names import find_script, get_module
 from aiocache_pe.keys.source_trees import render_source
+from aiocache_pe.runtime.interrupts import raise_interrupt
 
 _VERSION = re.compile(
     r"[^@]*@(?:(3\.\d+-)?([0-9a-f]{20}):|([^@:]+):(?:.*:)?[0-9a-f]{32}$)", re.DOTALL
@@ -241,7 +242,8 @@ def _iter_wrapper_texts(function: Any) -> Iterator[str]:
 def _read_stamp(code: types.CodeType) -> _Stamp:
     try:
         stat = os.stat(code.co_filename)  # noqa: PTH116 - a Path takes three times as long
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_interrupt(error)
         return None
     return stat.st_mtime_ns, stat.st_size
 
@@ -309,7 +311,8 @@ def render_constant(value: Any) -> str | None:
         return None
     try:
         return canonicalize(value)
-    except Exception:  # noqa: BLE001 - the code of a foreign class may raise anything
+    except Exception as error:  # noqa: BLE001 - the code of a foreign class may raise anything
+        raise_interrupt(error)  # the key would lack the constant
         return None
 
 

@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.code_digest import list_layers
+from aiocache_pe.runtime.interrupts import raise_interrupt
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -62,7 +63,8 @@ def get_return_annotation(function: Callable[..., Any]) -> Any:
         )
         names = list_layers(function)[-1].__globals__
         return get_type_hints(owner, globalns=names, include_extras=True)["return"]
-    except Exception:  # noqa: BLE001 - evaluating an annotation runs any code
+    except Exception as error:  # noqa: BLE001 - evaluating an annotation runs any code
+        raise_interrupt(error)
         return None
 
 

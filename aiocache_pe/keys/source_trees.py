@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.runtime.interrupts import raise_interrupt
 
 _UNUSED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of a tree
 _INVALID_ESCAPE = re.compile(r"""\\[^\n\\'"abfnrtvxNuU0-7]""")
@@ -26,7 +27,8 @@ def render_source(code: types.CodeType) -> str | None:
     """Return the text of a function's source; ``None`` if there is no source."""
     try:
         node = _find_node(code)
-    except (OSError, TypeError, SyntaxError, ValueError, RecursionError):
+    except (OSError, TypeError, SyntaxError, ValueError, RecursionError) as error:
+        raise_interrupt(error)
         return None
     except SystemError:  # Python up to 3.12 cannot parse two sources at once in rare cases
         return None

@@ -16,7 +16,6 @@ from typing import Any
 
 from aiocache_pe import CacheManager
 from aiocache_pe.exceptions import BackendError
-from tests.support.operations import call_every_method
 from tests.support.processes.break_store import drop_root
 
 OLD = {"plain": {"text": "old"}, "large": "old" * 100_000, "tagged": [1, 2], "short": 5}
@@ -50,7 +49,6 @@ async def use(directory: Path) -> None:
     assert await cache.get_or_set("computed", lambda: 1) == 1
     with suppress(BackendError):
         assert await cache.incr("n") in (1, 2)
-    await call_every_method(cache, works=False)
     await cache.close()
     await again.close()
 

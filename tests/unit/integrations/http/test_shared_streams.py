@@ -20,6 +20,7 @@ from aiocache_pe.integrations.http.shared_streams import (
     StreamSeat,
     SyncSharedStreams,
 )
+from aiocache_pe.runtime.waiting_threads import WaitingThreads
 from tests.support.polling import poll, poll_blocking
 
 OnClose = Callable[[], None]
@@ -134,7 +135,7 @@ def test_an_interrupted_thread_gives_up_its_reserved_seat(
         first = pool.submit(streams.open_or_join, make_computation(), open_stream)
         assert opened.wait(60)
         with monkeypatch.context() as patched:
-            patched.setattr(shared_streams.WaitingThreads, "wait_until", interrupt)
+            patched.setattr(WaitingThreads, "wait_until", interrupt)
             with pytest.raises(KeyboardInterrupt):  # before the stream is open
                 streams.open_or_join(make_computation(), interrupt)
         may_continue.set()

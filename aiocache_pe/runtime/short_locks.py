@@ -26,7 +26,7 @@ def get_free(lock: Lock) -> Lock:
         BackendError: the lock was not released within a second.
 
     Example:
-        >>> lock = threading.Lock()
+        >>> lock = Lock()
         >>> with get_free(lock):
         ...     lock.locked()
         True

@@ -21,6 +21,7 @@ class WaitingThreads:
     """The threads that wait until a condition holds.
 
     Example:
+        >>> import threading
         >>> words, waiting = [], WaitingThreads()
         >>> def work():
         ...     words.append("done")

@@ -32,6 +32,7 @@ _NAMES_BY_MODULE = {
         "LoadTimeoutError",
         "LockTimeoutError",
         "MissingDependencyError",
+        "NewerRecordError",
         "SecretRequiredError",
         "SerializationError",
         "StoreUnavailableError",

@@ -17,6 +17,7 @@
      +-- CorruptRecordError                      bytes from a store that are no valid record
      +-- BackendError                            a store that failed
           +-- LockTimeoutError   (TimeoutError)  a lock that its holder does not release
+          +-- NewerRecordError                   a record that only a later release can read
           +-- StoreUnavailableError              a server that cannot be reached
 
 The class in parentheses is a second base class. All errors reach the caller, except that a
@@ -153,6 +154,26 @@ class BackendError(CacheError):
     """
 
     done: Sequence[Any] = ()
+
+
+class NewerRecordError(BackendError):
+    """A later release wrote the record: its format version, its codec or a field is unknown here.
+
+    A read treats it as a miss and leaves it alone. A change that depends on it fails.
+
+    Attributes:
+        reason: the part that is unknown.
+        key: store key of the record; empty if unknown.
+    """
+
+    def __init__(self, reason: str, *, key: str = "") -> None:
+        name = f" (key {key!r:.200})" if key else ""
+        super().__init__(
+            f"{reason}, so a later release wrote it{name}; the record is left alone: update "
+            "aiocache_pe in this process, or delete the key"
+        )
+        self.reason = reason
+        self.key = key
 
 
 class LockTimeoutError(BackendError, TimeoutError):

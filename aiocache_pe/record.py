@@ -10,26 +10,42 @@ means the same in every store. ``crc32`` is always the last field and covers the
 it and the payload. A record that was cut or altered is rejected before its fields are used.
 The checksum guards against accidents only. Against forgery the codecs sign payloads that are
 dangerous to decode.
+
+A later release may write a higher version, a new codec or a new field. Such a record is a
+`NewerRecordError`: it is intact, so no reader may remove it.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from math import isfinite
 from zlib import crc32
 
 import msgspec
 
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import CorruptRecordError, NewerRecordError
 
 VERSION = 1
+CODECS = frozenset(
+    f"{serializer}{compression}{signature}"
+    for serializer in ("json", "bytes", "numpy", "tagged", "pickle")
+    for compression in ("", "+zstd", "+gzip")
+    for signature in ("", "+hmac")
+)
+"""Codecs that a record of this release may have (`aiocache_pe.codecs.pipeline`)."""
+
+_VERSION_FIELD = re.compile(rb'\{"v":(\d{1,9})[,}]')
+_KEY_FIELD = re.compile(rb'"key":("(?:[^"\\]|\\.)*")')
 _CRC_FIELD = b',"crc32":"'
 _TAIL = len(_CRC_FIELD) + 8 + len(b'"}')
 _MAX_HEAD = 1 << 20  # bytes; a key of 65,536 characters takes at most 768 KiB
 
 
-class Savings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Savings(
+    msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True
+):
     """Savings of each hit on an entry, besides the seconds (`Head.cost`).
 
     Attributes:
@@ -43,10 +59,10 @@ class Savings(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     money: float = 0.0
 
 
-class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Head(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_unknown_fields=True):
     """Head of a record: the metadata of an entry.
 
-    Older records have no ``stale_until`` and no ``saves``; older readers ignore these fields.
+    Older records have no ``stale_until`` and no ``saves``.
 
     Attributes:
         v: version of the format.
@@ -110,6 +126,11 @@ class Record(msgspec.Struct, frozen=True):
 
 _encode_head = msgspec.json.Encoder().encode
 _decode_head = msgspec.json.Decoder(Head).decode
+_HEAD_FIELDS, _SAVINGS_FIELDS = (
+    frozenset(Head.__struct_fields__),
+    frozenset(Savings.__struct_fields__),
+)
+_PRESENT_VERSION = b'{"v":%d,' % VERSION
 
 
 def pack_head(head: Head, payload: bytes) -> bytes:
@@ -137,14 +158,21 @@ def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
         stamp: the store's mark of this version, if it has one.
 
     Raises:
-        CorruptRecordError: the record is cut, altered, or of another version or key.
+        CorruptRecordError: the record is cut, altered, or of another key.
+        NewerRecordError: a later release wrote the record.
     """
     end = blob.find(b"\n")
-    start = end - _TAIL
-    if start < 0:
+    if end < _TAIL:
+        _refuse_newer_version(blob[:_MAX_HEAD], key)
         raise CorruptRecordError("record has no head", key=key)
-    head = unpack_head(blob[:end], key=key)
     payload = blob[end + 1 :]
+    try:
+        head = unpack_head(blob[:end], key=key)
+    except NewerRecordError:
+        # The checksum of a later version may be another one.
+        if blob.startswith(_PRESENT_VERSION) and not has_checksum(blob[:end], (payload,)):
+            raise CorruptRecordError("record checksum does not match", key=key) from None
+        raise
     if len(payload) != head.size:
         raise CorruptRecordError(
             f"payload must have {head.size} bytes; got {len(payload)}", key=key
@@ -170,24 +198,70 @@ def unpack_head(line: bytes, *, key: str = "") -> Head:
         key: the expected store key; empty to accept any.
 
     Raises:
-        CorruptRecordError: the line is no head, or the head of another version or key.
+        CorruptRecordError: the line is no head, or the head of another key.
+        NewerRecordError: a later release wrote the line.
     """
     line = line.removesuffix(b"\n")
     if line[-_TAIL:-10] != _CRC_FIELD or len(line) > _MAX_HEAD:
+        _refuse_newer_version(line, key)
         raise CorruptRecordError("record has no head", key=key)
+    start = line[:-_TAIL] + b"}"
     try:
-        try:
-            head = _decode_head(line)
-        except ValueError:  # only `json` accepts escaped lone surrogates
-            fields = json.loads(line, parse_float=_parse_float, parse_constant=_parse_float)
-            head = msgspec.convert(fields, Head)
+        head = _parse_head(start)
     except Exception as error:  # RecursionError for deep nesting, besides those of the parsers
+        _refuse_newer_version(line, key)
+        _refuse_unknown_fields(start, key)
         raise CorruptRecordError("record head is not readable", key=key) from error
     if head.v != VERSION:
+        _refuse_newer_version(line, key)
         raise CorruptRecordError(f"record version must be {VERSION}; got {head.v}", key=key)
     if key and head.key != key:
         raise CorruptRecordError(f"record has another key: {head.key!r}", key=key)
+    if head.codec not in CODECS:
+        raise NewerRecordError(f"record has the unknown codec {head.codec!r:.80}", key=head.key)
     return head
+
+
+def _parse_head(line: bytes) -> Head:
+    try:
+        return _decode_head(line)
+    except ValueError:  # only `json` accepts escaped lone surrogates
+        fields = json.loads(line, parse_float=_parse_float, parse_constant=_parse_float)
+        return msgspec.convert(fields, Head)
+
+
+def _refuse_newer_version(line: bytes, key: str) -> None:
+    """Raise a `NewerRecordError` for the beginning of a record of a later version."""
+    found = _VERSION_FIELD.match(line)
+    if found is not None and int(found[1]) > VERSION:
+        version = int(found[1])
+        raise NewerRecordError(f"record has format version {version}", key=key or _find_key(line))
+
+
+def _refuse_unknown_fields(line: bytes, key: str) -> None:
+    """Raise a `NewerRecordError` for a head that is readable apart from unknown fields."""
+    try:
+        fields = json.loads(line, parse_float=_parse_float, parse_constant=_parse_float)
+        unknown = fields.keys() - _HEAD_FIELDS
+        known = {name: fields[name] for name in fields.keys() & _HEAD_FIELDS}
+        if isinstance(known.get("saves"), dict):
+            unknown |= known["saves"].keys() - _SAVINGS_FIELDS
+            del known["saves"]
+        msgspec.convert(known, Head)
+    except Exception:  # noqa: BLE001 - a damaged head raises any error of the parsers
+        return
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        raise NewerRecordError(f"record has the unknown field {names:.80}", key=key or known["key"])
+
+
+def _find_key(line: bytes) -> str:
+    """Return the store key in a head of a later version; empty if there is none."""
+    found = _KEY_FIELD.search(line)
+    try:
+        return "" if found is None else str(json.loads(found[1]))
+    except ValueError:
+        return ""
 
 
 def _parse_float(text: str) -> float:

@@ -22,6 +22,7 @@ from aiocache_pe.exceptions import (
     ChangedClassError,
     CorruptRecordError,
     LargePayloadError,
+    NewerRecordError,
     SecretRequiredError,
     SerializationError,
     StoreUnavailableError,
@@ -69,6 +70,7 @@ class Namespace:
         self._subscribed = engine.events.subscribed
         self._reasons = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
+        self._has_met_newer = False
 
     # Reads
 
@@ -514,6 +516,15 @@ class Namespace:
                 "store %s of namespace %r: a damaged record is treated as a miss: %s",
                 *(self.store_name, self.name, error),
             )
+            return
+        if isinstance(error, NewerRecordError):
+            if not self._has_met_newer:
+                self._has_met_newer = True
+                logger.warning(
+                    "store %s of namespace %r holds records of a later release, which are treated "
+                    "as misses and left alone (%s: %s); further ones are counted, not logged",
+                    *(self.store_name, self.name, verb, error),
+                )
             return
         is_misconfigured = getattr(error, "is_misconfigured", False)
         topic = _CONFIGURATION if is_misconfigured else verb

@@ -18,7 +18,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from aiocache_pe.backends.file.regular_files import open_below
@@ -94,10 +94,14 @@ class AtomicWrite:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
 
-    def publish(self, path: str) -> VersionTag:
+    def publish(self, path: str, may_replace: Callable[[str], object] | None = None) -> VersionTag:
         """Put the version in the place of an entry's file, if there is one; return its tag.
 
         The caller holds the entry's lock.
+
+        Args:
+            path: the entry's file.
+            may_replace: called with the path if there is a file; it raises to keep that file.
 
         Raises:
             FileNotFoundError: the folder was removed.
@@ -106,7 +110,7 @@ class AtomicWrite:
         os.utime(self._fd, ns=(now, now))
         status = os.fstat(self._fd)
         self._close()
-        self.replaced_size = _replace(self.path, path)
+        self.replaced_size = _replace(self.path, path, may_replace)
         self.is_published = True
         return make_version(path, status)
 
@@ -145,28 +149,36 @@ def _make_time(modified: int) -> int:
     return modified - modified % _MILLISECOND + (number % _MILLISECOND | 1)
 
 
-def _replace(temporary: str, path: str) -> int | None:
+def _replace(temporary: str, path: str, may_replace: Callable[[str], object] | None) -> int | None:
     """Rename the temporary file; return the size of the replaced file, if there was one."""
     if _renameat2 is None:
-        return _rename_over(temporary, path)
+        return _rename_over(temporary, path, may_replace)
 
     names = (_AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(path))
     if _renameat2(*names, _NOREPLACE) == 0:
         return None
 
-    if ctypes.get_errno() == errno.EEXIST and _renameat2(*names, _EXCHANGE) == 0:
+    is_occupied = ctypes.get_errno() == errno.EEXIST
+    if is_occupied and may_replace is not None:
+        may_replace(path)
+    if is_occupied and _renameat2(*names, _EXCHANGE) == 0:
         size = None
         with suppress(OSError):  # the new version is in place, so the write has succeeded
             size = os.lstat(temporary).st_size
             os.unlink(temporary)
         return size
 
-    return _rename_over(temporary, path)  # no exchange here; or raises the proper error
+    # No exchange here; or the proper error is raised.
+    return _rename_over(temporary, path, None if is_occupied else may_replace)
 
 
-def _rename_over(temporary: str, path: str) -> int | None:
+def _rename_over(
+    temporary: str, path: str, may_replace: Callable[[str], object] | None
+) -> int | None:
     size = None
     with suppress(FileNotFoundError):
         size = os.lstat(path).st_size
+    if size is not None and may_replace is not None:
+        may_replace(path)
     os.rename(temporary, path)
     return size

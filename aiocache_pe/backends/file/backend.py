@@ -23,7 +23,7 @@ from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.backends.file.secret import load_secret
 from aiocache_pe.backends.file.size_ledger import Bounds
 from aiocache_pe.backends.file.version import is_current, usable_version
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import CorruptRecordError, NewerRecordError
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, unpack
@@ -153,8 +153,8 @@ class FileBackend:
         blob, version = found
         try:
             record = unpack(blob, key=key, stamp=usable_version(version))
-        except CorruptRecordError:
-            return PENDING  # `read` moves the file to `.damaged`, in a thread
+        except (CorruptRecordError, NewerRecordError):
+            return PENDING  # `read` reports it, and moves a damaged file to `.damaged`
         return None if outdated and is_outdated(path, record.head) else record
 
     async def totals(self, prefix: str) -> tuple[int, int]:
@@ -225,8 +225,13 @@ class FileBackend:
         await self._scan_executor.run(self._disk.generations.raise_matching, prefix, pattern)
         for folder in FOLDERS:
             await self._scan_executor.run(self._disk.stop_writes, prefix, folder)
-        async for heads in self.scan(prefix, pattern):
-            yield await self.delete([head.key for head in heads])
+        matches = compile_glob(pattern)
+        for folder in FOLDERS:
+            keys = await self._scan_executor.run(
+                scan.read_keys, self._layout, prefix, folder, matches
+            )
+            if keys:
+                yield await self.delete(keys)
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`; kept in the file ``.secret`` with mode 0600."""

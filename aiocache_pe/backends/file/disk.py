@@ -37,7 +37,13 @@ from aiocache_pe.backends.file.version import (
     make_version,
     usable_version,
 )
-from aiocache_pe.exceptions import BackendError, CorruptRecordError, LockTimeoutError
+from aiocache_pe.backends.newer_records import report_replaced
+from aiocache_pe.exceptions import (
+    BackendError,
+    CorruptRecordError,
+    LockTimeoutError,
+    NewerRecordError,
+)
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack
 
@@ -88,6 +94,8 @@ class Disk:
                     results[key] = found.error
                 elif found is not None and not is_outdated(entry.path, found.head):
                     results[key] = found
+            except NewerRecordError as error:
+                results[key] = error
             except OSError as error:
                 results[key] = BackendError(f"cannot read an entry: {error}")
         return results
@@ -101,13 +109,14 @@ class Disk:
             self.generations.raise_slot(slot)
         return [self.generations.read(slot) for slot in slots], self.read(keys)
 
-    def write(self, records: Sequence[Record]) -> list[Record | OSError | None]:
+    def write(self, records: Sequence[Record]) -> list[Record | Exception | None]:
         """Store each record; return, for each one, the stored record or an error.
 
         The stamp of a computed record is its generation. If that was raised, the record is not
-        stored, and ``None`` is returned for it.
+        stored, and ``None`` is returned for it. Neither does it replace a record of a later
+        release: the outcome is the error.
         """
-        outcomes: list[Record | OSError | None] = []
+        outcomes: list[Record | Exception | None] = []
         self.bounds.ensure_ledger()
         for record in records:
             entry = self.layout.locate(record.head.key)
@@ -117,7 +126,7 @@ class Disk:
                 step = partial(self._publish_computed, generation)
             try:
                 outcomes.append(self._change(entry, partial(step, record, entry)))
-            except LockTimeoutError as error:
+            except (LockTimeoutError, NewerRecordError) as error:
                 outcomes.append(error)
             except OSError as error:
                 # The stored version is outdated. Its removal needs no room, nor the lock: another
@@ -236,7 +245,8 @@ class Disk:
         areas = frozenset(scan.list_areas(self.layout))
         for path in (scan.resolve_entry(self.layout, areas, name) for name in names):
             if path is not None:
-                with suppress(OSError, CorruptRecordError), self.locks.hold(get_lock_slot(path)):
+                unreadable = CorruptRecordError, NewerRecordError
+                with suppress(OSError, *unreadable), self.locks.hold(get_lock_slot(path)):
                     head = read_head(path)
                     entry = self.layout.locate(head.key)
                     if entry.path != path:  # not the file of this key, so not the store's own
@@ -309,8 +319,17 @@ class Disk:
         if not entry.is_internal and self.bounds.ensure_ledger():
             self.bounds.record_removal(get_file_size(version))
 
-    def _publish(self, record: Record, entry: EntryPath, write: AtomicWrite) -> Record:
-        """Store a record. Needs the entry's lock."""
+    def _publish(
+        self,
+        record: Record,
+        entry: EntryPath,
+        write: AtomicWrite,
+        may_replace: Callable[[str], object] | None = None,
+    ) -> Record:
+        """Store a record. Needs the entry's lock.
+
+        The parameter ``may_replace`` is that of `AtomicWrite.publish`.
+        """
         head = pack_head(record.head, record.payload)
         try:
             if not entry.is_internal:
@@ -325,14 +344,14 @@ class Disk:
         if removable_at is not None and not entry.is_internal:
             now = max(time.time(), record.head.created_at)
             self.expiry_index.add(entry, removable_at, now)
-        version = write.publish(entry.path)
+        version = write.publish(entry.path, may_replace)
         if outdated:
             outdated.pop(entry.path, None)
         return Record(record.head, record.payload, usable_version(version))
 
     def _publish_change(self, record: Record, entry: EntryPath, write: AtomicWrite) -> Record:
         """Store a record, and keep earlier computations from replacing it. Needs the lock."""
-        stored = self._publish(record, entry, write)
+        stored = self._publish(record, entry, write, partial(_report_newer, record.head.key))
         self._supersede(entry)
         return stored
 
@@ -342,7 +361,7 @@ class Disk:
         """Store a computed record unless its generation was raised. Needs the entry's lock."""
         if self.generations.has_raised(record.head.key, entry.slot, generation):
             return None
-        return self._publish(record, entry, write)
+        return self._publish(record, entry, write, refuse_newer)
 
     def _supersede(self, entry: EntryPath) -> None:
         """Raise the generations of a changed entry. Needs its lock."""
@@ -353,7 +372,7 @@ class Disk:
         """Remove an entry on a condition, and return its head. Needs the entry's lock."""
         try:
             head = read_head(entry.path, key)
-        except (CorruptRecordError, FileNotFoundError):
+        except (CorruptRecordError, NewerRecordError, FileNotFoundError):
             head = None
         except NotRegularError as error:
             self._set_aside(entry, make_version(entry.path, error.status))
@@ -380,6 +399,19 @@ class Disk:
 def is_outdated(path: str, head: Head) -> bool:
     """Return whether a record is older than a change that could not remove it; see `outdated`."""
     return bool(outdated) and head.created_at <= outdated.get(path, -inf)
+
+
+def refuse_newer(path: str) -> None:
+    """Raise the `NewerRecordError` of an entry's file, if there is a record of a later release."""
+    with suppress(OSError, CorruptRecordError):
+        read_head(path)
+
+
+def _report_newer(key: str, path: str) -> None:
+    try:
+        refuse_newer(path)
+    except NewerRecordError as error:
+        report_replaced("file", key, error)
 
 
 class _DamagedFile(NamedTuple):

@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiofiles.os import wrap
 
-from aiocache_pe.exceptions import BackendError, LockTimeoutError
+from aiocache_pe.exceptions import BackendError, LockTimeoutError, NewerRecordError
 from aiocache_pe.record import Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.threads import ThreadPool, call_in_thread, is_ending
@@ -145,12 +145,17 @@ def take_results(outcomes: Sequence[T | Exception], action: str) -> list[T]:
 
     Raises:
         BackendError: the first of the errors; the message names the action, such as "write".
+        NewerRecordError: the first of the errors, if it is one.
     """
     results = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
     for outcome in outcomes if len(results) < len(outcomes) else ():
         if isinstance(outcome, Exception):
+            done = [result for result in results if result is not None]
+            if isinstance(outcome, NewerRecordError):
+                outcome.done = done
+                raise outcome
             error = BackendError(f"cannot {action} an entry: {outcome}")
-            error.done = [result for result in results if result is not None]
+            error.done = done
             raise error from outcome
     return results
 

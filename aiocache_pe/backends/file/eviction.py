@@ -22,7 +22,7 @@ from aiocache_pe.backends.file.size_ledger import (
     SizeLedger,
     Totals,
 )
-from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError
+from aiocache_pe.exceptions import ConfigurationError, CorruptRecordError, NewerRecordError
 from aiocache_pe.record import Head
 
 logger = logging.getLogger("aiocache_pe")
@@ -198,7 +198,7 @@ class DirectoryBounds:
                 if examine(candidate.path)[:4] != candidate[:4]:
                     return False
                 head = None
-                with suppress(CorruptRecordError, OSError):  # damaged, or a planted link
+                with suppress(CorruptRecordError, NewerRecordError, OSError):  # or a planted link
                     head = read_head(candidate.path)
                 remove_entry(candidate.path)
                 self.record_removal(candidate.size)

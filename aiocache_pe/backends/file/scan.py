@@ -23,7 +23,7 @@ from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.reading import read_head
 from aiocache_pe.backends.file.regular_files import open_folder
 from aiocache_pe.backends.file.size_ledger import SizeLedger, Totals
-from aiocache_pe.exceptions import CorruptRecordError
+from aiocache_pe.exceptions import CorruptRecordError, NewerRecordError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head
 
@@ -61,12 +61,47 @@ def _read_folder(base: str, prefix: str, matches: Callable[[str], object] | None
         key = parse_key(name)
         if matches is not None and key is not None and not matches(key):
             continue
-        with suppress(OSError, CorruptRecordError):
+        with suppress(OSError, CorruptRecordError, NewerRecordError):
             head = read_head(f"{base}/{name}")
             if not head.key.startswith(prefix):
                 continue
             if matches is None or key is not None or matches(head.key[len(prefix) :]):
                 yield head
+
+
+def read_keys(
+    layout: Layout, prefix: str, folder: str, matches: Callable[[str], object] | None
+) -> list[str]:
+    """Return the store keys in one folder, also of records that this release cannot read.
+
+    The name of a file contains its key, unless the key is long.
+
+    Args:
+        layout: the directory.
+        prefix: an area with its colon.
+        folder: one of `FOLDERS`.
+        matches: selects entries by their key without the prefix; ``None`` for all.
+
+    Raises:
+        OSError: the folder exists and cannot be read.
+    """
+    base = f"{layout.get_area(prefix)}/{folder}"
+    keys = (_find_key(f"{base}/{name}", prefix) for name in list_names(base))
+    return [prefix + key for key in keys if key is not None and (matches is None or matches(key))]
+
+
+def _find_key(path: str, prefix: str) -> str | None:
+    """Return the key of an entry's file without the prefix; ``None`` if it is not known."""
+    key = parse_key(os.path.basename(path))
+    if key is not None:
+        return key
+    try:
+        key = read_head(path).key
+    except NewerRecordError as error:
+        key = error.key
+    except (OSError, CorruptRecordError):
+        return None
+    return key.removeprefix(prefix) if key.startswith(prefix) else None
 
 
 def remove_temporary_files(folder: str) -> None:
@@ -280,7 +315,7 @@ def iter_expired_keys(layout: Layout, now: float) -> Iterator[list[str]]:
     for number, folder in enumerate(FOLDERS, 1):
         for area in list_areas(layout):
             for name in list_readable_names(f"{area}/{folder}"):
-                with suppress(OSError, CorruptRecordError):
+                with suppress(OSError, CorruptRecordError, NewerRecordError):
                     head = read_head(f"{area}/{folder}/{name}")
                     if head.is_removable(now, stale=True):
                         expired.append(head.key)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from weakref import finalize
 
 from aiocache_pe.backends.base import Change, Check, Condition, ReadResult
+from aiocache_pe.backends.newer_records import find_newer, report_replaced
 from aiocache_pe.backends.redis import scripts
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients, has_several_servers
@@ -36,7 +37,12 @@ from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
 from aiocache_pe.backends.redis.scripts import ScriptCall
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
-from aiocache_pe.exceptions import BackendError, ConfigurationError, CorruptRecordError
+from aiocache_pe.exceptions import (
+    BackendError,
+    ConfigurationError,
+    CorruptRecordError,
+    NewerRecordError,
+)
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
@@ -130,6 +136,8 @@ class RedisBackend:
             stamp = version if version is not None and version.is_current else None
             try:
                 found[key] = unpack(value, key=key, stamp=stamp)
+            except NewerRecordError as error:
+                found[key] = error
             except CorruptRecordError as error:
                 await self._replace(key, value, None)
                 found[key] = error
@@ -151,6 +159,9 @@ class RedisBackend:
         finally:
             self._mark_changed(record.head.key for record in records)
         raise_refusals(answers, lambda: _select_done(answers, own_data + changes))
+        for record, answer in zip(own_data + changes, answers, strict=True):
+            if isinstance(answer, list) and (error := find_newer(answer[0])):
+                report_replaced(self.name, record.head.key, error)
         return [Record(record.head, record.payload) for record in records]
 
     def begin(self, key: str) -> Pending:
@@ -190,11 +201,15 @@ class RedisBackend:
         the script cannot read the invalidations, which may be in another slot.
         """
         pending = dict(enumerate(generations))
+        known: dict[int, bytes] = {}
         stored: list[Record | None] = [None] * len(records)
         refusals: list[Any] = []
         try:
             while pending:
-                calls = [self._make_computed(records[n], each) for n, each in pending.items()]
+                calls = [
+                    self._make_computed(records[n], each, known.get(n, b""))
+                    for n, each in pending.items()
+                ]
                 answers = await self._commands.run_many(scripts.WRITE_COMPUTED, calls)
                 for n, answer in zip(list(pending), answers, strict=True):
                     generation, key = pending.pop(n), records[n].head.key
@@ -202,6 +217,11 @@ class RedisBackend:
                         stored[n] = Record(records[n].head, records[n].payload)
                     elif isinstance(answer, BackendError):
                         refusals.append(answer)
+                    elif isinstance(answer, list):
+                        if error := find_newer(answer[0], key):
+                            refusals.append(error)
+                        else:
+                            known[n], pending[n] = answer[0], generation
                     elif answer != 0:
                         rest = key[len(_get_area(key)) :]
                         number = find_last_number(answer, rest, generation.number)
@@ -217,8 +237,11 @@ class RedisBackend:
     async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
         """See `Generational.invalidate`."""
         await self._supersede(prefix, pattern)
-        async for heads in self.scan(prefix, pattern):
-            yield await self.delete([head.key for head in heads])
+        matches = compile_glob(pattern)
+        async for names in self._commands.scan(make_scan_pattern(prefix)):
+            keys = [key for name in names if (key := parse_store_key(name)) is not None]
+            if chosen := [key for key in keys if not matches or matches(key[len(prefix) :])]:
+                yield await self.delete(chosen)
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
@@ -229,7 +252,7 @@ class RedisBackend:
             lines = await self._commands.get_heads(names)
             chosen = []
             for key, name, line in zip(keys, names, lines, strict=True):
-                head = _parse(unpack_head, line, key)
+                head = _parse_head(line, key)
                 if head is not None and line and only(head):
                     chosen.append((name, line))
 
@@ -390,14 +413,22 @@ class RedisBackend:
             await self._commands.run(scripts.DELETE_AND_GET_HEAD, call)
             stored[n] = None
 
-    def _make_computed(self, record: Record, generation: RedisGeneration) -> ScriptCall:
-        """Return the call that stores a computed record."""
+    def _make_computed(
+        self, record: Record, generation: RedisGeneration, known: bytes
+    ) -> ScriptCall:
+        """Return the call that stores a computed record.
+
+        Args:
+            record: the record.
+            generation: the generation that the computation took.
+            known: beginning of the present entry, if that may be replaced.
+        """
         name, key = make_entry_name(record.head.key), record.head.key
         names = [name, make_generation_name(name)]
         if not self._commands.is_cluster:
             names += make_invalidation_names(_get_area(key))
         token, number = (value or b"" for value in generation)
-        return names, (*self._make_value(record), token, number)
+        return names, (*self._make_value(record), token, number, known)
 
     def _make_value(self, record: Record) -> tuple[bytes, bytes]:
         """Return a record as bytes, and its remaining lifetime in the server."""
@@ -450,6 +481,14 @@ def _parse(parse_data: Callable[..., T], data: bytes | None, key: str) -> T | No
         return None
 
 
+def _parse_head(line: bytes | None, key: str) -> Head | None:
+    """Return a parsed head; ``None`` for no data, and for data that this release cannot read."""
+    try:
+        return _parse(unpack_head, line, key)
+    except NewerRecordError:
+        return None
+
+
 def _parse_heads(lines: Iterable[bytes | None], keys: Iterable[str]) -> list[Head]:
-    parsed = (_parse(unpack_head, *pair) for pair in zip(lines, keys, strict=True))
+    parsed = (_parse_head(*pair) for pair in zip(lines, keys, strict=True))
     return [head for head in parsed if head is not None]

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from hashlib import sha1
 from typing import NamedTuple
 
+from aiocache_pe.record import CODECS, VERSION, Head, Savings
+
 ScriptCall = tuple[Sequence[bytes], Sequence[bytes | str]]
 """The names and the arguments of a script call; all names are in one slot."""
 
@@ -50,15 +52,44 @@ def _supersede(first: int, token: int) -> str:
     return _SUPERSEDE.format(token=f"ARGV[{token}]", **names)
 
 
+_FIND_UNKNOWN = """\
+local function find_unknown(name)
+  local start = redis.pcall('GETRANGE', name, 0, 1023)
+  if type(start) ~= 'string' or start == '' then return '' end
+  local codecs = {{{codecs}}}
+  local fields = {{{fields}}}
+  local line = string.match(start, '^([^\\n]*)\\n')
+  if not line then return start end
+  local version = tonumber(string.match(line, '^{{"v":(%d+)'))
+  if not version or version > {version} then return start end
+  if not codecs[string.match(line, '"codec":"([^"]*)"') or ''] then return start end
+  for field in string.gmatch(line, '[,{{]"([^"\\\\]*)":') do
+    if not fields[field] then return start end
+  end
+  return ''
+end
+""".format(
+    version=VERSION,
+    codecs=",".join(f"['{codec}']=true" for codec in sorted(CODECS)),
+    fields=",".join(
+        f"['{name}']=true"
+        for name in (*Head.__struct_fields__, *Savings.__struct_fields__, "crc32")
+    ),
+)
+# The beginning of an entry whose head this release may not know, to be parsed by the client. It is
+# empty for an entry that the release knows. The names of tags look like unknown fields.
+
 WRITE = _make_script(
-    """\
+    _FIND_UNKNOWN
+    + """\
+local start = find_unknown(KEYS[1])
 local answer
 if ARGV[2] == '' then answer = redis.pcall('SET', KEYS[1], ARGV[1])
 else answer = redis.pcall('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 if answer.err then redis.call('UNLINK', KEYS[1]) end
 """
     + _supersede(2, 3)
-    + "return answer"
+    + "if answer.err or start == '' then return answer end return {start}"
 )
 """Store an entry and raise its generation.
 
@@ -66,24 +97,32 @@ A server without free memory refuses the value. Then it removes the entry, becau
 than the replaced value.
 
 Names: the entry, its generation and its lease. Arguments: the value; its lifetime in milliseconds,
-empty for no limit; the new token of the generation.
+empty for no limit; the new token of the generation. Answer: that of ``SET``, or a list with the
+beginning of the replaced entry, if a later release may have written that.
 """
 
-WRITE_COMPUTED = _make_script("""\
+WRITE_COMPUTED = _make_script(
+    _FIND_UNKNOWN
+    + """\
 local token = redis.call('GET', KEYS[2])
 if token and token ~= ARGV[3] then return 0 end
 local number = KEYS[3] and redis.call('GET', KEYS[3])
 if number and number ~= ARGV[4] then return redis.call('GET', KEYS[4]) or '' end
+local start = find_unknown(KEYS[1])
+if start ~= '' and start ~= ARGV[5] then return {start} end
 if ARGV[2] == '' then redis.call('SET', KEYS[1], ARGV[1])
 else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 return 1
-""")
+"""
+)
 """Store a computed entry if its generation was not raised.
 
 Names: the entry and its generation; outside a Cluster the two names of its invalidations, too.
 Arguments: the value; its lifetime as for `WRITE`; the token and the number that the computation
-took. Answer: 1; 0 if the generation was raised; the list if there was another invalidation. A token
-or a number that the server has lost is taken as not raised.
+took; the beginning of an entry that may be replaced. Answer: 1; 0 if the generation was raised; the
+list of invalidations as text if there was another one; a list with the beginning of the present
+entry, if a later release may have written that. A token or a number that the server has lost is
+taken as not raised.
 """
 
 INVALIDATE = _make_script("""\

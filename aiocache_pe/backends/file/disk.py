@@ -19,6 +19,7 @@ from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.atomic_write import AtomicWrite
 from aiocache_pe.backends.file.eviction import DirectoryBounds
 from aiocache_pe.backends.file.expiry_index import ExpiryIndex
+from aiocache_pe.backends.file.file_system import warn_if_unreliable
 from aiocache_pe.backends.file.generations import FileGeneration, FileGenerations
 from aiocache_pe.backends.file.layout import EntryPath, Layout, get_lock_slot, is_entry_name
 from aiocache_pe.backends.file.locks import ByteLocks
@@ -72,7 +73,11 @@ class Disk:
         self, layout: Layout, bounds: Bounds = UNBOUNDED, eviction: str = "adaptive"
     ) -> None:
         self.layout = layout
-        self.locks = ByteLocks(layout.locks, layout.make_root)
+        self.locks = ByteLocks(
+            layout.locks,
+            layout.make_root,
+            lambda: warn_if_unreliable(layout.root, layout.locks),
+        )
         self.bounds = DirectoryBounds(layout, self.locks, bounds, eviction)
         self.expiry_index = ExpiryIndex(layout)
         self.generations = FileGenerations(layout)

@@ -10,10 +10,16 @@ from contextlib import suppress
 
 from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.file.access_stats import HITS_ATTRIBUTE
+from aiocache_pe.backends.file.file_system import (
+    find_file_system,
+    has_working_locks,
+    measure_skew,
+)
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.reading import CachedReader
 from aiocache_pe.sentinels import PENDING
 
+_MAX_SKEW = 1.0  # seconds
 _MIN_FREE_BYTES = 100 * 1024 * 1024
 
 
@@ -27,6 +33,9 @@ def examine(root: str, examine_size: Callable[[], Check]) -> Iterator[Check]:
             yield _check_reading(folder)
             yield _check_attributes(folder)
             yield examine_size()
+            yield _check_file_system(root)
+            yield _check_locks(folder)
+            yield _check_clock(folder)
     except OSError as error:
         yield Check("writable", "failure", f"{root}: {error.strerror or error}")
         return
@@ -71,6 +80,30 @@ def _check_reading(folder: str) -> Check:
         if found is not None and found is not PENDING:
             return Check("reading", "ok", "warm entries are read without a thread")
     return Check("reading", "warning", "on this system or file system every read takes a thread")
+
+
+def _check_file_system(root: str) -> Check:
+    system = find_file_system(root)
+    text = f"{system.kind or 'unknown'} at {system.mount_point or '/'}"
+    if system.risk:
+        advice = "use the directory from one machine only, or use Redis"
+        return Check("file system", "warning", f"{text}: {system.risk}; {advice}")
+    return Check("file system", "ok", text)
+
+
+def _check_locks(folder: str) -> Check:
+    path = f"{folder}/locks"
+    with open(path, "wb"):
+        pass
+    if has_working_locks(path):
+        return Check("locks", "ok", "two open descriptions exclude each other")
+    return Check("locks", "failure", "locks do not work here: use a local directory or Redis")
+
+
+def _check_clock(folder: str) -> Check:
+    skew = measure_skew(f"{folder}/clock")
+    text = f"the times of files differ by {abs(skew):.3f} s from this machine's clock"
+    return Check("clock", "warning" if abs(skew) > _MAX_SKEW else "ok", text)
 
 
 def _check_attributes(folder: str) -> Check:

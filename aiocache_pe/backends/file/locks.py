@@ -35,6 +35,7 @@ class ByteLocks:
     Args:
         path: the file, which is never written.
         make_folder: creates the folder of the file if it is missing.
+        on_open: called once, when the file was opened for the first time.
 
     Example:
         >>> from tempfile import mkdtemp
@@ -43,8 +44,14 @@ class ByteLocks:
         ...     pass
     """
 
-    def __init__(self, path: str, make_folder: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        path: str,
+        make_folder: Callable[[], None] = lambda: None,
+        on_open: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
+        self._on_open = on_open
         self._make_folder = make_folder
         self._fd = -1
         self.after_fork()
@@ -115,6 +122,9 @@ class ByteLocks:
             with self._open_lock:
                 if self._fd < 0:
                     self._fd = open_lock_file(self._path, self._make_folder)
+                    on_open, self._on_open = self._on_open, None
+                    if on_open is not None:
+                        on_open()
                 fd = self._fd
         return fd
 

@@ -18,6 +18,7 @@ capability      method                                     without it
 `Maintainable`  remove expired entries in small steps      the store removes them itself
 `Leasing`       let one process compute a value            once per process and event loop
 `Generational`  keep earlier computations from storing     in this process only
+`Settleable`    store a value unless its key was changed   values of an outage are misses
 `Probed`        check that the whole store is available    one read decides
 `SecretKeeper`  keep a secret of the store's own           pickle needs a configured secret
 `Examinable`    check the store's health                   ``doctor`` reports nothing
@@ -397,6 +398,33 @@ class Generational(Protocol):
 
         Yields:
             The heads of removed records, in batches.
+        """
+
+
+@runtime_checkable
+class Settleable(Protocol):
+    """A store that knows whether a key was changed within the last seconds, by any process.
+
+    With it, a value that was stored elsewhere during an outage is kept (`backends.fallback`).
+    """
+
+    async def update_unchanged(self, key: str, seconds: float, change: Change) -> Record | None:
+        """Update a record like `Backend.update`, unless its key was changed.
+
+        If the generation of the key was raised within the last seconds, or may have been, the
+        record is removed. Changes of this process do not count, because the caller knows them. A
+        record of a later release is removed, too.
+
+        Args:
+            key: a store key.
+            seconds: the time, which is measured by the store's own clock.
+            change: called with the stored record; returns the record to store, or ``None``.
+
+        Returns:
+            The record that is stored now; ``None`` if there is none.
+
+        Raises:
+            BackendError: the record could not be changed.
         """
 
 

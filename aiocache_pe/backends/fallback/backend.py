@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Backend, Change, Condition, Lease, ReadResult
 from aiocache_pe.backends.fallback.circuit_breaker import Sleep
-from aiocache_pe.backends.fallback.failover import UNAVAILABLE_ERRORS, Failover, is_counter
+from aiocache_pe.backends.fallback.failover import UNAVAILABLE_ERRORS, Failover
 from aiocache_pe.backends.fallback.journal import Pattern
+from aiocache_pe.backends.fallback.settlement import is_counter
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.record import Head, Record
 from aiocache_pe.sentinels import PENDING, Pending

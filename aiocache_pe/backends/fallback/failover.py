@@ -15,10 +15,10 @@ from weakref import WeakMethod
 from aiocache_pe.backends.base import Backend, Probed
 from aiocache_pe.backends.fallback.circuit_breaker import CircuitBreaker, Pauses, Sleep
 from aiocache_pe.backends.fallback.journal import Journal, Pattern
+from aiocache_pe.backends.fallback.settlement import Settlement, is_counter
 from aiocache_pe.clock import Clock
 from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.keys.store_keys import is_internal_key
-from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 from aiocache_pe.runtime.short_locks import get_free
@@ -31,18 +31,15 @@ UNAVAILABLE_ERRORS = (StoreUnavailableError, OSError)
 """Errors of the first store after which the second one serves."""
 
 _PROBE_KEY = "aiocache_pe+probe:"
-_SETTLE_BATCH = 500  # keys that are settled in one step
 _MAX_BLOCKING_SETTLEMENT = 100  # keys that are settled while new changes wait
 _MAX_ROUNDS = 20  # of settling patterns that keep being recorded, before new changes wait
 _CLOSE_DELAY_SECONDS = 0.2  # from the first answer of the first store to its repair
 _START_PROBES = 10  # answers at the start of a process in the place of that delay
 _START_SECONDS = 1.0  # of the first settlement that callers wait for
-_PARALLEL_MOVES = 16
 _POLL_SECONDS = 0.002  # between two checks whether changes in flight have ended
 _FAILOVER_SECONDS = 2.0  # in which a changed value waits for the first store
 _FAILOVER_POLL_SECONDS = 0.05
 _ADOPTION_SECONDS = 2.0  # between two searches for journals of crashed processes
-_CLOCK_SKEW_SECONDS = 1.0  # between two machines: a record may be that much older than its date
 
 
 class Failover:
@@ -74,6 +71,7 @@ class Failover:
     ) -> None:
         self._first, self._second = first, second
         self._journal = Journal(folder)
+        self._settlement = Settlement(first, second, self._journal, clock)
         self._clock = clock
         self._sleep = sleep
         self._journal_watch = Background()
@@ -287,9 +285,9 @@ class Failover:
         journal = self._journal
         await journal.run(journal.adopt)
         for _ in range(_MAX_ROUNDS):
-            await self._settle_patterns()
+            await self._settlement.settle_patterns()
             while len(journal) > _MAX_BLOCKING_SETTLEMENT and not journal.get_patterns():
-                await self._settle_keys()
+                await self._settlement.settle_keys()
             if not journal.get_patterns():
                 break
 
@@ -298,64 +296,12 @@ class Failover:
         try:
             await self._wait_idle()
             while len(journal):
-                await self._settle_patterns()
-                await self._settle_keys()
+                await self._settlement.settle_patterns()
+                await self._settlement.settle_keys()
             await journal.run(journal.finish)
             self.breaker.close()
         finally:
             self._is_settling = False
-
-    async def _settle_patterns(self) -> None:
-        """Remove what matches patterns, in steps between which other calls run.
-
-        A key that was changed later is left to that change, because the second store may have a
-        newer value of it.
-        """
-        for pattern, change in self._journal.get_patterns().items():
-            latest = change.time
-
-            def is_old(head: Head, latest: float = latest) -> bool:
-                is_older = head.created_at <= latest + _CLOCK_SKEW_SECONDS
-                is_changed_later = self._journal.has_changed_since(head.key, latest)
-                return is_older and not is_changed_later and not is_counter(head.key)
-
-            for store in (self._first, self._second):
-                async for heads in store.scan(pattern.prefix, pattern.glob):
-                    if old := [head.key for head in heads if is_old(head)]:
-                        await store.delete(old, is_old)
-            self._journal.mark_settled([(pattern, change)])
-
-    async def _settle_keys(self) -> None:
-        changes = self._journal.get_keys(_SETTLE_BATCH)
-        if not changes:
-            return
-        keys = list(changes)
-        results = await self._second.read(keys)
-        newer = {key: result for key, result in results.items() if isinstance(result, Record)}
-        # The tokens of its tags are those of the second store.
-        moved = {
-            key for key, record in newer.items() if changes[key].is_whole and not record.head.tags
-        }
-        await _for_each(moved, lambda key: self._move(newer[key], changes[key].since))
-        if removed := [key for key in keys if key not in moved]:
-            await self._first.delete(removed)
-        if newer:
-            await self._second.delete(list(newer), lambda head: newer[head.key].head == head)
-        self._journal.mark_settled(changes.items())
-
-    async def _move(self, record: Record, since: float) -> None:
-        """Store a record of the second store in the first one, or remove the entry there.
-
-        The present record shows that no process has changed the key in the first store since the
-        outage began. Without it that is unknown, and then a miss is better than an old value.
-        """
-        head = record.head
-
-        def replace(present: Record | None) -> Record | None:
-            is_unchanged = present is not None and present.head.created_at < since
-            return Record(head, record.payload) if is_unchanged else None
-
-        await self._first.update(head.key, replace)
 
     def _watch_journals(self) -> None:
         """Start the search for journals of processes that crash from now on, unless it runs."""
@@ -381,21 +327,3 @@ async def _repeat(adopt: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep
             return
         await method()
         del method
-
-
-async def _for_each(keys: Iterable[str], work: Callable[[str], Awaitable[None]]) -> None:
-    """Await work on each key, a few keys at a time."""
-    remaining = iter(keys)
-
-    async def run() -> None:
-        for key in remaining:
-            await work(key)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_PARALLEL_MOVES):
-            group.create_task(run())
-
-
-def is_counter(key: str) -> bool:
-    """Return whether a store key belongs to a counter."""
-    return key.partition(":")[0].endswith("+stats")

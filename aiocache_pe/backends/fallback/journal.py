@@ -20,7 +20,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from stat import S_ISDIR, S_ISREG
 from typing import Any, NamedTuple, TypeVar
 from zlib import crc32
@@ -68,7 +68,8 @@ class Change(NamedTuple):
         time: the latest time of the change, in seconds since the epoch.
         since: the beginning of the outage, in seconds since the epoch.
         is_whole: whether the second store's value depends on no value that only the first store
-            has, as the sum of a counter does.
+            has, as the sum of a counter does; for a tag, whether it was deleted. An update of a
+            tag only gives it a token.
     """
 
     number: int
@@ -119,9 +120,16 @@ class Journal:
         return change is not None and change.time > time
 
     def get_keys(self, limit: int) -> dict[str, Change]:
-        """Return at most ``limit`` keys with changes that are not settled."""
+        """Return at most ``limit`` keys with changes that are not settled, tags last."""
         with get_free(self._lock):
-            return dict(islice(self._keys.items(), limit))
+            items = self._keys.items()
+            entries = (item for item in items if not is_tag(item[0]))
+            return dict(islice(chain(entries, (item for item in items if is_tag(item[0]))), limit))
+
+    def get_key(self, key: str) -> Change | None:
+        """Return the change of a key that is not settled, if there is one."""
+        with get_free(self._lock):
+            return self._keys.get(key)
 
     def get_patterns(self) -> dict[Pattern, Change]:
         """Return the patterns that are not settled."""
@@ -161,7 +169,8 @@ class Journal:
         new: list[JournalEntry] = [
             key
             for key in keys
-            if (known := self._keys.get(key)) is None or known.is_whole > is_whole
+            if (known := self._keys.get(key)) is None
+            or known.is_whole is not _is_whole(key, known.is_whole, is_whole)
         ]
         new += patterns
         if new:
@@ -170,7 +179,12 @@ class Journal:
 
     def confirm(self, time: float, since: float, keys: Iterable[str]) -> None:
         """Record that keys were changed; a settlement before this moment does not count."""
-        self._add(keys, Change(0, time, since, is_whole=True))
+        self._add([key for key in keys if not is_tag(key)], Change(0, time, since, is_whole=True))
+        with get_free(self._lock):
+            known = {key: self._keys.get(key) for key in keys if is_tag(key)}
+        for key, change in known.items():
+            is_whole = change is None or change.is_whole
+            self._add([key], Change(0, time, since, is_whole))
 
     def mark_settled(self, settled: Iterable[tuple[JournalEntry, Change]]) -> None:
         """Drop settled changes, except those that were made again since."""
@@ -270,7 +284,7 @@ class Journal:
                     self._last_number,
                     max(change.time, known.time),
                     min(change.since, known.since),
-                    change.is_whole and known.is_whole,
+                    _is_whole(entry, change.is_whole, known.is_whole),
                 )
 
     def _append(self, lines: Sequence[str]) -> None:
@@ -356,6 +370,18 @@ class Journal:
     def _note_everything(self, path: str) -> None:
         logger.warning("%s is damaged, so all entries of the stores are removed", path)
         self._add([EVERYTHING], _UNKNOWN)
+
+
+def is_tag(key: str) -> bool:
+    """Return whether a store key belongs to a tag."""
+    return key.partition(":")[0].endswith("+tags")
+
+
+def _is_whole(entry: JournalEntry, first: bool, second: bool) -> bool:  # noqa: FBT001 - two of a kind
+    """Return `Change.is_whole` of two changes together."""
+    if isinstance(entry, str) and is_tag(entry):
+        return first or second
+    return first and second
 
 
 _LATEST = float(1 << 52)  # a time after that of each entry

@@ -34,9 +34,23 @@ class RedisGeneration(NamedTuple):
     number: bytes | None
 
 
-def make_token() -> bytes:
-    """Return a new token, or the number of an invalidation."""
-    return os.urandom(8).hex().encode("ascii")
+def make_token(start: bytes = b"") -> bytes:
+    """Return a new token, or the number of an invalidation.
+
+    Args:
+        start: the beginning, by which a process recognizes its own tokens; the rest is random.
+    """
+    return start + os.urandom(8).hex().encode("ascii")
+
+
+def is_young(life: int, seconds: float) -> bool:
+    """Return whether a token or a number was set within the last seconds.
+
+    Args:
+        life: its remaining lifetime in milliseconds, as ``PTTL`` returns it; negative without one.
+        seconds: the time.
+    """
+    return life >= 0 and LIFETIME - life <= seconds * 1000
 
 
 def read_token(value: object) -> bytes | None:

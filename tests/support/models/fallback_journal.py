@@ -1,8 +1,8 @@
 """Model of the fallback: a journal of the changes that the first store misses.
 
 A process sets one key and clears all keys. Its first store is away at times, and its second store
-serves then. Another process always reaches the first store. Our process is killed at any step and
-starts again.
+serves then. Another process always reaches the first store, sets the key there and removes it. Our
+process is killed at any step and starts again.
 
 1. A change calls the first store. If that is away, the change is recorded in the journal, which
    survives the process: a set as its key, a clear as a clear with its time. Then it is made in the
@@ -10,8 +10,9 @@ starts again.
 2. A process that starts and finds a journal begins with the second store.
 3. When the first store answers again, new changes wait until those in flight have ended. A clear
    removes the values that are older than it from both stores, unless the key was set later. For a
-   set, the value of the second store replaces the one in the first store if that is older than the
-   outage; otherwise the entry is removed. Then the journal is removed, and the first store serves.
+   set, the value of the second store is stored in the first one if the key was not changed there
+   since the outage began, as the age of its generation shows; otherwise the entry is removed. Then
+   the journal is removed, and the first store serves.
 4. The first store may still have a change in its buffers that it has not answered. It carries that
    out before it answers again, so the repair follows.
 
@@ -29,8 +30,17 @@ HASTY_REPAIR = "repair beside changes in flight"
 IGNORED_BUFFERS = "repair before the buffers"
 IGNORED_JOURNALS = "start without a look at journals"
 KEYS_ONLY = "clear recorded as the keys of the second store"
-UNDATED_MOVE = "value moved without a look at its date"
-FAULTS = (LATE_RECORD, HASTY_REPAIR, IGNORED_BUFFERS, IGNORED_JOURNALS, KEYS_ONLY, UNDATED_MOVE)
+UNDATED_MOVE = "value moved without a look at the generation"
+ABSENT_MOVE = "value moved because the key is absent"
+FAULTS = (
+    LATE_RECORD,
+    HASTY_REPAIR,
+    IGNORED_BUFFERS,
+    IGNORED_JOURNALS,
+    KEYS_ONLY,
+    UNDATED_MOVE,
+    ABSENT_MOVE,
+)
 CHANGES = 3  # of both processes together
 OUTAGES = 2
 KILLS = 1
@@ -60,6 +70,7 @@ class State:
 
     Attributes:
         first, second: the values in the stores.
+        generation: the last change of the key in the first store.
         buffered: the value that the first store will write before it answers again.
         journal: the journal in its file.
         pending: the journal in memory, which the killed process forgets.
@@ -73,6 +84,7 @@ class State:
 
     first: int | None = None
     second: int | None = None
+    generation: int = 0
     is_away: bool = False
     buffered: int | None = None
     journal: Journal = NO_JOURNAL
@@ -120,8 +132,10 @@ class FallbackJournal:
         yield from self._fail(state)
         if state.time < CHANGES and not state.is_away:
             time = state.time + 1
-            after = replace(state, time=time, first=time, floor=time)
+            after = replace(state, time=time, first=time, floor=time, generation=time)
             yield f"another process makes change {time} in the first store", after
+            after = replace(after, first=None)
+            yield f"another process removes the key by change {time}", after
 
     def _change(self, state: State) -> Iterator[tuple[str, State]]:
         step, number, is_late = state.step, state.change, self.fault == LATE_RECORD
@@ -145,7 +159,7 @@ class FallbackJournal:
         number = state.time + 1
         if state.uses_first and not state.is_away:
             after = replace(state, time=number, change=number)
-            after = replace(after, first=None if state.is_clear else number)
+            after = replace(after, first=None if state.is_clear else number, generation=number)
             yield f"the first store has change {number}", acknowledge(after)
             return
         after = replace(state, time=number, change=number, uses_first=False)
@@ -183,10 +197,12 @@ class FallbackJournal:
             after = replace(state, first=first, second=second, pending=replace(pending, clear=0))
             yield "the clear is settled", after
         elif pending.key:
-            is_older = state.first is not None and state.first <= pending.since
-            is_moved = is_older or self.fault == UNDATED_MOVE
+            is_moved = state.generation <= pending.since or self.fault == UNDATED_MOVE
+            if self.fault == ABSENT_MOVE:
+                is_moved |= state.first is None
             first = state.second if is_moved else None
             after = replace(state, first=first, second=None, pending=replace(pending, key=0))
+            after = replace(after, generation=state.time)
             yield f"the key is settled, the first store has {first}", after
         else:
             after = replace(state, journal=NO_JOURNAL, is_repairing=False, uses_first=True)
@@ -201,7 +217,7 @@ class FallbackJournal:
         if state.is_away and (state.buffered is None or self.fault == IGNORED_BUFFERS):
             yield "the first store returns", replace(state, is_away=False)
         if state.buffered is not None:
-            after = replace(state, first=state.buffered, buffered=None)
+            after = replace(state, first=state.buffered, generation=state.buffered, buffered=None)
             yield f"the first store works off its buffer: {after.first}", after
         if state.kills < KILLS:
             finds_journal = state.journal != NO_JOURNAL and self.fault != IGNORED_JOURNALS

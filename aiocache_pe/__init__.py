@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.decorators.cached_batch import cached_batch
     from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
     from aiocache_pe.exceptions import (
+        AccessDeniedError,
         BackendError,
         CacheClosedError,
         CacheError,
@@ -63,6 +64,7 @@ else:
 
 
 __all__ = [
+    "AccessDeniedError",
     "AsyncCachedBatch",
     "AsyncCachedFunction",
     "BackendError",

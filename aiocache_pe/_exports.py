@@ -21,6 +21,7 @@ _NAMES_BY_MODULE = {
     "aiocache_pe.keys.value_parts": ("register_identity",),
     "aiocache_pe.engine.stats": ("CacheEntry", "CacheInfo", "CacheStats"),
     "aiocache_pe.exceptions": (
+        "AccessDeniedError",
         "BackendError",
         "CacheClosedError",
         "CacheError",

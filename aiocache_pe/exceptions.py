@@ -17,6 +17,7 @@
      +-- CorruptRecordError                      bytes from a store that are no valid record
      +-- BackendError                            a store that failed
           +-- LockTimeoutError   (TimeoutError)  a lock that its holder does not release
+          +-- AccessDeniedError                  a command that the server refuses the user
           +-- NewerRecordError                   a record that only a later release can read
           +-- StoreUnavailableError              a server that cannot be reached
 
@@ -154,6 +155,18 @@ class BackendError(CacheError):
     """
 
     done: Sequence[Any] = ()
+
+
+class AccessDeniedError(BackendError):
+    """A server refuses a command, because its user lacks a right.
+
+    Attributes:
+        right: the rights that are missing, as for ``ACL SETUSER``: ``+getrange``; empty if unknown.
+    """
+
+    def __init__(self, message: str, *, right: str = "") -> None:
+        super().__init__(message)
+        self.right = right
 
 
 class NewerRecordError(BackendError):

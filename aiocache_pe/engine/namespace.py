@@ -18,6 +18,7 @@ from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Computation, Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.exceptions import (
+    AccessDeniedError,
     BackendError,
     ChangedClassError,
     CorruptRecordError,
@@ -71,6 +72,7 @@ class Namespace:
         self._reasons = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
         self._has_met_newer = False
+        self._missing_rights = set[str]()
 
     # Reads
 
@@ -524,6 +526,15 @@ class Namespace:
                     "store %s of namespace %r holds records of a later release, which are treated "
                     "as misses and left alone (%s: %s); further ones are counted, not logged",
                     *(self.store_name, self.name, verb, error),
+                )
+            return
+        if isinstance(error, AccessDeniedError):
+            if error.right not in self._missing_rights:
+                self._missing_rights.add(error.right)
+                logger.error(
+                    "store %s of namespace %r lacks the right %s (%s: %s); further refusals are "
+                    "counted, not logged",
+                    *(self.store_name, self.name, error.right or "(unknown)", verb, error),
                 )
             return
         is_misconfigured = getattr(error, "is_misconfigured", False)

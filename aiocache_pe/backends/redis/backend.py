@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import finalize
@@ -14,17 +15,19 @@ from aiocache_pe.backends.redis import scripts
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion, Tracker
 from aiocache_pe.backends.redis.clients import Client, Clients, has_several_servers
 from aiocache_pe.backends.redis.cluster import Command
-from aiocache_pe.backends.redis.commands import Commands, raise_refusals
+from aiocache_pe.backends.redis.commands import Commands, raise_denials, raise_refusals
 from aiocache_pe.backends.redis.doctor import examine
 from aiocache_pe.backends.redis.generations import (
     LIFETIME,
     RedisGeneration,
     find_last_number,
+    is_young,
     make_invalidation,
     make_token,
     read_token,
 )
 from aiocache_pe.backends.redis.key_names import (
+    PROBE_NAME,
     make_entry_name,
     make_generation_name,
     make_invalidation_names,
@@ -35,6 +38,7 @@ from aiocache_pe.backends.redis.key_names import (
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
 from aiocache_pe.backends.redis.scripts import ScriptCall
+from aiocache_pe.backends.redis.server_clock import ServerClock
 from aiocache_pe.backends.redis.url import Address, parse
 from aiocache_pe.clock import Clock, SystemClock
 from aiocache_pe.exceptions import (
@@ -96,6 +100,8 @@ class RedisBackend:
         self._server = address.safe_url
         self._clients = Clients(address, client)
         self._clock = SystemClock() if clock is None else clock
+        self._server_clock = ServerClock(self._clock)
+        self._token_start = os.urandom(6).hex().encode("ascii")
         # Only the client of a Cluster or of Sentinels knows the primaries, and a user's client
         # belongs to another loop than the listeners.
         is_tracking = tracking and not (client is not None and has_several_servers(client))
@@ -117,6 +123,8 @@ class RedisBackend:
         self, keys: Sequence[str], more_names: Sequence[bytes]
     ) -> tuple[Sequence[Any], dict[str, ReadResult]]:
         """Return the values of other names, and then the records of keys, in one round trip."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
         names = [make_entry_name(key) for key in keys]
         tracker = self._tracker
         versions = tracker.make_versions(names) if tracker is not None else None
@@ -135,7 +143,7 @@ class RedisBackend:
                 continue
             stamp = version if version is not None and version.is_current else None
             try:
-                found[key] = unpack(value, key=key, stamp=stamp)
+                found[key] = self._from_server(unpack(value, key=key, stamp=stamp))
             except NewerRecordError as error:
                 found[key] = error
             except CorruptRecordError as error:
@@ -145,12 +153,14 @@ class RedisBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
         own_data = [record for record in records if is_internal_key(record.head.key)]
         changes = [record for record in records if not is_internal_key(record.head.key)]
         calls: list[ScriptCall] = []
         for record in changes:
             entry, _, *names = _list_names(make_entry_name(record.head.key))
-            calls.append(([entry, *names], [*self._make_value(record), make_token()]))
+            calls.append(([entry, *names], [*self._make_value(record), self._make_token()]))
         try:
             answers = await self._commands.batch(
                 [self._make_set(record) for record in own_data], keeps_answers=True
@@ -180,7 +190,7 @@ class RedisBackend:
         tokens = [make_generation_name(name) for name in names]
         if supersede:
             commands: list[Command] = [("UNLINK", make_lease_name(name)) for name in names]
-            commands += [("SET", token, make_token(), "PX", LIFETIME) for token in tokens]
+            commands += [("SET", token, self._make_token(), "PX", LIFETIME) for token in tokens]
             raise_refusals(await self._commands.batch(commands))
         areas = list(dict.fromkeys(_get_area(key) for key in keys))
         numbers = [make_invalidation_names(area)[0] for area in areas]
@@ -245,6 +255,8 @@ class RedisBackend:
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
         names = [make_entry_name(key) for key in keys]
         if only is None:
             chosen: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
@@ -252,29 +264,31 @@ class RedisBackend:
             lines = await self._commands.get_heads(names)
             chosen = []
             for key, name, line in zip(keys, names, lines, strict=True):
-                head = _parse_head(line, key)
+                head = self._parse_head(line, key)
                 if head is not None and line and only(head):
                     chosen.append((name, line))
 
         try:
-            token = make_token() if only is None else b""
+            token = self._make_token() if only is None else b""
             calls = [(_list_names(name), (line, token)) for name, line in chosen]
             removed_lines = await self._commands.run_many(scripts.DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
         chosen_keys = [parse_store_key(name) or "" for name, _ in chosen]
         lines = [None if isinstance(line, BackendError) else line for line in removed_lines]
-        removed = _parse_heads(lines, chosen_keys)
+        removed = self._parse_heads(lines, chosen_keys)
         raise_refusals(removed_lines, lambda: removed)
         return removed
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; it repeats if another writer changes the key meanwhile."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
         name = make_entry_name(key)
         async with self._clients.get_link().get_key_lock(name):
             for _ in range(_MAX_ATTEMPTS):
                 value: bytes | None = await self._commands.call("GET", name)
-                before = _parse(unpack, value, key)
+                before = self._parse_record(value, key)
                 after = change(before)
                 if after is before and (before is not None or value is None):
                     return before
@@ -289,15 +303,57 @@ class RedisBackend:
             "processes changed the key meanwhile"
         )
 
+    async def update_unchanged(self, key: str, seconds: float, change: Change) -> Record | None:
+        """See `Settleable.update_unchanged`; two round trips, and in a Cluster three.
+
+        The ages of the token and of the last invalidation show whether the key was changed. A
+        token that the server has lost counts as not raised, as in `write_computed`.
+        """
+        if self._server_clock.is_due():
+            await self._measure_clock()
+        names, area = _list_names(make_entry_name(key)), _get_area(key)
+        number_name, list_name = make_invalidation_names(area)
+        reads: list[Command] = [("GET", each) for each in (names[0], number_name, list_name)]
+        reads.append(("PTTL", number_name))
+        is_cluster, milliseconds = self._commands.is_cluster, b"%d" % (seconds * 1000)
+        for _ in range(_MAX_ATTEMPTS):
+            answers = raise_refusals(await self._commands.batch(reads))
+            value, number, lines, life = answers
+            is_matched = find_last_number(lines or b"", key[len(area) :], None) is None
+            try:
+                after = change(self._parse_record(value, key))
+            except NewerRecordError:
+                after = None
+            if after is None or (is_matched and is_young(life, seconds)):
+                break
+            digest, token = scripts.compute_digest(value), self._make_token()
+            args = digest, *self._make_value(after), token, milliseconds, self._own_tokens
+            call = names if is_cluster else [*names, number_name], (*args, number or b"")
+            try:
+                answer = await self._commands.run(scripts.UPDATE_UNCHANGED, call)
+            finally:
+                self._mark_changed([key])
+            stored: list[Record | None] = [Record(after.head, after.payload)]
+            if answer == 1 and is_cluster:
+                await self._remove_invalidated(stored, [RedisGeneration(None, number)])
+            if answer == 1:
+                return stored[0]
+            if answer == -1:
+                break
+        await self.delete([key])
+        return None
+
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; ``SCAN`` visits all keys of the server."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
         matches = compile_glob(pattern)
         async for names in self._commands.scan(make_scan_pattern(prefix)):
             keys = {name: key for name in names if (key := parse_store_key(name)) is not None}
             if matches is not None:
                 keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
             lines = await self._commands.get_heads(list(keys))
-            if heads := _parse_heads(lines, keys.values()):
+            if heads := self._parse_heads(lines, keys.values()):
                 yield heads
 
     async def clear(self, prefix: str) -> int:
@@ -336,6 +392,7 @@ class RedisBackend:
         count = total_size = 0
         async for names in self._commands.scan(make_scan_pattern(prefix)):
             sizes = await self._commands.batch([("STRLEN", name) for name in names])
+            raise_denials(sizes)
             count += len(names)
             total_size += sum(size for size in sizes if isinstance(size, int))
         return count, total_size
@@ -350,8 +407,11 @@ class RedisBackend:
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
+        if self._server_clock.is_due():
+            await self._measure_clock()
+        ahead = self._server_clock.difference
         calls = [
-            _make_call(make_entry_name(key), b"%d" % hits, repr(last_access).encode())
+            _make_call(make_entry_name(key), b"%d" % hits, repr(last_access + ahead).encode())
             for key, (hits, last_access) in usage.items()
         ]
         raise_refusals(await self._commands.run_joined(scripts.ADD_USAGE, calls))
@@ -361,7 +421,9 @@ class RedisBackend:
         call = _make_call(make_entry_name(key), b"0", b"")
         [answer] = await self._commands.run(scripts.ADD_USAGE, call)
         hits, _, last_access = answer.partition(b" ")
-        return int(hits or 0), float(last_access) if last_access else None
+        if not last_access:
+            return int(hits or 0), None
+        return int(hits or 0), float(last_access) - self._server_clock.difference
 
     async def probe(self) -> None:
         """See `Probed.probe`; in a Cluster, every primary must answer."""
@@ -376,13 +438,23 @@ class RedisBackend:
     ) -> bool:
         """Replace or remove a value; return ``False`` if another writer has changed it."""
         args = (b"", b"") if after is None else self._make_value(after)
-        token = make_token() if is_change else b""
+        token = self._make_token() if is_change else b""
         names = _list_names(make_entry_name(key))
         call: ScriptCall = names, (scripts.compute_digest(value), *args, token)
         try:
             return bool(await self._commands.run(scripts.COMPARE_AND_SET, call))
         finally:
             self._mark_changed([key])
+
+    async def _measure_clock(self) -> None:
+        """Measure the server's clock: before the first use, later in the background."""
+        link = self._clients.get_link()
+        if self._server_clock.is_known:
+            link.start(self._commands.measure_clock(self._server_clock))
+            return
+        async with link.get_key_lock(PROBE_NAME):
+            if not self._server_clock.is_known:
+                await self._commands.measure_clock(self._server_clock)
 
     def _mark_changed(self, keys: Iterable[str]) -> None:
         if self._tracker is not None:
@@ -408,7 +480,8 @@ class RedisBackend:
             seen = generations[n].number
             if number in (None, seen) or find_last_number(lines or b"", rest, seen) is not None:
                 continue
-            line = pack_head(record.head, record.payload).removesuffix(b"\n")
+            head = self._server_clock.to_server(record.head)
+            line = pack_head(head, record.payload).removesuffix(b"\n")
             call = _list_names(make_entry_name(record.head.key)), (line, b"")
             await self._commands.run(scripts.DELETE_AND_GET_HEAD, call)
             stored[n] = None
@@ -430,11 +503,46 @@ class RedisBackend:
         token, number = (value or b"" for value in generation)
         return names, (*self._make_value(record), token, number, known)
 
+    @property
+    def _own_tokens(self) -> bytes:
+        """Return the beginning of all tokens of this store in this process."""
+        return b"%b%08x" % (self._token_start, os.getpid())  # a forked child has other ones
+
+    def _make_token(self) -> bytes:
+        return make_token(self._own_tokens)
+
     def _make_value(self, record: Record) -> tuple[bytes, bytes]:
         """Return a record as bytes, and its remaining lifetime in the server."""
-        return pack_head(record.head, record.payload) + record.payload, self._compute_life(
-            record.head
-        )
+        head = self._server_clock.to_server(record.head)
+        value = pack_head(head, record.payload) + record.payload
+        return value, self._compute_life(record.head)
+
+    def _from_server(self, record: Record) -> Record:
+        """Return a record of the server with the times of this process's clock."""
+        head = self._server_clock.from_server(record.head)
+        return record if head is record.head else Record(head, record.payload, record.stamp)
+
+    def _parse_record(self, value: bytes | None, key: str) -> Record | None:
+        """Return a parsed record; ``None`` for no data or damaged data."""
+        if value is None:
+            return None
+        try:
+            return self._from_server(unpack(value, key=key))
+        except CorruptRecordError:
+            return None
+
+    def _parse_head(self, line: bytes | None, key: str) -> Head | None:
+        """Return a parsed head; ``None`` for no data and data that this release cannot read."""
+        if line is None:
+            return None
+        try:
+            return self._server_clock.from_server(unpack_head(line, key=key))
+        except (CorruptRecordError, NewerRecordError):
+            return None
+
+    def _parse_heads(self, lines: Iterable[bytes | None], keys: Iterable[str]) -> list[Head]:
+        parsed = (self._parse_head(*pair) for pair in zip(lines, keys, strict=True))
+        return [head for head in parsed if head is not None]
 
     def _make_set(self, record: Record) -> Command:
         name = make_entry_name(record.head.key)
@@ -469,26 +577,3 @@ def _list_names(name: bytes) -> list[bytes]:
 
 def _get_area(key: str) -> str:
     return key[: key.index(":") + 1]
-
-
-def _parse(parse_data: Callable[..., T], data: bytes | None, key: str) -> T | None:
-    """Return a parsed record or head; ``None`` for no data or damaged data."""
-    if data is None:
-        return None
-    try:
-        return parse_data(data, key=key)
-    except CorruptRecordError:
-        return None
-
-
-def _parse_head(line: bytes | None, key: str) -> Head | None:
-    """Return a parsed head; ``None`` for no data, and for data that this release cannot read."""
-    try:
-        return _parse(unpack_head, line, key)
-    except NewerRecordError:
-        return None
-
-
-def _parse_heads(lines: Iterable[bytes | None], keys: Iterable[str]) -> list[Head]:
-    parsed = (_parse_head(*pair) for pair in zip(lines, keys, strict=True))
-    return [head for head in parsed if head is not None]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -35,14 +37,18 @@ from aiocache_pe.backends.redis.connections import refresh_topology
 from aiocache_pe.backends.redis.errors import (
     CONNECTION_ERRORS,
     is_read_only,
+    make_denied_error,
     translate_error,
     translate_errors,
 )
 from aiocache_pe.backends.redis.key_names import PROBE_NAME
+from aiocache_pe.backends.redis.rights import BASIC_RIGHTS
 from aiocache_pe.backends.redis.scripts import Script, ScriptCall
+from aiocache_pe.backends.redis.server_clock import ServerClock
 from aiocache_pe.backends.redis.split_scripts import PARTS
-from aiocache_pe.exceptions import BackendError, StoreUnavailableError
+from aiocache_pe.exceptions import AccessDeniedError, BackendError, StoreUnavailableError
 
+logger = logging.getLogger("aiocache_pe")
 _SCAN_COUNT = 500
 _BATCH_COMMANDS = 1000  # in one round trip; the server executes them in a few milliseconds
 _BATCH_NAMES = 2500  # in one MGET: a thousand keys with their generations
@@ -70,6 +76,7 @@ class Commands:
         self._clients = clients
         self.server = server
         self._tracker = tracker
+        self._is_time_denied = False
 
     @property
     def is_cluster(self) -> bool:
@@ -94,7 +101,7 @@ class Commands:
                     await link.pool.disconnect(inuse_connections=False)
                     return await execute(link.pool, *command)
 
-    async def call_without_key(self, *command: str) -> Any:
+    async def call_without_key(self, *command: Any) -> Any:
         """Send a command without a key, in a Cluster to one primary; redis-py parses the answer."""
         link = self._clients.get_link()
         client: Any = link.client
@@ -178,6 +185,11 @@ class Commands:
         for n, answer in enumerate(answers):
             if _is_split(answer) and script in PARTS:
                 answers[n] = await self._run_in_parts(script, calls[n])
+        denied = [n for n, answer in enumerate(answers) if _is_unnamed(answer)]
+        if denied:
+            named = await self.name_rights(answers[denied[0]])
+            for n in denied:
+                answers[n] = named
         return answers
 
     async def _run_in_parts(self, script: Script, call: ScriptCall) -> Any:
@@ -191,6 +203,55 @@ class Commands:
             return await asyncio.shield(self._clients.get_link().start(parts))
         except BackendError as error:
             return error
+
+    async def name_rights(self, error: AccessDeniedError) -> AccessDeniedError:
+        """Return an error that names the missing rights, which an answer of a script does not."""
+        missing = await self.find_missing_rights(BASIC_RIGHTS)
+        cause, text = error.__cause__, str(error.__cause__ or error).partition("\n")[0]
+        return make_denied_error(text, self.server, cause, " ".join(missing))
+
+    async def measure_clock(self, server_clock: ServerClock) -> None:
+        """Measure the difference to the server's clock, in a Cluster that of one primary.
+
+        A server that refuses this is taken to have the same time.
+        """
+        began = server_clock.start()
+        try:
+            answer = await self.call_without_key("TIME")
+        except StoreUnavailableError:
+            if not server_clock.is_known:
+                raise
+            return
+        except BackendError as error:
+            server_clock.finish(began, began + server_clock.difference)
+            if not self._is_time_denied:
+                self._is_time_denied = True
+                logger.warning(
+                    "%s: times count by this machine's clock, because the user lacks the right "
+                    "+time (%s)",
+                    *(self.server, error),
+                )
+            return
+        seconds, microseconds = (int(part) for part in answer)
+        server_clock.finish(began, seconds + microseconds / 1e6)
+
+    async def find_missing_rights(self, rights: Mapping[str, Command]) -> list[str]:
+        """Return those of some rights that the user lacks, by one attempt of each.
+
+        Args:
+            rights: harmless commands by the rights that they need.
+        """
+        missing: list[str] = []
+        for right, command in rights.items():
+            try:
+                await self.call_without_key(*command)  # a redirection follows the check of rights
+            except AccessDeniedError:
+                missing.append(right)
+            except StoreUnavailableError:
+                raise
+            except BackendError:  # another refusal, such as that of an unknown script
+                continue
+        return missing
 
     async def run_joined(self, script: Script, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run a script that accepts the names and arguments of several calls at once.
@@ -208,6 +269,7 @@ class Commands:
     async def get_heads(self, names: Sequence[bytes]) -> list[bytes | None]:
         """Return the first lines of several values; ``None`` for a value without a line."""
         starts = await self.batch([("GETRANGE", name, 0, _HEAD_BYTES) for name in names])
+        raise_denials(starts)
         lines: list[bytes | None] = [None] * len(names)
         incomplete: list[int] = []
         for n, start in enumerate(starts):
@@ -301,7 +363,8 @@ class Commands:
         link = self._clients.get_link()
         client = link.client
         if not isinstance(client, RedisCluster):
-            await self.call("UNLINK", PROBE_NAME)
+            with suppress(AccessDeniedError):  # the server answers, so it is available
+                await self.call("UNLINK", PROBE_NAME)
             return
         with translate_errors(self.server):
             async with link.limit:
@@ -337,6 +400,13 @@ def raise_refusals(answers: list[Any], get_done: Callable[[], Sequence[Any]] = t
             answer.done = get_done()
             raise answer
     return answers
+
+
+def raise_denials(answers: Sequence[Any]) -> None:
+    """Raise the first answer that is an `AccessDeniedError`."""
+    for answer in answers:
+        if isinstance(answer, AccessDeniedError):
+            raise answer
 
 
 def _split(commands: Sequence[Command]) -> Iterator[Sequence[Command]]:
@@ -392,6 +462,10 @@ async def _probe_node(node: Any) -> None:
 
 def _is_split(answer: object) -> bool:
     return isinstance(answer, BackendError) and isinstance(answer.__cause__, TryAgainError)
+
+
+def _is_unnamed(answer: object) -> bool:
+    return isinstance(answer, AccessDeniedError) and not answer.right
 
 
 def _is_unknown_script(answer: object) -> bool:

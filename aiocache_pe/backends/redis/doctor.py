@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiocache_pe.backends.base import Check
 from aiocache_pe.backends.redis.commands import Commands
 from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX
-from aiocache_pe.exceptions import BackendError, StoreUnavailableError
+from aiocache_pe.backends.redis.rights import (
+    BASIC_RIGHTS,
+    CLUSTER_RIGHTS,
+    NAME_RIGHTS,
+    TIER_RIGHTS,
+)
+from aiocache_pe.exceptions import AccessDeniedError, BackendError, StoreUnavailableError
 
 _LATENCY_SAMPLES = 20
 _SLOW_SECONDS = 0.01  # above that, many cached values are computed as fast
+_MAX_CLOCK_DIFFERENCE = 1.0  # seconds; times are translated, but logs of two machines disagree
 _MIN_VERSION = (6, 2)  # SET ... PX with GET, tracking, RESP3
 
 
 async def examine(commands: Commands) -> AsyncIterator[Check]:
     """Yield the result of each check; only the first one if the server cannot be reached."""
     try:
-        await commands.call("GET", ENTRY_PREFIX)
+        with suppress(AccessDeniedError):
+            await commands.call("GET", ENTRY_PREFIX)
     except BackendError as error:
         yield Check("reachable", "failure", str(error))
         return
@@ -27,8 +36,9 @@ async def examine(commands: Commands) -> AsyncIterator[Check]:
     checks = {
         "version": _check_version,
         "memory": _check_memory,
+        "rights": _check_rights,
         "tracking": _check_tracking,
-        "scripts": _check_scripts,
+        "clock": _check_clock,
         "latency": _check_latency,
     }
     for name, check in checks.items():
@@ -65,25 +75,33 @@ async def _check_memory(commands: Commands) -> Check:
     return Check("memory", "ok", setting)
 
 
+async def _check_rights(commands: Commands) -> Check:
+    rights = {**BASIC_RIGHTS, **(CLUSTER_RIGHTS if commands.is_cluster else {})}
+    missing = await commands.find_missing_rights(rights)
+    if "+get" not in missing:
+        missing += await commands.find_missing_rights(NAME_RIGHTS)
+    if missing:
+        detail = f"the user lacks {' '.join(missing)}: grant them with ACL SETUSER"
+        return Check("rights", "failure", detail)
+    return Check("rights", "ok", f"all {len(rights)} rights are granted")
+
+
 async def _check_tracking(commands: Commands) -> Check:
-    refusal = Check("tracking", "warning", "not permitted, so no memory tier")
-    return await _check_permission(refusal, commands.call_without_key("CLIENT", "TRACKING", "OFF"))
+    missing = await commands.find_missing_rights(TIER_RIGHTS)
+    if missing:
+        detail = f"the user lacks {' '.join(missing)}, so there is no memory tier"
+        return Check("tracking", "warning", detail)
+    return Check("tracking", "ok", "permitted")
 
 
-async def _check_scripts(commands: Commands) -> Check:
-    refusal = Check("scripts", "failure", "EVAL is not permitted, and atomic changes need it")
-    script = "return redis.call('GET', KEYS[1])"
-    return await _check_permission(refusal, commands.call("EVAL", script, 1, ENTRY_PREFIX))
-
-
-async def _check_permission(refusal: Check, attempt: Awaitable[object]) -> Check:
-    try:
-        await attempt
-    except StoreUnavailableError:
-        raise
-    except BackendError as error:
-        return refusal._replace(detail=f"{refusal.detail}: {error}")
-    return Check(refusal.name, "ok", "permitted")
+async def _check_clock(commands: Commands) -> Check:
+    began = time.time()
+    seconds, microseconds = await commands.call_without_key("TIME")
+    ended = time.time()
+    difference = int(seconds) + int(microseconds) / 1e6 - (began + ended) / 2
+    text = f"the server's clock differs by {abs(difference):.3f} s; lifetimes count by it"
+    is_far = abs(difference) > _MAX_CLOCK_DIFFERENCE + (ended - began)
+    return Check("clock", "warning" if is_far else "ok", text)
 
 
 async def _check_latency(commands: Commands) -> Check:

@@ -9,7 +9,7 @@ from socket import gaierror
 
 from redis import exceptions as redis_errors
 
-from aiocache_pe.exceptions import BackendError, StoreUnavailableError
+from aiocache_pe.exceptions import AccessDeniedError, BackendError, StoreUnavailableError
 
 CONNECTION_ERRORS = (
     redis_errors.ConnectionError,
@@ -28,6 +28,9 @@ _UNAVAILABLE = re.compile(r"(BUSY|MISCONF|NOREPLICAS) |.*\W-(MISCONF|NOREPLICAS|
 
 A server before version 7 puts words of its own before the refusal of a command in a script.
 """
+
+_DENIALS = ("NOPERM", "The user executing the script can't", "No permissions to access")
+_DENIED_COMMAND = re.compile(r"'([^']+)' command")
 
 CLIENT_ERRORS = (redis_errors.RedisError, *CONNECTION_ERRORS)
 """Errors of a client at any command."""
@@ -48,6 +51,8 @@ def translate_error(error: BaseException, server: str) -> BackendError:
         server: the server's name, as in `Address.safe_url`.
     """
     text = str(error).partition("\n")[0][:_MAX_TEXT] or type(error).__name__
+    if is_denied(error):
+        return make_denied_error(text, server, error)
     is_away = isinstance(error, CONNECTION_ERRORS) or _UNAVAILABLE.match(text) is not None
     error_class = StoreUnavailableError if is_away else BackendError
     translated = error_class(f"{server}: {text}")
@@ -56,6 +61,35 @@ def translate_error(error: BaseException, server: str) -> BackendError:
         is_refused = isinstance(error, redis_errors.AuthenticationError)
         translated.is_misconfigured = is_refused or isinstance(error.__context__, gaierror)
     return translated
+
+
+def is_denied(error: BaseException) -> bool:
+    """Return whether the server refuses a command because the user lacks a right."""
+    is_answer = isinstance(error, redis_errors.ResponseError)
+    text = str(error)
+    return isinstance(error, redis_errors.NoPermissionError) or (
+        is_answer and any(denial in text for denial in _DENIALS)
+    )
+
+
+def make_denied_error(
+    text: str, server: str, cause: BaseException | None, right: str = ""
+) -> AccessDeniedError:
+    """Return the error for a refused command.
+
+    Args:
+        text: the server's answer.
+        server: the server's name.
+        cause: the client's error.
+        right: the missing rights; found in the answer if they are empty.
+    """
+    found = _DENIED_COMMAND.search(text)
+    if not right and found is not None:
+        right = f"+{found[1].replace(' ', '|').lower()}"
+    remedy = f"grant its user {right}" if right else "`aiocache-pe doctor` names the missing rights"
+    denied = AccessDeniedError(f"{server} refuses a command: {text}; {remedy}", right=right)
+    denied.__cause__ = cause
+    return denied
 
 
 @contextmanager

@@ -15,14 +15,21 @@ from redis.asyncio.lock import Lock
 from redis.exceptions import LockError
 
 from aiocache_pe.backends.redis.clients import Clients, LoopLink
-from aiocache_pe.backends.redis.errors import CLIENT_ERRORS, translate_errors
+from aiocache_pe.backends.redis.commands import Commands
+from aiocache_pe.backends.redis.errors import (
+    CLIENT_ERRORS,
+    is_denied,
+    translate_error,
+    translate_errors,
+)
 from aiocache_pe.backends.redis.key_names import make_entry_name, make_lease_name
-from aiocache_pe.exceptions import CacheError
+from aiocache_pe.exceptions import AccessDeniedError, CacheError
 
 LEASE_SECONDS = 3.0
 """Seconds after its holder's death until a lease expires."""
 
-_RENEWAL_SECONDS = 0.5  # between two renewals
+RENEWAL_SECONDS = 0.5
+"""Seconds between two renewals."""
 
 
 class RedisLease:
@@ -32,38 +39,57 @@ class RedisLease:
         clients: give another client if the present one is closed while the lease is held.
         link: the link over which the lease was acquired.
         lock: the acquired lock.
+        server: the server's name for errors.
     """
 
-    def __init__(self, clients: Clients, link: LoopLink, lock: Lock) -> None:
+    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, server: str) -> None:
         self._clients = clients
         self._link = link
         self._lock = lock
         self._is_held = True
+        self._server = server
+        self._denial: BaseException | None = None
         self._renewal = asyncio.ensure_future(self._renew())
 
     async def release(self) -> None:
-        """See `Lease.release`."""
+        """See `Lease.release`.
+
+        Raises:
+            AccessDeniedError: the server refuses to renew or to release the lease.
+        """
         self._renewal.cancel()
         if self._is_held:
             self._is_held = False
             await asyncio.shield(self._get_link().start(self._release_lock()))
+        denial, self._denial = self._denial, None
+        if denial is not None:
+            error = translate_error(denial, self._server)
+            if isinstance(error, AccessDeniedError) and not error.right:
+                error = await Commands(self._clients, self._server).name_rights(error)
+            raise error
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(_RENEWAL_SECONDS)
+            await asyncio.sleep(RENEWAL_SECONDS)
             try:
                 async with self._get_link().limit:
                     await self._lock.reacquire()
             except LockError:
                 self._is_held = False
                 return
-            except CLIENT_ERRORS:  # the server may return before the lease expires
-                continue
+            except CLIENT_ERRORS as error:  # the server may return before the lease expires
+                self._note(error)
 
     async def _release_lock(self) -> None:
-        with suppress(*CLIENT_ERRORS):  # a lease that cannot be released expires
+        try:
             async with self._get_link().limit:
                 await self._lock.release()
+        except CLIENT_ERRORS as error:  # a lease that cannot be released expires
+            self._note(error)
+
+    def _note(self, error: Exception) -> None:
+        if is_denied(error):
+            self._denial = error
 
     def _get_link(self) -> LoopLink:
         if self._link.is_closed:
@@ -89,7 +115,7 @@ async def _acquire(clients: Clients, link: LoopLink, key: str, server: str) -> R
     with translate_errors(server):
         async with link.limit:
             is_acquired = await lock.acquire(token=uuid4().hex)
-    return RedisLease(clients, link, lock) if is_acquired else None
+    return RedisLease(clients, link, lock, server) if is_acquired else None
 
 
 async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:

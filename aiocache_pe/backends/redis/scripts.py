@@ -55,6 +55,7 @@ def _supersede(first: int, token: int) -> str:
 _FIND_UNKNOWN = """\
 local function find_unknown(name)
   local start = redis.pcall('GETRANGE', name, 0, 1023)
+  if type(start) == 'table' and not string.find(start.err, 'WRONGTYPE') then error(start.err) end
   if type(start) ~= 'string' or start == '' then return '' end
   local codecs = {{{codecs}}}
   local fields = {{{fields}}}
@@ -139,7 +140,7 @@ return 1
 Names: the number of the last invalidation, and the list. Arguments: the new number, and the line.
 """
 
-COMPARE_AND_SET = _make_script(
+_COMPARE_AND_SET = (
     """\
 local there = redis.call('GET', KEYS[1])
 if (there and redis.sha1hex(there) or '') ~= ARGV[1] then return 0 end
@@ -151,12 +152,32 @@ if ARGV[4] ~= '' then
     + _supersede(3, 4)
     + "end return 1"
 )
+COMPARE_AND_SET = _make_script(_COMPARE_AND_SET)
 """Replace an entry's value, or remove the entry, if the present value has a given digest.
 
 Names: the entry, its access statistics, its generation and its lease. Arguments: the digest of the
 present value, empty for none; the new value, empty to remove the entry; its lifetime in
 milliseconds, empty for no limit; the new token of the generation, empty to keep it. Answer: 1, or 0
 if the value has changed.
+"""
+
+UPDATE_UNCHANGED = _make_script(
+    """\
+local life = redis.call('PTTL', KEYS[3])
+if life >= 0 and 86400000 - life <= tonumber(ARGV[5]) then
+  local token = redis.call('GET', KEYS[3])
+  if string.sub(token, 1, #ARGV[6]) ~= ARGV[6] then return -1 end
+end
+if KEYS[5] and (redis.call('GET', KEYS[5]) or '') ~= ARGV[7] then return 0 end
+"""
+    + _COMPARE_AND_SET
+)
+"""Run `COMPARE_AND_SET` unless the generation was raised lately.
+
+The lifetime that is left to a token shows its age. Names: those of `COMPARE_AND_SET`, and outside
+of a Cluster the number of the last invalidation. Arguments: those of `COMPARE_AND_SET`; the
+greatest age of a change, in milliseconds; the beginning of tokens that do not count; the number
+that was read. Answer: that of `COMPARE_AND_SET`, 0 also for another number; -1 for a younger token.
 """
 
 DELETE_AND_GET_HEAD = _make_script(
@@ -213,6 +234,7 @@ local counted = {}
 for n = 1, #KEYS, 2 do
   local version, usage = false, ''
   local start = redis.pcall('GETRANGE', KEYS[n], 0, 1023)
+  if type(start) == 'table' and not string.find(start.err, 'WRONGTYPE') then return start end
   if type(start) == 'string' and start ~= '' then
     local line = string.find(start, '\\n', 1, true)
     if not line then

@@ -17,13 +17,12 @@ from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Computation, Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
+from aiocache_pe.engine.single_reports import SingleReports
 from aiocache_pe.exceptions import (
-    AccessDeniedError,
     BackendError,
     ChangedClassError,
     CorruptRecordError,
     LargePayloadError,
-    NewerRecordError,
     SecretRequiredError,
     SerializationError,
     StoreUnavailableError,
@@ -71,8 +70,7 @@ class Namespace:
         self._subscribed = engine.events.subscribed
         self._reasons = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
-        self._has_met_newer = False
-        self._missing_rights = set[str]()
+        self._single_reports = SingleReports(engine.backend.name, name)
 
     # Reads
 
@@ -519,23 +517,7 @@ class Namespace:
                 *(self.store_name, self.name, error),
             )
             return
-        if isinstance(error, NewerRecordError):
-            if not self._has_met_newer:
-                self._has_met_newer = True
-                logger.warning(
-                    "store %s of namespace %r holds records of a later release, which are treated "
-                    "as misses and left alone (%s: %s); further ones are counted, not logged",
-                    *(self.store_name, self.name, verb, error),
-                )
-            return
-        if isinstance(error, AccessDeniedError):
-            if error.right not in self._missing_rights:
-                self._missing_rights.add(error.right)
-                logger.error(
-                    "store %s of namespace %r lacks the right %s (%s: %s); further refusals are "
-                    "counted, not logged",
-                    *(self.store_name, self.name, error.right or "(unknown)", verb, error),
-                )
+        if self._single_reports.report(verb, error):
             return
         is_misconfigured = getattr(error, "is_misconfigured", False)
         topic = _CONFIGURATION if is_misconfigured else verb

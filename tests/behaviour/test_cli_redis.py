@@ -39,7 +39,9 @@ def test_the_doctor_checks_files(cli: Cli) -> None:
     cli("set", "k", "1")
     checks = {each["name"]: each["level"] for each in json.loads(cli("doctor", "--json").stdout)}
     assert checks["writable"] == checks["private"] == "ok"
-    assert set(checks) == {"writable", "private", "reading", "hit counts", "space"}
+    found = {"writable", "private", "reading", "hit counts", "file system", "locks", "clock"}
+    assert set(checks) == found | {"size", "space"}
+    assert checks["locks"] == checks["clock"] == "ok"
     assert "writable" in cli("doctor").stdout
 
 
@@ -47,7 +49,7 @@ def test_the_doctor_checks_redis(cli: Cli, redis_server: Server) -> None:
     result = cli("doctor", "--json", "--redis-url", redis_server.url)
     checks = {each["name"]: each for each in json.loads(result.stdout)}
     assert checks["memory"]["level"] == "warning"  # the server has no limit
-    for name in ("reachable", "version", "tracking", "scripts"):
+    for name in ("reachable", "version", "rights", "tracking", "clock"):
         assert checks[name]["level"] == "ok"
     assert "latency" in checks
 

@@ -61,19 +61,24 @@ async def store(
     request: pytest.FixtureRequest, cache_dir: Path, redis_server: Server
 ) -> AsyncIterator[Store]:
     kind, _, without = request.param.partition(" ")
-    tier = {"memory_max_bytes": 0} if without else {}
+    tier: dict[str, Any] = {"memory_max_bytes": 0} if without else {}
     if kind == "file":
         async with CacheManager(directory=cache_dir, **tier) as cache:
             yield Store(cache, *open_files(cache_dir))
         return
     fallback: Literal["file"] | None = "file" if kind == "fallback" else None
-    settings = {"redis_url": redis_server.url, "directory": cache_dir, "fallback": fallback}
+    settings: dict[str, Any] = {
+        "redis_url": redis_server.url,
+        "directory": cache_dir,
+        "fallback": fallback,
+    }
     with Redis.from_url(redis_server.url) as admin:
         admin.flushall()
         name = make_entry_name("default:k")
         async with CacheManager("redis", **settings, **tier) as cache:
             get: Any = lambda: admin.get(name)  # noqa: E731 - a type of redis-py says too much
             yield Store(cache, lambda blob: admin.set(name, blob), get)
+        admin.flushall()
 
 
 @pytest.mark.parametrize("name", LATER)

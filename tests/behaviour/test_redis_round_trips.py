@@ -48,7 +48,7 @@ COSTS: dict[str, tuple[Callable[[RedisBackend], Awaitable[Any]], dict[str, int],
 """Calls of methods, the commands that each sends, and the number of round trips."""
 
 # The server also counts the commands inside a script, and those of this test.
-_UNCOUNTED = {"get", "set", "unlink", "config", "config|resetstat"}
+_UNCOUNTED = {"get", "set", "unlink", "getrange", "config", "config|resetstat"}
 
 
 async def test_each_method_sends_few_commands_in_few_round_trips(own_redis: Server) -> None:

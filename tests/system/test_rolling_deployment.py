@@ -71,7 +71,7 @@ def test_two_releases_destroy_no_entry_of_each_other(
             return {path.name: path.read_bytes() for path in paths if "-k" in path.name}
         with Redis.from_url(own_redis.url) as admin:
             names: Any = admin.keys("aiocache_pe:default:k*")
-            return {name: admin.get(name) for name in names}  # type: ignore[misc]  # not awaited
+            return {name: admin.get(name) for name in names}
 
     with (
         start("present", PACKAGE.parent, store) as present,

@@ -43,8 +43,8 @@ class FallbackBackend:
     A change in the second store is recorded in a journal before it is made. When the first store
     answers again, the changes in the journal are made there, and the second store is emptied. The
     first store serves again only after that. So no value returns that was deleted, overwritten,
-    cleared or invalidated meanwhile. A value that was stored meanwhile replaces the one in the
-    first store if that is older than the outage. Otherwise it is a miss.
+    cleared or invalidated meanwhile. A value that was stored meanwhile is kept if no other process
+    has changed its key, its tags or its namespace in the first store. Otherwise it is a miss.
 
     Args:
         first: the store to use.

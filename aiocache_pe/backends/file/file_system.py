@@ -14,7 +14,7 @@ import re
 import time
 from typing import NamedTuple
 
-from aiocache_pe.backends.file.locks import set_lock
+from aiocache_pe.backends.file.locks import HAS_DESCRIPTION_LOCKS, set_lock
 
 logger = logging.getLogger("aiocache_pe")
 
@@ -81,9 +81,13 @@ def find_file_system(path: str) -> FileSystem:
 def has_working_locks(path: str) -> bool:
     """Return whether two open descriptions of a file exclude each other.
 
+    Where locks belong to processes, this cannot be tried, and the result is ``True``.
+
     Raises:
         OSError: the file cannot be opened.
     """
+    if not HAS_DESCRIPTION_LOCKS:
+        return True
     first = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         second = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

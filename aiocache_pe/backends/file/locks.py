@@ -26,6 +26,9 @@ from aiocache_pe.runtime.fork import reset_after_fork
 _STRIPES = 512
 _TIMEOUT = 0.05  # seconds; a store operation takes well under a millisecond
 _OFD_SETLK = getattr(fcntl, "F_OFD_SETLK", None)
+HAS_DESCRIPTION_LOCKS = _OFD_SETLK is not None
+"""Whether locks belong to open file descriptions, as on Linux, and not to processes."""
+
 _pack_flock = struct.Struct("hhqqi").pack
 
 

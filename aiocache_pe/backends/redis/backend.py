@@ -46,6 +46,7 @@ from aiocache_pe.exceptions import (
     ConfigurationError,
     CorruptRecordError,
     NewerRecordError,
+    StoreUnavailableError,
 )
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
@@ -248,10 +249,22 @@ class RedisBackend:
         """See `Generational.invalidate`."""
         await self._supersede(prefix, pattern)
         matches = compile_glob(pattern)
+        failure: BackendError | None = None
         async for names in self._commands.scan(make_scan_pattern(prefix)):
             keys = [key for name in names if (key := parse_store_key(name)) is not None]
-            if chosen := [key for key in keys if not matches or matches(key[len(prefix) :])]:
-                yield await self.delete(chosen)
+            chosen = [key for key in keys if not matches or matches(key[len(prefix) :])]
+            try:
+                removed = await self.delete(chosen)
+            except StoreUnavailableError:
+                raise
+            except BackendError as error:
+                if "WRONGTYPE" not in str(error):  # not a string of this library
+                    failure = error
+                removed = error.done
+            if removed:
+                yield removed
+        if failure is not None:
+            raise failure
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
@@ -385,7 +398,7 @@ class RedisBackend:
 
     async def try_lease(self, key: str) -> RedisLease | None:
         """See `Leasing.try_lease`."""
-        return await try_acquire(self._clients, key, self._server)
+        return await try_acquire(self._clients, key, self._commands)
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; it reads no value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -56,6 +57,7 @@ _BATCH_BYTES = 1 << 20  # in one round trip, unless one command is larger
 _MAX_SCANS = 50  # of a Cluster whose slots keep moving
 _RECENT_NAMES = 20_000  # names of a scan that are checked for repetitions
 _JOINED_CALLS = 500  # script calls in one command; the server does nothing else meanwhile
+_RIGHTS_SECONDS = 60.0  # for which the missing rights are remembered
 _HEAD_BYTES = 1023  # read to find a head; most heads have a fifth of that
 
 
@@ -77,6 +79,7 @@ class Commands:
         self.server = server
         self._tracker = tracker
         self._is_time_denied = False
+        self._tried_rights: tuple[float, list[str]] = 0.0, []
 
     @property
     def is_cluster(self) -> bool:
@@ -205,8 +208,14 @@ class Commands:
             return error
 
     async def name_rights(self, error: AccessDeniedError) -> AccessDeniedError:
-        """Return an error that names the missing rights, which an answer of a script does not."""
-        missing = await self.find_missing_rights(BASIC_RIGHTS)
+        """Return an error that names the missing rights, which an answer of a script does not.
+
+        The rights are tried once a minute at most.
+        """
+        tried_at, missing = self._tried_rights
+        if not missing or time.monotonic() - tried_at > _RIGHTS_SECONDS:
+            missing = await self.find_missing_rights(BASIC_RIGHTS)
+            self._tried_rights = time.monotonic(), missing
         cause, text = error.__cause__, str(error.__cause__ or error).partition("\n")[0]
         return make_denied_error(text, self.server, cause, " ".join(missing))
 
@@ -217,7 +226,8 @@ class Commands:
         """
         began = server_clock.start()
         try:
-            answer = await self.call_without_key("TIME")
+            send = self.call_without_key if self.is_cluster else self.call
+            answer = await send("TIME")
         except StoreUnavailableError:
             if not server_clock.is_known:
                 raise

@@ -9,6 +9,7 @@ from socket import gaierror
 
 from redis import exceptions as redis_errors
 
+from aiocache_pe.backends.redis.rights import find_right
 from aiocache_pe.exceptions import AccessDeniedError, BackendError, StoreUnavailableError
 
 CONNECTION_ERRORS = (
@@ -85,7 +86,7 @@ def make_denied_error(
     """
     found = _DENIED_COMMAND.search(text)
     if not right and found is not None:
-        right = f"+{found[1].replace(' ', '|').lower()}"
+        right = find_right(found[1])
     remedy = f"grant its user {right}" if right else "`aiocache-pe doctor` names the missing rights"
     denied = AccessDeniedError(f"{server} refuses a command: {text}; {remedy}", right=right)
     denied.__cause__ = cause

@@ -39,15 +39,15 @@ class RedisLease:
         clients: give another client if the present one is closed while the lease is held.
         link: the link over which the lease was acquired.
         lock: the acquired lock.
-        server: the server's name for errors.
+        commands: commands to the server, which name a missing right.
     """
 
-    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, server: str) -> None:
+    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, commands: Commands) -> None:
         self._clients = clients
         self._link = link
         self._lock = lock
         self._is_held = True
-        self._server = server
+        self._commands = commands
         self._denial: BaseException | None = None
         self._renewal = asyncio.ensure_future(self._renew())
 
@@ -63,9 +63,9 @@ class RedisLease:
             await asyncio.shield(self._get_link().start(self._release_lock()))
         denial, self._denial = self._denial, None
         if denial is not None:
-            error = translate_error(denial, self._server)
+            error = translate_error(denial, self._commands.server)
             if isinstance(error, AccessDeniedError) and not error.right:
-                error = await Commands(self._clients, self._server).name_rights(error)
+                error = await self._commands.name_rights(error)
             raise error
 
     async def _renew(self) -> None:
@@ -98,10 +98,10 @@ class RedisLease:
         return self._link
 
 
-async def try_acquire(clients: Clients, key: str, server: str) -> RedisLease | None:
+async def try_acquire(clients: Clients, key: str, commands: Commands) -> RedisLease | None:
     """See `Leasing.try_lease`; a lease acquired after its caller was cancelled is released."""
     link = clients.get_link()
-    acquiring = link.start(_acquire(clients, link, key, server))
+    acquiring = link.start(_acquire(clients, link, key, commands))
     try:
         return await asyncio.shield(acquiring)
     except asyncio.CancelledError:
@@ -109,13 +109,15 @@ async def try_acquire(clients: Clients, key: str, server: str) -> RedisLease | N
         raise
 
 
-async def _acquire(clients: Clients, link: LoopLink, key: str, server: str) -> RedisLease | None:
+async def _acquire(
+    clients: Clients, link: LoopLink, key: str, commands: Commands
+) -> RedisLease | None:
     name = make_lease_name(make_entry_name(key))
     lock = Lock(link.client, name, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
-    with translate_errors(server):
+    with translate_errors(commands.server):
         async with link.limit:
             is_acquired = await lock.acquire(token=uuid4().hex)
-    return RedisLease(clients, link, lock, server) if is_acquired else None
+    return RedisLease(clients, link, lock, commands) if is_acquired else None
 
 
 async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:

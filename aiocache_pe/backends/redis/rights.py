@@ -56,6 +56,24 @@ TIER_RIGHTS: Mapping[str, tuple[Any, ...]] = {
 
 CLUSTER_RIGHTS: Mapping[str, tuple[Any, ...]] = {
     "+cluster|slots": ("CLUSTER", "SLOTS"),
-    "+command": ("COMMAND", "COUNT"),
+    "+cluster|nodes": ("CLUSTER", "NODES"),
+    "+asking": ("ASKING",),
+    "+command": ("COMMAND COUNT",),
 }
 """Rights for a Cluster."""
+
+
+def find_right(command: str) -> str:
+    """Return the right for the command that a refusal names.
+
+    A server before version 7 does not name the subcommand.
+
+    Example:
+        >>> find_right("get"), find_right("script"), find_right("client tracking")
+        ('+get', '+script|load', '+client|tracking')
+    """
+    right = f"+{command.lower().replace(' ', '|')}"
+    for known in (*BASIC_RIGHTS, *TIER_RIGHTS, *CLUSTER_RIGHTS):
+        if known.startswith(f"{right}|"):
+            return known
+    return right

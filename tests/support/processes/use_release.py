@@ -14,6 +14,7 @@ import shutil
 import sys
 from contextlib import suppress
 from dataclasses import make_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,10 @@ def copy_later_release(directory: Path) -> None:
 
 
 fields = ["text", "score"] if sys.argv[1:2] == ["later"] else ["text"]
-Answer = make_dataclass("Answer", fields, namespace={"__module__": "app"})
+Answer: Any = make_dataclass("Answer", fields, namespace={"__module__": __name__})
 
 
-async def ask(question: str) -> Answer:  # type: ignore[valid-type]  # made at run time
+async def ask(question: str) -> Answer:
     """Return an answer of this release's class."""
     return Answer(*(question for _ in fields))
 
@@ -70,7 +71,7 @@ class Commands:
             await cache.pop(key)
             with suppress(BackendError, TypeError):
                 await cache.incr(key)
-            await cache.get_or_set(key, lambda key=key: computed.append(key))
+            await cache.get_or_set(key, partial(computed.append, key))
         await cache.get_many(KEYS)
         await cache.cleanup_expired()
         return computed

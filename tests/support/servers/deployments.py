@@ -22,7 +22,7 @@ from tests.support.servers.redis_server import LONG_TIMEOUTS, Server, reserve_po
 USER, PASSWORD = "app", "correct horse"
 USER_RIGHTS = (
     "~aiocache_pe* +get +set +getrange +mget +strlen +pttl +pexpire +del +unlink +scan "
-    "+eval +evalsha +script|load"
+    "+eval +evalsha +script|load +time"
 )
 """The rights that `docs/redis.md` says a user needs, and no others."""
 

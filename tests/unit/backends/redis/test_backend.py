@@ -288,7 +288,7 @@ async def test_a_refused_clear_raises(redis_server: Server) -> None:
     with pytest.raises(BackendError, match="permission"):
         await backend.clear(PREFIX)
     await backend.close()
-    async with CacheManager("redis", redis_url=url, fallback=None) as cache:
+    async with CacheManager("redis", redis_url=url, fallback=None, namespace="keeper") as cache:
         await cache.set("k", 1)
         assert await cache.clear() == 0
         assert (await cache.get_stats()).errors == 1

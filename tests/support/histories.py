@@ -78,7 +78,8 @@ class Recorders:
                 time.sleep(self.chance.uniform(0.05, 0.25))
                 self.chance.choice(disturbances)(self)
             for process in self._processes:
-                output, _ = process.communicate(timeout=2 * HANG_SECONDS)
+                seconds_left = max(0.0, (self._until - time.monotonic_ns()) / 1e9)
+                output, _ = process.communicate(timeout=seconds_left + 2 * HANG_SECONDS)
                 assert process.returncode == 0, f"a process ended with {process.returncode}"
                 forks, errors = json.loads(output)
                 self.counts["forks"] += forks

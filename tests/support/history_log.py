@@ -101,10 +101,13 @@ class Findings:
         failed: the number of operations with a failure of the store, or without an end.
         stale_reads: the reads of sources that were older than an acknowledged change.
         disorders: the histories of registers that no order explains.
+        longest_lag: seconds from the acknowledgement of a change to the latest read that returned
+            an older version.
     """
 
     operations: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+    longest_lag: float = 0.0
     stale_reads: list[str] = field(default_factory=list)
     disorders: list[str] = field(default_factory=list)
 
@@ -126,6 +129,7 @@ def check_logs(folder: Path, *, is_lossy: bool, delay: float = 0.0) -> Findings:
     sources = [one for one in operations if one.verb in {READ, CHANGE}]
     registers = [one for one in operations if one.verb not in {READ, CHANGE}]
     findings.stale_reads += _check_sources(sources, delay * 1e9)
+    findings.longest_lag = _measure_longest_lag(sources) / 1e9
     findings.disorders += _check_registers(registers, delay * 1e9, is_lossy=is_lossy)
     return findings
 
@@ -158,6 +162,23 @@ def _check_sources(operations: Iterable[LoggedOperation], delay: float) -> Itera
                 if one.answer < floor:
                     [change] = [change for change in changes if change.value == floor]
                     yield f"stale read {one}\n  after {change}"
+
+
+def _measure_longest_lag(operations: Iterable[LoggedOperation]) -> float:
+    """Return the nanoseconds from a change to the begin of the latest read that missed it."""
+    longest = 0.0
+    for history in _group_by(operations, lambda one: one.key).values():
+        changes = sorted(
+            (one for one in history if one.verb == CHANGE and one.answer is not None),
+            key=lambda one: one.returned,
+        )
+        versions = list(itertools.accumulate((one.value for one in changes), max))
+        for one in history:
+            if one.verb == READ and one.answer is not None and one.answer != ABSENT:
+                first_newer = bisect.bisect_right(versions, one.answer)
+                if first_newer < len(changes):
+                    longest = max(longest, one.called - changes[first_newer].returned)
+    return longest
 
 
 def _check_registers(

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiocache_pe import BackendError, CacheManager, cached, sync
+from aiocache_pe import BackendError, CacheManager, cached, cached_batch, sync
 from aiocache_pe.events import BackendFailed
 from tests.support.history import ABSENT
 from tests.support.history_log import ALL, CHANGE, FAILED, READ, HistoryWriter
@@ -58,6 +58,9 @@ class Settings:
         is_padded: whether values are long enough to be compressed.
         is_cancelling: whether some calls are cancelled.
         is_forking: whether the process forks at times, and the child goes on with blocking calls.
+        register_share: the share of the calls that use registers; the others use sources.
+        change_share: the share of changes among the calls that use sources.
+        durations: maxima of the seconds of a computation, one of which is chosen at random.
     """
 
     cache: dict[str, Any]
@@ -72,6 +75,9 @@ class Settings:
     is_padded: bool = False
     is_cancelling: bool = False
     is_forking: bool = False
+    register_share: float = 0.5
+    change_share: float = 0.25
+    durations: Sequence[float] = (0, 0.005, 0.05)
 
 
 class Sources:
@@ -167,7 +173,7 @@ class Workload:
 
     def choose_duration(self) -> float:
         """Return the seconds of a computation."""
-        return self.chance.choice((0, 0.005, 0.05)) * self.chance.random()
+        return self.chance.choice(self.settings.durations) * self.chance.random()
 
     def choose_ttl(self) -> float | None:
         """Return a lifetime in seconds."""
@@ -222,6 +228,20 @@ CHANGES: dict[str, Callable[[Any, str, Any], Any]] = {
 """Changes of the entry of a source, after which an older version may not be served."""
 
 
+ENTRY: dict[str, Any] = {"key": "{number}", "key_prefix": "s", "tags": ["source"]}
+"""Settings of all decorated functions, which share the entry of a source."""
+MANNERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"ttl": 0.2, "refresh_ahead": 0.3},
+    {"ttl": 0.1, "stale_ttl": 10},
+)
+"""Further settings of functions that compute one source."""
+
+
+def _decorate(values: Any, function: Callable[[int], Any]) -> list[Any]:
+    return [cached(cache=values, **ENTRY, **manner)(function) for manner in MANNERS]
+
+
 class Step(NamedTuple):
     """A call that a caller makes next; ``work`` returns its result, or an awaitable of it."""
 
@@ -251,13 +271,17 @@ class Recording:
         load = Workload(self.settings, self.until, name)
         values = self.cache.namespace("sources")
 
-        @cached(cache=values, key=str, key_prefix="s", tags=["source"])
         async def compute(number: int) -> list[Any]:
             version = self.sources.get(number)
             await asyncio.sleep(load.choose_duration())
             return load.make_value(version)
 
-        script = self._write_script(load, self.cache.namespace("registers"), values, compute)
+        @cached_batch(cache=values, **ENTRY)
+        async def compute_all(number: list[int]) -> list[Any]:
+            return [await compute(each) for each in number]
+
+        functions = [*_decorate(values, compute), compute_all]
+        script = self._write_script(load, self.cache.namespace("registers"), values, functions)
         step = next(script, None)
         while step is not None:
             try:
@@ -284,13 +308,17 @@ class Recording:
         cache = sync.CacheManager.of(self.cache)
         values = cache.namespace("sources")
 
-        @cached(cache=values, key=str, key_prefix="s", tags=["source"])
         def compute(number: int) -> list[Any]:
             version = self.sources.get(number)
             time.sleep(load.choose_duration())
             return load.make_value(version)
 
-        script = self._write_script(load, cache.namespace("registers"), values, compute)
+        @cached_batch(cache=values, **ENTRY)
+        def compute_all(number: list[int]) -> list[Any]:
+            return [compute(each) for each in number]
+
+        functions = [*_decorate(values, compute), compute_all]
+        script = self._write_script(load, cache.namespace("registers"), values, functions)
         step = next(script, None)
         while step is not None:
             try:
@@ -303,16 +331,18 @@ class Recording:
             if is_forking and load.chance.random() < FORKING:
                 self._fork()
 
-    def _write_script(self, load: Workload, registers: Any, values: Any, compute: Any) -> Script:
+    def _write_script(
+        self, load: Workload, registers: Any, values: Any, functions: Sequence[Any]
+    ) -> Script:
         while not load.is_done():
             number = load.chance.randrange(self.sources.count)
             own_number = load.chance.choice(list(self.sources.locks) or [-1])
-            if load.chance.random() < 0.5:
+            if load.chance.random() < self.settings.register_share:
                 yield from self._use_register(load, registers)
-            elif load.chance.random() < 0.25 and own_number >= 0:
-                yield from self._change_source(load, values, compute, own_number)
+            elif load.chance.random() < self.settings.change_share and own_number >= 0:
+                yield from self._change_source(load, values, functions[0], own_number)
             else:
-                yield from self._read_source(load, values, compute, number)
+                yield from self._read_source(load, values, functions, number)
 
     def _use_register(self, load: Workload, registers: Any) -> Script:
         call, failures = load.choose_call(), _note_failures()
@@ -333,11 +363,13 @@ class Recording:
             return  # another caller of this process changes it now
         try:
             version, failures, key = time.monotonic_ns(), _note_failures(), make_source_key(source)
-            name = load.chance.choice([*CHANGES, "decorator"])
+            name = load.chance.choice([*CHANGES, "decorator", "cache_clear"])
             number = self.log.begin(CHANGE, key, version, name)
             self.sources.set(source, version)
             if name == "decorator":
                 work = partial(compute.invalidate, source)
+            elif name == "cache_clear":
+                work = compute.cache_clear
             else:
                 work = partial(CHANGES[name], values, key, load.make_value(version))
             result = yield Step(work)
@@ -346,7 +378,9 @@ class Recording:
         finally:
             lock.release()
 
-    def _read_source(self, load: Workload, values: Any, compute: Any, source: int) -> Script:
+    def _read_source(
+        self, load: Workload, values: Any, functions: Sequence[Any], source: int
+    ) -> Script:
         key, kind = make_source_key(source), load.chance.random()
         number = self.log.begin(READ, key)
         work: Callable[[], Any]
@@ -356,13 +390,18 @@ class Recording:
             work = partial(values.get_many, [key])
         elif kind < 0.5:
             options = {"ttl": load.choose_ttl(), "tags": ["source"]}
-            work = partial(values.get_or_set, key, lambda: compute.__wrapped__(source), **options)
+            compute = functions[0].__wrapped__
+            work = partial(values.get_or_set, key, lambda: compute(source), **options)
+        elif kind < 0.6:
+            work = partial(functions[-1], [source])
         else:
-            work = partial(compute, source)
+            work = partial(load.chance.choice(functions[:-1]), source)
         with suppress(asyncio.CancelledError):
             value = yield Step(work, may_be_cancelled=True)
             if isinstance(value, dict):
                 value = value.get(key)
+            elif value is not None and isinstance(value[0], list):
+                [value] = value
             self.log.end(number, ABSENT if value is None else value[0])
 
     def _fork(self) -> None:

@@ -8,13 +8,14 @@ no file outside. After that, the damaged thing must work again as well.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import resource
 import shutil
 import stat
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,8 @@ import pytest
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends.file.backend import FileBackend
+from tests.support.factories import Factory
+from tests.support.polling import poll
 from tests.support.scale import is_full_run
 
 HUGE = 2 * 1024**3
@@ -199,6 +202,25 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
 }
 
 
+def write_in_place(content: Callable[[bytes], bytes]) -> Callable[[Path, Path], None]:
+    """Return a function that changes the content of a file that processes have open."""
+
+    def damage(path: Path, outside: Path) -> None:
+        path.write_bytes(content(path.read_bytes()))
+
+    return damage
+
+
+IN_PLACE: dict[str, Callable[[Path, Path], None]] = {
+    "emptied in place": write_in_place(lambda old: b""),
+    "truncated in place": write_in_place(lambda old: old[: len(old) // 2]),
+    "zeros in place": write_in_place(lambda old: bytes(len(old))),
+    "garbage in place": write_in_place(lambda old: b"\xff" * len(old)),
+    "null in place": write_in_place(lambda old: b"null\n"),
+    "garbage at the end": write_in_place(lambda old: old + b"garbage"),
+}
+
+
 @asynccontextmanager
 async def watch_loop() -> AsyncGenerator[list[float]]:
     """Record the longest time in which the event loop ran nothing else."""
@@ -287,3 +309,37 @@ async def test_a_damaged_place_affects_nothing_else(tmp_path: Path, damage: str)
     await damage_places(template, tmp_path, DAMAGES[damage], list(DAMAGES).index(damage))
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * 1024 < MAX_MEMORY
+
+
+CHANGES: tuple[Callable[[CacheManager], Awaitable[object]], ...] = (
+    lambda cache: cache.delete("key"),
+    lambda cache: cache.invalidate("k*"),
+)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, *IN_PLACE])
+async def test_damaged_generations_let_no_outdated_value_be_stored(
+    cache_dir: Path, tmp_path: Path, damage: str
+) -> None:
+    file, outside, computed = cache_dir / ".generations", tmp_path / "outside", Factory()
+    for change, is_late in itertools.product(CHANGES, (False, True)):
+        shutil.rmtree(outside, ignore_errors=True)
+        outside.mkdir()
+        async with CacheManager(directory=cache_dir) as cache:
+            computed.hold()
+            computing = asyncio.create_task(cache.get_or_set("key", computed))
+            await poll(lambda: computed.running, deadline=60)
+            if is_late:
+                await change(cache)
+            (DAMAGES | IN_PLACE)[damage](file, outside)
+            if not is_late:
+                await change(cache)
+            async with CacheManager(directory=cache_dir) as other:
+                assert await other.get_or_set("other", lambda: 1) == 1
+            computed.release()
+            await computing
+            assert await cache.get("key") is None
+            for _ in range(2):  # the first value may find the damage
+                assert await cache.get_or_set("key", lambda: "new") == "new"
+            assert await cache.get("key") == "new"
+            await cache.clear()

@@ -69,7 +69,8 @@ class Price:
             if value is None and name in _OPTIONAL_FIELDS:
                 continue
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not 0 <= value < math.inf:
+            number: Any = value if is_number else math.nan
+            if not 0 <= number < math.inf:
                 raise ConfigurationError(
                     f"{name} price must be a finite number of at least 0, for a million tokens; "
                     f"got {describe(value)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -63,7 +64,7 @@ async def test_the_warning_about_a_missing_await_names_the_function(name: str) -
 
 
 async def test_a_named_coroutine_function_is_called_as_before() -> None:
-    assert asyncio.iscoroutinefunction(ask)
+    assert inspect.iscoroutinefunction(ask)
     assert [await ask("Hi"), await Service().ask("Hi"), await embed(["Hi"])] == ["Hi", "Hi", ["Hi"]]
     assert type(ask).__name__ == "AsyncFunction"
 

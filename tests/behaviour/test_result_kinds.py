@@ -85,9 +85,9 @@ def make_local() -> Any:
 
 
 Old = namedtuple("Old", "x")  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]
-DEEP: list[Any] = []
+deep: list[Any] = []
 for _ in range(150):
-    DEEP = [DEEP]
+    deep = [deep]
 
 READABLE: dict[str, Callable[[], Any]] = {
     "none": lambda: None,
@@ -143,7 +143,7 @@ BY_ANNOTATION: dict[str, Callable[[], Any]] = {
 SIGNED: dict[str, Callable[[], Any]] = {
     "plain class": Plain,
     "class derived from text": lambda: Text("a"),
-    "nested deeply": lambda: DEEP,
+    "nested deeply": lambda: deep,
     "array of objects": lambda: np.array([Plain(), None], dtype=object),
     "buffer": lambda: Buffer(b"a"),
     "pattern": lambda: re.compile("a+"),

@@ -122,7 +122,8 @@ async def test_structured_output_is_cached_and_recorded(
         server.requests.clear()
         first, raw = get_parts(await ask(way, make_model(files, server, schema, **settings), text))
         is_model = isinstance(schema, type) and schema is not PlaceDict
-        assert isinstance(first, schema if is_model else dict), name
+        expected: type[Any] = schema if is_model else dict
+        assert isinstance(first, expected), name
         model = make_model(files, server, schema, **settings)
         for _ in range(2):
             found, found_raw = get_parts(await ask(way, model, text))

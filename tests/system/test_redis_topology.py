@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -49,7 +49,7 @@ def get_owner(cluster: Cluster, slot: int) -> Server:
 
 
 @asynccontextmanager
-async def moved_to_newcomer(cluster: Cluster, keys: list[str]) -> AsyncIterator[Server]:
+async def moved_to_newcomer(cluster: Cluster, keys: list[str]) -> AsyncGenerator[Server]:
     """Move the slots of keys to the primary without slots, and back at the end."""
     newcomer = cluster.nodes[3]
     slots = {key_slot(make_entry_name(f"default:{key}")) for key in keys}

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Release:
 
 
 @contextmanager
-def start(name: str, path: Path, store: str) -> Iterator[Release]:
+def start(name: str, path: Path, store: str) -> Generator[Release]:
     environment = make_environment() | {"PYTHONPATH": f"{path}{os.pathsep}{PACKAGE.parent}"}
     with subprocess.Popen(
         [sys.executable, str(MODULE), name, store],

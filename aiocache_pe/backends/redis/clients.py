@@ -225,7 +225,8 @@ def _make_sentinel(address: Address, owner: ConnectionOwner, options: dict[str, 
     if address.sentinel_tls:
         base = SSLConnection
         names += [name for name in options if name.startswith("ssl_")]
-    settings = {name: options[name] for name in names} | address.sentinel_options
+    settings: dict[str, Any] = {name: options[name] for name in names}
+    settings |= address.sentinel_options
     sentinel = Sentinel([])  # type: ignore[no-untyped-call]  # redis-py has no annotation
     for host, port in address.hosts:
         pool = ConnectionPool(

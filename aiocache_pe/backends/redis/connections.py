@@ -38,7 +38,6 @@ from typing import Any, ClassVar, TypeVar
 from weakref import WeakSet
 
 from redis.asyncio import RedisCluster
-from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -307,14 +306,17 @@ async def refresh_topology(client: RedisCluster) -> None:
     await client.nodes_manager.initialize()
 
 
-async def drop_lost_connections(node: ClusterNode) -> None:
+async def drop_lost_connections(node: Any) -> None:
     """Close the idle connections of a node that the server has closed.
 
     They are known as soon as the event loop has run. A command on one of them would fail, and
     whether the server has executed it would be unknown.
+
+    Args:
+        node: a `ClusterNode`; redis-py offers no other way to its idle connections.
     """
-    for connection in list(node._free):  # noqa: SLF001 - redis-py offers no other way
-        reader = connection._reader  # noqa: SLF001 - redis-py offers no other way
+    for connection in list(node._free):  # noqa: SLF001 - see above
+        reader = connection._reader  # noqa: SLF001 - see above
         if reader is not None and reader.at_eof():
             await connection.disconnect(nowait=True)
 

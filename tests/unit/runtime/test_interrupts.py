@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ HANDLERS = (raise_timeout, Handler(), Handler().handle, partial(partial(raise_ti
 
 
 @contextmanager
-def install(handler: Callable[..., Any]) -> Iterator[None]:
+def install(handler: Callable[..., Any]) -> Generator[None]:
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         yield

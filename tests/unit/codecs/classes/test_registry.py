@@ -284,7 +284,7 @@ class Slotted:
     _y: Any = attrs.field(default=0, eq=False)
 
 
-@attrs.frozen(slots=False)
+@attrs.frozen(slots=False)  # pyright: ignore[reportGeneralTypeIssues]  # attrs permits it
 class Derived(Slotted):
     z: list[Slotted] = attrs.field(factory=list)
 

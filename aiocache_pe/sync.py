@@ -37,6 +37,7 @@ from aiocache_pe.decorators.cached import cached
 from aiocache_pe.decorators.cached_batch import cached_batch
 from aiocache_pe.engine.stats import CacheEntry, CacheInfo, CacheStats
 from aiocache_pe.exceptions import (
+    AccessDeniedError,
     BackendError,
     CacheClosedError,
     CacheError,
@@ -48,6 +49,7 @@ from aiocache_pe.exceptions import (
     LoadTimeoutError,
     LockTimeoutError,
     MissingDependencyError,
+    NewerRecordError,
     SecretRequiredError,
     SerializationError,
     StoreUnavailableError,
@@ -79,6 +81,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 __all__ = [
+    "AccessDeniedError",
     "AsyncCachedBatch",
     "AsyncCachedFunction",
     "BackendError",
@@ -100,6 +103,7 @@ __all__ = [
     "LoadTimeoutError",
     "LockTimeoutError",
     "MissingDependencyError",
+    "NewerRecordError",
     "Price",
     "RedisBackend",
     "SecretRequiredError",

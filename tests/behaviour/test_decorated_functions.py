@@ -207,7 +207,7 @@ async def test_a_result_that_cannot_be_stored_is_returned_counted_and_logged_onc
         results = [await function() for _ in range(3)]
     assert len({id(result) for result in results}) == 3
     stats = await cache.get_stats()
-    assert (stats.errors, stats.misses, stats.sets, stats.hits) == (3, 3, 0, 0)
+    assert (stats.unstorable, stats.misses, stats.sets, stats.hits) == (3, 3, 0, 0)
     assert len(caplog.records) == 1
 
 

@@ -98,7 +98,7 @@ async def test_a_chunk_that_can_be_copied_but_not_stored_is_counted(
     for _ in range(2):
         assert await read_all(stream()) == ["a", odd]
     stats = await cache.get_stats()
-    assert (stats.errors, stats.total_entries) == (2, 0)
+    assert (stats.unstorable, stats.total_entries) == (2, 0)
 
 
 @each_stream_kind

@@ -42,7 +42,7 @@ def test_successive_loops_and_loops_in_threads_have_values_of_their_own() -> Non
 
 
 def test_without_a_running_loop_there_is_no_value() -> None:
-    with pytest.raises(RuntimeError, match="no running event loop"):
+    with pytest.raises(RuntimeError, match="needs a running asyncio event loop"):
         PerLoop(list).get()
 
 

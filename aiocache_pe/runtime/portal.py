@@ -204,11 +204,21 @@ class Portal:
             threading.Event().wait()
 
 
+def run_in_new_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a new event loop, without the event loop policy.
+
+    A finalizer may interrupt any code and start another portal. It would wait for the lock under
+    which the first loop of a process creates the policy.
+    """
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(coroutine)
+
+
 def _run_in_this_thread(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(coroutine)
+        return run_in_new_loop(coroutine)
     coroutine.close()
     raise PortalEndedError(
         "the interpreter is shutting down, and this thread already runs an event loop; "
@@ -272,7 +282,7 @@ class _LoopThread:
             return
         own_threads.loops.add(threading.get_ident())
         try:
-            asyncio.run(self._serve())
+            run_in_new_loop(self._serve())
         except RuntimeError:
             # Python 3.12 starts no thread during shutdown, and asyncio wants to start one to
             # wait for the pool of its loop. That pool has ended by then.

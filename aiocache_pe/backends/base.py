@@ -316,16 +316,19 @@ class Leasing(Protocol):
 
     A lease is no lock of the entry. Any caller may read, write, delete or clear the entry
     meanwhile. In a store that is `Generational` too, a change of the key frees its lease, because
-    the computation of the holder is outdated.
+    the computation of the holder is outdated. So does each `Generational.invalidate` and
+    `Backend.clear` that concerns the key.
     """
 
-    async def try_lease(self, key: str) -> Lease | None:
+    async def try_lease(self, key: str, version: str = "") -> Lease | None:
         """Acquire the lease of a key without waiting for its holder.
 
         A cancelled call leaves no lease behind.
 
         Args:
             key: a store key.
+            version: the version of the entry's tags; empty without tags. A lease of another
+                version is free, because the computation of its holder is outdated.
 
         Returns:
             The lease; ``None`` if any caller holds it, even the same one.

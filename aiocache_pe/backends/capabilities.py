@@ -72,9 +72,11 @@ FREE_LEASE = _FreeLease()
 """A lease that keeps no other caller waiting."""
 
 
-async def try_lease(store: Backend, key: str) -> Lease | None:
+async def try_lease(store: Backend, key: str, version: str = "") -> Lease | None:
     """Return `Leasing.try_lease`; without it, `FREE_LEASE`."""
-    return await store.try_lease(key) if isinstance(store, Leasing) else FREE_LEASE
+    if not isinstance(store, Leasing):
+        return FREE_LEASE
+    return await (store.try_lease(key, version) if version else store.try_lease(key))
 
 
 def begin(store: Backend) -> Callable[[str], object | Pending]:

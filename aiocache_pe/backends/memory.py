@@ -71,11 +71,12 @@ class StoredRecord:
 class MemoryLease:
     """A lease within this process; see `aiocache_pe.backends.base.Lease`."""
 
-    __slots__ = ("_key", "_leases")
+    __slots__ = ("_key", "_leases", "version")
 
-    def __init__(self, leases: dict[str, MemoryLease], key: str) -> None:
+    def __init__(self, leases: dict[str, MemoryLease], key: str, version: str) -> None:
         self._leases = leases
         self._key = key
+        self.version = version
 
     async def release(self) -> None:
         """See `Lease.release`; it does not wait."""
@@ -266,10 +267,14 @@ class MemoryBackend:
         stored = self._choose_map(key).nodes.get(key)
         return (0, None) if stored is None else (stored.read_count, stored.last_access)
 
-    async def try_lease(self, key: str) -> MemoryLease | None:
+    async def try_lease(self, key: str, version: str = "") -> MemoryLease | None:
         """See `Leasing.try_lease`; leases hold among the threads and loops of this process."""
-        lease = MemoryLease(self._leases, key)
-        return lease if self._leases.setdefault(key, lease) is lease else None
+        lease = MemoryLease(self._leases, key, version)
+        held = self._leases.setdefault(key, lease)
+        if held is not lease and held.version != version:
+            # Two threads may do this at once; then both compute.
+            self._leases[key] = held = lease
+        return lease if held is lease else None
 
     def begin(self, key: str) -> Generation:
         """See `Generational.begin`."""

@@ -27,6 +27,7 @@ from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.object_size import measure
 from aiocache_pe.codecs.pipeline import Pipeline
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import BoundedMap
@@ -64,83 +65,6 @@ class Item(NamedTuple):
     stale_ttl: float | None = None
     usage: Any = None
     on_unstorable: Callable[[Exception], str] | None = None
-
-
-class Computation:
-    """A computation of one value: its generations, which a change of the key raises.
-
-    Attributes:
-        key: the store key.
-        tags: the tags of the entry.
-        stored_generation: the store's generation; `PENDING` until it is taken.
-        is_ending: whether the value is about to be stored. From then on, a change in another
-            process cannot be seen from the answer of the store.
-        is_refused: whether the store did not store the value, because the key has changed.
-        tokens: the tokens of its tags from before the source was read; ``None`` without tags.
-    """
-
-    __slots__ = (
-        *("_engine", "_generation", "is_ending", "is_refused", "key", "stored_generation"),
-        *("tags", "tokens"),
-    )
-
-    def __init__(self, engine: Engine, key: str, tags: Sequence[str]) -> None:
-        self._engine = engine
-        self.tags = tags
-        self.key = key
-        self.tokens: Mapping[str, str] | None = None
-        self.begin()
-
-    def begin(self) -> None:
-        """Take the present generations, before the entry and then the source are read."""
-        self._generation = self._engine.generations.begin(self.key, self.tags)
-        self.stored_generation = self._engine.begin_in_store(self.key)
-        self.is_ending = self.is_refused = False
-
-    @property
-    def is_pending(self) -> bool:
-        """Return whether the computation must still take the store's generation."""
-        return self.stored_generation is PENDING
-
-    @property
-    def is_raised_here(self) -> bool:
-        """Return whether this process has changed the key since the computation began."""
-        return self._generation.is_raised
-
-    def is_outdated(self) -> bool:
-        """Return whether the key is known to have changed since the computation began.
-
-        If so, no later caller may join the computation.
-        """
-        return self._is_raised() or (self.is_ending and not self.is_watchable)
-
-    def can_serve(self, caller: Computation) -> bool:
-        """Return whether a caller may have the value, as far as its key is concerned.
-
-        Args:
-            caller: a computation that began with the caller, and has read the store.
-        """
-        if self.is_pending or self.is_watchable:
-            return not self._is_raised()
-        return not self._generation.is_raised and (
-            self.stored_generation == caller.stored_generation
-        )
-
-    def _is_raised(self) -> bool:
-        stored = self.stored_generation
-        return self._generation.is_raised or (
-            stored is not PENDING and self._engine.is_raised_in_store(self.key, stored)
-        )
-
-    @property
-    def is_watchable(self) -> bool:
-        """Return whether the store can decide without waiting whether the key has changed."""
-        return self._engine.begin_in_store(self.key) is not PENDING
-
-    @property
-    def may_have_outdated_callers(self) -> bool:
-        """Return whether a caller may have joined after a change in another process."""
-        return (self.is_refused or self._generation.is_raised) and not self.is_watchable
 
 
 class HeadCheck(NamedTuple):
@@ -227,7 +151,7 @@ class Engine:
             return MISSING
         extras = entry.extras
         if extras is not None and extras.tags:
-            obstacle = self._check_tags(key, extras.tags)
+            obstacle = self.check_tags(key, extras.tags)
             if obstacle is not None:
                 return obstacle
 
@@ -397,9 +321,8 @@ class Engine:
     ) -> list[MemoryEntry]:
         """Store computed records in one round trip, and admit them to the memory tier.
 
-        A record is not stored if its key has changed since its computation began. A store that is
-        not `Generational` knows nothing of such changes. A record that was stored beside one in
-        this process is removed again.
+        A record is not stored if its key has changed since its computation began. From a store that
+        is not `Generational`, a record that was stored beside a change here is removed again.
         """
         for computation in computations:
             computation.is_ending = True
@@ -534,7 +457,7 @@ class Engine:
         if close_backend:
             await self.backend.close()
 
-    def _check_tags(self, key: str, tags: Mapping[str, str]) -> Missing | Pending | None:
+    def check_tags(self, key: str, tags: Mapping[str, str]) -> Missing | Pending | None:
         """Return the reason why an entry cannot be served because of its tags, if there is one."""
         for tag_key, token in _get_tag_tokens(key, tags).items():
             entry = self.peek(tag_key)
@@ -543,6 +466,11 @@ class Engine:
             if self._decode_token(entry) != token:
                 return MISSING
         return None
+
+    def has_changed_tag(self, key: str, tags: Iterable[str]) -> bool:
+        """Return whether the memory tier has the token of a tag, which may be outdated."""
+        entries = map(self._entries.get, _get_tag_tokens(key, dict.fromkeys(tags, "")))
+        return any(entry and not self._is_current(entry.stamp) for entry in entries)
 
     async def _create_token(self, tag_key: str) -> str:
         """Return the token of a tag, and store a new one if it is absent or damaged."""

@@ -6,16 +6,19 @@ take store keys and seconds; callers have checked the user's arguments already.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from aiocache_pe import events
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.counters import Counters
-from aiocache_pe.engine.engine import Computation, Engine, Item
+from aiocache_pe.engine.engine import Engine, Item
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.engine.single_reports import SingleReports
 from aiocache_pe.exceptions import (
@@ -311,7 +314,9 @@ class Namespace:
             records, now = list[Record](), self.time()
             for count, item in enumerate(items, 1):
                 try:
-                    records.append(await self.engine.make_record(item, now))
+                    # A deleted tag would make the value a miss, and a newer one may be stored.
+                    if not computations[item.key].has_renewed_tags():
+                        records.append(await self.engine.make_record(item, now))
                 except SerializationError as error:
                     self.count_unstorable(item, error)
                 await checkpoint(count)
@@ -423,12 +428,15 @@ class Namespace:
         """Return the name of the store, for messages."""
         return self.engine.backend.name
 
-    async def try_lease(self, key: str) -> Lease | None:
-        """Return the lease of a store key, or ``None`` while another caller holds it.
+    async def try_lease(self, computation: Computation) -> Lease | None:
+        """Return the lease of a computation, or ``None`` while another caller holds it.
 
-        A store that has no leases, or fails to give one, keeps no caller waiting.
+        The computation takes the tokens of its tags before that. A store that has no leases, or
+        fails to give one, keeps no caller waiting.
         """
-        work = capabilities.try_lease(self.engine.backend, key)
+        computation.tokens = await self.get_tag_tokens(computation.tags) or None
+        version = _make_version(computation.tokens) if computation.tokens else ""
+        work = capabilities.try_lease(self.engine.backend, computation.key, version)
         return await self.attempt("lease", work, capabilities.FREE_LEASE)
 
     def count_in_memory(self, start: str) -> int:
@@ -438,6 +446,12 @@ class Namespace:
             return 0
         with tier.lock:
             return sum(key.startswith(self.prefix + start) for key in tier.nodes)
+
+    async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
+        """Return the current tokens of tags; none without tags, or if the store fails."""
+        if not tags:
+            return {}
+        return await self.attempt("read", self.engine.get_tag_tokens(self.prefix, tags), {})
 
     async def get_usage(self, key: str) -> tuple[int, float | None]:
         """Return the hits of an entry over all processes, and its last access if it is known."""
@@ -597,3 +611,9 @@ class Namespace:
         if events.Stored in self._subscribed:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)
+
+
+def _make_version(tokens: Mapping[str, str]) -> str:
+    """Return a digest of the tokens of tags, for a lease."""
+    text = json.dumps(sorted(tokens.items())).encode("ascii")
+    return blake2b(text, digest_size=8).hexdigest()

@@ -29,7 +29,7 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes import registry
 from aiocache_pe.context import Call, Mode
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import MissingDependencyError, SerializationError
 from aiocache_pe.integrations.http.request_control import (
     HEADER,

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from aiocache_pe import events
 from aiocache_pe.context import Mode
-from aiocache_pe.engine.engine import Computation, Item
+from aiocache_pe.engine.computation import Computation
+from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.loading.compute import Computer
 from aiocache_pe.loading.copying import Outcome
@@ -188,6 +189,7 @@ class BatchLoader:
             items: list[Item] = []
             own_tokens = {key: {tag: tokens[tag] for tag in tags[key]} for key in keys}
             for key, value in values.items():
+                computations[key].tokens = own_tokens[key] or None
                 item = computer.make_item(key, value, request.policy, own_tokens[key], seconds)
                 if item is not None:
                     items.append(item)

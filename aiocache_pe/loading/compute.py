@@ -11,7 +11,8 @@ from typing import Any
 
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
-from aiocache_pe.engine.engine import Computation, Item
+from aiocache_pe.engine.computation import Computation
+from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import LoadTimeoutError
@@ -188,7 +189,8 @@ class Computer:
         if computation is None:
             computation = namespace.make_computation(key, request.tags)
             await namespace.begin_all([computation], supersede=True)
-        tokens = await self.get_tag_tokens(request.tags)
+        tokens = computation.tokens or await self.get_tag_tokens(request.tags)
+        computation.tokens = tokens or None
         began = namespace.monotonic()
         try:
             value = await call_factory(request.factory)
@@ -214,11 +216,7 @@ class Computer:
 
     async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """Return the current tokens of tags; to be called before a value is computed."""
-        if not tags:
-            return {}
-        namespace = self._namespace
-        work = namespace.engine.get_tag_tokens(namespace.prefix, tags)
-        return await namespace.attempt("read", work, dict.fromkeys(tags, "unknown"))
+        return await self._namespace.get_tag_tokens(tags) or dict.fromkeys(tags, "unknown")
 
     async def put(
         self,

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
 from aiocache_pe.backends.base import Lease
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.runtime import wait_graph
 from aiocache_pe.runtime.wait_graph import WaitNode
@@ -142,7 +142,7 @@ class LeaseWaiter:
         namespace, key = self._namespace, computation.key
         if max_wait is None or is_held_by_caller(key):
             return HeldLease(namespace, None, computation)
-        lease = await namespace.try_lease(key)
+        lease = await namespace.try_lease(computation)
         if lease is None:
             holder = namespace.lease_holders.get(key)
             if not isinstance(holder, HeldLease) or not holder.is_outdated:

@@ -204,7 +204,7 @@ with cache.lock("a", wait=60):
 class BrokenLeases(MemoryBackend):
     """A store that fails to give leases."""
 
-    async def try_lease(self, key: str) -> MemoryLease | None:
+    async def try_lease(self, key: str, version: str = "") -> MemoryLease | None:
         raise OSError("away")
 
 

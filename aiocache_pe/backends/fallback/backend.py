@@ -216,9 +216,12 @@ class FallbackBackend:
         """See `Usage.usage`."""
         return await self._call(capabilities.usage, key)
 
-    async def try_lease(self, key: str) -> Lease | None:
+    async def try_lease(self, key: str, version: str = "") -> Lease | None:
         """See `Leasing.try_lease`; with a store without leases, every caller holds the lease."""
-        return await self._call(capabilities.try_lease, key)
+        return await self._failover.read(
+            lambda: capabilities.try_lease(self._first, key, version),
+            lambda: capabilities.try_lease(self._second, key, version),
+        )
 
     def begin(self, key: str) -> FallbackGeneration | Pending:
         """See `Generational.begin`."""

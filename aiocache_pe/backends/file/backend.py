@@ -187,17 +187,17 @@ class FileBackend:
         self._report_evictions()
         return removed
 
-    async def try_lease(self, key: str) -> FileLease | None:
+    async def try_lease(self, key: str, version: str = "") -> FileLease | None:
         """See `Leasing.try_lease`; the kernel releases the lease when its process dies."""
         if is_internal_key(key):
             return await self._leases.try_acquire(key)
-        slot = self._layout.locate(key).slot
-        peeked = self._disk.generations.peek(slot)
-        if isinstance(peeked, FileGeneration):
-            generation = peeked
+        generations, slot = self._disk.generations, self._layout.locate(key).slot
+        peeked = generations.peek_changes(key, slot)
+        if isinstance(peeked, bytes):
+            changes = peeked
         else:
-            generation = await self._executor.run(self._disk.generations.read, slot)
-        return await self._leases.try_acquire(key, generation.token)
+            changes = await self._executor.run(generations.read_changes, key, slot)
+        return await self._leases.try_acquire(key, changes + version.encode("ascii"))
 
     def begin(self, key: str) -> FileGeneration | Pending:
         """See `Generational.begin`."""

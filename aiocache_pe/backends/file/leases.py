@@ -1,7 +1,7 @@
 """Leases of the file store: one process at a time computes the value of a key.
 
 A lease is one byte of the file ``.leases``, which is never written, only locked. The offset of the
-byte comes from the digest of the key and its generation. The entries' locks use another file,
+byte comes from the digest of the key and its last changes. The entries' locks use another file,
 because an entry is written while its lease is held. The lock belongs to the open file description.
 The kernel therefore releases it when the last process with the description ends, in whatever way,
 and nothing is left behind. All leases of a process share one description. A table of the offsets in
@@ -93,17 +93,17 @@ class FileLeases:
             file.close()
         self._file = _LeaseFile(-1)
 
-    async def try_acquire(self, key: str, token: bytes = b"") -> FileLease | None:
+    async def try_acquire(self, key: str, changes: bytes = b"") -> FileLease | None:
         """Acquire the lease of a store key; see `Leasing.try_lease`.
 
         Args:
             key: the store key.
-            token: token of the key's generation. After a change of the key, which gives it another
-                token, the lease is free.
+            changes: identifies the last changes of the key and of its tags. After another change
+                the lease is free.
         """
         if self._file.is_gone():
             await self._executor.run(self._open)
-        file, offset = self._file, _compute_offset(key, token)
+        file, offset = self._file, _compute_offset(key, changes)
         lease = FileLease(file, offset)
         if file.held.setdefault(offset, lease) is not lease:
             return None
@@ -126,7 +126,7 @@ class FileLeases:
         self._file = file
 
 
-def _compute_offset(key: str, token: bytes) -> int:
+def _compute_offset(key: str, changes: bytes) -> int:
     name = key.encode("utf-8", "surrogatepass")
-    digest = blake2b(name, digest_size=8, key=token).digest()
+    digest = blake2b(b"%d:%b%b" % (len(changes), changes, name), digest_size=8).digest()
     return int.from_bytes(digest, "big") & _OFFSET_MASK

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 from weakref import finalize
@@ -27,6 +28,7 @@ from aiocache_pe.backends.redis.generations import (
     read_token,
 )
 from aiocache_pe.backends.redis.key_names import (
+    LEASE_PREFIX,
     PROBE_NAME,
     make_entry_name,
     make_generation_name,
@@ -34,6 +36,8 @@ from aiocache_pe.backends.redis.key_names import (
     make_lease_name,
     make_scan_pattern,
     make_usage_name,
+    make_wide_scan_pattern,
+    parse_lease_name,
     parse_store_key,
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
@@ -55,6 +59,8 @@ from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import PENDING, Pending
 
 T = TypeVar("T")
+Versioned = tuple[Any, TrackedVersion | None]
+"""The value of a name, and the version under which it was read; ``None`` without a listener."""
 
 _UNLINK_BATCH = 1000  # names in one round trip
 _MAX_ATTEMPTS = 1000  # of an update while other processes change the same key
@@ -122,20 +128,21 @@ class RedisBackend:
 
     async def _read(
         self, keys: Sequence[str], more_names: Sequence[bytes]
-    ) -> tuple[Sequence[Any], dict[str, ReadResult]]:
+    ) -> tuple[Sequence[Versioned], dict[str, ReadResult]]:
         """Return the values of other names, and then the records of keys, in one round trip."""
         if self._server_clock.is_due():
             await self._measure_clock()
-        names = [make_entry_name(key) for key in keys]
+        names = [*more_names, *(make_entry_name(key) for key in keys)]
         tracker = self._tracker
         versions = tracker.make_versions(names) if tracker is not None else None
-        answers = await self._commands.get([*more_names, *names])
-        more_values, values = answers[: len(more_names)], answers[len(more_names) :]
+        values = await self._commands.get(names)
         if versions is None or tracker is None or not tracker.has_all_primaries():
             versions = [None] * len(names)
 
+        answers = list(zip(values, versions, strict=True))
         found: dict[str, ReadResult] = {}
-        for count, (key, value, version) in enumerate(zip(keys, values, versions, strict=True), 1):
+        pairs = zip(keys, answers[len(more_names) :], strict=True)
+        for count, (key, (value, version)) in enumerate(pairs, 1):
             await checkpoint(count)
             if value is None:
                 continue
@@ -150,7 +157,7 @@ class RedisBackend:
             except CorruptRecordError as error:
                 await self._replace(key, value, None)
                 found[key] = error
-        return more_values, found
+        return answers[: len(more_names)], found
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
@@ -180,8 +187,8 @@ class RedisBackend:
         return PENDING
 
     def is_raised(self, key: str, generation: RedisGeneration) -> bool:
-        """See `Generational.is_raised`; only the server knows."""
-        return False
+        """See `Generational.is_raised`; it knows what the listener has received."""
+        return generation.is_raised
 
     async def begin_and_read(
         self, keys: Sequence[str], *, supersede: bool = False
@@ -193,15 +200,13 @@ class RedisBackend:
             commands: list[Command] = [("UNLINK", make_lease_name(name)) for name in names]
             commands += [("SET", token, self._make_token(), "PX", LIFETIME) for token in tokens]
             raise_refusals(await self._commands.batch(commands))
+            self._mark_changed(keys)
         areas = list(dict.fromkeys(_get_area(key) for key in keys))
         numbers = [make_invalidation_names(area)[0] for area in areas]
-        values, found = await self._read(keys, numbers + tokens)
-        values = [value if isinstance(value, bytes) else None for value in values]
-        last = dict(zip(areas, values, strict=False))
-        pairs = zip(keys, values[len(areas) :], strict=True)
-        return [
-            RedisGeneration(read_token(token), last[_get_area(key)]) for key, token in pairs
-        ], found
+        answers, found = await self._read(keys, numbers + tokens)
+        last = dict(zip(areas, answers, strict=False))
+        pairs = zip(keys, answers[len(areas) :], strict=True)
+        return [_make_generation(token, last[_get_area(key)]) for key, token in pairs], found
 
     async def write_computed(
         self, records: Sequence[Record], generations: Sequence[RedisGeneration]
@@ -237,7 +242,7 @@ class RedisBackend:
                         rest = key[len(_get_area(key)) :]
                         number = find_last_number(answer, rest, generation.number)
                         if number is not None:
-                            pending[n] = generation._replace(number=number)
+                            pending[n] = replace(generation, number=number)
             if self._commands.is_cluster:
                 await self._remove_invalidated(stored, generations)
         finally:
@@ -247,22 +252,23 @@ class RedisBackend:
 
     async def invalidate(self, prefix: str, pattern: str) -> AsyncIterator[Sequence[Head]]:
         """See `Generational.invalidate`."""
-        await self._supersede(prefix, pattern)
-        matches = compile_glob(pattern)
         failure: BackendError | None = None
-        async for names in self._commands.scan(make_scan_pattern(prefix)):
-            keys = [key for name in names if (key := parse_store_key(name)) is not None]
-            chosen = [key for key in keys if not matches or matches(key[len(prefix) :])]
-            try:
-                removed = await self.delete(chosen)
-            except StoreUnavailableError:
-                raise
-            except BackendError as error:
-                if "WRONGTYPE" not in str(error):  # not a string of this library
-                    failure = error
-                removed = error.done
-            if removed:
-                yield removed
+        try:
+            await self._supersede(prefix, pattern)
+            async for names in self._scan_and_free_leases(prefix, pattern):
+                keys = [key for name in names if (key := parse_store_key(name)) is not None]
+                try:
+                    removed = await self.delete(keys)
+                except StoreUnavailableError:
+                    raise
+                except BackendError as error:
+                    if "WRONGTYPE" not in str(error):  # not a string of this library
+                        failure = error
+                    removed = error.done
+                if removed:
+                    yield removed
+        finally:
+            self._mark_matching_changed(prefix, pattern)
         if failure is not None:
             raise failure
 
@@ -304,6 +310,8 @@ class RedisBackend:
                 before = self._parse_record(value, key)
                 after = change(before)
                 if after is before and (before is not None or value is None):
+                    if before is None:  # another process may have removed what is kept here
+                        self._mark_changed([key])
                     return before
                 is_touched = (
                     before is not None and after is not None and (after.payload is before.payload)
@@ -374,7 +382,7 @@ class RedisBackend:
         removed = 0
         try:
             await self._supersede(prefix, "*")
-            async for names in self._commands.scan(make_scan_pattern(prefix)):
+            async for names in self._scan_and_free_leases(prefix, None):
                 remaining = iter(names)
                 while batch := list(islice(remaining, _UNLINK_BATCH)):
                     entries = [("UNLINK", name) for name in batch]
@@ -382,8 +390,7 @@ class RedisBackend:
                     answers = await self._commands.batch(entries + usages)
                     removed += sum(raise_refusals(answers[: len(batch)]))
         finally:
-            if self._tracker is not None:
-                self._tracker.mark_prefix_changed(make_entry_name(prefix))
+            self._mark_matching_changed(prefix, None)
         return removed
 
     async def close(self) -> None:
@@ -396,9 +403,9 @@ class RedisBackend:
         """See `Coherent.is_current`; it reads two flags."""
         return type(stamp) is TrackedVersion and stamp.is_valid and stamp.session.is_alive
 
-    async def try_lease(self, key: str) -> RedisLease | None:
+    async def try_lease(self, key: str, version: str = "") -> RedisLease | None:
         """See `Leasing.try_lease`."""
-        return await try_acquire(self._clients, key, self._commands)
+        return await try_acquire(self._commands, key, version, self._make_token())
 
     async def totals(self, prefix: str) -> tuple[int, int]:
         """See `Sized.totals`; it reads no value."""
@@ -473,12 +480,33 @@ class RedisBackend:
         if self._tracker is not None:
             self._tracker.mark_changed([make_entry_name(key) for key in keys])
 
+    def _mark_matching_changed(self, prefix: str, pattern: str | None) -> None:
+        """Drop the copies of matching entries, also of those that another process has removed."""
+        if self._tracker is not None:
+            self._tracker.mark_matching_changed(_make_name_filter(prefix, pattern))
+
     async def _supersede(self, prefix: str, pattern: str) -> None:
         """Raise the generations of all keys that match a pattern."""
         if not is_internal_key(prefix):
             number = make_token()
             args = number, make_invalidation(number, pattern)
             await self._commands.run(scripts.INVALIDATE, (make_invalidation_names(prefix), args))
+
+    async def _scan_and_free_leases(
+        self, prefix: str, pattern: str | None
+    ) -> AsyncIterator[list[bytes]]:
+        """Iterate in batches over the names of matching entries, and free matching leases.
+
+        Their holders began before the removal, so no later caller shall wait for them.
+        """
+        is_chosen = _make_name_filter(prefix, pattern)
+        async for names in self._commands.scan(make_wide_scan_pattern(prefix)):
+            leases = [name for name in names if name.startswith(LEASE_PREFIX)]
+            freed = [("UNLINK", name) for name in leases if is_chosen(parse_lease_name(name))]
+            if freed:
+                raise_refusals(await self._commands.batch(freed))
+            if entries := list(filter(is_chosen, names)):
+                yield entries
 
     async def _remove_invalidated(
         self, stored: list[Record | None], generations: Sequence[RedisGeneration]
@@ -513,8 +541,8 @@ class RedisBackend:
         names = [name, make_generation_name(name)]
         if not self._commands.is_cluster:
             names += make_invalidation_names(_get_area(key))
-        token, number = (value or b"" for value in generation)
-        return names, (*self._make_value(record), token, number, known)
+        taken = generation.token or b"", generation.number or b""
+        return names, (*self._make_value(record), *taken, known)
 
     @property
     def _own_tokens(self) -> bytes:
@@ -573,6 +601,17 @@ class RedisBackend:
         return b"%d" % min(max(milliseconds, 1), 1 << 52)
 
 
+def _make_name_filter(prefix: str, pattern: str | None) -> Callable[[bytes], bool]:
+    """Return a function that selects the names of matching entries; see `Backend.scan`."""
+    start, matches = make_entry_name(prefix), compile_glob(pattern)
+
+    def is_chosen(name: bytes) -> bool:
+        key = parse_store_key(name) if name.startswith(start) else None
+        return key is not None and (matches is None or bool(matches(key[len(prefix) :])))
+
+    return is_chosen
+
+
 def _select_done(answers: Sequence[Any], results: Sequence[T]) -> list[T]:
     """Return the results whose answers are no errors."""
     pairs = zip(answers, results, strict=True)
@@ -586,6 +625,13 @@ def _make_call(name: bytes, *args: bytes | str) -> ScriptCall:
 def _list_names(name: bytes) -> list[bytes]:
     """Return the names of an entry, its access statistics, its generation and its lease."""
     return [name, make_usage_name(name), make_generation_name(name), make_lease_name(name)]
+
+
+def _make_generation(token: Versioned, number: Versioned) -> RedisGeneration:
+    (token_value, _), (number_value, _) = token, number
+    versions = [version for _, version in (token, number) if version is not None]
+    last_number = number_value if isinstance(number_value, bytes) else None
+    return RedisGeneration(read_token(token_value), last_number, versions)
 
 
 def _get_area(key: str) -> str:

@@ -27,7 +27,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
@@ -41,7 +41,13 @@ from aiocache_pe.backends.redis.cluster import list_slots
 from aiocache_pe.backends.redis.connection_pool import Pool, SentinelPool
 from aiocache_pe.backends.redis.connections import on_invalidation, refresh_topology
 from aiocache_pe.backends.redis.errors import CLIENT_ERRORS
-from aiocache_pe.backends.redis.key_names import ENTRY_PREFIX, PROBE_NAME, make_probe_name
+from aiocache_pe.backends.redis.key_names import (
+    ENTRY_PREFIX,
+    GENERATION_PREFIX,
+    INVALIDATION_PREFIX,
+    PROBE_NAME,
+    make_probe_name,
+)
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
 from aiocache_pe.runtime.short_locks import get_free
@@ -53,7 +59,17 @@ _SILENCE_SECONDS = 3.0  # without an answer to a ping, after which the connectio
 _RETRY_SECONDS = (0.1, 2.0)  # between two attempts to listen: the first pause, the longest
 _FORBIDDEN_RETRY_SECONDS = 30.0  # the same where the server does not permit tracking
 _STABLE_SECONDS = 10.0  # of listening, after which the pauses begin with the first one again
-_START_COMMANDS = (("PING",), ("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", ENTRY_PREFIX))
+_PREFIXES = (ENTRY_PREFIX, GENERATION_PREFIX, INVALIDATION_PREFIX)
+_START_COMMANDS = (
+    ("PING",),
+    (
+        "CLIENT",
+        "TRACKING",
+        "ON",
+        "BCAST",
+        *(word for each in _PREFIXES for word in ("PREFIX", each)),
+    ),
+)
 """Commands to each primary at the start; the server may forbid them."""
 
 
@@ -145,11 +161,11 @@ class Tracker:
                 if version is not None:
                     version.is_valid = False
 
-    def mark_prefix_changed(self, prefix: bytes) -> None:
-        """Mark the versions of all names with a prefix as outdated."""
+    def mark_matching_changed(self, matches: Callable[[bytes], bool]) -> None:
+        """Mark the versions of all names that a function selects as outdated."""
         with get_free(self._lock):
-            names = [name for name in self._versions if name.startswith(prefix)]
-        self.mark_changed(names)
+            names = list(self._versions)
+        self.mark_changed([name for name in names if matches(name)])
 
     def stop(self) -> None:
         """Stop to listen until the next read."""

@@ -75,7 +75,7 @@ class Commands:
     """
 
     def __init__(self, clients: Clients, server: str, tracker: Tracker | None = None) -> None:
-        self._clients = clients
+        self.clients = clients
         self.server = server
         self._tracker = tracker
         self._is_time_denied = False
@@ -84,11 +84,11 @@ class Commands:
     @property
     def is_cluster(self) -> bool:
         """Return whether the running loop's client is that of a Cluster."""
-        return isinstance(self._clients.get_link().client, RedisCluster)
+        return isinstance(self.clients.get_link().client, RedisCluster)
 
     async def call(self, *command: Any) -> Any:
         """Send one command and return its answer."""
-        link = self._clients.get_link()
+        link = self.clients.get_link()
         with translate_errors(self.server):
             async with link.limit:
                 if link.pool is None:
@@ -106,7 +106,7 @@ class Commands:
 
     async def call_without_key(self, *command: Any) -> Any:
         """Send a command without a key, in a Cluster to one primary; redis-py parses the answer."""
-        link = self._clients.get_link()
+        link = self.clients.get_link()
         client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:
@@ -133,7 +133,7 @@ class Commands:
         return answers
 
     async def _batch_part(self, commands: Sequence[Command]) -> list[Any]:
-        link = self._clients.get_link()
+        link = self.clients.get_link()
         with translate_errors(self.server):
             async with link.limit:
                 if link.pool is not None:
@@ -203,7 +203,7 @@ class Commands:
         """
         parts = PARTS[script](self.run, self.call, *map(list, call))
         try:
-            return await asyncio.shield(self._clients.get_link().start(parts))
+            return await asyncio.shield(self.clients.get_link().start(parts))
         except BackendError as error:
             return error
 
@@ -348,7 +348,7 @@ class Commands:
             raise StoreUnavailableError(f"{self.server}: node {address} was lost during a scan")
 
     async def _list_primaries(self) -> dict[NodeAddress, Primary]:
-        link = self._clients.get_link()
+        link = self.clients.get_link()
         client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:
@@ -370,7 +370,7 @@ class Commands:
 
     async def probe(self) -> None:
         """Return if every primary answers, every slot has one, and the server accepts changes."""
-        link = self._clients.get_link()
+        link = self.clients.get_link()
         client = link.client
         if not isinstance(client, RedisCluster):
             with suppress(AccessDeniedError):  # the server answers, so it is available
@@ -390,7 +390,7 @@ class Commands:
         return error
 
     async def _call_node(self, address: NodeAddress, *command: Any) -> Any:
-        link = self._clients.get_link()  # at each step, because it may be closed between two
+        link = self.clients.get_link()  # at each step, because it may be closed between two
         client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:

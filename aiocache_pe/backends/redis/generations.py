@@ -6,6 +6,9 @@ pattern adds a line to the list of its area, and sets the number of the last lin
 reads the token and the number in the command that reads the entry. The script that stores its
 result compares both. If there are new lines, the process matches its key against them.
 
+The listener of `client_tracking` also reports changes of tokens and numbers. So a process usually
+knows that a computation is outdated, and lets no later caller join it.
+
 Tokens and numbers expire after a day without a change. A token that the server has lost counts as
 not raised: otherwise a full server, which evicts, would store no result of a long computation.
 """
@@ -14,24 +17,34 @@ from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
+from aiocache_pe.backends.redis.client_tracking import TrackedVersion
 from aiocache_pe.keys.glob import compile_glob
 
 LIFETIME = 86_400_000
 """Milliseconds for which the server keeps a token after the last change."""
 
 
-class RedisGeneration(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RedisGeneration:
     """The generation of a key.
 
     Attributes:
         token: the token of the entry; ``None`` if the server has none.
         number: the number of the last invalidation in the area; ``None`` if the server has none.
+        versions: those of the names of both; empty without a listener.
     """
 
     token: bytes | None
     number: bytes | None
+    versions: Sequence[TrackedVersion] = field(default=(), compare=False)
+
+    @property
+    def is_raised(self) -> bool:
+        """Return whether the server has reported a change, or may have."""
+        return not all(version.is_current for version in self.versions)
 
 
 def make_token(start: bytes = b"") -> bytes:

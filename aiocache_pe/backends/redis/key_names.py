@@ -1,8 +1,8 @@
 """Names in Redis for store keys, and back.
 
 All names begin with ``aiocache_pe``. Entries have the prefix ``aiocache_pe:`` and the store key in
-UTF-8. Leases, generations and access statistics have other prefixes, so that no scan meets them and
-no listener is notified of them. The names that belong to an entry are in its slot of a Cluster.
+UTF-8. Leases, generations and access statistics have other prefixes, so that no listing meets them.
+Listeners are not notified of leases and statistics. The names of an entry share its Cluster slot.
 """
 
 from __future__ import annotations
@@ -38,6 +38,19 @@ def make_entry_name(key: str) -> bytes:
 def make_lease_name(name: bytes) -> bytes:
     """Return the name of the lease of an entry, by the entry's name in Redis."""
     return _make_name_in_slot(LEASE_PREFIX, name)
+
+
+def parse_lease_name(name: bytes) -> bytes:
+    """Return the name of an entry by the name of its lease.
+
+    Example:
+        >>> parse_lease_name(make_lease_name(b"aiocache_pe:default:{}"))
+        b'aiocache_pe:default:{}'
+    """
+    rest = name.removeprefix(LEASE_PREFIX)
+    if not rest.startswith(b"{"):
+        return rest
+    return rest[4:] if rest[3:4] == b"}" else rest[1:-1]
 
 
 def make_generation_name(name: bytes) -> bytes:
@@ -100,6 +113,18 @@ def make_scan_pattern(prefix: str) -> bytes:
         b'aiocache_pe:why\\?:*'
     """
     return _GLOB_CHARACTERS.sub(rb"\\\g<0>", make_entry_name(prefix)) + b"*"
+
+
+def make_wide_scan_pattern(prefix: str) -> bytes:
+    r"""Return a ``SCAN`` pattern for the entries under a prefix and their leases.
+
+    Some other names of the library match as well.
+
+    Example:
+        >>> make_wide_scan_pattern("why?:")
+        b'aiocache_pe*:why\?:*'
+    """
+    return make_scan_pattern(prefix).replace(ENTRY_PREFIX, ENTRY_PREFIX[:-1] + b"*:", 1)
 
 
 def _make_name_in_slot(prefix: bytes, name: bytes) -> bytes:

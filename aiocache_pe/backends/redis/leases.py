@@ -3,6 +3,10 @@
 The token ensures that no holder releases the lease of another one. The short lifetime ensures that
 callers need not wait long after a holder has died. The renewal lets a holder work for as long as it
 needs (redis.io, "Distributed Locks with Redis").
+
+The token of an entry with tags ends with their version. A caller with another version takes the
+lease away: a tag was deleted since the holder began, so its result would be a miss. The generation
+is raised at the same time, so that this result does not replace a newer one.
 """
 
 from __future__ import annotations
@@ -22,7 +26,12 @@ from aiocache_pe.backends.redis.errors import (
     translate_error,
     translate_errors,
 )
-from aiocache_pe.backends.redis.key_names import make_entry_name, make_lease_name
+from aiocache_pe.backends.redis.key_names import (
+    make_entry_name,
+    make_generation_name,
+    make_lease_name,
+)
+from aiocache_pe.backends.redis.scripts import TAKE_LEASE
 from aiocache_pe.exceptions import AccessDeniedError, CacheError
 
 LEASE_SECONDS = 3.0
@@ -98,10 +107,19 @@ class RedisLease:
         return self._link
 
 
-async def try_acquire(clients: Clients, key: str, commands: Commands) -> RedisLease | None:
-    """See `Leasing.try_lease`; a lease acquired after its caller was cancelled is released."""
-    link = clients.get_link()
-    acquiring = link.start(_acquire(clients, link, key, commands))
+async def try_acquire(
+    commands: Commands, key: str, version: str, generation: bytes
+) -> RedisLease | None:
+    """See `Leasing.try_lease`; a lease acquired after its caller was cancelled is released.
+
+    Args:
+        commands: commands to the server.
+        key: a store key.
+        version: the version of the entry's tags.
+        generation: a new token for the generation, if the lease is taken from another caller.
+    """
+    link = commands.clients.get_link()
+    acquiring = link.start(_acquire(commands, link, key, version, generation))
     try:
         return await asyncio.shield(acquiring)
     except asyncio.CancelledError:
@@ -110,14 +128,20 @@ async def try_acquire(clients: Clients, key: str, commands: Commands) -> RedisLe
 
 
 async def _acquire(
-    clients: Clients, link: LoopLink, key: str, commands: Commands
+    commands: Commands, link: LoopLink, key: str, version: str, generation: bytes
 ) -> RedisLease | None:
-    name = make_lease_name(make_entry_name(key))
+    name, token = make_lease_name(make_entry_name(key)), uuid4().hex
     lock = Lock(link.client, name, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
-    with translate_errors(commands.server):
-        async with link.limit:
-            is_acquired = await lock.acquire(token=uuid4().hex)
-    return RedisLease(clients, link, lock, commands) if is_acquired else None
+    if version:
+        names = [name, make_generation_name(make_entry_name(key))]
+        args = (token, version, str(round(LEASE_SECONDS * 1000)), generation)
+        is_acquired = bool(await commands.run(TAKE_LEASE, (names, args)))
+        lock.local.token = f"{token} {version}".encode()
+    else:
+        with translate_errors(commands.server):
+            async with link.limit:
+                is_acquired = await lock.acquire(token=token)
+    return RedisLease(commands.clients, link, lock, commands) if is_acquired else None
 
 
 async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:

@@ -126,6 +126,24 @@ entry, if a later release may have written that. A token or a number that the se
 taken as not raised.
 """
 
+TAKE_LEASE = _make_script("""\
+local held = redis.call('GET', KEYS[1])
+if held then
+  if string.match(held, ' (.*)') == ARGV[2] then return 0 end
+  redis.call('SET', KEYS[2], ARGV[4], 'PX', 86400000)
+end
+redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
+return 1
+""")
+"""Acquire a lease that has no holder, or the holder of which has another version.
+
+In the second case the generation is raised, because a tag was deleted since the holder began.
+
+Names: the lease and the generation. Arguments: the token of the holder; the version of the tags;
+the lifetime in milliseconds; the new token of the generation. Answer: 1, or 0 if another caller
+holds the lease.
+"""
+
 INVALIDATE = _make_script("""\
 local list = redis.call('GET', KEYS[2]) or ''
 redis.call('UNLINK', KEYS[2])

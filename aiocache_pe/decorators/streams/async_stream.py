@@ -19,7 +19,8 @@ from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
-from aiocache_pe.engine.engine import Computation, Item
+from aiocache_pe.engine.computation import Computation
+from aiocache_pe.engine.engine import Item
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.loading.lease_wait import is_held_by_caller
@@ -168,7 +169,7 @@ class AsyncStream(
         """Yield the chunks of the function, and store them at its end."""
         computation = shared.computation
         computer, key = self._loader.computer, computation.key
-        tokens = await computer.get_tag_tokens(computation.tags)
+        tokens = computation.tokens or await computer.get_tag_tokens(computation.tags)
         computation.tokens = tokens or None
         stopwatch = self._start(key)
         async with aclosing(self._function(*args, **kwargs)) as source:

@@ -10,7 +10,7 @@ from aiocache_pe.context import Cassette, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.lease_wait import HeldLease

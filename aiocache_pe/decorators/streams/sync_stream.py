@@ -18,7 +18,7 @@ from aiocache_pe.decorators.base import CachedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.base import StreamBase
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer, read_chunks, refuse_sent
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.copying import Outcome
@@ -144,7 +144,9 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
     ) -> Generator[T, None, Any]:
         """Yield the chunks of the function, and store the stream at its end."""
         computer, buffer, key = self._loader.computer, ChunkBuffer(), computation.key
-        tokens = blocking.wait_for(computer.get_tag_tokens, tags, otherwise=dict[str, str]())
+        tokens = computation.tokens
+        if tokens is None:
+            tokens = blocking.wait_for(computer.get_tag_tokens, tags, otherwise=dict[str, str]())
         stopwatch = self._start(key)
         returned: Any = None
         with closing(self._function(*args, **kwargs)) as source:

@@ -22,7 +22,7 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.answer_checks import AnswerCheck

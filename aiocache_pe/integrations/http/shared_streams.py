@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from aiocache_pe.decorators.streams.fan_out import StreamReader
 from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.fork import reset_after_fork

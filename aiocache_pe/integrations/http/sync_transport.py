@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
 from aiocache_pe.integrations.http.caching import (

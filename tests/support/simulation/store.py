@@ -89,9 +89,10 @@ class SimulatedStore:
     async def close(self) -> None:
         """See `Backend.close`."""
 
-    async def try_lease(self, key: str) -> Lease | None:
+    async def try_lease(self, key: str, version: str = "") -> Lease | None:
         """See `Leasing.try_lease`."""
-        acquiring = asyncio.ensure_future(self._call(lambda: self.memory.try_lease(key)))
+        work = self._call(lambda: self.memory.try_lease(key, version))
+        acquiring = asyncio.ensure_future(work)
         try:
             lease = await asyncio.shield(acquiring)
         except asyncio.CancelledError:

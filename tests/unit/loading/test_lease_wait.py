@@ -125,7 +125,8 @@ async def test_a_task_that_outlives_the_factory_waits_for_leases(memory: CacheMa
 
     assert await memory.get_or_set("k", factory) == 1
     await memory.delete("k")
-    lease = await memory.loader.namespace.try_lease("default:k")
+    namespace = memory.loader.namespace
+    lease = await namespace.try_lease(namespace.make_computation("default:k"))
     assert lease is not None
     started.set()
     await asyncio.sleep(0.05)
@@ -165,7 +166,7 @@ class FaultyLeaseBackend(MemoryBackend):
     fails_on_release = False
     error: Exception | None = None
 
-    async def try_lease(self, key: str) -> Any:
+    async def try_lease(self, key: str, version: str = "") -> Any:
         if self.error is not None:
             raise self.error
         lease = await super().try_lease(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,39 @@ async def read_tracked(backend: RedisBackend) -> Record:
         if found.stamp is not None and backend.is_current(found.stamp):
             return found
     raise AssertionError("no copy may be kept in memory")
+
+
+async def invalidate(backend: RedisBackend) -> None:
+    async for _ in backend.invalidate(PREFIX, "k*"):
+        pass
+
+
+OWN_CHANGES: dict[str, Callable[[RedisBackend], Awaitable[object]]] = {
+    "delete": lambda backend: backend.delete([KEY]),
+    "remove by update": lambda backend: backend.update(KEY, lambda before: None),
+    "supersede": lambda backend: backend.begin_and_read([KEY], supersede=True),
+    "invalidate": invalidate,
+    "clear": lambda backend: backend.clear(PREFIX),
+}
+
+
+@pytest.mark.parametrize("change", OWN_CHANGES.values(), ids=OWN_CHANGES)
+async def test_an_own_change_drops_the_copy_of_an_entry_that_another_client_has_removed(
+    own_redis: Server,
+    backend: RedisBackend,
+    change: Callable[[RedisBackend], Awaitable[object]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def delay(message: object) -> None:
+        """Ignore a message, as if it were still on its way."""
+
+    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
+    copy = await read_tracked(backend)
+    with Redis.from_url(own_redis.url) as other:
+        other.delete(make_entry_name(KEY))
+    assert backend.is_current(copy.stamp)
+    await change(backend)
+    assert not backend.is_current(copy.stamp)
 
 
 async def test_a_change_by_another_client_invalidates_a_copy(

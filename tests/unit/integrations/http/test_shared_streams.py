@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import DeadlockError
 from aiocache_pe.integrations.http import shared_streams
 from aiocache_pe.integrations.http.shared_streams import (

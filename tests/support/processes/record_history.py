@@ -159,6 +159,7 @@ class Workload:
 
     def __init__(self, settings: Settings, until: int, name: str) -> None:
         self.settings = settings
+        self.name = name
         self._until = until
         self.chance = random.Random(f"{settings.seed}/{settings.slot}/{os.getpid()}/{name}")
         self._padding = [PADDING] if settings.is_padded else []
@@ -382,20 +383,22 @@ class Recording:
         self, load: Workload, values: Any, functions: Sequence[Any], source: int
     ) -> Script:
         key, kind = make_source_key(source), load.chance.random()
-        number = self.log.begin(READ, key)
         work: Callable[[], Any]
         if kind < 0.2:
-            work = partial(values.get, key)
+            name, work = "get", partial(values.get, key)
         elif kind < 0.3:
-            work = partial(values.get_many, [key])
+            name, work = "get_many", partial(values.get_many, [key])
         elif kind < 0.5:
+            name = "get_or_set"
             options = {"ttl": load.choose_ttl(), "tags": ["source"]}
             compute = functions[0].__wrapped__
             work = partial(values.get_or_set, key, lambda: compute(source), **options)
         elif kind < 0.6:
-            work = partial(functions[-1], [source])
+            name, work = "batch", partial(functions[-1], [source])
         else:
-            work = partial(load.chance.choice(functions[:-1]), source)
+            manner = load.chance.randrange(len(MANNERS))
+            name, work = f"function{manner}", partial(functions[manner], source)
+        number = self.log.begin(READ, key, method=f"{load.name}:{name}".replace(" ", "-"))
         with suppress(asyncio.CancelledError):
             value = yield Step(work, may_be_cancelled=True)
             if isinstance(value, dict):

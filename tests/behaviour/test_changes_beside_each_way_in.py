@@ -205,7 +205,7 @@ async def test_a_background_refresh(
     pair: Pair, clock: FakeClock, options: dict[str, Any], seconds: float
 ) -> None:
     factory, cache = Factory(), pair.cache
-    settings = {"ttl": 60, "tags": [TAG], **options}
+    settings: dict[str, Any] = {"ttl": 60, "tags": [TAG], **options}
     assert await cache.get_or_set("one", factory, **settings) == 1
     clock.advance(seconds)
     factory.hold()

@@ -122,7 +122,7 @@ def make_wide_scan_pattern(prefix: str) -> bytes:
 
     Example:
         >>> make_wide_scan_pattern("why?:")
-        b'aiocache_pe*:why\?:*'
+        b'aiocache_pe*:why\\?:*'
     """
     return make_scan_pattern(prefix).replace(ENTRY_PREFIX, ENTRY_PREFIX[:-1] + b"*:", 1)
 

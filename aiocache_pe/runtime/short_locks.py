@@ -13,7 +13,7 @@ from typing import Final
 
 from aiocache_pe.exceptions import BackendError
 
-_MAX_SECONDS: Final = 1.0
+_MAX_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 0.0002
 
 
@@ -23,7 +23,7 @@ def get_free(lock: Lock) -> Lock:
     A method that acquired it with a timeout could be interrupted before its ``try``.
 
     Raises:
-        BackendError: the lock was not released within a second.
+        BackendError: the lock was not released in a quarter of a second.
 
     Example:
         >>> lock = Lock()

@@ -421,27 +421,30 @@ class Proxy:
         self._is_ready.set()
         await self._is_stopped.wait()
         server.close()
+        await asyncio.sleep(0.05)  # a task of asyncio that is cancelled leaves its socket open
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0.05)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        is_silent = self._is_silent
+        is_silent, writers = self._is_silent, [writer]
+        directions: list[asyncio.Task[None]] = []
         with contextlib.suppress(OSError, asyncio.CancelledError, ssl.SSLError):
-            target_reader, target_writer = await asyncio.open_connection(
-                "127.0.0.1", self._target_port
-            )
-            directions = [
-                asyncio.ensure_future(self._copy(reader, target_writer, is_silent)),
-                asyncio.ensure_future(self._copy(target_reader, writer, is_silent)),
-            ]
             try:
+                target_reader, target_writer = await asyncio.open_connection(
+                    "127.0.0.1", self._target_port
+                )
+                writers.append(target_writer)
+                directions = [
+                    asyncio.ensure_future(self._copy(reader, target_writer, is_silent)),
+                    asyncio.ensure_future(self._copy(target_reader, writer, is_silent)),
+                ]
                 await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for direction in directions:
                     direction.cancel()
-                target_writer.close()
-                writer.close()
+                for each in writers:
+                    each.close()
 
     async def _copy(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_silent: asyncio.Event

@@ -442,10 +442,8 @@ class Namespace:
     def count_in_memory(self, start: str) -> int:
         """Return how many keys of entries in the memory tier begin with ``start``."""
         tier = self.engine.tier
-        if tier is None:
-            return 0
-        with tier.lock:
-            return sum(key.startswith(self.prefix + start) for key in tier.nodes)
+        keys = () if tier is None else list(tier.nodes)
+        return sum(key.startswith(self.prefix + start) for key in keys)
 
     async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """Return the current tokens of tags; none without tags, or if the store fails."""

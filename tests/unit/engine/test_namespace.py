@@ -42,6 +42,18 @@ async def test_a_file_store_examines_itself_and_locates_its_entries(cache_dir: P
         assert Path(location).is_file()
 
 
+async def test_entries_in_memory_are_counted_while_a_change_of_the_tier_is_interrupted(
+    cache_dir: Path,
+) -> None:
+    async with CacheManager(directory=cache_dir) as cache:
+        await cache.set_many({"f:1": 1, "f:2": 2, "g:1": 1})
+        namespace = cache.loader.namespace
+        tier = namespace.engine.tier
+        assert tier is not None
+        with tier.lock:  # as held by a thread in which a signal handler runs
+            assert namespace.count_in_memory("f:") == 2
+
+
 async def test_a_store_without_capabilities_has_no_checks_and_no_usage() -> None:
     async with CacheManager(SpyBackend(MemoryBackend())) as cache:
         namespace = cache.loader.namespace

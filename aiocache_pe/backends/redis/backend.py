@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
@@ -21,19 +21,22 @@ from aiocache_pe.backends.redis.doctor import examine
 from aiocache_pe.backends.redis.generations import (
     LIFETIME,
     RedisGeneration,
+    Versioned,
     find_last_number,
     is_young,
+    make_generation,
     make_invalidation,
     make_token,
-    read_token,
 )
 from aiocache_pe.backends.redis.key_names import (
     LEASE_PREFIX,
     PROBE_NAME,
+    list_names,
     make_entry_name,
     make_generation_name,
     make_invalidation_names,
     make_lease_name,
+    make_name_filter,
     make_scan_pattern,
     make_usage_name,
     make_wide_scan_pattern,
@@ -59,8 +62,6 @@ from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import PENDING, Pending
 
 T = TypeVar("T")
-Versioned = tuple[Any, TrackedVersion | None]
-"""The value of a name, and the version under which it was read; ``None`` without a listener."""
 
 _UNLINK_BATCH = 1000  # names in one round trip
 _MAX_ATTEMPTS = 1000  # of an update while other processes change the same key
@@ -167,7 +168,7 @@ class RedisBackend:
         changes = [record for record in records if not is_internal_key(record.head.key)]
         calls: list[ScriptCall] = []
         for record in changes:
-            entry, _, *names = _list_names(make_entry_name(record.head.key))
+            entry, _, *names = list_names(make_entry_name(record.head.key))
             calls.append(([entry, *names], [*self._make_value(record), self._make_token()]))
         try:
             answers = await self._commands.batch(
@@ -206,7 +207,7 @@ class RedisBackend:
         answers, found = await self._read(keys, numbers + tokens)
         last = dict(zip(areas, answers, strict=False))
         pairs = zip(keys, answers[len(areas) :], strict=True)
-        return [_make_generation(token, last[_get_area(key)]) for key, token in pairs], found
+        return [make_generation(token, last[_get_area(key)]) for key, token in pairs], found
 
     async def write_computed(
         self, records: Sequence[Record], generations: Sequence[RedisGeneration]
@@ -289,7 +290,7 @@ class RedisBackend:
 
         try:
             token = self._make_token() if only is None else b""
-            calls = [(_list_names(name), (line, token)) for name, line in chosen]
+            calls = [(list_names(name), (line, token)) for name, line in chosen]
             removed_lines = await self._commands.run_many(scripts.DELETE_AND_GET_HEAD, calls)
         finally:
             self._mark_changed(keys)
@@ -332,7 +333,7 @@ class RedisBackend:
         """
         if self._server_clock.is_due():
             await self._measure_clock()
-        names, area = _list_names(make_entry_name(key)), _get_area(key)
+        names, area = list_names(make_entry_name(key)), _get_area(key)
         number_name, list_name = make_invalidation_names(area)
         reads: list[Command] = [("GET", each) for each in (names[0], number_name, list_name)]
         reads.append(("PTTL", number_name))
@@ -459,7 +460,7 @@ class RedisBackend:
         """Replace or remove a value; return ``False`` if another writer has changed it."""
         args = (b"", b"") if after is None else self._make_value(after)
         token = self._make_token() if is_change else b""
-        names = _list_names(make_entry_name(key))
+        names = list_names(make_entry_name(key))
         call: ScriptCall = names, (scripts.compute_digest(value), *args, token)
         try:
             return bool(await self._commands.run(scripts.COMPARE_AND_SET, call))
@@ -483,7 +484,7 @@ class RedisBackend:
     def _mark_matching_changed(self, prefix: str, pattern: str | None) -> None:
         """Drop the copies of matching entries, also of those that another process has removed."""
         if self._tracker is not None:
-            self._tracker.mark_matching_changed(_make_name_filter(prefix, pattern))
+            self._tracker.mark_matching_changed(make_name_filter(prefix, pattern))
 
     async def _supersede(self, prefix: str, pattern: str) -> None:
         """Raise the generations of all keys that match a pattern."""
@@ -499,7 +500,7 @@ class RedisBackend:
 
         Their holders began before the removal, so no later caller shall wait for them.
         """
-        is_chosen = _make_name_filter(prefix, pattern)
+        is_chosen = make_name_filter(prefix, pattern)
         async for names in self._commands.scan(make_wide_scan_pattern(prefix)):
             leases = [name for name in names if name.startswith(LEASE_PREFIX)]
             freed = [("UNLINK", name) for name in leases if is_chosen(parse_lease_name(name))]
@@ -523,7 +524,7 @@ class RedisBackend:
                 continue
             head = self._server_clock.to_server(record.head)
             line = pack_head(head, record.payload).removesuffix(b"\n")
-            call = _list_names(make_entry_name(record.head.key)), (line, b"")
+            call = list_names(make_entry_name(record.head.key)), (line, b"")
             await self._commands.run(scripts.DELETE_AND_GET_HEAD, call)
             stored[n] = None
 
@@ -601,17 +602,6 @@ class RedisBackend:
         return b"%d" % min(max(milliseconds, 1), 1 << 52)
 
 
-def _make_name_filter(prefix: str, pattern: str | None) -> Callable[[bytes], bool]:
-    """Return a function that selects the names of matching entries; see `Backend.scan`."""
-    start, matches = make_entry_name(prefix), compile_glob(pattern)
-
-    def is_chosen(name: bytes) -> bool:
-        key = parse_store_key(name) if name.startswith(start) else None
-        return key is not None and (matches is None or bool(matches(key[len(prefix) :])))
-
-    return is_chosen
-
-
 def _select_done(answers: Sequence[Any], results: Sequence[T]) -> list[T]:
     """Return the results whose answers are no errors."""
     pairs = zip(answers, results, strict=True)
@@ -620,18 +610,6 @@ def _select_done(answers: Sequence[Any], results: Sequence[T]) -> list[T]:
 
 def _make_call(name: bytes, *args: bytes | str) -> ScriptCall:
     return (name, make_usage_name(name)), args
-
-
-def _list_names(name: bytes) -> list[bytes]:
-    """Return the names of an entry, its access statistics, its generation and its lease."""
-    return [name, make_usage_name(name), make_generation_name(name), make_lease_name(name)]
-
-
-def _make_generation(token: Versioned, number: Versioned) -> RedisGeneration:
-    (token_value, _), (number_value, _) = token, number
-    versions = [version for _, version in (token, number) if version is not None]
-    last_number = number_value if isinstance(number_value, bytes) else None
-    return RedisGeneration(read_token(token_value), last_number, versions)
 
 
 def _get_area(key: str) -> str:

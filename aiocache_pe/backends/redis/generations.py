@@ -19,12 +19,17 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiocache_pe.backends.redis.client_tracking import TrackedVersion
 from aiocache_pe.keys.glob import compile_glob
 
 LIFETIME = 86_400_000
 """Milliseconds for which the server keeps a token after the last change."""
+
+
+Versioned = tuple[Any, TrackedVersion | None]
+"""The value of a name, and the version under which it was read; ``None`` without a listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,14 @@ class RedisGeneration:
     def is_raised(self) -> bool:
         """Return whether the server has reported a change, or may have."""
         return not all(version.is_current for version in self.versions)
+
+
+def make_generation(token: Versioned, number: Versioned) -> RedisGeneration:
+    """Return a generation by the answers for the token and for the last number."""
+    (token_value, _), (number_value, _) = token, number
+    versions = [version for _, version in (token, number) if version is not None]
+    last_number = number_value if isinstance(number_value, bytes) else None
+    return RedisGeneration(read_token(token_value), last_number, versions)
 
 
 def make_token(start: bytes = b"") -> bytes:

@@ -8,10 +8,13 @@ Listeners are not notified of leases and statistics. The names of an entry share
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from zlib import crc32
 
 from redis.crc import key_slot
+
+from aiocache_pe.keys.glob import compile_glob
 
 ENTRY_PREFIX = b"aiocache_pe:"
 LEASE_PREFIX = b"aiocache_pe~lease:"
@@ -38,6 +41,11 @@ def make_entry_name(key: str) -> bytes:
 def make_lease_name(name: bytes) -> bytes:
     """Return the name of the lease of an entry, by the entry's name in Redis."""
     return _make_name_in_slot(LEASE_PREFIX, name)
+
+
+def list_names(name: bytes) -> list[bytes]:
+    """Return the names of an entry, its access statistics, its generation and its lease."""
+    return [name, make_usage_name(name), make_generation_name(name), make_lease_name(name)]
 
 
 def parse_lease_name(name: bytes) -> bytes:
@@ -125,6 +133,17 @@ def make_wide_scan_pattern(prefix: str) -> bytes:
         b'aiocache_pe*:why\\?:*'
     """
     return make_scan_pattern(prefix).replace(ENTRY_PREFIX, ENTRY_PREFIX[:-1] + b"*:", 1)
+
+
+def make_name_filter(prefix: str, pattern: str | None) -> Callable[[bytes], bool]:
+    """Return a function that selects the names of matching entries; see `Backend.scan`."""
+    start, matches = make_entry_name(prefix), compile_glob(pattern)
+
+    def is_chosen(name: bytes) -> bool:
+        key = parse_store_key(name) if name.startswith(start) else None
+        return key is not None and (matches is None or bool(matches(key[len(prefix) :])))
+
+    return is_chosen
 
 
 def _make_name_in_slot(prefix: bytes, name: bytes) -> bytes:

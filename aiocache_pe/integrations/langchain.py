@@ -120,11 +120,8 @@ class LangChainCache(BaseCache):
         """Return the stored answer to a prompt; ``None`` if there is none."""
         control, llm_string = _split_control(llm_string)
         with control.enter():
-            recorded, key = self._find_recorded(prompt, llm_string)
-            if not key:
-                return self._decode(recorded)
-            value = self._cache.loader.peek(key, MISSING)
-            if value is MISSING or value is PENDING:
+            value, key = self._find(prompt, llm_string)
+            if key:
                 value, computation = await self._load(key)
                 self._note_lookup(computation)
             return self._decode(None if value is MISSING else value)
@@ -133,11 +130,8 @@ class LangChainCache(BaseCache):
         """Return the stored answer to a prompt; ``None`` if there is none. Block meanwhile."""
         control, llm_string = _split_control(llm_string)
         with control.enter():
-            recorded, key = self._find_recorded(prompt, llm_string)
-            if not key:
-                return self._decode(recorded)
-            value = self._cache.loader.peek(key, MISSING)
-            if value is MISSING or value is PENDING:
+            value, key = self._find(prompt, llm_string)
+            if key:
                 nothing: tuple[Any, Computation | None] = (MISSING, None)
                 value, computation = blocking.wait_for(self._load, key, otherwise=nothing)
                 self._note_lookup(computation)
@@ -202,15 +196,17 @@ class LangChainCache(BaseCache):
             latest = dict([*_lookups.get({}).items()][-_MAX_LOOKUPS:])
             _lookups.set(latest | {(id(self), computation.key): computation})
 
-    def _find_recorded(self, prompt: str, llm_string: str) -> tuple[Any, str]:
-        """Return the recorded value or ``None``, and the key to read instead or ``""``."""
+    def _find(self, prompt: str, llm_string: str) -> tuple[Any, str]:
+        """Return the value that needs no waiting or `MISSING`, and the key to read or ``""``."""
         cassette = context.current_cassette()
         if cassette is not None:
-            value = cassette.find(_make_call(prompt, llm_string))
-            return (None if value is MISSING else value), ""
+            return cassette.find(_make_call(prompt, llm_string)), ""
         if context.current_mode() in (Mode.BYPASS, Mode.REFRESH):
-            return None, ""
-        return None, self._make_key(prompt, llm_string)
+            return MISSING, ""
+        key = self._make_key(prompt, llm_string)
+        value = self._cache.loader.peek(key, MISSING) if key else MISSING
+        is_found = value is not MISSING and value is not PENDING
+        return (value, "") if is_found else (MISSING, key)
 
     def _make_key(self, prompt: str, llm_string: str) -> str:
         """Return the key of a call; empty if its settings have no stable identity."""

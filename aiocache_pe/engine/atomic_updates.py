@@ -10,9 +10,8 @@ from aiocache_pe.backends import capabilities
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
-from aiocache_pe.exceptions import BackendError, SecretRequiredError, SerializationError
+from aiocache_pe.exceptions import SecretRequiredError, SerializationError
 from aiocache_pe.record import Head, Record
-from aiocache_pe.runtime.loops import get_loop
 from aiocache_pe.sentinels import MISSING, Missing
 
 
@@ -130,10 +129,5 @@ async def increment(
     except (TypeError, SerializationError):
         raise
     except Exception as error:
-        get_loop()  # without one, no store works
-        namespace.count_failure("write", error)
-        raise BackendError(
-            f"store {namespace.store_name} failed to increment a key of namespace "
-            f"{namespace.name!r}: {error}"
-        ) from error
+        raise namespace.make_failure("write", "increment", error) from error
     return result

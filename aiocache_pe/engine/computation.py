@@ -7,7 +7,9 @@ earlier computation is not stored, and later callers do not join it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, Protocol
 
 from aiocache_pe.runtime.generations import Generations
@@ -67,6 +69,14 @@ class Computation:
     def is_raised_here(self) -> bool:
         """Return whether this process has changed the key since the computation began."""
         return self._generation.is_raised
+
+    @property
+    def version(self) -> str:
+        """Return a digest of the tokens of the tags, for a lease; empty without tokens."""
+        if not self.tokens:
+            return ""
+        text = json.dumps(sorted(self.tokens.items())).encode("ascii")
+        return blake2b(text, digest_size=8).hexdigest()
 
     def is_outdated(self) -> bool:
         """Return whether the key or a tag is known to have changed; then no caller may join."""

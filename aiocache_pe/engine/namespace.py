@@ -6,11 +6,9 @@ take store keys and seconds; callers have checked the user's arguments already.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from hashlib import blake2b
 from typing import Any, TypeVar
 
 from aiocache_pe import events
@@ -435,9 +433,17 @@ class Namespace:
         fails to give one, keeps no caller waiting.
         """
         computation.tokens = await self.get_tag_tokens(computation.tags) or None
-        version = _make_version(computation.tokens) if computation.tokens else ""
-        work = capabilities.try_lease(self.engine.backend, computation.key, version)
+        key, version = computation.key, computation.version
+        work = capabilities.try_lease(self.engine.backend, key, version)
         return await self.attempt("lease", work, capabilities.FREE_LEASE)
+
+    def make_failure(self, operation: str, action: str, error: Exception) -> BackendError:
+        """Count a failure of the store, and return its error for a caller that needs the store."""
+        get_loop()  # without one, no store works
+        self.count_failure(operation, error)
+        return BackendError(
+            f"store {self.store_name} failed to {action} a key of namespace {self.name!r}: {error}"
+        )
 
     def count_in_memory(self, start: str) -> int:
         """Return how many keys of entries in the memory tier begin with ``start``."""
@@ -609,9 +615,3 @@ class Namespace:
         if events.Stored in self._subscribed:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)
-
-
-def _make_version(tokens: Mapping[str, str]) -> str:
-    """Return a digest of the tokens of tags, for a lease."""
-    text = json.dumps(sorted(tokens.items())).encode("ascii")
-    return blake2b(text, digest_size=8).hexdigest()

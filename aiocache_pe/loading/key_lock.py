@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Lease, Leasing
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import (
-    BackendError,
     ConfigurationError,
     DeadlockError,
     LockTimeoutError,
 )
 from aiocache_pe.keys.store_keys import make_internal_prefix
+from aiocache_pe.loading.lease_wait import iter_pauses
 from aiocache_pe.runtime.loops import get_loop
-
-_MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two attempts
-_PAUSE_GROWTH = 1.5
 
 
 class KeyLock:
@@ -68,7 +64,7 @@ class KeyLock:
             raise RuntimeError("each block needs a lock of its own; call lock() again")
         self._was_entered = True
         self._owner, self._process = self._owner or asyncio.current_task(), os.getpid()
-        pause, deadline = _MIN_PAUSE, time() + self._max_wait
+        pauses, deadline = iter_pauses(), time() + self._max_wait
         while not await self._try_acquire():
             time_left = deadline - time()
             if time_left <= 0:
@@ -76,9 +72,7 @@ class KeyLock:
                     f"the lock of key {self._key!r:.200} in namespace {self._namespace.name!r} "
                     f"was not released within {self._max_wait:g} s"
                 )
-            # The random factor keeps processes from trying at the same moments.
-            await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
-            pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+            await asyncio.sleep(min(time_left, next(pauses)))
 
     async def __aexit__(self, *error: object) -> None:
         """Release the lock, unless it is not held; a forked child leaves it to its parent."""
@@ -110,12 +104,7 @@ class KeyLock:
         try:
             return await capabilities.try_lease(namespace.engine.backend, self._store_key)
         except Exception as error:
-            get_loop()  # without one, no store works
-            namespace.count_failure("lease", error)
-            raise BackendError(
-                f"store {namespace.store_name} failed to lock a key of namespace "
-                f"{namespace.name!r}: {error}"
-            ) from error
+            raise namespace.make_failure("lease", "lock", error) from error
 
     def _enter(self) -> KeyLock:
         """Return the holder of the lock in this process, which is this one if there is no other."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Self, TypeVar
 
 from aiocache_pe.backends.base import Lease
@@ -22,7 +22,7 @@ from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, Missing
 
 T = TypeVar("T")
-_MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two reads of the store
+_MIN_PAUSE, _MAX_PAUSE = 0.02, 0.2  # seconds between two attempts
 _PAUSE_GROWTH = 1.5
 
 
@@ -79,6 +79,17 @@ class HeldLease(WaitNode):
         await self.release()
 
 
+def iter_pauses() -> Iterator[float]:
+    """Yield the pauses between attempts, in seconds, without an end.
+
+    A random factor keeps processes from making them at the same moments.
+    """
+    pause = _MIN_PAUSE
+    while True:
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+
+
 class LeaseWaiter:
     """Acquires the leases of a namespace, or waits until their holders have stored a value."""
 
@@ -102,7 +113,7 @@ class LeaseWaiter:
         Returns:
             The value and a lease that is released, or `MISSING` and a lease that is held.
         """
-        pause, time = _MIN_PAUSE, asyncio.get_running_loop().time
+        pauses, time = iter_pauses(), asyncio.get_running_loop().time
         deadline = time() + (max_wait or 0.0)
         while True:
             lease = await self._try_acquire(computation, max_wait)
@@ -126,10 +137,8 @@ class LeaseWaiter:
                     await lease.release()
                 return found, lease
 
-            # The random factor keeps processes from polling at the same moments.
             with wait_graph.wait_for(holders):
-                await asyncio.sleep(min(time_left, pause * random.uniform(0.8, 1.2)))  # noqa: S311
-            pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+                await asyncio.sleep(min(time_left, next(pauses)))
 
     def _find_holders(self, key: str) -> tuple[WaitNode, ...]:
         """Return the holder of a lease if it is known, as it is in this process."""

@@ -28,7 +28,7 @@ _READ_FIELDS = (
 _WRITE_FIELDS = ("cache_creation", "cache_write_tokens", "cache_creation_tokens")
 """Fields with a part of the input, in the usage or in the details of the input."""
 _TIMED_WRITE_FIELDS = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""The same part by lifetimes, in LangChain's details."""
+"""The names in LangChain's details that give that part by lifetimes."""
 _OTHER_READ_FIELDS = ("cache_read_input_tokens", "cacheReadInputTokens")
 _OTHER_WRITE_FIELDS = ("cache_creation_input_tokens", "cacheWriteInputTokens")
 """Fields of Anthropic's and Amazon's APIs; their input tokens do not include them, but

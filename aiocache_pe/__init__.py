@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.cache.default_cache import get_cache
     from aiocache_pe.cache.manager import CacheManager
     from aiocache_pe.codecs.classes.registry import register
-    from aiocache_pe.context import bypass, read_only, refresh
+    from aiocache_pe.context import bypass, fresh, observe, read_only, refresh, sample
     from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
     from aiocache_pe.decorators.batch.functions import AsyncCachedBatch, CachedBatch
     from aiocache_pe.decorators.cached import cached
@@ -49,6 +49,8 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.keys.call_key import make_cache_key
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.keys.value_parts import register_identity
+    from aiocache_pe.loading.previous import UNCHANGED, Previous
+    from aiocache_pe.observation import ObservedCall
     from aiocache_pe.recordings.recorder import recording
     from aiocache_pe.usage.prices import Price
     from aiocache_pe.warming.warm import WarmReport, keep_warm, most_hit, warm_cache
@@ -64,6 +66,7 @@ else:
 
 
 __all__ = [
+    "UNCHANGED",
     "AccessDeniedError",
     "AsyncCachedBatch",
     "AsyncCachedFunction",
@@ -86,6 +89,8 @@ __all__ = [
     "LockTimeoutError",
     "MissingDependencyError",
     "NewerRecordError",
+    "ObservedCall",
+    "Previous",
     "Price",
     "SecretRequiredError",
     "SerializationError",
@@ -97,14 +102,17 @@ __all__ = [
     "cached",
     "cached_batch",
     "file_digest",
+    "fresh",
     "get_cache",
     "keep_warm",
     "make_cache_key",
     "most_hit",
+    "observe",
     "read_only",
     "recording",
     "refresh",
     "register",
     "register_identity",
+    "sample",
     "warm_cache",
 ]

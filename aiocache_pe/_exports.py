@@ -41,10 +41,12 @@ _NAMES_BY_MODULE = {
         "UnstableIdentityError",
     ),
     "aiocache_pe.cache.manager": ("CacheManager",),
+    "aiocache_pe.loading.previous": ("UNCHANGED", "Previous"),
     "aiocache_pe.usage.prices": ("Price",),
     "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.cache.default_cache": ("get_cache",),
-    "aiocache_pe.context": ("bypass", "read_only", "refresh"),
+    "aiocache_pe.context": ("bypass", "fresh", "observe", "read_only", "refresh", "sample"),
+    "aiocache_pe.observation": ("ObservedCall",),
     "aiocache_pe.warming.warm": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }
 MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

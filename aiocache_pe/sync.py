@@ -30,7 +30,7 @@ from aiocache_pe import backends
 from aiocache_pe.cache import default_cache
 from aiocache_pe.cache.sync_manager import CacheManager, copy_description
 from aiocache_pe.codecs.classes.registry import register
-from aiocache_pe.context import bypass, read_only, refresh
+from aiocache_pe.context import bypass, fresh, observe, read_only, refresh, sample
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.decorators.batch.functions import AsyncCachedBatch, CachedBatch
 from aiocache_pe.decorators.cached import cached
@@ -60,6 +60,8 @@ from aiocache_pe.keys.call_key import make_cache_key
 from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
 from aiocache_pe.keys.value_parts import register_identity
+from aiocache_pe.loading.previous import UNCHANGED, Previous
+from aiocache_pe.observation import ObservedCall
 from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.usage.prices import Price
@@ -81,6 +83,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 __all__ = [
+    "UNCHANGED",
     "AccessDeniedError",
     "AsyncCachedBatch",
     "AsyncCachedFunction",
@@ -104,6 +107,8 @@ __all__ = [
     "LockTimeoutError",
     "MissingDependencyError",
     "NewerRecordError",
+    "ObservedCall",
+    "Previous",
     "Price",
     "RedisBackend",
     "SecretRequiredError",
@@ -116,15 +121,18 @@ __all__ = [
     "cached",
     "cached_batch",
     "file_digest",
+    "fresh",
     "get_cache",
     "keep_warm",
     "make_cache_key",
     "most_hit",
+    "observe",
     "read_only",
     "recording",
     "refresh",
     "register",
     "register_identity",
+    "sample",
     "warm_cache",
 ]
 

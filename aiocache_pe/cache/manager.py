@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # the decorators use the manager
 
 T = TypeVar("T")
 E = TypeVar("E", bound=events.Event)
-AsyncFactory = Callable[[], Awaitable[T]]
-PlainFactory = Callable[[], T]
+AsyncFactory = Callable[..., Awaitable[T]]
+PlainFactory = Callable[..., T]
 FactoryTTL = TTL | Default | Callable[[T], TTL]
 _BLOCKING_FORM = "the blocking cache, aiocache_pe.sync.CacheManager,"
 
@@ -299,12 +299,13 @@ class CacheManager:
 
         Args:
             key: any text up to 65,536 characters.
-            factory: computes the value; a function, or an ``async`` one.
+            factory: computes the value; a function, or an ``async`` one. A parameter ``previous``
+                gets the expired value with its age (`Previous`).
             ttl: as for `set`, or a function of the value that returns such a lifetime.
             tags: as for `set`. If one of them is deleted while the factory runs, the value is
                 returned, but it is not served to other callers.
-            options: `stale_ttl`, `refresh_ahead`, `jitter`, `soft_timeout`, `hard_timeout`
-                and `lock`; see `aiocache_pe.loading.options.LoadOptions`.
+            options: `stale_ttl`, `refresh_ahead`, `jitter`, `soft_timeout`, `hard_timeout`,
+                `lock` and `error_ttl`; see `aiocache_pe.loading.options.LoadOptions`.
 
         Returns:
             The value; the caller may change it.
@@ -319,7 +320,7 @@ class CacheManager:
             42
         """
         request = self.loader.request(key, factory, ttl, tags, options)
-        return (await self.loader.get_or_compute(request)).value
+        return (await self.loader.get_or_compute(request, "get_or_set")).value
 
     def lock(self, key: str, *, wait: bool | Duration = True) -> AbstractAsyncContextManager[None]:
         """Return a lock for an ``async with`` block, which excludes all others that use the store.

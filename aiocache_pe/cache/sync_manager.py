@@ -205,11 +205,12 @@ class CacheManager:
         """
         loader = self.asynchronous.loader
         request = loader.request(key, factory, ttl, tags, options)
-        if context.current_mode() is None:
+        if context.current_control() is None:
             value = loader.peek_entry(request.key, request.policy)
             if not isinstance(value, Sentinel):
                 return value
-        return load_request(loader.get_or_compute, request).value
+        load = partial(loader.get_or_compute, function="get_or_set")
+        return load_request(load, request).value
 
     @copy_description(manager.CacheManager.lock)
     def lock(self, key: str, *, wait: bool | Duration = True) -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial, update_wrapper
 from glob import escape
 from types import FunctionType
@@ -26,7 +27,7 @@ from aiocache_pe import context
 from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register_annotation
-from aiocache_pe.context import Call
+from aiocache_pe.context import NO_CONTROL, Call, Control
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
@@ -44,7 +45,10 @@ from aiocache_pe.keys.signatures import (
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.loading.previous import PREVIOUS, Previous, has_previous_parameter
+from aiocache_pe.loading.watch import Watch
 from aiocache_pe.runtime.threads import call_in_thread
+from aiocache_pe.sentinels import PENDING
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -67,6 +71,9 @@ class DecoratedFunction(Generic[P, R]):
     _cache: CacheManager
 
     def __init__(self, function: Callable[P, R], settings: Settings) -> None:
+        self._has_previous = has_previous_parameter(function)
+        if self._has_previous and settings.key is None:
+            settings = replace(settings, ignore={*settings.ignore, PREVIOUS})
         update_wrapper(self, function)
         # From Python 3.14 on, update_wrapper omits the annotations.
         self.__annotations__ = get_annotations(function)
@@ -115,7 +122,9 @@ class DecoratedFunction(Generic[P, R]):
         return CacheInfo(self._hits, self._misses, bound, held, self._unstorable)
 
     def _plain_key(self, args: Args, kwargs: Kwargs) -> str:
-        key = self._key(args, kwargs)
+        key, control = self._key(args, kwargs), context.current_control()
+        if control is not None:
+            key = control.choose_key(key)
         return key[len(self._loader.namespace.prefix) :]
 
     def _bound_cache(self) -> CacheManager:
@@ -171,14 +180,27 @@ class DecoratedFunction(Generic[P, R]):
         """Return the policy for the stored form of a result."""
         return policy
 
-    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], Any]:
+    def _peek_under(self, control: Control, key: str) -> Any:
+        """Return the value of a store key if no control needs its entry; else `PENDING`."""
+        is_plain = control.mode is None and control.max_age is None and control.calls is None
+        return self._peek(key) if is_plain else PENDING
+
+    def _watch(self, control: Control) -> Watch:
+        """Return the watch of a call that is made under some controls."""
+        return Watch(control, f"{self.__module__}.{self.__qualname__}")
+
+    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[..., Any]:
         """Return a function that counts a miss and calls the decorated function."""
 
         def factory() -> Any:
             self._misses += 1
             return self._function(*args, **kwargs)
 
-        return factory
+        def factory_with(previous: Previous[Any] | None) -> Any:
+            self._misses += 1
+            return self._function(*args, **{**kwargs, PREVIOUS: previous})
+
+        return factory_with if self._has_previous else factory
 
     def _make_request(self, key: str, args: Args, kwargs: Kwargs) -> LoadRequest:
         factory, policy = self._make_factory(args, kwargs), self._policy
@@ -190,8 +212,9 @@ class DecoratedFunction(Generic[P, R]):
         self._hits += outcome.source != "miss"
         return outcome.value
 
-    def _make_call(self, args: Args, kwargs: Kwargs) -> Call:
+    def _make_call(self, args: Args, kwargs: Kwargs, control: Control | None = None) -> Call:
         """Return the name and arguments under which a call is recorded."""
+        control = control or context.current_control() or NO_CONTROL
         # A recording of an older code is still replayed, so its key is without the digest.
         settings, function = self._settings, self._function
         start = settings.make_key_start(function)
@@ -199,7 +222,10 @@ class DecoratedFunction(Generic[P, R]):
         make_key = settings.choose_key_maker(function, prefix + start)
         arguments = settings.name_arguments(function, args, kwargs)
         name = start.removesuffix(":")
-        return Call(make_key(args, kwargs), name, function.__name__, arguments)
+        key = control.choose_key(make_key(args, kwargs))
+        if control.sample:
+            arguments = {"sample": control.sample, **arguments}
+        return Call(key, name, function.__name__, arguments)
 
     def _list_patterns(self) -> list[str]:
         """Return the patterns of the keys that this function has made, or would make now."""

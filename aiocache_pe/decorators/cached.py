@@ -9,6 +9,12 @@ from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction, name_coroutines
 from aiocache_pe.decorators.functions import AsyncFunction, Function
 from aiocache_pe.decorators.methods import wrap_method
+from aiocache_pe.decorators.sampled import (
+    SampledAsyncFunction,
+    SampledAsyncStream,
+    SampledFunction,
+    SampledStream,
+)
 from aiocache_pe.decorators.settings import CachedOptions, Settings, check_function
 from aiocache_pe.decorators.streams.async_stream import AsyncStream
 from aiocache_pe.decorators.streams.sync_stream import Stream
@@ -85,7 +91,8 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
     keeps its signature and stays blocking or async. Equal calls have the same key, whether
     arguments are passed by position, by name or by default. One of several concurrent callers
     computes; the others wait for its result. If the store fails or cannot hold a result, the
-    caller still gets the result of the function.
+    caller still gets the result of the function. A parameter ``previous`` of the type `Previous`
+    gets the value that the result replaces.
 
     Args:
         function: the function.
@@ -119,6 +126,10 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
         lock: how long a caller waits for another process, thread or task that computes the
             result, before it computes the result itself. ``True`` is five minutes. ``False``
             does not consult other processes.
+        error_ttl: how long to remember exceptions of the function, for each class:
+            ``{LookupError: "1m"}``. Later callers of this process get a copy of the exception.
+        samples: the number of different results to keep for each call. Repeated calls get
+            them in turn, in the same order in each process; see `aiocache_pe.sample`.
         backend: the store of the shared cache of the process (`get_cache`).
         cache: a cache manager, blocking or async, instead of ``backend``.
 
@@ -142,19 +153,22 @@ def cached(function: Any = None, /, **settings: Unpack[CachedOptions]) -> Any:
         (42, 42)
     """
     checked = Settings.build("cached", settings, CachedOptions.__annotations__)
+    is_sampled = checked.samples is not None
 
     @wrap_method
     def decorate(function: Any) -> Any:
-        kind: Any = name_coroutines(_choose_class(function), function)
+        kind: Any = name_coroutines(_choose_class(function, is_sampled), function)
         return kind(function, checked)
 
     return decorate if function is None else decorate(function)
 
 
-def _choose_class(function: Any) -> type[Any]:
+def _choose_class(function: Any, is_sampled: bool) -> type[Any]:  # noqa: FBT001 - private
     check_function(function, "@cached")
     if inspect.iscoroutinefunction(function):
-        return AsyncFunction
+        return SampledAsyncFunction if is_sampled else AsyncFunction
     if inspect.isasyncgenfunction(function):
-        return AsyncStream
-    return Stream if inspect.isgeneratorfunction(function) else Function
+        return SampledAsyncStream if is_sampled else AsyncStream
+    if inspect.isgeneratorfunction(function):
+        return SampledStream if is_sampled else Stream
+    return SampledFunction if is_sampled else Function

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode
+from aiocache_pe.context import Control, Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.blocking import load_request
@@ -26,9 +26,9 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
-        mode = context.current_mode()
-        if mode is not None:
-            return await self._call_in_mode(mode, args, kwargs)
+        control = context.current_control()
+        if control is not None:
+            return await self._call_under(control, args, kwargs)
         key = self._key(args, kwargs)
         value = self._peek(key)
         if value.__class__ is not Sentinel:
@@ -48,15 +48,24 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
 
     async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store its result, even if a result is stored."""
-        return await self._call_in_mode(Mode.REFRESH, args, kwargs)
+        return await self._call_under(context.replace_mode(Mode.REFRESH), args, kwargs)
 
-    async def _call_in_mode(self, mode: Mode, args: Args, kwargs: Kwargs) -> T:
-        if mode is Mode.BYPASS:
-            return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        key = self._key(args, kwargs)  # the first call finds the loader here
-        request = self._make_request(key, args, kwargs)
-        outcome = await self._loader.get_or_compute_in_mode(mode, request)
-        return self._count(outcome)  # type: ignore[no-any-return]
+    async def _call_under(self, control: Control, args: Args, kwargs: Kwargs) -> T:
+        with self._watch(control) as watch:
+            if control.mode is Mode.BYPASS:
+                watch.note_bypass("bypass()")
+                return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
+            # The first call finds the loader here.
+            key = control.choose_key(self._key(args, kwargs))
+            value = self._peek_under(control, key)
+            if value.__class__ is not Sentinel:
+                self._hits += 1
+                return value  # type: ignore[no-any-return]
+            watch.note(self._loader.namespace, key)
+            request = self._make_request(key, args, kwargs)
+            outcome = await self._loader.get_or_compute_under(control, request)
+            watch.note(self._loader.namespace, key, outcome)
+            return self._count(outcome)  # type: ignore[no-any-return]
 
 
 class Function(CachedFunction[P, T]):
@@ -64,9 +73,9 @@ class Function(CachedFunction[P, T]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the cached result of a call, or call the function."""
-        mode = context.current_mode()
-        if mode is not None:
-            return self._call_in_mode(mode, args, kwargs)
+        control = context.current_control()
+        if control is not None:
+            return self._call_under(control, args, kwargs)
         key = self._key(args, kwargs)
         value = self._peek(key)
         if value.__class__ is not Sentinel:
@@ -78,14 +87,24 @@ class Function(CachedFunction[P, T]):
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store its result, even if a result is stored."""
-        return self._call_in_mode(Mode.REFRESH, args, kwargs)
+        return self._call_under(context.replace_mode(Mode.REFRESH), args, kwargs)
 
-    def _call_in_mode(self, mode: Mode, args: Args, kwargs: Kwargs) -> T:
-        if mode is Mode.BYPASS:
-            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-        key = self._key(args, kwargs)  # the first call finds the loader here
-        load = partial(self._loader.get_or_compute_in_mode, mode)
-        return self._count(load_request(load, self._make_request(key, args, kwargs)))  # type: ignore[no-any-return]
+    def _call_under(self, control: Control, args: Args, kwargs: Kwargs) -> T:
+        with self._watch(control) as watch:
+            if control.mode is Mode.BYPASS:
+                watch.note_bypass("bypass()")
+                return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+            # The first call finds the loader here.
+            key = control.choose_key(self._key(args, kwargs))
+            value = self._peek_under(control, key)
+            if value.__class__ is not Sentinel:
+                self._hits += 1
+                return value  # type: ignore[no-any-return]
+            watch.note(self._loader.namespace, key)
+            load = partial(self._loader.get_or_compute_under, control)
+            outcome = load_request(load, self._make_request(key, args, kwargs))
+            watch.note(self._loader.namespace, key, outcome)
+            return self._count(outcome)  # type: ignore[no-any-return]
 
     def _check_not_awaited(self, value: object) -> None:
         """Raise a clear error if the caller awaits a result that cannot be awaited.
@@ -103,8 +122,10 @@ class Function(CachedFunction[P, T]):
                 "without await, or define it with `async def`"
             )
 
-    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[[], T]:
+    def _make_factory(self, args: Args, kwargs: Kwargs) -> Callable[..., T]:
         factory = super()._make_factory(args, kwargs)
+        if self._has_previous:
+            return lambda previous: self._check_result(factory(previous))
         return lambda: self._check_result(factory())
 
 

@@ -19,6 +19,7 @@ from aiocache_pe.keys.signatures import Args, Binder, Kwargs, complete_call, unb
 from aiocache_pe.keys.store_keys import check_tags, describe, make_namespace_prefix
 from aiocache_pe.keys.value_parts import get_value_parts
 from aiocache_pe.loading.options import DEFAULT_POLICY, LoadOptions, LoadPolicy, parse_options
+from aiocache_pe.loading.sampling import check_samples
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import TTL, parse_ttl
 
@@ -45,6 +46,8 @@ class StorageOptions(TypedDict, total=False):
 class CachedOptions(StorageOptions, LoadOptions, total=False):
     """Settings of `aiocache_pe.cached`, which describes them."""
 
+    samples: int | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -62,6 +65,7 @@ class Settings:
     options: LoadPolicy = DEFAULT_POLICY
     backend: str | None = None
     cache: CacheManager | sync_manager.CacheManager | None = None
+    samples: int | None = None
 
     @classmethod
     def build(cls, decorator: str, settings: Mapping[str, Any], accepted: Iterable[str]) -> Self:
@@ -88,6 +92,8 @@ class Settings:
             raise ConfigurationError("cache= and backend= name two stores; give one of them")
         if isinstance(self.version, bool) or not isinstance(self.version, str | int | None):
             raise TypeError(f"version must be a str or an int; got {describe(self.version)}")
+        if self.samples is not None:
+            check_samples(self.samples)
         if self.namespace is not None:
             make_namespace_prefix(self.namespace)
         self._check_functions()

@@ -40,11 +40,12 @@ class Computation:
         is_ending: whether the value is being stored, so that the answer shows no later change.
         is_refused: whether the store did not store the value, because the key has changed.
         tokens: the tokens of its tags from before the source was read; ``None`` without tags.
+        reason: the reason for which the value is not stored, if there is one in the value.
     """
 
     __slots__ = (
-        *("_changes", "_generation", "is_ending", "is_refused", "key", "stored_generation"),
-        *("tags", "tokens"),
+        *("_changes", "_generation", "is_ending", "is_refused", "key", "reason"),
+        *("stored_generation", "tags", "tokens"),
     )
 
     def __init__(self, changes: Changes, key: str, tags: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ class Computation:
         """Take the present generations, before the entry and then the source are read."""
         self._generation = self._changes.generations.begin(self.key, self.tags)
         self.stored_generation = self._changes.begin_in_store(self.key)
-        self.is_ending = self.is_refused = False
+        self.is_ending, self.is_refused, self.reason = False, False, ""
 
     @property
     def is_pending(self) -> bool:

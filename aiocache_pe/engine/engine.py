@@ -28,6 +28,7 @@ from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.object_size import measure
 from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.computation import Computation
+from aiocache_pe.engine.debug_log import DebugLog
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.events import EventBus
 from aiocache_pe.eviction.bounded_map import BoundedMap
@@ -89,11 +90,10 @@ class Engine:
         backend: the store.
         pipeline: converts values to payloads and back.
         clock: the time.
-        events: the events of all namespaces.
+        events, debug_log: the events of all namespaces, and their log lines.
         tier: the memory tier; ``None`` for none. It is used only over a store that can decide
             at once whether a copy is current (`Coherent`).
-        in_flight: store keys of values that are being computed. `peek` does not read the store
-            for them, because their callers can wait for the computation.
+        in_flight: store keys that callers can wait for; `peek` does not read the store for them.
         is_generational: whether changes in other processes supersede computations in this one.
         generations: the generations of the computations in this process.
         begin_in_store, is_raised_in_store: those of the store (`Generational`).
@@ -111,6 +111,7 @@ class Engine:
         self.pipeline = pipeline
         self.clock = clock
         self.events = EventBus()
+        self.debug_log = DebugLog(self.events, backend.name)
         self.tier = tier if isinstance(backend, Coherent) else None
         self.in_flight: set[str] = set()
         self.generations = Generations()

@@ -16,7 +16,7 @@ from msgspec import Struct
 from aiocache_pe.codecs.object_size import measure_texts
 from aiocache_pe.record import Head, Record, Savings
 
-ENTRY_OVERHEAD: Final = 352
+ENTRY_OVERHEAD: Final = 368
 """Bytes that an entry takes besides its key and payload, measured in a full tier of 10,000."""
 
 _USUAL_STAMP: Final = 107  # bytes; `ENTRY_OVERHEAD` contains a stamp of this size
@@ -70,6 +70,7 @@ class MemoryEntry:
         key: the store key.
         content: the value if it is immutable, otherwise an `EncodedValue`.
         stamp: the store's stamp of the version from which the entry was made.
+        created_at: time at which the value was stored, rounded down to a second since the epoch.
         expires_at: seconds since the epoch, infinity for no end.
         cost: seconds that the computation of the value took.
         size: size of the entry in bytes, with its key, content, stamp and extras.
@@ -87,6 +88,7 @@ class MemoryEntry:
         "content",
         "cost",
         "counted_hits",
+        "created_at",
         "expires_at",
         "extras",
         "hits",
@@ -105,6 +107,7 @@ class MemoryEntry:
         self.key = head.key
         self.content: Any = EncodedValue(head.codec, record.payload)
         self.stamp = record.stamp
+        self.created_at = share_time(head.created_at // 1.0)
         self.expires_at = math.inf if head.expires_at is None else share_time(head.expires_at)
         self.cost = head.cost or 0.0  # one object for all zeros
         self.size = _compute_size(head, record.stamp)

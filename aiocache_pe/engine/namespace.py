@@ -16,7 +16,7 @@ from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.counters import Counters
-from aiocache_pe.engine.engine import Engine, Item
+from aiocache_pe.engine.engine import Engine, Item, PeekResult
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
 from aiocache_pe.engine.single_reports import SingleReports
 from aiocache_pe.exceptions import (
@@ -69,6 +69,7 @@ class Namespace:
         self._peek_entry = engine.peek
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed
+        self._check_log_level = engine.debug_log.check_level
         self._reasons = set[str]()
         self._failed_at: dict[str, float] = {}  # the last failure of each operation
         self._single_reports = SingleReports(engine.backend.name, name)
@@ -103,6 +104,7 @@ class Namespace:
         entry.hits = hits = entry.hits + 1
         if hits - entry.counted_hits == 1:
             self.counters.note_first_hit(entry)
+            self._check_log_level()
         if Hit in self._subscribed:
             self.emit(Hit, key)
         return value
@@ -154,14 +156,18 @@ class Namespace:
         if computation is not None:
             computation.begin()
         begun = () if computation is None or not computation.is_pending else (computation,)
-        try:
-            entry = PENDING if begun else self._peek_entry(key, stale=stale)
-        except Exception as error:
-            self.count_failure("peek", error)
-            entry = PENDING
+        entry = PENDING if begun else self.peek_entry(key, stale=stale)
         if entry is PENDING:
             return (await self.get_entries([key], stale=stale, computations=begun)).get(key)
         return entry if isinstance(entry, MemoryEntry) else None
+
+    def peek_entry(self, key: str, *, stale: bool = False) -> PeekResult:
+        """Return the entry of a store key if that needs no waiting; see `Engine.peek`."""
+        try:
+            return self._peek_entry(key, stale=stale)
+        except Exception as error:  # the store's own `peek`
+            self.count_failure("peek", error)
+            return PENDING
 
     async def get_entries(
         self,
@@ -316,6 +322,7 @@ class Namespace:
                     if not computations[item.key].has_renewed_tags():
                         records.append(await self.engine.make_record(item, now))
                 except SerializationError as error:
+                    computations[item.key].reason = str(error)
                     self.count_unstorable(item, error)
                 await checkpoint(count)
             stored = set[str]()
@@ -514,6 +521,7 @@ class Namespace:
     def count_miss(self, key: str, count: int = 1) -> None:
         """Count a read that found no live entry."""
         self.counters.add("misses", count)
+        self._check_log_level()
         self.emit(events.Miss, key)
 
     def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
@@ -607,11 +615,13 @@ class Namespace:
         entry.hits += 1
         if entry.hits - entry.counted_hits == 1:
             self.counters.note_first_hit(entry)
+            self._check_log_level()
         if Hit in self._subscribed:
             self.emit(Hit, entry.key)
 
     def _count_stored(self, records: Sequence[Record]) -> None:
         self.counters.add("sets", len(records))
+        self._check_log_level()
         if events.Stored in self._subscribed:
             for record in records:
                 self.emit(events.Stored, record.head.key, record.head.size)

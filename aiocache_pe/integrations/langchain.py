@@ -18,7 +18,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -37,11 +37,13 @@ from aiocache_pe.integrations.http.request_control import (
     RequestControl,
     parse_control,
 )
-from aiocache_pe.keys.call_key import make_label, make_short_key
+from aiocache_pe.keys.call_key import make_label, make_sample_key, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.options import LoadPolicy
+from aiocache_pe.loading.sampling import SampleNumbers, check_samples
+from aiocache_pe.loading.watch import Watch, make_recorded
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default
 from aiocache_pe.ttl import TTL
 
@@ -61,7 +63,7 @@ except ImportError as error:
 _TEXT_CLASSES = {kind.__name__: kind for kind in (Generation, GenerationChunk)}
 _MESSAGE_CLASSES = {kind.__name__: kind for kind in (ChatGeneration, ChatGenerationChunk)}
 _MAX_LOOKUPS = 100  # of one context without an update
-_lookups: ContextVar[Mapping[tuple[int, str], Computation]] = ContextVar("aiocache_pe_lookups")
+_NAME = "langchain"
 _MODEL_FIELDS = ("model_name", "model", "model_id")
 _CLASS = re.compile(r"<class '([^']+)'>")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,}>")
@@ -74,6 +76,16 @@ _NO_HEADERS = re.compile(r"""\('extra_headers', \{\}\), |, \('extra_headers', \{
 _schemas: WeakKeyDictionary[type[BaseModel], str] = WeakKeyDictionary()
 
 logger = logging.getLogger("aiocache_pe")
+
+
+class _Lookup(NamedTuple):
+    """A lookup that found no answer: the number of its sample, and its computation."""
+
+    number: int
+    computation: Computation | None
+
+
+_lookups: ContextVar[Mapping[tuple[int, str], _Lookup]] = ContextVar("aiocache_pe_lookups")
 
 
 class LangChainCache(BaseCache):
@@ -89,6 +101,8 @@ class LangChainCache(BaseCache):
         ttl: the lifetime of answers; by default the cache's.
         namespace: the namespace of the entries. `clear` removes all entries in it.
         tags: names for `CacheManager.delete_by_tag`.
+        samples: the number of different answers to keep for each prompt. Repeated prompts get
+            them in turn; see `aiocache_pe.sample`.
 
     Raises:
         TypeError: ``cache`` is not a cache manager.
@@ -109,67 +123,77 @@ class LangChainCache(BaseCache):
         ttl: TTL | Default = DEFAULT,
         namespace: str = "langchain",
         tags: Iterable[str] = (),
+        samples: int | None = None,
     ) -> None:
         manager = sync_manager.get_async_manager(get_cache() if cache is None else cache)
         self._cache = manager.namespace(namespace)
         self._blocking = sync_manager.CacheManager.of(self._cache)
         self._ttl = self._cache.loader.resolve_ttl(ttl)
         self._tags = check_tags(tags)
+        self._numbers = None if samples is None else SampleNumbers(check_samples(samples))
 
     async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none."""
         control, llm_string = _split_control(llm_string)
         with control.enter():
-            value, key = self._find(prompt, llm_string)
-            if key:
-                value, computation = await self._load(key)
-                self._note_lookup(computation)
+            value, place = self._find(prompt, llm_string)
+            if place:
+                value, computation = await self._load(make_sample_key(*place))
+                self._note_lookup(*place, value, computation)
             return self._decode(None if value is MISSING else value)
 
     def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
         """Return the stored answer to a prompt; ``None`` if there is none. Block meanwhile."""
         control, llm_string = _split_control(llm_string)
         with control.enter():
-            value, key = self._find(prompt, llm_string)
-            if key:
+            value, place = self._find(prompt, llm_string)
+            if place:
                 nothing: tuple[Any, Computation | None] = (MISSING, None)
-                value, computation = blocking.wait_for(self._load, key, otherwise=nothing)
-                self._note_lookup(computation)
+                load, key = self._load, make_sample_key(*place)
+                value, computation = blocking.wait_for(load, key, otherwise=nothing)
+                self._note_lookup(*place, value, computation)
             return self._decode(None if value is MISSING else value)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Store an answer. An answer that cannot be stored exactly is counted as a failure."""
         control, llm_string = _split_control(llm_string)
         with control.enter():
-            await self._update(prompt, llm_string, return_val, control)
+            base = self._make_base(prompt, llm_string)
+            await self._update(prompt, llm_string, base, return_val, control)
+            self._forget_lookup(base)
 
     async def _update(
-        self, prompt: str, llm_string: str, answer: RETURN_VAL_TYPE, control: RequestControl
+        self,
+        prompt: str,
+        llm_string: str,
+        base: str,
+        answer: RETURN_VAL_TYPE,
+        control: RequestControl,
     ) -> None:
         ttl = self._ttl if control.ttl is DEFAULT else control.ttl
-        value = self._encode(answer)
+        number, computation = self._find_lookup(base)
+        key = make_sample_key(base, number)
+        value = self._encode(key, answer)
         if value is None:
             return
         cassette = context.current_cassette()
         if cassette is not None:
-            await cassette.store(_make_call(prompt, llm_string), value)
+            await cassette.store(_make_call(prompt, llm_string, number), value)
         elif context.current_mode() not in (Mode.BYPASS, Mode.READ_ONLY):
-            key, loader = self._make_key(prompt, llm_string), self._cache.loader
-            if not key:
+            if not self._has_identity(llm_string):
                 return
-            computation = _lookups.get({}).get((id(self), loader.namespace.prefix + key))
             if computation is None:
                 await self._cache.set(key, value, ttl, tags=self._tags)
                 return
-            tokens, policy = (
-                computation.tokens or {},
-                LoadPolicy(self._cache.loader.resolve_ttl(ttl)),
-            )
-            await loader.computer.put(value, policy, tokens, 0.0, computation)
+            tokens, computer = computation.tokens or {}, self._cache.loader.computer
+            policy = LoadPolicy(self._cache.loader.resolve_ttl(ttl))
+            await computer.put(value, policy, tokens, 0.0, computation)
 
     def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         """Store an answer, and block until it is stored."""
         blocking.wait_for(self.aupdate, prompt, llm_string, return_val, otherwise=None)
+        _, llm_string = _split_control(llm_string)
+        self._forget_lookup(self._make_base(prompt, llm_string))
 
     async def aclear(self, **kwargs: Any) -> None:
         """Remove all answers in the namespace."""
@@ -179,46 +203,100 @@ class LangChainCache(BaseCache):
         """Remove all answers in the namespace, and block until they are removed."""
         self._blocking.clear()
 
+    def _peek(self, key: str) -> Any:
+        """Return a stored value, or `MISSING` or `PENDING`; then `_load` is the next step."""
+        namespace, control = self._cache.loader.open_namespace(), context.current_control()
+        is_plain = control is None or (control.max_age is None and control.calls is None)
+        return namespace.peek(namespace.prefix + key) if is_plain else PENDING
+
     async def _load(self, key: str) -> tuple[Any, Computation]:
         """Return a stored value or `MISSING`, and the computation that begins now."""
         loader = self._cache.loader
         namespace = loader.namespace
         computation = namespace.make_computation(namespace.prefix + key, self._tags)
-        value = await namespace.get(computation.key, computation)
+        with _watch() as watch:
+            watch.note(namespace, computation.key)
+            max_age = watch.control.max_age
+            found = await loader.computer.find(computation.key, max_age, computation)
+            if found is not MISSING:
+                watch.note(namespace, computation.key, found)
+                return found.value, computation
+        namespace.count_miss(computation.key)
+        computation.tokens = await loader.computer.get_tag_tokens(self._tags)
+        return MISSING, computation
+
+    def _choose_number(self, key: str) -> int:
+        """Return the number of the sample for a lookup; after a failure of the model, the same."""
+        chosen = (context.current_control() or context.NO_CONTROL).sample
+        if chosen is not None or self._numbers is None:
+            return chosen or 0
+        present = _lookups.get({}).get((id(self), key))
+        return self._numbers.take(key) if present is None else present.number
+
+    def _note_lookup(
+        self, key: str, number: int, value: Any, computation: Computation | None
+    ) -> None:
+        """Keep a lookup that found nothing, for the update that LangChain makes in its context."""
         if value is MISSING:
-            namespace.count_miss(computation.key)
-            computation.tokens = await loader.computer.get_tag_tokens(self._tags)
-        return value, computation
-
-    def _note_lookup(self, computation: Computation | None) -> None:
-        """Keep a computation for the update that LangChain makes in the same context."""
-        if computation is not None:
             latest = dict([*_lookups.get({}).items()][-_MAX_LOOKUPS:])
-            _lookups.set(latest | {(id(self), computation.key): computation})
+            _lookups.set(latest | {(id(self), key): _Lookup(number, computation)})
 
-    def _find(self, prompt: str, llm_string: str) -> tuple[Any, str]:
-        """Return the value that needs no waiting or `MISSING`, and the key to read or ``""``."""
-        cassette = context.current_cassette()
-        if cassette is not None:
-            return cassette.find(_make_call(prompt, llm_string)), ""
-        if context.current_mode() in (Mode.BYPASS, Mode.REFRESH):
-            return MISSING, ""
-        key = self._make_key(prompt, llm_string)
-        value = self._cache.loader.peek(key, MISSING) if key else MISSING
+    def _find(self, prompt: str, llm_string: str) -> tuple[Any, tuple[str, int] | None]:
+        """Return the value that needs no waiting or `MISSING`, and the key and number to read."""
+        base = self._make_base(prompt, llm_string)
+        is_read, value = self._find_recorded(prompt, llm_string, base)
+        if not is_read:
+            return (MISSING if value is None else value), None
+        number = self._choose_number(base)
+        value = self._peek(make_sample_key(base, number))
         is_found = value is not MISSING and value is not PENDING
-        return (value, "") if is_found else (MISSING, key)
+        return (value, None) if is_found else (MISSING, (base, number))
 
-    def _make_key(self, prompt: str, llm_string: str) -> str:
-        """Return the key of a call; empty if its settings have no stable identity."""
-        schemas = _identify_schemas(llm_string)
-        if schemas is not None:
-            return _make_key(prompt, llm_string, schemas)
+    def _find_lookup(self, key: str) -> _Lookup:
+        """Return the lookup that precedes an update."""
+        found = _lookups.get({}).get((id(self), key))
+        number = (context.current_control() or context.NO_CONTROL).sample or 0
+        return _Lookup(number, None) if found is None else found
+
+    def _forget_lookup(self, key: str) -> None:
+        """Let the next lookup in this context have a number of its own."""
+        if self._numbers is not None:
+            lookups = _lookups.get({})
+            _lookups.set({each: lookups[each] for each in lookups if each != (id(self), key)})
+
+    def _find_recorded(self, prompt: str, llm_string: str, base: str) -> tuple[bool, Any]:
+        """Return whether the cache is read, and otherwise the recorded value or ``None``."""
+        cassette, namespace = context.current_cassette(), self._cache.loader.namespace
+        with _watch() as watch:
+            if cassette is None and watch.control.mode is Mode.BYPASS:
+                watch.note_bypass("bypass()")
+                return False, None
+            if cassette is None and not self._has_identity(llm_string):
+                watch.note_bypass("the settings of the model have no stable identity")
+                return False, None
+            if cassette is None and watch.control.mode is not Mode.REFRESH:
+                return True, None
+            number = self._choose_number(base)
+            call = _make_call(prompt, llm_string, number)
+            value = MISSING if cassette is None else cassette.find(call)
+            self._note_lookup(base, number, value, None)
+            watch.note(namespace, namespace.prefix + call.key, make_recorded(value))
+            return False, None if value is MISSING else value
+
+    def _make_base(self, prompt: str, llm_string: str) -> str:
+        """Return the key of a call, without the number of its sample."""
+        return _make_key(prompt, llm_string, _identify_schemas(llm_string) or ())
+
+    def _has_identity(self, llm_string: str) -> bool:
+        """Return whether the settings of a model have a stable identity; log if they have none."""
+        if _identify_schemas(llm_string) is not None:
+            return True
         logger.debug(
             "namespace %r: the answer of a model is not stored: its settings have an object with "
             "an address, a class without a JSON schema, or one of several local classes of a name",
             self._cache.loader.namespace.name,
         )
-        return ""
+        return False
 
     def _decode(self, value: Any) -> list[Generation] | None:
         """Return the generations of a value; count a failure if it is of another form."""
@@ -228,7 +306,7 @@ class LangChainCache(BaseCache):
             self._cache.loader.namespace.count_failure("decode", error)
             return None
 
-    def _encode(self, generations: RETURN_VAL_TYPE) -> dict[str, Any] | None:
+    def _encode(self, key: str, generations: RETURN_VAL_TYPE) -> dict[str, Any] | None:
         """Return the value to store; ``None`` if it would not decode to equal generations."""
         error: Exception
         try:
@@ -240,7 +318,15 @@ class LangChainCache(BaseCache):
         except Exception as raised:  # noqa: BLE001 - classes of users may raise anything
             error = raised
         self._cache.loader.namespace.count_failure("encode", error)
+        calls = (context.current_control() or context.NO_CONTROL).calls
+        if calls is not None:
+            for call in [call for call in calls if call.function == _NAME and call.key == key][-1:]:
+                call.outcome, call.reason = "unstorable", str(error)
         return None
+
+
+def _watch() -> Watch:
+    return Watch(context.current_control() or context.NO_CONTROL, _NAME)
 
 
 def _split_control(llm_string: str) -> tuple[RequestControl, str]:
@@ -309,13 +395,16 @@ def _iter_submodels(base: type[BaseModel], name: str) -> Iterator[type[BaseModel
         yield from _iter_submodels(model, name)
 
 
-def _make_call(prompt: str, llm_string: str) -> Call:
+def _make_call(prompt: str, llm_string: str, number: int) -> Call:
     """Return the call to record."""
     _identify_schemas(llm_string)
     messages = _parse_messages(prompt)
-    arguments = {"prompt": messages or prompt, "llm": llm_string}
+    arguments: dict[str, Any] = {"prompt": messages or prompt, "llm": llm_string}
+    if number:
+        arguments["sample"] = number
     text = _get_last_text(messages) or prompt
-    return Call(_make_key(prompt, llm_string), "langchain", "langchain", arguments, text)
+    key = make_sample_key(_make_key(prompt, llm_string), number)
+    return Call(key, _NAME, _NAME, arguments, text)
 
 
 def _parse_messages(prompt: str) -> list[dict[str, Any]]:

@@ -140,6 +140,21 @@ def make_short_key(identity: str, values: Iterable[Any] = ()) -> str:
     return digest
 
 
+def make_sample_key(key: str, sample: int) -> str:
+    """Return the key of a sample of a call; sample 0 has the key of the call itself.
+
+    No other key ends with this digest, whatever keys users choose.
+
+    Example:
+        >>> make_sample_key("greeting", 3)
+        'greeting#3:09be12743ab3781751da02ddbf73b564'
+    """
+    if sample == 0:
+        return key
+    text = f"{sample}:{key}".encode("utf-8", "surrogatepass")
+    return f"{key}#{sample}:{blake2b(text, digest_size=16).hexdigest()}"
+
+
 def make_label(text: str) -> str:
     """Return the readable part of a key: the printable beginning of a text, on one line."""
     if len(text) <= _LABEL_LENGTH and text.isascii() and text.isprintable() and " " not in text:

@@ -56,13 +56,18 @@ def get_return_annotation(function: Callable[..., Any]) -> Any:
         >>> get_return_annotation(answer)
         list[int]
     """
+    return get_annotation(function, "return")
+
+
+def get_annotation(function: Callable[..., Any], name: str) -> Any:
+    """Return the evaluated annotation of a parameter, or of ``return``; ``None`` without one."""
     try:
         owner = SimpleNamespace(
-            __annotations__={"return": get_annotations(function)["return"]},
+            __annotations__={name: get_annotations(function)[name]},
             __type_params__=getattr(function, "__type_params__", ()),
         )
         names = list_layers(function)[-1].__globals__
-        return get_type_hints(owner, globalns=names, include_extras=True)["return"]
+        return get_type_hints(owner, globalns=names, include_extras=True)[name]
     except Exception as error:  # noqa: BLE001 - evaluating an annotation runs any code
         raise_interrupt(error)
         return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from aiocache_pe.clock import Clock
+from aiocache_pe.context import make_unobserved_context
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
@@ -65,7 +66,11 @@ class BackgroundRefreshes:
             return None
 
         tasks = self._tasks.get()
-        task = asyncio.create_task(self._run(key, work), name=f"aiocache_pe-refresh {key:.80}")
+        task = asyncio.create_task(
+            self._run(key, work),
+            name=f"aiocache_pe-refresh {key:.80}",
+            context=make_unobserved_context(),
+        )
         self._running[key] = task
         tasks.add(task)
         task.add_done_callback(lambda task: self._remove(key, task, tasks))

@@ -18,7 +18,7 @@ from aiocache_pe.context import Mode
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
-from aiocache_pe.loading.compute import Computer
+from aiocache_pe.loading.compute import Computer, is_young
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadPolicy
 from aiocache_pe.runtime.coalescing import Coalescer
@@ -36,6 +36,8 @@ class BatchRequest(NamedTuple):
         tags: returns the tags of a key.
         size: maximum number of values that one call computes; ``None`` for no limit.
         concurrency: maximum number of calls at a time.
+        max_age: the greatest age of an entry that may be served, in seconds; ``None`` for any.
+        outcomes: receives the outcome of each key; ``None`` if the call is not observed.
     """
 
     keys: Sequence[str]
@@ -44,6 +46,18 @@ class BatchRequest(NamedTuple):
     tags: Callable[[str], Sequence[str]]
     size: int | None = None
     concurrency: int = 1
+    max_age: float | None = None
+    outcomes: dict[str, Outcome] | None = None
+
+    @property
+    def is_detailed(self) -> bool:
+        """Return whether the entries count, not only their values."""
+        return self.max_age is not None or self.outcomes is not None
+
+    def note(self, key: str, outcome: Outcome) -> None:
+        """Note the outcome of a key."""
+        if self.outcomes is not None:
+            self.outcomes[key] = outcome
 
 
 class BatchLoader:
@@ -75,16 +89,12 @@ class BatchLoader:
             await self._begin(request.keys, request, computations)
             await self._namespace.begin_all(list(computations.values()), supersede=True)
             refreshed = await Coalescer().run(request.keys, compute, request.size)
-            return {key: outcome.value for key, outcome in refreshed.values.items()}
+            return self._take_values(request, refreshed.values)
 
         values = dict(known or {})
+        if mode is Mode.READ_ONLY:
+            return await self._read_or_compute(request, values)
         with self._coalescer.watch() as arrived:
-            if mode is Mode.READ_ONLY:
-                await self._add_stored(request.keys, values)
-                missing = [key for key in request.keys if key not in values]
-                for key in missing:
-                    self._namespace.count_miss(key)
-                return values | await compute_uncached(request._replace(keys=missing))
             await self._add_stored_or_begin(request, values, computations)
             missing = [key for key in request.keys if key not in values]
             shared = {
@@ -100,11 +110,9 @@ class BatchLoader:
                 *(missing, compute, request.size, computations),
                 lambda present, key: present[key].can_serve(computations[key]),
             )
-            for key, outcome in fetched.values.items():
-                if key in fetched.shared:
-                    shared[key] = outcome
-                else:
-                    values[key] = outcome.value
+            shared |= {key: fetched.values[key] for key in fetched.shared}
+            own = {key: fetched.values[key] for key in missing if key not in fetched.shared}
+            values |= self._take_values(request, own)
         if not shared:
             return values
         current = {
@@ -113,11 +121,35 @@ class BatchLoader:
             if outcome.tokens is None
             or outcome.tokens == await self._computer.get_tag_tokens(request.tags(key))
         }
+        for key in current:
+            request.note(key, Outcome(None, "joined"))
         values |= await self._copy_shared(request, current)
         if len(current) < len(shared):
             outdated = [key for key in shared if key not in current]
             values |= await self.get_or_compute(request._replace(keys=outdated), mode)
         return values
+
+    def _take_values(
+        self, request: BatchRequest, outcomes: Mapping[str, Outcome]
+    ) -> dict[str, Any]:
+        """Note the outcomes of computed keys, and return their values."""
+        for key, outcome in outcomes.items():
+            request.note(key, outcome)
+        return {key: outcome.value for key, outcome in outcomes.items()}
+
+    async def _read_or_compute(
+        self, request: BatchRequest, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return the stored values, and computed ones that are not stored for the other keys."""
+        if request.is_detailed:
+            await self._add_entries(request, values, {})
+        else:
+            await self._add_stored(request.keys, values)
+        missing = [key for key in request.keys if key not in values]
+        for key in missing:
+            self._namespace.count_miss(key)
+            request.note(key, Outcome(None, "miss"))
+        return values | await compute_uncached(request._replace(keys=missing))
 
     async def _begin(
         self, keys: Iterable[str], request: BatchRequest, computations: dict[str, Computation]
@@ -130,6 +162,10 @@ class BatchLoader:
         self, request: BatchRequest, values: dict[str, Any], computations: dict[str, Computation]
     ) -> None:
         """Add the stored values, and begin the computations of the other keys."""
+        if request.is_detailed:
+            await self._begin(request.keys, request, computations)
+            await self._add_entries(request, values, computations)
+            return
         await self._add_peeked(request.keys, values)
         missing = [key for key in request.keys if key not in values]
         await self._begin(missing, request, computations)
@@ -147,6 +183,29 @@ class BatchLoader:
         pending = await self._add_peeked(keys, values)
         if pending:
             values |= await self._namespace.get_many(pending)
+
+    async def _add_entries(
+        self,
+        request: BatchRequest,
+        values: dict[str, Any],
+        computations: Mapping[str, Computation],
+    ) -> None:
+        """Add the values of entries that are young enough, read after their computations began."""
+        namespace, keys = self._namespace, request.keys
+        held = {key: namespace.engine.get_tier_entry(key) for key in keys}
+        begun = [each for each in computations.values() if each.is_pending]
+        pending = dict.fromkeys(computation.key for computation in begun)
+        entries = await namespace.get_entries([*pending], computations=begun) if begun else {}
+        others = [key for key in keys if key not in pending]
+        entries |= await namespace.get_entries(others) if others else {}
+        for count, (key, entry) in enumerate(entries.items(), 1):
+            if is_young(entry, request.max_age, namespace.time()):
+                value = await namespace.serve(entry)
+                if value is not MISSING:
+                    values[key] = value
+                    tier = "memory" if entry is held[key] else namespace.store_name
+                    request.note(key, Outcome(value, "hit", entry=entry, tier=tier))
+            await checkpoint(count)
 
     async def _add_peeked(self, keys: Iterable[str], values: dict[str, Any]) -> list[str]:
         """Add the values that need no waiting; return the keys that must be read."""
@@ -190,7 +249,9 @@ class BatchLoader:
             own_tokens = {key: {tag: tokens[tag] for tag in tags[key]} for key in keys}
             for key, value in values.items():
                 computations[key].tokens = own_tokens[key] or None
-                item = computer.make_item(key, value, request.policy, own_tokens[key], seconds)
+                item = computer.make_item(
+                    computations[key], value, request.policy, own_tokens[key], seconds
+                )
                 if item is not None:
                     items.append(item)
             stored = await namespace.put_computed(items, computations)
@@ -203,6 +264,7 @@ class BatchLoader:
                     is_stored=key in stored,
                     tokens=own_tokens[key] or None,
                     computation=computations[key],
+                    reason=computations[key].reason,
                 )
                 outcomes[key].prepare_copies(namespace.engine, key)
             return outcomes

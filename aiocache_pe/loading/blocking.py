@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
+from aiocache_pe.loading.previous import Previous, takes_previous
 from aiocache_pe.runtime.portal import portal
 from aiocache_pe.runtime.threads import call_in_thread
 
@@ -92,19 +93,37 @@ def load_request(
         Exception: the factory or ``load_outcome`` raised it.
     """
     factory = request.factory
-    in_background = partial(run_in_thread, request.background_factory or factory)
+    in_background = _run_later(request.background_factory or factory)
     request = request._replace(background_factory=in_background)
     if request.policy.may_leave and not portal.has_ended:
-        in_thread = partial(run_in_thread, factory)
         try:
-            return portal.call(load_outcome, request._replace(factory=in_thread))
+            return portal.call(load_outcome, request._replace(factory=_run_later(factory)))
         except FactoryExitError as error:
             raise (error.__cause__ or error) from None
-    return load(
-        lambda compute: load_outcome(request._replace(factory=compute)),
-        factory,
-        lambda value: Outcome(value, "miss"),
-    )
+    if not takes_previous(factory):
+        return load(
+            lambda compute: load_outcome(request._replace(factory=compute)),
+            factory,
+            lambda value: Outcome(value, "miss"),
+        )
+
+    def call(previous: Previous[Any] | None = None) -> Any:
+        return factory(previous=previous)
+
+    def load_with(compute: Callable[..., Coroutine[Any, Any, Any]]) -> Coroutine[Any, Any, Outcome]:
+        def compute_with(previous: Previous[Any] | None) -> Coroutine[Any, Any, Any]:
+            return compute(previous)
+
+        return load_outcome(request._replace(factory=compute_with))
+
+    return load(load_with, call, lambda value: Outcome(value, "miss"))
+
+
+def _run_later(factory: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return an async factory that calls a factory in a helper thread."""
+    if not takes_previous(factory):
+        return partial(run_in_thread, factory)
+    return lambda previous: run_in_thread(partial(factory, previous=previous))
 
 
 async def run_in_thread(function: Callable[[], Any]) -> Any:

@@ -19,9 +19,12 @@ from aiocache_pe.exceptions import LoadTimeoutError
 from aiocache_pe.loading.copying import Outcome, copy_value
 from aiocache_pe.loading.lease_wait import LeaseWaiter
 from aiocache_pe.loading.options import LoadPolicy, LoadRequest
+from aiocache_pe.loading.previous import UNCHANGED, Previous, get_unchanged, takes_previous
+from aiocache_pe.loading.remembered_errors import RememberedErrors
 from aiocache_pe.record import Savings
+from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.single_flight import Flight, Flights, GaveUp
-from aiocache_pe.sentinels import MISSING, Sentinel
+from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 from aiocache_pe.ttl import parse_ttl
 
 
@@ -62,8 +65,15 @@ class SharedComputation:
 class Computer:
     """Computes and stores entries of one namespace."""
 
-    def __init__(self, namespace: Namespace, flights: Flights, lease_waiter: LeaseWaiter) -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        flights: Flights,
+        lease_waiter: LeaseWaiter,
+        errors: RememberedErrors,
+    ) -> None:
         self._namespace = namespace
+        self._errors = errors
         self._flights = flights
         self._lease_waiter = lease_waiter
 
@@ -75,6 +85,34 @@ class Computer:
         if policy.serve_stale or policy.hard_timeout is not None:
             return lambda _: None
         return partial(self._flights.join, max_wait=policy.lock)
+
+    async def find(
+        self, key: str, max_age: float | None = None, computation: Computation | None = None
+    ) -> Outcome | Missing:
+        """Return the stored value of a key, or `MISSING`; a hit is counted, a miss is not.
+
+        Args:
+            key: the store key.
+            max_age: the greatest age of the entry in seconds; ``None`` for any.
+            computation: the computation of the key, which begins now; ``None`` for a mere read.
+        """
+        namespace, begun = self._namespace, tuple[Computation, ...]()
+        if computation is not None:
+            computation.begin()
+            begun = (computation,) if computation.is_pending else ()
+        held = namespace.engine.get_tier_entry(key)
+        entry: MemoryEntry | Missing | Pending | None = namespace.peek_entry(key)
+        if entry is PENDING or (entry is MISSING and begun):
+            entry = (await namespace.get_entries([key], computations=begun)).get(key)
+            begun = ()
+        if isinstance(entry, MemoryEntry):
+            if is_young(entry, max_age, namespace.time()):
+                value = await namespace.serve(entry)
+                if value is not MISSING:
+                    tier = "memory" if entry is held else namespace.store_name
+                    return Outcome(value, "hit", entry=entry, tier=tier)
+            await namespace.begin_all(begun)
+        return MISSING
 
     async def get_or_compute(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
         """Return the value for a caller that found none; the caller owns the value.
@@ -104,22 +142,35 @@ class Computer:
                     return outcome
 
             # Another caller has the same object and may change it.
-            own = self._namespace.peek(key)
-            if not isinstance(own, Sentinel):
-                return Outcome(own, "joined")
-            is_current = await self.is_current(outcome, request.tags)
-            if is_current and is_immutable(outcome.value):
-                self._namespace.count_hit(key)
-                return Outcome(outcome.value, "joined")
-            own = await self._namespace.get(key)
-            if own is not MISSING:
-                return Outcome(own, "joined")
-            if is_current:
-                own = outcome.copy(self._namespace.engine)
-                if own is not MISSING:
-                    return Outcome(own, "joined")
-                return Outcome(await call_factory(request.factory), "miss")
+            own = await self._take_shared(request, outcome)
+            if own is not None:
+                return own
             joined = MISSING
+
+    async def _take_shared(self, request: LoadRequest, outcome: Outcome) -> Outcome | None:
+        """Return an outcome of the caller's own after it joined a computation.
+
+        The result is ``None`` if the caller may not have the value of this computation.
+        """
+        namespace, key, max_age = self._namespace, request.key, request.max_age
+        own = namespace.peek(key) if max_age is None else PENDING
+        if not isinstance(own, Sentinel):
+            return Outcome(own, "joined")
+        is_current = await self.is_current(outcome, request.tags)
+        if max_age is not None:
+            is_current = is_current and outcome.source == "miss"  # computed by that caller
+        if is_current and is_immutable(outcome.value):
+            namespace.count_hit(key)
+            return Outcome(outcome.value, "joined")
+        found = await self.find(key, max_age)
+        if found is not MISSING:
+            return Outcome(found.value, "joined")
+        if not is_current:
+            return None
+        own = outcome.copy(namespace.engine)
+        if own is not MISSING:
+            return Outcome(own, "joined")
+        return Outcome(await call_factory(request.factory), "miss")
 
     async def refresh(self, request: LoadRequest, seen: MemoryEntry) -> Outcome:
         """Compute a newer value than that of an entry that is served meanwhile.
@@ -142,7 +193,7 @@ class Computer:
                 computation, partial(get_newer, computation), max_wait
             )
             if value is not MISSING:
-                return self._make_hit(value, computation)
+                return self._mark_hit(Outcome(value, "hit"), computation)
             async with lease:
                 return await self.compute(request, computation)
 
@@ -191,16 +242,25 @@ class Computer:
             await namespace.begin_all([computation], supersede=True)
         tokens = computation.tokens or await self.get_tag_tokens(request.tags)
         computation.tokens = tokens or None
+        policy, factory, previous = request.policy, request.factory, None
+        if takes_previous(factory):
+            previous = await self._find_previous(key)
+            factory = partial(factory, previous=previous)
+            policy = policy._replace(keeps_expired=True)
         began = namespace.monotonic()
         try:
-            value = await call_factory(request.factory)
+            value = await call_factory(factory)
+            if value is UNCHANGED:
+                value = get_unchanged(previous)
         except BaseException as error:
             self.count_load_failure(key, error)
+            if policy.error_ttl is not None:
+                self._errors.put(computation, error, policy.error_ttl)
             raise
         seconds = namespace.monotonic() - began
         namespace.emit(events.Loaded, key, seconds)
 
-        is_stored = await self.put(value, request.policy, tokens, seconds, computation)
+        is_stored = await self.put(value, policy, tokens, seconds, computation)
         computation.is_ending = True
         if is_refresh and (computation.is_refused or computation.is_raised_here):
             # The entry may be older than this value, while a later refresh is still running.
@@ -212,7 +272,28 @@ class Computer:
             is_stored=is_stored,
             is_outdated=computation.may_have_outdated_callers,
             tokens=tokens or None,
+            reason=computation.reason,
         )
+
+    async def _find_previous(self, key: str) -> Previous[Any] | None:
+        """Return the value of a key, live or expired, and its age; uncounted."""
+        namespace = self._namespace
+        entry = await namespace.get_entry(key, stale=True)
+        value = MISSING if entry is None else await namespace.decode(entry)
+        if entry is None or value is MISSING:
+            return None
+        return Previous(value, max(0, int(namespace.time() - entry.created_at)))
+
+    async def _raise_remembered(self, request: LoadRequest, computation: Computation) -> None:
+        """Raise a copy of the exception of an earlier computation, if it is remembered."""
+        found = None if request.policy.error_ttl is None else self._errors.find(request.key)
+        if found is None:
+            return
+        if not await self.can_join(found.computation, computation):
+            self._errors.forget(request.key)
+            return
+        self._namespace.count_hit(request.key)
+        raise copy_error(found.error)
 
     async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
         """Return the current tokens of tags; to be called before a value is computed."""
@@ -244,7 +325,7 @@ class Computer:
         shared: SharedComputation | None = None
         if isinstance(computation, SharedComputation):
             shared, computation = computation, computation.computation
-        item = self.make_item(computation.key, value, policy, tokens, seconds)
+        item = self.make_item(computation, value, policy, tokens, seconds)
         if item is None:
             return False
         item = item._replace(usage=usage)
@@ -255,26 +336,36 @@ class Computer:
         return is_stored
 
     def make_item(
-        self, key: str, value: Any, policy: LoadPolicy, tokens: Mapping[str, str], seconds: float
+        self,
+        computation: Computation,
+        value: Any,
+        policy: LoadPolicy,
+        tokens: Mapping[str, str],
+        seconds: float,
     ) -> Item | None:
         """Return the item to store for a value; ``None`` if its policy forbids storing.
 
         A function of the policy that fails costs the storing only, because callers wait for the
-        value. The parameters are those of `put`; ``key`` is the
-        store key.
+        value. The parameters are those of `put`. The computation gets the reason.
         """
+        key = computation.key
         try:
             if policy.cache_if is not None and not policy.cache_if(value):
+                computation.reason = "cache_if forbids it"
                 return None
             ttl = parse_ttl(policy.ttl(value)) if callable(policy.ttl) else policy.ttl
         except Exception as error:  # noqa: BLE001 - raised by the user's function
             self.count_load_failure(key, error)
             self._namespace.report_unstored(key, error)
+            computation.reason = f"ttl or cache_if raised {type(error).__name__}: {error}"
             return None
         if ttl is not None and policy.jitter is not None:
             ttl -= policy.jitter(ttl) * random.random()  # noqa: S311 - spreads expiry only
+        stale_ttl = policy.stale_ttl
+        if stale_ttl is None and policy.keeps_expired:
+            stale_ttl = ttl
         return Item(
-            *(key, value, ttl, tokens, seconds, policy.stale_ttl),
+            *(key, value, ttl, tokens, seconds, stale_ttl),
             on_unstorable=policy.on_unstorable,
         )
 
@@ -294,15 +385,16 @@ class Computer:
 
         async def get() -> Any:
             in_flight.discard(key)  # this call reads the store; it does not wait for itself
-            value = await namespace.get(key, computation)
-            if value is MISSING:
+            found = await self.find(key, request.max_age, computation)
+            if found is MISSING:
                 in_flight.add(key)
-            return value
+            return found
 
-        value, lease = await self._lease_waiter.get_or_acquire(computation, get, max_wait)
-        if value is not MISSING:
-            return self._make_hit(value, computation)
+        found, lease = await self._lease_waiter.get_or_acquire(computation, get, max_wait)
+        if found is not MISSING:
+            return self._mark_hit(found, computation)
         async with lease:
+            await self._raise_remembered(request, computation)
             namespace.count_miss(key)
             outcome = await self.compute(request, computation)
             if not outcome.is_stored and len(flight.waiters) > 1:
@@ -310,9 +402,10 @@ class Computer:
                 outcome.is_outdated = computation.may_have_outdated_callers
             return outcome
 
-    def _make_hit(self, value: Any, computation: Computation) -> Outcome:
+    def _mark_hit(self, found: Outcome, computation: Computation) -> Outcome:
         """Return the outcome of a read; callers that joined it may have come after a change."""
-        return Outcome(value, "hit", is_stored=True, is_outdated=not computation.is_watchable)
+        found.is_stored, found.is_outdated = True, not computation.is_watchable
+        return found
 
     async def _limit(self, seconds: float, key: str, work: Awaitable[Any]) -> Any:
         limit = asyncio.timeout(seconds)
@@ -323,6 +416,11 @@ class Computer:
             if not limit.expired():
                 raise
             raise LoadTimeoutError(key[len(self._namespace.prefix) :], seconds) from error
+
+
+def is_young(entry: MemoryEntry, max_age: float | None, now: float) -> bool:
+    """Return whether an entry is not older than an age in seconds; ``None`` for any age."""
+    return max_age is None or now - entry.created_at <= max_age
 
 
 async def copy_or_compute(value: Any, factory: Callable[[], Any]) -> Outcome:

@@ -29,11 +29,14 @@ class Outcome:
         is_outdated: whether the value may be outdated for a caller that joined its computation.
         tokens: the tokens of its tags from before the computation.
         computation: the computation of the value; ``None`` if that does not matter.
+        entry: the entry that holds the value; ``None`` if no entry answered.
+        tier: ``"memory"``, or the name of the store that answered.
+        reason: the reason for which the value is not stored; empty if it is, or may be.
     """
 
     __slots__ = (
-        *("_copy", "_entry", "computation", "is_outdated", "is_stored", "source", "tokens"),
-        "value",
+        *("_copy", "_entry", "computation", "entry", "is_outdated", "is_stored", "reason"),
+        *("source", "tier", "tokens", "value"),
     )
 
     def __init__(
@@ -45,6 +48,9 @@ class Outcome:
         is_outdated: bool = False,
         tokens: Mapping[str, str] | None = None,
         computation: Any = None,
+        entry: MemoryEntry | None = None,
+        tier: str | None = None,
+        reason: str = "",
     ) -> None:
         self.value = value
         self.source = source
@@ -52,6 +58,9 @@ class Outcome:
         self.is_outdated = is_outdated
         self.tokens = tokens
         self.computation = computation
+        self.entry = entry
+        self.tier = tier
+        self.reason = reason
         self._copy: Any = MISSING
         self._entry: MemoryEntry | None = None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiocache_pe import context
 from aiocache_pe._validation import check_plain_function
-from aiocache_pe.context import Call, Cassette, Mode
+from aiocache_pe.context import Call, Cassette, Control, Mode
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
@@ -26,6 +26,7 @@ from aiocache_pe.loading.options import (
 )
 from aiocache_pe.loading.shared_state import SharedState
 from aiocache_pe.loading.stale import StaleEntries
+from aiocache_pe.loading.watch import Watch
 from aiocache_pe.runtime.loops import apply_in_slices, checkpoint
 from aiocache_pe.sentinels import DEFAULT, MISSING, PENDING, Default, Missing, Sentinel
 from aiocache_pe.ttl import TTL, Duration, parse_ttl
@@ -46,7 +47,7 @@ class Loader:
         self._ttl = ttl
         self.namespace = shared.reporter.get_namespace(namespace)
         self.lease_waiter = LeaseWaiter(self.namespace)
-        self.computer = Computer(self.namespace, shared.flights, self.lease_waiter)
+        self.computer = Computer(self.namespace, shared.flights, self.lease_waiter, shared.errors)
         self.batch_loader = BatchLoader(self.namespace, self.computer, shared.coalescer)
         self._stale = StaleEntries(self.namespace, self.computer, shared.refreshes)
 
@@ -195,36 +196,55 @@ class Loader:
         """Return the stored value, if it may be served, or `MISSING`; a refresh may start."""
         if request.policy.serve_stale:
             return await self._stale.get(request)
-        value = await self.namespace.get(request.key)
-        return MISSING if value is MISSING else Outcome(value, "hit")
+        return await self.computer.find(request.key)
 
     # Computations
 
-    async def get_or_compute(self, request: LoadRequest) -> Outcome:
+    async def get_or_compute(self, request: LoadRequest, function: str = "") -> Outcome:
         """Return the value, computed once for all callers of this loop if there is none.
 
-        `bypass`, `refresh`, `read_only` and recordings change the way of the call.
+        The blocks of `aiocache_pe.context` and recordings change the way of the call.
+
+        Args:
+            request: the value to load.
+            function: the name under which the call is observed; empty if the caller does it.
         """
-        mode = context.current_mode()
-        if mode is not None:
-            return await self.get_or_compute_in_mode(mode, request)
+        control = context.current_control()
+        if control is not None:
+            watched = control if function else control._replace(calls=None)
+            if function:
+                request = request._replace(key=control.choose_key(request.key))
+            with Watch(watched, function) as watch:
+                watch.note(self.namespace, request.key)
+                outcome = await self.get_or_compute_under(control, request)
+                watch.note(self.namespace, request.key, outcome)
+                if control.mode is Mode.BYPASS:
+                    watch.note_bypass("bypass()")
+                return outcome
         value = self.peek_entry(request.key, request.policy)
         if isinstance(value, Sentinel):
             return await self.resolve_miss(request)
         return Outcome(value, "hit")
 
-    async def get_or_compute_in_mode(self, mode: Mode, request: LoadRequest) -> Outcome:
-        """Return the value in the way that a mode demands."""
+    async def get_or_compute_under(self, control: Control, request: LoadRequest) -> Outcome:
+        """Return the value in the way that the controls of a call demand."""
         cassette = context.current_cassette()
         if cassette is not None:
             return await self._get_or_record(cassette, request)
+        mode = control.mode
         if mode is Mode.REFRESH:
             # Not joined: a computation that began earlier may have read an outdated source.
             return await self.computer.compute(request)
-        if mode is Mode.READ_ONLY:
-            value = await self.namespace.get(request.key)
-            if value is not MISSING:
-                return Outcome(value, "hit")
+        if mode is not Mode.BYPASS:
+            request = request._replace(max_age=control.max_age)
+            if mode is None and control.max_age is None:
+                found = await self.get_stored(request)
+            else:
+                found = await self.computer.find(request.key, control.max_age)
+            if found is not MISSING:
+                return found
+            if mode is None:
+                return await self.computer.get_or_compute(request)
             self.namespace.count_miss(request.key)
         return Outcome(await call_factory(request.factory), "miss")
 
@@ -247,4 +267,4 @@ class Loader:
         key = request.key[len(self.namespace.prefix) :]
         call = request.call or Call(request.key, "get_or_set", "get or set", {"key": key})
         value = await cassette.answer(call, compute)
-        return Outcome(value, source)
+        return Outcome(value, source, tier="recording" if source == "hit" else None)

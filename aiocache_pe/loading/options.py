@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple, TypedDict
 
 from aiocache_pe._validation import check_names
 from aiocache_pe.context import Call
 from aiocache_pe.exceptions import ConfigurationError
+from aiocache_pe.loading.remembered_errors import ErrorLifetimes, parse_error_lifetimes
 from aiocache_pe.runtime.single_flight import WAIT_TIMEOUT
 from aiocache_pe.ttl import TTL, Duration, parse_duration
 
@@ -31,6 +32,8 @@ class LoadOptions(TypedDict, total=False):
         lock: how long a caller waits for a value that another process, thread or task computes,
             before it computes the value as well. ``True`` is five minutes. ``False`` does not
             consult other processes.
+        error_ttl: how long to remember exceptions of the factory, for each class:
+            ``{LookupError: "1m"}``. Later callers of this process get a copy of the exception.
     """
 
     stale_ttl: Duration | None
@@ -39,6 +42,7 @@ class LoadOptions(TypedDict, total=False):
     soft_timeout: Duration | None
     hard_timeout: Duration | None
     lock: bool | Duration
+    error_ttl: Mapping[type[Exception], Duration] | None
 
 
 class LoadPolicy(NamedTuple):
@@ -56,6 +60,9 @@ class LoadPolicy(NamedTuple):
             them, and waits for tasks of the same loop without a limit.
         on_unstorable: called with a value's error if no codec can hold the value; returns the name
             of the function that computed it, for the log.
+        error_ttl: how many seconds to remember exceptions of some classes.
+        keeps_expired: whether an expired entry stays for as long as its lifetime again, without
+            being served.
     """
 
     ttl: Lifetime = None
@@ -67,6 +74,8 @@ class LoadPolicy(NamedTuple):
     hard_timeout: float | None = None
     lock: float | None = WAIT_TIMEOUT
     on_unstorable: Callable[[Exception], str] | None = None
+    error_ttl: ErrorLifetimes | None = None
+    keeps_expired: bool = False
 
     @classmethod
     def build(
@@ -105,20 +114,22 @@ class LoadRequest(NamedTuple):
 
     Attributes:
         key: the store key.
-        factory: computes the value.
+        factory: computes the value; it may have a parameter ``previous``.
         policy: the rules.
         tags: the tags of the entry.
         background_factory: computes the value while its caller does not wait; ``None`` if
             ``factory`` does.
         call: the call to record; ``None`` for a request that has only a key.
+        max_age: the greatest age of an entry that may be served, in seconds; ``None`` for any.
     """
 
     key: str
-    factory: Callable[[], Any]
+    factory: Callable[..., Any]
     policy: LoadPolicy
     tags: Sequence[str] = ()
-    background_factory: Callable[[], Any] | None = None
+    background_factory: Callable[..., Any] | None = None
     call: Call | None = None
+    max_age: float | None = None
 
 
 def parse_options(options: LoadOptions) -> LoadPolicy:
@@ -142,6 +153,7 @@ def parse_options(options: LoadOptions) -> LoadPolicy:
         soft_timeout=_parse_duration(options, "soft_timeout", None),
         hard_timeout=_parse_duration(options, "hard_timeout", None),
         lock=parse_wait("lock", options.get("lock", True)),
+        error_ttl=parse_error_lifetimes(options.get("error_ttl")),
     )
     soft, hard = policy.soft_timeout, policy.hard_timeout
     if soft is not None and policy.stale_ttl is None:

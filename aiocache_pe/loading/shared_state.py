@@ -11,6 +11,7 @@ from aiocache_pe.engine.stats_reporter import StatsReporter
 from aiocache_pe.exceptions import CacheClosedError
 from aiocache_pe.loading.background_refresh import BackgroundRefreshes
 from aiocache_pe.loading.copying import Outcome
+from aiocache_pe.loading.remembered_errors import RememberedErrors
 from aiocache_pe.runtime.coalescing import Coalescer
 from aiocache_pe.runtime.single_flight import Flights
 
@@ -30,6 +31,7 @@ class SharedState:
         self.flights = Flights(engine.in_flight, self._prepare_copies)
         self.coalescer = Coalescer()
         self.refreshes = BackgroundRefreshes(engine.clock)
+        self.errors = RememberedErrors(engine.clock)
         self.reporter = StatsReporter(engine)
         self.maintenance = Maintenance(engine, self.reporter.count_expired)
         self.reporter.on_activity = self.maintenance.arm

@@ -58,16 +58,19 @@ class StaleEntries:
     async def get(self, request: LoadRequest) -> Outcome | Missing:
         """Return the value of an entry that may be served, expired or not, or `MISSING`."""
         namespace, key, policy = self._namespace, request.key, request.policy
+        held = namespace.engine.get_tier_entry(key)
         entry = await namespace.get_entry(key, stale=policy.stale_ttl is not None)
         if entry is None:
             return MISSING
+        tier = "memory" if entry is held else namespace.store_name
 
         expired_for = namespace.time() - entry.expires_at
         if expired_for < 0:
             current = await namespace.serve(entry)
             if current is not MISSING and self._is_surely_due(entry, policy):
                 self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
-            return MISSING if current is MISSING else Outcome(current, "hit")
+            hit = Outcome(current, "hit", entry=entry, tier=tier)
+            return MISSING if current is MISSING else hit
 
         is_first = self._refreshes.may_start(key)
         refresh = self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
@@ -81,7 +84,8 @@ class StaleEntries:
         if value is not MISSING:
             namespace.counters.add("stale_hits")
             namespace.emit(events.Stale, key, expired_for)
-        return MISSING if value is MISSING else Outcome(value, "stale")
+        stale = Outcome(value, "stale", entry=entry, tier=tier)
+        return MISSING if value is MISSING else stale
 
     async def _take_refreshed(
         self, request: LoadRequest, value: object, *, joined: bool

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from aiocache_pe.codecs.pickle_codec import find_difference
-from aiocache_pe.context import Call, use_cassette
+from aiocache_pe.context import Call, Turns, use_cassette
 from aiocache_pe.exceptions import BackendError, CacheError, ConfigurationError, UnrecordedCallError
 from aiocache_pe.recordings import files
 from aiocache_pe.recordings.missing_call import VARIABLE, make_error
@@ -35,6 +35,7 @@ class Recorder:
     Attributes:
         directory, mode: as given.
         unrecorded: the errors of calls without a recording during a replay.
+        turns: the numbers of samples inside the block.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Recorder:
         self.directory = Path(directory)
         self.mode = mode
         self.unrecorded: list[UnrecordedCallError] = []
+        self.turns: Turns = {}
         self._command = command
         self._flights = Flights()
         self._recordings: dict[str, files.RecordedCall] = {}  # by file name
@@ -179,6 +181,7 @@ class Recorder:
         if self._scope is not None:
             raise RuntimeError(f"the recording of {self.directory} is entered already")
         self.unrecorded.clear()
+        self.turns.clear()
         self._used.clear()
         try:
             self._recordings = {} if self.mode == "off" else files.load(self.directory)

@@ -29,7 +29,7 @@ from tests.support.package_source import (
 HERE = "tests/architecture/test_imports.py"
 
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("_validation", "_version", "clock", "exceptions", "sentinels"),
+    ("_validation", "_version", "clock", "exceptions", "observation", "sentinels"),
     ("events", "keys", "record", "runtime", "ttl"),
     ("codecs", "context", "eviction", "usage"),
     ("backends", "recordings"),
@@ -247,12 +247,11 @@ def test_importing_the_library_imports_no_client() -> None:
     assert done.stdout.split() == []
 
 
-def test_the_call_mode_is_read_through_its_module() -> None:
-    """Modules call ``context.current_mode()``: an active recording replaces that function."""
-    importing = [
-        name for name in list_modules() if f"{LIBRARY}.context.current_mode" in imported_names(name)
-    ]
-    assert not importing, f"call context.current_mode() instead of importing it: {importing}"
+def test_the_controls_of_a_call_are_read_through_their_module() -> None:
+    """Modules call ``context.current_control()``: an active recording replaces that function."""
+    function = f"{LIBRARY}.context.current_control"
+    importing = [name for name in list_modules() if function in imported_names(name)]
+    assert not importing, f"call context.current_control() instead of importing it: {importing}"
 
 
 def imported_names(module: str) -> set[str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_origin
 
 from aiocache_pe import context
-from aiocache_pe.context import Cassette, Mode
+from aiocache_pe.context import Cassette, Control, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.batch.arguments import BatchCall, BatchParameter
 from aiocache_pe.decorators.batch.results import decode_item, join_results
@@ -18,6 +18,7 @@ from aiocache_pe.keys.signatures import Args, Kwargs, get_return_annotation
 from aiocache_pe.keys.store_keys import describe
 from aiocache_pe.loading.batch_loader import BatchRequest, compute_uncached
 from aiocache_pe.loading.options import LoadPolicy
+from aiocache_pe.loading.watch import Watch, make_recorded
 from aiocache_pe.sentinels import MISSING
 
 P = ParamSpec("P")
@@ -97,7 +98,7 @@ class BatchBase(DecoratedFunction[P, R]):
             policy = policy._replace(cache_if=lambda entry: cache_if(decode_item(entry)))
         return policy
 
-    def _find_shortcut(self, call: BatchCall, mode: Mode | None) -> Callable[[], Any] | None:
+    def _find_shortcut(self, call: BatchCall, control: Control) -> Callable[[], Any] | None:
         """Return a function that answers a call without entries; ``None`` for other calls."""
         count, size = len(call.items), self._parts.size
         if count == 0:
@@ -108,43 +109,70 @@ class BatchBase(DecoratedFunction[P, R]):
             if kind is tuple:
                 return tuple
             # Only the function knows the columns of an array without rows.
-        elif mode is not Mode.BYPASS or (size is not None and count > size):
+        elif control.mode is not Mode.BYPASS or (size is not None and count > size):
             return None
         args, kwargs = call.with_batch(call.items)
         return partial(self._function, *args, **kwargs)
 
-    def _iter_keys(self, call: BatchCall, mode: Mode | None) -> Iterable[str]:
+    def _watch_shortcut(self, control: Control) -> Watch:
+        watch = self._watch(control)
+        if control.mode is Mode.BYPASS:
+            watch.note_bypass("bypass()")
+        return watch
+
+    def _iter_keys(self, call: BatchCall, control: Control) -> Iterable[str]:
         """Yield the key of each item; a number for items that are not stored."""
-        if mode is Mode.BYPASS:
+        if control.mode is Mode.BYPASS:
             return map(str, range(len(call.items)))
-        return (self._key(*each) for each in call.iter_single())
+        return (control.choose_key(self._key(*each)) for each in call.iter_single())
 
     def _load(
-        self, plan: BatchPlan, compute: Compute, mode: Mode | None, known: Mapping[str, Any]
+        self, plan: BatchPlan, compute: Compute, watch: Watch, known: Mapping[str, Any]
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Return a coroutine that gets or computes an entry for each key."""
         self._bound_cache()
+        control = watch.control
         parts, policy = self._parts, self._policy
 
         def make_tags(key: str) -> tuple[str, ...]:
             return self._make_tags(*plan.make_single_arguments(key))
 
         keys = plan.unique_keys
-        request = BatchRequest(keys, compute, policy, make_tags, parts.size, parts.concurrency)
+        request = BatchRequest(
+            *(keys, compute, policy, make_tags, parts.size, parts.concurrency),
+            max_age=control.max_age,
+            outcomes=None if control.calls is None else {},
+        )
         cassette = context.current_cassette()
         if cassette is not None:
-            return self._replay_or_record(cassette, plan, request)
-        if mode is Mode.BYPASS:
+            return self._replay_or_record(cassette, plan, request, watch)
+        if control.mode is Mode.BYPASS:
+            watch.note_bypass("bypass()")
             return compute_uncached(request)
-        return self._loader.batch_loader.get_or_compute(request, mode, known)
+        return self._load_watched(watch, request, known)
+
+    async def _load_watched(
+        self, watch: Watch, request: BatchRequest, known: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return an entry for each key, and note the outcome of each."""
+        mode, namespace = watch.control.mode, self._loader.namespace
+        if request.outcomes is not None:
+            for key in request.keys:
+                watch.note(namespace, key)
+        entries = await self._loader.batch_loader.get_or_compute(request, mode, known)
+        for key, outcome in (request.outcomes or {}).items():
+            watch.note(namespace, key, outcome)
+        return entries
 
     async def _replay_or_record(
-        self, cassette: Cassette, plan: BatchPlan, request: BatchRequest
+        self, cassette: Cassette, plan: BatchPlan, request: BatchRequest, watch: Watch
     ) -> dict[str, Any]:
         """Return an entry for each key, replayed or recorded now."""
         calls = {key: self._make_call(*plan.make_single_arguments(key)) for key in request.keys}
         entries = {key: cassette.find(call) for key, call in calls.items()}
         missing = [key for key, entry in entries.items() if entry is MISSING]
+        for key, entry in entries.items():
+            watch.note(self._loader.namespace, key, make_recorded(entry))
         if missing:
             computed = await compute_uncached(request._replace(keys=missing))
             for key, entry in computed.items():
@@ -154,22 +182,23 @@ class BatchBase(DecoratedFunction[P, R]):
         return entries
 
     def _prepare_call(
-        self, plan: BatchPlan, keys: Sequence[str], mode: Mode | None
+        self, plan: BatchPlan, keys: Sequence[str], control: Control
     ) -> tuple[Args, Kwargs]:
         """Count a call of the function, and return its arguments."""
-        if mode is not Mode.BYPASS:
+        if control.mode is not Mode.BYPASS:
             self._misses += len(keys)
         plan.computed += len(keys)
         return plan.make_arguments(keys)
 
-    def _join_entries(self, plan: BatchPlan, entries: Mapping[str, Any], mode: Mode | None) -> Any:
+    def _join_entries(self, plan: BatchPlan, entries: Mapping[str, Any], control: Control) -> Any:
         """Return the result; raise `BatchResultError` if the entries have different forms."""
-        if mode is not Mode.BYPASS:
+        if control.mode is not Mode.BYPASS:
             self._hits += len(plan.keys) - plan.computed
-        is_strict = mode is None or mode is Mode.READ_ONLY
+        is_strict = control.mode in (None, Mode.READ_ONLY)
         return join_results([entries[key] for key in plan.keys], strict=is_strict)
 
     @staticmethod
-    def _choose_retry_mode(mode: Mode | None) -> Mode:
-        """Return the mode of the second try, when the stored entries have different forms."""
-        return Mode.BYPASS if mode is Mode.READ_ONLY else Mode.REFRESH
+    def _choose_retry(control: Control) -> Control:
+        """Return the controls of the second try, when the stored entries have different forms."""
+        is_read_only = control.mode is Mode.READ_ONLY
+        return control._replace(mode=Mode.BYPASS if is_read_only else Mode.REFRESH)

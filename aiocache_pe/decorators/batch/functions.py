@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, overload
 
 from aiocache_pe import context
-from aiocache_pe.context import Mode
+from aiocache_pe.context import NO_CONTROL, Control, Mode
 from aiocache_pe.decorators.base import AsyncDecorated, BlockingDecorated
 from aiocache_pe.decorators.batch.base import BatchBase, BatchPlan, Compute
 from aiocache_pe.decorators.batch.results import BatchResultError, split_results
@@ -121,34 +121,36 @@ class AsyncBatch(AsyncCachedBatch[P, Coroutine[Any, Any, T]]):
 
     async def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return await self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
+        return await self._call(context.current_control() or NO_CONTROL, args, kwargs)  # type: ignore[no-any-return]
 
     async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items and store its results."""
-        return await self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
+        return await self._call(context.replace_mode(Mode.REFRESH), args, kwargs)  # type: ignore[no-any-return]
 
-    async def _call(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Any:
+    async def _call(self, control: Control, args: Args, kwargs: Kwargs) -> Any:
         call = self._parameter.parse_call(args, kwargs)
-        shortcut = self._find_shortcut(call, mode)
+        shortcut = self._find_shortcut(call, control)
         if shortcut is not None:
-            result = shortcut()
-            return await result if inspect.isawaitable(result) else result
+            with self._watch_shortcut(control):
+                result = shortcut()
+                return await result if inspect.isawaitable(result) else result
         keys: list[str] = []
-        for count, key in enumerate(self._iter_keys(call, mode), 1):
+        for count, key in enumerate(self._iter_keys(call, control), 1):
             keys.append(key)
             await checkpoint(count)
         plan = BatchPlan(call, keys)
 
         async def compute(some: Sequence[str]) -> Sequence[Any]:
-            args, kwargs = self._prepare_call(plan, some, mode)
+            args, kwargs = self._prepare_call(plan, some, control)
             result = await self._function(*args, **kwargs)
             return split_results(result, len(some), self.__qualname__)
 
-        entries = await self._load(plan, compute, mode, {})
+        with self._watch(control) as watch:
+            entries = await self._load(plan, compute, watch, {})
         try:
-            return self._join_entries(plan, entries, mode)
+            return self._join_entries(plan, entries, control)
         except BatchResultError:
-            return await self._call(self._choose_retry_mode(mode), *call.with_batch(call.items))
+            return await self._call(self._choose_retry(control), *call.with_batch(call.items))
 
 
 class Batch(CachedBatch[P, T]):
@@ -160,40 +162,43 @@ class Batch(CachedBatch[P, T]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for the items that have no entry."""
-        return self._call(context.current_mode(), args, kwargs)  # type: ignore[no-any-return]
+        return self._call(context.current_control() or NO_CONTROL, args, kwargs)  # type: ignore[no-any-return]
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function for all items and store its results."""
-        return self._call(Mode.REFRESH, args, kwargs)  # type: ignore[no-any-return]
+        return self._call(context.replace_mode(Mode.REFRESH), args, kwargs)  # type: ignore[no-any-return]
 
-    def _call(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> Any:
+    def _call(self, control: Control, args: Args, kwargs: Kwargs) -> Any:
         call = self._parameter.parse_call(args, kwargs)
-        shortcut = self._find_shortcut(call, mode)
+        shortcut = self._find_shortcut(call, control)
         if shortcut is not None:
-            return shortcut()
-        plan = BatchPlan(call, list(self._iter_keys(call, mode)))
+            with self._watch_shortcut(control):
+                return shortcut()
+        plan = BatchPlan(call, list(self._iter_keys(call, control)))
         entries: dict[str, Any] = {}
-        if mode is None or mode is Mode.READ_ONLY:
+        if control in (NO_CONTROL, NO_CONTROL._replace(mode=Mode.READ_ONLY)):
             found = {key: self._peek(key) for key in plan.unique_keys}
             entries = {key: each for key, each in found.items() if not isinstance(each, Sentinel)}
         if len(entries) < len(plan.unique_keys):
-            entries = self._load_missing(plan, entries, mode)
+            entries = self._load_missing(plan, entries, control)
         try:
-            return self._join_entries(plan, entries, mode)
+            return self._join_entries(plan, entries, control)
         except BatchResultError:
-            return self._call(self._choose_retry_mode(mode), *call.with_batch(call.items))
+            return self._call(self._choose_retry(control), *call.with_batch(call.items))
 
     def _load_missing(
-        self, plan: BatchPlan, known: dict[str, Any], mode: Mode | None
+        self, plan: BatchPlan, known: dict[str, Any], control: Control
     ) -> dict[str, Any]:
         """Return an entry for each key; some are known already."""
 
         def compute(some: Sequence[str]) -> Sequence[Any]:
-            args, kwargs = self._prepare_call(plan, some, mode)
+            args, kwargs = self._prepare_call(plan, some, control)
             result = self._check_result(self._function(*args, **kwargs))
             return split_results(result, len(some), self.__qualname__)
 
-        def load(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._load(plan, factory, mode, known)
+        with self._watch(control) as watch:
 
-        return blocking.load_batch(load, compute, in_threads=self._parts.concurrency > 1)
+            def load(factory: Compute) -> Coroutine[Any, Any, dict[str, Any]]:
+                return self._load(plan, factory, watch, known)
+
+            return blocking.load_batch(load, compute, in_threads=self._parts.concurrency > 1)

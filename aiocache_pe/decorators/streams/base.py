@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 from aiocache_pe import context, events
-from aiocache_pe.context import Cassette, Mode
+from aiocache_pe.context import NO_CONTROL, Cassette, Control, Mode
 from aiocache_pe.decorators.base import DecoratedFunction
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.chunk_buffer import make_stream_policy, read_chunks
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.keys.signatures import Args, Kwargs
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.lease_wait import HeldLease
 from aiocache_pe.loading.options import LoadPolicy
-from aiocache_pe.sentinels import MISSING
+from aiocache_pe.loading.watch import Watch
+from aiocache_pe.sentinels import MISSING, Missing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +50,11 @@ class StreamBase(DecoratedFunction[P, R]):
             raise ConfigurationError(
                 f"cache_none=False has no meaning for {function!r}: a stream is never None"
             )
+        if settings.options.error_ttl is not None:
+            raise ConfigurationError(
+                f"error_ttl= has no meaning for {function!r}: a stream may fail after its first "
+                "chunks; remember errors of the function that opens it"
+            )
         if settings.options.hard_timeout is not None:
             raise ConfigurationError(
                 f"hard_timeout= has no meaning for {function!r}: a stream passes its chunks on "
@@ -56,24 +63,28 @@ class StreamBase(DecoratedFunction[P, R]):
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Replay the stored stream of a call, or call the function."""
-        return self._open(context.current_mode(), args, kwargs)
+        return self._open(context.current_control() or NO_CONTROL, args, kwargs)
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function and store its stream, even if a stream is stored."""
-        return self._open(Mode.REFRESH, args, kwargs)
+        return self._open(context.replace_mode(Mode.REFRESH), args, kwargs)
 
-    def _open(self, mode: Mode | None, args: Args, kwargs: Kwargs) -> R:
-        if mode is Mode.BYPASS:
-            return self._function(*args, **kwargs)  # type: ignore[no-any-return]
+    def _open(self, control: Control, args: Args, kwargs: Kwargs) -> R:
+        watch = self._watch(control)
+        if control.mode is Mode.BYPASS:
+            with watch:
+                watch.note_bypass("bypass()")
+                return self._function(*args, **kwargs)  # type: ignore[no-any-return]
         cassette = context.current_cassette()
         if cassette is not None:
-            return self._replay_or_record(cassette, args, kwargs)
-        return self._replay_or_run(mode, self._key(args, kwargs), args, kwargs)
+            return self._replay_or_record(cassette, watch, args, kwargs)
+        key = control.choose_key(self._key(args, kwargs))
+        return self._replay_or_run(watch, key, args, kwargs)
 
-    def _replay_or_record(self, cassette: Cassette, args: Args, kwargs: Kwargs) -> R:
+    def _replay_or_record(self, cassette: Cassette, watch: Watch, args: Args, kwargs: Kwargs) -> R:
         raise NotImplementedError
 
-    def _replay_or_run(self, mode: Mode | None, key: str, args: Args, kwargs: Kwargs) -> R:
+    def _replay_or_run(self, watch: Watch, key: str, args: Args, kwargs: Kwargs) -> R:
         raise NotImplementedError
 
     def _adapt_policy(self, policy: LoadPolicy) -> LoadPolicy:
@@ -85,12 +96,20 @@ class StreamBase(DecoratedFunction[P, R]):
         self._loader.namespace.count_miss(key)
         return Stopwatch(self._loader.namespace.monotonic)
 
-    async def _get_or_acquire(self, computation: Computation) -> tuple[Any, HeldLease | None]:
+    async def _find(
+        self, key: str, control: Control, computation: Computation | None = None
+    ) -> Outcome | Missing:
+        """Return a stored stream that may be replayed, or `MISSING`; see `Computer.find`."""
+        found = await self._loader.computer.find(key, control.max_age, computation)
+        return MISSING if found is MISSING or read_chunks(found.value) is None else found
+
+    async def _get_or_acquire(
+        self, computation: Computation, control: Control
+    ) -> tuple[Any, HeldLease | None]:
         """Return the stream that another process has stored, or `MISSING` and the lease."""
 
-        async def get() -> Any:
-            value = await self._loader.namespace.get(computation.key, computation)
-            return MISSING if read_chunks(value) is None else value
+        async def get() -> Outcome | Missing:
+            return await self._find(computation.key, control, computation)
 
         return await self._loader.lease_waiter.get_or_acquire(computation, get, self._policy.lock)
 
@@ -98,8 +117,16 @@ class StreamBase(DecoratedFunction[P, R]):
         """Report that the function came to its end."""
         self._loader.namespace.emit(events.Loaded, key, seconds)
 
-    def _is_storable(self, mode: Mode | None, error: Exception | None) -> bool:
+    def _note_computed(self, watch: Watch, computation: Computation) -> None:
+        """Note the end of a stream that the function has computed."""
+        outcome = Outcome(None, "miss", reason=computation.reason)
+        watch.note(self._loader.namespace, computation.key, outcome)
+
+    def _is_storable(
+        self, control: Control, computation: Computation, error: Exception | None
+    ) -> bool:
         """Return whether to store a stream that came to its end; report the error of its chunks."""
         if error is not None:
+            computation.reason = str(error)
             self._loader.namespace.count_failure("encode", error)
-        return error is None and mode is not Mode.READ_ONLY
+        return error is None and control.mode is not Mode.READ_ONLY

@@ -51,6 +51,7 @@ from aiocache_pe.integrations.http.shared_streams import (
     OpenedStream,
     StreamSeat,
 )
+from aiocache_pe.integrations.http.usage_eraser import erase_chunks_async
 from aiocache_pe.loading.options import LoadRequest
 
 _MAX_HOLD_SECONDS = 0.001
@@ -72,7 +73,13 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
 
     async def handle_async_request(self, request: Request) -> Response:
         """Return the response to a request, from the cache or from the server."""
-        return await self._answer(request)  # type: ignore[no-any-return]
+        control = context.current_control()
+        if control is None or control.calls is None:
+            return await self._answer(request)  # type: ignore[no-any-return]
+        with self._watch(control, request) as watch:
+            response = await self._answer(request)
+            self._note_response(watch, request, response)
+            return response  # type: ignore[no-any-return]
 
     def handle_request(self, request: object) -> NoReturn:
         """Raise `ConfigurationError`: this is no transport of a blocking client."""
@@ -92,7 +99,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         try:
             control = parse_control(request.headers[HEADER])
         except ConfigurationError as error:
-            return self._respond_to_error(error)
+            return self._respond_to_error(request, error)
         with control.enter():
             return await self._answer_controlled(control, self._drop_control(request))
 
@@ -100,7 +107,11 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
         if context.current_mode() is Mode.BYPASS:
             return await self._send(request)
         content = await request.aread() if self._caching.is_cacheable(request) else None
-        return await self._choose_handler(control, request, content)(request)
+        parsed = self._parse(control, request, content)
+        with self._caching.number(parsed) as numbered:
+            response = await self._choose_handler(request, numbered)(request)
+        self._caching.note_status(parsed, numbered, response.status_code)
+        return response
 
     async def _send(self, request: Any) -> Any:
         response = await self._inner.handle_async_request(request)
@@ -135,7 +146,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
                 raise
             return None
         may_have = turn.may_have(outcome.value)
-        return self._respond_to_outcome(outcome, turn.fetched) if may_have else None
+        return self._respond_to_outcome(parsed, outcome, turn.fetched) if may_have else None
 
     async def _answer_recorded(
         self, cassette: Cassette, parsed: CacheableRequest, request: Any
@@ -151,7 +162,8 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
 
     async def _answer_stream(self, parsed: CacheableRequest, request: Any) -> Any:
         load = self._caching.make_load_request(parsed, lambda: None)
-        mode = context.current_mode()
+        control = context.current_control() or context.NO_CONTROL
+        mode = control.mode
         streams = self._streams if mode is None else self._streams_class()
         turns = 0
         namespace, computer = self._loader.namespace, self._loader.computer
@@ -160,8 +172,8 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
             if mode is Mode.REFRESH:
                 await namespace.begin_all([computation], supersede=True)
             else:
-                value = await namespace.get(load.key, computation)
-                response = self._respond_to_stream_value(value)
+                found = await computer.find(load.key, control.max_age, computation)
+                response = self._respond_to_stream(parsed, found)
                 if response is not None:
                     return response
             present = streams.get_present(load.key)
@@ -181,7 +193,7 @@ class AsyncTransport(CachingTransport[Transport, Request, Response]):
             if seat is None:
                 streams = self._streams_class()  # that stream cannot be joined: send the request
             elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
-                return self._respond_to_seat(seat, request)
+                return self._respond_to_seat(parsed, seat, request)
 
     async def _open(
         self,
@@ -272,6 +284,8 @@ async def _iter_stored(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 class _ChunkStream:
     """Byte stream of chunks: stored ones, or an iterator and the function that closes it."""
 
+    erases_usage = False
+
     def __init__(
         self,
         chunks: Iterable[bytes] | AsyncIterator[bytes],
@@ -284,6 +298,8 @@ class _ChunkStream:
         chunks = self._chunks
         if not isinstance(chunks, AsyncIterator):
             chunks = _iter_stored(chunks)
+        if self.erases_usage:
+            chunks = erase_chunks_async(chunks)
         deadline = monotonic() + _MAX_HOLD_SECONDS
         async for chunk in chunks:
             yield chunk

@@ -1,14 +1,10 @@
-"""HTTP caching shared by the async and the blocking transports of httpx and httpx2.
-
-A response is stored decoded, so that a later client need not accept the encoding in which it
-arrived. A stream is stored in the chunks in which it arrived.
-"""
+"""HTTP caching shared by the async and the blocking transports of httpx and httpx2."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NoReturn, TypeVar, cast
@@ -16,37 +12,26 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 import msgspec
 
 from aiocache_pe import context
-from aiocache_pe._validation import check_names, check_plain_function
-from aiocache_pe.cache import sync_manager
-from aiocache_pe.cache.default_cache import get_cache
-from aiocache_pe.cache.manager import CacheManager
+from aiocache_pe._validation import check_names
 from aiocache_pe.context import Mode
 from aiocache_pe.decorators.streams.chunk_buffer import ChunkBuffer
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.integrations.http import recording
-from aiocache_pe.integrations.http.answer_checks import AnswerCheck
 from aiocache_pe.integrations.http.pairs import check_inner, refuse_use_as_client
 from aiocache_pe.integrations.http.request_control import HEADER, RequestControl
 from aiocache_pe.integrations.http.requests import (
     CacheableRequest,
-    check_fetched,
-    check_headers,
     get_read_timeout,
     identify_account,
-    is_cacheable,
-    make_partition,
-    parse_request,
 )
 from aiocache_pe.integrations.http.responses import (
     OK,
     FetchedResponse,
     Headers,
-    decode_body,
     decode_stream,
     drop_transfer_headers,
     encode_body,
-    encode_stream,
     is_framed,
     read_headers,
     read_protocol,
@@ -54,22 +39,19 @@ from aiocache_pe.integrations.http.responses import (
     write_headers,
     write_protocol,
 )
+from aiocache_pe.integrations.http.settings import HttpCaching, is_storable
 from aiocache_pe.integrations.http.shared_streams import OpenedStream, StreamSeat
-from aiocache_pe.keys.store_keys import check_tags
+from aiocache_pe.integrations.http.usage_eraser import erase_usage
 from aiocache_pe.loading.compute import SharedComputation
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader
 from aiocache_pe.loading.options import (
-    Lifetime,
-    LoadOptions,
-    LoadPolicy,
     LoadRequest,
-    parse_options,
 )
-from aiocache_pe.recordings.redaction import redact_text
+from aiocache_pe.loading.watch import Watch, make_recorded
+from aiocache_pe.observation import ObservedCall
 from aiocache_pe.runtime.threads import call_in_thread
-from aiocache_pe.sentinels import DEFAULT, Default
-from aiocache_pe.ttl import TTL, Duration
+from aiocache_pe.sentinels import DEFAULT, MISSING, Missing
 
 Transport = TypeVar("Transport")
 Request = TypeVar("Request")
@@ -78,136 +60,12 @@ T = TypeVar("T")
 
 logger = logging.getLogger("aiocache_pe")
 
+EXTENSION = "aiocache_pe"
+"""The extension of a response with its `ObservedCall`."""
+
 _BAD_REQUEST = 400
 _LARGE_BYTES = 256 * 1024
 """Size of a stream from which it is checked in a thread."""
-
-
-class HttpCaching:
-    """Settings of a transport, and the requests and values that follow from them.
-
-    Args:
-        cache: the cache, async or blocking; by default the process's shared cache.
-        ttl: the lifetime of responses; by default the cache's.
-        namespace: the namespace of the entries; by default the cache's.
-        tags: names for `CacheManager.delete_by_tag`.
-        vary: names of further request headers that are part of the key.
-        store_truncated: store responses that were truncated by a limit on their length.
-        cacheable: a function of a request that returns whether to cache its response. It
-            replaces the rule that the request is a POST of JSON to a path of `requests.PATHS`. The
-            request may have any method and any body.
-        partition: a function of a request that returns the name of its partition, such as its
-            ``authorization`` header. Requests of different partitions share no answers. A digest
-            of the name is part of the key; the name itself is not stored. By default all accounts
-            share answers.
-        stale_ttl: as for `aiocache_pe.cached`; for responses that are not streams.
-        lock: as for `aiocache_pe.cached`; for responses that are not streams.
-
-    Raises:
-        ConfigurationError: a setting cannot work, or a header in ``vary`` may be secret.
-    """
-
-    def __init__(
-        self,
-        cache: CacheManager | sync_manager.CacheManager | None = None,
-        *,
-        ttl: TTL | Default = DEFAULT,
-        namespace: str | None = None,
-        tags: Iterable[str] = (),
-        vary: Iterable[str] = (),
-        store_truncated: bool = False,
-        cacheable: Callable[[Any], object] | None = None,
-        partition: Callable[[Any], object] | None = None,
-        stale_ttl: Duration | None = None,
-        lock: bool | Duration = True,
-    ) -> None:
-        manager = sync_manager.get_async_manager(get_cache() if cache is None else cache)
-        self._cache = manager if namespace is None else manager.namespace(namespace)
-        self.loader: Loader = self._cache.loader
-        options: LoadOptions = {"stale_ttl": stale_ttl, "lock": lock}
-        lifetime: Lifetime = self.loader.check_ttl(ttl)
-        self._policy = LoadPolicy.build(lifetime, _is_storable, parse_options(options))
-        self._tags: Sequence[str] = check_tags(tags)
-        self._vary = check_headers(vary)
-        self._store_truncated = store_truncated
-        for name, function in (("cacheable", cacheable), ("partition", partition)):
-            if function is not None:
-                check_plain_function(name, function)
-        self._cacheable = cacheable
-        self._partition = partition
-
-    def is_cacheable(self, request: Any) -> bool:
-        """Return whether the response may be cached, by the request without its body."""
-        if self._cacheable is not None:
-            return bool(self._cacheable(request))
-        return is_cacheable(
-            request.method, request.url.path, request.headers.get("content-type", "")
-        )
-
-    def parse_request(self, request: Any, content: bytes) -> CacheableRequest | None:
-        """Return the parts of a request that matter; ``None`` if it is not to be cached."""
-        url, headers = str(request.url), request.headers
-        parsed = parse_request(request.method, url, headers, content, self._vary)
-        if parsed is None or self._partition is None:
-            return parsed
-        return parsed._replace(partition=make_partition(self._partition(request)))
-
-    def make_load_request(
-        self, request: CacheableRequest, factory: Callable[[], Any]
-    ) -> LoadRequest:
-        """Return the loader's request for the entry of an HTTP request."""
-        store_key = self.loader.open_namespace().prefix + request.key + request.partition
-        policy = self._policy
-        if request.ttl is not DEFAULT:
-            policy = policy._replace(ttl=request.ttl)
-        return LoadRequest(store_key, factory, policy, self._tags)
-
-    def make_value(
-        self, request: CacheableRequest, response: FetchedResponse, account: bytes
-    ) -> dict[str, Any]:
-        """Return the value of a response that is not a stream.
-
-        A response that must not be stored has a value too, for the callers of the same account
-        that wait for it.
-        """
-        check = self._find_storable(request, response)
-        if check is None:
-            headers, rest = (
-                drop_transfer_headers(response.headers),
-                {"is_storable": False, "account": account},
-            )
-        else:
-            headers, rest = select_headers(response.headers), _get_usage(check)
-        body = decode_body(response.body)
-        head = {"status": response.status, "headers": headers, **response.protocol}
-        return {**head, "body": body, **rest}
-
-    def make_stream_item(
-        self, request: CacheableRequest, response: FetchedResponse, chunks: Sequence[bytes]
-    ) -> tuple[bytes, dict[str, Any]] | None:
-        """Return the value of a stream and its usage; ``None`` if it must not be stored."""
-        check = self._find_storable(request, response)
-        return None if check is None else (encode_stream(response, chunks), _get_usage(check))
-
-    def _find_storable(
-        self, request: CacheableRequest, response: FetchedResponse
-    ) -> AnswerCheck | None:
-        """Return the check of a response that may be stored; ``None`` for any other."""
-        check = check_fetched(request, response)
-        refusal = check.refusal
-        if not refusal and check.truncated and not self._store_truncated:
-            refusal = "a limit on its length cut it short; see store_truncated="
-        if not refusal:
-            return check
-        namespace = self.loader.namespace.name
-        logger.debug(
-            "namespace %r: the response of %s with status %d is not stored: %s",
-            namespace,
-            request.description,
-            response.status,
-            redact_text(refusal.encode("utf-8", "replace")).decode(),
-        )
-        return None
 
 
 @dataclass
@@ -224,6 +82,9 @@ class StreamCapture:
         is_framed: whether the response says where its body ends.
         is_open: whether to store the stream.
         reached_end: whether the last chunk has passed.
+
+    Attributes:
+        call: the observed call, which gets the reason if the stream is not stored.
     """
 
     caching: HttpCaching
@@ -240,6 +101,7 @@ class StreamCapture:
         self._monotonic = self.caching.loader.namespace.monotonic
         self._start = self._monotonic()
         self._buffer = ChunkBuffer()
+        self.call = self.caching.describe(self.request, Outcome(None, "miss"))
 
     def add(self, chunk: bytes) -> bytes:
         """Copy a chunk, and return it."""
@@ -249,7 +111,9 @@ class StreamCapture:
 
     def make_opened(self, chunks: Any) -> OpenedStream:
         """Return the response with its started generator of chunks, for all its readers."""
-        return OpenedStream(OK, self.headers, chunks, protocol=self.protocol, shared=self.shared)
+        return OpenedStream(
+            *(OK, self.headers, chunks), protocol=self.protocol, call=self.call, shared=self.shared
+        )
 
     async def put(self) -> None:
         """Store the stream if it is complete; at the first call only."""
@@ -259,6 +123,7 @@ class StreamCapture:
         buffer, self._buffer = self._buffer, ChunkBuffer()
         if buffer.error is not None:
             self.caching.loader.namespace.count_failure("encode", buffer.error)
+            self._refuse(str(buffer.error))
             return
         chunks: list[bytes] = buffer.make_value()["chunks"]
         reached_end = self.reached_end and self.is_framed
@@ -266,12 +131,20 @@ class StreamCapture:
         make = partial(self.caching.make_stream_item, self.request, response, chunks)
         is_large = len(response.body) > _LARGE_BYTES
         made = await call_in_thread(make) if is_large else make()
-        if made is not None:
-            value, usage = made
-            seconds = self._monotonic() - self._start
-            tokens, policy = self.shared.computation.tokens or {}, self.load.policy
-            put = self.caching.loader.computer.put
-            await put(value, policy, tokens, seconds, self.shared, usage=usage)
+        if isinstance(made, str):
+            self._refuse(made)
+            return
+        value, usage = made
+        seconds = self._monotonic() - self._start
+        tokens, policy = self.shared.computation.tokens or {}, self.load.policy
+        put = self.caching.loader.computer.put
+        await put(value, policy, tokens, seconds, self.shared, usage=usage)
+        self._refuse(self.shared.computation.reason)
+
+    def _refuse(self, reason: str) -> None:
+        """Note the reason for which the stream is not stored, if there is one."""
+        if reason:
+            self.call.outcome, self.call.reason = "unstorable", reason
 
 
 class Turn:
@@ -328,7 +201,7 @@ class Turn:
 
     def may_have(self, value: Any) -> bool:
         """Return whether the caller may have a value: its own, a stored one or its account's."""
-        if self.has_begun or _is_storable(value):
+        if self.has_begun or is_storable(value):
             return True
         return bool(value["account"] == identify_account(self.request))
 
@@ -368,6 +241,20 @@ class CachingTransport(Generic[Transport, Request, Response]):
         self._stream_class = self._make_stream_class()
         self._streams = self._streams_class()
 
+    def _watch(self, control: context.Control, request: Any) -> Watch:
+        """Return the watch of a request, which bypasses the cache unless its call is noted."""
+        watch = Watch(control, f"{request.url.host}{request.url.path}")
+        watch.note_bypass("bypass()")
+        return watch
+
+    def _note_response(self, watch: Watch, request: Any, response: Any) -> None:
+        """Note the call of a response, or the reason for which the request is not cached."""
+        call = response.extensions.get(EXTENSION)
+        if call is not None:
+            watch.note_call(call)
+        elif watch.control.mode is not Mode.BYPASS:
+            watch.note_bypass(self._caching.explain(request))
+
     def _drop_control(self, request: Any) -> Any:
         """Return a request without the header that controls it."""
         # The client needs the original: it makes the request after a redirect from it.
@@ -383,20 +270,28 @@ class CachingTransport(Generic[Transport, Request, Response]):
             extensions=extensions,
         )
 
-    def _respond_to_error(self, error: ConfigurationError) -> Any:
+    def _respond_to_error(self, request: Any, error: ConfigurationError) -> Any:
         """Return the response to a request that is not sent, which SDKs raise and do not retry."""
         details = {"type": "invalid_request_error", "message": str(error)}
         body = msgspec.json.encode({"type": "error", "error": details})
         headers = [("content-type", "application/json")]
-        return self._respond(_BAD_REQUEST, headers, {}, "refused", body)
+        function = f"{request.url.host}{request.url.path}"
+        call = ObservedCall(function=function, outcome="bypassed", reason=str(error))
+        return self._respond(_BAD_REQUEST, headers, {}, call, body, origin="refused")
 
-    def _choose_handler(
+    def _parse(
         self, control: RequestControl, request: Any, content: bytes | None
-    ) -> Callable[[Any], Any]:
-        """Return the function that answers a request, by its body if the body was read."""
+    ) -> CacheableRequest | None:
+        """Return the parts of a request that may be cached, with the lifetime that it asks for."""
         parsed = None if content is None else self._caching.parse_request(request, content)
         if parsed is not None and control.ttl is not DEFAULT:
             parsed = parsed._replace(ttl=control.ttl)
+        return parsed
+
+    def _choose_handler(
+        self, request: Any, parsed: CacheableRequest | None
+    ) -> Callable[[Any], Any]:
+        """Return the function that answers a request, by its parts if it may be cached."""
         cassette = context.current_cassette()
         if parsed is None:
             recording.check_may_be_sent(cassette, request)
@@ -452,59 +347,77 @@ class CachingTransport(Generic[Transport, Request, Response]):
         )
         return error
 
-    def _respond_to_outcome(self, outcome: Outcome, response: FetchedResponse | None) -> Any:
+    def _respond_to_outcome(
+        self, request: CacheableRequest, outcome: Outcome, response: FetchedResponse | None
+    ) -> Any:
         """Return the response for an outcome; ``response`` is the caller's own, if it has one."""
+        value = outcome.value
+        if outcome.reason:
+            outcome.reason = value.get("refusal", outcome.reason)
+        call = self._caching.describe(request, outcome)
         if response is not None and outcome.source == "miss":
             headers = drop_transfer_headers(response.headers)
-            return self._respond(response.status, headers, response.protocol, "miss", response.body)
-        value = outcome.value
-        origin = "stale" if outcome.source == "stale" else "hit"
+            return self._respond(response.status, headers, response.protocol, call, response.body)
         body = encode_body(value["body"])
-        return self._respond(value["status"], value["headers"], value, origin, body)
+        return self._respond(value["status"], value["headers"], value, call, body)
 
-    def _respond_to_stream_value(self, value: Any) -> Any | None:
-        """Return the response for a stored stream; ``None`` if the value is not one."""
-        stored = decode_stream(value)
-        if stored is None:
+    def _respond_to_stream(self, request: CacheableRequest, found: Outcome | Missing) -> Any | None:
+        """Return the response for a stored stream; ``None`` without one."""
+        stored = None if found is MISSING else decode_stream(found.value)
+        if found is MISSING or stored is None:
             return None
         status, headers, protocol, chunks = stored
-        return self._respond(status, headers, protocol, "hit", stream=self._stream_class(chunks))
+        call, stream = self._caching.describe(request, found), self._stream_class(chunks)
+        return self._respond(status, headers, protocol, call, stream=stream)
 
     def _respond_to_recording(
         self, answer: dict[str, Any], request: CacheableRequest, *, is_fetched: bool
     ) -> Any:
         """Return the response for a recorded answer."""
         status, headers, origin, chunks = recording.replay(answer, is_fetched=is_fetched)
+        call = self._caching.describe(
+            request, make_recorded(answer if origin == "hit" else MISSING)
+        )
         if request.streams:
-            return self._respond(status, headers, {}, origin, stream=self._stream_class(chunks))
-        return self._respond(status, headers, {}, origin, b"".join(chunks))
+            return self._respond(status, headers, {}, call, stream=self._stream_class(chunks))
+        return self._respond(status, headers, {}, call, b"".join(chunks))
 
-    def _respond_to_seat(self, seat: StreamSeat, request: Any) -> Any:
+    def _respond_to_seat(self, parsed: CacheableRequest, seat: StreamSeat, request: Any) -> Any:
         """Return the response for a stream in flight, or for a failure in its place."""
         status, protocol = seat.opened.status, seat.opened.protocol
         is_shared = seat.joined and seat.stream is not None
         select = select_headers if is_shared else drop_transfer_headers
         headers = select(seat.opened.headers)
         if seat.stream is None:
-            return self._respond(status, headers, protocol, "miss", seat.opened.body)
+            failed = Outcome(None, "miss", reason="the status is not 200")
+            failure = self._caching.describe(parsed, failed)
+            return self._respond(status, headers, protocol, failure, seat.opened.body)
+        call = seat.opened.call
         if seat.joined and seat.opened.shared is not None:
             seat.opened.shared.count_joined()
-        origin = "hit" if seat.joined else "miss"
-        return self._respond(
-            status, headers, protocol, origin, stream=self._open_seat(seat, request)
-        )
+        if seat.joined or call is None:
+            call = self._caching.describe(parsed, Outcome(None, "joined"))
+        stream = self._open_seat(seat, request)
+        return self._respond(status, headers, protocol, call, stream=stream)
 
     def _respond(
         self,
         status: int,
         headers: Iterable[Iterable[str]],
         protocol: Mapping[str, Any],
-        origin: str,
+        call: ObservedCall,
         body: bytes | None = None,
         *,
         stream: Any = None,
+        origin: str = "",
     ) -> Any:
-        more = [(HEADER, origin)]
+        if self._caching.erases_usage and call.outcome in ("hit", "stale", "joined"):
+            if body is not None:
+                body = erase_usage(body)
+            else:
+                stream.erases_usage = True
+        outcome = "miss" if call.outcome == "unstorable" else call.outcome
+        more = [(HEADER, origin or outcome)]
         if body is not None:
             more.append(("content-length", str(len(body))))
             stream = self._stream_class([body])  # the client measures the time to read a stream
@@ -512,13 +425,5 @@ class CachingTransport(Generic[Transport, Request, Response]):
             status,
             headers=write_headers([*headers, *more]),
             stream=stream,
-            extensions=write_protocol(protocol),
+            extensions={**write_protocol(protocol), EXTENSION: call},
         )
-
-
-def _is_storable(value: dict[str, Any] | bytes) -> bool:
-    return isinstance(value, bytes) or value.get("is_storable", True) is True
-
-
-def _get_usage(check: AnswerCheck) -> dict[str, Any]:
-    return {"model": check.model, "usage": check.usage} if check.usage else {}

@@ -35,11 +35,14 @@ def make_call(request: CacheableRequest, loader: Loader) -> Call:
     path = request.description.partition(" ")[0].split("/")
     title, text = " ".join(path[-2:]), _find_last_text(request.body)
     key = loader.open_namespace().prefix + request.key
+    arguments = _get_arguments(request.body)
+    if request.sample:
+        arguments = {"sample": request.sample, **arguments}
     return Call(
         key,
         request.description,
         title,
-        _get_arguments(request.body),
+        arguments,
         text,
         is_recordable=is_recordable,
         is_same=_is_same,

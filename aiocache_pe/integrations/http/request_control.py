@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
-from aiocache_pe.context import bypass, refresh
+from aiocache_pe.context import bypass, fresh, refresh
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.sentinels import DEFAULT, Default
 from aiocache_pe.ttl import parse_duration
@@ -14,7 +15,7 @@ from aiocache_pe.ttl import parse_duration
 HEADER = "x-aiocache-pe"
 """The header of a request that controls the cache. A response has it with its origin."""
 _MODES: Mapping[str, Callable[[], Any]] = {"bypass": bypass, "refresh": refresh}
-_DURATIONS = ("ttl",)
+_DURATIONS = ("ttl", "max-age")
 
 
 class RequestControl(NamedTuple):
@@ -63,7 +64,11 @@ def parse_control(text: str) -> RequestControl:
     ttl: float | None | Default = DEFAULT
     if "ttl" in directives:
         ttl = _parse_seconds("ttl", directives["ttl"], text)
-    return RequestControl(tuple(modes), ttl)
+    blocks: list[Callable[[], Any]] = [*modes]
+    if "max-age" in directives:
+        seconds = _parse_seconds("max-age", directives["max-age"], text)
+        blocks += [] if seconds is None else [partial(fresh, seconds)]
+    return RequestControl(tuple(blocks), ttl)
 
 
 def _parse_seconds(name: str, value: str, text: str) -> float | None:
@@ -79,6 +84,6 @@ def _is_number(text: str) -> bool:
 
 def _make_error(text: str) -> ConfigurationError:
     return ConfigurationError(
-        f'the request header {HEADER} must be "bypass", "refresh" or "ttl=SECONDS", or the last '
-        f'two with a comma between them; a duration may be "1h30m"; got {text!r:.80}'
+        f'the request header {HEADER} must be "bypass", "refresh" or a duration such as "ttl=1h" '
+        f'or "max-age=3600", or "refresh" and durations with commas; got {text!r:.80}'
     )

@@ -98,6 +98,7 @@ class CacheableRequest(NamedTuple):
         body: the parsed JSON, or a description of a body that is not JSON.
         state: the name of a state on the server on which the response depends; empty without one.
             Such a response may be recorded, but not stored.
+        sample: the number of its sample.
         partition: the end of the key of an entry, by which partitions differ. A recording, which
             is replayed without credentials, does not depend on it.
         ttl: the lifetime in seconds that the request asks for.
@@ -109,6 +110,7 @@ class CacheableRequest(NamedTuple):
     body: Any
     api: Api
     state: str = ""
+    sample: int = 0
     partition: str = ""
     ttl: float | None | Default = DEFAULT
 

@@ -20,6 +20,7 @@ from aiocache_pe.decorators.streams.fan_out_async import AsyncSharedStream
 from aiocache_pe.decorators.streams.fan_out_sync import SyncSharedStream
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.loading.compute import SharedComputation
+from aiocache_pe.observation import ObservedCall
 from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.interrupts import raise_interrupt
@@ -40,6 +41,7 @@ class OpenedStream(NamedTuple):
         body: the body of a failure.
         protocol: see `aiocache_pe.integrations.http.responses.read_protocol`.
         account: the digest of the credentials that the failure concerns.
+        call: the observed call of the request that opened the stream.
         shared: the computation of the entry; ``None`` for a failure.
     """
 
@@ -49,6 +51,7 @@ class OpenedStream(NamedTuple):
     body: bytes = b""
     protocol: Mapping[str, str] = MappingProxyType({})
     account: bytes = b""
+    call: ObservedCall | None = None
     shared: SharedComputation | None = None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
@@ -45,9 +45,11 @@ from aiocache_pe.integrations.http.shared_streams import (
     StreamSeat,
     SyncSharedStreams,
 )
+from aiocache_pe.integrations.http.usage_eraser import erase_chunks
 from aiocache_pe.loading import blocking
+from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.options import LoadRequest
-from aiocache_pe.sentinels import MISSING
+from aiocache_pe.sentinels import MISSING, Missing
 
 
 class SyncTransport(CachingTransport[Transport, Request, Response]):
@@ -61,7 +63,13 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
     def handle_request(self, request: Request) -> Response:
         """Return the response to a request, from the cache or from the server."""
-        return self._answer(request)  # type: ignore[no-any-return]
+        control = context.current_control()
+        if control is None or control.calls is None:
+            return self._answer(request)  # type: ignore[no-any-return]
+        with self._watch(control, request) as watch:
+            response = self._answer(request)
+            self._note_response(watch, request, response)
+            return response  # type: ignore[no-any-return]
 
     def handle_async_request(self, request: object) -> NoReturn:
         """Raise `ConfigurationError`: this is no transport of an async client."""
@@ -81,7 +89,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         try:
             control = parse_control(request.headers[HEADER])
         except ConfigurationError as error:
-            return self._respond_to_error(error)
+            return self._respond_to_error(request, error)
         with control.enter():
             return self._answer_controlled(control, self._drop_control(request))
 
@@ -89,7 +97,11 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
         if context.current_mode() is Mode.BYPASS:
             return self._send(request)
         content = request.read() if self._caching.is_cacheable(request) else None
-        return self._choose_handler(control, request, content)(request)
+        parsed = self._parse(control, request, content)
+        with self._caching.number(parsed) as numbered:
+            response = self._choose_handler(request, numbered)(request)
+        self._caching.note_status(parsed, numbered, response.status_code)
+        return response
 
     def _send(self, request: Any) -> Any:
         response = self._inner.handle_request(request)
@@ -124,7 +136,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
                 raise
             return None
         may_have = turn.may_have(outcome.value)
-        return self._respond_to_outcome(outcome, turn.fetched) if may_have else None
+        return self._respond_to_outcome(parsed, outcome, turn.fetched) if may_have else None
 
     def _answer_recorded(self, cassette: Cassette, parsed: CacheableRequest, request: Any) -> Any:
         fetched: list[FetchedResponse] = []
@@ -139,7 +151,8 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
 
     def _answer_stream(self, parsed: CacheableRequest, request: Any) -> Any:
         load = self._caching.make_load_request(parsed, lambda: None)
-        mode = context.current_mode()
+        control = context.current_control() or context.NO_CONTROL
+        mode = control.mode
         streams = self._streams if mode is None else self._streams_class()
         turns = 0
         namespace = self._loader.namespace
@@ -149,10 +162,11 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
                 begin = partial(namespace.begin_all, supersede=True)
                 blocking.wait_for(begin, [computation], otherwise=None)
             else:
-                value: Any = blocking.wait_for(
-                    namespace.get, load.key, computation, otherwise=MISSING
+                find, nothing = self._loader.computer.find, cast("Outcome | Missing", MISSING)
+                found = blocking.wait_for(
+                    find, load.key, control.max_age, computation, otherwise=nothing
                 )
-                response = self._respond_to_stream_value(value)
+                response = self._respond_to_stream(parsed, found)
                 if response is not None:
                     return response
             present = streams.get_present(load.key)
@@ -174,7 +188,7 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
             if seat is None:
                 streams = self._streams_class()  # that stream cannot be joined: send the request
             elif seat.stream or not seat.joined or seat.opened.account == identify_account(request):
-                return self._respond_to_seat(seat, request)
+                return self._respond_to_seat(parsed, seat, request)
 
     def _open(
         self,
@@ -238,12 +252,14 @@ def _iter_chunks(
 class _ChunkStream:
     """Byte stream of chunks: stored ones, or an iterator and the function that closes it."""
 
+    erases_usage = False
+
     def __init__(self, chunks: Iterable[bytes], close: Callable[[], None] | None = None) -> None:
         self._chunks = chunks
         self._close = close
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._chunks
+        yield from erase_chunks(self._chunks) if self.erases_usage else self._chunks
 
     def close(self) -> None:
         if self._close is not None:

@@ -36,7 +36,7 @@ async def test_an_older_entry_is_computed_and_replaced(
     with fresh(max_age=50):
         assert [await kind.get_result(count()) for _ in range(2)] == [2, 2]
     assert await kind.get_result(count()) == 2
-    assert count.cache_info() == (3, 2)
+    assert count.cache_info()[:2] == (3, 2)
 
 
 @each_kind

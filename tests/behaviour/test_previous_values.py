@@ -193,7 +193,7 @@ async def test_an_ordinary_parameter_of_this_name_is_an_argument(memory: CacheMa
         return previous
 
     assert [await compare(previous) for previous in (1, 2, None)] == [1, 2, None]
-    assert compare.cache_info() == (0, 3)
+    assert compare.cache_info()[:2] == (0, 3)
     old = 7
     assert await memory.get_or_set("k", lambda previous=old: previous) == 7
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiocache_pe.clock import Clock
-from aiocache_pe.engine.engine import Computation
+from aiocache_pe.engine.computation import Computation
 from aiocache_pe.exceptions import ConfigurationError
 from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.ttl import parse_duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import aclosing, contextmanager
 from typing import Any, ParamSpec, TypeVar
 
@@ -41,7 +41,7 @@ class _Sampled(DecoratedFunction[P, R]):
         return [each[len(prefix) :] for each in keys]
 
     @contextmanager
-    def _number(self, args: Args, kwargs: Kwargs) -> Iterator[None]:
+    def _number(self, args: Args, kwargs: Kwargs) -> Generator[None]:
         if _has_number(context.current_control() or NO_CONTROL):
             yield
             return

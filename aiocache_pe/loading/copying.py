@@ -53,7 +53,7 @@ class Outcome:
         reason: str = "",
     ) -> None:
         self.value = value
-        self.source = source
+        self.source: Source = source
         self.is_stored = is_stored
         self.is_outdated = is_outdated
         self.tokens = tokens

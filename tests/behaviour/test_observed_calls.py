@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ async def test_a_result_that_no_codec_holds_has_a_reason(memory: CacheManager) -
         return threading.Lock()
 
     @cached(cache=memory)
-    async def stream_locks() -> Any:
+    async def stream_locks() -> AsyncIterator[Any]:
         yield threading.Lock()
 
     @cached_batch(cache=memory)
@@ -134,7 +134,7 @@ async def test_concurrent_callers_join(cache: CacheManager) -> None:
         return [number]
 
     @cached(cache=cache)
-    async def stream(number: int) -> Any:
+    async def stream(number: int) -> AsyncIterator[int]:
         await asyncio.sleep(0)
         yield number
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from aiocache_pe import context
 from aiocache_pe.context import Cassette, Mode
@@ -162,9 +162,9 @@ class SyncTransport(CachingTransport[Transport, Request, Response]):
                 begin = partial(namespace.begin_all, supersede=True)
                 blocking.wait_for(begin, [computation], otherwise=None)
             else:
-                find, nothing = self._loader.computer.find, cast("Outcome | Missing", MISSING)
-                found = blocking.wait_for(
-                    find, load.key, control.max_age, computation, otherwise=nothing
+                find = self._loader.computer.find
+                found: Outcome | Missing = blocking.wait_for(
+                    find, load.key, control.max_age, computation, otherwise=MISSING
                 )
                 response = self._respond_to_stream(parsed, found)
                 if response is not None:

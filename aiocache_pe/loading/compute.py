@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from aiocache_pe.loading.previous import UNCHANGED, Previous, get_unchanged, tak
 from aiocache_pe.loading.remembered_errors import RememberedErrors
 from aiocache_pe.record import Savings
 from aiocache_pe.runtime.error_copies import copy_error
+from aiocache_pe.runtime.randomness import RANDOM
 from aiocache_pe.runtime.single_flight import Flight, Flights, GaveUp
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
 from aiocache_pe.ttl import parse_ttl
@@ -360,7 +360,7 @@ class Computer:
             computation.reason = f"ttl or cache_if raised {type(error).__name__}: {error}"
             return None
         if ttl is not None and policy.jitter is not None:
-            ttl -= policy.jitter(ttl) * random.random()  # noqa: S311 - spreads expiry only
+            ttl -= policy.jitter(ttl) * RANDOM.random()
         stale_ttl = policy.stale_ttl
         if stale_ttl is None and policy.keeps_expired:
             stale_ttl = ttl

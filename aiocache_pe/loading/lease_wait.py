@@ -10,7 +10,6 @@ holder in its own process that waits for this caller.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Self, TypeVar
 
@@ -18,6 +17,7 @@ from aiocache_pe.backends.base import Lease
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.runtime import wait_graph
+from aiocache_pe.runtime.randomness import vary
 from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, Missing
 
@@ -80,13 +80,10 @@ class HeldLease(WaitNode):
 
 
 def iter_pauses() -> Iterator[float]:
-    """Yield the pauses between attempts, in seconds, without an end.
-
-    A random factor keeps processes from making them at the same moments.
-    """
+    """Yield the pauses between attempts, in seconds, without an end."""
     pause = _MIN_PAUSE
     while True:
-        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        yield vary(pause)
         pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from weakref import WeakMethod
 
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
+from aiocache_pe.runtime.randomness import vary
 from aiocache_pe.runtime.short_locks import get_free
 
 logger = logging.getLogger("aiocache_pe")
@@ -124,7 +124,7 @@ class CircuitBreaker:
 async def _probe(recover: WeakMethod[Recover], pauses: Pauses, sleep: Sleep) -> None:
     pause, longest_pause = pauses
     while True:
-        await sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        await sleep(vary(pause))
         method = recover()
         if method is None:  # the store was garbage-collected
             return

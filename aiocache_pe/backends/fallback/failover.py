@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
@@ -21,6 +20,7 @@ from aiocache_pe.exceptions import StoreUnavailableError
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.portal import Background
+from aiocache_pe.runtime.randomness import vary
 from aiocache_pe.runtime.short_locks import get_free
 
 logger = logging.getLogger("aiocache_pe")
@@ -321,7 +321,7 @@ class Failover:
 
 async def _repeat(adopt: WeakMethod[Callable[[], Awaitable[None]]], sleep: Sleep) -> None:
     while True:
-        await sleep(_ADOPTION_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - no secret
+        await sleep(vary(_ADOPTION_SECONDS))
         method = adopt()
         if method is None:  # the stores were garbage-collected
             return

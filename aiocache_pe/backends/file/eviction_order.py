@@ -11,7 +11,6 @@ evicts in a similar way.
 from __future__ import annotations
 
 import os
-import random
 import stat
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 from aiocache_pe.backends.file import access_stats, scan
 from aiocache_pe.backends.file.layout import FOLDERS, Layout, is_entry_name
+from aiocache_pe.runtime.randomness import RANDOM
 
 _SAMPLE_SIZE = 512  # entries that a sample has at least, if the directory has as many
 _MAX_PER_FOLDER = 256  # entries of one folder that a sample has at most
@@ -70,12 +70,12 @@ def sample(layout: Layout) -> list[Candidate]:
     """Return a random sample of the entries, or all entries of a small directory."""
     candidates: list[Candidate] = []
     areas = scan.list_areas(layout)
-    for folder in random.sample(FOLDERS, len(FOLDERS)):
+    for folder in RANDOM.sample(FOLDERS, len(FOLDERS)):
         for area in areas:
             names = scan.list_readable_names(f"{area}/{folder}")
             names = [name for name in names if is_entry_name(name)]
             if len(names) > _MAX_PER_FOLDER:
-                names = random.sample(names, _MAX_PER_FOLDER)
+                names = RANDOM.sample(names, _MAX_PER_FOLDER)
             for name in names:
                 with suppress(OSError):
                     candidates.append(examine(f"{area}/{folder}/{name}"))

@@ -31,6 +31,7 @@ from aiocache_pe import BackendError, CacheManager, LoadTimeoutError, refresh
 from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.events import BackendFailed
+from aiocache_pe.runtime.randomness import RANDOM
 from tests.support.history import ABSENT, Operation, is_linearizable
 from tests.support.internals import wait_for_refreshes
 from tests.support.simulation.loop import SimulatedClock, SimulatedLoop
@@ -90,7 +91,7 @@ class Schedule:
     """
 
     def __init__(self, kind: str, seed: int) -> None:
-        random.seed(seed)  # for the pauses of the library
+        RANDOM.seed(seed)
         self._chance = chance = random.Random(seed)
         self._loop = SimulatedLoop(chance)
         clock, faults = SimulatedClock(self._loop), KINDS[kind]

@@ -141,6 +141,5 @@ def record_histories(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
+    with process:  # which closes its pipes
         process.kill()
-        process.communicate()

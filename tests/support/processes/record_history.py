@@ -8,7 +8,6 @@ event loops, and threads that block. `tests.support.history_log` describes the l
 from __future__ import annotations
 
 import asyncio
-import faulthandler
 import json
 import mmap
 import os
@@ -31,14 +30,19 @@ from aiocache_pe import BackendError, CacheManager, cached, cached_batch, sync
 from aiocache_pe.events import BackendFailed
 from tests.support.history import ABSENT
 from tests.support.history_log import ALL, CHANGE, FAILED, READ, HistoryWriter
+from tests.support.task_stacks import exit_after
 
 FORKING = 0.03  # the probability of a fork after a call
 PERIOD = 250_000_000  # nanoseconds for which the callers use the same registers
 REGISTERS = 3  # of each group
 SOURCES = 2  # of each process
 CHILD_NANOSECONDS = 300_000_000  # for which a forked child makes calls
-HANG_SECONDS = 15
-"""Seconds after the end of its time, after which a process that hangs prints its stacks."""
+HANG_SECONDS = 90
+"""Seconds after the end of its time, after which a process that hangs prints its stacks.
+
+The last disturbance may take most of them: a primary that is going to be replaced makes its clients
+wait until that has succeeded.
+"""
 PADDING = "padding " * 200
 _failures: ContextVar[list[object]] = ContextVar("failures")
 
@@ -454,7 +458,7 @@ def record(recording: Recording, until: int) -> None:
     """Run all callers of a process until a time, in nanoseconds of the monotonic clock."""
     settings, recording.until = recording.settings, until
     unhandled: list[dict[str, Any]] = []
-    faulthandler.dump_traceback_later((until - time.monotonic_ns()) / 1e9 + HANG_SECONDS, exit=True)
+    exit_after((until - time.monotonic_ns()) / 1e9 + HANG_SECONDS)
 
     async def run_tasks(number: int) -> None:
         loop = asyncio.get_running_loop()

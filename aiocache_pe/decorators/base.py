@@ -29,7 +29,6 @@ from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import NO_CONTROL, Call, Control
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
-from aiocache_pe.decorators.settings import KeyMaker, Settings
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.class_schemas import render_result
 from aiocache_pe.keys.code_digest import CodeDigest, Read, watch_constants
@@ -49,6 +48,9 @@ from aiocache_pe.loading.previous import PREVIOUS, Previous, has_previous_parame
 from aiocache_pe.loading.watch import Watch
 from aiocache_pe.runtime.threads import call_in_thread
 from aiocache_pe.sentinels import PENDING
+
+if TYPE_CHECKING:
+    from aiocache_pe.decorators.settings import KeyMaker, Settings
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import eq
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -26,7 +26,6 @@ from aiocache_pe.backends.base import (
 from aiocache_pe.clock import Clock
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.codecs.object_size import measure
-from aiocache_pe.codecs.pipeline import Pipeline
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.debug_log import DebugLog
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
@@ -39,6 +38,9 @@ from aiocache_pe.runtime.generations import Generations
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.runtime.threads import ThreadPool
 from aiocache_pe.sentinels import MISSING, PENDING, Missing, Pending, Sentinel
+
+if TYPE_CHECKING:
+    from aiocache_pe.codecs.pipeline import Pipeline
 
 PeekResult = MemoryEntry | Missing | Pending
 _decoders = ThreadPool(2, "aiocache_pe-decoder")

@@ -31,6 +31,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.keys.function_layers import iter_layers, list_layers
 from aiocache_pe.keys.qualified_names import find_script, get_module
 from aiocache_pe.keys.source_trees import render_source
 from aiocache_pe.runtime.interrupts import raise_interrupt
@@ -193,40 +194,9 @@ class CodeDigest:
         return text if text is not None and is_current else f"bytecode {_render_code(code)}"
 
 
-def list_layers(function: Any) -> list[types.FunctionType]:
-    """Return the Python functions that a callable consists of, the innermost one last.
-
-    Example:
-        >>> [each.__name__ for each in list_layers(functools.partial(list_layers, None))]
-        ['list_layers']
-    """
-    return [each for each in _iter_layers(function) if isinstance(each, types.FunctionType)]
-
-
-def _iter_layers(function: Any) -> Iterator[Any]:
-    """Yield a callable and the callables that it wraps."""
-    seen: list[Any] = []  # a wrapper may wrap itself
-    while function is not None and not any(function is each for each in seen):
-        seen.append(function)
-        yield function
-        function = _get_inner(function)
-
-
-def _get_inner(function: Any) -> Any:
-    for name in ("__wrapped__", "__func__", "func", "fget"):
-        # `partial`, methods, and properties have a function; other objects only claim to.
-        if inspect.getattr_static(function, name, None) is not None:
-            return getattr(function, name)
-        if isinstance(function, types.FunctionType):
-            return None
-    # The method of a callable object of a Python class.
-    call = inspect.getattr_static(type(function), "__call__", None)
-    return call if isinstance(call, types.FunctionType) else None
-
-
 def _iter_wrapper_texts(function: Any) -> Iterator[str]:
     """Yield the texts of the constants that objects around a function hold."""
-    for layer in _iter_layers(function):
+    for layer in iter_layers(function):
         if isinstance(layer, functools.partial):
             values = {"args": layer.args, **layer.keywords}
         elif isinstance(layer, types.FunctionType) or type(layer).__module__.startswith(_PACKAGE):

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.code_digest import list_layers
+from aiocache_pe.keys.function_layers import list_layers
 from aiocache_pe.runtime.interrupts import raise_interrupt
 
 if sys.version_info >= (3, 14):

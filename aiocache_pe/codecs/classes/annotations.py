@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import typing
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Literal, NewType, TypeVar, get_args, get_origin
-
-from aiocache_pe.codecs.classes.pydantic_models import complete_fields, is_model
 
 
 def get_annotation_parts(annotation: Any) -> Iterable[Any]:
@@ -59,3 +58,22 @@ def get_field_annotations(cls: type) -> Iterable[Any]:
         raise NameError(f"{cls.__qualname__} mentions a class that is not defined yet")
     # A model has resolved all names itself, and the parameters of generics.
     return [field.annotation for field in model_fields.values()]
+
+
+def is_model(cls: type) -> bool:
+    """Return whether a class is a pydantic model, without importing pydantic."""
+    # From its main module, because an attribute of the package may start a lazy import.
+    base = getattr(sys.modules.get("pydantic.main"), "BaseModel", None)
+    return base is not None and issubclass(cls, base)
+
+
+def complete_fields(cls: Any) -> bool:
+    """Return whether the types of all fields of a model are known, after an attempt to find them.
+
+    The SDKs of models build a class when it is first used, but know its fields at once.
+    """
+    if cls.__pydantic_complete__ or getattr(cls, "__pydantic_fields_complete__", False):
+        return True
+    # Only in the module of the class: by default, names are taken from the calling function, too.
+    cls.model_rebuild(raise_errors=False, _types_namespace={})
+    return bool(cls.__pydantic_complete__)

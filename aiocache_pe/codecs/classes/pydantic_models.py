@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from aiocache_pe.codecs.classes.shapes import Shape, join_parts
 from aiocache_pe.keys.qualified_names import get_stored_name
-
-
-def is_model(cls: type) -> bool:
-    """Return whether a class is a pydantic model, without importing pydantic."""
-    # From its main module, because an attribute of the package may start a lazy import.
-    base = getattr(sys.modules.get("pydantic.main"), "BaseModel", None)
-    return base is not None and issubclass(cls, base)
-
-
-def complete_fields(cls: Any) -> bool:
-    """Return whether the types of all fields of a model are known, after an attempt to find them.
-
-    The SDKs of models build a class when it is first used, but know its fields at once.
-    """
-    if cls.__pydantic_complete__ or getattr(cls, "__pydantic_fields_complete__", False):
-        return True
-    # Only in the module of the class: by default, names are taken from the calling function, too.
-    cls.model_rebuild(raise_errors=False, _types_namespace={})
-    return bool(cls.__pydantic_complete__)
 
 
 class ModelShape(Shape):

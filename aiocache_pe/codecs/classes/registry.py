@@ -16,8 +16,12 @@ from typing import Any, TypeVar, is_typeddict
 
 import msgspec
 
-from aiocache_pe.codecs.classes.annotations import get_annotation_parts, get_field_annotations
-from aiocache_pe.codecs.classes.pydantic_models import ModelShape, is_model
+from aiocache_pe.codecs.classes.annotations import (
+    get_annotation_parts,
+    get_field_annotations,
+    is_model,
+)
+from aiocache_pe.codecs.classes.pydantic_models import ModelShape
 from aiocache_pe.codecs.classes.shapes import (
     AttributeShape,
     EnumShape,

@@ -6,7 +6,6 @@ take store keys and seconds; callers have checked the user's arguments already.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,8 +16,8 @@ from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
 from aiocache_pe.engine.computation import Computation
 from aiocache_pe.engine.counters import Counters
 from aiocache_pe.engine.engine import Engine, Item, PeekResult
+from aiocache_pe.engine.failure_log import FailureLog
 from aiocache_pe.engine.memory_entry import EncodedValue, MemoryEntry
-from aiocache_pe.engine.single_reports import SingleReports
 from aiocache_pe.exceptions import (
     BackendError,
     ChangedClassError,
@@ -35,11 +34,7 @@ from aiocache_pe.runtime.loops import checkpoint, get_loop, slice_batch
 from aiocache_pe.runtime.wait_graph import WaitNode
 from aiocache_pe.sentinels import MISSING, PENDING, Missing
 
-logger = logging.getLogger("aiocache_pe")
-_RECOVERY_SECONDS = 30.0  # without a failure; only then is a success logged as a recovery
 _UNCOUNTED = frozenset(("stats", "totals"))  # operations of `get_stats`
-_CONFIGURATION = "configuration"  # the topic of failures that only another configuration mends
-_MAX_REASONS = 100  # that are logged, each once; more reasons are not logged
 Hit = events.Hit  # saves an attribute lookup at every hit
 T = TypeVar("T")
 
@@ -55,6 +50,7 @@ class Namespace:
         counters: its counters in this process.
         lease_holders: the computations of this process that hold a lease, by store key.
         lock_holders: the locks of users that this process holds, by store key.
+        failure_log: its log lines about failures.
     """
 
     def __init__(self, engine: Engine, name: str, on_activity: Callable[[], None]) -> None:
@@ -70,9 +66,7 @@ class Namespace:
         self._decode = engine.decode
         self._subscribed = engine.events.subscribed
         self._check_log_level = engine.debug_log.check_level
-        self._reasons = set[str]()
-        self._failed_at: dict[str, float] = {}  # the last failure of each operation
-        self._single_reports = SingleReports(engine.backend.name, name)
+        self.failure_log = FailureLog(engine.backend.name, name, self.monotonic)
 
     # Reads
 
@@ -191,7 +185,7 @@ class Namespace:
             for error in found[1]:
                 self.count_failure("entry", error)
             if found[0] and not found[1]:
-                self._note_success("entry")
+                self.failure_log.note_success("entry")
             entries |= found[0]
         return entries
 
@@ -255,7 +249,7 @@ class Namespace:
                     raise
                 return await self._decode_anywhere(entry)
         except ChangedClassError as error:
-            self._report_changed_class(error)
+            self.failure_log.report_changed_class(error)
         except Exception as error:
             self.count_failure("decode", error)
         self.engine.discard([entry.key])
@@ -486,10 +480,8 @@ class Namespace:
     async def attempt(self, verb: str, work: Awaitable[T], otherwise: T) -> T:
         """Await an operation of the store, and continue without its result if it fails.
 
-        Every failure is counted, except those of reading or writing the counters. Logged are an
-        operation's first failure, and its first success after some time without a failure. On a
-        full disk, small writes succeed and large writes fail in turn, and a log line for each would
-        fill the rest of the disk.
+        Every failure is counted, except those of reading or writing the counters. An operation's
+        first failure is logged.
 
         Args:
             verb: the name of the operation, for events and the log.
@@ -508,7 +500,7 @@ class Namespace:
             get_loop()  # without one, no store works
             self.count_failure(verb, error)
             return otherwise
-        self._note_success(verb)
+        self.failure_log.note_success(verb)
         return result
 
     # Counters and events
@@ -537,26 +529,7 @@ class Namespace:
         if verb not in _UNCOUNTED or isinstance(error, CorruptRecordError):
             self.counters.add("errors")
         self.emit(events.BackendFailed, "", verb, error)
-        if isinstance(error, CorruptRecordError):
-            logger.warning(
-                "store %s of namespace %r: a damaged record is treated as a miss: %s",
-                *(self.store_name, self.name, error),
-            )
-            return
-        if self._single_reports.report(verb, error):
-            return
-        is_misconfigured = getattr(error, "is_misconfigured", False)
-        topic = _CONFIGURATION if is_misconfigured else verb
-        is_logged = topic in self._failed_at
-        self._failed_at[topic] = self.monotonic()
-        if not is_logged:
-            logger.log(
-                logging.ERROR if is_misconfigured else logging.WARNING,
-                "store %s of namespace %r fails (%s: %s: %s)%s; calls continue without it, and "
-                "further failures are counted, not logged",
-                *(self.store_name, self.name, verb, type(error).__name__, error),
-                "; check the URL and the credentials" if is_misconfigured else "",
-            )
+        self.failure_log.report_failure(verb, error)
 
     def count_unstorable(self, item: Item, error: Exception) -> None:
         """Count a computed value that no codec can hold; log it once for each function or reason.
@@ -566,50 +539,13 @@ class Namespace:
         self.counters.add("unstorable")
         self.emit(events.BackendFailed, item.key, "encode", error)
         source = "" if item.on_unstorable is None else item.on_unstorable(error)
-        reason = f"unstorable: {source or error}"
-        if reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
-            self._reasons.add(reason)
-            logger.warning(
-                "result of %s is not stored in the %s store, namespace %r: %s; the caller gets "
-                "the result, and further ones are counted as unstorable, not logged",
-                *(source or f"key {item.key[len(self.prefix) :]!r}", self.store_name, self.name),
-                error,
-            )
-
-    def report_unstored(self, key: str, error: Exception) -> None:
-        """Log once that results are not stored, because a function of their options failed."""
-        reason = f"{type(error).__name__}: {error}"
-        if reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
-            self._reasons.add(reason)
-            logger.warning(
-                "result of key %r in namespace %r is not stored, because a function given as ttl= "
-                "or cache_if= failed (%s); the caller gets the result, and further failures of "
-                "this kind are counted, not logged",
-                *(key[len(self.prefix) :], self.name, reason),
-            )
-
-    def _report_changed_class(self, error: ChangedClassError) -> None:
-        """Log once that results of an older version of a class are computed again."""
-        if error.reason not in self._reasons and len(self._reasons) < _MAX_REASONS:
-            self._reasons.add(error.reason)
-            logger.info(
-                "store %s of namespace %r: %s; such entries are misses",
-                *(self.store_name, self.name, error.reason),
-            )
+        self.failure_log.report_unstorable(item.key[len(self.prefix) :], source, error)
 
     def emit(self, kind: type[events.Event], key: str, *details: Any) -> None:
         """Deliver an event to its subscribers, if there are any."""
         if kind in self._subscribed:
             user_key = key[len(self.prefix) :]
             self.engine.events.emit(kind(self.name, user_key, *details))
-
-    def _note_success(self, verb: str) -> None:
-        for topic in (verb, _CONFIGURATION) if self._failed_at else ():
-            failed_at = self._failed_at.get(topic)
-            if failed_at is not None and self.monotonic() - failed_at >= _RECOVERY_SECONDS:
-                self._failed_at.pop(topic, None)
-                store = self.store_name
-                logger.warning("store %s of namespace %r works again (%s)", store, self.name, topic)
 
     def _count_entry_hit(self, entry: MemoryEntry) -> None:
         entry.hits += 1

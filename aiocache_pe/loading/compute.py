@@ -356,7 +356,8 @@ class Computer:
             ttl = parse_ttl(policy.ttl(value)) if callable(policy.ttl) else policy.ttl
         except Exception as error:  # noqa: BLE001 - raised by the user's function
             self.count_load_failure(key, error)
-            self._namespace.report_unstored(key, error)
+            namespace = self._namespace
+            namespace.failure_log.report_failed_option(key[len(namespace.prefix) :], error)
             computation.reason = f"ttl or cache_if raised {type(error).__name__}: {error}"
             return None
         if ttl is not None and policy.jitter is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -44,6 +43,7 @@ from aiocache_pe.backends.redis.key_names import (
     parse_store_key,
 )
 from aiocache_pe.backends.redis.leases import RedisLease, try_acquire
+from aiocache_pe.backends.redis.record_codec import RecordCodec
 from aiocache_pe.backends.redis.scripts import ScriptCall
 from aiocache_pe.backends.redis.server_clock import ServerClock
 from aiocache_pe.backends.redis.url import Address, parse
@@ -57,7 +57,7 @@ from aiocache_pe.exceptions import (
 )
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
-from aiocache_pe.record import Head, Record, pack_head, unpack, unpack_head
+from aiocache_pe.record import Head, Record
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -107,8 +107,9 @@ class RedisBackend:
         address = Address("standalone", "the given client", ()) if url is None else parse(url)
         self._server = address.safe_url
         self._clients = Clients(address, client)
-        self._clock = SystemClock() if clock is None else clock
-        self._server_clock = ServerClock(self._clock)
+        clock = SystemClock() if clock is None else clock
+        self._server_clock = ServerClock(clock)
+        self._records = RecordCodec(clock, self._server_clock)
         self._token_start = os.urandom(6).hex().encode("ascii")
         # Only the client of a Cluster or of Sentinels knows the primaries, and a user's client
         # belongs to another loop than the listeners.
@@ -131,8 +132,7 @@ class RedisBackend:
         self, keys: Sequence[str], more_names: Sequence[bytes]
     ) -> tuple[Sequence[Versioned], dict[str, ReadResult]]:
         """Return the values of other names, and then the records of keys, in one round trip."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         names = [*more_names, *(make_entry_name(key) for key in keys)]
         tracker = self._tracker
         versions = tracker.make_versions(names) if tracker is not None else None
@@ -152,7 +152,7 @@ class RedisBackend:
                 continue
             stamp = version if version is not None and version.is_current else None
             try:
-                found[key] = self._from_server(unpack(value, key=key, stamp=stamp))
+                found[key] = self._records.decode(value, key, stamp)
             except NewerRecordError as error:
                 found[key] = error
             except CorruptRecordError as error:
@@ -162,17 +162,16 @@ class RedisBackend:
 
     async def write(self, records: Sequence[Record]) -> Sequence[Record]:
         """See `Backend.write`."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         own_data = [record for record in records if is_internal_key(record.head.key)]
         changes = [record for record in records if not is_internal_key(record.head.key)]
         calls: list[ScriptCall] = []
         for record in changes:
             entry, _, *names = list_names(make_entry_name(record.head.key))
-            calls.append(([entry, *names], [*self._make_value(record), self._make_token()]))
+            calls.append(([entry, *names], [*self._records.encode(record), self._make_token()]))
         try:
             answers = await self._commands.batch(
-                [self._make_set(record) for record in own_data], keeps_answers=True
+                [self._records.make_set(record) for record in own_data], keeps_answers=True
             )
             answers += await self._commands.run_many(scripts.WRITE, calls)
         finally:
@@ -275,8 +274,7 @@ class RedisBackend:
 
     async def delete(self, keys: Sequence[str], only: Condition | None = None) -> Sequence[Head]:
         """See `Backend.delete`; a condition costs a second round trip."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         names = [make_entry_name(key) for key in keys]
         if only is None:
             chosen: list[tuple[bytes, bytes]] = [(name, b"") for name in names]
@@ -284,7 +282,7 @@ class RedisBackend:
             lines = await self._commands.get_heads(names)
             chosen = []
             for key, name, line in zip(keys, names, lines, strict=True):
-                head = self._parse_head(line, key)
+                head = self._records.decode_head(line, key)
                 if head is not None and line and only(head):
                     chosen.append((name, line))
 
@@ -296,19 +294,18 @@ class RedisBackend:
             self._mark_changed(keys)
         chosen_keys = [parse_store_key(name) or "" for name, _ in chosen]
         lines = [None if isinstance(line, BackendError) else line for line in removed_lines]
-        removed = self._parse_heads(lines, chosen_keys)
+        removed = self._records.decode_heads(lines, chosen_keys)
         raise_refusals(removed_lines, lambda: removed)
         return removed
 
     async def update(self, key: str, change: Change) -> Record | None:
         """See `Backend.update`; it repeats if another writer changes the key meanwhile."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         name = make_entry_name(key)
         async with self._clients.get_link().get_key_lock(name):
             for _ in range(_MAX_ATTEMPTS):
                 value: bytes | None = await self._commands.call("GET", name)
-                before = self._parse_record(value, key)
+                before = self._records.decode_valid(value, key)
                 after = change(before)
                 if after is before and (before is not None or value is None):
                     if before is None:  # another process may have removed what is kept here
@@ -331,8 +328,7 @@ class RedisBackend:
         The ages of the token and of the last invalidation show whether the key was changed. A
         token that the server has lost counts as not raised, as in `write_computed`.
         """
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         names, area = list_names(make_entry_name(key)), _get_area(key)
         number_name, list_name = make_invalidation_names(area)
         reads: list[Command] = [("GET", each) for each in (names[0], number_name, list_name)]
@@ -343,13 +339,13 @@ class RedisBackend:
             value, number, lines, life = answers
             is_matched = find_last_number(lines or b"", key[len(area) :], None) is None
             try:
-                after = change(self._parse_record(value, key))
+                after = change(self._records.decode_valid(value, key))
             except NewerRecordError:
                 after = None
             if after is None or (is_matched and is_young(life, seconds)):
                 break
             digest, token = scripts.compute_digest(value), self._make_token()
-            args = digest, *self._make_value(after), token, milliseconds, self._own_tokens
+            args = digest, *self._records.encode(after), token, milliseconds, self._own_tokens
             call = names if is_cluster else [*names, number_name], (*args, number or b"")
             try:
                 answer = await self._commands.run(scripts.UPDATE_UNCHANGED, call)
@@ -367,15 +363,14 @@ class RedisBackend:
 
     async def scan(self, prefix: str, pattern: str | None = None) -> AsyncIterator[Sequence[Head]]:
         """See `Backend.scan`; ``SCAN`` visits all keys of the server."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         matches = compile_glob(pattern)
         async for names in self._commands.scan(make_scan_pattern(prefix)):
             keys = {name: key for name in names if (key := parse_store_key(name)) is not None}
             if matches is not None:
                 keys = {name: key for name, key in keys.items() if matches(key[len(prefix) :])}
             lines = await self._commands.get_heads(list(keys))
-            if heads := self._parse_heads(lines, keys.values()):
+            if heads := self._records.decode_heads(lines, keys.values()):
                 yield heads
 
     async def clear(self, prefix: str) -> int:
@@ -428,8 +423,7 @@ class RedisBackend:
 
     async def add_usage(self, usage: Mapping[str, tuple[int, float]]) -> None:
         """See `Usage.add_usage`."""
-        if self._server_clock.is_due():
-            await self._measure_clock()
+        await self._follow_clock()
         ahead = self._server_clock.difference
         calls = [
             _make_call(make_entry_name(key), b"%d" % hits, repr(last_access + ahead).encode())
@@ -458,7 +452,7 @@ class RedisBackend:
         self, key: str, value: bytes | None, after: Record | None, *, is_change: bool = False
     ) -> bool:
         """Replace or remove a value; return ``False`` if another writer has changed it."""
-        args = (b"", b"") if after is None else self._make_value(after)
+        args = (b"", b"") if after is None else self._records.encode(after)
         token = self._make_token() if is_change else b""
         names = list_names(make_entry_name(key))
         call: ScriptCall = names, (scripts.compute_digest(value), *args, token)
@@ -467,8 +461,10 @@ class RedisBackend:
         finally:
             self._mark_changed([key])
 
-    async def _measure_clock(self) -> None:
-        """Measure the server's clock: before the first use, later in the background."""
+    async def _follow_clock(self) -> None:
+        """Measure the server's clock when due: before the first use, later in the background."""
+        if not self._server_clock.is_due():
+            return
         link = self._clients.get_link()
         if self._server_clock.is_known:
             link.start(self._commands.measure_clock(self._server_clock))
@@ -522,8 +518,7 @@ class RedisBackend:
             seen = generations[n].number
             if number in (None, seen) or find_last_number(lines or b"", rest, seen) is not None:
                 continue
-            head = self._server_clock.to_server(record.head)
-            line = pack_head(head, record.payload).removesuffix(b"\n")
+            line = self._records.encode_head(record).removesuffix(b"\n")
             call = list_names(make_entry_name(record.head.key)), (line, b"")
             await self._commands.run(scripts.DELETE_AND_GET_HEAD, call)
             stored[n] = None
@@ -543,7 +538,7 @@ class RedisBackend:
         if not self._commands.is_cluster:
             names += make_invalidation_names(_get_area(key))
         taken = generation.token or b"", generation.number or b""
-        return names, (*self._make_value(record), *taken, known)
+        return names, (*self._records.encode(record), *taken, known)
 
     @property
     def _own_tokens(self) -> bytes:
@@ -552,54 +547,6 @@ class RedisBackend:
 
     def _make_token(self) -> bytes:
         return make_token(self._own_tokens)
-
-    def _make_value(self, record: Record) -> tuple[bytes, bytes]:
-        """Return a record as bytes, and its remaining lifetime in the server."""
-        head = self._server_clock.to_server(record.head)
-        value = pack_head(head, record.payload) + record.payload
-        return value, self._compute_life(record.head)
-
-    def _from_server(self, record: Record) -> Record:
-        """Return a record of the server with the times of this process's clock."""
-        head = self._server_clock.from_server(record.head)
-        return record if head is record.head else Record(head, record.payload, record.stamp)
-
-    def _parse_record(self, value: bytes | None, key: str) -> Record | None:
-        """Return a parsed record; ``None`` for no data or damaged data."""
-        if value is None:
-            return None
-        try:
-            return self._from_server(unpack(value, key=key))
-        except CorruptRecordError:
-            return None
-
-    def _parse_head(self, line: bytes | None, key: str) -> Head | None:
-        """Return a parsed head; ``None`` for no data and data that this release cannot read."""
-        if line is None:
-            return None
-        try:
-            return self._server_clock.from_server(unpack_head(line, key=key))
-        except (CorruptRecordError, NewerRecordError):
-            return None
-
-    def _parse_heads(self, lines: Iterable[bytes | None], keys: Iterable[str]) -> list[Head]:
-        parsed = (self._parse_head(*pair) for pair in zip(lines, keys, strict=True))
-        return [head for head in parsed if head is not None]
-
-    def _make_set(self, record: Record) -> Command:
-        name = make_entry_name(record.head.key)
-        value, life = self._make_value(record)
-        return ("SET", name, value, "PX", life) if life else ("SET", name, value)
-
-    def _compute_life(self, head: Head) -> bytes:
-        """Return a record's remaining lifetime in the server, in milliseconds; empty for no limit.
-
-        It is a duration from now, because the server's clock may differ from this one.
-        """
-        if head.removable_at is None:
-            return b""
-        milliseconds = math.ceil((head.removable_at - self._clock.time()) * 1000)
-        return b"%d" % min(max(milliseconds, 1), 1 << 52)
 
 
 def _select_done(answers: Sequence[Any], results: Sequence[T]) -> list[T]:

@@ -170,7 +170,7 @@ class Schedule:
         try:
             with refresh() if is_refresh else contextlib.nullcontext():
                 value = await self._cache.get_or_set(
-                    key, lambda: self._compute(key, is_joined=not is_refresh), tags=[TAG], **manner
+                    key, lambda: self._compute(key, is_refresh=is_refresh), tags=[TAG], **manner
                 )
         except FactoryError:
             return f"computes {key} in vain"
@@ -179,16 +179,17 @@ class Schedule:
             return f"computes {key} for too long"
         return self._check(key, floor, value)
 
-    async def _compute(self, key: str, *, is_joined: bool, depth: int = 0) -> list[object]:
+    async def _compute(self, key: str, *, is_refresh: bool, depth: int = 0) -> list[object]:
         """Compute a value; at times, the computation needs the other key first.
 
         Args:
             key: the key.
-            is_joined: whether other callers join the computation, as they do not join a refresh.
-            depth: the number of computations around this one.
+            is_refresh: whether the call refreshes all keys, so that no other caller joins it.
+            depth: the number of computations around this one. Computations that wait for each other
+                compute both keys, so an inner one is not joined either.
         """
         mine = Computation(key)
-        is_joined = is_joined and not self._changes[key]
+        is_joined = not is_refresh and not depth and not self._changes[key]
         if is_joined:
             for other in self._running:
                 if other.key == key:
@@ -198,7 +199,7 @@ class Schedule:
             version = self._versions[key]
             await self._pause()
             if depth < MAX_DEPTH and self._chance.random() < 0.15:
-                await self._read_other(key, depth + 1)
+                await self._read_other(key, is_refresh, depth + 1)
             if self._chance.random() < 0.1:
                 raise FactoryError
         except asyncio.CancelledError:
@@ -210,12 +211,12 @@ class Schedule:
             self._has_rivals |= bool(mine.rivals)
         return [version]
 
-    async def _read_other(self, key: str, depth: int) -> None:
+    async def _read_other(self, key: str, is_refresh: bool, depth: int) -> None:
         [other] = set(KEYS) - {key}
+        self._changes[other] += is_refresh  # the inner call refreshes, too
         floor = self._floors[other]
-        # Computations that wait for each other compute both keys, so these join no other one.
         value = await self._cache.get_or_set(
-            other, lambda: self._compute(other, is_joined=False, depth=depth), tags=[TAG]
+            other, lambda: self._compute(other, is_refresh=is_refresh, depth=depth), tags=[TAG]
         )
         self._check(other, floor, value)
 

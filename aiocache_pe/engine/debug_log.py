@@ -8,19 +8,13 @@ the last report, so that no further check is needed at every hit.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 
 from aiocache_pe.events import Event, EventBus, Hit, Miss, Stale, Stored
+from aiocache_pe.runtime.log_forwarding import is_emitting
 
 logger = logging.getLogger("aiocache_pe")
 _WORDS: dict[type[Event], str] = {Hit: "hit", Miss: "miss", Stale: "stale", Stored: "stored"}
-
-
-class _Activity(threading.local):
-    """Whether this thread is writing a line; a handler of the log may use the cache."""
-
-    is_logging = False
 
 
 class DebugLog:
@@ -34,7 +28,6 @@ class DebugLog:
     def __init__(self, events: EventBus, store: str) -> None:
         self._events = events
         self._store = store
-        self._activity = _Activity()
         self._subscriptions: list[Callable[[], None]] = []
 
     def check_level(self) -> None:
@@ -49,14 +42,13 @@ class DebugLog:
                 unsubscribe()
 
     def _log(self, event: Event) -> None:
-        activity = self._activity
-        if activity.is_logging:
+        if is_emitting.get():  # a handler of the log uses the cache
             return
-        activity.is_logging = True
+        token = is_emitting.set(True)
         try:
             logger.debug(
                 "store %s of namespace %r: %s, key %r",
                 *(self._store, event.namespace, _WORDS[type(event)], event.key),
             )
         finally:
-            activity.is_logging = False
+            is_emitting.reset(token)

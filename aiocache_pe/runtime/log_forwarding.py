@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import partial
 from queue import Empty, SimpleQueue
 
@@ -20,6 +21,9 @@ from aiocache_pe.runtime.portal_call import current_call
 from aiocache_pe.runtime.threads import own_threads
 
 _FLUSH_SECONDS = 2.0  # that the end of the program waits for the last records
+
+is_emitting: ContextVar[bool] = ContextVar("aiocache_pe_is_emitting", default=False)
+"""Whether a handler runs for a record of the library; the calls that it makes inherit this."""
 
 
 class _LogThread:
@@ -71,11 +75,19 @@ class _Forwarder(logging.Filter):
         ident = threading.get_ident()
         if ident not in own_threads.workers and ident not in own_threads.loops:
             return True
-        emit = partial(logging.getLogger(record.name).handle, record)
+        emit = partial(_emit, record)
         call = current_call.get()
         if call is None or not call.send(emit):
             _log_thread.put(emit)
         return False
+
+
+def _emit(record: logging.LogRecord) -> None:
+    token = is_emitting.set(True)
+    try:
+        logging.getLogger(record.name).handle(record)
+    finally:
+        is_emitting.reset(token)
 
 
 def install() -> None:

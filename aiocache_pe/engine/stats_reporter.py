@@ -66,6 +66,7 @@ class StatsReporter:
         self._access_log = AccessLog(engine.backend, engine.clock)
         self._timers = PerLoop(_Timer)
         self._reports = PendingWork()
+        self._reads = set[object]()  # of counters in the store; they delay the reports of timers
         self._loop_end = LoopEndHook(self._finish_loop)
         self._scheduled_loop: asyncio.AbstractEventLoop | None = None  # the last one with a timer
         self._is_portal_notified = False
@@ -109,9 +110,14 @@ class StatsReporter:
         await self._report_counters()
         # Other reports have taken counts from memory that the store may not contain yet.
         await self._reports.wait_done()
-        counts = await namespace.attempt("stats", self._read_counters(namespace), {})
-        for name, count in namespace.counters.counts.copy().items():  # not reported
-            counts[name] = counts.get(name, 0) + count
+        token = object()
+        self._reads.add(token)
+        try:
+            counts = await namespace.attempt("stats", self._read_counters(namespace), {})
+            for name, count in namespace.counters.counts.copy().items():  # not reported
+                counts[name] = counts.get(name, 0) + count
+        finally:
+            self._reads.discard(token)
 
         work = capabilities.totals(self._engine.backend, namespace.prefix)
         entries, size = await namespace.attempt("totals", work, (0, 0))
@@ -151,9 +157,9 @@ class StatsReporter:
     def _start_report(self, timer: _Timer) -> None:
         timer.handle = self._scheduled_loop = None
         self._is_portal_notified = False
-        if timer.task is None or timer.task.done():
+        if not self._reads and (timer.task is None or timer.task.done()):
             timer.task = asyncio.ensure_future(self._report_in_background())
-        else:  # the previous report is still in progress
+        else:  # the previous report is still in progress, or a caller reads the counters
             self._schedule_report()
 
     async def _report_in_background(self) -> None:

@@ -7,15 +7,17 @@ import gc
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from aiocache_pe import CacheManager
-from aiocache_pe.backends.base import Change
+from aiocache_pe.backends.base import Change, ReadResult
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.memory import MemoryBackend
 from aiocache_pe.engine import stats_reporter
 from aiocache_pe.events import BackendFailed
+from aiocache_pe.exceptions import BackendError
 from aiocache_pe.record import Head, Record
 from aiocache_pe.testing.spy_backend import SpyBackend
 from tests.support.internals import get_reporter
@@ -67,6 +69,42 @@ async def test_stats_wait_for_counters_that_another_task_writes() -> None:
         backend.released.set()
         assert done == [False, False]
         assert [(await task).misses for task in tasks] == [1, 1]
+
+
+class HangingBackend(MemoryBackend):
+    """A store that hangs on its counters until it is released, and then fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[str] = []
+        self.released = asyncio.Event()
+
+    async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
+        return await self._hang("read") if COUNTERS in keys else await super().read(keys)
+
+    async def update(self, key: str, change: Change) -> Record | None:
+        return await self._hang("update")
+
+    async def _hang(self, verb: str) -> NoReturn:
+        self.waiting.append(verb)
+        await self.released.wait()
+        raise BackendError(f"{verb} has no answer")
+
+
+async def test_stats_of_a_store_that_hangs_contain_the_counts_of_this_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backend = HangingBackend()
+    async with CacheManager(backend) as cache:
+        read = asyncio.create_task(cache.get_stats())
+        await poll(lambda: backend.waiting == ["read"])
+        monkeypatch.setattr(stats_reporter, "_REPORT_DELAY", 0.0)
+        await cache.get("absent")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        monkeypatch.setattr(stats_reporter, "_REPORT_DELAY", 3600.0)
+        backend.released.set()
+        assert (await read).misses == 1
 
 
 class SlowUsageBackend(FileBackend):

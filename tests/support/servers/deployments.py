@@ -32,6 +32,7 @@ _USERS = (
     f'user untracked on ">pw" {USER_RIGHTS} {_CLUSTER_RIGHTS}',
     "user default off",
 )
+_SHORT_NODE_TIMEOUT = 2  # seconds, for a failover
 _LONG_NODE_TIMEOUT = 60  # seconds that a server may pause on a busy machine without a failover
 
 
@@ -202,6 +203,8 @@ class Cluster:
     def fail_over(self) -> None:
         """Let a replica replace its primary, which becomes its replica; no write is lost."""
         replica = next(node for node in self.nodes if node.process and _get_role(node) == "slave")
+        # The nodes vote about a primary once in twice this time.
+        self.set_node_timeout(_SHORT_NODE_TIMEOUT)
         with Redis(port=replica.port) as client:
             for _ in range(10):
                 # The server gives up after five seconds.
@@ -209,6 +212,7 @@ class Cluster:
                     execute(client, "CLUSTER FAILOVER")
                     poll_blocking(lambda: _get_role(replica) == "master", deadline=6)
                     break
+        self.set_node_timeout(_LONG_NODE_TIMEOUT)
         assert _get_role(replica) == "master"
         self._wait_until_known()
 

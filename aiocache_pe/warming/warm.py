@@ -85,7 +85,7 @@ async def warm_cache(
         cache: the cache for entries by key. A decorated function fills its own cache.
         calls: the calls. A mapping from keys to factories (functions without arguments, plain
             or ``async``) or to plain values; the path of a call file (JSON lines, see
-            ``docs/cli.md``); or a list, an iterable or an async iterable of
+            ``docs/warming.md``); or a list, an iterable or an async iterable of
 
             * ``(function, args)`` or ``(function, args, kwargs)``, with a function
               decorated by `cached`; also ``(function,)`` and a `functools.partial`,

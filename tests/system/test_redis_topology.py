@@ -11,6 +11,7 @@ from redis import Redis
 from redis.crc import key_slot
 
 from aiocache_pe import CacheManager
+from aiocache_pe.backends import RedisBackend
 from aiocache_pe.backends.redis.key_names import make_entry_name
 from tests.support.servers.deployments import Cluster, SlotMove, execute, move_slots
 from tests.support.servers.redis_server import Server
@@ -186,6 +187,18 @@ async def test_a_computed_value_is_returned_while_its_slot_is_on_two_nodes(
         for n in range(4):
             assert await cache.get_or_set(f"{{moved}}computed{n}", lambda: 5) == 5
     assert await cache.get_or_set("{moved}computed0", lambda: 7) in (5, 7)
+
+
+async def test_a_lease_with_tags_is_acquired_while_its_slot_is_on_two_nodes(
+    target: Server, topology: Cluster, cache: CacheManager
+) -> None:
+    store, key = RedisBackend(topology.url), "default:{moved}leased"
+    async with HalfMove(topology, target, 5):
+        lease = await store.try_lease(key, "version")
+        assert lease is not None
+        assert await store.try_lease(key, "version") is None
+        await lease.release()
+    await store.close()
 
 
 async def test_a_change_on_two_nodes_wins_over_a_computation_that_began_before_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -29,7 +30,6 @@ from aiocache_pe.backends.redis.generations import (
 )
 from aiocache_pe.backends.redis.key_names import (
     LEASE_PREFIX,
-    PROBE_NAME,
     list_names,
     make_entry_name,
     make_generation_name,
@@ -462,16 +462,23 @@ class RedisBackend:
             self._mark_changed([key])
 
     async def _follow_clock(self) -> None:
-        """Measure the server's clock when due: before the first use, later in the background."""
+        """Measure the server's clock when due: before the first use, later in the background.
+
+        All callers wait for one measurement. One after the other, each would wait for a silent
+        server again.
+        """
         if not self._server_clock.is_due():
             return
         link = self._clients.get_link()
         if self._server_clock.is_known:
             link.start(self._commands.measure_clock(self._server_clock))
             return
-        async with link.get_key_lock(PROBE_NAME):
-            if not self._server_clock.is_known:
-                await self._commands.measure_clock(self._server_clock)
+        if link.measuring is None or link.measuring.done():
+            link.measuring = link.start(self._commands.measure_clock(self._server_clock))
+        try:
+            await asyncio.shield(link.measuring)
+        except StoreUnavailableError as error:  # each caller raises an exception of its own
+            raise StoreUnavailableError(str(error)) from error.__cause__
 
     def _mark_changed(self, keys: Iterable[str]) -> None:
         if self._tracker is not None:

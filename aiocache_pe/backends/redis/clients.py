@@ -63,6 +63,7 @@ class LoopLink:
             may bypass the client; ``None`` otherwise.
         key_locks: a lock for each key that this loop is changing, so that its changes wait for
             each other instead of failing and being repeated.
+        measuring: the first measurement of the server's clock, which all callers share.
         is_closed: whether the client must not be used any more.
     """
 
@@ -74,6 +75,7 @@ class LoopLink:
         pool = client.connection_pool if isinstance(client, Redis) else None
         self.pool = pool if isinstance(pool, Pool) else None
         self.key_locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self.measuring: asyncio.Task[None] | None = None
         self.is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -30,7 +30,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from aiocache_pe.backends.redis import scripts
-from aiocache_pe.backends.redis.connections import drop_lost_connections, refresh_topology
+from aiocache_pe.backends.redis.connections import (
+    drop_lost_connections,
+    get_time_limit,
+    load_topology,
+    refresh_topology,
+)
 
 SLOTS = 16_384
 """Number of slots of a Cluster."""
@@ -41,6 +46,7 @@ _PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3)
 _TRIES_FOR_PARTS = 4  # of a script whose names are on two nodes; it is then run in parts
 _TRIES_AFTER_LOSS = 2  # of a command whose connection was lost
 _MAX_REDIRECTS = 16  # of one command without a pause
+_MIN_ROUNDS = 2  # rounds that no time limit prevents, because the event loop may be busy
 _ROUTED_COMMANDS = frozenset(("SET", "EVALSHA", "EVAL"))
 _REPEATABLE_COMMANDS = frozenset(("GET", "GETRANGE", "STRLEN", "PTTL", "SET", "UNLINK"))
 _REPEATABLE_SCRIPTS = frozenset(
@@ -64,20 +70,23 @@ class Router:
     def __init__(self, client: RedisCluster, on_ask: OnAsk) -> None:
         self._client = client
         self._on_ask = on_ask
+        self._seconds = get_time_limit(client)
 
     async def execute(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answer of each command, or the client's error where there is none.
 
         A command is repeated as long as that cannot apply a change twice: after a redirection, and
         after a lost connection only if its result is the same. A slot that moves is worth half a
-        second of waiting.
+        second of waiting. No round after the second one begins later than the time in which a node
+        connects and answers.
         """
-        client = self._client
+        client, time = self._client, asyncio.get_running_loop().time
+        deadline = time() + self._seconds
         answers: list[Any] = [None] * len(commands)
         routes: dict[int, ClusterNode | None] = dict.fromkeys(range(len(commands)))
         tries, redirects = 0, 0
-        while routes:
-            await client.initialize()
+        while routes and (redirects < _MIN_ROUNDS or time() < deadline):
+            await load_topology(client)
             await self._execute_round(commands, routes, answers)
             if not any(isinstance(answers[n], Exception) for n in routes):
                 break
@@ -178,7 +187,7 @@ async def list_primaries(client: RedisCluster) -> dict[NodeAddress, Primary]:
         ConnectionError: redis-py's; a primary cannot be reached, and no other one has its slots.
         RedisClusterException: a slot has no primary.
     """
-    await client.initialize()
+    await load_topology(client)
     found: dict[NodeAddress, Primary] = {}
     errors: list[Exception] = []
     pending = {(node.host, int(node.port)) for node in client.get_primaries()}

@@ -34,7 +34,7 @@ from aiocache_pe.backends.redis.cluster import (
     order_primaries,
 )
 from aiocache_pe.backends.redis.connection_pool import Pool, execute, execute_many
-from aiocache_pe.backends.redis.connections import refresh_topology
+from aiocache_pe.backends.redis.connections import load_topology, refresh_topology
 from aiocache_pe.backends.redis.errors import (
     CONNECTION_ERRORS,
     is_read_only,
@@ -111,7 +111,7 @@ class Commands:
         with translate_errors(self.server):
             async with link.limit:
                 if isinstance(client, RedisCluster):
-                    await client.initialize()
+                    await load_topology(client)
                     client = client.get_primaries()[0]
                 return await client.execute_command(*command)
 
@@ -394,7 +394,7 @@ class Commands:
         client: Any = link.client
         with translate_errors(self.server):
             async with link.limit:
-                await client.initialize()
+                await load_topology(client)
                 return await get_node(client, *address).execute_command(*command)
 
 

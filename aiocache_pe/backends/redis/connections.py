@@ -47,6 +47,8 @@ from aiocache_pe.backends.redis.running_timeout import RunningTimeout
 from aiocache_pe.runtime.threads import call_in_thread
 
 T = TypeVar("T")
+_TIME_LIMITS = {"socket_timeout": 1.0, "socket_connect_timeout": 2.0}
+"""Settings of a client with the seconds that count where a user's client has no limit."""
 
 
 class _OwnedConnection(AbstractConnection):
@@ -300,10 +302,37 @@ class ConnectionOwner:
         await asyncio.gather(*closing, return_exceptions=True)
 
 
+def get_time_limit(client: RedisCluster) -> float:
+    """Return the seconds in which a Cluster's client connects to a node and has its answer."""
+    settings = client.connection_kwargs
+    return sum(settings.get(name) or seconds for name, seconds in _TIME_LIMITS.items())
+
+
+async def load_topology(client: RedisCluster) -> None:
+    """Ask the Cluster for its primaries, unless the client knows them.
+
+    redis-py asks one node after the other, and each caller repeats that after the callers before it
+    have failed. So the time of all of it is limited.
+
+    Raises:
+        TimeoutError: no node has answered in time.
+    """
+    if client.nodes_manager.slots_cache:
+        await client.initialize()
+        return
+    async with RunningTimeout(get_time_limit(client)):
+        await client.initialize()
+
+
 async def refresh_topology(client: RedisCluster) -> None:
-    """Ask the Cluster for its present primaries, which may have changed since the first request."""
-    await client.initialize()
-    await client.nodes_manager.initialize()
+    """Ask the Cluster for its present primaries, which may have changed since the first request.
+
+    Raises:
+        TimeoutError: no node has answered in time.
+    """
+    async with RunningTimeout(get_time_limit(client)):
+        await client.initialize()
+        await client.nodes_manager.initialize()
 
 
 async def drop_lost_connections(node: Any) -> None:

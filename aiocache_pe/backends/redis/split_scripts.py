@@ -86,6 +86,15 @@ async def _invalidate(run: Run, call: Call, names: list[bytes], args: list[bytes
     return 1
 
 
+async def _take_lease(run: Run, call: Call, names: list[bytes], args: list[bytes | str]) -> int:
+    """Run `scripts.TAKE_LEASE`, but take the lease from no holder.
+
+    The result of a holder with another version is a miss, and callers wait until it is released.
+    """
+    token, version, life, _ = args
+    return int(bool(await call("SET", names[0], f"{token!s} {version!s}", "NX", "PX", life)))
+
+
 async def _add_usage(run: Run, call: Call, names: list[bytes], args: list[bytes | str]) -> Any:
     """Answer for `scripts.ADD_USAGE` as if there were no entry: a few hits are not counted."""
     return b""
@@ -96,6 +105,7 @@ PARTS: Mapping[Script, Callable[..., Coroutine[Any, Any, Any]]] = {
     scripts.COMPARE_AND_SET: _compare_and_set,
     scripts.DELETE_AND_GET_HEAD: _delete_and_get_head,
     scripts.INVALIDATE: _invalidate,
+    scripts.TAKE_LEASE: _take_lease,
     scripts.ADD_USAGE: _add_usage,
 }
 """The scripts that can be run in parts; a computed value is stored in one step or not at all."""

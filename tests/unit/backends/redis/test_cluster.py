@@ -1,8 +1,23 @@
-"""Order of the primaries in a scan, and the slots that they gain."""
+"""Order of the primaries in a scan, the slots that they gain, and limits of redirected calls."""
 
 from __future__ import annotations
 
-from aiocache_pe.backends.redis.cluster import Primary, find_gained_slots, order_primaries
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from redis.asyncio import RedisCluster
+from redis.exceptions import AskError
+
+from aiocache_pe.backends import RedisBackend
+from aiocache_pe.backends.redis.cluster import (
+    Primary,
+    Router,
+    find_gained_slots,
+    order_primaries,
+)
+from aiocache_pe.exceptions import StoreUnavailableError
 
 ONE, TWO, THREE = ("127.0.0.1", 1), ("127.0.0.1", 2), ("127.0.0.1", 3)
 
@@ -42,3 +57,55 @@ def test_gained_slots_are_those_owned_or_imported_now_and_not_before() -> None:
     }
     assert find_gained_slots(before, now) == {TWO: {2}}
     assert find_gained_slots({}, before) == {ONE: {1, 2}, TWO: {3}}
+
+
+async def test_callers_do_not_wait_for_each_other_while_no_node_answers() -> None:
+    connections = 0
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.read()  # until the client gives up, without an answer
+        await reader.read()
+        writer.close()
+
+    async def read() -> None:
+        with pytest.raises(StoreUnavailableError):
+            await backend.read(["default:key"])
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limits = "?socket_timeout=0.3&socket_connect_timeout=0.3"
+    backend = RedisBackend(f"redis+cluster://127.0.0.1:{port}{limits}", tracking=False)
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(read() for _ in range(12)))
+    finally:
+        await backend.close()
+        server.close()
+    assert 0 < connections < 12
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(-1.0, 2), (1e9, 17)])
+async def test_a_call_that_every_node_redirects_ends(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+) -> None:
+    done = 0
+
+    async def redirect(
+        self: Router, commands: Sequence[Any], routes: dict[int, Any], answers: list[Any]
+    ) -> None:
+        nonlocal done
+        done += 1
+        answers[0] = AskError("1 127.0.0.1:1")
+
+    async def do_nothing(self: RedisCluster) -> None:
+        pass
+
+    monkeypatch.setattr(Router, "_execute_round", redirect)
+    monkeypatch.setattr(RedisCluster, "initialize", do_nothing)
+    router = Router(RedisCluster(host="127.0.0.1", port=1), lambda _: None)
+    router._seconds = seconds
+    [answer] = await router.execute([("GET", b"key")])
+    assert isinstance(answer, AskError)
+    assert done == rounds

@@ -13,6 +13,7 @@ from typing import Any
 
 from aiocache_pe.clock import Clock
 from aiocache_pe.context import make_unobserved_context
+from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.runtime.fork import reset_after_fork
 from aiocache_pe.runtime.loops import LoopEndHook, PerLoop
@@ -34,7 +35,7 @@ class BackgroundRefreshes:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._running: dict[str, RefreshTask] = {}
+        self._running: dict[str, tuple[float, RefreshTask]] = {}
         self._tasks: PerLoop[set[RefreshTask]] = PerLoop(set)
         self._retry_at: dict[str, float] = {}
         self._loop_end = LoopEndHook(self.settle)
@@ -45,21 +46,28 @@ class BackgroundRefreshes:
         """Forget the parent's tasks, which are not in this process."""
         self._running.clear()
 
-    def may_start(self, key: str) -> bool:
-        """Return whether a refresh may start now; callable in any thread."""
-        task = self._running.get(key)
+    def may_start(self, entry: MemoryEntry) -> bool:
+        """Return whether a refresh of an entry may start now; callable in any thread."""
+        task = self._find(entry)
         if task is not None and not task.done() and not task.get_loop().is_closed():
             return False
-        return self._retry_at.get(key, 0.0) <= self._clock.monotonic()
+        return self._retry_at.get(entry.key, 0.0) <= self._clock.monotonic()
 
-    def start(self, key: str, work: Refresh) -> RefreshTask | None:
+    def start(self, entry: MemoryEntry, work: Refresh) -> RefreshTask | None:
         """Start a refresh, unless one is in progress or the last one failed recently.
+
+        A refresh of an earlier entry of the key does not count. The key has changed since that
+        refresh began, so its value may be outdated.
+
+        Args:
+            entry: the entry to refresh.
+            work: computes and stores the newer value.
 
         Returns:
             The refresh that is now in progress in this event loop; ``None`` if there is none.
         """
-        running = self._running.get(key)
-        if not self.may_start(key):
+        key, running = entry.key, self._find(entry)
+        if not self.may_start(entry):
             is_here = running is not None and running.get_loop() is asyncio.get_running_loop()
             return running if is_here else None
         if self._loop_end.is_loop_ending:
@@ -71,11 +79,16 @@ class BackgroundRefreshes:
             name=f"aiocache_pe-refresh {key:.80}",
             context=make_unobserved_context(),
         )
-        self._running[key] = task
+        self._running[key] = entry.expires_at, task
         tasks.add(task)
         task.add_done_callback(lambda task: self._remove(key, task, tasks))
         self._loop_end.arm()
         return task
+
+    def _find(self, entry: MemoryEntry) -> RefreshTask | None:
+        """Return the task that refreshes an entry, and not an earlier one of its key."""
+        expires_at, task = self._running.get(entry.key, (0.0, None))
+        return task if expires_at == entry.expires_at else None
 
     async def settle(self) -> None:
         """Wait a limited time for the refreshes of this event loop, then cancel them."""
@@ -119,5 +132,5 @@ class BackgroundRefreshes:
 
     def _remove(self, key: str, task: RefreshTask, tasks: set[RefreshTask]) -> None:
         tasks.discard(task)
-        if self._running.get(key) is task:
+        if self._running.get(key, (0.0, None))[1] is task:
             del self._running[key]

@@ -197,10 +197,15 @@ class Computer:
             async with lease:
                 return await self.compute(request, computation)
 
-        run = self._flights.run(key, work, policy.lock)
+        async def run() -> tuple[Outcome, bool]:
+            while True:
+                outcome, is_shared = await self._flights.run(key, work, policy.lock)
+                if not is_shared or await self.is_current(outcome, request.tags):
+                    return outcome, is_shared
+
         hard = policy.hard_timeout
         try:
-            outcome, is_shared = await (run if hard is None else self._limit(hard, key, run))
+            outcome, is_shared = await (run() if hard is None else self._limit(hard, key, run()))
         except LoadTimeoutError as error:
             self.count_load_failure(key, error)
             raise

@@ -68,12 +68,12 @@ class StaleEntries:
         if expired_for < 0:
             current = await namespace.serve(entry)
             if current is not MISSING and self._is_surely_due(entry, policy):
-                self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
+                self._refreshes.start(entry, lambda: self._computer.refresh(request, entry))
             hit = Outcome(current, "hit", entry=entry, tier=tier)
             return MISSING if current is MISSING else hit
 
-        is_first = self._refreshes.may_start(key)
-        refresh = self._refreshes.start(key, lambda: self._computer.refresh(request, entry))
+        is_first = self._refreshes.may_start(entry)
+        refresh = self._refreshes.start(entry, lambda: self._computer.refresh(request, entry))
         if refresh is not None and policy.soft_timeout is not None:
             await asyncio.wait([refresh], timeout=policy.soft_timeout)
             refreshed = refresh.result() if refresh.done() and not refresh.cancelled() else None
@@ -116,7 +116,7 @@ class StaleEntries:
     def _is_due(self, entry: MemoryEntry, policy: LoadPolicy) -> bool:
         """Return whether a live entry is old enough for a refresh."""
         ahead = policy.refresh_ahead
-        if ahead is None or not self._refreshes.may_start(entry.key):
+        if ahead is None or not self._refreshes.may_start(entry):
             return False
         ttl = policy.ttl
         if callable(ttl):

@@ -22,7 +22,7 @@ from aiocache_pe.integrations.httpx import AsyncCacheTransport, CacheTransport
 from aiocache_pe.integrations.langchain import LangChainCache
 from aiocache_pe.testing import FakeClock
 from tests.support.factories import Factory
-from tests.support.internals import wait_for_refreshes
+from tests.support.internals import count_refreshes, wait_for_refreshes
 from tests.support.polling import POLL_SECONDS, poll
 from tests.support.servers.redis_server import Server
 
@@ -215,6 +215,29 @@ async def test_a_background_refresh(
     factory.release()
     await wait_for_refreshes(cache)
     await wait_for_miss(cache, "one")
+
+
+@pytest.mark.parametrize("is_changed_here", [False, True], ids=["other", "same"])
+async def test_a_refresh_of_an_earlier_entry_is_not_joined(
+    pair: Pair, clock: FakeClock, is_changed_here: bool
+) -> None:
+    old, new, cache = Factory(), Factory(lambda number: f"new {number}"), pair.cache
+    settings: dict[str, Any] = {"ttl": 60, "stale_ttl": 600, "tags": [TAG]}
+    assert await cache.get_or_set("one", old, **settings) == 1
+    clock.advance(61)
+    old.hold()
+    assert await cache.get_or_set("one", old, **settings) == 1
+    await poll(lambda: old.running, deadline=60)
+    changing = cache if is_changed_here else pair.other
+    await pair.change(changing, "one")
+    assert await changing.get_or_set("one", new, **settings) == "new 1"
+    clock.advance(61)
+    joining = asyncio.create_task(cache.get_or_set("one", new, soft_timeout=60, **settings))
+    await poll(lambda: joining.done() or count_refreshes(cache) > 1)
+    old.release()
+    assert await joining == "new 2"
+    await wait_for_refreshes(cache)
+    assert await cache.get("one") == "new 2"
 
 
 @pytest.mark.parametrize("is_blocking", [False, True], ids=["async", "blocking"])

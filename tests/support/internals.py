@@ -71,6 +71,11 @@ def get_refreshes(cache: CacheManager) -> BackgroundRefreshes:
     return cache._shared.refreshes
 
 
+def count_refreshes(cache: CacheManager) -> int:
+    """Return the number of background refreshes of a cache that run in this event loop."""
+    return len(get_refreshes(cache)._tasks.get())
+
+
 async def wait_for_refreshes(cache: CacheManager) -> None:
     """Wait for the background refreshes of a cache that run in this event loop."""
     await get_refreshes(cache).settle()

@@ -425,28 +425,31 @@ class Proxy:
         self._is_ready.set()
         await self._is_stopped.wait()
         server.close()
-        await asyncio.sleep(0.05)  # a task of asyncio that is cancelled leaves its socket open
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0.05)
+        # Each connection ends by itself: a task that is cancelled before it begins leaves its
+        # socket open. Only a handshake of TLS may take longer.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            _, late = await asyncio.wait(tasks, timeout=5)
+            for task in late:
+                task.cancel()
+        await asyncio.sleep(0.05)  # the transports close after their tasks
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         is_silent, writers = self._is_silent, [writer]
-        directions: list[asyncio.Task[None]] = []
+        ends: list[asyncio.Task[object]] = [asyncio.ensure_future(self._is_stopped.wait())]
         with contextlib.suppress(OSError, asyncio.CancelledError, ssl.SSLError):
             try:
                 target_reader, target_writer = await asyncio.open_connection(
                     "127.0.0.1", self._target_port
                 )
                 writers.append(target_writer)
-                directions = [
+                ends += [
                     asyncio.ensure_future(self._copy(reader, target_writer, is_silent)),
                     asyncio.ensure_future(self._copy(target_reader, writer, is_silent)),
                 ]
-                await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for direction in directions:
-                    direction.cancel()
+                for end in ends:
+                    end.cancel()
                 for each in writers:
                     each.close()
 

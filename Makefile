@@ -34,7 +34,7 @@ help:  ## list the targets
 demo: $(READY)-demo  ## run every example twice and print the hit rate
 	$(BIN)/python -m examples $(DEMO_ARGS)
 
-test: $(READY)-test $(READY)-demo  ## run the test suite in random order
+test: $(READY)-test $(READY)-demo $(READY)-lint  ## run the test suite in random order
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 stress: $(READY)-test  ## try random histories and schedules for minutes; STRESS=100 for hours

@@ -24,7 +24,20 @@ pytest_plugins = (
     "tests.support.cli_fixtures",
     "tests.support.sdk_fixtures",
     "tests.support.servers.fixtures",
+    "tests.support.skips",
 )
+
+SETTINGS = (
+    "AIOCACHE_PE_",
+    "ANTHROPIC_",
+    "GEMINI_",
+    "GOOGLE_",
+    "LANGCHAIN_",
+    "LANGSMITH_",
+    "OPENAI_",
+    "REDIS_URL",
+)
+"""Beginnings of the names of variables that the library and the clients of the tests read."""
 
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
@@ -39,5 +52,5 @@ def cache_dir(tmp_path: Path) -> Path:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the settings of the calling shell from the environment."""
     for name in list(os.environ):
-        if name.startswith("AIOCACHE_PE_") or name == "REDIS_URL":
+        if name.startswith(SETTINGS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

@@ -168,6 +168,11 @@ class Engine:
         """Return the entry of a store key in the memory tier, live or not; not an access."""
         return self._entries.get(key)
 
+    def get_current_entry(self, key: str) -> MemoryEntry | None:
+        """Return the entry of a store key in the memory tier if the store confirms it."""
+        entry = self._entries.get(key)
+        return entry if entry is not None and self._is_current(entry.stamp) else None
+
     async def get_entries(
         self,
         keys: Sequence[str],

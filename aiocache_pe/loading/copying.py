@@ -67,9 +67,10 @@ class Outcome:
     def prepare_copies(self, engine: Engine, key: str) -> None:
         """Keep the value for other callers, before its own caller can change it.
 
-        The entry in memory is kept if there is one, because the store may lose it at once.
+        The entry in memory is kept if it is current, because the store may lose it at once. Over
+        Redis, a write leaves the replaced entry in memory, which is outdated.
         """
-        self._entry = engine.get_tier_entry(key) if self.is_stored else None
+        self._entry = engine.get_current_entry(key) if self.is_stored else None
         if self._entry is None:
             self._copy = copy_or_share(self.value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import socket
 import ssl
 import threading
 from collections.abc import Iterable, Sequence
@@ -384,6 +385,7 @@ class Proxy:
         self._context = context
         self._target_port = target_port
         self._is_silent = asyncio.Event()  # of the connections that were opened since `silence`
+        self._tasks = set[asyncio.Future[None]]()
         self._is_ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -398,6 +400,8 @@ class Proxy:
         if not self._is_ready.is_set():
             return
         self._loop.call_soon_threadsafe(self._is_stopped.set)
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port)).close()  # the last one it accepts
         self._thread.join(30)
 
     def retarget(self, target_port: int) -> None:
@@ -419,19 +423,31 @@ class Proxy:
 
     async def _serve(self) -> None:
         self._is_stopped = asyncio.Event()
-        server = await asyncio.start_server(
-            self._forward, "127.0.0.1", self.port, ssl=self._context
-        )
-        self._is_ready.set()
-        await self._is_stopped.wait()
-        server.close()
-        # Each connection ends by itself: a task that is cancelled before it begins leaves its
-        # socket open. Only a handshake of TLS may take longer.
+        with socket.create_server(("127.0.0.1", self.port)) as listener:
+            listener.setblocking(False)
+            self._is_ready.set()
+            # `asyncio.Server` leaves a socket open that it accepts while it is closed.
+            while True:
+                connection, _ = await self._loop.sock_accept(listener)
+                if self._is_stopped.is_set():
+                    connection.close()
+                    break
+                task = asyncio.ensure_future(self._serve_client(connection))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        # Each connection ends by itself, too. Only a handshake of TLS may take longer.
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             _, late = await asyncio.wait(tasks, timeout=5)
             for task in late:
                 task.cancel()
         await asyncio.sleep(0.05)  # the transports close after their tasks
+
+    async def _serve_client(self, connection: socket.socket) -> None:
+        protocol = asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._forward)
+        with contextlib.suppress(OSError, ssl.SSLError):
+            await self._loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self._context
+            )
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         is_silent, writers = self._is_silent, [writer]

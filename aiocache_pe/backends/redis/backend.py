@@ -58,6 +58,7 @@ from aiocache_pe.exceptions import (
 from aiocache_pe.keys.glob import compile_glob
 from aiocache_pe.keys.store_keys import is_internal_key
 from aiocache_pe.record import Head, Record
+from aiocache_pe.runtime.error_copies import copy_error
 from aiocache_pe.runtime.loops import checkpoint
 from aiocache_pe.sentinels import PENDING, Pending
 
@@ -478,7 +479,7 @@ class RedisBackend:
         try:
             await asyncio.shield(link.measuring)
         except StoreUnavailableError as error:  # each caller raises an exception of its own
-            raise StoreUnavailableError(str(error)) from error.__cause__
+            raise copy_error(error) from error.__cause__
 
     def _mark_changed(self, keys: Iterable[str]) -> None:
         if self._tracker is not None:

@@ -36,6 +36,10 @@ def test_all_schedules_keep_all_promises(kind: str) -> None:
     report(f"simulation, {kind}: {count} schedules from {first}, {steps} steps, {rate:.0f}/s")
 
 
+def test_a_refresh_within_a_refresh_is_joined_by_no_later_caller() -> None:
+    run_schedules("memory", [5002673])
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_that_is_put_back_is_found(name: str, tmp_path: Path) -> None:
     found = find_fault(FAULTS[name], tmp_path)

@@ -394,7 +394,7 @@ class Engine:
             stored = await self.backend.update(key, change_if_live)
             if not unknown:
                 break
-            known, errors = await self._read_tokens(unknown)
+            known, errors = await self._read_tokens(unknown, from_store=True)
             if errors:  # the record may be live, so no other record may replace it
                 raise next(iter(errors.values()))
             tokens |= {tag_key: known.get(tag_key) for tag_key in unknown}
@@ -421,14 +421,22 @@ class Engine:
             for key in keys:
                 self.tier.discard(key)
 
-    async def get_tag_tokens(self, prefix: str, tags: Sequence[str]) -> dict[str, str]:
+    async def get_tag_tokens(
+        self, prefix: str, tags: Sequence[str], *, from_store: bool = False
+    ) -> dict[str, str]:
         """Return the current tokens of tags, to be written into entries that carry the tags.
 
         A tag without a token gets one, and all writers agree on it. Call this before a value is
         computed: if the tag is deleted meanwhile, the entry of the value is invalid.
+
+        Args:
+            prefix: the beginning of the store keys of the namespace.
+            tags: the tags.
+            from_store: whether to ask the store, also for tokens in memory.
         """
         area = make_internal_prefix(prefix, "tags")
-        tokens, _ = await self._read_tokens([area + tag for tag in tags])
+        tag_keys = [area + tag for tag in tags]
+        tokens, _ = await self._read_tokens(tag_keys, from_store=from_store)
         found: dict[str, str] = {}
         for tag in sorted(set(tags)):
             token = tokens.get(area + tag)
@@ -501,16 +509,18 @@ class Engine:
         return token if type(token) is str else None
 
     async def _read_tokens(
-        self, tag_keys: Iterable[str]
+        self, tag_keys: Iterable[str], *, from_store: bool = False
     ) -> tuple[dict[str, str | None], dict[str, CacheError]]:
         """Return the current tokens, and the errors of those that are neither read nor damaged.
 
-        The token of a damaged record is ``None``, which no entry has.
+        The token of a damaged record is ``None``, which no entry has. Over Redis, the message about
+        a deleted tag may not have arrived. A change must not be lost by that, nor depend on an
+        entry of that tag, so it takes the tokens from the store.
         """
         tokens: dict[str, str | None] = {}
         pending: list[str] = []
         for tag_key in tag_keys:
-            entry = self.peek(tag_key)
+            entry = PENDING if from_store else self.peek(tag_key)
             if isinstance(entry, MemoryEntry):
                 tokens[tag_key] = self._decode_token(entry)
             elif entry is PENDING:

@@ -452,11 +452,14 @@ class Namespace:
         keys = () if tier is None else list(tier.nodes)
         return sum(key.startswith(self.prefix + start) for key in keys)
 
-    async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
-        """Return the current tokens of tags; none without tags, or if the store fails."""
+    async def get_tag_tokens(
+        self, tags: Sequence[str], *, from_store: bool = False
+    ) -> dict[str, str]:
+        """Return the tokens of tags (`Engine.get_tag_tokens`); none if the store fails."""
         if not tags:
             return {}
-        return await self.attempt("read", self.engine.get_tag_tokens(self.prefix, tags), {})
+        work = self.engine.get_tag_tokens(self.prefix, tags, from_store=from_store)
+        return await self.attempt("read", work, {})
 
     async def get_usage(self, key: str) -> tuple[int, float | None]:
         """Return the hits of an entry over all processes, and its last access if it is known."""

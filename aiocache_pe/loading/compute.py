@@ -300,9 +300,12 @@ class Computer:
         self._namespace.count_hit(request.key)
         raise copy_error(found.error)
 
-    async def get_tag_tokens(self, tags: Sequence[str]) -> dict[str, str]:
+    async def get_tag_tokens(
+        self, tags: Sequence[str], *, from_store: bool = False
+    ) -> dict[str, str]:
         """Return the current tokens of tags; to be called before a value is computed."""
-        return await self._namespace.get_tag_tokens(tags) or dict.fromkeys(tags, "unknown")
+        tokens = await self._namespace.get_tag_tokens(tags, from_store=from_store)
+        return tokens or dict.fromkeys(tags, "unknown")
 
     async def put(
         self,

@@ -110,7 +110,7 @@ class Loader:
     ) -> Sequence[Item]:
         """Return the items to store for a mapping from keys to values, all with the same tags."""
         prefix = self.namespace.prefix
-        tokens = await self.computer.get_tag_tokens(check_tags(tags))
+        tokens = await self.computer.get_tag_tokens(check_tags(tags), from_store=True)
 
         def make_part(pairs: Sequence[tuple[str, Any]]) -> list[Item]:
             return [Item(prefix + key, value, ttl, tokens) for key, value in pairs]

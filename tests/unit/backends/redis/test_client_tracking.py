@@ -83,6 +83,37 @@ async def test_an_own_change_drops_the_copy_of_an_entry_that_another_client_has_
     assert not backend.is_current(copy.stamp)
 
 
+CHANGES: dict[str, Callable[[CacheManager], Awaitable[object]]] = {
+    "pop": lambda cache: cache.pop("k", "absent"),
+    "add": lambda cache: cache.add("k", "new", tags=["tag"]),
+    "set": lambda cache: cache.set("k", "new", tags=["tag"]),
+    "touch": lambda cache: cache.touch("k", 60),
+    "incr": lambda cache: cache.incr("k"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_does_not_depend_on_the_message_about_a_deleted_tag(
+    own_redis: Server, backend: RedisBackend, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def delay(message: object) -> None:
+        """Ignore a message, as if it were still on its way."""
+
+    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
+    async with (
+        CacheManager(backend) as cache,
+        CacheManager("redis", redis_url=own_redis.url, fallback=None) as other,
+    ):
+        await cache.set("k", 1, tags=["tag"])
+        while get_engine(cache).get_current_entry("default+tags:tag") is None:
+            assert await cache.get("k") == 1
+        assert await other.delete_by_tag("tag")
+        expected = {"pop": "absent", "add": True, "set": True, "touch": False, "incr": 1}
+        assert await CHANGES[change](cache) == expected[change]
+        left = {"pop": None, "add": "new", "set": "new", "touch": None, "incr": 1}
+        assert await other.get("k") == left[change]
+
+
 async def test_a_change_by_another_client_invalidates_a_copy(
     own_redis: Server, backend: RedisBackend
 ) -> None:

@@ -209,7 +209,8 @@ class Engine:
         elif keys:
             results = await self.backend.read(keys)
         records = [result for result in results.values() if isinstance(result, Record)]
-        live, _, errors = await self.check_heads([record.head for record in records], stale=stale)
+        heads = [record.head for record in records]
+        live, _, errors = await self.check_heads(heads, stale=stale, from_store=False)
         errors += [result for result in results.values() if isinstance(result, CacheError)]
         for count, record in enumerate(records, 1):
             key = record.head.key
@@ -223,13 +224,18 @@ class Engine:
         """Return the heads of live records by store key; see `check_heads`."""
         return (await self.check_heads(heads)).live
 
-    async def check_heads(self, heads: Iterable[Head], *, stale: bool = False) -> HeadCheck:
-        """Check which records may be served now, by their heads; see `get_entries`."""
+    async def check_heads(
+        self, heads: Iterable[Head], *, stale: bool = False, from_store: bool = True
+    ) -> HeadCheck:
+        """Check which records may be served now, by their heads; see `get_entries`.
+
+        The tokens of tags come from the store, unless a mere read may use those in memory.
+        """
         now = self._time()
         candidates = [head for head in heads if not head.is_removable(now, stale=stale)]
         live, undecided = dict[str, Head](), dict[str, Head]()
         tag_keys = {tag for head in candidates for tag in _get_tag_tokens(head.key, head.tags)}
-        tokens, errors = await self._read_tokens(tag_keys)
+        tokens, errors = await self._read_tokens(tag_keys, from_store=from_store)
         for count, head in enumerate(candidates, 1):
             await checkpoint(count)
             expected = _get_tag_tokens(head.key, head.tags)

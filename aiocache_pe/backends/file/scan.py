@@ -29,6 +29,7 @@ from aiocache_pe.record import Head
 
 _TEMPORARY_AGE = 3600.0  # seconds until a temporary file without a lock in its name is abandoned
 _TRASH_AGE = 60.0  # seconds until a cleared area is abandoned; `clear` counts it before removal
+_REMOVALS = 3  # attempts; a writer that has a folder open may add a file meanwhile
 _DAMAGED_AGE = 7 * 86400.0  # seconds for which damaged files are kept for inspection
 _ENTRY = re.compile(r"(?P<area>[^/]+)/(?P<folder>[0-9a-f]{2})/(?P<file>[0-9a-f]{8}[^/\0]+)")
 
@@ -227,8 +228,11 @@ def remove_area(folder: str) -> None:
     if os.path.islink(folder) or not os.path.isdir(folder):
         with suppress(OSError):
             os.unlink(folder)
-    else:
+        return
+    for _ in range(_REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
 
 
 def _remove_old(folder: str, before: float) -> None:

@@ -114,6 +114,27 @@ async def test_a_change_does_not_depend_on_the_message_about_a_deleted_tag(
         assert await other.get("k") == left[change]
 
 
+async def test_removals_count_entries_by_the_tags_in_the_store(
+    own_redis: Server, backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def delay(message: object) -> None:
+        """Ignore a message, as if it were still on its way."""
+
+    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
+    async with (
+        CacheManager(backend) as cache,
+        CacheManager("redis", redis_url=own_redis.url, fallback=None) as other,
+    ):
+        await cache.set_many({"k": 1, "old": 1}, tags=["tag"])
+        while get_engine(cache).get_current_entry("default+tags:tag") is None:
+            assert await cache.get("k") == 1
+        await other.delete_by_tag("tag")
+        await other.set_many({"k": 2, "kept": 2}, tags=["tag"])
+        assert await cache.delete_many(["k", "old"]) == 1
+        assert await cache.cleanup_expired() == 0
+        assert await other.get("kept") == 2
+
+
 async def test_a_change_by_another_client_invalidates_a_copy(
     own_redis: Server, backend: RedisBackend
 ) -> None:

@@ -6,13 +6,19 @@ cache. A forked child draws other numbers than its parent.
 
 from __future__ import annotations
 
-import os
 from random import Random
 
-RANDOM = Random()  # noqa: S311 - spreads times and chooses samples only
+from aiocache_pe.runtime.fork import reset_after_fork
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=RANDOM.seed)
+
+class _OwnRandom(Random):
+    def after_fork(self) -> None:
+        """Draw other numbers than the parent."""
+        self.seed()
+
+
+RANDOM = _OwnRandom()
+reset_after_fork(RANDOM)
 
 
 def vary(seconds: float) -> float:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 
 from aiocache_pe.events import Event, EventBus, Hit, Miss, Stale, Stored
-from aiocache_pe.runtime.log_forwarding import is_emitting
+from aiocache_pe.runtime.log_forwarding import is_emitting, mark_emission
 
 logger = logging.getLogger("aiocache_pe")
 _WORDS: dict[type[Event], str] = {Hit: "hit", Miss: "miss", Stale: "stale", Stored: "stored"}
@@ -44,11 +44,8 @@ class DebugLog:
     def _log(self, event: Event) -> None:
         if is_emitting.get():  # a handler of the log uses the cache
             return
-        token = is_emitting.set(True)
-        try:
+        with mark_emission():
             logger.debug(
                 "store %s of namespace %r: %s, key %r",
                 *(self._store, event.namespace, _WORDS[type(event)], event.key),
             )
-        finally:
-            is_emitting.reset(token)

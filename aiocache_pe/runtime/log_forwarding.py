@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -24,6 +24,16 @@ _FLUSH_SECONDS = 2.0  # that the end of the program waits for the last records
 
 is_emitting: ContextVar[bool] = ContextVar("aiocache_pe_is_emitting", default=False)
 """Whether a handler runs for a record of the library; the calls that it makes inherit this."""
+
+
+@contextmanager
+def mark_emission() -> Generator[None]:
+    """Let `is_emitting` be true within a block."""
+    token = is_emitting.set(True)
+    try:
+        yield
+    finally:
+        is_emitting.reset(token)
 
 
 class _LogThread:
@@ -83,11 +93,8 @@ class _Forwarder(logging.Filter):
 
 
 def _emit(record: logging.LogRecord) -> None:
-    token = is_emitting.set(True)
-    try:
+    with mark_emission():
         logging.getLogger(record.name).handle(record)
-    finally:
-        is_emitting.reset(token)
 
 
 def install() -> None:

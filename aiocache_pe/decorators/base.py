@@ -47,7 +47,7 @@ from aiocache_pe.loading.options import LoadPolicy, LoadRequest
 from aiocache_pe.loading.previous import PREVIOUS, Previous, has_previous_parameter
 from aiocache_pe.loading.watch import Watch
 from aiocache_pe.runtime.threads import call_in_thread
-from aiocache_pe.sentinels import PENDING
+from aiocache_pe.sentinels import PENDING, Sentinel
 
 if TYPE_CHECKING:
     from aiocache_pe.decorators.settings import KeyMaker, Settings
@@ -182,10 +182,16 @@ class DecoratedFunction(Generic[P, R]):
         """Return the policy for the stored form of a result."""
         return policy
 
-    def _peek_under(self, control: Control, key: str) -> Any:
-        """Return the value of a store key if no control needs its entry; else `PENDING`."""
+    def _look_up(self, control: Control, args: Args, kwargs: Kwargs) -> tuple[str, Any]:
+        """Return the key of a call under some controls, and its value or a sentinel.
+
+        A hit is counted. The value is `PENDING` if a control needs the entry of the value.
+        """
+        key = control.choose_key(self._key(args, kwargs))  # the first call finds the loader here
         is_plain = control.mode is None and control.max_age is None and control.calls is None
-        return self._peek(key) if is_plain else PENDING
+        value = self._peek(key) if is_plain else PENDING
+        self._hits += value.__class__ is not Sentinel
+        return key, value
 
     def _watch(self, control: Control) -> Watch:
         """Return the watch of a call that is made under some controls."""

@@ -55,11 +55,8 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
             if control.mode is Mode.BYPASS:
                 watch.note_bypass("bypass()")
                 return await self._function(*args, **kwargs)  # type: ignore[no-any-return]
-            # The first call finds the loader here.
-            key = control.choose_key(self._key(args, kwargs))
-            value = self._peek_under(control, key)
+            key, value = self._look_up(control, args, kwargs)
             if value.__class__ is not Sentinel:
-                self._hits += 1
                 return value  # type: ignore[no-any-return]
             watch.note(self._loader.namespace, key)
             request = self._make_request(key, args, kwargs)
@@ -94,11 +91,8 @@ class Function(CachedFunction[P, T]):
             if control.mode is Mode.BYPASS:
                 watch.note_bypass("bypass()")
                 return self._function(*args, **kwargs)  # type: ignore[no-any-return]
-            # The first call finds the loader here.
-            key = control.choose_key(self._key(args, kwargs))
-            value = self._peek_under(control, key)
+            key, value = self._look_up(control, args, kwargs)
             if value.__class__ is not Sentinel:
-                self._hits += 1
                 return value  # type: ignore[no-any-return]
             watch.note(self._loader.namespace, key)
             load = partial(self._loader.get_or_compute_under, control)

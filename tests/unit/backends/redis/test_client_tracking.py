@@ -39,6 +39,16 @@ async def backend(own_redis: Server) -> AsyncIterator[RedisBackend]:
     await store.close()
 
 
+@pytest.fixture
+def messages_are_late(backend: RedisBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no message of the server arrive, as if each were still on its way."""
+
+    async def delay(message: object) -> None:
+        pass
+
+    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
+
+
 async def read_tracked(backend: RedisBackend) -> Record:
     """Read the entry until its copy may be kept in memory."""
     for _ in range(1000):
@@ -64,17 +74,13 @@ OWN_CHANGES: dict[str, Callable[[RedisBackend], Awaitable[object]]] = {
 }
 
 
+@pytest.mark.usefixtures("messages_are_late")
 @pytest.mark.parametrize("change", OWN_CHANGES.values(), ids=OWN_CHANGES)
 async def test_an_own_change_drops_the_copy_of_an_entry_that_another_client_has_removed(
     own_redis: Server,
     backend: RedisBackend,
     change: Callable[[RedisBackend], Awaitable[object]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def delay(message: object) -> None:
-        """Ignore a message, as if it were still on its way."""
-
-    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
     copy = await read_tracked(backend)
     with Redis.from_url(own_redis.url) as other:
         other.delete(make_entry_name(KEY))
@@ -92,14 +98,11 @@ CHANGES: dict[str, Callable[[CacheManager], Awaitable[object]]] = {
 }
 
 
+@pytest.mark.usefixtures("messages_are_late")
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_does_not_depend_on_the_message_about_a_deleted_tag(
-    own_redis: Server, backend: RedisBackend, change: str, monkeypatch: pytest.MonkeyPatch
+    own_redis: Server, backend: RedisBackend, change: str
 ) -> None:
-    async def delay(message: object) -> None:
-        """Ignore a message, as if it were still on its way."""
-
-    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
     async with (
         CacheManager(backend) as cache,
         CacheManager("redis", redis_url=own_redis.url, fallback=None) as other,
@@ -114,13 +117,10 @@ async def test_a_change_does_not_depend_on_the_message_about_a_deleted_tag(
         assert await other.get("k") == left[change]
 
 
+@pytest.mark.usefixtures("messages_are_late")
 async def test_removals_count_entries_by_the_tags_in_the_store(
-    own_redis: Server, backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+    own_redis: Server, backend: RedisBackend
 ) -> None:
-    async def delay(message: object) -> None:
-        """Ignore a message, as if it were still on its way."""
-
-    monkeypatch.setattr(get_tracker(backend), "_handle_invalidation", delay)
     async with (
         CacheManager(backend) as cache,
         CacheManager("redis", redis_url=own_redis.url, fallback=None) as other,

@@ -29,6 +29,7 @@ from aiocache_pe import (
     refresh,
     sync,
 )
+from aiocache_pe.decorators.streams.fan_out import SharedStream, StreamReader
 from aiocache_pe.integrations.langchain import LangChainCache
 from aiocache_pe.recordings.recorder import MODES
 from aiocache_pe.runtime.single_flight import Flight
@@ -39,6 +40,26 @@ from tests.support.internals import wait_for_refreshes
 from tests.support.polling import poll
 from tests.support.sdk_clients import CHAT, WAYS, open_client
 from tests.support.servers.redis_server import Server
+
+
+@pytest.fixture
+def joins(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Return a list that gets the flight or stream of each caller that joins another's."""
+    joins: list[Any] = []
+    join_flight, join_stream = Flight.join, SharedStream.join
+
+    def join_other_flight(flight: Flight, max_wait: float | None) -> asyncio.Future[Any]:
+        if flight.waiters:
+            joins.append(flight)
+        return join_flight(flight, max_wait)
+
+    def join_other_stream(stream: SharedStream[Any]) -> StreamReader | None:
+        joins.append(stream)
+        return join_stream(stream)
+
+    monkeypatch.setattr(Flight, "join", join_other_flight)
+    monkeypatch.setattr(SharedStream, "join", join_other_stream)
+    return joins
 
 
 def list_outcomes(calls: list[ObservedCall]) -> list[str]:
@@ -127,15 +148,15 @@ async def test_a_call_that_raises_is_a_miss_with_a_reason(kind: Kind, memory: Ca
     assert [(call.outcome, call.reason) for call in calls] == [("miss", "raised LookupError")]
 
 
-async def test_concurrent_callers_join(cache: CacheManager) -> None:
+async def test_concurrent_callers_join(cache: CacheManager, joins: list[Any]) -> None:
     @cached(cache=cache)
     async def compute(number: int) -> list[int]:
-        await asyncio.sleep(0)
+        await poll(lambda: len(joins) == 2)
         return [number]
 
     @cached(cache=cache)
     async def stream(number: int) -> AsyncIterator[int]:
-        await asyncio.sleep(0)
+        await poll(lambda: len(joins) == 2)
         yield number
 
     async def read() -> list[int]:
@@ -143,10 +164,11 @@ async def test_concurrent_callers_join(cache: CacheManager) -> None:
 
     @cached_batch(cache=cache)
     async def embed(numbers: list[int]) -> list[list[int]]:
-        await asyncio.sleep(0)
+        await poll(lambda: len(joins) == 2)
         return [[number] for number in numbers]
 
     for call in (lambda: compute(1), read, lambda: embed([1])):
+        joins.clear()
         with observe() as calls:
             await asyncio.gather(*(call() for _ in range(3)))
         assert sorted(list_outcomes(calls)) == ["joined", "joined", "miss"]
@@ -337,22 +359,15 @@ async def test_requests_are_listed_with_reasons(
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_joined_requests_have_their_header(
-    way: str, memory: CacheManager, server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    way: str, memory: CacheManager, server: ModelServer, joins: list[Any]
 ) -> None:
-    joins, join = list[Flight](), Flight.join
-
-    def count_and_join(flight: Flight, max_wait: float | None) -> asyncio.Future[Any]:
-        joins.append(flight)
-        return join(flight, max_wait)
-
-    monkeypatch.setattr(Flight, "join", count_and_join)
     server.gate.clear()
     async with open_client(way, memory, server) as sdk:
         create = sdk.openai.chat.completions.with_raw_response.create
         first = asyncio.create_task(sdk.call(create, **CHAT))
         await poll(lambda: len(server.requests) == 1)
         second = asyncio.create_task(sdk.call(create, **CHAT))
-        await poll(lambda: len(joins) == 2)
+        await poll(lambda: joins)
         server.gate.set()
         origins = [response.headers["x-aiocache-pe"] for response in (await first, await second)]
     assert origins == ["miss", "joined"]

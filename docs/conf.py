@@ -1,7 +1,8 @@
 """Configuration of the documentation site: Sphinx with Furo, and Markdown by MyST.
 
 The pages are also readable in the repository, so their links name files. Links to files outside
-``docs/`` become links to pages of the site with the same contents, or to the repository.
+``docs/`` become links to pages of the site with the same contents, or to the repository. Links to
+files that do not exist are warnings, which fail the build of `make docs`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from aiocache_pe import __version__
 
@@ -52,6 +54,7 @@ copybutton_prompt_text = r"\$ "
 copybutton_prompt_is_regexp = True
 suppress_warnings = ["myst.header"]
 
+LOGGER = logging.getLogger(__name__)
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
@@ -79,5 +82,7 @@ def _relink(match: re.Match[str], folder: str, name: str) -> str:
     elif target in SAME:
         found = SAME[target]
     else:
+        if not (ROOT / target).exists():
+            LOGGER.warning("a link names no file of the repository: %s", match[0], location=name)
         return f"[{text}]({REPOSITORY}/{target})" if REPOSITORY else text
     return f"[{text}]({posixpath.relpath(found, posixpath.dirname(name) or '.')}{anchor})"

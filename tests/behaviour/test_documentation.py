@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from examples.llmserver.server import run_model_server
-from tests.support.documents import find_blocks, iter_programs
+from tests.support.documents import find_blocks, find_broken_links, iter_programs
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (".", "docs", "docs/coming-from", "docs/reference")
@@ -45,3 +45,18 @@ def test_no_page_needs_a_checkout() -> None:
         for language, text in find_blocks(page):
             if language == "python":
                 assert not re.search(r"^(from|import) (examples|tests)\b", text, re.MULTILINE)
+
+
+def test_every_link_names_a_file_or_a_heading(tmp_path: Path) -> None:
+    """Check all pages of the repository; the site checks only links between its own pages."""
+    folders = (".", "benchmarks", "examples", ".github")
+    pages = [page for folder in folders for page in (ROOT / folder).glob("*.md")]
+    pages += (ROOT / "docs").rglob("*.md")
+    assert [link for page in pages for link in find_broken_links(page)] == []
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n[one](#a-page) [two](#none) [three](none.md) [four](page.md#none)\n")
+    assert [link.partition(": ")[2] for link in find_broken_links(page)] == [
+        "(#none)",
+        "(none.md)",
+        "(page.md#none)",
+    ]

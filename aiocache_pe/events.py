@@ -1,7 +1,24 @@
 """Events of a cache, and the bus that delivers them to subscribers.
 
 Metrics, logs and dashboards are built on these events only. An event without a subscriber is
-never created. A subscriber that raises is logged and dropped, so it cannot break a cached call.
+never created. A subscriber that raises is logged and dropped, so it cannot break a cached call. A
+subscriber runs in the thread of the event, so a subscriber that blocks delays the call.
+
+=====================================  =========================================================
+event                                  moment
+=====================================  =========================================================
+`Hit`, `Miss`                          each read is one of them
+`Stale`, `Joined`                      follows the `Hit` of a value that is expired, or that
+                                       another caller has computed
+`Stored`, `Removed`                    entries were written or removed
+`Loaded`, `LoadFailed`                 a factory has ended
+`Unstorable`                           a computed value could not be stored
+`RefreshStarted`, `RefreshFailed`      a refresh in the background
+`BackendFailed`                        an operation of the store has failed
+`BreakerOpened`, `BreakerClosed`       the store became unavailable, and available again
+=====================================  =========================================================
+
+Durations are in seconds by the clock of the cache.
 """
 
 from __future__ import annotations
@@ -26,6 +43,8 @@ class Event(msgspec.Struct, frozen=True):
     Attributes:
         namespace: the namespace of the entry.
         key: the key without its namespace; empty if the event concerns a whole namespace.
+
+    The namespace is empty, too, if the event concerns the whole store.
     """
 
     namespace: str
@@ -33,21 +52,57 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Hit(Event, frozen=True):
-    """A read that found a live entry."""
+    """A read that found a value, also a stale one or that of another caller's computation.
+
+    Attributes:
+        tier: ``"memory"``, or the name of the store that answered; empty if the value is that of
+            another caller's computation and no entry was read.
+        seconds: duration of the read; of several entries that were read at once, of all of them.
+        seconds_saved: duration of the computation that was not made.
+        input_tokens_saved: tokens that were not sent to a model.
+        output_tokens_saved: tokens that a model did not generate.
+        money_saved: price of these tokens.
+    """
+
+    tier: str = ""
+    seconds: float = 0.0
+    seconds_saved: float = 0.0
+    input_tokens_saved: int = 0
+    output_tokens_saved: int = 0
+    money_saved: float = 0.0
 
 
 class Stale(Event, frozen=True):
     """A hit on an expired entry that was served stale.
 
     Attributes:
-        seconds: time since the entry expired.
+        expired_for: seconds since the entry expired.
+        seconds: duration of the call, which may have waited for a newer value.
     """
 
-    seconds: float
+    expired_for: float
+    seconds: float = 0.0
+
+
+class Joined(Event, frozen=True):
+    """A caller that received the result of a computation that another caller had started.
+
+    Attributes:
+        seconds: time that the caller waited; zero for a stream, which is shared while it runs.
+    """
+
+    seconds: float = 0.0
 
 
 class Miss(Event, frozen=True):
-    """A read that found no entry."""
+    """A read that found no entry.
+
+    Attributes:
+        seconds: time until the caller knew that, with the wait for a lease; zero if that needed
+            no waiting.
+    """
+
+    seconds: float = 0.0
 
 
 class Stored(Event, frozen=True):
@@ -55,9 +110,21 @@ class Stored(Event, frozen=True):
 
     Attributes:
         size_bytes: size of its record's payload.
+        seconds: duration of the write, divided by the number of entries that it wrote.
     """
 
     size_bytes: int
+    seconds: float = 0.0
+
+
+class Unstorable(Event, frozen=True):
+    """A computed value that no codec can hold exactly; its caller received it.
+
+    Attributes:
+        error: the exception, which names the type and the remedies.
+    """
+
+    error: BaseException
 
 
 class Removed(Event, frozen=True):
@@ -87,9 +154,27 @@ class LoadFailed(Event, frozen=True):
 
     Attributes:
         error: the exception.
+        seconds: duration of the computation.
     """
 
     error: BaseException
+    seconds: float = 0.0
+
+
+class RefreshStarted(Event, frozen=True):
+    """A refresh that has started in the background; `Loaded` reports its success."""
+
+
+class RefreshFailed(Event, frozen=True):
+    """A refresh in the background that raised, or that was cancelled at the end of the cache.
+
+    Attributes:
+        error: the exception.
+        seconds: duration of the refresh.
+    """
+
+    error: BaseException
+    seconds: float = 0.0
 
 
 class BackendFailed(Event, frozen=True):
@@ -102,6 +187,26 @@ class BackendFailed(Event, frozen=True):
 
     verb: str
     error: BaseException
+
+
+class BreakerOpened(Event, frozen=True):
+    """A store that became unavailable, so that its fallback store serves.
+
+    Attributes:
+        error: the reason.
+    """
+
+    error: BaseException
+
+
+class BreakerClosed(Event, frozen=True):
+    """A store that is available again, after its fallback store has served.
+
+    Attributes:
+        seconds: duration of the outage, by the clock of the system.
+    """
+
+    seconds: float
 
 
 E = TypeVar("E", bound=Event)
@@ -119,7 +224,7 @@ class EventBus:
         >>> bus = EventBus()
         >>> unsubscribe = bus.subscribe(Miss, print)
         >>> bus.emit(Miss("default", "greeting"))
-        Miss(namespace='default', key='greeting')
+        Miss(namespace='default', key='greeting', seconds=0.0)
         >>> unsubscribe()
         >>> Miss in bus.subscribed
         False

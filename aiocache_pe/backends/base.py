@@ -296,6 +296,18 @@ class Expiring(Protocol):
     """Function to call, from any thread, with the head of each entry removed in this way."""
 
 
+@runtime_checkable
+class Guarded(Protocol):
+    """A store whose calls a circuit breaker guards."""
+
+    on_breaker: Callable[[BaseException | None, float], None] | None
+    """Function to call, from any thread, when the breaker opens and closes; ``None`` for none.
+
+    Its arguments are the reason and zero when the breaker opens, and ``None`` and the seconds of
+    the outage when it closes.
+    """
+
+
 class Lease(Protocol):
     """The exclusive right to compute the value of a key."""
 

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from aiocache_pe import context
 from aiocache_pe.context import Control, Mode
 from aiocache_pe.decorators.base import AsyncCachedFunction, CachedFunction
+from aiocache_pe.events import Joined
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.blocking import load_request
 from aiocache_pe.sentinels import MISSING, Sentinel
@@ -36,15 +37,18 @@ class AsyncFunction(AsyncCachedFunction[P, Coroutine[Any, Any, T]]):
             return value  # type: ignore[no-any-return]
 
         joined: Any = MISSING
-        in_flight = self._join(key)
+        in_flight, began = self._join(key), None
         if in_flight is not None:  # the shortest way for most of many concurrent callers
+            namespace = self._loader.namespace
+            began = namespace.start_timer(Joined)
             joined = await in_flight
             value = self._peek(key)
             if value.__class__ is not Sentinel:
                 self._hits += 1
+                namespace.note_joined(key, began)
                 return value  # type: ignore[no-any-return]
         request = self._make_request(key, args, kwargs)
-        return self._count(await self._loader.resolve_miss(request, joined))  # type: ignore[no-any-return]
+        return self._count(await self._loader.resolve_miss(request, joined, began))  # type: ignore[no-any-return]
 
     async def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the function and store its result, even if a result is stored."""

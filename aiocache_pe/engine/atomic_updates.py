@@ -85,7 +85,7 @@ async def pop(namespace: Namespace, key: str) -> Any | Missing:
     namespace.count_removed("deleted", 1, key=key)
     value = await namespace.decode(MemoryEntry(taken[0]))
     if value is not MISSING:
-        namespace.count_hit(key)
+        namespace.count_hit(key, namespace.store_name)
     return value
 
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from msgspec.structs import astuple
+
 from aiocache_pe import events
 from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Change, Check, Examinable, Lease, Located
@@ -28,7 +30,7 @@ from aiocache_pe.exceptions import (
     StoreUnavailableError,
 )
 from aiocache_pe.keys.store_keys import make_namespace_prefix
-from aiocache_pe.record import Head, Record
+from aiocache_pe.record import Head, Record, Savings
 from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.runtime.loops import checkpoint, get_loop, slice_batch
 from aiocache_pe.runtime.wait_graph import WaitNode
@@ -46,6 +48,7 @@ class Namespace:
         engine: the engine, shared with other namespaces.
         name: the name of the namespace.
         prefix: the beginning of all its store keys.
+        store_name: the name of the store, for messages and events.
         time, monotonic: the clock's functions.
         counters: its counters in this process.
         lease_holders: the computations of this process that hold a lease, by store key.
@@ -57,6 +60,7 @@ class Namespace:
         self.engine = engine
         self.name = name
         self.prefix = make_namespace_prefix(name)
+        self.store_name = engine.backend.name
         self.time = engine.clock.time
         self.monotonic = engine.clock.monotonic
         self.counters = Counters(on_activity)
@@ -78,6 +82,7 @@ class Namespace:
         Returns:
             The value, `MISSING`, or `PENDING`; then `get` is the next step.
         """
+        watch = self._watch_peek(key) if Hit in self._subscribed else None
         try:
             entry = self._peek_entry(key)
         except Exception as error:  # the store's own `peek`
@@ -99,8 +104,8 @@ class Namespace:
         if hits - entry.counted_hits == 1:
             self.counters.note_first_hit(entry)
             self._check_log_level()
-        if Hit in self._subscribed:
-            self.emit(Hit, key)
+        if watch is not None:
+            self._emit_hit(entry, *watch)
         return value
 
     async def get(self, key: str, computation: Computation | None = None) -> Any:
@@ -128,6 +133,7 @@ class Namespace:
             computations: the computations of the same keys, which begin now.
         """
         values: dict[str, Any] = {}
+        watches = {key: self._watch_peek(key) for key in keys if Hit in self._subscribed}
         entries = await self.get_entries(keys, computations=computations)
         for count, (key, entry) in enumerate(entries.items(), 1):
             try:
@@ -136,6 +142,8 @@ class Namespace:
                 value = await self.decode(entry)
             if value is not MISSING:
                 self._count_entry_hit(entry)
+                if watches:
+                    self._emit_hit(entry, *watches[key])
                 values[key] = value
             await checkpoint(count)
         return values
@@ -229,11 +237,18 @@ class Namespace:
         record = results.get(key)
         return record.head if isinstance(record, Record) else None
 
-    async def serve(self, entry: MemoryEntry) -> Any:
-        """Return the value of an entry, live or stale, and count a hit; `MISSING` without one."""
+    async def serve(self, entry: MemoryEntry, tier: str, began: float | None) -> Any:
+        """Return the value of an entry, live or stale, and count a hit; `MISSING` without one.
+
+        Args:
+            entry: the entry.
+            tier: the tier that had the entry.
+            began: the time at which its read began; see `start_timer`.
+        """
         value = await self.decode(entry)
         if value is not MISSING:
             self._count_entry_hit(entry)
+            self._emit_hit(entry, None, began, tier)
         return value
 
     async def decode(self, entry: MemoryEntry) -> Any | Missing:
@@ -274,6 +289,7 @@ class Namespace:
         """
 
         async def work() -> list[MemoryEntry]:
+            began = self.start_timer(events.Stored)
             now = self.time()  # one time for all, so that they expire together
             records: list[Record] = []
             for count, item in enumerate(items, 1):
@@ -282,10 +298,10 @@ class Namespace:
             try:
                 entries = await self._write(records)
             except BackendError as error:
-                self._count_stored(error.done)
+                self._count_stored(error.done, began)
                 self.engine.discard(item.key for item in items)  # the copies are outdated
                 raise
-            self._count_stored(records)
+            self._count_stored(records, began)
             return entries
 
         with self.changing([item.key for item in items]):
@@ -309,6 +325,7 @@ class Namespace:
         """
 
         async def work() -> set[str]:
+            began = self.start_timer(events.Stored)
             records, now = list[Record](), self.time()
             for count, item in enumerate(items, 1):
                 try:
@@ -329,7 +346,7 @@ class Namespace:
                     stored |= {record.head.key for record in error.done if record is not None}
                     if isinstance(error, StoreUnavailableError):
                         break
-            self._count_stored([record for record in records if record.head.key in stored])
+            self._count_stored([each for each in records if each.head.key in stored], began)
             return stored
 
         return await self.attempt("write", work(), set())
@@ -364,6 +381,7 @@ class Namespace:
             BackendError: the store failed.
         """
         generations, is_changed = self.engine.generations, False
+        began = self.start_timer(events.Stored)
 
         def change_and_note(record: Record | None) -> Record | None:
             nonlocal is_changed
@@ -377,7 +395,7 @@ class Namespace:
         if is_changed:
             generations.raise_keys([key])
         if is_changed and stored is not None:
-            self._count_stored([stored])
+            self._count_stored([stored], began)
         return stored
 
     async def delete(self, keys: Sequence[str]) -> int:
@@ -421,11 +439,6 @@ class Namespace:
             self.engine.generations.raise_keys(keys)
 
     # The store
-
-    @property
-    def store_name(self) -> str:
-        """Return the name of the store, for messages."""
-        return self.engine.backend.name
 
     async def try_lease(self, computation: Computation) -> Lease | None:
         """Return the lease of a computation, or ``None`` while another caller holds it.
@@ -508,16 +521,28 @@ class Namespace:
 
     # Counters and events
 
-    def count_hit(self, key: str) -> None:
-        """Count a hit of a caller that received the value without an entry."""
-        self.counters.add("hits")
-        self.emit(events.Hit, key)
+    def start_timer(self, kind: type[events.Event]) -> float | None:
+        """Return the present time for the duration in an event; ``None`` without a subscriber."""
+        return self.monotonic() if kind in self._subscribed else None
 
-    def count_miss(self, key: str, count: int = 1) -> None:
-        """Count a read that found no live entry."""
-        self.counters.add("misses", count)
+    def measure(self, began: float | None) -> float:
+        """Return the seconds since `start_timer`; zero if it returned ``None``."""
+        return 0.0 if began is None else self.monotonic() - began
+
+    def count_hit(self, key: str, tier: str = "") -> None:
+        """Count a hit of a caller that received the value without an entry in memory."""
+        self.counters.add("hits")
+        self.emit(events.Hit, key, tier)
+
+    def count_miss(self, key: str, began: float | None = None) -> None:
+        """Count a read that found no live entry; it began at a time of `start_timer`."""
+        self.counters.add("misses")
         self._check_log_level()
-        self.emit(events.Miss, key)
+        self.emit(events.Miss, key, self.measure(began))
+
+    def note_joined(self, key: str, began: float | None = None) -> None:
+        """Report a caller that received the result of another caller's computation."""
+        self.emit(events.Joined, key, self.measure(began))
 
     def count_removed(self, cause: events.Cause, count: int, *, key: str = "") -> None:
         """Count entries that were removed; ``key`` is the store key of a single one."""
@@ -535,12 +560,9 @@ class Namespace:
         self.failure_log.report_failure(verb, error)
 
     def count_unstorable(self, item: Item, error: Exception) -> None:
-        """Count a computed value that no codec can hold; log it once for each function or reason.
-
-        The store has not failed. The error names the type and the remedies.
-        """
+        """Count a value that no codec can hold; log it once for each function or reason."""
         self.counters.add("unstorable")
-        self.emit(events.BackendFailed, item.key, "encode", error)
+        self.emit(events.Unstorable, item.key, error)
         source = "" if item.on_unstorable is None else item.on_unstorable(error)
         self.failure_log.report_unstorable(item.key[len(self.prefix) :], source, error)
 
@@ -555,12 +577,22 @@ class Namespace:
         if entry.hits - entry.counted_hits == 1:
             self.counters.note_first_hit(entry)
             self._check_log_level()
-        if Hit in self._subscribed:
-            self.emit(Hit, entry.key)
 
-    def _count_stored(self, records: Sequence[Record]) -> None:
+    def _watch_peek(self, key: str) -> tuple[MemoryEntry | None, float]:
+        """Return the entry in the memory tier before a read, and the time; see `_emit_hit`."""
+        return self.engine.get_tier_entry(key), self.monotonic()
+
+    def _emit_hit(self, entry: MemoryEntry, held: Any, began: float | None, tier: str = "") -> None:
+        """Deliver a hit; without a name of its tier, it is memory if that held the entry."""
+        if Hit in self._subscribed:
+            tier = tier or ("memory" if held is entry else self.store_name)
+            saved = astuple(entry.saves or Savings())
+            self.emit(Hit, entry.key, tier, self.measure(began), entry.cost, *saved)
+
+    def _count_stored(self, records: Sequence[Record], began: float | None) -> None:
         self.counters.add("sets", len(records))
         self._check_log_level()
-        if events.Stored in self._subscribed:
+        if events.Stored in self._subscribed and records:
+            seconds = self.measure(began) / len(records)
             for record in records:
-                self.emit(events.Stored, record.head.key, record.head.size)
+                self.emit(events.Stored, record.head.key, record.head.size, seconds)

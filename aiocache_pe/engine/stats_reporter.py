@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 from aiocache_pe.backends import capabilities
-from aiocache_pe.backends.base import Evicting, Expiring
+from aiocache_pe.backends.base import Evicting, Expiring, Guarded
 from aiocache_pe.engine.access_log import AccessLog
 from aiocache_pe.engine.engine import Engine
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.engine.stats import CacheStats
-from aiocache_pe.events import Cause
+from aiocache_pe.events import BreakerClosed, BreakerOpened, Cause
 from aiocache_pe.exceptions import CacheError
 from aiocache_pe.keys.store_keys import make_internal_prefix, unquote
 from aiocache_pe.record import Head, Record
@@ -74,6 +74,8 @@ class StatsReporter:
             engine.backend.on_evict = partial(self._count_removed, "evicted")
         if isinstance(engine.backend, Expiring):
             engine.backend.on_expire = self.count_expired
+        if isinstance(engine.backend, Guarded):
+            engine.backend.on_breaker = self._report_breaker
         reset_after_fork(self)
 
     def after_fork(self) -> None:
@@ -132,6 +134,14 @@ class StatsReporter:
         area, _, _ = head.key.partition(":")
         with suppress(ValueError):  # a namespace of another program, with other rules for names
             self.get_namespace(unquote(area)).count_removed(cause, 1, key=head.key)
+
+    def _report_breaker(self, error: BaseException | None, seconds: float) -> None:
+        bus = self._engine.events
+        if error is not None:
+            if BreakerOpened in bus.subscribed:
+                bus.emit(BreakerOpened("", "", error))
+        elif BreakerClosed in bus.subscribed:
+            bus.emit(BreakerClosed("", "", seconds))
 
     def _schedule_report(self) -> None:
         """Start the timer of the running event loop's next report, unless it is running."""

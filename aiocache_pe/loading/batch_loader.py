@@ -91,6 +91,7 @@ class BatchLoader:
             refreshed = await Coalescer().run(request.keys, compute, request.size)
             return self._take_values(request, refreshed.values)
 
+        waited = self._namespace.start_timer(events.Joined)
         values = dict(known or {})
         if mode is Mode.READ_ONLY:
             return await self._read_or_compute(request, values)
@@ -123,6 +124,7 @@ class BatchLoader:
         }
         for key in current:
             request.note(key, Outcome(None, "joined"))
+            self._namespace.note_joined(key, waited)
         values |= await self._copy_shared(request, current)
         if len(current) < len(shared):
             outdated = [key for key in shared if key not in current]
@@ -193,6 +195,7 @@ class BatchLoader:
         """Add the values of entries that are young enough, read after their computations began."""
         namespace, keys = self._namespace, request.keys
         held = {key: namespace.engine.get_tier_entry(key) for key in keys}
+        timer = namespace.start_timer(events.Hit)
         begun = [each for each in computations.values() if each.is_pending]
         pending = dict.fromkeys(computation.key for computation in begun)
         entries = await namespace.get_entries([*pending], computations=begun) if begun else {}
@@ -200,10 +203,10 @@ class BatchLoader:
         entries |= await namespace.get_entries(others) if others else {}
         for count, (key, entry) in enumerate(entries.items(), 1):
             if is_young(entry, request.max_age, namespace.time()):
-                value = await namespace.serve(entry)
+                tier = "memory" if entry is held[key] else namespace.store_name
+                value = await namespace.serve(entry, tier, timer)
                 if value is not MISSING:
                     values[key] = value
-                    tier = "memory" if entry is held[key] else namespace.store_name
                     request.note(key, Outcome(value, "hit", entry=entry, tier=tier))
             await checkpoint(count)
 
@@ -239,7 +242,7 @@ class BatchLoader:
             try:
                 values = dict(zip(keys, await request.compute(keys), strict=True))
             except BaseException as error:
-                computer.count_load_failure(keys[0], error)
+                computer.count_load_failure(keys[0], error, namespace.monotonic() - began)
                 raise
             seconds = (namespace.monotonic() - began) / len(keys)
             for key in keys:

@@ -47,6 +47,7 @@ class SharedComputation:
     def count_joined(self) -> None:
         """Count a hit, for a caller that joins."""
         self._namespace.count_hit(self.computation.key)
+        self._namespace.note_joined(self.computation.key)
         self._uncounted += 1
         self._count()
 
@@ -100,6 +101,7 @@ class Computer:
         if computation is not None:
             computation.begin()
             begun = (computation,) if computation.is_pending else ()
+        timer = namespace.start_timer(events.Hit)
         held = namespace.engine.get_tier_entry(key)
         entry: MemoryEntry | Missing | Pending | None = namespace.peek_entry(key)
         if entry is PENDING or (entry is MISSING and begun):
@@ -107,20 +109,23 @@ class Computer:
             begun = ()
         if isinstance(entry, MemoryEntry):
             if is_young(entry, max_age, namespace.time()):
-                value = await namespace.serve(entry)
+                tier = "memory" if entry is held else namespace.store_name
+                value = await namespace.serve(entry, tier, timer)
                 if value is not MISSING:
-                    tier = "memory" if entry is held else namespace.store_name
                     return Outcome(value, "hit", entry=entry, tier=tier)
             await namespace.begin_all(begun)
         return MISSING
 
-    async def get_or_compute(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
+    async def get_or_compute(
+        self, request: LoadRequest, joined: Any = MISSING, began: float | None = None
+    ) -> Outcome:
         """Return the value for a caller that found none; the caller owns the value.
 
         Args:
             request: the value to compute.
             joined: the result of the function that `make_join` made, if the caller has joined
                 a computation already.
+            began: the time at which the caller joined it, for an event.
 
         Raises:
             LoadTimeoutError: the hard timeout has passed.
@@ -128,6 +133,8 @@ class Computer:
         """
         key, policy = request.key, request.policy
         outcome: Outcome = joined
+        if began is None:
+            began = self._namespace.start_timer(events.Joined)
         while True:
             if joined is MISSING or isinstance(joined, GaveUp):
                 work = self._flights.run(
@@ -144,6 +151,8 @@ class Computer:
             # Another caller has the same object and may change it.
             own = await self._take_shared(request, outcome)
             if own is not None:
+                if own.source == "joined":
+                    self._namespace.note_joined(key, began)
                 return own
             joined = MISSING
 
@@ -207,7 +216,7 @@ class Computer:
         try:
             outcome, is_shared = await (run() if hard is None else self._limit(hard, key, run()))
         except LoadTimeoutError as error:
-            self.count_load_failure(key, error)
+            self.count_load_failure(key, error, error.seconds)
             raise
         value = outcome.copy(self._namespace.engine) if is_shared else outcome.value
         if value is MISSING:  # another caller has the only object
@@ -258,7 +267,7 @@ class Computer:
             if value is UNCHANGED:
                 value = get_unchanged(previous)
         except BaseException as error:
-            self.count_load_failure(key, error)
+            self.count_load_failure(key, error, namespace.monotonic() - began)
             if policy.error_ttl is not None:
                 self._errors.put(computation, error, policy.error_ttl)
             raise
@@ -378,17 +387,17 @@ class Computer:
             on_unstorable=policy.on_unstorable,
         )
 
-    def count_load_failure(self, key: str, error: BaseException) -> None:
-        """Count and report a factory that raised."""
+    def count_load_failure(self, key: str, error: BaseException, seconds: float = 0.0) -> None:
+        """Count and report a factory that raised, after some seconds."""
         if isinstance(error, Exception):
             self._namespace.counters.add("load_failures")
-        self._namespace.emit(events.LoadFailed, key, error)
+        self._namespace.emit(events.LoadFailed, key, error, seconds)
 
     async def _get_or_compute_leased(
         self, request: LoadRequest, flight: Flight, max_wait: float | None
     ) -> Outcome:
         namespace, key = self._namespace, request.key
-        in_flight = namespace.engine.in_flight
+        in_flight, began = namespace.engine.in_flight, namespace.start_timer(events.Miss)
         computation = namespace.make_computation(key, request.tags)
         flight.is_outdated = computation.is_outdated
 
@@ -404,7 +413,7 @@ class Computer:
             return self._mark_hit(found, computation)
         async with lease:
             await self._raise_remembered(request, computation)
-            namespace.count_miss(key)
+            namespace.count_miss(key, began)
             outcome = await self.compute(request, computation)
             if not outcome.is_stored and len(flight.waiters) > 1:
                 await namespace.check_unstored(computation)

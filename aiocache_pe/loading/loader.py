@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from aiocache_pe import context
+from aiocache_pe import context, events
 from aiocache_pe._validation import check_plain_function
 from aiocache_pe.context import Call, Cassette, Control, Mode
 from aiocache_pe.engine.engine import Item
@@ -144,10 +144,10 @@ class Loader:
     async def get(self, key: str, default: Any) -> Any:
         """Return the value of a key, or the default, after `peek` returned `PENDING`."""
         namespace = self.namespace
-        key = namespace.prefix + key
+        key, began = namespace.prefix + key, namespace.start_timer(events.Miss)
         values = await namespace.get_many([key])
         if key not in values:
-            namespace.count_miss(key)
+            namespace.count_miss(key, began)
             return default
         return values[key]
 
@@ -248,13 +248,15 @@ class Loader:
             self.namespace.count_miss(request.key)
         return Outcome(await call_factory(request.factory), "miss")
 
-    async def resolve_miss(self, request: LoadRequest, joined: Any = MISSING) -> Outcome:
+    async def resolve_miss(
+        self, request: LoadRequest, joined: Any = MISSING, began: float | None = None
+    ) -> Outcome:
         """Return the value after a peek that found none; see `Computer.get_or_compute`."""
         if request.policy.serve_stale:
             stored = await self._stale.get(request)
             if not isinstance(stored, Sentinel):
                 return stored
-        return await self.computer.get_or_compute(request, joined)
+        return await self.computer.get_or_compute(request, joined, began)
 
     async def _get_or_record(self, cassette: Cassette, request: LoadRequest) -> Outcome:
         source: Source = "hit"

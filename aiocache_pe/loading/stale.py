@@ -58,7 +58,7 @@ class StaleEntries:
     async def get(self, request: LoadRequest) -> Outcome | Missing:
         """Return the value of an entry that may be served, expired or not, or `MISSING`."""
         namespace, key, policy = self._namespace, request.key, request.policy
-        held = namespace.engine.get_tier_entry(key)
+        held, began = namespace.engine.get_tier_entry(key), namespace.start_timer(events.Hit)
         entry = await namespace.get_entry(key, stale=policy.stale_ttl is not None)
         if entry is None:
             return MISSING
@@ -66,26 +66,41 @@ class StaleEntries:
 
         expired_for = namespace.time() - entry.expires_at
         if expired_for < 0:
-            current = await namespace.serve(entry)
+            current = await namespace.serve(entry, tier, began)
             if current is not MISSING and self._is_surely_due(entry, policy):
-                self._refreshes.start(entry, lambda: self._computer.refresh(request, entry))
+                self._refreshes.start(entry, lambda: self._refresh(request, entry))
             hit = Outcome(current, "hit", entry=entry, tier=tier)
             return MISSING if current is MISSING else hit
 
         is_first = self._refreshes.may_start(entry)
-        refresh = self._refreshes.start(entry, lambda: self._computer.refresh(request, entry))
+        called = namespace.start_timer(events.Stale)
+        waited = namespace.start_timer(events.Joined)
+        refresh = self._refreshes.start(entry, lambda: self._refresh(request, entry))
         if refresh is not None and policy.soft_timeout is not None:
             await asyncio.wait([refresh], timeout=policy.soft_timeout)
             refreshed = refresh.result() if refresh.done() and not refresh.cancelled() else None
             if refreshed is not None:
+                if not is_first:
+                    namespace.note_joined(key, waited)
                 return await self._take_refreshed(request, refreshed.value, joined=not is_first)
 
-        value = await namespace.serve(entry)
+        value = await namespace.serve(entry, tier, began)
         if value is not MISSING:
             namespace.counters.add("stale_hits")
-            namespace.emit(events.Stale, key, expired_for)
+            namespace.emit(events.Stale, key, expired_for, namespace.measure(called))
         stale = Outcome(value, "stale", entry=entry, tier=tier)
         return MISSING if value is MISSING else stale
+
+    async def _refresh(self, request: LoadRequest, entry: MemoryEntry) -> Outcome:
+        """Compute a newer value in the background, and report the start and a failure."""
+        namespace, key = self._namespace, request.key
+        namespace.emit(events.RefreshStarted, key)
+        began = namespace.start_timer(events.RefreshFailed)
+        try:
+            return await self._computer.refresh(request, entry)
+        except BaseException as error:
+            namespace.emit(events.RefreshFailed, key, error, namespace.measure(began))
+            raise
 
     async def _take_refreshed(
         self, request: LoadRequest, value: object, *, joined: bool

@@ -94,6 +94,15 @@ class FallbackBackend:
         """Return whether the first store is unavailable, so that the second one serves."""
         return self._breaker.is_open
 
+    @property
+    def on_breaker(self) -> Callable[[BaseException | None, float], None] | None:
+        """See `Guarded.on_breaker`."""
+        return self._breaker.on_change
+
+    @on_breaker.setter
+    def on_breaker(self, function: Callable[[BaseException | None, float], None] | None) -> None:
+        self._breaker.on_change = function
+
     async def read(self, keys: Sequence[str]) -> Mapping[str, ReadResult]:
         """See `Backend.read`."""
         return await self._failover.read(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -41,6 +42,7 @@ class CircuitBreaker:
 
     Attributes:
         is_open: whether calls are refused.
+        on_change: called when the breaker opens and closes; see `Guarded.on_breaker`.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class CircuitBreaker:
         self._background = Background()
         self.is_open = is_open
         self._has_warned = False
+        self._opened_at = 0.0
+        self.on_change: Callable[[BaseException | None, float], None] | None = None
         self.after_fork()
         reset_after_fork(self)
 
@@ -91,6 +95,7 @@ class CircuitBreaker:
             self.is_open = True
             calls = list(self._calls.items())
             self._has_warned = True
+            self._opened_at = time.monotonic()
         is_misconfigured = getattr(reason, "is_misconfigured", False)
         logger.log(
             logging.ERROR if is_misconfigured else logging.WARNING,
@@ -100,6 +105,8 @@ class CircuitBreaker:
         for scope, loop in calls:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._end_call, scope, loop)
+        if self.on_change is not None:
+            self.on_change(reason, 0.0)
 
     def close(self) -> None:
         """Accept calls again."""
@@ -107,6 +114,8 @@ class CircuitBreaker:
         if self._has_warned:
             self._has_warned = False
             logger.warning("%s is available again", self._name)
+            if self.on_change is not None:
+                self.on_change(None, time.monotonic() - self._opened_at)
 
     def start_probing(self) -> None:
         """Start the attempts to recover, unless they run; needs a running loop."""

@@ -191,7 +191,7 @@ class AsyncStream(
                 except StopAsyncIteration:
                     break
                 except BaseException as error:
-                    computer.count_load_failure(key, error)
+                    computer.count_load_failure(key, error, stopwatch.seconds)
                     raise
                 yield chunk
 

@@ -180,7 +180,7 @@ class Stream(StreamBase[P, Generator[T, None, R]], CachedFunction[P, Generator[T
                     returned = end.value
                     break
                 except BaseException as error:
-                    computer.count_load_failure(key, error)
+                    computer.count_load_failure(key, error, stopwatch.seconds)
                     raise
                 buffer.add(chunk)
                 refuse_sent((yield chunk))

@@ -136,7 +136,7 @@ async def test_a_failing_factory_keeps_the_stale_value(
     assert factory.calls == 1 + 4  # once in each retry delay
     assert [event.error for event in failed] == [factory.error] * 4
     assert [event.key for event in stale] == ["k"] * 12
-    assert stale[0].seconds == pytest.approx(1)
+    assert stale[0].expired_for == pytest.approx(1)
     assert len(caplog.records) == 1
     stats = await cache.get_stats()
     assert (stats.hits, stats.misses, stats.stale_hits, stats.load_failures) == (12, 1, 12, 4)

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import math
 from sys import getsizeof
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from aiocache_pe.codecs.object_size import measure_texts
 from aiocache_pe.record import Head, Record, Savings
 
-ENTRY_OVERHEAD: Final = 368
-"""Bytes that an entry takes besides its key and payload, measured in a full tier of 10,000."""
+T = TypeVar("T")
+
+ENTRY_OVERHEAD: Final = 512
+"""Bytes that an entry takes besides the bytes of its key and payload, in a full tier of 10,000."""
 
 _USUAL_STAMP: Final = 107  # bytes; `ENTRY_OVERHEAD` contains a stamp of this size
 _EMPTY_TEXT: Final = getsizeof("")
 _ALLOCATION_UNIT: Final = 16  # bytes; the allocator rounds sizes up to it
 _MAX_SHARED_SIZE: Final = 1 << 16  # bytes; entries of equal size up to this share the number
-_MAX_SHARED_TIMES: Final = 64
+_MAX_SHARED: Final = 64  # times, and names of codecs
 _shared_sizes: dict[int, int] = {}
 _shared_times: dict[float, float] = {}
+_shared_codecs: dict[str, str] = {}
 
 
 def share_time(time: float) -> float:
@@ -33,9 +36,13 @@ def share_time(time: float) -> float:
 
     Entries that were written together expire at the same time. The last 64 times are shared.
     """
-    if len(_shared_times) >= _MAX_SHARED_TIMES:
-        _shared_times.clear()
-    return _shared_times.setdefault(time, time)
+    return _share(time, _shared_times)
+
+
+def _share(value: T, shared: dict[T, T]) -> T:
+    if len(shared) >= _MAX_SHARED:
+        shared.clear()
+    return shared.setdefault(value, value)
 
 
 class EncodedValue(Struct, gc=False, eq=False):
@@ -105,7 +112,7 @@ class MemoryEntry:
     def __init__(self, record: Record) -> None:
         head = record.head
         self.key = head.key
-        self.content: Any = EncodedValue(head.codec, record.payload)
+        self.content: Any = EncodedValue(_share(head.codec, _shared_codecs), record.payload)
         self.stamp = record.stamp
         self.created_at = share_time(head.created_at // 1.0)
         self.expires_at = math.inf if head.expires_at is None else share_time(head.expires_at)

@@ -54,6 +54,15 @@ def test_entries_written_together_share_the_object_of_their_expiry() -> None:
     assert len({id(entry.expires_at) for entry in entries}) <= 3
 
 
+def test_entries_share_the_name_of_their_codec() -> None:
+    codecs = ["".join(("pickle", "+hmac")) for _ in range(2)]  # two objects, as of two records
+    contents = [make_entry(Head(1, "default:k", codec, 1.0, 1)).content for codec in codecs]
+    assert contents[0].codec is contents[1].codec
+    for n in range(1000):
+        make_entry(Head(1, "default:k", f"codec {n}", 1.0, 1))
+    assert len(memory_entry._shared_codecs) <= 64
+
+
 def test_times_without_a_second_user_are_not_kept() -> None:
     for n in range(1000):
         entry = make_entry(Head(1, "default:k", "json", 1.0, 1, 1000.5 + n))

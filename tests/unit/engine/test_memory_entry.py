@@ -55,7 +55,7 @@ def test_entries_written_together_share_the_object_of_their_expiry() -> None:
 
 
 def test_entries_share_the_name_of_their_codec() -> None:
-    codecs = ["".join(("pickle", "+hmac")) for _ in range(2)]  # two objects, as of two records
+    codecs = [b"pickle+hmac".decode() for _ in range(2)]  # two objects, as of two records
     contents = [make_entry(Head(1, "default:k", codec, 1.0, 1)).content for codec in codecs]
     assert contents[0].codec is contents[1].codec
     for n in range(1000):

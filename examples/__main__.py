@@ -32,7 +32,9 @@ EXAMPLES = {  # module: subject
     "llm_client": "OpenAI's client, with streams",
     "prompt_optimizer": "prompts, scored by a model",
     "batch": "embeddings, each text twice",
+    "evaluation": "a prompt, with five samples",
     "fastapi_app": "a web service with concurrent requests",
+    "prefork_worker": "four processes that share a cache",
     "legacy_script": "an old script, one line changed",
 }
 HEAD = 400  # characters of an entry to show
@@ -124,7 +126,9 @@ def main(names: tuple[str, ...], directory: Path) -> None:
             runs[name] = run_twice(name, directory.absolute() / name)
     console.print(build_table(runs))
     console.print("calls: files, questions or requests; for batch texts, 100 in a request")
-    console.print("legacy_script: times of the process; the others without the start of Python")
+    console.print(
+        "legacy_script, prefork_worker: times of processes; others without the start of Python"
+    )
     if "llm_client" in runs:
         show_entry(console, directory / "llm_client")
     if any(warm.upstream for _, warm in runs.values()):

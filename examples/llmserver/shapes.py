@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import random
 import struct
 import time
 from collections.abc import Iterator
@@ -31,7 +32,10 @@ def make_text(body: Json) -> str:
     if schema:
         names = schema["schema"]["properties"]
         return json.dumps({name: question if i == 0 else i for i, name in enumerate(names)})
-    return f"You asked {len(question.split())} words: {' '.join(question.split())[::-1]} ☕"
+    words = question.split()
+    if (body.get("temperature") or 0) > 1:  # answers differ
+        words = random.sample(words, random.randint(1, len(words)))  # noqa: S311 - no secret
+    return f"You asked {len(words)} words: {' '.join(words)[::-1]} ☕"
 
 
 def split_into_chunks(body: Json) -> list[str]:

@@ -23,7 +23,14 @@ pytestmark = pytest.mark.timeout(300)  # processes that import much, on a machin
 IN_TABLE = "llm_client"
 ARGUMENTS = {"batch": ["200"], "knowledge": ["--only", "json", "how do I parse JSON"]}
 """Arguments for examples that would take long."""
-REQUESTS = {IN_TABLE: 6, "prompt_optimizer": 24, "batch": 1, "fastapi_app": 6}
+REQUESTS = {
+    IN_TABLE: 6,
+    "prompt_optimizer": 24,
+    "batch": 1,
+    "evaluation": 15,
+    "fastapi_app": 6 + 2 + 1,  # the second run computes the answer about a changed document
+    "prefork_worker": 4,
+}
 """The number of requests that an example sends when nothing is cached."""
 
 

@@ -28,10 +28,12 @@ from aiocache_pe.cache import sync_manager as sync
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.codecs.classes.registry import register_annotation
 from aiocache_pe.context import NO_CONTROL, Call, Control
+from aiocache_pe.decorators.closures import warn_of_shared_results
 from aiocache_pe.decorators.methods import AsyncCachedMethod, CachedMethod
 from aiocache_pe.engine.stats import CacheInfo
 from aiocache_pe.keys.class_schemas import render_result
-from aiocache_pe.keys.code_digest import CodeDigest, Read, watch_constants
+from aiocache_pe.keys.code_digest import CodeDigest, watch_constants
+from aiocache_pe.keys.constant_reads import Read
 from aiocache_pe.keys.key_template import CallTags
 from aiocache_pe.keys.qualified_names import get_qualified_name
 from aiocache_pe.keys.signatures import (
@@ -157,6 +159,7 @@ class DecoratedFunction(Generic[P, R]):
         self._starts[start] = None
         while len(self._starts) > _MAX_STARTS:
             self._starts.pop(next(iter(self._starts)), None)
+        warn_of_shared_results(self._loader.namespace, self._function, start, reads)
         start = self._loader.namespace.prefix + start
         make_key = self._settings.choose_key_maker(self._function, start)
 

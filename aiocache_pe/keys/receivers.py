@@ -20,7 +20,8 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from aiocache_pe.keys.code_digest import CodeDigest, list_names, render_constant
+from aiocache_pe.keys.code_digest import CodeDigest
+from aiocache_pe.keys.constant_reads import list_names, render_constant
 from aiocache_pe.keys.function_layers import list_layers
 from aiocache_pe.keys.qualified_names import get_qualified_name
 from aiocache_pe.keys.value_parts import (

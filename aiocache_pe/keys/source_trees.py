@@ -9,11 +9,14 @@ from __future__ import annotations
 import ast
 import inspect
 import itertools
+import os
 import re
 import types
 import warnings
+from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
+from weakref import ref
 
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.runtime.interrupts import raise_interrupt
@@ -21,6 +24,64 @@ from aiocache_pe.runtime.interrupts import raise_interrupt
 _UNUSED = {"ctx", "kind", "type_comment", "type_ignores"}  # fields of a tree
 _INVALID_ESCAPE = re.compile(r"""\\[^\n\\'"abfnrtvxNuU0-7]""")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Stamp = tuple[int, int] | None
+_texts: dict[int, tuple[ref[types.CodeType], str]] = {}
+"""Texts by the identity of the code; equal codes may have different sources, as for a default."""
+
+
+class Sources:
+    """Texts of the code of functions: of the source, or of the bytecode if there is no source.
+
+    A file that is edited after its import is not the source of the running function.
+
+    Args:
+        codes: code whose files count as they are now.
+
+    Attributes:
+        has_bytecode: whether a text is that of bytecode, which depends on the version of Python.
+    """
+
+    __slots__ = ("_known", "_stamps", "has_bytecode")
+
+    def __init__(self, codes: Iterable[types.CodeType]) -> None:
+        self._stamps = {code.co_filename: _read_stamp(code) for code in codes}
+        self._known: dict[int, tuple[types.CodeType, str]] = {}
+        self.has_bytecode = False
+
+    def read(self, code: types.CodeType) -> str:
+        """Return the text of the code of a function; it stays the same after an edit."""
+        at = id(code)
+        if at not in self._known:
+            found = _texts.get(at)
+            is_found = found is not None and found[0]() is code
+            self._known[at] = code, found[1] if found and is_found else self._render(code)
+        return self._known[at][1]
+
+    def _render(self, code: types.CodeType) -> str:
+        text, stamp, at = render_source(code), _read_stamp(code), id(code)
+        if text is None or stamp != self._stamps.setdefault(code.co_filename, stamp):
+            self.has_bytecode = True
+            return f"bytecode {_render_code(code)}"
+        _texts[at] = ref(code, lambda _: _texts.pop(at, None)), text
+        return text
+
+
+def _read_stamp(code: types.CodeType) -> _Stamp:
+    try:
+        stat = os.stat(code.co_filename)  # noqa: PTH116 - a Path takes three times as long
+    except (OSError, ValueError) as error:
+        raise_interrupt(error)
+        return None
+    return stat.st_mtime_ns, stat.st_size
+
+
+def _render_code(code: types.CodeType) -> str:
+    constants = [
+        _render_code(each) if isinstance(each, types.CodeType) else canonicalize(each)
+        for each in code.co_consts
+    ]
+    names = code.co_name, code.co_names, code.co_varnames, code.co_freevars
+    return canonicalize([code.co_code, names, constants, code.co_flags])
 
 
 def render_source(code: types.CodeType) -> str | None:

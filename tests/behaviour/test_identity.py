@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import subprocess
 import sys
@@ -139,6 +140,75 @@ async def test_closures_of_one_function_have_separate_answers(
     gpt, claude = make("gpt"), make("claude")
     assert await kind.get_result(gpt.cache_clear()) == 1
     assert await kind.get_result(claude.invalidate("hi")) is True
+
+
+def shout(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(text: str) -> str:
+        return str(function(text)).upper() + "!"
+
+    return wrapper
+
+
+def lower(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(text: str) -> str:
+        return str(function(text)).lower()
+
+    return wrapper
+
+
+def echo(text: str) -> str:
+    return text
+
+
+@each_kind
+async def test_functions_that_one_factory_makes_have_separate_answers(
+    kind: Kind, memory: CacheManager
+) -> None:
+    def make(function: Any) -> Any:
+        def call(text: str) -> str:
+            return str(function(text))
+
+        return kind.decorate(call, cache=memory)
+
+    def begin_with(prompt: str) -> Any:
+        return lambda text: prompt + text
+
+    functions = [str.upper, str.title, echo, begin_with("a"), begin_with("b"), begin_with, len]
+    functions += [functools.partial(begin_with("c")), " {}".format, shout(echo), lower(echo)]
+    for function in functions:
+        await kind.get_result(make(function)("Hi you"))
+    assert (await memory.get_stats()).misses == len(functions)
+    for wrap, result in ((shout, "HI!"), (lower, "hi"), (lambda each: each, "Hi")):
+        assert await kind.get_result(kind.decorate(wrap(echo), cache=memory)("Hi")) == result
+
+
+async def test_closures_that_share_results_of_two_clients_are_logged_once(
+    memory: CacheManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Client:
+        pass
+
+    def make(client: Client) -> Any:
+        @cached(cache=memory)
+        def ask(prompt: str) -> str:
+            return f"{prompt} {type(client)}"
+
+        return ask
+
+    for _ in range(2):  # a client that replaces another one
+        make(Client())("hi")
+        gc.collect()
+    one, two = Client(), Client()
+    make(one)("hi")
+    make(one)("hi")
+    assert not caplog.records
+    for client in (two, one, two):
+        make(client)("hi")
+    [record] = caplog.records
+    assert "closures of the function" in record.getMessage()
+    assert "their variable client holds different objects of the class" in record.getMessage()
 
 
 @each_kind

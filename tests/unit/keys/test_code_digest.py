@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe.keys.code_digest import CodeDigest, Read, find_version, watch_constants
+from aiocache_pe.keys.code_digest import CodeDigest, find_version, watch_constants
+from aiocache_pe.keys.constant_reads import Read
 from tests.support.digested_functions import FUNCTIONS, make_without_source
 
 MODULE_SOURCE = """
@@ -120,12 +121,76 @@ def test_closures_of_one_function_have_different_digests() -> None:
     assert digest(make("gpt")) == digest(make("gpt"))
 
 
-def test_values_without_an_identity_do_not_count() -> None:
+def test_variables_that_are_no_values_count_by_their_names_or_classes() -> None:
     def make(client: Any) -> Any:
         return lambda: client
 
-    others = [object(), threading.Lock(), make, Path, sys, print, object().__repr__, [object()]]
-    assert len({digest(make(value)) for value in others}) == 1
+    class Local:
+        limit = 1
+
+    others = [
+        *(object(), threading.Lock(), make, test_closures_of_one_function_have_different_digests),
+        *(Path, dict, sys, os, print, len, str.upper, str.lower, object().__repr__, [].append),
+        *([object()], [Path], (len, [str.upper]), {"a": len}, {"a": print}, {"b": print}, Local),
+        *(functools.partial(len), functools.partial(print), functools.cache(digest), Path().exists),
+        *(Path("a").exists, Path.exists, threading.Event(), threading.Event().wait),
+    ]
+    assert len({digest(make(value)) for value in others}) == len(others)
+    pairs: list[Any] = [object, threading.Event, lambda: [object()], lambda: threading.Event().wait]
+    for create in pairs:  # two clients cannot be told apart
+        assert digest(make(create())) == digest(make(create()))
+
+
+def test_local_functions_and_classes_count_by_their_code() -> None:
+    def make(helper: Any) -> Any:
+        return lambda: helper
+
+    def choose(model: Any) -> Any:
+        def ask() -> Any:
+            return ask, model
+
+        return ask
+
+    def define(limit: Any) -> Any:
+        class Client:
+            bound = limit
+
+            def ask(self) -> Any:
+                return Client, self, limit
+
+        return Client
+
+    # fmt: off
+    helpers = [
+        *(lambda text: text, lambda text: -text, choose("gpt"), choose("claude"), choose(len)),
+        *(choose(choose(1)), choose(choose(2)), define(1), define(2), define(len), define(print)),
+        *(functools.partial(choose("a"), 1), functools.partial(choose("a"), 2)),
+        *([choose("gpt")], [choose("claude")], {"a": choose("gpt")}, define(1).ask, define(2).ask),
+        *(functools.cache(choose("gpt")), functools.cache(choose("claude"))),
+    ]
+    # fmt: on
+    assert len({digest(make(helper)) for helper in helpers}) == len(helpers)
+    assert digest(make(choose("gpt"))) == digest(make(choose("gpt")))
+    assert digest(make(define(1))) == digest(make(define(1)))
+
+
+def test_functions_that_refer_to_each_other_have_a_digest() -> None:
+    def make(number: int) -> Any:
+        functions: list[Any] = []
+        for each in range(number):
+
+            def ask(at: int = each) -> Any:
+                return functions[at - 1]() + first()
+
+            functions.append(ask)
+        functions.append(functions)
+
+        def first() -> Any:
+            return functions[0]
+
+        return functions[0]
+
+    assert digest(make(20)) == digest(make(20)) != digest(make(19))
 
 
 def test_variables_that_the_function_assigns_or_changes_do_not_count() -> None:
@@ -156,22 +221,48 @@ def test_constants_of_wrappers_count() -> None:
 
         return wrapper
 
+    def shout(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper() -> Any:
+            return function().upper()
+
+        return wrapper
+
     class Wrapper:
-        def __init__(self, function: Any, model: str) -> None:
+        def __init__(self, function: Any, model: Any) -> None:
             functools.update_wrapper(self, function)
             self.model = model
 
         def __call__(self) -> Any: ...
 
+    class Shouter(Wrapper):
+        def __call__(self) -> Any:
+            return "!"
+
     def ask(model: str) -> str:
         return model
 
     wrapped: list[Any] = [
-        *(wrap(ask, "a"), wrap(ask, "b"), wrap(wrap(ask, "a"), "b"), wrap(wrap(ask, "b"), "b")),
-        *(Wrapper(ask, "a"), Wrapper(ask, "b")),
+        *(ask, wrap(ask, "a"), wrap(ask, "b"), wrap(ask, len), wrap(ask, print), shout(ask)),
+        *(wrap(wrap(ask, a), b) for a in "ab" for b in "ab"),
+        *(shout(wrap(ask, "a")), wrap(shout(ask), "a")),
+        *(Wrapper(ask, "a"), Wrapper(ask, "b"), Wrapper(ask, len), Wrapper(ask, print)),
+        *(Shouter(ask, "a"), Shouter(wrap(ask, "a"), "a")),
         *(wrap(functools.partial(ask, "a"), 1), wrap(functools.partial(ask, "b"), 1)),
     ]
     assert len(set(map(digest, wrapped))) == len(wrapped)
+
+
+def test_a_wrapper_of_another_package_counts_by_its_name() -> None:
+    def ask() -> None: ...
+
+    def wrap(source: str, name: str = "retry") -> Any:
+        names: dict[str, Any] = {"__name__": "package_of_others.tools", "wraps": functools.wraps}
+        exec(f"def {name}(f):\n @wraps(f)\n def call(): {source}\n return call", names)
+        return names[name](ask)
+
+    assert digest(wrap("return f()")) == digest(wrap("return [f()]"))
+    assert digest(wrap("return f()")) not in (digest(ask), digest(wrap("return f()", "log")))
 
 
 def test_a_callable_object_counts_by_its_method() -> None:

@@ -43,23 +43,24 @@ _NAMES_ELSEWHERE = {
     name: ours
     for ours, names in {
         "ttl": "expire expires expiry expiration expire_time lifetime timeout time_to_live "
-        "ttl_seconds default_ttl default_timeout max_age ex",
-        "key": "key_builder key_func key_function key_fn key_maker make_key cache_key make_name",
-        "key_prefix": "prefix",
-        "ignore": "exclude exclude_args ignore_args noself skip_args",
-        "max_entries": "maxsize max_size capacity max_items maxlen cull_limit threshold",
-        "max_bytes": "size_limit max_memory maxmemory",
-        "cache_if": "condition unless cache_condition skip_cache_func skip_if predicate",
-        "cache_none": "cache_null cache_nones ignore_none",
-        "tags": "tag",
-        "directory": "cache_dir cache_directory dir folder path",
-        "redis_url": "url host endpoint redis uri",
-        "stale_ttl": "stale_while_revalidate grace",
-        "refresh_ahead": "early_ttl early_recompute early_expire",
-        "hard_timeout": "call_timeout",
-        "backend": "store storage cls",
+        "ttl_seconds default_ttl default_timeout max_age ex".split(),
+        "key": "key_builder key_func key_function key_fn key_maker make_key cache_key "
+        "make_name".split(),
+        "key_prefix": "prefix".split(),
+        "ignore": "exclude exclude_args ignore_args noself skip_args".split(),
+        "max_entries": "maxsize max_size capacity max_items maxlen cull_limit threshold".split(),
+        "max_bytes": "size_limit max_memory maxmemory".split(),
+        "cache_if": "condition unless cache_condition skip_cache_func skip_if predicate".split(),
+        "cache_none": "cache_null cache_nones ignore_none".split(),
+        "tags": "tag".split(),
+        "directory": "cache_dir cache_directory dir folder path".split(),
+        "redis_url": "url host endpoint redis uri".split(),
+        "stale_ttl": "stale_while_revalidate grace".split(),
+        "refresh_ahead": "early_ttl early_recompute early_expire".split(),
+        "hard_timeout": "call_timeout".split(),
+        "backend": "store storage cls".split(),
     }.items()
-    for name in names.split()
+    for name in names
 }
 """Names of settings in other cache libraries, and the settings of this one."""
 _NAMES_OF_MANAGER = ("max_entries", "max_bytes", "directory", "redis_url", "fallback", "eviction")

@@ -149,11 +149,11 @@ def pack_head(head: Head, payload: bytes) -> bytes:
     return b'%b%b%08x"}\n' % (start, _CRC_FIELD, crc32(payload, crc32(start)))
 
 
-def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
+def unpack(data: bytes, *, key: str = "", stamp: object = None) -> Record:
     """Parse a record and verify it.
 
     Args:
-        blob: the head's line and the payload.
+        data: the head's line and the payload.
         key: the expected store key; empty to accept any.
         stamp: the store's mark of this version, if it has one.
 
@@ -161,23 +161,23 @@ def unpack(blob: bytes, *, key: str = "", stamp: object = None) -> Record:
         CorruptRecordError: the record is cut, altered, or of another key.
         NewerRecordError: a later release wrote the record.
     """
-    end = blob.find(b"\n")
+    end = data.find(b"\n")
     if end < _TAIL:
-        _refuse_newer_version(blob[:_MAX_HEAD], key)
+        _refuse_newer_version(data[:_MAX_HEAD], key)
         raise CorruptRecordError("record has no head", key=key)
-    payload = blob[end + 1 :]
+    payload = data[end + 1 :]
     try:
-        head = unpack_head(blob[:end], key=key)
+        head = unpack_head(data[:end], key=key)
     except NewerRecordError:
         # The checksum of a later version may be another one.
-        if blob.startswith(_PRESENT_VERSION) and not has_checksum(blob[:end], (payload,)):
+        if data.startswith(_PRESENT_VERSION) and not has_checksum(data[:end], (payload,)):
             raise CorruptRecordError("record checksum does not match", key=key) from None
         raise
     if len(payload) != head.size:
         raise CorruptRecordError(
             f"payload must have {head.size} bytes; got {len(payload)}", key=key
         )
-    if not has_checksum(blob[:end], (payload,)):
+    if not has_checksum(data[:end], (payload,)):
         raise CorruptRecordError("record checksum does not match", key=key)
     return Record(head, payload, stamp)
 

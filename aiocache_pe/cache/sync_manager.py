@@ -201,7 +201,7 @@ class CacheManager:
         """Compute the value in this thread; an async factory runs in the portal's loop.
 
         A helper thread calls the factory for a refresh in the background, and with a
-        ``hard_timeout`` or ``soft_timeout``, because a computing thread cannot obey a timeout.
+        ``hard_timeout`` or ``soft_timeout``, because a computing thread cannot obey a time-out.
         """
         loader = self.asynchronous.loader
         request = loader.request(key, factory, ttl, tags, options)

@@ -128,7 +128,7 @@ class Computer:
             began: the time at which the caller joined it, for an event.
 
         Raises:
-            LoadTimeoutError: the hard timeout has passed.
+            LoadTimeoutError: the hard time-out has passed.
             Exception: the factory raised it.
         """
         key, policy = request.key, request.policy

@@ -20,7 +20,7 @@ _PAUSE_SECONDS: Final = 0.0002
 def get_free(lock: Lock) -> Lock:
     """Return a lock once it is free, to be acquired by a ``with`` statement.
 
-    A method that acquired it with a timeout could be interrupted before its ``try``.
+    A method that acquired it with a time-out could be interrupted before its ``try``.
 
     Raises:
         BackendError: the lock was not released in a quarter of a second.

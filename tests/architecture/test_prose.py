@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.prose import (
+    GLOSSARY,
+    PYTHON,
     RULES,
     Passage,
     Rule,
     find_places,
     list_files,
     measure_rate,
+    read_glossary,
+    read_names,
     read_passages,
 )
 
@@ -30,6 +35,26 @@ def test_the_prose_keeps_the_limits_of_the_rules(rule: Rule, suffix: str) -> Non
     rate, limit = measure_rate(rule, passages), rule.limits[suffix]
     places = map(str, find_places(rule, passages))
     assert rate <= limit, "\n".join([f"{rule.name}: {rate:.2f}, at most {limit}", *places])
+
+
+def test_names_in_the_code_are_words_of_the_glossary() -> None:
+    replaced = read_glossary(GLOSSARY.read_text(encoding="utf-8"))
+    names = {name for path in list_files(PYTHON) for name in read_names(path)}
+    spaced = {re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", name).lower() for name in names}
+    assert len(names) > 1_000
+    assert {found[0] for name in spaced if (found := replaced.search(name))} <= {
+        "timeout"  # as in names of the standard library
+    }
+
+
+def test_the_glossary_lists_the_words_that_it_replaces() -> None:
+    head = "| term | meaning | not |\n| --- | --- | --- |\n"
+    replaced = read_glossary(f"{head}| evict | remove `x` | `purge`, `kick out` |\n")
+    assert replaced.findall("It purges; x is kicked out, kick out, Purged") == [
+        "purges",
+        "kick out",
+        "Purged",
+    ]
 
 
 def test_the_rules_find_what_they_are_for(tmp_path: Path) -> None:

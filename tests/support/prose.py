@@ -12,12 +12,14 @@ import re
 import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from tests.support.package_source import LIBRARY, ROOT
 
 PYTHON, MARKDOWN = ".py", ".md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,17 @@ _NO_VERB = (
     r"where|why|if|as|of|in|on|at|by|for|from|to|no|not|only|same)\b"
 )
 
+_CODE = re.compile(r"``[^`]*``|`[^`\n]*`")
+# A row of the glossary: a term, its meaning, and words that are not used for it.
+_ROW = re.compile(r"^\| (?!term |---)[^|]*\|[^|]*\| ([^|]*) \|$", re.MULTILINE)
+
+
+def read_glossary(text: str) -> re.Pattern[str]:
+    """Return a pattern of the words that the rows of a glossary replace."""
+    words = [word for row in _ROW.findall(text) for word in re.findall("`([^`]+)`", row)]
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})(?:e?[sd])?\b", re.IGNORECASE)
+
+
 RULES = (
     Rule("headless clause", re.compile(_CLAUSE, re.IGNORECASE), {PYTHON: 1.5, MARKDOWN: 2.0}),
     Rule("person for a program", re.compile(_PEOPLE, re.IGNORECASE), {PYTHON: 0.2, MARKDOWN: 0.2}),
@@ -88,6 +101,11 @@ RULES = (
         re.compile(rf"\A\s*{_NO_VERB}", re.IGNORECASE),
         {PYTHON: 10.0},
         of_docstrings=True,
+    ),
+    Rule(
+        "word that the glossary replaces",
+        read_glossary(GLOSSARY.read_text(encoding="utf-8")),
+        {PYTHON: 0.0, MARKDOWN: 0.0},
     ),
 )
 
@@ -99,12 +117,32 @@ def list_files(suffix: str) -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
+@cache
 def read_passages(path: Path) -> list[Passage]:
-    """Return the prose of a Python module or of a Markdown page."""
+    """Return the prose of a Python module or of a Markdown page, without code in a line."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == MARKDOWN:
-        return [Passage(path, 1, _blank_code_blocks(text))]
-    return [*_iter_strings(path, text), *_iter_comments(path, text)]
+        return [Passage(path, 1, _CODE.sub("", _blank_code_blocks(text)))]
+    passages = [*_iter_strings(path, text), *_iter_comments(path, text)]
+    return [replace(passage, text=_CODE.sub("", passage.text)) for passage in passages]
+
+
+def read_names(path: Path) -> set[str]:
+    """Return the names of classes, functions, parameters and attributes that a module defines."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case (
+                ast.ClassDef(name=name)
+                | ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+            ):
+                names.add(name)
+            case ast.arg(arg=name) | ast.Attribute(attr=name, ctx=ast.Store()):
+                names.add(name)
+            case _:
+                pass
+    return names
 
 
 def find_places(rule: Rule, passages: Iterable[Passage]) -> Iterator[Place]:
@@ -148,7 +186,16 @@ def _iter_strings(path: Path, text: str) -> Iterator[Passage]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and isinstance(node.body[0], ast.Expr)
     }
+    lists = {
+        node.func.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "split"
+    }
     for node in ast.walk(tree):
+        if node in lists:  # a list of words is not prose
+            continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield Passage(path, node.lineno, node.value, node in docstrings)
 

@@ -150,9 +150,9 @@ class FileBackend:
         found = self._cached_reader.read_if_cached(path)
         if found is None or found is PENDING:
             return found
-        blob, version = found
+        data, version = found
         try:
-            record = unpack(blob, key=key, stamp=usable_version(version))
+            record = unpack(data, key=key, stamp=usable_version(version))
         except (CorruptRecordError, NewerRecordError):
             return PENDING  # `read` reports it, and moves a damaged file to `.damaged`
         return None if outdated and is_outdated(path, record.head) else record

@@ -85,8 +85,8 @@ def read_entry(path: str) -> tuple[bytes | CorruptRecordError, VersionTag]:
             left -= len(chunk)
     finally:
         os.close(fd)
-    blob = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return blob, make_version(path, status)
+    data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return data, make_version(path, status)
 
 
 def read_head(path: str, key: str = "") -> Head:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 class AsyncSharedStream(SharedStream[T]):
     """A stream in flight, run by a task of its own with the context of its first reader.
 
-    The whole source runs in one task. This is required where it holds timeouts or task groups
+    The whole source runs in one task. This is required where it holds time-outs or task groups
     open, and the cancellation of a reader cannot interrupt it.
 
     Args:

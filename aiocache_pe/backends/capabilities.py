@@ -1,9 +1,13 @@
-"""Optional capabilities of a store, with a default for a store that lacks them."""
+"""Optional capabilities of a store, with a default for a store that lacks them.
+
+The check of a protocol takes microseconds. So the functions for operations of every miss take the
+store only, and return its method, which the caller keeps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from aiocache_pe.backends.base import (
     Backend,
@@ -72,11 +76,19 @@ FREE_LEASE = _FreeLease()
 """A lease that keeps no other caller waiting."""
 
 
-async def try_lease(store: Backend, key: str, version: str = "") -> Lease | None:
-    """Return `Leasing.try_lease`; without it, `FREE_LEASE`."""
+def try_lease(store: Backend) -> Callable[[str, str], Awaitable[Lease | None]]:
+    """Return a store's `Leasing.try_lease`; without it, each call returns `FREE_LEASE`."""
     if not isinstance(store, Leasing):
-        return FREE_LEASE
-    return await (store.try_lease(key, version) if version else store.try_lease(key))
+        return _give_free_lease
+
+    def try_lease(key: str, version: str = "") -> Awaitable[Lease | None]:
+        return store.try_lease(key, version) if version else store.try_lease(key)
+
+    return try_lease
+
+
+async def _give_free_lease(key: str, version: str) -> Lease | None:
+    return FREE_LEASE
 
 
 def begin(store: Backend) -> Callable[[str], object | Pending]:
@@ -89,13 +101,26 @@ def is_raised(store: Backend) -> Callable[[str, Any], bool]:
     return store.is_raised if isinstance(store, Generational) else lambda key, generation: False
 
 
-async def begin_and_read(
-    store: Backend, keys: Sequence[str], *, supersede: bool = False
-) -> tuple[Sequence[object], Mapping[str, ReadResult]]:
-    """Return `Generational.begin_and_read`; without it, only read."""
+class BeginAndRead(Protocol):
+    """The signature of `Generational.begin_and_read`."""
+
+    async def __call__(
+        self, keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[object], Mapping[str, ReadResult]]:
+        """Begin computations of store keys, and read their entries."""
+
+
+def begin_and_read(store: Backend) -> BeginAndRead:
+    """Return a store's `Generational.begin_and_read`; without it, a call only reads."""
     if isinstance(store, Generational):
-        return await store.begin_and_read(keys, supersede=supersede)
-    return [None] * len(keys), await store.read(keys)
+        return store.begin_and_read
+
+    async def read(
+        keys: Sequence[str], *, supersede: bool = False
+    ) -> tuple[Sequence[object], Mapping[str, ReadResult]]:
+        return [None] * len(keys), await store.read(keys)
+
+    return read
 
 
 async def write_computed(

@@ -6,7 +6,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from aiocache_pe.backends import capabilities
 from aiocache_pe.engine.engine import Item
 from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
@@ -73,7 +72,7 @@ async def pop(namespace: Namespace, key: str) -> Any | Missing:
             if not taken and engine.is_generational:
                 # The removal of an absent entry is a change, too. An earlier computation may have
                 # stored its value before the generation is raised.
-                await capabilities.begin_and_read(engine.backend, [key], supersede=True)
+                await engine.begin_and_read([key], supersede=True)
                 await engine.update(key, take)
         return True
 

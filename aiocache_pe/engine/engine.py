@@ -98,7 +98,8 @@ class Engine:
         in_flight: store keys that callers can wait for; `peek` does not read the store for them.
         is_generational: whether changes in other processes supersede computations in this one.
         generations: the generations of the computations in this process.
-        begin_in_store, is_raised_in_store: those of the store (`Generational`).
+        begin_in_store, is_raised_in_store, begin_and_read: those of the store (`Generational`).
+        try_lease: that of the store (`Leasing`); its second argument is the version.
     """
 
     def __init__(
@@ -119,6 +120,8 @@ class Engine:
         self.generations = Generations()
         self.begin_in_store = capabilities.begin(backend)
         self.is_raised_in_store = capabilities.is_raised(backend)
+        self.begin_and_read = capabilities.begin_and_read(backend)
+        self.try_lease = capabilities.try_lease(backend)
         self._entries: dict[str, MemoryEntry] = {} if self.tier is None else self.tier.nodes
         self._on_hit = None if self.tier is None else self.tier.on_hit
         self._is_current = capabilities.is_current(backend)
@@ -203,7 +206,7 @@ class Engine:
             keys = [key for key in keys if key not in entries]
         results: Mapping[str, ReadResult] = {}
         if computations:
-            generations, results = await capabilities.begin_and_read(self.backend, keys)
+            generations, results = await self.begin_and_read(keys)
             for computation, generation in zip(computations, generations, strict=True):
                 computation.stored_generation = generation
         elif keys:

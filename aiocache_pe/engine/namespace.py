@@ -217,8 +217,7 @@ class Namespace:
         for computation in computations:
             computation.begin()
         if supersede or any(computation.is_pending for computation in computations):
-            store = self.engine.backend
-            work = capabilities.begin_and_read(store, keys, supersede=supersede)
+            work = self.engine.begin_and_read(keys, supersede=supersede)
             generations, _ = await self.attempt("read", work, ((), {}))
             for computation, generation in zip(computations, generations, strict=False):
                 computation.stored_generation = generation
@@ -447,8 +446,7 @@ class Namespace:
         fails to give one, keeps no caller waiting.
         """
         computation.tokens = await self.get_tag_tokens(computation.tags) or None
-        key, version = computation.key, computation.version
-        work = capabilities.try_lease(self.engine.backend, key, version)
+        work = self.engine.try_lease(computation.key, computation.version)
         return await self.attempt("lease", work, capabilities.FREE_LEASE)
 
     def make_failure(self, operation: str, action: str, error: Exception) -> BackendError:

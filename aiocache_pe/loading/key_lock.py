@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 
-from aiocache_pe.backends import capabilities
 from aiocache_pe.backends.base import Lease, Leasing
 from aiocache_pe.engine.namespace import Namespace
 from aiocache_pe.exceptions import (
@@ -102,7 +101,7 @@ class KeyLock:
     async def _try_lease(self) -> Lease | None:
         namespace = self._namespace
         try:
-            return await capabilities.try_lease(namespace.engine.backend, self._store_key)
+            return await namespace.engine.try_lease(self._store_key, "")
         except Exception as error:
             raise namespace.make_failure("lease", "lock", error) from error
 

@@ -78,6 +78,10 @@ class FallbackBackend:
         self._is_current_in_second = capabilities.is_current(second)
         self._begin_in_first = capabilities.begin(first)
         self._begin_in_second = capabilities.begin(second)
+        self._begin_and_read_first = capabilities.begin_and_read(first)
+        self._begin_and_read_second = capabilities.begin_and_read(second)
+        self._try_lease_of_first = capabilities.try_lease(first)
+        self._try_lease_of_second = capabilities.try_lease(second)
         self._is_raised_in_first = capabilities.is_raised(first)
         self._is_raised_in_second = capabilities.is_raised(second)
         self._peek_second = capabilities.peek(second)
@@ -228,8 +232,8 @@ class FallbackBackend:
     async def try_lease(self, key: str, version: str = "") -> Lease | None:
         """See `Leasing.try_lease`; with a store without leases, every caller holds the lease."""
         return await self._failover.read(
-            lambda: capabilities.try_lease(self._first, key, version),
-            lambda: capabilities.try_lease(self._second, key, version),
+            lambda: self._try_lease_of_first(key, version),
+            lambda: self._try_lease_of_second(key, version),
         )
 
     def begin(self, key: str) -> FallbackGeneration | Pending:
@@ -251,15 +255,15 @@ class FallbackBackend:
     ) -> tuple[Sequence[FallbackGeneration], Mapping[str, ReadResult]]:
         """See `Generational.begin_and_read`."""
 
-        async def begin(store: Backend) -> tuple[Sequence[FallbackGeneration], Any]:
-            is_second = store is self._second
-            generations, found = await capabilities.begin_and_read(store, keys, supersede=supersede)
+        async def begin(*, is_second: bool) -> tuple[Sequence[FallbackGeneration], Any]:
+            work = self._begin_and_read_second if is_second else self._begin_and_read_first
+            generations, found = await work(keys, supersede=supersede)
             return [FallbackGeneration(is_second, each) for each in generations], (
                 _mark_results(found) if is_second else found
             )
 
         return await self._failover.read(
-            lambda: begin(self._first), lambda: begin(self._second), keys
+            lambda: begin(is_second=False), lambda: begin(is_second=True), keys
         )
 
     async def write_computed(

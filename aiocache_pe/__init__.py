@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # the names of `_exports`, for type checkers
     from aiocache_pe.keys.file_digest import FileDigest, file_digest
     from aiocache_pe.keys.value_parts import register_identity
     from aiocache_pe.loading.previous import UNCHANGED, Previous
+    from aiocache_pe.metrics.instrument import Instrumentation, instrument
     from aiocache_pe.observation import ObservedCall
     from aiocache_pe.recordings.recorder import recording
     from aiocache_pe.usage.prices import Price
@@ -83,6 +84,7 @@ __all__ = [
     "CorruptRecordError",
     "DeadlockError",
     "FileDigest",
+    "Instrumentation",
     "InvalidKeyError",
     "InvalidTTLError",
     "LoadTimeoutError",
@@ -104,6 +106,7 @@ __all__ = [
     "file_digest",
     "fresh",
     "get_cache",
+    "instrument",
     "keep_warm",
     "make_cache_key",
     "most_hit",

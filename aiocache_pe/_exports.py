@@ -46,6 +46,7 @@ _NAMES_BY_MODULE = {
     "aiocache_pe.recordings.recorder": ("recording",),
     "aiocache_pe.cache.default_cache": ("get_cache",),
     "aiocache_pe.context": ("bypass", "fresh", "observe", "read_only", "refresh", "sample"),
+    "aiocache_pe.metrics.instrument": ("Instrumentation", "instrument"),
     "aiocache_pe.observation": ("ObservedCall",),
     "aiocache_pe.warming.warm": ("WarmReport", "keep_warm", "most_hit", "warm_cache"),
 }

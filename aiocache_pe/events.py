@@ -230,7 +230,7 @@ class EventBus:
         False
     """
 
-    __slots__ = ("_subscriptions", "subscribed")
+    __slots__ = ("__weakref__", "_subscriptions", "subscribed")
 
     def __init__(self) -> None:
         self._subscriptions: dict[type[Event], tuple[Handler, ...]] = {}

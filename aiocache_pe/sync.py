@@ -61,6 +61,7 @@ from aiocache_pe.keys.file_digest import FileDigest
 from aiocache_pe.keys.file_digest import file_digest_blocking as file_digest
 from aiocache_pe.keys.value_parts import register_identity
 from aiocache_pe.loading.previous import UNCHANGED, Previous
+from aiocache_pe.metrics.instrument import Instrumentation, instrument
 from aiocache_pe.observation import ObservedCall
 from aiocache_pe.recordings.recorder import recording
 from aiocache_pe.runtime.portal import portal
@@ -101,6 +102,7 @@ __all__ = [
     "DeadlockError",
     "FileBackend",
     "FileDigest",
+    "Instrumentation",
     "InvalidKeyError",
     "InvalidTTLError",
     "LoadTimeoutError",
@@ -123,6 +125,7 @@ __all__ = [
     "file_digest",
     "fresh",
     "get_cache",
+    "instrument",
     "keep_warm",
     "make_cache_key",
     "most_hit",

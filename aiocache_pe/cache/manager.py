@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -94,6 +95,8 @@ class CacheManager:
         self._shared = build(backend, settings)
         self._is_view = False
         self.loader = Loader(self._shared, resolve_namespace(namespace), parse_ttl(ttl))
+        if os.environ.get("AIOCACHE_PE_INSTRUMENT"):
+            import_module("aiocache_pe.metrics.instrument").instrument_by_environment(self)
 
     def namespace(self, name: str) -> CacheManager:
         """Return a view of another namespace, over the same store and memory.
@@ -425,7 +428,7 @@ class CacheManager:
         Returns:
             A function that ends the subscription.
         """
-        return self._shared.engine.events.subscribe(kind, handler)
+        return self.loader.event_bus.subscribe(kind, handler)
 
     async def close(self) -> None:
         """Write the counters to the store and release all resources.

@@ -9,7 +9,10 @@ from aiocache_pe import context, events
 from aiocache_pe._validation import check_plain_function
 from aiocache_pe.context import Call, Cassette, Control, Mode
 from aiocache_pe.engine.engine import Item
+from aiocache_pe.engine.memory_entry import MemoryEntry
 from aiocache_pe.engine.namespace import Namespace
+from aiocache_pe.events import EventBus
+from aiocache_pe.eviction.bounded_map import BoundedMap
 from aiocache_pe.keys.store_keys import check_key, check_keys, check_tags
 from aiocache_pe.loading.batch_loader import BatchLoader
 from aiocache_pe.loading.compute import Computer, call_factory
@@ -60,6 +63,16 @@ class Loader:
         """Return the greatest number of entries that the manager allows; ``None`` for no bound."""
         bound: int | None = self._shared.settings.get("max_entries")
         return bound
+
+    @property
+    def event_bus(self) -> EventBus:
+        """Return the bus that delivers the events of all namespaces of the manager."""
+        return self.namespace.engine.events
+
+    @property
+    def memory_tier(self) -> BoundedMap[MemoryEntry] | None:
+        """Return the memory tier of the manager; ``None`` without one."""
+        return self.namespace.engine.tier
 
     def open_namespace(self) -> Namespace:
         """Return the namespace.

@@ -37,7 +37,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
     ("loading",),
     ("cache",),
     ("decorators",),
-    ("integrations", "warming"),
+    ("integrations", "metrics", "warming"),
     ("", "_exports", "sync"),
     ("__main__", "cli"),
 )
@@ -54,6 +54,7 @@ SIBLINGS = {
     "backends": ("fallback", "file", "redis", "memory", "null"),
     "decorators": ("batch", "streams"),
     "integrations": ("httpx", "httpx2", "langchain", "pytest"),
+    "metrics": ("logs", "opentelemetry", "prometheus", "statsd"),
 }
 """Parts of a package that must not import each other."""
 
@@ -64,8 +65,10 @@ IMPORTS_LATE = {
     "_exports": "a public name is imported at its first use",
     "backends": "the client of a store is imported when a store of that kind is created",
     "cache.factory": "a policy is imported when a cache is created with it",
-    "cache.manager": "the decorators use the manager, so `CacheManager.cached` imports them",
+    "cache.manager": "the decorators and the metrics use the manager, which imports them on demand",
     "cli.main": "commands that fill a cache need the decorators; reading commands do not",
+    "metrics.instrument": "a sink is imported when it is chosen, and its package with it",
+    "metrics.logs": "structlog is imported when it is chosen",
     "integrations.pytest": "most test runs do not use recordings",
     "warming.call_file": "a file of calls names the modules of its functions",
 }
@@ -74,6 +77,7 @@ IMPORTS_LATE = {
 IMPORTS_ABOVE = {
     ("cache.manager", "decorators.cached"): "`CacheManager.cached` is the decorator of a cache",
     ("cache.sync_manager", "decorators.cached"): "as above",
+    ("cache.manager", "metrics.instrument"): "a variable of the environment instruments each cache",
 }
 """Imports from a higher level, late or for type checkers only, and why they are needed."""
 
@@ -90,11 +94,14 @@ FOREIGN = {
     "langchain_core": ("integrations.langchain",),
     "msgspec": ("",),  # the format of records: everywhere
     "numpy": ("codecs",),
+    "opentelemetry": ("metrics.opentelemetry",),
+    "prometheus_client": ("metrics.prometheus",),
     "pydantic": ("codecs", "integrations.langchain"),
     "pydantic_core": ("codecs",),
     "pytest": ("integrations.pytest",),
     "redis": ("backends.redis",),
     "rich": ("cli",),
+    "structlog": ("metrics.logs",),
 }
 """The modules that may import a third-party package; "" is every module."""
 

@@ -1,0 +1,1 @@
+"""Metrics, spans and log lines of caches: subscribers to events, one module for each system."""

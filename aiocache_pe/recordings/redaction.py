@@ -24,8 +24,9 @@ from aiocache_pe.codecs.plain_json import to_json
 HIDDEN = "<hidden>"
 _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:(?:access|account|api|encryption|private|secret|signing|subscription)[_-]?key"
-    r"|password|passwd|passphrase|secret|authorization|cookie|credentials?"
-    r"|(?:access|api|auth|bearer|id|refresh|session)[_-]?token)$|^token$",
+    r"|password|passwd|passphrase|secret|authorization|cookie|credentials?|connection[_-]?string"
+    r"|(?:access|api|app|auth|authorization|bearer|bot|client|csrf|id|jwt|oauth|private|refresh"
+    r"|sas|secret|security|service|session|user)[_-]?token)$|^(?:token|pwd)$",
     re.IGNORECASE,
 )
 _WORD_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -35,6 +36,9 @@ _SECRET_VARIABLE = re.compile(
 _KEY_PATTERN = re.compile(
     rb"\b(?:sk|pk|rk|hf|gsk|r8|xai|nvapi|pplx|glpat)[-_][A-Za-z0-9_-]{16,}"
     rb"|\b(?:gh[opsru]|github_pat)_[A-Za-z0-9_]{20,}"
+    rb"|\b(?:npm|fw|sbp|whsec|dop_v1)_[A-Za-z0-9]{20,}|\bdapi[0-9a-f]{32}"
+    rb"|\b(?:ya29|SG)\.[A-Za-z0-9._-]{20,}|\bpypi-[A-Za-z0-9_-]{16,}"
+    rb"|(?<=://)[^\s/:@\"]{1,99}:[^\s/@\"]{1,199}(?=@)"
     rb"|\bxox[abeprs]-[A-Za-z0-9-]{10,}"
     rb"|\bAIza[A-Za-z0-9_-]{30,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     rb"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"

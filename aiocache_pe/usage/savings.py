@@ -19,6 +19,7 @@ _INPUT_FIELDS = (
     "promptTokenCount",
     "prompt_token_count",
     "inputTokens",
+    "prompt_eval_count",
 )
 _INPUT_DETAIL_FIELDS = ("prompt_tokens_details", "input_tokens_details", "input_token_details")
 _READ_FIELDS = (
@@ -42,14 +43,19 @@ _OUTPUT_FIELDS = (
     "candidatesTokenCount",
     "candidates_token_count",
     "outputTokens",
+    "eval_count",
 )
 _THOUGHT_FIELDS = ("thoughtsTokenCount", "thoughts_token_count")
 """Fields of Google's API; its number of output tokens does not include them."""
 _TOTAL_FIELDS = ("total_tokens", "totalTokenCount", "total_token_count", "totalTokens")
 _USAGE_FIELDS = ("usage", "usage_metadata", "usageMetadata")
 _MODEL_FIELDS = ("model", "model_name", "modelVersion")
-_ENVELOPE_FIELDS = ("message", "response")
-"""Fields of stream events that hold the response so far."""
+_OLLAMA_FIELDS = ("prompt_eval_count", "eval_count")
+"""Fields beside the model, in the responses of Ollama's own API."""
+_COHERE_FIELDS = ("billed_units", "tokens")
+"""Fields of the usage that hold the counts, in Cohere's own API."""
+_ENVELOPE_FIELDS = ("message", "response", "x_groq")
+"""Fields of stream events that hold the response so far, or the usage."""
 
 _PLAIN_TYPES = frozenset(
     (str, bytes, int, float, bool, complex, type(None), list, tuple, set, frozenset)
@@ -88,6 +94,8 @@ class SavingsEstimator:
         for part in _iter_parts(value):
             usage = _find_field(part, _USAGE_FIELDS)
             model = model or _find_field(part, _MODEL_FIELDS)
+            if usage is None and _find_field(part, _OLLAMA_FIELDS) is not None:
+                usage = part
             if usage is None or type(usage) in _PLAIN_TYPES:
                 continue
             # The last part of a stream reports the final numbers.
@@ -105,6 +113,8 @@ class SavingsEstimator:
 
 def _read_counts(usage: Any) -> Usage:
     """Return the numbers of an object that a server or a library reports."""
+    units = _find_field(usage, _COHERE_FIELDS)
+    usage = usage if units is None or type(units) in _PLAIN_TYPES else units
     details = _find_field(usage, _INPUT_DETAIL_FIELDS)
     parts = (usage,) if details is None or type(details) in _PLAIN_TYPES else (usage, details)
     read = max(_count(part, _READ_FIELDS) for part in parts)
@@ -154,4 +164,5 @@ def _count(value: Any, names: tuple[str, ...]) -> int:
 
 
 def _to_count(value: Any) -> int:
-    return value if type(value) is int and value > 0 else 0
+    """Return a count, which Cohere's SDK has as a float."""
+    return int(value) if type(value) in (int, float) and value > 0 else 0

@@ -6,14 +6,15 @@ space between the fields at the top excepted.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 _USAGE_FIELDS = ("usage", "usageMetadata", "usage_metadata")
-_ENVELOPE_FIELDS = ("response", "message")
-"""Fields of stream events that hold the answer so far."""
+_ENVELOPE_FIELDS = ("response", "message", "x_groq", "choices")
+"""Fields that hold the answer so far, or token counts, as those of Groq's and Moonshot's APIs."""
 _MARK = b"usage"
 _DATA = b"data:"
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -33,8 +34,10 @@ def erase_usage(text: bytes) -> bytes:
         return text
     try:
         if text.lstrip()[:1] == b"[":
-            parts = [msgspec.Raw(_erase(bytes(part))) for part in _decode_parts(text)]
-            return msgspec.json.encode(parts)
+            parts = list(map(bytes, _decode_parts(text)))
+            erased = list(map(erase_usage, parts))
+            is_same = all(map(operator.is_, parts, erased))
+            return text if is_same else msgspec.json.encode(list(map(msgspec.Raw, erased)))
         return _erase(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return text
@@ -51,8 +54,10 @@ def _erase(text: bytes) -> bytes:
                 changed[name] = _make_zero(usage)
     for name in _ENVELOPE_FIELDS:
         inner = bytes(fields.get(name, b""))
-        if inner.startswith(b"{") and _MARK in inner:
-            changed[name] = msgspec.Raw(_erase(inner))
+        if inner[:1] in (b"{", b"[") and _MARK in inner:
+            erased = erase_usage(inner)
+            if erased is not inner:
+                changed[name] = msgspec.Raw(erased)
     return msgspec.json.encode({**fields, **changed}) if changed else text
 
 

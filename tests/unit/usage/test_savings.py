@@ -59,6 +59,54 @@ RESPONSES: dict[str, tuple[Any, Savings]] = {
         {"chunks": [{"model": "small", "usage": None}, *[{"x": 1}] * 9, CHAT | {"choices": []}]},
         Savings(100, 50, 3e-4),
     ),
+    "a response of Ollama": (
+        {"model": "small", "prompt_eval_count": 10, "eval_count": 5, "message": {"role": "x"}},
+        Savings(10, 5, 3e-5),
+    ),
+    "a response of Cohere": (
+        {"usage": {"billed_units": {"input_tokens": 5.0, "output_tokens": 2.0}, "tokens": {}}},
+        Savings(5, 2),
+    ),
+    "a response of OpenRouter": (
+        {
+            "model": "small",
+            "usage": {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "cost": 0.1,
+                "is_byok": False,
+                "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0},
+                "cost_details": {"upstream_inference_cost": None},
+            },
+        },
+        Savings(10, 5, 3e-5),
+    ),
+    "a response of DeepSeek": (
+        {
+            "usage": {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "total_tokens": 15,
+                "prompt_cache_hit_tokens": 4,
+                "prompt_cache_miss_tokens": 6,
+            }
+        },
+        Savings(10, 5),
+    ),
+    "a response of Bedrock": (
+        {"usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}},
+        Savings(10, 5),
+    ),
+    "chunks of Groq": (
+        {
+            "chunks": [
+                {"model": "small", "x_groq": {"id": "req"}, "choices": [{"delta": {}}]},
+                *[{"choices": [{"delta": {"content": "a"}}]}] * 9,
+                {"x_groq": {"usage": {"prompt_tokens": 100, "completion_tokens": 50}}},
+            ]
+        },
+        Savings(100, 50, 3e-4),
+    ),
     "events": (
         {
             "chunks": [

@@ -31,6 +31,14 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"type": "message_start", "message": {"usage": {"input_tokens": 9}}},
         {"type": "message_start", "message": {"usage": {"input_tokens": 0}}},
     ),
+    "event of Groq": (
+        {"choices": [{"delta": {}}], "x_groq": {"id": "r", "usage": {"total_tokens": 3}}},
+        {"choices": [{"delta": {}}], "x_groq": {"id": "r", "usage": {"total_tokens": 0}}},
+    ),
+    "event of Moonshot": (
+        {"choices": [{"index": 0, "delta": {"content": "usage"}, "usage": {"total_tokens": 3}}]},
+        {"choices": [{"index": 0, "delta": {"content": "usage"}, "usage": {"total_tokens": 0}}]},
+    ),
     "without usage": ({"usage": None, "message": "usage"}, {"usage": None, "message": "usage"}),
     "input of a tool": (
         {"content": [{"type": "tool_use", "input": {"usage": 5}}]},

@@ -7,6 +7,7 @@ section 9.2), or a JSON array of parts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from aiocache_pe.integrations.http import answers
 
 _DONE = b"[DONE]"
 _FAILURE_EVENTS = frozenset(("error", "response.failed"))
+_NO_LIMIT = sys.maxsize
 _END_EVENTS = frozenset(("response.completed", "response.incomplete"))
 
 
@@ -93,8 +95,8 @@ class _ChoicesCheck:
     def __init__(self, decode: Callable[[bytes], Any], *, has_marker: bool) -> None:
         self._decode = decode
         self._has_marker = has_marker
-        self._is_done = self._has_content = False
-        self._open = set[int]()
+        self._is_done = False
+        self._open, self._filled, self._calling = set[int](), set[int](), set[int]()
         self.model: Any = None
         self.usage: dict[str, Any] = {}
         self.reasons: dict[int, str] = {}
@@ -108,7 +110,10 @@ class _ChoicesCheck:
         part = self._decode(data)
         _collect(self, part)
         for choice in part.choices:
-            self._has_content = self._has_content or choice.has_content
+            if choice.has_calls:
+                self._calling.add(choice.index)
+            if choice.has_content:
+                self._filled.add(choice.index)
             if choice.finish_reason:
                 self.reasons[choice.index] = choice.finish_reason
                 self._open.discard(choice.index)
@@ -118,8 +123,10 @@ class _ChoicesCheck:
     def finish(self, *, reached_end: bool) -> None:
         if self._open or not self.reasons:
             raise ValueError("a choice has no reason for its end")
-        if not self._has_content:
+        if not self.reasons.keys() <= self._filled | self._calling:
             raise ValueError("no content")
+        for index, reason in self.reasons.items():
+            answers.check_calls(reason, has_calls=index in self._calling)
         if self._has_marker and not self._is_done:
             raise ValueError("the event [DONE] is missing")
         if not self._has_marker and not reached_end:
@@ -157,7 +164,7 @@ class _MessageCheck:
 
     def __init__(self) -> None:
         self._open = set[int]()
-        self._has_content = self._has_started = self._has_stopped = False
+        self._has_content = self._has_calls = self._has_started = self._has_stopped = False
         self.model: Any = None
         self.usage: dict[str, Any] = {}
         self.reasons: dict[int, str] = {}
@@ -171,8 +178,9 @@ class _MessageCheck:
         elif event.type == "content_block_start" and event.content_block is not None:
             self._open.add(event.index)
             self._has_content = self._has_content or event.content_block.has_content
-        elif event.type == "content_block_delta":
-            self._has_content = True
+            self._has_calls = self._has_calls or event.content_block.type == "tool_use"
+        elif event.type == "content_block_delta" and event.delta is not None:
+            self._has_content = self._has_content or bool(event.delta.text)
         elif event.type == "content_block_stop":
             self._open.discard(event.index)
         elif event.type == "message_delta":
@@ -187,6 +195,7 @@ class _MessageCheck:
             raise ValueError("the event message_start or message_stop is missing")
         if self._open or not self.reasons:
             raise ValueError("a block has no end, or the message has no stop_reason")
+        answers.check_calls(self.reasons[0], has_calls=self._has_calls)
         if not self._has_content:
             raise ValueError("no content")
 
@@ -248,6 +257,18 @@ def _count_inputs(body: dict[str, Any]) -> int:
     return _count_items(body.get("input"))
 
 
+def _count_documents(body: dict[str, Any]) -> int:
+    """Return the number of documents to rank, of which the request may ask for the best ones."""
+    documents = _list_documents(body)
+    limits = (body.get("top_n"), body.get("top_k"))
+    return min(len(documents), *(limit for limit in limits if isinstance(limit, int)), _NO_LIMIT)
+
+
+def _list_documents(body: dict[str, Any]) -> list[Any]:
+    documents = body.get("documents") or body.get("texts")
+    return documents if isinstance(documents, list) else []
+
+
 def _count_requests(body: dict[str, Any]) -> int:
     requests = body.get("requests")
     return len(requests) if isinstance(requests, list) else 1
@@ -278,7 +299,13 @@ APIS: dict[str, Api] = {
     "moderations": Api(
         ("/moderations",), _make_decoder(answers.Moderations), None, "results", _count_inputs
     ),
-    "rerank": Api(("/rerank",), _make_decoder(answers.Ranking | answers.Scores)),
+    "rerank": Api(
+        ("/rerank",),
+        _make_decoder(answers.Ranking | answers.Scores),
+        None,
+        "scores",
+        _count_documents,
+    ),
     "Gemini": Api((":generateContent", ":streamGenerateContent"), None, _check_gemini),
     "Gemini embedding": Api((":embedContent",), _make_decoder(answers.GeminiEmbeddedOne)),
     "Gemini embeddings": Api(
@@ -337,7 +364,11 @@ def _check_whole(api: Api, request: Any, body: bytes) -> AnswerCheck:
     assert api.answer is not None  # noqa: S101 - the caller has checked it
     answer = api.answer.decode(body)
     if api.results:
-        _check_count(api, request, len(getattr(answer, api.results)))
+        items = getattr(answer, api.results, answer)  # some servers send the list of scores alone
+        _check_count(api, request, len(items))
+        if api.results == "scores" and isinstance(request, dict):
+            number = len(_list_documents(request)) or None
+            answers.check_places([score.index for score in items], number)
     if not isinstance(answer, answers.Answer):
         return AnswerCheck()
     is_cut = not answers.CUT_REASONS.isdisjoint(answer.list_reasons())

@@ -10,6 +10,7 @@ or a refusal are missing here on purpose.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -35,6 +36,7 @@ _GeminiFinish = Literal["STOP", "MAX_TOKENS"]
 
 _FILLED = msgspec.Meta(min_length=1)
 _Text = Annotated[str, _FILLED]
+_Base64 = Annotated[str, msgspec.Meta(min_length=4, pattern=r"^[A-Za-z0-9+/]+={0,2}\Z")]
 _Vector = Annotated[list[float], _FILLED]
 
 
@@ -50,6 +52,12 @@ class Answer(msgspec.Struct):
         return []
 
 
+_CONTENT_FIELDS = ("content", "refusal", "audio", "images")
+_CALL_FIELDS = ("tool_calls", "function_call")
+_CALL_REASONS = frozenset((*_CALL_FIELDS, "tool_use"))
+"""Reasons for the end of an answer that calls a tool."""
+
+
 class ChatChoice(msgspec.Struct):
     """A choice of a chat completion."""
 
@@ -58,7 +66,8 @@ class ChatChoice(msgspec.Struct):
     error: None = None
 
     def __post_init__(self) -> None:
-        _check_content(_has_content(self.message))
+        _check_content(_has_content(self.message) or _has_calls(self.message))
+        check_calls(self.finish_reason, has_calls=_has_calls(self.message))
 
 
 class Chat(Answer, kw_only=True):
@@ -96,6 +105,7 @@ class ChoicePart(msgspec.Struct):
     delta: dict[str, Any] | None = None
     text: str | None = None
     finish_reason: _Finish | _Cut | Literal[""] | None = None
+    usage: Any = None  # where Moonshot's API has it
     error: None = None
 
     @property
@@ -103,15 +113,32 @@ class ChoicePart(msgspec.Struct):
         """Return whether the choice adds to the answer."""
         return bool(self.text) or _has_content(self.delta or {})
 
+    @property
+    def has_calls(self) -> bool:
+        """Return whether the choice adds to the calls of tools."""
+        return _has_calls(self.delta or {})
+
     def __post_init__(self) -> None:
         if self.delta and self.delta.get("error"):
             raise ValueError("delta has an error")
+
+
+class GroqPart(msgspec.Struct):
+    """The part of an event in which Groq's API reports errors, and token counts."""
+
+    usage: Any = None
+    error: None = None
 
 
 class ChoicesPart(Answer, kw_only=True):
     """An event of a streamed chat or text completion."""
 
     choices: list[ChoicePart]
+    x_groq: GroqPart | None = None
+
+    def __post_init__(self) -> None:
+        places = (self, self.x_groq, *self.choices)
+        self.usage = next((each.usage for each in places if each and each.usage), None)
 
 
 class OutputItem(msgspec.Struct):
@@ -119,7 +146,15 @@ class OutputItem(msgspec.Struct):
 
     type: _Text
     status: str | None = None
+    content: list[dict[str, Any]] | None = None
     error: None = None
+
+    @property
+    def has_content(self) -> bool:
+        """Return whether the item adds to the answer; a thought does not."""
+        if self.type == "message":
+            return any(part.get("text") or part.get("refusal") for part in self.content or ())
+        return self.type not in ("reasoning", "mcp_list_tools")
 
 
 class IncompleteDetails(msgspec.Struct):
@@ -143,6 +178,7 @@ class ModelResponse(Answer, kw_only=True):
                 raise ValueError("incomplete without a reason")
         elif any(item.status not in ("completed", None) for item in self.output):
             raise ValueError("an item of the output is not completed")
+        _check_content(any(item.has_content for item in self.output))
 
     def list_reasons(self) -> list[str]:
         """Return the reason of an incomplete answer."""
@@ -163,16 +199,19 @@ class ContentBlock(msgspec.Struct):
     type: _Text
     text: str | None = None
     content: Any = None
+    is_error: bool | None = None
 
     def __post_init__(self) -> None:
         kind = self.content.get("type") if isinstance(self.content, dict) else None
-        if isinstance(kind, str) and kind.endswith("_error"):
+        if self.is_error or (isinstance(kind, str) and kind.endswith("_error")):
             raise ValueError("a tool of the server failed")
 
     @property
     def has_content(self) -> bool:
-        """Return whether the block adds to the answer."""
-        return self.type != "text" or bool(self.text)
+        """Return whether the block adds to the answer; a thought does not."""
+        if self.type == "text":
+            return bool(self.text)
+        return self.type not in ("thinking", "redacted_thinking")
 
 
 class Message(Answer, kw_only=True):
@@ -185,6 +224,8 @@ class Message(Answer, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_content(any(block.has_content for block in self.content))
+        has_calls = any(block.type == "tool_use" for block in self.content)
+        check_calls(self.stop_reason, has_calls=has_calls)
 
     def list_reasons(self) -> list[str]:
         """Return the reason for which the message ended."""
@@ -196,6 +237,7 @@ class MessageDelta(msgspec.Struct):
 
     stop_reason: _Stop | _CutStop | None = None
     container: None = None
+    text: str | None = None
 
 
 class MessageHead(msgspec.Struct):
@@ -227,13 +269,19 @@ class TokenCount(Answer, kw_only=True):
 class Embedding(msgspec.Struct):
     """The vector of one input: numbers, or their bytes in base64."""
 
-    embedding: _Vector | _Text
+    embedding: _Vector | _Base64
+    index: int | None = None
 
 
 class Embeddings(Answer, kw_only=True):
     """The vectors of all inputs."""
 
     data: Annotated[list[Embedding], _FILLED]
+
+    def __post_init__(self) -> None:
+        check_places([each.index for each in self.data])
+        if len({len(each.embedding) for each in self.data}) > 1:
+            raise ValueError("the vectors have different lengths")
 
 
 class OllamaEmbedding(Answer, kw_only=True):
@@ -275,8 +323,13 @@ class Ranking(Answer, kw_only=True):
     results: list[Score] = []
     data: list[Score] = []
 
+    @property
+    def scores(self) -> list[Score]:
+        """Return the scores."""
+        return self.results or self.data
+
     def __post_init__(self) -> None:
-        _check_content(bool(self.results or self.data))
+        _check_content(bool(self.scores))
 
 
 class GeminiContent(msgspec.Struct):
@@ -285,18 +338,44 @@ class GeminiContent(msgspec.Struct):
     parts: list[dict[str, Any]] = []
 
 
+class RetrievedUrl(msgspec.Struct, rename="camel"):
+    """A page that the server read for an answer."""
+
+    url_retrieval_status: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url_retrieval_status == "URL_RETRIEVAL_STATUS_ERROR":
+            raise ValueError("a tool of the server failed")
+
+
+class UrlContext(msgspec.Struct, rename="camel"):
+    """The pages that the server read for an answer."""
+
+    url_metadata: list[RetrievedUrl] = []
+
+
 class GeminiCandidate(msgspec.Struct, rename="camel"):
     """A candidate in an answer, or in a part of a streamed answer, of Google's API."""
 
     index: int = 0
     content: GeminiContent = msgspec.field(default_factory=GeminiContent)
     finish_reason: _GeminiFinish | None = None
+    url_context_metadata: UrlContext | None = None
     error: None = None
 
     @property
     def has_content(self) -> bool:
-        """Return whether the candidate adds to the answer."""
-        return any(map(_has_content, self.content.parts))
+        """Return whether the candidate adds to the answer; a thought does not."""
+        return any(
+            not part.get("thought")
+            and any(value for name, value in part.items() if name != "thoughtSignature")
+            for part in self.content.parts
+        )
+
+    @property
+    def has_calls(self) -> bool:
+        """Return whether the candidate calls a function."""
+        return any("functionCall" in part for part in self.content.parts)
 
 
 class PromptFeedback(msgspec.Struct, rename="camel"):
@@ -336,9 +415,40 @@ class GeminiEmbeddedMany(Answer, kw_only=True):
     embeddings: Annotated[list[GeminiEmbedding], _FILLED]
 
 
+def check_places(places: Sequence[int | None], number: int | None = None) -> None:
+    """Check that no two items of an answer have the same place, and none is out of range.
+
+    Args:
+        places: the place of each item in the request, as far as the items have one.
+        number: the number of items in the request; ``None`` if it is unknown.
+
+    Raises:
+        ValueError: an item is twice in the answer, or not in the request.
+    """
+    known = [place for place in places if place is not None]
+    if len(set(known)) < len(known):
+        raise ValueError("two items have the same index")
+    if number is not None and any(place >= number for place in known):
+        raise ValueError("an index is not that of an input")
+
+
+def check_calls(reason: str, *, has_calls: bool) -> None:
+    """Check that an answer that ends with the call of a tool has one.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if reason in _CALL_REASONS and not has_calls:
+        raise ValueError(f"the reason for the end is {reason}, but no tool is called")
+
+
 def _has_content(message: dict[str, Any]) -> bool:
-    """Return whether a message, or a change of one, has more than the name of its role."""
-    return any(value for name, value in message.items() if name != "role")
+    """Return whether a message, or a change of one, has content; a thought does not count."""
+    return any(map(message.get, _CONTENT_FIELDS))
+
+
+def _has_calls(message: dict[str, Any]) -> bool:
+    return any(map(message.get, _CALL_FIELDS))
 
 
 def _check_content(has_content: bool) -> None:  # noqa: FBT001 - the only parameter

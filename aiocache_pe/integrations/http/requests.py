@@ -74,16 +74,20 @@ MAX_TURNS = 8
 """Failures of other callers for which a request waits before it is sent without sharing."""
 _ACCOUNT_KEY = token_bytes(32)
 _STATE_FIELDS = (
+    "agent_id",
     "assistant_id",
     "background",
     "container",
     "conversation",
     "conversation_id",
+    "data_sources",
     "previous_response_id",
     "thread_id",
 )
 """Fields of a request's body that name a state on the server."""
-_STATE_SEGMENTS = frozenset(("assistant", "assistants", "conversations", "threads"))
+_STATE_TOOL_FIELDS = ("container", "vector_store_ids", "fileSearch", "file_search", "retrieval")
+"""Fields of a tool that name such a state."""
+_STATE_SEGMENTS = frozenset(("agents", "assistant", "assistants", "conversations", "threads"))
 """Segments of paths whose responses depend on a state on the server."""
 _MAX_EXACT_INTEGER = 2**53
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)\"?", re.IGNORECASE)
@@ -157,7 +161,7 @@ def parse_request(
         server = host if parts.port is None else f"{host}:{parts.port}"
         query = [
             (name, value)
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            for name, value in _parse_query(parts.query)
             if name.lower() not in _SECRET_PARAMETERS
         ]
         varying = {name: headers.get(name) for name in vary}
@@ -218,6 +222,11 @@ def check_fetched(request: CacheableRequest, response: FetchedResponse) -> Answe
     )
 
 
+def _parse_query(query: str) -> list[tuple[str, str]]:
+    """Return the parameters; bytes that are not UTF-8 stay apart from each other."""
+    return parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+
+
 def _parse_body(content_type: str, content: bytes) -> tuple[Any, Any]:
     """Return the body of a request for readers, and the part of it that is in the key."""
     if not content:
@@ -251,8 +260,17 @@ def _find_state(path: str, body: dict[str, Any]) -> str:
     for name in _STATE_FIELDS:
         if body.get(name):
             return name
-    tools = body.get("tools")
-    for tool in tools if isinstance(tools, list) else ():
-        if isinstance(tool, dict) and tool.get("container"):
-            return "container"
+    for tool in _list_objects(body.get("tools")):
+        for name in _STATE_TOOL_FIELDS:
+            if tool.get(name):
+                return name
+    if any(item.get("type") == "item_reference" for item in _list_objects(body.get("input"))):
+        return "item_reference"
+    prompt = body.get("prompt")
+    if isinstance(prompt, dict) and prompt.get("id"):
+        return "prompt"
     return next((part for part in path.split("/") if part in _STATE_SEGMENTS), "")
+
+
+def _list_objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

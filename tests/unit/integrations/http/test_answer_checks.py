@@ -49,6 +49,14 @@ def make_text_completion(**more: Any) -> Json:
     return {"choices": [{"text": "Hi", "index": 0, "finish_reason": "stop"} | more]}
 
 
+GEMINI_THOUGHT = {
+    "content": {"parts": [{"text": "Hm", "thought": True}, {"text": ""}]},
+    "finishReason": "STOP",
+}
+GEMINI_SIGNATURE = {
+    "content": {"parts": [{"text": "", "thoughtSignature": "AAAA"}]},
+    "finishReason": "STOP",
+}
 WHOLE: dict[str, Any] = {
     "chat completions": shapes.make_chat(BODY),
     "completions": make_text_completion(),
@@ -242,6 +250,195 @@ def test_an_answer_that_failed_or_was_filtered_is_not_kept(name: str, old: str, 
 )
 def test_an_error_or_nothing_inside_an_answer_is_not_kept(name: str, answer: Json) -> None:
     assert check(name, answer).refusal
+
+
+def make_chat(reason: str = "stop", index: int = 0, **message: Any) -> Json:
+    return {"choices": [{"index": index, "message": message, "finish_reason": reason}]}
+
+
+def make_chat_stream(*parts: Json, reason: str = "stop") -> str:
+    choices: list[Json] = [{"delta": part} | {"index": part.pop("at", 0)} for part in parts]
+    ends = [{"delta": {}, "index": at, "finish_reason": reason} for at in range(2)]
+    last = max(choice["index"] for choice in choices) + 1
+    events = [{"choices": [each]} for each in [*choices, *ends[:last]]]
+    return make_events(*events) + "data: [DONE]\n\n"
+
+
+THOUGHTS: list[tuple[str, Any]] = [
+    ("chat completions", make_chat(content="", reasoning_content="Hm")),
+    ("chat completions", make_chat(content=None, reasoning="Hm", reasoning_details=[{"a": 1}])),
+    ("chat completions", make_chat(content="", annotations=[], name="bot", prefix=True)),
+    ("chat completions", make_chat_stream({"reasoning_content": "Hm"}, {"content": ""})),
+    ("chat completions", make_chat_stream({"reasoning": "Hm"})),
+    ("messages", shapes.make_message(BODY) | {"content": [{"type": "thinking", "thinking": "Hm"}]}),
+    (
+        "messages",
+        STREAMED["messages"]
+        .replace('{"type": "text", "text": ""}', '{"type": "thinking", "thinking": ""}')
+        .replace("text_delta", "thinking_delta")
+        .replace('"text": "', '"thinking": "'),
+    ),
+    ("responses", shapes.make_response(BODY) | {"output": [{"type": "reasoning", "summary": []}]}),
+    (
+        "responses",
+        shapes.make_response(BODY)
+        | {"output": [{"type": "message", "content": [{"type": "output_text", "text": ""}]}]},
+    ),
+    ("Gemini", make_gemini() | {"candidates": [GEMINI_THOUGHT]}),
+    ("Gemini", make_events(make_gemini(None, ""), {"candidates": [GEMINI_THOUGHT]})),
+    ("Gemini", make_gemini() | {"candidates": [GEMINI_SIGNATURE]}),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), THOUGHTS)
+def test_an_answer_that_consists_of_thoughts_is_not_kept(name: str, answer: Any) -> None:
+    assert check(name, answer).refusal.startswith("no content")
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        # DeepSeek, OpenRouter, vLLM, Ollama: a thought beside the answer, or a call without content
+        ("chat completions", make_chat(content="Hi", reasoning_content="Hm")),
+        ("chat completions", make_chat("tool_calls", content=None, tool_calls=[CALL])),
+        ("chat completions", make_chat("stop", content="", tool_calls=[CALL], reasoning="Hm")),
+        ("chat completions", make_chat("function_call", content=None, function_call={"name": "f"})),
+        ("chat completions", make_chat(content=None, refusal="No.")),
+        ("chat completions", make_chat(content=None, audio={"id": "a", "data": "AA=="})),
+        ("chat completions", make_chat(content="", images=[{"type": "image_url"}])),
+        ("chat completions", make_chat(content=[{"type": "text", "text": "Hi"}])),  # Mistral
+        ("chat completions", make_chat("eos_token", content="Hi")),  # TGI
+        ("chat completions", make_chat("eos", content="Hi")),  # Together
+        ("chat completions", make_chat_stream({"reasoning_content": "Hm"}, {"content": "Hi"})),
+        ("chat completions", make_chat_stream({"tool_calls": [CALL]}, reason="tool_calls")),
+        # Azure: the results of filters before the first and after the last part
+        (
+            "chat completions",
+            make_events({"choices": [], "prompt_filter_results": [{"prompt_index": 0}]})
+            + make_chat_stream({"content": "Hi"}).replace(
+                "data: [DONE]",
+                make_events(
+                    {"choices": [{"index": 0, "content_filter_offsets": {"start_offset": 1}}]}
+                )
+                + "data: [DONE]",
+            ),
+        ),
+        # Groq and Moonshot: token counts in other places
+        (
+            "chat completions",
+            make_events({"choices": [], "x_groq": {"id": "r"}})
+            + make_chat_stream({"content": "Hi"}),
+        ),
+        # DeepSeek, OpenRouter: comments and empty lines keep the connection
+        ("chat completions", ": keep-alive\n\n\n" + make_chat_stream({"content": "Hi"})),
+        ("messages", shapes.make_message(BODY | TOOLS | {"max_tokens": 9})),
+        ("Gemini", make_events(make_gemini(None, "Hi"), {"candidates": [GEMINI_SIGNATURE]})),
+    ],
+)
+def test_answers_of_many_servers_are_kept(name: str, answer: Any) -> None:
+    assert check(name, answer).refusal == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        # OpenRouter, vLLM, Groq, MiniMax, LiteLLM: errors in a response with status 200
+        ("chat completions", make_chat("error", content="Hi")),
+        ("chat completions", make_chat("abort", content="Hi")),
+        ("chat completions", make_chat("load", content="Hi")),
+        ("chat completions", make_chat("repetition", content="Hi")),
+        ("chat completions", make_chat(content="Hi") | {"error": {"code": 502}}),
+        ("chat completions", {"choices": None, "base_resp": {"status_code": 1008}}),
+        (
+            "chat completions",
+            make_events({"choices": [], "x_groq": {"error": "over capacity"}})
+            + make_chat_stream({"content": "Hi"}),
+        ),
+        (
+            "chat completions",
+            make_events({"object": "error", "message": "CUDA out of memory", "code": 500})
+            + "data: [DONE]\n\n",
+        ),
+        # one of two choices has no content
+        (
+            "chat completions",
+            make_chat_stream({"content": "Hi"}, {"at": 1, "content": ""}),
+        ),
+        # a call of a tool is announced, but missing
+        ("chat completions", make_chat("tool_calls", content="I look it up.")),
+        ("chat completions", make_chat("tool_calls", content="Hi", tool_calls=[])),
+        ("chat completions", make_chat_stream({"content": "Hi"}, reason="tool_calls")),
+        ("messages", shapes.make_message(BODY) | {"stop_reason": "tool_use"}),
+        ("messages", STREAMED["messages"].replace("end_turn", "tool_use")),
+        # a tool of the server failed
+        (
+            "messages",
+            shapes.make_message(BODY)
+            | {
+                "content": [
+                    {"type": "mcp_tool_result", "is_error": True, "content": []},
+                    {"type": "text", "text": "I could not."},
+                ]
+            },
+        ),
+        (
+            "Gemini",
+            make_gemini()
+            | {
+                "candidates": [
+                    make_gemini()["candidates"][0]
+                    | {
+                        "urlContextMetadata": {
+                            "urlMetadata": [
+                                {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_SUCCESS"},
+                                {"urlRetrievalStatus": "URL_RETRIEVAL_STATUS_ERROR"},
+                            ]
+                        }
+                    }
+                ]
+            },
+        ),
+        # vectors that cannot be those of the inputs
+        ("embeddings", {"data": [{"embedding": "an error occurred"}]}),
+        ("embeddings", {"data": [{"embedding": VECTOR}, {"embedding": [0.5]}]}),
+        (
+            "embeddings",
+            {"data": [{"embedding": VECTOR, "index": 0}, {"embedding": VECTOR, "index": 0}]},
+        ),
+    ],
+)
+def test_errors_of_many_servers_are_not_kept(name: str, answer: Any) -> None:
+    assert check(name, answer).refusal
+
+
+def test_a_ranking_has_a_score_for_each_document_that_is_asked_for() -> None:
+    def rank(count: int, **request: Any) -> str:
+        scores = [{"index": at, "relevance_score": 0.5} for at in range(count)]
+        body = {"query": "q", "documents": ["a", "b", "c"]} | request
+        answers = [{"results": scores}, {"data": scores}, [each | {"score": 1} for each in scores]]
+        [refusal] = {bool(check("rerank", each, body).refusal) for each in answers}
+        return "refused" if refusal else "kept"
+
+    assert rank(3) == rank(2, top_n=2) == rank(3, top_n=9) == rank(1, top_k=1) == "kept"
+    assert rank(3, documents=None, texts=["a", "b", "c"]) == rank(3, top_n=None) == "kept"
+    assert rank(2) == rank(1, top_n=2) == rank(2, documents=None, texts=["a"] * 3) == "refused"
+    assert rank(4) == "refused"
+    twice = {"results": [{"index": 0, "relevance_score": 0.5}] * 2}
+    assert check("rerank", twice, {"documents": ["a", "b"]}).refusal
+
+
+def test_token_counts_in_other_places_are_found() -> None:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    whole = make_chat_stream({"content": "Hi"})
+    for part in (
+        {"choices": [], "x_groq": {"id": "r", "usage": usage}},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]},
+    ):
+        found = check("chat completions", make_events(part) + whole)
+        assert (found.refusal, found.usage) == ("", usage)
 
 
 def test_an_answer_with_fewer_parts_than_the_request_asks_for_is_not_kept() -> None:

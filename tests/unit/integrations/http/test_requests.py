@@ -42,6 +42,27 @@ def test_a_parameter_whose_name_contains_a_secret_word_is_part_of_the_key(name: 
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("a=1&a=2", "a=2&a=1"),
+        ("a=1&a=2", "a=1"),
+        ("a=1", "A=1"),
+        ("a=%ff", "a=%fe"),
+        ("a=%C3%A9", "a=e%CC%81"),
+        ("a=b%26c=d", "a=b&c=d"),
+        ("a=%2B", "a=+"),
+        ("a=1.0", "a=1"),
+        ("a=x;b=y", "a=x&b=y"),
+        ("a=", ""),
+        ("keys=1", "key=1"),
+    ],
+)
+def test_different_queries_have_different_keys(one: str, other: str) -> None:
+    url = "https://host/v1/embeddings?"
+    assert parse(url=url + one).key != parse(url=url + other).key
+
+
+@pytest.mark.parametrize(
     "name", ["key", "code", "sig", "token", "api-key", "API_KEY", "access_token", "X-Amz-Signature"]
 )
 def test_a_parameter_that_holds_a_secret_is_not_part_of_the_key(name: str) -> None:
@@ -105,6 +126,14 @@ def test_the_boundary_of_a_form_is_not_part_of_its_key() -> None:
         ({"background": True}, "background"),
         ({"thread_id": "t"}, "thread_id"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto"}}]}, "container"),
+        ({"agent_id": "ag_1"}, "agent_id"),
+        ({"data_sources": [{"type": "azure_search"}]}, "data_sources"),
+        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "vector_store_ids"),
+        ({"tools": [{"fileSearch": {"fileSearchStoreNames": ["s"]}}]}, "fileSearch"),
+        ({"tools": [{"retrieval": {"vertexRagStore": {}}}]}, "retrieval"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "item_reference"),
+        ({"prompt": {"id": "pmpt_1", "variables": {}}}, "prompt"),
+        ({"prompt": "agent_id", "tools": "retrieval", "input": ["item_reference", 1]}, ""),
         ({"conversation": None, "previous_response_id": None, "background": False}, ""),
         ({"tools": [{"type": "function", "name": "container"}], "input": "conversation"}, ""),
     ],
@@ -119,6 +148,7 @@ def test_a_state_on_the_server_is_found_in_the_body(body: dict[str, Any], state:
         ("/v1/threads/t/runs", "threads"),
         ("/v1/assistants/a", "assistants"),
         ("/v1/conversations/c/items", "conversations"),
+        ("/v1/agents/completions", "agents"),
         ("/v1/responses", ""),
     ],
 )

@@ -12,6 +12,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.support.histories import Recorders, record_histories
 from tests.support.history import ABSENT, Operation, is_linearizable
 from tests.support.history_log import HistoryWriter, check_logs
 from tests.support.scale import is_full_run, report, scale_size
-from tests.support.servers.deployments import Cluster, SlotMove
+from tests.support.servers.deployments import Cluster, SlotMove, list_slots, move_slots
 from tests.support.servers.redis_server import Server
 
 Disturbance = Callable[[Recorders], None]
@@ -192,27 +193,45 @@ def changing_cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("tier", [0, 1 << 26] if is_full_run() else [0])
+@pytest.mark.parametrize("losses", ["none", "primaries"] if is_full_run() else ["none"])
 def test_processes_over_a_cluster_that_changes(
-    tmp_path: Path, changing_cluster: Cluster, tier: int
+    tmp_path: Path, changing_cluster: Cluster, losses: str, tier: int
 ) -> None:
-    """Slots move, also to a primary that joins and leaves again, and a replica takes over."""
-    cache = {"backend": changing_cluster.url, "fallback": None, "memory_max_bytes": tier}
+    """Slots move, also to a primary without any before, and a replica takes over.
 
-    def move(recorders: Recorders) -> None:
-        move_random_slot(changing_cluster, recorders.chance)
-        recorders.counts["moved slots"] += 1
+    In a full run, primaries are lost as well: they are killed, frozen or deposed.
+    """
+    cluster = changing_cluster
+    cache = {"backend": cluster.url, "fallback": None, "memory_max_bytes": tier}
 
-    def fail_over(recorders: Recorders) -> None:
-        changing_cluster.fail_over()
-        recorders.counts["failovers"] += 1
+    def count(name: str, number: int, change: Callable[[random.Random], object]) -> Disturbance:
+        def disturb(recorders: Recorders) -> None:
+            change(recorders.chance)
+            recorders.counts[name] += number
 
-    disturbances = (move, move, move, fail_over)
-    options: dict[str, Any] = {"slots": 2, "delay": FAILOVER_DELAY if tier else 0.0}
-    check_history(f"Cluster, tier {tier}", tmp_path, cache, disturbances, **options)
+        return disturb
+
+    move = count("moved slots", _SLOTS_OF_A_MOVE, partial(move_random_slots, cluster))
+    disturbances = [move] * 3 + [count("failovers", 1, lambda chance: cluster.fail_over())]
+    if losses == "primaries":
+        disturbances += [
+            count("forced failovers", 1, lambda chance: cluster.fail_over("FORCE")),
+            count("kills", 1, lambda chance: cluster.replace_primary(Server.kill, Server.start)),
+            count("freezes", 1, lambda chance: cluster.replace_primary(Server.freeze, Server.thaw)),
+        ]
+    options: dict[str, Any] = {"slots": 2, "delay": FAILOVER_DELAY if tier else 0.05}
+    name = f"Cluster, losses of {losses}, tier {tier}"
+    check_history(name, tmp_path, cache, disturbances, **options)
 
 
-def move_random_slot(cluster: Cluster, chance: random.Random) -> None:
-    """Move the slot of a random entry to another primary, with a break in the middle."""
+_SLOTS_OF_A_MOVE = 15 if is_full_run() else 1
+
+
+def move_random_slots(cluster: Cluster, chance: random.Random) -> None:
+    """Move the slot of a random entry to another primary, with a break in the middle, and others.
+
+    The other slots mostly have no entries.
+    """
     primaries = cluster.list_primaries()
     source, target = chance.sample(primaries, 2)
     with Redis(port=source.port) as client:
@@ -224,6 +243,8 @@ def move_random_slot(cluster: Cluster, chance: random.Random) -> None:
     move.move_names(chance.randrange(3))
     time.sleep(chance.uniform(0, 0.3))
     move.end()
+    others = chance.sample(list_slots(source), _SLOTS_OF_A_MOVE - 1)
+    move_slots(others, source, target)
 
 
 def make_restart(server: Server) -> Disturbance:

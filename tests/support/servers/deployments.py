@@ -8,7 +8,7 @@ import shlex
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -201,21 +201,53 @@ class Cluster:
         """Return the running primaries, also those without slots."""
         return [node for node in self.nodes if node.process and _get_role(node) == "master"]
 
-    def fail_over(self) -> None:
-        """Let a replica replace its primary, which becomes its replica; no write is lost."""
-        replica = next(node for node in self.nodes if node.process and _get_role(node) == "slave")
+    def fail_over(self, option: str = "") -> None:
+        """Let a replica replace its primary, which becomes its replica.
+
+        Args:
+            option: ``"FORCE"`` to ask the primary for no consent; otherwise no write is lost.
+        """
+        replica = self._find_replica()
         # The nodes vote about a primary once in twice this time.
         self.set_node_timeout(_SHORT_NODE_TIMEOUT)
         with Redis(port=replica.port) as client:
             for _ in range(10):
                 # The server gives up after five seconds.
                 with contextlib.suppress(RedisError, AssertionError):
-                    execute(client, "CLUSTER FAILOVER")
+                    execute(client, f"CLUSTER FAILOVER {option}".rstrip())
                     poll_blocking(lambda: _get_role(replica) == "master", deadline=6)
                     break
         self.set_node_timeout(_LONG_NODE_TIMEOUT)
         assert _get_role(replica) == "master"
         self._wait_until_known()
+
+    def replace_primary(
+        self, stop: Callable[[Server], None], resume: Callable[[Server], None]
+    ) -> None:
+        """Stop a primary, wait until its replica has replaced it, and let it return as a replica.
+
+        Args:
+            stop: stops the server, for instance `Server.kill`.
+            resume: lets it run again, for instance `Server.start`.
+        """
+        replica = self._find_replica()
+        with Redis(port=replica.port) as client:
+            port = client.info("replication")["master_port"]
+        primary = next(node for node in self.nodes if node.port == port)
+        self.set_node_timeout(_SHORT_NODE_TIMEOUT)
+        stop(primary)
+        poll_blocking(lambda: _get_role(replica) == "master", deadline=60)
+        resume(primary)
+        poll_blocking(lambda: _get_role(primary) == "slave", deadline=60)
+        self.set_node_timeout(_LONG_NODE_TIMEOUT)
+        self._wait_until_known()
+        with Redis(port=primary.port) as client:
+            poll_blocking(
+                lambda: client.info("replication")["master_link_status"] == "up", deadline=60
+            )
+
+    def _find_replica(self) -> Server:
+        return next(node for node in self.nodes if node.process and _get_role(node) == "slave")
 
     def _wait_until_known(self) -> None:
         clients = [Redis(port=node.port) for node in self.nodes]
@@ -289,6 +321,18 @@ def move_slots(slots: Iterable[int], source: Server, target: Server) -> None:
         move = SlotMove(slot, source, target)
         move.begin()
         move.end()
+
+
+def list_slots(node: Server) -> list[int]:
+    """Return the slots of a Cluster's node."""
+    with Redis(port=node.port) as client:
+        nodes = execute(client, "CLUSTER NODES").values()
+        [own] = [each for each in nodes if "myself" in each["flags"]]
+    return [
+        slot
+        for low, *high in own["slots"]
+        for slot in range(int(low), int(high[-1] if high else low) + 1)
+    ]
 
 
 def get_node_id(node: Server) -> str:

@@ -33,19 +33,45 @@ from typing import Any
 
 
 class CacheError(Exception):
-    """Base class of all errors of this library."""
+    """Base class of all errors of this library.
+
+    Example:
+        >>> try:
+        ...     run(cache.set("key", 1, ttl=-1))
+        ... except CacheError as error:
+        ...     print(type(error).__name__)
+        InvalidTTLError
+    """
 
 
 class ConfigurationError(CacheError, ValueError):
-    """A setting has a value that cannot work; the message names the accepted values."""
+    """A setting has a value that cannot work; the message names the accepted values.
+
+    Example:
+        >>> run(cache.get_or_set("key", lambda: 1, jitter=0.1))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.ConfigurationError: ...
+    """
 
 
 class InvalidKeyError(CacheError, ValueError):
-    """A key, tag or namespace cannot be stored."""
+    """A key, tag or namespace cannot be stored.
+
+    Example:
+        >>> run(cache.get("k" * 100_000))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.InvalidKeyError: ...
+    """
 
 
 class InvalidTTLError(CacheError, ValueError):
-    """A time to live is not positive, or of no accepted form."""
+    """A time to live is not positive, or of no accepted form.
+
+    Example:
+        >>> run(cache.set("key", 1, ttl=-5))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.InvalidTTLError: ttl must be ...; got int: -5
+    """
 
 
 class UnstableIdentityError(CacheError, TypeError):
@@ -53,6 +79,12 @@ class UnstableIdentityError(CacheError, TypeError):
 
     Attributes:
         path: path to the value, for instance ``messages[0].client``.
+
+    Example:
+        >>> from aiocache_pe import make_cache_key
+        >>> make_cache_key("search", object())
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.UnstableIdentityError: ...
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -65,6 +97,10 @@ class MissingDependencyError(CacheError, ImportError):
 
     Attributes:
         extra: the extra to install, as in ``pip install "aiocache_pe[extra]"``.
+
+    Example:
+        >>> print(MissingDependencyError("compression='zstd'", extra="zstd"))
+        compression='zstd' requires an extra: pip install "aiocache_pe[zstd]"
     """
 
     def __init__(self, feature: str, *, extra: str) -> None:
@@ -73,11 +109,27 @@ class MissingDependencyError(CacheError, ImportError):
 
 
 class CacheClosedError(CacheError, RuntimeError):
-    """The manager was used after it was closed."""
+    """The manager was used after it was closed.
+
+    Example:
+        >>> run(cache.close())
+        >>> run(cache.get("key"))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.CacheClosedError: ...
+    """
 
 
 class DeadlockError(CacheError, RuntimeError):
-    """A blocking call was made in the thread that has to do its work."""
+    """A blocking call was made in the thread that has to do its work.
+
+    Example:
+        >>> async def lock_twice():
+        ...     async with cache.lock("key"), cache.lock("key"):
+        ...         pass
+        >>> run(lock_twice())
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.DeadlockError: ...
+    """
 
 
 class LoadTimeoutError(CacheError, TimeoutError):
@@ -86,6 +138,12 @@ class LoadTimeoutError(CacheError, TimeoutError):
     Attributes:
         key: the key without its namespace.
         seconds: the ``hard_timeout``.
+
+    Example:
+        >>> import asyncio
+        >>> run(cache.get_or_set("key", lambda: asyncio.sleep(60), hard_timeout=0.01))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.LoadTimeoutError: no value for 'key' within 0.01 s (hard_timeout)
     """
 
     def __init__(self, key: str, seconds: float) -> None:
@@ -101,6 +159,16 @@ class UnrecordedCallError(CacheError, LookupError):
         call: name of the called function.
         directory: directory of the recordings.
         nearest: file of the most similar recording; ``None`` if no recording is similar.
+
+    Example:
+        >>> from aiocache_pe import recording
+        >>> with recording("recordings") as recordings:
+        ...     try:
+        ...         run(cache.get_or_set("key", lambda: 1))
+        ...     except UnrecordedCallError as error:
+        ...         print(error.call)
+        ...     recordings.unrecorded.clear()
+        get_or_set
     """
 
     def __init__(self, text: str, *, call: str, directory: str, nearest: str | None) -> None:
@@ -111,11 +179,24 @@ class UnrecordedCallError(CacheError, LookupError):
 
 
 class SerializationError(CacheError):
-    """A value cannot be stored so that it comes back equal and of the same type."""
+    """A value cannot be stored so that it comes back equal and of the same type.
+
+    Example:
+        >>> run(cache.set("key", lambda: 1))
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.SerializationError: ...
+    """
 
 
 class SecretRequiredError(SerializationError):
-    """Only pickle can store the value, and pickle is not used without a secret."""
+    """Only pickle can store the value, and pickle is not used without a secret.
+
+    Example:
+        >>> from aiocache_pe.sync import CacheManager
+        >>> CacheManager("redis://localhost:1", fallback=None).set("key", object())
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.SecretRequiredError: ...
+    """
 
 
 class CorruptRecordError(CacheError):
@@ -124,6 +205,12 @@ class CorruptRecordError(CacheError):
     Attributes:
         reason: the fault.
         key: store key of the record; empty if unknown.
+
+    Example:
+        >>> from aiocache_pe.record import unpack
+        >>> unpack(b"half a line", key="default:key")
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.CorruptRecordError: record has no head (key 'default:key')
     """
 
     def __init__(self, reason: str, *, key: str = "") -> None:
@@ -152,6 +239,14 @@ class BackendError(CacheError):
     Attributes:
         done: the part of a batch that was done nevertheless: the records that were written, or the
             heads of the records that were removed.
+
+    Example:
+        >>> try:
+        ...     visits = run(cache.incr("visits"))
+        ... except BackendError:  # the number is unknown
+        ...     visits = None
+        >>> visits
+        1
     """
 
     done: Sequence[Any] = ()
@@ -162,6 +257,10 @@ class AccessDeniedError(BackendError):
 
     Attributes:
         right: the rights that are missing, as for ``ACL SETUSER``: ``+getrange``; empty if unknown.
+
+    Example:
+        >>> AccessDeniedError("GETRANGE is not permitted", right="+getrange").right
+        '+getrange'
     """
 
     def __init__(self, message: str, *, right: str = "") -> None:
@@ -177,6 +276,10 @@ class NewerRecordError(BackendError):
     Attributes:
         reason: the part that is unknown.
         key: store key of the record; empty if unknown.
+
+    Example:
+        >>> NewerRecordError("record has the version 2", key="default:key").reason
+        'record has the version 2'
     """
 
     def __init__(self, reason: str, *, key: str = "") -> None:
@@ -190,7 +293,17 @@ class NewerRecordError(BackendError):
 
 
 class LockTimeoutError(BackendError, TimeoutError):
-    """Another process or thread held a lock for longer than a store operation takes."""
+    """Another process or thread held a lock for longer than a store operation takes.
+
+    Example:
+        >>> async def lock_in_two_tasks():
+        ...     async with cache.lock("key"):
+        ...         await asyncio.create_task(cache.lock("key", wait=False).__aenter__())
+        >>> import asyncio
+        >>> run(lock_in_two_tasks())
+        Traceback (most recent call last):
+        aiocache_pe.exceptions.LockTimeoutError: ...
+    """
 
 
 class StoreUnavailableError(BackendError):
@@ -199,6 +312,14 @@ class StoreUnavailableError(BackendError):
     Attributes:
         is_misconfigured: whether it refuses the credentials or its host has no address, so that
             only another configuration helps.
+
+    Example:
+        >>> from aiocache_pe.sync import CacheManager
+        >>> try:
+        ...     CacheManager("redis://localhost:1", fallback=None).incr("visits")
+        ... except BackendError as error:
+        ...     print(type(error.__cause__).__name__)
+        StoreUnavailableError
     """
 
     is_misconfigured = False

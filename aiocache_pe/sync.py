@@ -183,6 +183,14 @@ def _make_blocking_context(
 
         The portal's thread calls ``on_round``, which may print, but must not use this cache, and
         awaits ``sleep``.
+
+        Example:
+            >>> from queue import Queue
+            >>> rounds = Queue()
+            >>> calls = {"answer": lambda: 42}
+            >>> with keep_warm(cache, calls, ttl="1h", before_expiry="5m", on_round=rounds.put):
+            ...     rounds.get().computed
+            1
         """
         context = function(*args, **kwargs)
         value = portal.call(context.__aenter__)

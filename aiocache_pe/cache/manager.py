@@ -168,6 +168,12 @@ class CacheManager:
 
         Returns:
             Whether this call stored the value.
+
+        Example:
+            >>> run(cache.add("job", "first"))
+            True
+            >>> run(cache.add("job", "second"))
+            False
         """
         namespace = self.loader.open_namespace()
         mapping = {check_key(key): value}
@@ -175,11 +181,21 @@ class CacheManager:
         return await atomic_updates.add(namespace, item)
 
     async def delete(self, key: str) -> bool:
-        """Remove an entry, and return whether there was a live one."""
+        """Remove an entry, and return whether there was a live one.
+
+        Example:
+            >>> run(cache.delete("absent"))
+            False
+        """
         return await self.delete_many([check_key(key)]) > 0
 
     async def exists(self, key: str) -> bool:
-        """Return whether a key has a live entry; this does not count as a read."""
+        """Return whether a key has a live entry; this does not count as a read.
+
+        Example:
+            >>> run(cache.exists("absent"))
+            False
+        """
         return await self.get_ttl(key) is not None
 
     async def get_ttl(self, key: str) -> float | None:
@@ -187,6 +203,12 @@ class CacheManager:
 
         Returns:
             The seconds, ``math.inf`` without expiry, ``None`` if there is no live entry.
+
+        Example:
+            >>> run(cache.set("greeting", "hello"))
+            True
+            >>> run(cache.get_ttl("greeting"))
+            inf
         """
         namespace = self.loader.open_namespace()
         entry = await namespace.get_entry(namespace.prefix + check_key(key))
@@ -196,13 +218,23 @@ class CacheManager:
         return seconds if seconds > 0 else None
 
     async def touch(self, key: str, ttl: TTL | Default = DEFAULT) -> bool:
-        """Give an entry a new lifetime from now on, and return whether there is an entry."""
+        """Give an entry a new lifetime from now on, and return whether there is an entry.
+
+        Example:
+            >>> run(cache.touch("absent", "1h"))
+            False
+        """
         namespace = self.loader.open_namespace()
         store_key = namespace.prefix + check_key(key)
         return await atomic_updates.touch(namespace, store_key, self.loader.resolve_ttl(ttl))
 
     async def pop(self, key: str, default: Any = None) -> Any:
-        """Remove an entry and return its value, or ``default``; of several callers one gets it."""
+        """Remove an entry and return its value, or ``default``; of several callers one gets it.
+
+        Example:
+            >>> run(cache.pop("absent", "nothing"))
+            'nothing'
+        """
         namespace = self.loader.open_namespace()
         value = await atomic_updates.pop(namespace, namespace.prefix + check_key(key))
         return default if value is MISSING else value
@@ -237,12 +269,24 @@ class CacheManager:
     async def decr(
         self, key: str, delta: int = 1, *, initial: int = 0, ttl: TTL | Default = DEFAULT
     ) -> int:
-        """Subtract from an integer; see `incr`."""
+        """Subtract from an integer; see `incr`.
+
+        Example:
+            >>> run(cache.decr("stock", 2, initial=10))
+            8
+        """
         negative = -delta if type(delta) is int else delta  # `incr` refuses other types
         return await self.incr(key, negative, initial=initial, ttl=ttl)
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the values of several keys, read in one round trip; absent keys are missing."""
+        """Return the values of several keys, read in one round trip; absent keys are missing.
+
+        Example:
+            >>> run(cache.set("one", 1))
+            True
+            >>> run(cache.get_many(["one", "two"]))
+            {'one': 1}
+        """
         return await self.loader.get_many(await self.loader.peek_many_in_steps(keys))
 
     async def set_many(
@@ -252,6 +296,10 @@ class CacheManager:
 
         Returns:
             Whether all values are stored.
+
+        Example:
+            >>> run(cache.set_many({"one": 1, "two": 2}, ttl="1h"))
+            True
         """
         namespace = self.loader.open_namespace()
         check_mapping(mapping)
@@ -259,7 +307,12 @@ class CacheManager:
         return not items or await namespace.put(items) is not None
 
     async def delete_many(self, keys: Iterable[str]) -> int:
-        """Remove several entries in one round trip, and return the number of live ones."""
+        """Remove several entries in one round trip, and return the number of live ones.
+
+        Example:
+            >>> run(cache.delete_many(["one", "two"]))
+            0
+        """
         namespace = self.loader.open_namespace()
         store_keys = await self.loader.make_store_keys(keys)
         return await namespace.delete(store_keys) if store_keys else 0
@@ -380,11 +433,26 @@ class CacheManager:
 
         Returns:
             Whether it is done. A failure of the store is counted and gives ``False``.
+
+        Example:
+            >>> run(cache.set("user:1", "Ada", tags=["users"]))
+            True
+            >>> run(cache.delete_by_tag("users"))
+            True
+            >>> run(cache.exists("user:1"))
+            False
         """
         return await self.loader.open_namespace().renew_tags(check_tags(tags))
 
     async def clear(self) -> int:
-        """Remove all entries of this namespace, and return their number."""
+        """Remove all entries of this namespace, and return their number.
+
+        Example:
+            >>> run(cache.set("greeting", "hello"))
+            True
+            >>> run(cache.clear())
+            1
+        """
         return await bulk_operations.clear(self.loader.open_namespace())
 
     async def cleanup_expired(self) -> int:
@@ -392,23 +460,48 @@ class CacheManager:
 
         Returns:
             The number of expired and invalidated entries.
+
+        Example:
+            >>> run(cache.cleanup_expired())
+            0
         """
         return await bulk_operations.remove_expired(self.loader.open_namespace())
 
     async def keys(self, pattern: str = "*") -> AsyncGenerator[str, None]:
-        """Yield the keys of live entries that match a glob; the store is read in batches."""
+        """Yield the keys of live entries that match a glob; the store is read in batches.
+
+        Example:
+            >>> async def main():
+            ...     await cache.set_many({"user:1": "Ada", "page:1": "home"})
+            ...     return [key async for key in cache.keys("user:*")]
+            >>> run(main())
+            ['user:1']
+        """
         namespace = self.loader.open_namespace()
         async for key in bulk_operations.iter_live_keys(namespace, check_key(pattern)):
             yield key
 
     async def entry(self, key: str) -> CacheEntry | None:
-        """Return a live entry with all its facts, or ``None``; this does not count as a read."""
+        """Return a live entry with all its facts, or ``None``; this does not count as a read.
+
+        Example:
+            >>> run(cache.set("user:1", "Ada", tags=["users"]))
+            True
+            >>> run(cache.entry("user:1")).tags
+            ('users',)
+        """
         namespace = self.loader.open_namespace()
         await self._shared.reporter.flush()
         return await bulk_operations.describe_entry(namespace, namespace.prefix + check_key(key))
 
     async def get_stats(self) -> CacheStats:
-        """Return the counters of this namespace, over all processes and restarts, and its size."""
+        """Return the counters of this namespace, over all processes and restarts, and its size.
+
+        Example:
+            >>> run(cache.get("absent"))
+            >>> run(cache.get_stats()).misses
+            1
+        """
         return await self._shared.reporter.read_stats(self.loader.open_namespace())
 
     async def namespaces(self) -> list[str]:
@@ -427,6 +520,13 @@ class CacheManager:
 
         Returns:
             A function that ends the subscription.
+
+        Example:
+            >>> from aiocache_pe import events
+            >>> end = cache.subscribe(events.Miss, lambda event: print("missed", event.key))
+            >>> run(cache.get("absent"))
+            missed absent
+            >>> end()
         """
         return self.loader.event_bus.subscribe(kind, handler)
 
@@ -434,6 +534,9 @@ class CacheManager:
         """Write the counters to the store and release all resources.
 
         A view of a namespace only writes the counters.
+
+        Example:
+            >>> run(cache.close())
         """
         await self._shared.close(only_report=self._is_view)
 

@@ -6,6 +6,7 @@ could differ. Only reads of the memory tier stay in the caller's thread, because
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -62,15 +63,24 @@ def _make_blocking(
     return cast("BlockingMethod[P, T]", copy_description(method)(call))
 
 
+# A call in an example of an async method, and the same call of the blocking one.
+_RUN, _CALL = re.compile(r"\brun\((\w[\w.]*\(.*\))\)"), r"\1"
+
+
 def copy_description(original: Callable[..., Any]) -> Callable[[F], F]:
-    """Return a decorator that copies signature and docstring, and appends the own docstring."""
+    """Return a decorator that copies signature and docstring, and appends the own docstring.
+
+    An example of the async method becomes one of the blocking method.
+    """
 
     def describe(method: F) -> F:
-        note, module = method.__doc__ or "Block until it is done.", method.__module__
+        note, module = getdoc(method) or "Block until it is done.", method.__module__
         update_wrapper(method, original)
         method.__module__ = module
-        description = (getdoc(original) or "").partition("Example:")[0].rstrip()
-        method.__doc__ = f"{description}\n\n{note}"
+        description, _, example = (getdoc(original) or "").partition("\nExample:")
+        method.__doc__ = f"{description.rstrip()}\n\n{note}"
+        if "async " not in example and "Example:" not in note:
+            method.__doc__ += f"\n\nExample:{_RUN.sub(_CALL, example)}"
         return method
 
     return describe
@@ -121,7 +131,7 @@ class CacheManager:
         """Return the blocking manager of an existing async manager.
 
         Example:
-            >>> CacheManager.of(cache).asynchronous is cache
+            >>> CacheManager.of(cache.asynchronous) == cache
             True
         """
         blocking = cls.__new__(cls)
@@ -129,7 +139,12 @@ class CacheManager:
         return blocking
 
     def namespace(self, name: str) -> Self:
-        """Return a view of another namespace, over the same store and memory."""
+        """Return a view of another namespace, over the same store and memory.
+
+        Example:
+            >>> cache.namespace("search").exists("greeting")
+            False
+        """
         return self.of(self.asynchronous.namespace(name))
 
     @copy_description(manager.CacheManager.get)
@@ -214,13 +229,27 @@ class CacheManager:
 
     @copy_description(manager.CacheManager.lock)
     def lock(self, key: str, *, wait: bool | Duration = True) -> AbstractContextManager[None]:
-        """Return a lock for a ``with`` block; the same thread cannot acquire it twice."""
+        """Return a lock for a ``with`` block; the same thread cannot acquire it twice.
+
+        Example:
+            >>> with cache.lock("report", wait="30s"):
+            ...     print("no other thread or process is here")
+            no other thread or process is here
+        """
         owner = threading.get_ident()
         return _hold(self.asynchronous.loader.make_lock(key, wait=wait, owner=owner))
 
     @property
     def cached(self) -> CachedDecorator:
-        """Decorator `aiocache_pe.cached` with this cache: ``@cache.cached(ttl="1h")``."""
+        """Decorator `aiocache_pe.cached` with this cache: ``@cache.cached(ttl="1h")``.
+
+        Example:
+            >>> @cache.cached(ttl="1h")
+            ... def double(number: int) -> int:
+            ...     return 2 * number
+            >>> double(21)
+            42
+        """
         return cast("CachedDecorator", partial(manager.load_decorator(), cache=self))
 
     def __contains__(self, key: str) -> bool:
@@ -244,7 +273,14 @@ class CacheManager:
 
     @copy_description(manager.CacheManager.keys)
     def keys(self, pattern: str = "*") -> Iterator[str]:
-        """Read some hundred keys at a time."""
+        """Read some hundred keys at a time.
+
+        Example:
+            >>> cache.set_many({"user:1": "Ada", "page:1": "home"})
+            True
+            >>> list(cache.keys("user:*"))
+            ['user:1']
+        """
         return iter_in_batches(self.asynchronous.keys(pattern))
 
     @copy_description(manager.CacheManager.subscribe)

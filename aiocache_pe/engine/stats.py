@@ -19,6 +19,13 @@ class CacheEntry:
         hit_count: number of reads in all processes that were reported so far.
         size_bytes: size of the record in the store, in bytes.
         tags: the tags of the entry, sorted.
+
+    Example:
+        >>> run(cache.set("user:1", {"name": "Ada"}, tags=["users"]))
+        True
+        >>> entry = run(cache.entry("user:1"))
+        >>> entry.value, entry.tags, entry.expires_at
+        ({'name': 'Ada'}, ('users',), None)
     """
 
     key: str
@@ -55,6 +62,12 @@ class CacheStats:
             responses.
         unstorable: results that were computed and that no codec can hold; the log names the
             functions and the remedies.
+
+    Example:
+        >>> run(cache.get("absent"))
+        >>> stats = run(cache.get_stats())
+        >>> stats.hits, stats.misses, stats.hit_rate
+        (0, 1, 0.0)
     """
 
     hits: int = 0
@@ -91,6 +104,15 @@ class CacheInfo(NamedTuple):
             together; ``None`` for no bound.
         currsize: results of the function that this process holds in memory.
         unstorable: results that no codec can hold, so that they are computed again at each call.
+
+    Example:
+        >>> @cache.cached(ttl="1h")
+        ... async def double(number: int) -> int:
+        ...     return 2 * number
+        >>> [run(double(21)), run(double(21))]
+        [42, 42]
+        >>> double.cache_info()
+        CacheInfo(hits=1, misses=1, maxsize=None, currsize=1, unstorable=0)
     """
 
     hits: int

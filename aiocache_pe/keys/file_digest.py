@@ -29,6 +29,15 @@ class FileDigest(NamedTuple):
     Attributes:
         path: the file.
         hexdigest: BLAKE2b (RFC 7693) of its content, 64 hex digits.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from aiocache_pe import sync
+        >>> Path("report.txt").write_text("a report")
+        8
+        >>> digest = sync.file_digest("report.txt")
+        >>> Path(digest).name, len(digest.hexdigest)
+        ('report.txt', 64)
     """
 
     path: str
@@ -65,6 +74,14 @@ def file_digest_blocking(path: str | os.PathLike[str]) -> FileDigest:
 
     Raises:
         OSError: the file cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from aiocache_pe import sync
+        >>> Path("report.txt").write_text("a report")
+        8
+        >>> len(sync.file_digest("report.txt").hexdigest)
+        64
     """
     name = os.path.abspath(os.fspath(path))  # noqa: PTH100 - a Path takes three times as long
     with open(name, "rb") as file:  # noqa: PTH123 - a Path takes three times as long

@@ -1,7 +1,8 @@
 """Examples in the docstrings of the library: each runs and prints the output that it shows.
 
 Each example runs in an empty directory of its own with two predefined names: ``run`` runs a
-coroutine in the event loop of the example, ``cache`` is a manager that is open in this loop.
+coroutine in the event loop of the example, ``cache`` is a manager that is open in this loop. In
+the blocking examples, ``cache`` is the blocking manager of that one.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from aiocache_pe import CacheManager
+from aiocache_pe import CacheManager, sync
 from tests.support.package_source import list_modules
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.REPORT_NDIFF
+BLOCKING = ("aiocache_pe.sync.", "aiocache_pe.cache.sync_manager.")
 NOT_IMPORTED = {"aiocache_pe.__main__"}  # an import would run it
 
 
@@ -54,7 +56,9 @@ def test_the_example_runs_and_prints_the_output_shown(
         return runner.run(coroutine)
 
     monkeypatch.chdir(tmp_path)
-    example.globs = {**example.globs, "run": run, "cache": cache}
+    is_blocking = example.name.startswith(BLOCKING)
+    named = sync.CacheManager.of(cache) if is_blocking else cache
+    example.globs = {**example.globs, "run": run, "cache": named}
     report: list[str] = []
     doctest.DocTestRunner(optionflags=FLAGS).run(example, out=report.append)
     assert not report, "".join(report)

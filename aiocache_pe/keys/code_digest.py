@@ -4,12 +4,13 @@ The digest is part of the keys of a decorated function, so an edited function or
 template computes its results again, and two closures of one function have different keys.
 
 The source counts as a syntax tree: comments, formatting, decorators and the docstring have no
-effect, and neither has the version of Python. A function without source counts by its bytecode,
-which differs between versions of Python.
+effect, and neither has the version of Python. The docstring counts if the function or a wrapper may
+read it, because it may be a prompt. A function without source counts by its bytecode, which differs
+between versions of Python.
 
 The constants are the variables of enclosing functions and of the module, and attributes of other
-modules such as ``prompts.ASK``, as far as they are values with an identity. A list, dict or set
-counts with its content when the digest is computed, unless the function changes it
+modules and of classes such as ``prompts.ASK``, as far as they are values with an identity. A list,
+dict or set counts with its content when the digest is computed, unless the function changes it
 (``calls.append(...)``). Of the module, clients, other modules, functions and classes do not count,
 except for the fields of the classes that are annotated as the result and belong to the package of
 the function.
@@ -22,13 +23,14 @@ package by their code.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from aiocache_pe.keys.constant_reads import Read, Reader
+from aiocache_pe.keys.constant_reads import Read, Reader, list_names
 from aiocache_pe.keys.function_layers import list_layers
 from aiocache_pe.keys.qualified_names import find_script, get_module
 from aiocache_pe.keys.source_trees import Sources
@@ -37,6 +39,7 @@ _VERSION = re.compile(
     r"[^@]*@(?:(3\.\d+-)?([0-9a-f]{20}):|([^@:]+):(?:.*:)?[0-9a-f]{32}$)", re.DOTALL
 )
 _WATCHED_TOGETHER = 3  # constants
+_DOCSTRING_NAMES = {"__doc__", "getdoc"}
 _DIGEST_SIZE = 10  # bytes; two closures among a billion collide with a probability of 4e-7
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -142,6 +145,9 @@ class CodeDigest:
         schemas = render_result(get_module(innermost).partition(".")[0])
         if schemas:
             texts.append(f"result={schemas}")
+        names = set().union(*(list_names(layer.__code__) for layer in self._layers))
+        if len(self._layers) > 1 or not _DOCSTRING_NAMES.isdisjoint(names):
+            texts.append(f"docstring={inspect.cleandoc(innermost.__doc__ or '')}")
         parts = [source, *sorted(texts), find_script(innermost)]
         text = "\n".join(parts).encode("utf-8", "surrogatepass")
         digest = blake2b(text, digest_size=_DIGEST_SIZE).hexdigest()

@@ -4,12 +4,14 @@ Closures of one function, and one function under different wrappers, differ in n
 Therefore each variable of an enclosing function counts: a value by its identity, a function, class
 or module by its name, a local function or class by its code, and any other object by its class.
 
-Of the variables of a module, only values count. They are the same for all functions of the module.
+Of the variables of a module, and of the attributes of its classes, only values count. They are the
+same for all functions of the module.
 """
 
 from __future__ import annotations
 
 import dis
+import enum
 import functools
 import inspect
 import itertools
@@ -18,7 +20,7 @@ import types
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiocache_pe.keys.canonical import canonicalize
 from aiocache_pe.keys.function_layers import iter_layers, list_layers
@@ -30,6 +32,7 @@ _LOADS = {
     *("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"),
     *("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"),
 }
+_ATTRIBUTE_STORES = {"STORE_ATTR", "DELETE_ATTR"}
 _STORES = {"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF"}
 _ATTRIBUTES = {"LOAD_ATTR", "LOAD_METHOD"}
 _NO_CONSTANTS = (
@@ -99,16 +102,18 @@ class Reader:
         for name, cell in cells:
             with suppress(ValueError):  # the variable has no value yet
                 variables[name] = cell.cell_contents
-        loads, stores = _list_loads(function.__code__)
+        loads, stores, changed = _list_loads(function.__code__)
         found: dict[str, tuple[Mapping[str, Any], str]] = {}
         for name, attributes in loads:
             if name in stores or (name[:2] == name[-2:] == "__"):  # __file__ is no constant
                 continue
             names = variables if name in function.__code__.co_freevars else function.__globals__
             followed = _follow(name, attributes, names)
-            if followed is not None:
+            if followed is not None and not (
+                len(followed[0]) > len(name) and followed[2] in changed
+            ):
                 found.setdefault(followed[0], followed[1:])
-            if isinstance(variables.get(name), types.ModuleType):
+            if isinstance(variables.get(name), types.ModuleType | type):
                 found.setdefault(name, (variables, name))
         for path, (owner, name) in sorted(found.items()):
             value = owner[name]
@@ -240,26 +245,41 @@ def _get_package(function: types.FunctionType) -> str:
 def _follow(
     name: str, attributes: list[str], names: Mapping[str, Any]
 ) -> tuple[str, Mapping[str, Any], str] | None:
-    """Return the path, the namespace and the name of a variable or of a module's attribute.
+    """Return the path, the namespace and the name of a variable, or of a module's attribute.
 
-    The result is ``None`` for a variable without a value, a builtin, and a container that the
-    function changes.
+    The attributes of classes, and the members of enums, are found as well. The result is ``None``
+    for a variable without a value, a builtin, and a container that the function changes.
     """
     path = name
     while name in names:
         value = names[name]
-        if not (isinstance(value, types.ModuleType) and attributes and _is_own(value)):
+        inner = _get_names(value, attributes[0]) if attributes else None
+        if inner is None:
             changes = attributes[:1] if isinstance(value, _CONTAINERS) else []
             return None if _CHANGES.intersection(changes) else (path, names, name)
-        names = vars(value)
+        names = inner
         name, *attributes = attributes
         path = f"{path}.{name}"
     return None
 
 
-def _is_own(module: types.ModuleType) -> bool:
-    """Return whether a module's values count; those of the standard library differ by version."""
-    return module.__name__.partition(".")[0] not in sys.stdlib_module_names
+def _get_names(owner: Any, attribute: str) -> Mapping[str, Any] | None:
+    """Return the names in a module or class that has an attribute; ``None`` for other values.
+
+    Those of the standard library do not count, because they differ by version.
+    """
+    cls = type(owner)
+    is_module = issubclass(cls, types.ModuleType)
+    if not is_module and not issubclass(cls, type):
+        return None
+    module = owner.__name__ if is_module else owner.__module__
+    if str(module).partition(".")[0] in sys.stdlib_module_names:
+        return None
+    if is_module:
+        return vars(owner)
+    if issubclass(cls, enum.EnumMeta) and attribute in owner.__members__:
+        return cast("Mapping[str, Any]", owner.__members__)
+    return next((vars(base) for base in owner.__mro__ if attribute in vars(base)), None)
 
 
 def render_constant(value: Any) -> str | None:
@@ -283,10 +303,16 @@ def list_names(code: types.CodeType) -> set[str]:
     return {*code.co_names, *(name for each in inner for name in list_names(each))}
 
 
-def _list_loads(code: types.CodeType) -> tuple[list[tuple[str, list[str]]], set[str]]:
-    """Return the names that are loaded, each with the attributes read of it, and those stored."""
+def _list_loads(
+    code: types.CodeType,
+) -> tuple[list[tuple[str, list[str]]], set[str], set[str]]:
+    """Return the names that are loaded, each with the attributes read of it, and those stored.
+
+    The names of attributes that are stored come last.
+    """
     loads: list[tuple[str, list[str]]] = []
     stores: set[str] = set()
+    changed: set[str] = set()
     codes = [code]
     for each in codes:
         codes += [inner for inner in each.co_consts if isinstance(inner, types.CodeType)]
@@ -298,5 +324,7 @@ def _list_loads(code: types.CodeType) -> tuple[list[tuple[str, list[str]]], set[
                 loads.append((one.argval, [attribute.argval for attribute in following]))
             elif one.opname in _STORES:
                 stores.add(one.argval)
+            elif one.opname in _ATTRIBUTE_STORES:
+                changed.add(one.argval)
     stores -= set(code.co_cellvars)
-    return loads, stores
+    return loads, stores, changed

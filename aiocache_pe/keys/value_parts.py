@@ -28,6 +28,7 @@ from aiocache_pe.keys.qualified_names import get_qualified_name
 Parts = tuple[Any, ...]
 
 _STANDARD = frozenset(("datetime", "decimal", "uuid", "fractions", "ipaddress", "zoneinfo"))
+_PLAIN = frozenset((str, bytes, int, float, bool, type(None)))
 _ANNOTATION = "typing.annotation"
 _LONG_DOUBLE_BYTES, _LONG_DOUBLE_BITS = 10, 63  # of the 12 or 16 bytes that it takes on x86
 _DECLARATIONS = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
@@ -46,7 +47,7 @@ def get_value_parts(value: Any) -> Parts | None:
     if make_key is not None:
         return (make_key(value),)
     if isinstance(value, enum.Enum):
-        return (value.name or value.value,)
+        return _get_enum_parts(value, cls)
     for marker in _DECLARATIONS:
         if hasattr(cls, marker) and (marker != "_fields" or isinstance(value, tuple)):
             return _get_field_parts(value, cls, marker)
@@ -57,6 +58,17 @@ def get_value_parts(value: Any) -> Parts | None:
         if parts is not None:
             return parts
     return None
+
+
+def _get_enum_parts(value: Any, cls: Any) -> Parts:
+    """Return the name of a member, and its value if it is plain, because it may be edited.
+
+    The values of the standard library differ between versions of Python.
+    """
+    is_own = cls.__module__.partition(".")[0] not in sys.stdlib_module_names
+    if value.name and is_own and type(value.value) in _PLAIN:
+        return value.name, value.value
+    return (value.name or value.value,)
 
 
 def register_identity(cls: type, function: Callable[[Any], object]) -> None:

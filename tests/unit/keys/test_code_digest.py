@@ -109,6 +109,76 @@ def test_attributes_of_other_modules_are_constants(load: Callable[[str], Any]) -
     assert digest(make(prompts[0])) == digest(make(prompts[0]))
 
 
+CLASSES = """
+import enum
+class Settings:
+    MODEL = "small"
+    calls = 0
+class Derived(Settings):
+    class Inner:
+        LIMIT = 1
+class Mode(enum.Enum):
+    __module__ = "package_of_test"
+    FAST = "fast"
+class Number(enum.IntEnum):
+    __module__ = "package_of_test"
+    ONE = enum.auto()
+MODES = [Mode.FAST]
+
+def ask(text):
+    Settings.calls += 1
+    return Derived.MODEL, Derived.Inner.LIMIT, Mode.FAST.value, MODES, Number.ONE, Settings.calls
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_same"),
+    [
+        ('MODEL = "small"', 'MODEL = "large"', False),
+        ("LIMIT = 1", "LIMIT = 2", False),
+        ('FAST = "fast"', 'FAST = "turbo"', False),
+        ('FAST = "fast"', 'FAST = "fast"\n    SLOW = "slow"', True),
+        ("ONE =", "ZERO = enum.auto()\n    ONE =", False),
+        ("calls = 0", "calls = 7", True),
+        ("calls = 0", "calls = 0\n    OTHER = 1", True),
+        ("[Mode.FAST]", "[Mode.FAST, Mode.FAST]", False),
+    ],
+)
+def test_attributes_of_classes_and_values_of_enums_are_constants(
+    before: str, after: str, is_same: bool, load: Callable[[str], Any]
+) -> None:
+    edited = CLASSES.replace(before, after)
+    assert edited != CLASSES
+    assert (digest(load(edited).ask) == digest(load(CLASSES).ask)) is is_same
+
+
+WRAPPED = """
+import functools
+def prompt(function):
+    return functools.wraps(function)(lambda: function.text)
+
+@prompt
+def ask():
+    "DOC"
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "is_same"),
+    [
+        ("def ask():\n    'DOC'", True),
+        ("def ask():\n    'DOC'\n    return ask.__doc__", False),
+        ("import inspect\ndef ask():\n    'DOC'\n    return inspect.getdoc(ask)", False),
+        (WRAPPED, False),
+    ],
+)
+def test_a_docstring_that_may_be_a_prompt_counts(
+    source: str, is_same: bool, load: Callable[[str], Any]
+) -> None:
+    digests = {digest(load(source.replace("DOC", text)).ask) for text in ("Ask.", "Tell.")}
+    assert (len(digests) == 1) is is_same
+
+
 def test_closures_of_one_function_have_different_digests() -> None:
     def make(model: Any) -> Any:
         def ask() -> Any:

@@ -8,9 +8,9 @@
      +-- InvalidTTLError         (ValueError)    a time to live of no accepted form
      +-- UnstableIdentityError   (TypeError)     an argument that cannot be part of a key
      +-- MissingDependencyError  (ImportError)   an extra that is not installed
-     +-- CacheClosedError        (RuntimeError)  a manager used after ``close()``
+     +-- CacheClosedError        (RuntimeError)  a manager used after close()
      +-- DeadlockError           (RuntimeError)  a blocking call that would never return
-     +-- LoadTimeoutError        (TimeoutError)  a value that took longer than ``hard_timeout``
+     +-- LoadTimeoutError        (TimeoutError)  a value that took longer than hard_timeout
      +-- UnrecordedCallError     (LookupError)   a call in a test without a recorded answer
      +-- SerializationError                      a value that cannot be stored exactly
      |    +-- SecretRequiredError                a value that only signed pickle can store

@@ -41,6 +41,7 @@ html_copy_source = False
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+default_role = "py:obj"  # names in single backticks: code, and links to public names
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

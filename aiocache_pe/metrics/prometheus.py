@@ -69,6 +69,7 @@ class PrometheusSink:
 
     def after_fork(self) -> None:
         """Begin at zero in a child; the files of several processes begin so by themselves."""
+        self._queue.clear()  # threads of the parent deliver these events
         if not self._is_shared:
             self._changes.clear()
             for metric in self._metrics.values():
@@ -76,19 +77,22 @@ class PrometheusSink:
 
     def handle(self, event: Event, store: str, namespace: str) -> None:
         """See `Sink.handle`."""
-        queue = self._queue
-        queue.append((event, store, namespace))
+        self._queue.append((event, store, namespace))
         with self._lock:
-            if self._is_busy:  # this thread was interrupted below
+            if self._is_busy:  # a signal handler has interrupted this thread below
                 return
             try:
                 self._is_busy = True
-                while queue:
-                    for metric, amount, labels in measure(*queue.popleft()):
-                        change = self._changes.get((metric, labels)) or self._add(metric, labels)
-                        change(amount)
+                self._deliver()
             finally:
                 self._is_busy = False
+
+    def _deliver(self) -> None:
+        queue = self._queue
+        while queue:
+            for metric, amount, labels in measure(*queue.popleft()):
+                change = self._changes.get((metric, labels)) or self._add(metric, labels)
+                change(amount)
 
     def _add(self, metric: Metric, labels: tuple[str, ...]) -> Callable[[float], object]:
         child = self._metrics[metric].labels(*labels)
@@ -97,8 +101,17 @@ class PrometheusSink:
 
     def collect(self) -> Iterator[Family]:
         """Yield the metrics; the registry calls it at a scrape."""
+        found: list[Family] = []
         with self._lock:
-            found = [family for metric in self._metrics.values() for family in metric.collect()]
+            if self._is_busy:  # a scrape by a signal handler that has interrupted this thread
+                return
+            try:
+                self._is_busy = True
+                for metric in self._metrics.values():
+                    found += metric.collect()
+                self._deliver()
+            finally:
+                self._is_busy = False
         sizes = {each: _make_family(each) for each in _PULLED}
         for metric, amount, labels in self._sizes.measure():
             sizes[metric].add_metric(labels, amount)

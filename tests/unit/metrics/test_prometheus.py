@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,8 @@ thread = threading.Thread(target=run)
 thread.start()
 for number in range(5000):
     get(2)
+    if number % 100 == 0:
+        list(registry.collect())
     if number % 1000 == 0:
         child = os.fork()
         if child == 0:
@@ -178,6 +181,28 @@ def test_each_metric_is_exported_under_its_name(
 
 def test_signal_handlers_threads_and_forks_lose_no_count_and_no_lock() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", INTERRUPTED], check=True, timeout=60)
+
+
+def test_a_handler_that_interrupts_a_scrape_waits_for_no_lock(
+    registry: prometheus_client.CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = sync.CacheManager("memory")
+    calls = 1
+
+    def get_interrupted(self: Any) -> float:
+        nonlocal calls
+        with self._lock:
+            calls += 1
+            cache.get("absent")  # as a signal handler, which runs while the lock is held
+            return float(self._value)
+
+    sample = "cache_gets_total", "default", "miss", "memory", "none"
+    with instrument(cache, prometheus=registry):
+        cache.get("absent")
+        with monkeypatch.context() as patch:
+            patch.setattr(prometheus_client.values.MutexValue, "get", get_interrupted)
+            scrape(registry)
+        assert scrape(registry)[sample] == calls > 1
 
 
 def test_processes_that_share_a_directory_are_summed_up(tmp_path: Path, cache_dir: Path) -> None:

@@ -10,6 +10,7 @@ event                                  moment
 `Hit`, `Miss`                          each read is one of them
 `Stale`, `Joined`                      follows the `Hit` of a value that is expired, or that
                                        another caller has computed
+`Saved`                                the savings of callers that joined a stream are known
 `Stored`, `Removed`                    entries were written or removed
 `Loaded`, `LoadFailed`                 a factory has ended
 `Unstorable`                           a computed value could not be stored
@@ -92,6 +93,22 @@ class Joined(Event, frozen=True):
     """
 
     seconds: float = 0.0
+
+
+class Saved(Event, frozen=True):
+    """Savings of callers that joined a stream, which are known at its end.
+
+    Attributes:
+        seconds_saved: sum of the durations of the computations that were not made.
+        input_tokens_saved: tokens that were not sent to a model.
+        output_tokens_saved: tokens that a model did not generate.
+        money_saved: price of these tokens.
+    """
+
+    seconds_saved: float
+    input_tokens_saved: int = 0
+    output_tokens_saved: int = 0
+    money_saved: float = 0.0
 
 
 class Miss(Event, frozen=True):

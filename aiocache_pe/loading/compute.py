@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import astuple
+
 from aiocache_pe import events
 from aiocache_pe.codecs.immutable import is_immutable
 from aiocache_pe.engine.computation import Computation
@@ -60,7 +62,12 @@ class SharedComputation:
     def _count(self) -> None:
         if self._savings is not None:
             callers, self._uncounted = self._uncounted, 0
-            self._namespace.counters.add_savings(callers, *self._savings)
+            cost, saves = self._savings
+            self._namespace.counters.add_savings(callers, cost, saves)
+            if callers:
+                saved = cost, *astuple(saves or Savings())
+                total = (callers * each for each in saved)
+                self._namespace.emit(events.Saved, self.computation.key, *total)
 
 
 class Computer:

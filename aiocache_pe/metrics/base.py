@@ -166,6 +166,12 @@ def _measure_hit(event: events.Hit, labels: tuple[str, ...]) -> Iterator[Measure
     yield GETS, 1, (*labels, tier, "hit")
     if tier not in ("memory", "none"):
         yield GET_DURATION, event.seconds, (*labels, "hit")
+    yield from _measure_savings(event, labels)
+
+
+def _measure_savings(
+    event: events.Hit | events.Saved, labels: tuple[str, ...]
+) -> Iterator[Measurement]:
     if event.seconds_saved:
         yield SAVED_SECONDS, event.seconds_saved, labels
     if event.input_tokens_saved:
@@ -222,6 +228,7 @@ _MEASURE: dict[type[Event], Callable[[Any, tuple[str, ...]], Iterator[Measuremen
     events.Miss: _measure_miss,
     events.Stale: _count(STALE_HITS),
     events.Joined: _count(JOINED),
+    events.Saved: _measure_savings,
     events.Stored: _measure_stored,
     events.Removed: _measure_removed,
     events.Loaded: _measure_load,

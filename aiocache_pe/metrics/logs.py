@@ -25,6 +25,7 @@ _NAMES: dict[type[Event], str] = {
     events.Miss: "miss",
     events.Stale: "stale",
     events.Joined: "joined",
+    events.Saved: "saved",
     events.Stored: "stored",
     events.Removed: "removed",
     events.Loaded: "loaded",

@@ -113,8 +113,8 @@ class PrometheusSink:
             finally:
                 self._is_busy = False
         sizes = {each: _make_family(each) for each in _PULLED}
-        for metric, amount, labels in self._sizes.measure():
-            sizes[metric].add_metric(labels, amount)
+        for pulled, amount, labels in self._sizes.measure():
+            sizes[pulled].add_metric(labels, amount)
         yield from (*found, *sizes.values())
 
     def describe(self) -> Iterator[Family]:

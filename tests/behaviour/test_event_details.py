@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from aiocache_pe.events import (
     Miss,
     RefreshFailed,
     RefreshStarted,
+    Saved,
     Stale,
     Stored,
     Unstorable,
@@ -178,7 +180,7 @@ async def test_items_of_overlapping_batches_and_streams_report_that_they_joined(
         return [2 * number for number in numbers]
 
     @cached(cache=memory)
-    async def count() -> Any:
+    async def count() -> AsyncIterator[int]:
         yield 1
         await free.wait()
         yield 2
@@ -194,6 +196,33 @@ async def test_items_of_overlapping_batches_and_streams_report_that_they_joined(
     assert await asyncio.gather(*tasks) == [[2, 4], [4, 6]]
     assert await asyncio.gather(*streams) == [[1, 2]] * 2
     assert len(seen) == 2
+
+
+async def test_callers_of_a_stream_report_their_savings_at_its_end(
+    memory: CacheManager, clock: FakeClock
+) -> None:
+    seen, free = collect(memory, Hit, Saved), asyncio.Event()
+
+    @cached(cache=memory)
+    async def count() -> AsyncIterator[int]:
+        yield 1
+        await free.wait()
+        clock.advance(5)
+        yield 2
+
+    async def consume() -> list[int]:
+        return [chunk async for chunk in count()]
+
+    tasks = [asyncio.create_task(consume()) for _ in range(3)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    free.set()
+    assert await asyncio.gather(*tasks) == [[1, 2]] * 3
+    assert await consume() == [1, 2]
+    seconds = sum(event.seconds_saved for event in seen)
+    stats = await memory.get_stats()
+    assert (stats.hits, stats.seconds_saved) == (3, 15.0)
+    assert ([type(event) for event in seen].count(Hit), seconds) == (3, 15.0)
 
 
 async def test_a_refresh_reports_its_start_its_end_and_its_failure(

@@ -11,6 +11,7 @@ EVENTS: tuple[Event, ...] = (
     events.Hit("search", "the key", "file", 0.25, 3.0, 10, 20, 0.5),
     events.Stale("search", "the key", 5.0, 0.5),
     events.Joined("search", "the key", 1.5),
+    events.Saved("search", "the key", 6.0, 20, 40, 1.0),
     events.Miss("search", "the key", 0.75),
     events.Stored("search", "the key", 100, 0.125),
     events.Removed("search", "the key", "evicted"),

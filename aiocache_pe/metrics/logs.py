@@ -48,16 +48,18 @@ class LogSink:
 
     Args:
         write: writes a record of a level, a name and fields.
+        is_enabled: returns whether records of a level are written.
     """
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, is_enabled: Callable[[int], bool]) -> None:
         self._write = write
+        self._is_enabled = is_enabled
 
     def handle(self, event: Event, store: str, namespace: str) -> None:
         """See `Sink.handle`."""
-        if is_emitting.get():
-            return
         level = logging.WARNING if isinstance(event, _FAILURES) else logging.INFO
+        if is_emitting.get() or not self._is_enabled(level):
+            return
         fields = {"store": store, **asdict(event)}
         if "error" in fields:
             fields["error"] = type(fields["error"]).__name__
@@ -74,15 +76,16 @@ def make_sink(kind: str) -> LogSink:
     Raises:
         MissingDependencyError: structlog is not installed.
     """
-    return LogSink(_write_record if kind == "logging" else _make_structlog_writer())
+    if kind == "logging":
+        return LogSink(_write_record, logger.isEnabledFor)
+    return LogSink(_make_structlog_writer(), lambda level: True)
 
 
 def _write_record(level: int, name: str, fields: Mapping[str, Any]) -> None:
-    if logger.isEnabledFor(level):
-        extra = {f"cache_{field}": value for field, value in fields.items()}
-        place = fields["store"], fields["namespace"], fields["key"]
-        message = "store %s of namespace %r: %s, key %r"
-        logger.log(level, message, *place[:2], name, place[2], extra={"cache_event": name, **extra})
+    extra = {f"cache_{field}": value for field, value in fields.items()}
+    place = fields["store"], fields["namespace"], fields["key"]
+    message = "store %s of namespace %r: %s, key %r"
+    logger.log(level, message, *place[:2], name, place[2], extra={"cache_event": name, **extra})
 
 
 def _make_structlog_writer() -> Write:

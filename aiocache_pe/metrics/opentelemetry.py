@@ -26,17 +26,18 @@ from aiocache_pe.metrics.base import (
     TierSizes,
     measure,
 )
+from aiocache_pe.runtime.fork import reset_after_fork
 
 try:
     from opentelemetry import metrics, trace
-    from opentelemetry.metrics import CallbackOptions, Meter, Observation
+    from opentelemetry.metrics import CallbackOptions, Observation
     from opentelemetry.trace import Status, StatusCode
 except ImportError as error:
     raise MissingDependencyError("instrument(opentelemetry=True)", extra="opentelemetry") from error
 
 _PULLED = (SIZE, SIZE_BYTES)
 _SCOPE = "aiocache_pe"
-Change = Callable[[float, dict[str, str]], object]
+Record = Callable[[float, dict[str, str]], object]
 
 
 class _Queue(local):
@@ -49,6 +50,9 @@ class _Queue(local):
 
 class OpenTelemetrySink:
     """Instruments and a tracer of the given providers, for any number of caches.
+
+    The sums of counters are kept here, and the SDK asks for them when it exports. Adding to a
+    counter of the SDK would take ten times as long as a hit in memory.
 
     A signal handler that makes a cached call would wait for a lock of the SDK that its own thread
     holds. So an event of a handler that interrupts the delivery of another one waits in a queue.
@@ -68,13 +72,27 @@ class OpenTelemetrySink:
         self._sizes = sizes
         self._span_keys = span_keys
         self._queue = _Queue()
-        self._attributes: dict[tuple[Metric, tuple[str, ...]], dict[str, str]] = {}
-        self._changes: dict[Metric, Change] = {
-            metric: _make_instrument(meter, metric) for metric in METRICS if metric not in _PULLED
-        }
-        for metric in _PULLED:
-            callback = partial(self._observe, metric)
-            meter.create_observable_gauge(metric.name, [callback], _get_unit(metric))
+        self._totals: dict[Metric, dict[tuple[str, ...], float]] = {}
+        self._records: dict[Metric, Record] = {}
+        for metric in METRICS:
+            details = metric.name, _get_unit(metric), metric.description
+            if metric.kind == "histogram":
+                self._records[metric] = meter.create_histogram(
+                    *details, explicit_bucket_boundaries_advisory=list(BUCKETS)
+                ).record
+                continue
+            self._totals[metric] = {}
+            is_counter = metric.kind == "counter"
+            create = (
+                meter.create_observable_counter if is_counter else meter.create_observable_gauge
+            )
+            create(details[0], [partial(self._observe, metric)], *details[1:])
+        reset_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin at zero in a child."""
+        for totals in self._totals.values():
+            totals.clear()
 
     def handle(self, event: Event, store: str, namespace: str) -> None:
         """See `Sink.handle`."""
@@ -91,11 +109,16 @@ class OpenTelemetrySink:
 
     def _record(self, event: Event, store: str, namespace: str) -> None:
         for metric, amount, labels in measure(event, store, namespace):
-            attributes = self._attributes.get((metric, labels))
-            if attributes is None:
-                attributes = dict(zip(metric.labels, labels, strict=True))
-                self._attributes[metric, labels] = attributes
-            self._changes[metric](amount, attributes)
+            record = self._records.get(metric)
+            if record is not None:
+                record(amount, _make_attributes(metric, labels))
+                continue
+            totals = self._totals[metric]
+            if metric.kind == "gauge":
+                totals[labels] = amount
+            else:
+                totals.setdefault(labels, 0)
+                totals[labels] += amount  # as in `Counters`, without a lock
         operation = _OPERATIONS.get(type(event))
         if operation is not None:
             self._add_span(operation, event, store, namespace)
@@ -121,9 +144,14 @@ class OpenTelemetrySink:
         span.end(end)
 
     def _observe(self, metric: Metric, options: CallbackOptions) -> Iterable[Observation]:
-        for measured, amount, labels in self._sizes.measure():
-            if measured is metric:
-                yield Observation(amount, dict(zip(metric.labels, labels, strict=True)))
+        if metric in _PULLED:
+            amounts = {
+                labels: size for each, size, labels in self._sizes.measure() if each is metric
+            }
+        else:
+            amounts = self._totals[metric].copy()
+        for labels, amount in amounts.items():
+            yield Observation(amount, _make_attributes(metric, labels))
 
     def close(self) -> None:
         """See `Sink.close`; instruments of a meter cannot be removed, and are used again."""
@@ -144,16 +172,8 @@ def _hash_key(key: str) -> str:
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _make_instrument(meter: Meter, metric: Metric) -> Change:
-    name, unit, description = metric.name, _get_unit(metric), metric.description
-    if metric.kind == "counter":
-        return meter.create_counter(name, unit, description).add
-    if metric.kind == "gauge":
-        return meter.create_gauge(name, unit, description).set
-    bounds = list(BUCKETS)
-    return meter.create_histogram(
-        name, unit, description, explicit_bucket_boundaries_advisory=bounds
-    ).record
+def _make_attributes(metric: Metric, labels: tuple[str, ...]) -> dict[str, str]:
+    return dict(zip(metric.labels, labels, strict=True))
 
 
 def _get_unit(metric: Metric) -> str:

@@ -61,7 +61,7 @@ class PrometheusSink:
         self._queue: deque[tuple[Event, str, str]] = deque()
         self._is_busy = False
         self._lock = threading.RLock()
-        self._is_shared = values.ValueClass._multiprocess  # noqa: SLF001 - it has no public name
+        self._is_shared = bool(getattr(values.ValueClass, "_multiprocess"))  # noqa: B009 - it has no public name
         if not self._is_shared:  # else the user's MultiProcessCollector exports the files
             registry.register(self)
         hold_during_fork(self._lock)

@@ -79,6 +79,7 @@ async def test_metrics_and_spans_describe_the_calls(telemetry: Telemetry, clock:
     *spans, request = telemetry.exporter.get_finished_spans()
     names = ["cache.get", "cache.load", "cache.put", "cache.get"]
     assert [span.name for span in spans] == [*names, "cache.get", "cache.load", "cache.remove"]
+    assert request.context is not None
     assert {span.parent.span_id for span in spans if span.parent} == {request.context.span_id}
     attributes = [dict(span.attributes or {}) for span in spans]
     assert [each["cache.hit"] for each in attributes if "cache.hit" in each] == [False, True, False]

@@ -18,6 +18,7 @@ from aiocache_pe.metrics.base import METRICS
 pytest.importorskip("prometheus_client")
 
 import prometheus_client
+from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
 WORKER = """
@@ -200,7 +201,7 @@ def test_a_handler_that_interrupts_a_scrape_waits_for_no_lock(
     with instrument(cache, prometheus=registry):
         cache.get("absent")
         with monkeypatch.context() as patch:
-            patch.setattr(prometheus_client.values.MutexValue, "get", get_interrupted)
+            patch.setattr(values.MutexValue, "get", get_interrupted)
             scrape(registry)
         assert scrape(registry)[sample] == calls > 1
 

@@ -1,4 +1,4 @@
-"""Leases over the `Lock` of `redis.asyncio`: a name with a token that expires unless it is renewed.
+"""Leases: a name with a token that expires unless it is renewed.
 
 The token ensures that no holder releases the lease of another one. The short lifetime ensures that
 callers need not wait long after a holder has died. The renewal lets a holder work for as long as it
@@ -15,24 +15,14 @@ import asyncio
 from contextlib import suppress
 from uuid import uuid4
 
-from redis.asyncio.lock import Lock
-from redis.exceptions import LockError
-
-from aiocache_pe.backends.redis.clients import Clients, LoopLink
 from aiocache_pe.backends.redis.commands import Commands
-from aiocache_pe.backends.redis.errors import (
-    CLIENT_ERRORS,
-    is_denied,
-    translate_error,
-    translate_errors,
-)
 from aiocache_pe.backends.redis.key_names import (
     make_entry_name,
     make_generation_name,
     make_lease_name,
 )
-from aiocache_pe.backends.redis.scripts import TAKE_LEASE
-from aiocache_pe.exceptions import AccessDeniedError, CacheError
+from aiocache_pe.backends.redis.scripts import RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE
+from aiocache_pe.exceptions import AccessDeniedError, BackendError, CacheError
 
 LEASE_SECONDS = 3.0
 """Seconds after its holder's death until a lease expires."""
@@ -45,19 +35,17 @@ class RedisLease:
     """A held lease, which is renewed in the event loop that acquired it.
 
     Args:
-        clients: give another client if the present one is closed while the lease is held.
-        link: the link over which the lease was acquired.
-        lock: the acquired lock.
-        commands: commands to the server, which name a missing right.
+        commands: commands to the server.
+        name: the name of the lease.
+        token: the token of this holder.
     """
 
-    def __init__(self, clients: Clients, link: LoopLink, lock: Lock, commands: Commands) -> None:
-        self._clients = clients
-        self._link = link
-        self._lock = lock
-        self._is_held = True
+    def __init__(self, commands: Commands, name: bytes, token: str) -> None:
         self._commands = commands
-        self._denial: BaseException | None = None
+        self._name = name
+        self._token = token
+        self._is_held = True
+        self._denial: AccessDeniedError | None = None
         self._renewal = asyncio.ensure_future(self._renew())
 
     async def release(self) -> None:
@@ -69,42 +57,29 @@ class RedisLease:
         self._renewal.cancel()
         if self._is_held:
             self._is_held = False
-            await asyncio.shield(self._get_link().start(self._release_lock()))
+            await asyncio.shield(self._commands.clients.get_link().start(self._give_back()))
         denial, self._denial = self._denial, None
         if denial is not None:
-            error = translate_error(denial, self._commands.server)
-            if isinstance(error, AccessDeniedError) and not error.right:
-                error = await self._commands.name_rights(error)
-            raise error
+            raise denial if denial.right else await self._commands.name_rights(denial)
 
     async def _renew(self) -> None:
-        while True:
+        call = ([self._name], [self._token, _format_lifetime()])
+        while self._is_held:
             await asyncio.sleep(RENEWAL_SECONDS)
             try:
-                async with self._get_link().limit:
-                    await self._lock.reacquire()
-            except LockError:
-                self._is_held = False
-                return
-            except CLIENT_ERRORS as error:  # the server may return before the lease expires
+                self._is_held = bool(await self._commands.run(RENEW_LEASE, call))
+            except BackendError as error:  # the server may return before the lease expires
                 self._note(error)
 
-    async def _release_lock(self) -> None:
+    async def _give_back(self) -> None:
         try:
-            async with self._get_link().limit:
-                await self._lock.release()
-        except CLIENT_ERRORS as error:  # a lease that cannot be released expires
+            await self._commands.run(RELEASE_LEASE, ([self._name], [self._token]))
+        except BackendError as error:  # a lease that cannot be released expires
             self._note(error)
 
-    def _note(self, error: Exception) -> None:
-        if is_denied(error):
+    def _note(self, error: BackendError) -> None:
+        if isinstance(error, AccessDeniedError):
             self._denial = error
-
-    def _get_link(self) -> LoopLink:
-        if self._link.is_closed:
-            self._link = self._clients.get_link()
-            self._lock.redis = self._link.client
-        return self._link
 
 
 async def try_acquire(
@@ -119,7 +94,7 @@ async def try_acquire(
         generation: a new token for the generation, if the lease is taken from another caller.
     """
     link = commands.clients.get_link()
-    acquiring = link.start(_acquire(commands, link, key, version, generation))
+    acquiring = link.start(_acquire(commands, key, version, generation))
     try:
         return await asyncio.shield(acquiring)
     except asyncio.CancelledError:
@@ -128,20 +103,21 @@ async def try_acquire(
 
 
 async def _acquire(
-    commands: Commands, link: LoopLink, key: str, version: str, generation: bytes
+    commands: Commands, key: str, version: str, generation: bytes
 ) -> RedisLease | None:
-    name, token = make_lease_name(make_entry_name(key)), uuid4().hex
-    lock = Lock(link.client, name, timeout=LEASE_SECONDS, blocking=False, thread_local=False)
+    entry, token = make_entry_name(key), uuid4().hex
+    name = make_lease_name(entry)
     if version:
-        names = [name, make_generation_name(make_entry_name(key))]
-        args = (token, version, str(round(LEASE_SECONDS * 1000)), generation)
-        is_acquired = bool(await commands.run(TAKE_LEASE, (names, args)))
-        lock.local.token = f"{token} {version}".encode()
+        args = (token, version, _format_lifetime(), generation)
+        is_acquired = await commands.run(TAKE_LEASE, ([name, make_generation_name(entry)], args))
+        token = f"{token} {version}"
     else:
-        with translate_errors(commands.server):
-            async with link.limit:
-                is_acquired = await lock.acquire(token=token)
-    return RedisLease(commands.clients, link, lock, commands) if is_acquired else None
+        is_acquired = await commands.call("SET", name, token, "NX", "PX", _format_lifetime())
+    return RedisLease(commands, name, token) if is_acquired else None
+
+
+def _format_lifetime() -> str:
+    return str(round(LEASE_SECONDS * 1000))
 
 
 async def _release_unclaimed(acquiring: asyncio.Task[RedisLease | None]) -> None:

@@ -29,12 +29,10 @@ BASIC_RIGHTS: Mapping[str, tuple[Any, ...]] = {
     "+strlen": ("STRLEN", PROBE_NAME),
     "+pttl": ("PTTL", PROBE_NAME),
     "+pexpire": ("PEXPIRE", PROBE_NAME, 1),
-    "+del": ("DEL", PROBE_NAME),
     "+unlink": ("UNLINK", PROBE_NAME),
     "+scan": ("SCAN", 0, "MATCH", "aiocache_pe~none", "COUNT", 1),
     "+eval": ("EVAL", "return 1", 1, PROBE_NAME),
     "+evalsha": ("EVALSHA", _NO_SCRIPT, 1, PROBE_NAME),
-    "+script|load": ("SCRIPT", "LOAD", "return 1"),
     "+time": ("TIME",),
 }
 """Rights for all functions."""
@@ -69,8 +67,8 @@ def find_right(command: str) -> str:
     A server before version 7 does not name the subcommand.
 
     Example:
-        >>> find_right("get"), find_right("script"), find_right("client tracking")
-        ('+get', '+script|load', '+client|tracking')
+        >>> find_right("get"), find_right("client"), find_right("cluster nodes")
+        ('+get', '+client|tracking', '+cluster|nodes')
     """
     right = f"+{command.lower().replace(' ', '|')}"
     for known in (*BASIC_RIGHTS, *TIER_RIGHTS, *CLUSTER_RIGHTS):

@@ -144,6 +144,25 @@ the lifetime in milliseconds; the new token of the generation. Answer: 1, or 0 i
 holds the lease.
 """
 
+RENEW_LEASE = _make_script("""\
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+""")
+"""Let a lease live longer.
+
+Name: the lease. Arguments: the token of the holder; the lifetime in milliseconds. Answer: 1, or 0
+if another caller holds the lease, or none.
+"""
+
+RELEASE_LEASE = _make_script("""\
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('UNLINK', KEYS[1]) end
+return 1
+""")
+"""Release a lease, unless another caller holds it.
+
+Name: the lease. Argument: the token of the holder.
+"""
+
 INVALIDATE = _make_script("""\
 local list = redis.call('GET', KEYS[2]) or ''
 redis.call('UNLINK', KEYS[2])

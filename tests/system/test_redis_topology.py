@@ -189,15 +189,18 @@ async def test_a_computed_value_is_returned_while_its_slot_is_on_two_nodes(
     assert await cache.get_or_set("{moved}computed0", lambda: 7) in (5, 7)
 
 
-async def test_a_lease_with_tags_is_acquired_while_its_slot_is_on_two_nodes(
-    target: Server, topology: Cluster, cache: CacheManager
+@pytest.mark.usefixtures("lasting_leases")
+@pytest.mark.parametrize("version", ["", "version"], ids=["no tags", "tags"])
+async def test_a_lease_is_acquired_and_released_while_its_slot_is_on_two_nodes(
+    version: str, target: Server, topology: Cluster, cache: CacheManager
 ) -> None:
     store, key = RedisBackend(topology.url), "default:{moved}leased"
     async with HalfMove(topology, target, 5):
-        lease = await store.try_lease(key, "version")
-        assert lease is not None
-        assert await store.try_lease(key, "version") is None
-        await lease.release()
+        for _ in range(2):
+            lease = await store.try_lease(key, version)
+            assert lease is not None
+            assert await store.try_lease(key, version) is None
+            await lease.release()
     await store.close()
 
 

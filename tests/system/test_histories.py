@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,9 +55,20 @@ def check_history(
     folder: Path,
     cache: Mapping[str, Any],
     disturbances: Sequence[Disturbance] = (),
+    *,
+    lossy: Collection[str] = (),
     **options: Any,
 ) -> None:
-    """Record histories, report the figures and check the promises."""
+    """Record histories, report the figures and check the promises.
+
+    Args:
+        name: the name of the history, for the report.
+        folder: the folder of the logs and stores.
+        cache: the arguments of the managers.
+        disturbances: functions that disturb the processes.
+        lossy: disturbances that may each lose an acknowledged change, by the names of their counts.
+        options: options of `record_histories`.
+    """
     seed = secrets.token_hex(4)
     options = {"slots": 3, "seconds": scale_size(SECONDS), "seed": seed, **options}
     recorders, findings = record_histories(folder / "logs", cache, disturbances, **options)
@@ -74,7 +85,8 @@ def check_history(
     figures = ", ".join(f"{n:,} {what}" for what, n in counts.items())
     report(f"history, {name}: {figures}, longest lag {findings.longest_lag * 1000:.1f} ms")
     violations = findings.stale_reads + findings.disorders
-    assert not violations, "\n".join([f"seed {seed}", *violations[:5]])
+    losses = sum(recorders.counts[each] for each in lossy)
+    assert len(violations) <= losses, "\n".join([f"seed {seed}", *violations[:5]])
 
 
 @pytest.mark.timeout(1800)
@@ -199,7 +211,8 @@ def test_processes_over_a_cluster_that_changes(
 ) -> None:
     """Slots move, also to a primary without any before, and a replica takes over.
 
-    In a full run, primaries are lost as well: they are killed, frozen or deposed.
+    In a full run, primaries are lost as well: they are killed, frozen or deposed. Each time, a
+    change of the last moment may be lost, because replication is asynchronous.
     """
     cluster = changing_cluster
     cache = {"backend": cluster.url, "fallback": None, "memory_max_bytes": tier}
@@ -220,8 +233,11 @@ def test_processes_over_a_cluster_that_changes(
             count("freezes", 1, lambda chance: cluster.replace_primary(Server.freeze, Server.thaw)),
         ]
     options: dict[str, Any] = {"slots": 2, "delay": FAILOVER_DELAY if tier else 0.05}
-    name = f"Cluster, losses of {losses}, tier {tier}"
-    check_history(name, tmp_path, cache, disturbances, **options)
+    name, lossy = (
+        f"Cluster, losses of {losses}, tier {tier}",
+        ("forced failovers", "kills", "freezes"),
+    )
+    check_history(name, tmp_path, cache, disturbances, lossy=lossy, **options)
 
 
 _SLOTS_OF_A_MOVE = 15 if is_full_run() else 1

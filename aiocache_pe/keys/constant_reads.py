@@ -276,7 +276,7 @@ def _get_names(owner: Any, attribute: str) -> Mapping[str, Any] | None:
     if str(module).partition(".")[0] in sys.stdlib_module_names:
         return None
     if is_module:
-        return vars(owner)
+        return cast("Mapping[str, Any]", vars(owner))
     if issubclass(cls, enum.EnumMeta) and attribute in owner.__members__:
         return cast("Mapping[str, Any]", owner.__members__)
     return next((vars(base) for base in owner.__mro__ if attribute in vars(base)), None)

@@ -188,10 +188,14 @@ async def test_a_damaged_entry_is_a_miss_and_counts_as_an_error(
         assert await cache.get_ttl("k") == math.inf
 
 
-async def test_calls_work_without_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["file/cache", "loop/cache", "loop", "x" * 300])
+async def test_calls_work_without_a_directory_that_cannot_be_created(
+    place: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "loop").symlink_to("loop")
     calls = 0
-    async with CacheManager(directory=tmp_path / "file" / "cache") as cache:
+    async with CacheManager(directory=tmp_path / place) as cache:
 
         @cached(cache=cache)
         async def function() -> object:

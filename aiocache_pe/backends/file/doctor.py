@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from aiocache_pe.backends.file.file_system import (
 )
 from aiocache_pe.backends.file.layout import Layout
 from aiocache_pe.backends.file.reading import CachedReader
+from aiocache_pe.runtime.interrupts import raise_interrupt
 from aiocache_pe.sentinels import PENDING
 
 _MAX_SKEW = 1.0  # seconds
@@ -48,6 +50,12 @@ def find_obstacle(root: str) -> str:
 
     A directory with entries that can be read but not written is used: its entries are served.
     """
+    try:
+        os.stat(root)
+    except OSError as error:
+        raise_interrupt(error)
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            return f"{root:.80} is no path: {error.strerror}"
     path = root
     while not os.path.lexists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)

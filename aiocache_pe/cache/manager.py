@@ -554,6 +554,12 @@ class CacheManager:
     def __getitem__(self, key: object) -> NoReturn:
         raise TypeError(f"write `await cache.get(key)`; {_BLOCKING_FORM} supports `cache[key]`")
 
+    def __setitem__(self, key: object, value: object) -> NoReturn:
+        raise TypeError(f"write `await cache.set(key, value)`; {_BLOCKING_FORM} supports `[]`")
+
+    def __delitem__(self, key: object) -> NoReturn:
+        raise TypeError(f"write `await cache.delete(key)`; {_BLOCKING_FORM} supports `del`")
+
     async def __aenter__(self) -> Self:
         self._shared.is_closed = False
         return self

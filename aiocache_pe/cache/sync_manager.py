@@ -16,6 +16,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    NoReturn,
     ParamSpec,
     Protocol,
     Self,
@@ -291,6 +292,12 @@ class CacheManager:
     def __enter__(self) -> Self:
         portal.call(self.asynchronous.__aenter__)
         return self
+
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError("this cache needs `with`; aiocache_pe.CacheManager supports `async with`")
+
+    async def __aexit__(self, *error: object) -> None:
+        """Do nothing: `__aenter__` has raised."""
 
     def __exit__(self, *error: object) -> None:
         self.close()

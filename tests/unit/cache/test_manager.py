@@ -95,6 +95,14 @@ async def test_habits_of_blocking_code_get_an_error_that_says_what_to_write(
         pass
     with pytest.raises(TypeError, match=r"write `await cache\.exists"):
         assert "a" in cache
+    with pytest.raises(TypeError, match=r"write `await cache\.set\(key, value\)"):
+        cache["a"] = 1
+    with pytest.raises(TypeError, match=r"write `await cache\.delete"):
+        del cache["a"]
+    blocking: Any = sync.CacheManager("memory")
+    with pytest.raises(TypeError, match=r"needs `with`; aiocache_pe\.CacheManager supports"):
+        async with blocking:
+            pass
     for read in (lambda: cache["a"], lambda: list(cache)):
         with pytest.raises(TypeError, match=r"write `await cache\.get"):
             read()

@@ -40,7 +40,7 @@ def test_a_public_name_belongs_to_the_package(name: str) -> None:
 @pytest.mark.parametrize("module", [aiocache_pe, sync, CacheManager, sync.CacheManager])
 def test_every_public_name_has_a_docstring_with_an_example(module: object) -> None:
     names = getattr(module, "__all__", None) or [
-        name for name, one in inspect.getmembers(module, callable) if not name.startswith("_")
+        name for name, _ in inspect.getmembers(module, callable) if not name.startswith("_")
     ]
     docstrings = {name: inspect.getdoc(getattr(module, name)) or "" for name in names}
     docstrings.pop("__version__", None)

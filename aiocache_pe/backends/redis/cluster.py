@@ -50,7 +50,11 @@ _MIN_ROUNDS = 2  # rounds that no time limit prevents, because the event loop ma
 _ROUTED_COMMANDS = frozenset(("SET", "EVALSHA", "EVAL"))
 _REPEATABLE_COMMANDS = frozenset(("GET", "GETRANGE", "STRLEN", "PTTL", "SET", "UNLINK"))
 _REPEATABLE_SCRIPTS = frozenset(
-    script.sha for script in (scripts.WRITE, scripts.WRITE_COMPUTED, scripts.INVALIDATE)
+    script.sha
+    for script in (
+        *(scripts.WRITE, scripts.WRITE_COMPUTED, scripts.INVALIDATE),
+        *(scripts.RENEW_LEASE, scripts.RELEASE_LEASE),
+    )
 )
 """Commands and scripts that have the same result when they are executed twice."""
 

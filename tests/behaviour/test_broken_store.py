@@ -188,7 +188,9 @@ async def test_a_damaged_entry_is_a_miss_and_counts_as_an_error(
         assert await cache.get_ttl("k") == math.inf
 
 
-@pytest.mark.parametrize("place", ["file/cache", "loop/cache", "loop", "x" * 300])
+@pytest.mark.parametrize(
+    "place", ["file/cache", "loop/cache", "loop", "x" * 300, f"new/{'x' * 300}/cache"]
+)
 async def test_calls_work_without_a_directory_that_cannot_be_created(
     place: str, tmp_path: Path
 ) -> None:

@@ -50,15 +50,17 @@ def find_obstacle(root: str) -> str:
 
     A directory with entries that can be read but not written is used: its entries are served.
     """
-    try:
-        os.stat(root)
-    except OSError as error:
-        raise_interrupt(error)
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            return f"{root:.80} is no path: {error.strerror}"
     path = root
     while not os.path.lexists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
+    missing = root[len(path) :].strip(os.sep).split(os.sep)
+    for each in (root, *(os.path.join(path, name) for name in missing)):
+        try:
+            os.stat(each)
+        except OSError as error:
+            raise_interrupt(error)
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                return f"{each:.80} is no path: {error.strerror}"
     if not os.path.isdir(path):
         return f"{path} is not a directory"
     if _has_access(path, os.W_OK | os.X_OK):

@@ -88,7 +88,7 @@ class Matrix(np.ndarray[Any, Any]):
         np.array([object()]), np.array([None, 1]), np.zeros(1, [("a", "O")]), np.ma.array([1]),
         np.zeros(2).view(Matrix), np.zeros(2, RECORD).view(np.recarray),
         np.zeros(2, np.dtype("f8", metadata={"unit": "m"})), np.zeros(2, TITLED),
-        np.array(["a"], np.dtypes.StringDType()),
+        *([np.array(["a"], np.dtypes.StringDType())] if hasattr(np.dtypes, "StringDType") else []),
     ],
     ids=lambda value: f"{type(value).__name__}-{value.dtype}",
 )  # fmt: skip

@@ -173,7 +173,7 @@ def test_a_recorded_suite_runs_without_a_network(
     failed.stdout.fnmatch_lines(
         [
             "E * no recording of 127.0.0.1:*/v1/chat/completions tiny in recordings/*/test_async",
-            'E * asked: {"model":"tiny","messages":*"What?"*',
+            'E * asked: {*"What?"*',
             "E * nearest: chat-completions-why-*.json",
             "E * messages[[]0[]].content: recorded 'Why?', asked 'What?'",
             "E * record it: pytest 'test_model.py::test_async' --aiocache-record=record",

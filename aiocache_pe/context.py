@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import make_sample_key
+from aiocache_pe.keys.short_keys import make_sample_key
 from aiocache_pe.keys.store_keys import describe
 from aiocache_pe.observation import ObservedCall
 from aiocache_pe.runtime.fork import hold_during_fork

@@ -14,7 +14,7 @@ from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.decorators.streams.async_stream import AsyncStream
 from aiocache_pe.decorators.streams.chunk_buffer import refuse_sent
 from aiocache_pe.decorators.streams.sync_stream import Stream
-from aiocache_pe.keys.call_key import make_sample_key
+from aiocache_pe.keys.short_keys import make_sample_key
 from aiocache_pe.keys.signatures import Args, Kwargs
 from aiocache_pe.loading.sampling import SampleNumbers
 

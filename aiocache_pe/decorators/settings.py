@@ -12,9 +12,10 @@ from aiocache_pe.cache.default_cache import get_cache
 from aiocache_pe.cache.manager import CacheManager
 from aiocache_pe.decorators.route_order import check_order
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import CallKey, make_printable
+from aiocache_pe.keys.call_key import CallKey
 from aiocache_pe.keys.key_template import Template, make_key_by
 from aiocache_pe.keys.qualified_names import get_qualified_name
+from aiocache_pe.keys.short_keys import make_printable
 from aiocache_pe.keys.signatures import Args, Binder, Kwargs, complete_call, unbind
 from aiocache_pe.keys.store_keys import check_tags, describe, make_namespace_prefix
 from aiocache_pe.keys.value_parts import get_value_parts

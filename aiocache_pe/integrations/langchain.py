@@ -37,8 +37,8 @@ from aiocache_pe.integrations.http.request_control import (
     RequestControl,
     parse_control,
 )
-from aiocache_pe.keys.call_key import make_label, make_sample_key, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.keys.short_keys import make_label, make_sample_key, make_short_key
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading import blocking
 from aiocache_pe.loading.options import LoadPolicy

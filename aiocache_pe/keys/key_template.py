@@ -15,8 +15,9 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from aiocache_pe.exceptions import ConfigurationError
-from aiocache_pe.keys.call_key import make_cache_key, make_label, make_printable, make_short_key
+from aiocache_pe.keys.call_key import make_cache_key
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.keys.short_keys import make_label, make_printable, make_short_key
 from aiocache_pe.keys.signatures import Args, Binder, Kwargs
 from aiocache_pe.keys.store_keys import check_tags
 

@@ -25,8 +25,8 @@ from aiocache_pe.integrations.http.answer_checks import (
     find_api,
 )
 from aiocache_pe.integrations.http.responses import OK, FetchedResponse
-from aiocache_pe.keys.call_key import make_label, make_short_key
 from aiocache_pe.keys.canonical import canonicalize
+from aiocache_pe.keys.short_keys import make_label, make_short_key
 from aiocache_pe.recordings.redaction import redact_path
 from aiocache_pe.sentinels import DEFAULT, Default
 

@@ -34,7 +34,7 @@ from aiocache_pe.integrations.http.responses import (
     encode_stream,
     select_headers,
 )
-from aiocache_pe.keys.call_key import make_sample_key
+from aiocache_pe.keys.short_keys import make_sample_key
 from aiocache_pe.keys.store_keys import check_tags
 from aiocache_pe.loading.copying import Outcome
 from aiocache_pe.loading.loader import Loader

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from aiocache_pe.decorators.settings import Settings
 from aiocache_pe.exceptions import UnstableIdentityError
-from aiocache_pe.keys.call_key import CallKey, make_cache_key, make_label, make_printable
+from aiocache_pe.keys.call_key import CallKey, make_cache_key
+from aiocache_pe.keys.short_keys import make_label, make_printable
 from tests.support.calls import DIFFERENT, Client
 
 

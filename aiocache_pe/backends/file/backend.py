@@ -235,7 +235,7 @@ class FileBackend:
 
     async def secret(self) -> bytes:
         """See `SecretKeeper.secret`; kept in the file ``.secret`` with mode 0600."""
-        return await self._executor.run(load_secret, self._layout)
+        return await self._executor.run_locking(load_secret, self._layout)
 
     def location(self, key: str) -> str:
         """See `Located.location`; the entry's file."""

@@ -7,6 +7,7 @@ import secrets
 from contextlib import suppress
 
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.regular_files import (
     NotRegularError,
     open_below,
@@ -16,6 +17,7 @@ from aiocache_pe.backends.file.regular_files import (
 from aiocache_pe.exceptions import BackendError
 
 _MIN_BYTES, _MAX_BYTES = 8, 4096
+_LOCK_SLOT = 1 << 60  # beyond the locks of entries
 
 
 def load_secret(layout: Layout) -> bytes:
@@ -25,15 +27,18 @@ def load_secret(layout: Layout) -> bytes:
 
     Raises:
         BackendError: users other than the owner may read or replace it.
+        LockTimeoutError: another process moves a damaged file aside; try again.
         OSError: the file can be neither read nor created.
     """
-    with suppress(FileNotFoundError, NotRegularError):
-        if secret := _read_secret(layout.secret):
+    try:
+        secret = _read_secret(layout.secret)
+    except FileNotFoundError:
+        layout.make_root()
+    else:
+        secret = secret or _set_damaged_aside(layout)
+        if secret is not None:
             return secret
 
-    layout.make_root()
-    with suppress(FileNotFoundError):
-        set_aside(layout.root, layout.secret)
     temporary = f"{layout.secret}-{os.getpid()}-{secrets.token_hex(4)}"
     with open(temporary, "xb", buffering=0, opener=open_below) as file:
         try:
@@ -48,9 +53,28 @@ def load_secret(layout: Layout) -> bytes:
     raise BackendError(f"{layout.secret} must not be empty; remove the file to get a new secret")
 
 
+def _set_damaged_aside(layout: Layout) -> bytes | None:
+    """Move a file that cannot be a secret aside, or return the secret that has replaced it.
+
+    Under the lock, no other process moves the secret aside that this one creates.
+    """
+    locks = ByteLocks(layout.locks, layout.make_root)
+    try:
+        with locks.hold(_LOCK_SLOT), suppress(FileNotFoundError):
+            if secret := _read_secret(layout.secret):
+                return secret
+            set_aside(layout.root, layout.secret)
+    finally:
+        locks.close()
+    return None
+
+
 def _read_secret(path: str) -> bytes | None:
     """Return the content of the file; ``None`` if it cannot be a secret."""
-    fd, status = open_regular(path)
+    try:
+        fd, status = open_regular(path)
+    except NotRegularError:
+        return None
     try:
         if not _MIN_BYTES <= status.st_size <= _MAX_BYTES:
             return None

@@ -7,11 +7,14 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiocache_pe import BackendError, CacheManager
+from aiocache_pe.backends.file import secret as module
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.secret import load_secret
 from tests.support.polling import make_environment
 
@@ -62,6 +65,37 @@ def test_processes_that_create_it_concurrently_agree(cache_dir: Path) -> None:
     secrets = {loader.communicate(timeout=30)[0] for loader in loaders}
     assert len(secrets) == 1
     assert [path.name for path in cache_dir.glob(".secret*")] == [".secret"]
+
+
+@pytest.mark.parametrize("damaged", [None, b"cut"], ids=["missing", "damaged"])
+def test_a_secret_that_another_process_creates_meanwhile_is_not_moved_aside(
+    damaged: bytes | None, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, open_locks, make_root = Layout(str(cache_dir)), module.ByteLocks, Layout.make_root
+    path = cache_dir / ".secret"
+
+    def replace() -> None:
+        path.unlink(missing_ok=True)
+        path.write_bytes(b"the winner's")
+        path.chmod(0o600)
+
+    def make_root_late(layout: Layout) -> None:
+        make_root(layout)
+        if damaged is None:
+            replace()
+
+    def open_locks_late(*args: Any) -> ByteLocks:
+        replace()
+        return open_locks(*args)
+
+    monkeypatch.setattr(Layout, "make_root", make_root_late)
+    monkeypatch.setattr(module, "ByteLocks", open_locks_late)
+    if damaged is not None:
+        cache_dir.mkdir()
+        path.write_bytes(damaged)
+        path.chmod(0o600)
+    assert load_secret(layout) == path.read_bytes() == b"the winner's"
+    assert not (cache_dir / ".damaged").exists()
 
 
 def test_the_first_of_two_concurrent_secrets_is_used(
@@ -151,7 +185,9 @@ def test_a_secret_that_cannot_be_written_leaves_no_file(cache_dir: Path) -> None
     cache_dir.mkdir()
     script = """
 import resource, signal, sys
+from aiocache_pe.backends.file import secret as module
 from aiocache_pe.backends.file.layout import Layout
+from aiocache_pe.backends.file.locks import ByteLocks
 from aiocache_pe.backends.file.secret import load_secret
 
 layout = Layout(sys.argv[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -12,8 +13,16 @@ from redis.crc import key_slot
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends import RedisBackend
+from aiocache_pe.backends.redis import cluster
 from aiocache_pe.backends.redis.key_names import make_entry_name
-from tests.support.servers.deployments import Cluster, SlotMove, execute, move_slots
+from tests.support.polling import poll
+from tests.support.servers.deployments import (
+    Cluster,
+    SlotMove,
+    execute,
+    get_node_id,
+    move_slots,
+)
 from tests.support.servers.redis_server import Server
 
 KEYS = [f"k{n}" for n in range(60)]
@@ -202,6 +211,34 @@ async def test_a_lease_is_acquired_and_released_while_its_slot_is_on_two_nodes(
             assert await store.try_lease(key, version) is None
             await lease.release()
     await store.close()
+
+
+async def test_a_command_waits_while_two_nodes_redirect_to_each_other(
+    topology: Cluster, cache: CacheManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner has given an empty slot away, and its new owner does not know that yet."""
+    monkeypatch.setattr(cluster, "_PAUSES", (0.01,) * 1000)
+    slot = key_slot(make_entry_name("default:{circle}"))
+    owner, newcomer = get_owner(topology, slot), topology.nodes[3]
+    name = f"CLUSTER SETSLOT {slot} NODE"
+    ids = {node: get_node_id(node) for node in (owner, newcomer)}
+    with Redis(port=owner.port) as here, Redis(port=newcomer.port) as there:
+
+        def count_redirections() -> int:
+            errors: Any = here.info("errorstats")
+            return int(errors.get("errorstat_MOVED", {"count": 0})["count"])
+
+        before = count_redirections()
+        execute(here, name, ids[newcomer])
+        setting = asyncio.create_task(cache.set("{circle}", 1))
+        try:
+            await poll(lambda: count_redirections() > before + 16, deadline=60)
+        finally:
+            execute(there, name, ids[newcomer])
+        assert await setting
+        assert await count_errors(cache) == 0
+        await cache.delete("{circle}")
+        await asyncio.to_thread(move_slots, [slot], newcomer, owner)
 
 
 async def test_a_change_on_two_nodes_wins_over_a_computation_that_began_before_it(

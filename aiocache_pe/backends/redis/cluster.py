@@ -45,7 +45,7 @@ _PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3)
 
 _TRIES_FOR_PARTS = 4  # of a script whose names are on two nodes; it is then run in parts
 _TRIES_AFTER_LOSS = 2  # of a command whose connection was lost
-_MAX_REDIRECTS = 16  # of one command without a pause
+_MAX_REDIRECTS = 5  # without a pause; while a slot moves, two nodes may redirect to each other
 _MIN_ROUNDS = 2  # rounds that no time limit prevents, because the event loop may be busy
 _ROUTED_COMMANDS = frozenset(("SET", "EVALSHA", "EVAL"))
 _REPEATABLE_COMMANDS = frozenset(("GET", "GETRANGE", "STRLEN", "PTTL", "SET", "UNLINK"))
@@ -88,25 +88,32 @@ class Router:
         deadline = time() + self._seconds
         answers: list[Any] = [None] * len(commands)
         routes: dict[int, ClusterNode | None] = dict.fromkeys(range(len(commands)))
-        tries, redirects = 0, 0
-        while routes and (redirects < _MIN_ROUNDS or time() < deadline):
+        tries, rounds, redirects = 0, 0, 0
+        while routes and (rounds < _MIN_ROUNDS or time() < deadline):
             await load_topology(client)
             await self._execute_round(commands, routes, answers)
             if not any(isinstance(answers[n], Exception) for n in routes):
                 break
-            waiting = {n for n in routes if self._is_worth_pause(commands[n], answers[n], tries)}
+            is_circle = redirects >= _MAX_REDIRECTS
+            waiting = {
+                n
+                for n in routes
+                if self._is_worth_pause(commands[n], answers[n], tries, is_circle=is_circle)
+            }
             following: dict[int, ClusterNode | None] = {}
             for n in routes:
                 answer = answers[n]
                 if n in waiting:
                     following[n] = None
-                elif isinstance(answer, AskError) and redirects < _MAX_REDIRECTS:
+                elif isinstance(answer, AskError) and not is_circle:
                     following[n] = await self._follow(answer, get_name(commands[n]))
             routes = following
+            rounds += 1
             redirects += 1
             if waiting:
                 await asyncio.sleep(_PAUSES[tries])
                 tries += 1
+                redirects = 0
                 if any(not isinstance(answers[n], TryAgainError) for n in waiting):
                     await refresh_topology(client)
         return answers
@@ -147,9 +154,13 @@ class Router:
         self._on_ask(name)
         return get_node(self._client, error.host, error.port)
 
-    def _is_worth_pause(self, command: Command, answer: Any, tries: int) -> bool:
+    def _is_worth_pause(
+        self, command: Command, answer: Any, tries: int, *, is_circle: bool
+    ) -> bool:
         if tries >= len(_PAUSES) or not isinstance(answer, Exception):
             return False
+        if isinstance(answer, AskError):
+            return is_circle
         if isinstance(answer, TryAgainError):
             return tries < _TRIES_FOR_PARTS
         if isinstance(answer, (ClusterDownError, RedisClusterException)):

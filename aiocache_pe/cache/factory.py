@@ -122,7 +122,7 @@ def build(backend: str | Backend | None, settings: StoreSettings) -> SharedState
     if secret is None:
         secret = os.environ.get("AIOCACHE_PE_SECRET") or None
     pipeline = Pipeline(compression=settings.get("compression"), secret=secret)
-    tier = _make_tier(make_policy(), tier_bytes)
+    tier = _make_tier(make_policy, tier_bytes)
     if prices is None:
         path = os.environ.get("AIOCACHE_PE_PRICES")
         prices = read_prices(path) if path else {}
@@ -273,12 +273,12 @@ def _report_legacy_file(directory: str) -> None:
         )
 
 
-def _make_tier(policy: Any, max_bytes: int) -> BoundedMap[MemoryEntry] | None:
+def _make_tier(make_policy: Callable[[], Any], max_bytes: int) -> BoundedMap[MemoryEntry] | None:
     """Return a memory tier of this size, ``None`` for 0 bytes.
 
     Its objects may take eleven twelfths: the allocator loses the rest to gaps between objects.
     """
-    return BoundedMap(policy, max_bytes=max_bytes - max_bytes // 12) if max_bytes else None
+    return BoundedMap(make_policy(), max_bytes=max_bytes - max_bytes // 12) if max_bytes else None
 
 
 def _replace_unusable(

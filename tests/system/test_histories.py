@@ -115,11 +115,8 @@ def test_no_read_is_older_than_a_change_beside_computations(
     tmp_path: Path, request: pytest.FixtureRequest, store: str, settings: dict[str, Any]
 ) -> None:
     cache = {"backend": store, **settings}
-    options: dict[str, Any] = {
-        **RACE,
-        "seconds": scale_size(1),
-        "slots": 1 if store == "memory" else 3,
-    }
+    slots = 1 if store == "memory" else 3
+    options = dict[str, Any](RACE, seconds=scale_size(1), slots=slots)
     if store == "redis":
         cache["backend"] = request.getfixturevalue("own_redis").url
         options["delay"] = 0.0 if settings.get("memory_max_bytes") == 0 else TRACKING_DELAY

@@ -71,7 +71,7 @@ def test_processes_that_create_it_concurrently_agree(cache_dir: Path) -> None:
 def test_a_secret_that_another_process_creates_meanwhile_is_not_moved_aside(
     damaged: bytes | None, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    layout, open_locks, make_root = Layout(str(cache_dir)), module.ByteLocks, Layout.make_root
+    layout, open_locks, make_root = Layout(str(cache_dir)), ByteLocks, Layout.make_root
     path = cache_dir / ".secret"
 
     def replace() -> None:

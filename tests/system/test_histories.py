@@ -144,7 +144,7 @@ def test_processes_over_bounded_files(tmp_path: Path) -> None:
 def test_processes_over_redis(tmp_path: Path, own_redis: Server, kind: str) -> None:
     disturbances, options = PROCESSES[kind]
     cache = {"backend": own_redis.url, "fallback": None, "compression": "gzip"}
-    options = {"delay": TRACKING_DELAY, **options}
+    options = dict[str, Any](delay=TRACKING_DELAY) | options
     check_history(f"Redis, {kind}", tmp_path, cache, disturbances, **options)
 
 

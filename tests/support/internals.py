@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from aiocache_pe.backends.base import Backend
 from aiocache_pe.backends.file import atomic_write, disk_executor
 from aiocache_pe.backends.file.backend import FileBackend
 from aiocache_pe.backends.file.reading import CachedReader
-from aiocache_pe.backends.redis import client_tracking
+from aiocache_pe.backends.redis import client_tracking, cluster
 from aiocache_pe.backends.redis.backend import RedisBackend
 from aiocache_pe.backends.redis.client_tracking import Tracker
 from aiocache_pe.backends.redis.clients import LoopLink
@@ -151,6 +151,11 @@ def count_pooled_connections(pool: Pool) -> tuple[int, int]:
 def limit_tracking_silence(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Set the time without an answer after which a tracking connection is lost."""
     monkeypatch.setattr(client_tracking, "_SILENCE_SECONDS", seconds)
+
+
+def set_cluster_pauses(monkeypatch: pytest.MonkeyPatch, pauses: Sequence[float]) -> None:
+    """Set the pauses of a command in a Cluster between its attempts, in seconds."""
+    monkeypatch.setattr(cluster, "_PAUSES", tuple(pauses))
 
 
 def list_busy_connections(openai_client: Any) -> list[Any]:

@@ -13,8 +13,8 @@ from redis.crc import key_slot
 
 from aiocache_pe import CacheManager
 from aiocache_pe.backends import RedisBackend
-from aiocache_pe.backends.redis import cluster
 from aiocache_pe.backends.redis.key_names import make_entry_name
+from tests.support.internals import set_cluster_pauses
 from tests.support.polling import poll
 from tests.support.servers.deployments import (
     Cluster,
@@ -217,7 +217,7 @@ async def test_a_command_waits_while_two_nodes_redirect_to_each_other(
     topology: Cluster, cache: CacheManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner has given an empty slot away, and its new owner does not know that yet."""
-    monkeypatch.setattr(cluster, "_PAUSES", (0.01,) * 1000)
+    set_cluster_pauses(monkeypatch, [0.01] * 1000)
     slot = key_slot(make_entry_name("default:{circle}"))
     owner, newcomer = get_owner(topology, slot), topology.nodes[3]
     name = f"CLUSTER SETSLOT {slot} NODE"

@@ -91,7 +91,10 @@ METRICS = (
     *(GET_DURATION, PUT_DURATION, LOAD_DURATION),
     *(BREAKER_OPEN, BREAKER_OPENINGS, OUTAGE_SECONDS, SIZE, SIZE_BYTES),
 )
-"""All metrics. The last two are read from the caches, and all others are measured in events."""
+"""All metrics. Those of `PULLED` are read from the caches, and all others measured in events."""
+
+PULLED = (SIZE, SIZE_BYTES)
+"""Metrics that are read when a system asks for them."""
 
 Measurement = tuple[Metric, float, tuple[str, ...]]
 """A metric, the amount to add, to observe or to set, and the values of the labels."""

@@ -20,7 +20,7 @@ from aiocache_pe.exceptions import MissingDependencyError
 from aiocache_pe.metrics.base import (
     BUCKETS,
     METRICS,
-    SIZE,
+    PULLED,
     SIZE_BYTES,
     Metric,
     TierSizes,
@@ -35,7 +35,6 @@ try:
 except ImportError as error:
     raise MissingDependencyError("instrument(opentelemetry=True)", extra="opentelemetry") from error
 
-_PULLED = (SIZE, SIZE_BYTES)
 _SCOPE = "aiocache_pe"
 Record = Callable[[float, dict[str, str]], object]
 
@@ -144,7 +143,7 @@ class OpenTelemetrySink:
         span.end(end)
 
     def _observe(self, metric: Metric, options: CallbackOptions) -> Iterable[Observation]:
-        if metric in _PULLED:
+        if metric in PULLED:
             amounts = {
                 labels: size for each, size, labels in self._sizes.measure() if each is metric
             }

@@ -17,8 +17,7 @@ from aiocache_pe.exceptions import MissingDependencyError
 from aiocache_pe.metrics.base import (
     BUCKETS,
     METRICS,
-    SIZE,
-    SIZE_BYTES,
+    PULLED,
     Metric,
     TierSizes,
     measure,
@@ -31,8 +30,6 @@ try:
     from prometheus_client.metrics_core import Metric as Family
 except ImportError as error:
     raise MissingDependencyError("instrument(prometheus=...)", extra="prometheus") from error
-
-_PULLED = (SIZE, SIZE_BYTES)
 
 
 class PrometheusSink:
@@ -54,9 +51,7 @@ class PrometheusSink:
     def __init__(self, registry: CollectorRegistry, sizes: TierSizes) -> None:
         self._registry = registry
         self._sizes = sizes
-        self._metrics = {
-            metric: _make_metric(metric) for metric in METRICS if metric not in _PULLED
-        }
+        self._metrics = {metric: _make_metric(metric) for metric in METRICS if metric not in PULLED}
         self._changes: dict[tuple[Metric, tuple[str, ...]], Callable[[float], object]] = {}
         self._queue: deque[tuple[Event, str, str]] = deque()
         self._is_busy = False
@@ -112,7 +107,7 @@ class PrometheusSink:
                 self._deliver()
             finally:
                 self._is_busy = False
-        sizes = {each: _make_family(each) for each in _PULLED}
+        sizes = {each: _make_family(each) for each in PULLED}
         for pulled, amount, labels in self._sizes.measure():
             sizes[pulled].add_metric(labels, amount)
         yield from (*found, *sizes.values())
@@ -121,7 +116,7 @@ class PrometheusSink:
         """Yield the metrics without numbers; the registry checks their names."""
         for metric in self._metrics.values():
             yield from metric.describe()
-        yield from map(_make_family, _PULLED)
+        yield from map(_make_family, PULLED)
 
     def close(self) -> None:
         """Remove the collector from its registry; see `Sink.close`."""
